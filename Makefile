@@ -1,0 +1,61 @@
+# make up: the studio on this machine. make test: the whole suite. Needs Python 3.11+, nothing else.
+.PHONY: up test check proof bench install install-test lock clean
+.DEFAULT_GOAL := up
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python that is new enough and can make virtual environments.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+  $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+  && { command -v $$p; break; }; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# Stamps carry the checksum of what was installed: a changed lock is installed, an equal one isn't.
+STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' -)
+TEST_STAMP := $(VENV)/.tested-$(shell cat requirements*.lock pyproject.toml | cksum | tr ' ' -)
+
+up: install
+	@exec $(BIN)/studio up
+
+test: install-test
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: install-test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy .
+
+proof: install-test
+	@$(BIN)/python -m pytest -m proof $(ARGS)
+
+bench: install-test
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+install: $(STAMP)
+install-test: $(TEST_STAMP)
+
+# .installing stays behind when an installation is interrupted: what it left can't be trusted.
+$(STAMP): requirements.lock pyproject.toml
+	@if [ -z "$(PYTHON)" ] && [ ! -x $(BIN)/python ]; then \
+	  echo "studio: no Python 3.11 or newer with its venv module was found." >&2; \
+	  echo "Install one (Debian, Ubuntu: apt install python3 python3-venv)," >&2; \
+	  echo "or name it: make up PYTHON=/path/to/python3" >&2; exit 1; fi
+	@if [ -e $(VENV)/.installing ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	  echo "Making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv --clear $(VENV); fi
+	@touch $(VENV)/.installing
+	@echo "Installing the dependencies (about 4 GB the first time; torch brings its GPU libraries)"
+	@$(PIP) install --progress-bar on -r requirements.lock
+	@$(PIP) install -q --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.installing $(VENV)/.installed-* && touch $@
+
+$(TEST_STAMP): $(STAMP) requirements-dev.lock
+	@touch $(VENV)/.installing
+	@$(PIP) install --progress-bar on -r requirements-dev.lock
+	@rm -f $(VENV)/.installing $(VENV)/.tested-* && touch $@
+
+# Pins what is installed now: change pyproject.toml, install it, then `make lock`.
+lock:
+	@$(BIN)/python -m ops.lock
+
+clean:
+	rm -rf build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

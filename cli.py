@@ -1,0 +1,197 @@
+"""The `studio` command of operators: reads the settings and calls the rooms below."""
+
+# ruff: noqa: PLC0415 - each command imports what it needs; `studio --help` needs nothing
+
+import asyncio
+import importlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal, cast
+
+import typer
+
+from deployments.ingress import ingress_environment
+from errors import SetupError, StudioError
+from settings import PROJECT_ROOT, Settings, load_settings
+
+app = typer.Typer(
+    help="AI Fashion Studio: start it, look after it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+user = typer.Typer(help="Accounts.", no_args_is_help=True)
+models = typer.Typer(help="Checkpoints of the profile.", no_args_is_help=True)
+app.add_typer(user, name="user")
+app.add_typer(models, name="models")
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Expected failures are one line and exit code 1, not a traceback."""
+    try:
+        yield
+    except StudioError as error:
+        typer.secho(f"studio: {error.detail}", err=True, fg="red")
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def up(
+    servers_only: Annotated[
+        bool, typer.Option(help="PostgreSQL, Valkey and Ray without the application.")
+    ] = False,
+) -> None:
+    """Start the whole studio on this machine and stay in the foreground."""
+    with plain_errors():
+        from embedded.up import House, up
+
+        settings = load_settings()
+        os.environ.update(ingress_environment(settings.port, drain_s=0.1))
+        os.environ["PYTHONPATH"] = str(PROJECT_ROOT)
+        house = House() if servers_only else House(load_application, load_demo)
+        raise typer.Exit(up(settings, house))
+
+
+def load_application() -> Any:
+    """The Serve application; its room is above the servers', so it is plugged in here."""
+    return importlib.import_module("deployments.launch")
+
+
+def load_demo() -> Any:
+    """What fills a new studio with accounts and products, through the running deployments."""
+    from deployments.launch import running_studio
+    from embedded.demo import seed
+
+    async def run(settings: Settings, count: Callable[[int, int], None]) -> None:
+        async with running_studio(settings) as studio:
+            await seed(studio, count)
+
+    return lambda settings, count: asyncio.run(run(settings, count))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema to the newest version."""
+    with plain_errors():
+        from db.migrate import upgrade
+
+        upgrade(database_url(load_settings()))
+        typer.echo("The schema is up to date.")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is wrong with this machine, the settings or the data folder."""
+    with plain_errors():
+        from embedded.doctor import examine
+
+        settings = load_settings()
+        colours = {"ok": "green", "warn": "yellow", "fail": "red"}
+        failed = False
+        for finding in examine(settings, lambda: load_embedder(settings).check()):
+            failed = failed or finding.status == "fail"
+            status = typer.style(f"{finding.status:<4}", fg=colours[finding.status])
+            advice = f" -> {finding.advice}" if finding.advice else ""
+            typer.echo(f"{status} {finding.subject:<11} {finding.detail}{advice}")
+        raise typer.Exit(1 if failed else 0)
+
+
+@user.command("create")
+def create_user(
+    email: str,
+    role: Annotated[str, typer.Option(help="customer, merchant or admin")] = "customer",
+    name: Annotated[str | None, typer.Option(help="How the account is shown.")] = None,
+    password: Annotated[
+        str | None,
+        typer.Option(help="Asked for when not given."),
+    ] = None,
+) -> None:
+    """Make an account with any role; the password is asked for."""
+    with plain_errors():
+        from studio import accounts
+
+        url = database_url(load_settings())
+        secret = password or typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+        account = with_database(
+            url,
+            lambda database: accounts.create_user(
+                database, email=email, password=secret, role=role, name=name
+            ),
+        )
+        typer.echo(f"{account.role} {account.email}: {account.id}")
+
+
+@models.command("fetch")
+def fetch_models() -> None:
+    """Download the profile's checkpoints into the hub's cache, so that a start needs no network."""
+    with plain_errors():
+        settings = load_settings()
+        typer.echo(f"{settings.embedder_checkpoint}: {load_embedder(settings).version}")
+
+
+@models.command("verify")
+def verify_models() -> None:
+    """Load the profile's checkpoints and run each once."""
+    with plain_errors():
+        settings = load_settings()
+        embedder = load_embedder(settings)
+        try:
+            embedder.check()
+        except RuntimeError as error:
+            raise SetupError(f"{settings.embedder_checkpoint} does not work: {error}") from error
+        typer.echo(f"ok   {embedder.version}: {embedder.dim} dimensions")
+
+
+def load_embedder(settings: Settings) -> Any:
+    """The profile's embedder on the CPU or GPU of this machine.
+
+    Raises:
+        SetupError: it can't be read or downloaded.
+    """
+    from models.embedder import EmbedderConfig, load
+
+    checkpoint = settings.embedder_checkpoint
+    precision = cast('Literal["fp32", "fp16", "bf16"]', settings.embedder_precision)
+    try:
+        return load(EmbedderConfig(checkpoint=checkpoint, precision=precision))
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise SetupError(f"the checkpoint {checkpoint} can't be loaded: {error}") from error
+
+
+def database_url(settings: Settings) -> str:
+    """The database of `STUDIO_DATABASE_URL`, else that of the studio running in the data folder.
+
+    Raises:
+        SetupError: neither is there.
+    """
+    from embedded.folder import DataFolder
+
+    if settings.database_url:
+        return settings.database_url
+    running = DataFolder(settings.data_dir).running()
+    if running is None:
+        raise SetupError(
+            f"no studio is running in {settings.data_dir}: "
+            f"start it with `make up`, or set STUDIO_DATABASE_URL"
+        )
+    return str(running["database_url"])
+
+
+def with_database(url: str, work: Callable[[Any], Any]) -> Any:
+    """Runs one piece of asynchronous work on a database of its own."""
+    from db.engine import Database
+
+    async def run() -> Any:
+        database = Database(url, pool_size=1)
+        try:
+            return await work(database)
+        finally:
+            await database.aclose()
+
+    return asyncio.run(run())
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,149 @@
+"""Queries over products and their embeddings; every change takes the next change number."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.tables import Product, ProductEmbedding, product_change_seq
+
+CHANGE_LOCK = 0x73_74_75_64_69_6F
+"""Advisory lock held from taking a change number to the commit: order of numbers = of commits."""
+
+
+async def take_change_seq(session: AsyncSession) -> int:
+    """The next change number. Whoever reads up to a number has seen all smaller ones."""
+    await session.exec(select(func.pg_advisory_xact_lock(CHANGE_LOCK)))
+    return int((await session.exec(select(product_change_seq.next_value()))).one())
+
+
+async def get_product(
+    session: AsyncSession, product_id: str, *, deleted: bool = False, lock: bool = False
+) -> Product | None:
+    """A live product; a deleted one too where asked for."""
+    product = await session.get(Product, product_id, with_for_update=lock or None)
+    return None if product is None or (product.deleted_at and not deleted) else product
+
+
+async def upsert_product(session: AsyncSession, product_id: str, values: dict[str, Any]) -> Product:
+    """Inserts or replaces a row; `values` by column, without the id."""
+    statement = insert(Product).values(id=product_id, **values)
+    statement = statement.on_conflict_do_update(index_elements=["id"], set_=values)
+    found = await session.exec(
+        statement.returning(Product), execution_options={"populate_existing": True}
+    )
+    product: Product = found.scalar_one()
+    return product
+
+
+async def get_products(session: AsyncSession, ids: Sequence[str]) -> dict[str, Product]:
+    """Live products by id; absent ones are left out."""
+    query = select(Product).where(col(Product.id).in_(ids), col(Product.deleted_at).is_(None))
+    return {product.id: product for product in await session.exec(query)}
+
+
+async def list_products(
+    session: AsyncSession, *, limit: int, after: tuple[datetime, str] | None
+) -> list[Product]:
+    """Live products, newest first."""
+    query = (
+        select(Product)
+        .where(col(Product.deleted_at).is_(None))
+        .order_by(col(Product.created_at).desc(), col(Product.id).desc())
+    )
+    if after is not None:
+        query = query.where(tuple_(col(Product.created_at), col(Product.id)) < after)
+    return list((await session.exec(query.limit(limit))).all())
+
+
+async def is_public_picture(
+    session: AsyncSession, *, key: str | None = None, file_id: UUID | None = None
+) -> bool:
+    """Whether a live product shows this blob or this upload."""
+    query = select(Product.id).where(col(Product.deleted_at).is_(None)).limit(1)
+    if key is not None:
+        query = query.where(Product.image_key == key)
+    if file_id is not None:
+        query = query.where(Product.file_id == file_id)
+    return (await session.exec(query)).first() is not None
+
+
+async def get_embedding(
+    session: AsyncSession, product_id: str, embedder_version: str
+) -> ProductEmbedding | None:
+    """A product's vector as one embedder sees it."""
+    return await session.get(ProductEmbedding, (product_id, embedder_version))
+
+
+async def put_embedding(session: AsyncSession, embedding: ProductEmbedding) -> None:
+    """Inserts or replaces the vector of (product, embedder)."""
+    values = {
+        "product_id": embedding.product_id,
+        "embedder_version": embedding.embedder_version,
+        "vector": embedding.vector,
+        "image_sha256": embedding.image_sha256,
+    }
+    statement = insert(ProductEmbedding).values(values)
+    await session.exec(
+        statement.on_conflict_do_update(
+            index_elements=["product_id", "embedder_version"], set_=values
+        )
+    )
+
+
+async def list_unembedded(
+    session: AsyncSession, embedder_version: str | None, *, limit: int, after: str
+) -> list[Product]:
+    """Live products, by id, whose present picture this embedder has not seen; None: all."""
+    query = (
+        select(Product)
+        .outerjoin(
+            ProductEmbedding,
+            (col(ProductEmbedding.product_id) == col(Product.id))
+            & (col(ProductEmbedding.embedder_version) == embedder_version)
+            & (col(ProductEmbedding.image_sha256) == col(Product.image_sha256)),
+        )
+        .where(
+            col(Product.deleted_at).is_(None),
+            col(ProductEmbedding.product_id).is_(None),
+            col(Product.id) > after,
+        )
+        .order_by(col(Product.id))
+        .limit(limit)
+    )
+    return list((await session.exec(query)).all())
+
+
+async def list_changes(
+    session: AsyncSession, embedder_version: str, *, after_seq: int, limit: int
+) -> Sequence[tuple[Product, bytes | None]]:
+    """(product, its vector or None) in order of change; deleted products are among them."""
+    query = (
+        select(Product, ProductEmbedding.vector)
+        .outerjoin(
+            ProductEmbedding,
+            (col(ProductEmbedding.product_id) == col(Product.id))
+            & (col(ProductEmbedding.embedder_version) == embedder_version)
+            & (col(ProductEmbedding.image_sha256) == col(Product.image_sha256)),
+        )
+        .where(col(Product.change_seq) > after_seq)
+        .order_by(col(Product.change_seq))
+        .limit(limit)
+    )
+    return list((await session.exec(query)).all())
+
+
+async def newest_change_seq(session: AsyncSession) -> int:
+    """The number of the newest committed change, 0 in an empty catalogue."""
+    return (await session.exec(select(func.max(col(Product.change_seq))))).one() or 0
+
+
+async def count_products(session: AsyncSession) -> int:
+    """How many live products there are."""
+    query = select(func.count()).select_from(Product).where(col(Product.deleted_at).is_(None))
+    return (await session.exec(query)).one()

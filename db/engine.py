@@ -1,0 +1,68 @@
+"""The connection pool and the transaction; the caller of a query owns the transaction."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from errors import Unavailable
+
+
+def async_url(url: str) -> str:
+    """`postgresql://…` as people write it -> SQLAlchemy's asyncpg form."""
+    for scheme in ("postgresql://", "postgres://"):
+        if url.startswith(scheme):
+            return "postgresql+asyncpg://" + url.removeprefix(scheme)
+    return url
+
+
+class Database:
+    """A pool of asyncpg connections; made in the event loop that uses it."""
+
+    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+        self._engine = create_async_engine(
+            async_url(url),
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=5,
+            pool_pre_ping=True,
+            connect_args={"timeout": 5, "server_settings": {"application_name": "studio"}},
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """One session in one transaction: committed at the end, rolled back on any error.
+
+        Raises:
+            Unavailable: PostgreSQL can't be reached.
+
+        """
+        try:
+            async with (
+                AsyncSession(self._engine, expire_on_commit=False) as session,
+                session.begin(),
+            ):
+                yield session
+        except (OSError, TimeoutError) as error:
+            raise Unavailable("the database can't be reached") from error
+        except SQLAlchemyError as error:
+            if getattr(error, "connection_invalidated", False):
+                raise Unavailable("the database connection was lost") from error
+            raise
+
+    async def check(self) -> None:
+        """Raises:
+        Unavailable: PostgreSQL does not answer.
+        """
+        try:
+            async with self.transaction() as session:
+                await session.exec(text("SELECT 1"))  # type: ignore[call-overload]
+        except SQLAlchemyError as error:
+            raise Unavailable("the database does not answer") from error
+
+    async def aclose(self) -> None:
+        """Closes every pooled connection."""
+        await self._engine.dispose()

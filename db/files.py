@@ -1,0 +1,67 @@
+"""Queries over uploads; ownership stands in them, so that another's file is simply not there."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import tuple_
+from sqlmodel import col, delete, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.tables import File, Product
+
+
+async def insert_file(session: AsyncSession, file: File) -> File:
+    """A pending upload."""
+    session.add(file)
+    await session.flush()
+    await session.refresh(file)
+    return file
+
+
+async def get_own_file(
+    session: AsyncSession, file_id: UUID, owner_id: UUID, *, lock: bool = False
+) -> File | None:
+    """One file of this owner, locked until the end of the transaction if asked."""
+    query = select(File).where(File.id == file_id, File.owner_id == owner_id)
+    if lock:
+        query = query.with_for_update()
+    return (await session.exec(query)).one_or_none()
+
+
+async def get_file(session: AsyncSession, file_id: UUID) -> File | None:
+    """Anyone's file; the caller decides who may use it."""
+    return await session.get(File, file_id)
+
+
+async def get_file_by_key(session: AsyncSession, blob_key: str) -> File | None:
+    """Anyone's file by its blob; the caller decides who may use it."""
+    return (await session.exec(select(File).where(File.blob_key == blob_key))).one_or_none()
+
+
+async def list_files(
+    session: AsyncSession, owner_id: UUID, *, limit: int, after: tuple[datetime, UUID] | None
+) -> list[File]:
+    """Newest first."""
+    query = select(File).where(File.owner_id == owner_id)
+    if after is not None:
+        query = query.where(tuple_(col(File.created_at), col(File.id)) < after)
+    query = query.order_by(col(File.created_at).desc(), col(File.id).desc()).limit(limit)
+    return list((await session.exec(query)).all())
+
+
+async def is_on_sale(session: AsyncSession, *, file_id: UUID | None, blob_key: str) -> bool:
+    """Whether a live product shows this picture."""
+    shows = Product.image_key == blob_key
+    if file_id is not None:
+        shows = shows | (Product.file_id == file_id)
+    query = select(Product.id).where(shows, col(Product.deleted_at).is_(None)).limit(1)
+    return (await session.exec(query)).first() is not None
+
+
+async def delete_file(session: AsyncSession, file_id: UUID) -> None:
+    """Removes the row; products that are deleted already let go of it first."""
+    gone = col(Product.deleted_at).is_not(None)
+    await session.exec(
+        update(Product).where(col(Product.file_id) == file_id, gone).values(file_id=None)
+    )
+    await session.exec(delete(File).where(col(File.id) == file_id))

@@ -1,0 +1,55 @@
+"""Queries over index versions; at most one is active, and the table makes sure."""
+
+from datetime import datetime
+
+from sqlalchemy import func, text
+from sqlmodel import col, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.tables import IndexVersion
+
+
+async def get_index_version(session: AsyncSession, version: str) -> IndexVersion | None:
+    """One version."""
+    return await session.get(IndexVersion, version)
+
+
+async def get_active_version(session: AsyncSession) -> IndexVersion | None:
+    """The version that searches are answered from."""
+    query = select(IndexVersion).where(IndexVersion.status == "active")
+    return (await session.exec(query)).one_or_none()
+
+
+async def list_index_versions(
+    session: AsyncSession, *, limit: int, after: tuple[datetime, str] | None = None
+) -> list[IndexVersion]:
+    """Newest first."""
+    query = select(IndexVersion).order_by(
+        col(IndexVersion.created_at).desc(), col(IndexVersion.version).desc()
+    )
+    if after is not None:
+        at, version = after
+        query = query.where(
+            (col(IndexVersion.created_at) < at)
+            | ((col(IndexVersion.created_at) == at) & (col(IndexVersion.version) < version))
+        )
+    return list((await session.exec(query.limit(limit))).all())
+
+
+async def activate(session: AsyncSession, version: str) -> bool:
+    """Makes a ready or retired version the active one; False where it is neither (any more)."""
+    await session.exec(select(func.pg_advisory_xact_lock(func.hashtext(text("'index_version'")))))
+    await session.exec(
+        update(IndexVersion)
+        .where(col(IndexVersion.status) == "active", col(IndexVersion.version) != version)
+        .values(status="retired")
+    )
+    changed = await session.exec(
+        update(IndexVersion)
+        .where(
+            col(IndexVersion.version) == version,
+            col(IndexVersion.status).in_(("ready", "retired", "active")),
+        )
+        .values(status="active", activated_at=func.now())
+    )
+    return bool(changed.rowcount)

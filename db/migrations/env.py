@@ -1,0 +1,36 @@
+"""Runs migrations on the URL that `db.migrate` (or `STUDIO_DATABASE_URL`) gives."""
+
+import asyncio
+import os
+
+from alembic import context
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlmodel import SQLModel
+
+import db.tables  # noqa: F401  (fills the metadata)
+from db.engine import async_url
+
+URL = context.config.get_main_option("sqlalchemy.url") or os.environ["STUDIO_DATABASE_URL"]
+
+
+def migrate(connection: Connection) -> None:
+    """One transaction for all steps: a failed migration leaves the schema as it was."""
+    context.configure(
+        connection=connection, target_metadata=SQLModel.metadata, compare_server_default=True
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def connect() -> None:
+    """Opens one connection and migrates on it."""
+    engine = create_async_engine(async_url(URL), poolclass=NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate)
+        await connection.commit()
+    await engine.dispose()
+
+
+asyncio.run(connect())

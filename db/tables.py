@@ -1,0 +1,389 @@
+"""Every table of the studio, as CONTRACT names them; schema changes go through migrations."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Sequence,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+# Named constraints, so that alembic can change them later.
+SQLModel.metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+product_change_seq = Sequence("product_change_seq", metadata=SQLModel.metadata)
+"""Numbers every change of the catalogue; taken under a lock, so its order is commit order."""
+
+
+def moment(*, nullable: bool = False, index: bool = False) -> Any:
+    """A timestamptz column; set by the database where it may not be null."""
+    return Field(
+        default=None,
+        index=index,
+        sa_type=DateTime(timezone=True),
+        sa_column_kwargs={
+            "nullable": nullable,
+            "server_default": None if nullable else func.now(),
+        },
+    )
+
+
+def document(*, nullable: bool = False) -> Any:
+    """A jsonb column, `{}` unless set."""
+    kwargs: dict[str, Any] = {"nullable": nullable}
+    if not nullable:
+        kwargs["server_default"] = text("'{}'::jsonb")
+    return Field(default=None if nullable else {}, sa_type=JSONB, sa_column_kwargs=kwargs)
+
+
+def one_of(column: str, *values: str) -> CheckConstraint:
+    """A check that the column holds one of the values."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+class User(SQLModel, table=True):
+    """An account; e-mail addresses are unique without case."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        Index("uq_users_email", text("lower(email)"), unique=True),
+        one_of("role", "customer", "merchant", "admin"),
+    )
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    email: str = Field(sa_type=Text)
+    password_hash: str = Field(sa_type=Text)
+    name: str | None = Field(default=None, sa_type=Text)
+    role: str = Field(default="customer", sa_type=Text)
+    token_version: int = 0
+    created_at: datetime = moment()
+
+
+class RefreshToken(SQLModel, table=True):
+    """One link of a rotating family; only the SHA-256 of the token is kept."""
+
+    __tablename__ = "refresh_token"
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    family_id: UUID = Field(index=True)
+    user_id: UUID = Field(foreign_key="users.id", index=True, ondelete="CASCADE")
+    token_hash: bytes = Field(sa_type=LargeBinary, unique=True)
+    issued_at: datetime = moment()
+    expires_at: datetime = Field(sa_type=DateTime(timezone=True))
+    used_at: datetime | None = moment(nullable=True)
+    revoked_at: datetime | None = moment(nullable=True)
+
+
+class File(SQLModel, table=True):
+    """An upload: pending until its blob was checked, then ready."""
+
+    __tablename__ = "files"
+    __table_args__ = (
+        one_of("purpose", "selfie", "garment", "product", "dataset"),
+        one_of("status", "pending", "ready"),
+        Index("ix_files_owner_id_created_at", "owner_id", "created_at", "id"),
+    )
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    owner_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
+    purpose: str = Field(sa_type=Text)
+    filename: str = Field(sa_type=Text)
+    content_type: str = Field(sa_type=Text)
+    size_bytes: int = Field(sa_type=BigInteger)
+    blob_key: str = Field(sa_type=Text, unique=True)
+    status: str = Field(default="pending", sa_type=Text)
+    sha256: str | None = Field(default=None, sa_type=Text)
+    width: int | None = None
+    height: int | None = None
+    created_at: datetime = moment()
+    completed_at: datetime | None = moment(nullable=True)
+
+
+class Product(SQLModel, table=True):
+    """A thing for sale; a deleted one stays as a row, so that every index hears of it."""
+
+    __tablename__ = "product"
+    __table_args__ = (CheckConstraint("price >= 0", name="price"),)
+    id: str = Field(primary_key=True, sa_type=Text)
+    owner_id: UUID = Field(foreign_key="users.id", index=True)
+    title: str = Field(sa_type=Text)
+    description: str | None = Field(default=None, sa_type=Text)
+    category: str = Field(sa_type=Text)
+    brand: str | None = Field(default=None, sa_type=Text)
+    price: Decimal = Field(sa_type=Numeric)
+    currency: str = Field(sa_type=Text)
+    in_stock: bool = True
+    attributes: dict[str, Any] = document()
+    file_id: UUID | None = Field(default=None, foreign_key="files.id", index=True)
+    image_key: str = Field(sa_type=Text, index=True)
+    image_url: str | None = Field(default=None, sa_type=Text)
+    image_sha256: str = Field(sa_type=Text)
+    change_seq: int = Field(sa_type=BigInteger, unique=True)
+    created_at: datetime = moment()
+    updated_at: datetime = moment()
+    deleted_at: datetime | None = moment(nullable=True)
+
+
+class ProductEmbedding(SQLModel, table=True):
+    """A product's picture as one embedder sees it: little-endian float16, unit length."""
+
+    __tablename__ = "product_embedding"
+    product_id: str = Field(
+        primary_key=True, foreign_key="product.id", sa_type=Text, ondelete="CASCADE"
+    )
+    embedder_version: str = Field(primary_key=True, sa_type=Text)
+    vector: bytes = Field(sa_type=LargeBinary)
+    image_sha256: str = Field(sa_type=Text)
+    created_at: datetime = moment()
+
+
+class IndexVersion(SQLModel, table=True):
+    """An immutable set of index files in the blob store; at most one is active."""
+
+    __tablename__ = "index_version"
+    __table_args__ = (
+        one_of("status", "building", "ready", "active", "retired", "failed"),
+        Index(
+            "uq_index_version_active",
+            "status",
+            unique=True,
+            postgresql_where=text("status = 'active'"),
+        ),
+    )
+    version: str = Field(primary_key=True, sa_type=Text)
+    embedder_version: str = Field(sa_type=Text)
+    status: str = Field(default="building", sa_type=Text)
+    count: int = 0
+    base_seq: int = Field(default=0, sa_type=BigInteger)
+    manifest: dict[str, Any] = document()
+    stats: dict[str, Any] = document()
+    error: str | None = Field(default=None, sa_type=Text)
+    created_at: datetime = moment()
+    activated_at: datetime | None = moment(nullable=True)
+
+
+class SearchLog(SQLModel, table=True):
+    """One search: what was asked, what was answered, by which versions, how fast."""
+
+    __tablename__ = "search_log"
+    __table_args__ = (one_of("type", "text", "image", "hybrid", "similar"),)
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    at: datetime = moment(index=True)
+    user_id: UUID | None = Field(default=None, index=True)
+    type: str = Field(sa_type=Text)
+    params: dict[str, Any] = document()
+    results: list[Any] = Field(
+        default=[],
+        sa_type=JSONB,
+        sa_column_kwargs={"nullable": False, "server_default": text("'[]'::jsonb")},
+    )
+    latency_ms: float
+    index_version: str = Field(sa_type=Text)
+    embedder_version: str = Field(sa_type=Text)
+    request_id: str = Field(sa_type=Text)
+
+
+class Job(SQLModel, table=True):
+    """A heavy piece of work; the row is the truth, whoever runs it is disposable."""
+
+    __tablename__ = "job"
+    __table_args__ = (
+        one_of("state", "queued", "running", "succeeded", "failed", "cancelled"),
+        UniqueConstraint("owner_id", "type", "idempotency_key"),
+        Index(
+            "ix_job_queued", "priority", "run_at", "id", postgresql_where=text("state = 'queued'")
+        ),
+        Index("ix_job_running", "lease_until", postgresql_where=text("state = 'running'")),
+        Index("ix_job_owner_id_created_at", "owner_id", "created_at", "id"),
+    )
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    type: str = Field(sa_type=Text)
+    owner_id: UUID | None = Field(default=None, foreign_key="users.id")
+    payload: dict[str, Any] = document()
+    state: str = Field(default="queued", sa_type=Text)
+    priority: int = 0
+    run_at: datetime = moment()
+    progress_done: int = 0
+    progress_total: int = 0
+    progress_message: str = Field(default="", sa_type=Text)
+    attempts: int = 0
+    max_attempts: int = 5
+    crashes: int = 0
+    fence: int = Field(default=0, sa_type=BigInteger)
+    leased_by: str | None = Field(default=None, sa_type=Text)
+    lease_until: datetime | None = moment(nullable=True)
+    deadline_at: datetime | None = moment(nullable=True)
+    cancel_requested: bool = False
+    idempotency_key: str | None = Field(default=None, sa_type=Text)
+    fingerprint: str | None = Field(default=None, sa_type=Text)
+    result: dict[str, Any] | None = document(nullable=True)
+    error: str | None = Field(default=None, sa_type=Text)
+    request_id: str | None = Field(default=None, sa_type=Text)
+    created_at: datetime = moment()
+    started_at: datetime | None = moment(nullable=True)
+    finished_at: datetime | None = moment(nullable=True)
+
+
+class JobEvent(SQLModel, table=True):
+    """A change of a job that its owner may watch; ids only grow."""
+
+    __tablename__ = "job_event"
+    id: int | None = Field(default=None, primary_key=True, sa_type=BigInteger)
+    job_id: UUID = Field(foreign_key="job.id", index=True, ondelete="CASCADE")
+    at: datetime = moment()
+    state: str = Field(sa_type=Text)
+    progress: dict[str, Any] = document()
+
+
+class SegmentationResult(SQLModel, table=True):
+    """A mask that was made, from what, by which model."""
+
+    __tablename__ = "segmentation_result"
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    user_id: UUID = Field(foreign_key="users.id", index=True)
+    input_key: str = Field(sa_type=Text)
+    params: dict[str, Any] = document()
+    mask_key: str = Field(sa_type=Text)
+    label: str = Field(sa_type=Text)
+    area: int
+    bbox: dict[str, Any] = document()
+    score: float
+    model_version: str = Field(sa_type=Text)
+    latency_ms: float
+    request_id: str = Field(sa_type=Text)
+    created_at: datetime = moment()
+
+
+class TryonJob(SQLModel, table=True):
+    """A try-on, direct or queued: the same row either way."""
+
+    __tablename__ = "tryon_job"
+    __table_args__ = (one_of("state", "queued", "running", "succeeded", "failed", "cancelled"),)
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    user_id: UUID = Field(foreign_key="users.id", index=True)
+    job_id: UUID | None = Field(default=None, foreign_key="job.id")
+    person_key: str = Field(sa_type=Text)
+    garment_key: str = Field(sa_type=Text)
+    mask_key: str | None = Field(default=None, sa_type=Text)
+    output_key: str | None = Field(default=None, sa_type=Text)
+    params: dict[str, Any] = document()
+    seed: int = Field(sa_type=BigInteger)
+    state: str = Field(default="queued", sa_type=Text)
+    timings: dict[str, Any] = document()
+    model_version: str | None = Field(default=None, sa_type=Text)
+    error: str | None = Field(default=None, sa_type=Text)
+    request_id: str = Field(sa_type=Text)
+    created_at: datetime = moment()
+    finished_at: datetime | None = moment(nullable=True)
+
+
+class Prediction(SQLModel, table=True):
+    """A sales score with its interval, and the versions that made it."""
+
+    __tablename__ = "prediction"
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    user_id: UUID = Field(foreign_key="users.id", index=True)
+    input_key: str = Field(sa_type=Text)
+    params: dict[str, Any] = document()
+    score: float
+    err_low: float
+    err_high: float
+    coverage: float
+    heatmap_key: str | None = Field(default=None, sa_type=Text)
+    model_version: str = Field(sa_type=Text)
+    embedder_version: str = Field(sa_type=Text)
+    request_id: str = Field(sa_type=Text)
+    created_at: datetime = moment()
+
+
+class RegressorVersion(SQLModel, table=True):
+    """A trained regressor of one merchant; at most one of theirs is active."""
+
+    __tablename__ = "regressor_version"
+    __table_args__ = (
+        one_of("status", "training", "ready", "active", "retired", "failed"),
+        Index(
+            "uq_regressor_version_active",
+            "owner_id",
+            unique=True,
+            postgresql_where=text("status = 'active'"),
+        ),
+    )
+    version: str = Field(primary_key=True, sa_type=Text)
+    owner_id: UUID = Field(foreign_key="users.id")
+    embedder_version: str = Field(sa_type=Text)
+    status: str = Field(default="training", sa_type=Text)
+    manifest: dict[str, Any] = document()
+    metrics: dict[str, Any] = document()
+    created_at: datetime = moment()
+    activated_at: datetime | None = moment(nullable=True)
+
+
+class Payment(SQLModel, table=True):
+    """A PayPal order and what became of it; money is an exact decimal with a currency."""
+
+    __tablename__ = "payment"
+    __table_args__ = (CheckConstraint("amount > 0", name="amount"),)
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    user_id: UUID = Field(foreign_key="users.id", index=True)
+    order_id: str | None = Field(default=None, sa_type=Text, unique=True)
+    capture_id: str | None = Field(default=None, sa_type=Text, unique=True)
+    status: str = Field(sa_type=Text)
+    amount: Decimal = Field(sa_type=Numeric)
+    currency: str = Field(sa_type=Text)
+    refunded: Decimal = Field(
+        default=Decimal(0), sa_column=Column(Numeric, nullable=False, server_default=text("0"))
+    )
+    payload: dict[str, Any] = document()
+    request_id: str = Field(sa_type=Text)
+    created_at: datetime = moment()
+    updated_at: datetime = moment()
+
+
+class WebhookEvent(SQLModel, table=True):
+    """A verified event of PayPal, stored once and applied once."""
+
+    __tablename__ = "webhook_event"
+    event_id: str = Field(primary_key=True, sa_type=Text)
+    type: str = Field(sa_type=Text, index=True)
+    payload: dict[str, Any] = document()
+    received_at: datetime = moment()
+    applied_at: datetime | None = moment(nullable=True)
+    attempts: int = 0
+    error: str | None = Field(default=None, sa_type=Text)
+
+
+class AuditLog(SQLModel, table=True):
+    """Who did what to what, written in the transaction that did it."""
+
+    __tablename__ = "audit_log"
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    at: datetime = moment(index=True)
+    actor_id: UUID | None = Field(default=None, index=True)
+    action: str = Field(sa_type=Text, index=True)
+    subject: str | None = Field(default=None, sa_type=Text)
+    outcome: str = Field(default="ok", sa_type=Text)
+    ip: str | None = Field(default=None, sa_type=Text)
+    detail: dict[str, Any] = document()
+    request_id: str | None = Field(default=None, sa_type=Text)

@@ -1,0 +1,112 @@
+"""Queries over accounts and their refresh tokens; the caller owns the transaction."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import exists, func, tuple_
+from sqlmodel import col, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.tables import RefreshToken, User
+
+
+async def insert_user(
+    session: AsyncSession, *, email: str, password_hash: str, name: str | None, role: str
+) -> User:
+    """Raises:
+    IntegrityError: the address, compared without case, is taken.
+    """
+    user = User(email=email, password_hash=password_hash, name=name, role=role)
+    session.add(user)
+    await session.flush()
+    await session.refresh(user)
+    return user
+
+
+async def get_user(session: AsyncSession, user_id: UUID, *, lock: bool = False) -> User | None:
+    """One account, locked until the end of the transaction if asked."""
+    return await session.get(User, user_id, with_for_update=lock or None)
+
+
+async def get_user_by_email(session: AsyncSession, email: str) -> User | None:
+    """One account by its address, compared without case."""
+    found = await session.exec(select(User).where(func.lower(User.email) == func.lower(email)))
+    return found.one_or_none()
+
+
+async def get_user_in_session(session: AsyncSession, user_id: UUID, family_id: UUID) -> User | None:
+    """The account, if this session of it was opened and not ended."""
+    alive = exists().where(
+        col(RefreshToken.family_id) == family_id,
+        col(RefreshToken.user_id) == user_id,
+        col(RefreshToken.revoked_at).is_(None),
+    )
+    found = await session.exec(select(User).where(User.id == user_id, alive))
+    return found.one_or_none()
+
+
+async def list_users(
+    session: AsyncSession, *, limit: int, after: tuple[datetime, UUID] | None
+) -> list[User]:
+    """Newest first."""
+    query = select(User).order_by(col(User.created_at).desc(), col(User.id).desc()).limit(limit)
+    if after is not None:
+        query = query.where(tuple_(col(User.created_at), col(User.id)) < after)
+    return list((await session.exec(query)).all())
+
+
+async def insert_refresh_token(
+    session: AsyncSession,
+    *,
+    family_id: UUID,
+    user_id: UUID,
+    token_hash: bytes,
+    expires_at: datetime,
+) -> None:
+    """One more link of a family; `issued_at` is the database's clock, so links are in order."""
+    session.add(
+        RefreshToken(
+            family_id=family_id, user_id=user_id, token_hash=token_hash, expires_at=expires_at
+        )
+    )
+    await session.flush()
+
+
+async def lock_refresh_token(session: AsyncSession, token_hash: bytes) -> RefreshToken | None:
+    """The token of this hash; its family is locked, so that one rotation runs at a time."""
+    by_hash = select(RefreshToken).where(RefreshToken.token_hash == token_hash)
+    token = (await session.exec(by_hash)).one_or_none()
+    if token is None:
+        return None
+    key = func.hashtextextended(str(token.family_id), 0)
+    await session.exec(select(func.pg_advisory_xact_lock(key)))
+    await session.refresh(token)
+    return token
+
+
+async def list_successors(session: AsyncSession, token: RefreshToken) -> list[RefreshToken]:
+    """The family's first two tokens that were issued after this one."""
+    found = await session.exec(
+        select(RefreshToken)
+        .where(
+            RefreshToken.family_id == token.family_id,
+            RefreshToken.issued_at > token.issued_at,
+        )
+        .order_by(col(RefreshToken.issued_at))
+        .limit(2)
+    )
+    return list(found.all())
+
+
+async def revoke_family(session: AsyncSession, family_id: UUID) -> None:
+    """Ends a session: none of its tokens works any more."""
+    await session.exec(
+        update(RefreshToken)
+        .where(col(RefreshToken.family_id) == family_id, col(RefreshToken.revoked_at).is_(None))
+        .values(revoked_at=func.now())
+    )
+
+
+async def get_database_time(session: AsyncSession) -> datetime:
+    """The start of the transaction, by the clock that stamps the rows."""
+    return (await session.exec(select(func.now()))).one()

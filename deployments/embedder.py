@@ -1,0 +1,80 @@
+"""`Embedder`: many callers' images and texts become batches on one model."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.batching import MicroBatcher
+from models.embedder import EmbedderConfig, load
+from models.images import decode_image
+from studio.ports import Embedding, Vector
+
+DECODED_SIDE = 512
+"""Large JPEGs are decoded at a fraction of their size, but never below this side."""
+
+
+@dataclass(frozen=True)
+class EmbedderArgs:
+    """Capacity of one replica."""
+
+    max_batch: int = 16
+    max_waiting: int = 256
+    threads: int = 1
+    decoders: int = 2
+
+
+class Embedder:
+    """Decodes in a pool, embeds in one thread; a bad picture fails alone, before any batch."""
+
+    def __init__(self, config: EmbedderConfig, args: EmbedderArgs) -> None:
+        self._model = load(config)
+        self._model.warm_up()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._decoders = ThreadPoolExecutor(args.decoders, thread_name_prefix="decode")
+        self._images: MicroBatcher[NDArray[np.float32], Vector] = MicroBatcher(
+            self._model.embed_images,
+            self._thread,
+            max_batch=args.max_batch,
+            max_waiting=args.max_waiting,
+        )
+        self._texts: MicroBatcher[str, Vector] = MicroBatcher(
+            self._model.embed_texts,
+            self._thread,
+            max_batch=args.max_batch,
+            max_waiting=args.max_waiting,
+        )
+
+    async def embed_image(self, image: bytes) -> Embedding:
+        """Encoded picture -> unit vector.
+
+        Raises:
+            NotAnImage, Invalid, TooLarge: the picture can't be used.
+            Unavailable: too many requests wait.
+        """
+        loop = asyncio.get_running_loop()
+        pixels = await loop.run_in_executor(self._decoders, self._pixels, image)
+        return Embedding(self._model.version, await self._images.submit(pixels))
+
+    async def embed_text(self, text: str) -> Embedding:
+        """Words -> unit vector.
+
+        Raises:
+            Unavailable: too many requests wait.
+        """
+        return Embedding(self._model.version, await self._texts.submit(text))
+
+    async def version(self) -> str:
+        """Fingerprint of the loaded checkpoint."""
+        return self._model.version
+
+    async def check_health(self) -> None:
+        """Runs the model for real; raises where it or a batching loop is broken."""
+        self._images.check()
+        self._texts.check()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._model.check)
+
+    def _pixels(self, image: bytes) -> NDArray[np.float32]:
+        return self._model.preprocess(decode_image(image, shortest_side=DECODED_SIDE))

@@ -1,0 +1,68 @@
+"""`Index`: FAISS over the active version; follows the catalogue in PostgreSQL by itself."""
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from db.engine import Database
+from errors import StudioError
+from integrations.blob import open_blob_store
+from settings import Settings
+from studio.live_index import LiveIndex
+from studio.ports import IndexAnswer, IndexQuery
+
+RETRY_S = 1.0
+
+log = structlog.get_logger("studio.index")
+
+
+@dataclass(frozen=True)
+class IndexArgs:
+    """How a replica follows the catalogue, and how many searches may wait."""
+
+    poll_s: float = 0.2
+    max_waiting: int = 256
+
+
+class Index:
+    """A changed product is found after one poll, in every replica, without a message."""
+
+    def __init__(self, settings: Settings, args: IndexArgs) -> None:
+        self._args = args
+        self._database = Database(settings.required("database_url"), pool_size=1)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
+        self._live = LiveIndex(
+            self._database,
+            open_blob_store(settings),
+            self._thread,
+            max_waiting=args.max_waiting,
+        )
+        self._following = asyncio.get_running_loop().create_task(self._follow(), name="follow")
+
+    async def search(self, query: IndexQuery) -> IndexAnswer:
+        """The nearest products; see `LiveIndex.search`."""
+        return await self._live.search(query)
+
+    async def status(self) -> Mapping[str, object]:
+        """What this replica has loaded."""
+        return self._live.status()
+
+    async def check_health(self) -> None:
+        """Raises where the catalogue is no longer followed or the index thread is stuck."""
+        if self._following.done():
+            raise RuntimeError("the index no longer follows the catalogue")
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._live.status)
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self._live.sync()
+                pause_s = self._args.poll_s
+            except (StudioError, SQLAlchemyError) as error:
+                log.warning("index.behind", reason=str(error))
+                pause_s = RETRY_S
+            await asyncio.sleep(pause_s)

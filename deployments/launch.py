@@ -1,0 +1,88 @@
+"""Deploys the application to the running cluster the way `serve deploy` does, and reaches it."""
+
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ray import serve
+from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
+from ray.serve.schema import ApplicationStatus
+
+from deployments.gateway import open_studio
+from errors import SetupError
+from settings import PROJECT_ROOT, Settings
+from studio.ports import Studio
+
+APPLICATION = "studio"
+STARTER_CONFIG = PROJECT_ROOT / "embedded" / "serve_config.yaml"
+START_TIMEOUT_S = 180.0
+
+
+def start(settings: Settings, config: Path = STARTER_CONFIG) -> None:
+    """Deploys and waits until every deployment answers.
+
+    Raises:
+        SetupError: a deployment failed; the message holds Serve's own words.
+    """
+    schema = read_config(settings, config)
+    client = ServeSubmissionClient(f"http://127.0.0.1:{settings.dashboard_port}")
+    client.deploy_applications(schema)
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        status = serve.status().applications.get(APPLICATION)
+        if status is not None and status.status == ApplicationStatus.RUNNING:
+            return
+        if status is not None and status.status == ApplicationStatus.DEPLOY_FAILED:
+            raise SetupError(f"the application can't be deployed: {reason(status)}")
+        time.sleep(0.2)
+    raise SetupError(f"the application was not running after {START_TIMEOUT_S:.0f} s")
+
+
+def stop() -> None:
+    """Drains every replica, then ends Serve."""
+    serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+def read_config(settings: Settings, path: Path) -> dict[str, Any]:
+    """The YAML's numbers with this studio's addresses."""
+    schema: dict[str, Any] = yaml.safe_load(path.read_text())
+    schema["http_options"] = {"host": settings.host, "port": free_port()}
+    return schema
+
+
+def free_port() -> int:
+    """Serve's own proxy, which callers never meet, has to listen somewhere."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def reason(status: Any) -> str:
+    """Why an application failed: its message and those of its deployments."""
+    messages = [status.message, *(one.message for one in status.deployments.values())]
+    return "\n".join(message for message in messages if message)
+
+
+@asynccontextmanager
+async def running_studio(settings: Settings) -> AsyncIterator[Studio]:
+    """The running application's deployments, from another process of the same cluster."""
+    studio = open_studio(
+        settings,
+        serve.get_deployment_handle("Embedder", APPLICATION),
+        serve.get_deployment_handle("Index", APPLICATION),
+    )
+    try:
+        yield studio
+    finally:
+        await close_studio(studio)
+
+
+async def close_studio(studio: Studio) -> None:
+    """Gives every connection back."""
+    await studio.database.aclose()
+    await studio.cache.aclose()
+    await studio.blobs.aclose()

@@ -1,0 +1,139 @@
+"""Which user the embedded servers run as, and where that user can reach data and programs."""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from embedded.process import Account
+from errors import SetupError
+
+SYSTEM_USER = "fashion-studio"
+STATE_ROOT = Path("/var/lib/fashion-studio")
+
+
+def server_account(folder: Path) -> Account | None:
+    """None for an ordinary user. Root gets the owner of what is there, or a system user.
+
+    Raises:
+        SetupError: the folder is another user's, or no system user can be made.
+    """
+    owner = folder.stat().st_uid if folder.exists() else None
+    if os.geteuid() != 0:
+        if owner not in (None, os.geteuid()):
+            raise SetupError(
+                f"{folder} belongs to {_user_name(owner)}: start the studio as that user"
+            )
+        return None
+    if owner:
+        entry = pwd.getpwuid(owner)
+        return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    return _system_account()
+
+
+def can_reach(account: Account | None, folder: Path) -> bool:
+    """Tries it: permission bits alone don't tell (access lists, mounts, security modules)."""
+    if account is None:
+        return os.access(folder, os.X_OK)
+    return (
+        subprocess.run(
+            ["/bin/sh", "-c", 'cd "$1"', "sh", str(folder)],
+            user=account.uid,
+            group=account.gid,
+            extra_groups=[],
+            cwd="/",
+            stderr=subprocess.DEVNULL,
+            check=False,
+        ).returncode
+        == 0
+    )
+
+
+def server_folder(data_dir: Path, name: str) -> Path:
+    """The folder of a server below the data folder.
+
+    When root's servers can't enter the data folder (below /root, say), nobody's permissions are
+    changed: the folder is made under /var/lib and a link to it is left in the data folder.
+    """
+    link = data_dir / name
+    if link.is_symlink() and not link.exists():
+        raise SetupError(
+            f"{link} points to {link.readlink()}, which is gone: bring that folder back, "
+            f"or remove the link to start without its data"
+        )
+    if not link.exists():
+        if os.geteuid() == 0 and not can_reach(_system_account(), data_dir):
+            digest = hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]
+            home = STATE_ROOT / digest / name
+            home.mkdir(parents=True, exist_ok=True, mode=0o755)
+            link.symlink_to(home)
+        else:
+            link.mkdir(mode=0o755)
+    return link.resolve()
+
+
+def server_programs(package: str, parts: tuple[str, ...], account: Account | None) -> Path:
+    """The folder that holds `parts` of an installed package, enterable by the account."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise SetupError(f"the package {package} is not installed: run `make up` again")
+    installed = Path(spec.submodule_search_locations[0]).parent
+    if account is None or can_reach(account, installed / parts[0]):
+        return installed
+    version = importlib.metadata.version(package)
+    copy = STATE_ROOT / "programs" / f"{package}-{version}"
+    if not copy.exists():
+        _copy_programs(installed, parts, copy)
+    return copy
+
+
+def _copy_programs(installed: Path, parts: tuple[str, ...], copy: Path) -> None:
+    """Complete or absent: the copy gets its name at the end."""
+    copy.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    staging = Path(tempfile.mkdtemp(prefix=f"{copy.name}.", dir=copy.parent))
+    for part in parts:
+        shutil.copytree(
+            installed / part,
+            staging / part,
+            symlinks=True,
+            ignore=shutil.ignore_patterns("include", "__pycache__"),
+        )
+    staging.chmod(0o755)
+    staging.rename(copy)
+
+
+def _system_account() -> Account:
+    try:
+        entry = pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        _make_system_user()
+        entry = pwd.getpwnam(SYSTEM_USER)
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def _make_system_user() -> None:
+    advice = f"start the studio as an ordinary user, or make the system user {SYSTEM_USER}"
+    program = shutil.which("useradd") or shutil.which("useradd", path="/usr/sbin:/sbin")
+    if program is None:
+        raise SetupError(f"PostgreSQL refuses to run as root and `useradd` is not there: {advice}")
+    command = [program, "--system", "--no-create-home", "--home-dir", str(STATE_ROOT)]
+    done = subprocess.run(
+        [*command, "--user-group", "--shell", "/usr/sbin/nologin", SYSTEM_USER],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode not in (0, 9):  # 9: another studio has just made it
+        raise SetupError(f"`useradd {SYSTEM_USER}` failed ({done.stderr.strip()}): {advice}")
+
+
+def _user_name(uid: int | None) -> str:
+    try:
+        return pwd.getpwuid(uid or 0).pw_name
+    except KeyError:
+        return f"user {uid}"

@@ -1,0 +1,170 @@
+"""A Ray head node on this machine's loopback, for one studio: started, watched, fully stopped."""
+
+import hashlib
+import logging
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from embedded.ports import LOOPBACK
+from errors import SetupError
+from settings import Settings
+
+OBJECT_STORE_BYTES = 256 * 2**20
+SOCKET_PATH_BYTES = 107
+SESSION_PATH_BYTES = 72  # /r/session_<date>_<time>_<microseconds>_<pid>/sockets/plasma_store
+ENVIRONMENT = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray turns 127.0.0.1 into the machine's outer address unless it believes in a single machine.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Idle workers cost 45 MB each and wait for tasks that Serve never sends.
+    "RAY_prestart_worker_first_driver": "0",
+    # Ray runs workers at nice 15, which starves the replicas of a busy machine.
+    "RAY_worker_niceness": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+}
+
+
+class Cluster:
+    """The head node's processes, and this process as their driver."""
+
+    def __init__(self, settings: Settings, data_dir: Path) -> None:
+        self._settings = settings
+        self._logs = data_dir / "logs" / "ray"
+        self._folder = _short_folder(data_dir)
+        self._node: Any = None
+
+    def start(self) -> None:
+        """Starts Ray and connects to it; replicas and jobs inherit the environment of now.
+
+        Raises:
+            SetupError: Ray does not come up.
+        """
+        self._make_folder()
+        os.environ.update(ENVIRONMENT)
+        os.environ.pop("RAY_ADDRESS", None)
+        # A submitted job says `python`, and that must be this one.
+        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        _ensure_token(self._logs.parent.parent)
+        import ray  # noqa: PLC0415 - reads the environment when imported
+        from ray._private.node import Node  # noqa: PLC0415
+        from ray._private.parameter import RayParams  # noqa: PLC0415
+
+        parameters = RayParams(
+            node_ip_address=LOOPBACK,
+            include_dashboard=True,
+            dashboard_host=LOOPBACK,
+            dashboard_port=self._settings.dashboard_port,  # type: ignore[arg-type]
+            dashboard_agent_listen_port=0,  # `ray.init` has 52365, one studio a machine
+            object_store_memory=OBJECT_STORE_BYTES,
+            temp_dir=str(self._folder / "r"),
+            no_monitor=True,  # the autoscaler's: one machine doesn't grow
+        )
+        try:
+            self._node = Node(
+                parameters,
+                head=True,
+                shutdown_at_exit=False,
+                spawn_reaper=True,
+                ray_init_cluster=True,
+            )
+            ray.init(
+                address=self._node.gcs_address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=str(self._folder / "r"),
+            )
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            raise SetupError(f"Ray did not start: {error}\n{self.last_lines()}") from error
+
+    def dead(self) -> list[str]:
+        """Names of Ray processes that ended though nobody stopped them."""
+        return [str(name) for name, _ in self._node.dead_processes()] if self._node else []
+
+    def stop(self) -> None:
+        """Disconnects, ends Ray's processes, keeps their logs, removes their folder."""
+        if "ray" in sys.modules:
+            sys.modules["ray"].shutdown()
+        if self._node is not None:
+            self._node.kill_all_processes(check_alive=False, allow_graceful=True, wait=True)
+            self._node = None
+        self._clear_folder()
+
+    def last_lines(self, count: int = 12) -> str:
+        """The end of the logs that say why a Ray process ended."""
+        logs = self._folder / "r" / "session_latest" / "logs"
+        lines = [
+            f"  {name}: {line}"
+            for name in ("gcs_server", "raylet", "dashboard")
+            for suffix in ("err", "out")
+            if (log := logs / f"{name}.{suffix}").exists()
+            for line in log.read_text(errors="replace").splitlines()[-count:]
+        ]
+        return "\n".join(lines[-2 * count :])
+
+    def _make_folder(self) -> None:
+        """One of our own, closed to other users: Ray makes everything in it world-writable."""
+        self._clear_folder()
+        self._folder.mkdir(mode=0o700)
+
+    def _clear_folder(self) -> None:
+        if not self._folder.exists():
+            return
+        if self._folder.lstat().st_uid != os.geteuid() or self._folder.is_symlink():
+            raise SetupError(f"{self._folder} is not ours: remove it, Ray's files go there")
+        session = self._folder / "r" / "session_latest"
+        if (session / "logs").exists():
+            shutil.rmtree(self._logs, ignore_errors=True)
+            shutil.move(str((session / "logs").resolve()), self._logs)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def submit_line(settings: Settings) -> str:
+    """What an operator types to run a job on this studio's cluster."""
+    program = Path(sys.executable).parent / "ray"
+    if program.is_relative_to(Path.cwd()):
+        program = program.relative_to(Path.cwd())
+    token = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return (
+        f"RAY_AUTH_MODE=token {f'RAY_AUTH_TOKEN_PATH={token} ' if token else ''}{program} job "
+        f"submit --address http://{LOOPBACK}:{settings.dashboard_port} --working-dir . "
+        f"-- python -m jobs.reindex"
+    )
+
+
+def _ensure_token(data_dir: Path) -> None:
+    """Ray's own place, so that `ray job submit` finds it; the data folder where there is no home.
+
+    Ray would make the file itself, readable by everyone.
+    """
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return
+    path = Path.home() / ".ray" / "auth_token"
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        if not path.exists():
+            _write_token(path)
+    except OSError:
+        path = data_dir / "ray_token"
+        if not path.exists():
+            _write_token(path)
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
+
+
+def _write_token(path: Path) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+
+
+def _short_folder(data_dir: Path) -> Path:
+    """Unix sockets have short paths, data folders may have long ones."""
+    name = f"studio-{hashlib.sha256(str(data_dir).encode()).hexdigest()[:10]}"
+    folder = Path(tempfile.gettempdir()) / name
+    fits = len(str(folder)) + SESSION_PATH_BYTES <= SOCKET_PATH_BYTES
+    return folder if fits else Path("/tmp") / name  # noqa: S108 - made with mode 0700

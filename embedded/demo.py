@@ -1,0 +1,168 @@
+"""The demo: three accounts, a drawn catalogue, and an index over it."""
+
+import asyncio
+import hashlib
+import io
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import product as combinations
+from random import Random
+from uuid import UUID
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.catalog import get_product, take_change_seq, upsert_product
+from db.index_versions import get_active_version
+from db.users import get_user_by_email, insert_user
+from studio.index_versions import activate_version
+from studio.indexing import build_version, embed_missing
+from studio.passwords import hash_unchecked
+from studio.ports import Studio
+from training.draw import CATEGORIES, COLOURS, PATTERNS, Garment, draw_garment
+
+ACCOUNTS = (
+    ("admin@demo.studio", "admin", "Demo admin"),
+    ("merchant@demo.studio", "merchant", "Demo merchant"),
+    ("shopper@demo.studio", "customer", "Demo shopper"),
+)
+BRANDS = ("Aldersea", "Bramble & Co", "Cinder Lane", "Dovetail", "Ember Row", "Fennick", "Galloway")
+PRICES = {
+    "t-shirt": 19, "shirt": 39, "dress": 69, "skirt": 45, "trousers": 59,
+    "shorts": 29, "jacket": 119, "shoes": 89, "bag": 79,
+}  # fmt: skip
+SIDE_PX = 320
+CHUNK = 24
+
+Count = Callable[[int, int], None]
+"""Called with how many steps are done, of how many."""
+
+
+@dataclass(frozen=True)
+class DemoProduct:
+    """One drawn product; everything about it follows from its place in the list."""
+
+    id: str
+    garment: Garment
+    title: str
+    brand: str
+    price: Decimal
+    in_stock: bool
+
+
+def demo_products(count: int) -> list[DemoProduct]:
+    """The first `count` products: rounds over every category and colour, patterns in turn."""
+    kinds = list(combinations(CATEGORIES, COLOURS))
+    made = []
+    for place in range(count):
+        turn, kind = divmod(place, len(kinds))
+        category, colour = kinds[kind]
+        pattern = PATTERNS[turn % len(PATTERNS)]
+        random = Random(place)  # noqa: S311 - a shop window, not a secret
+        made.append(
+            DemoProduct(
+                id=f"demo-{category}-{colour}-{pattern}-{turn + 1}",
+                garment=Garment(category, colour, pattern, style_seed=1000 + place),
+                title=f"{pattern.capitalize()} {colour} {category}",
+                brand=random.choice(BRANDS),
+                price=Decimal(PRICES[category] + random.randrange(-8, 25)) + Decimal("0.99"),
+                in_stock=random.random() < 0.9,
+            )
+        )
+    return made
+
+
+async def seed(studio: Studio, count: Count) -> None:
+    """Makes what is missing; a second call changes nothing, and an interrupted one is completed.
+
+    A product that someone changed or deleted stays as it is.
+    """
+    merchant_id = await _make_accounts(studio)
+    products = demo_products(studio.settings.demo_products)
+    missing = await _missing(studio, products)
+    total = 2 * len(missing)
+    await _draw(studio, merchant_id, missing, lambda done: count(done, total))
+    await ensure_index(studio, lambda done: count(len(missing) + done, max(total, done)))
+
+
+async def ensure_index(studio: Studio, count: Callable[[int], None]) -> None:
+    """An active index made by the embedder in service, over every product."""
+    version = await studio.embedder.version()
+    async with studio.database.transaction() as session:
+        active = await get_active_version(session)
+    embedded = await embed_missing(studio, lambda done, _total, _message: count(done))
+    if active is None or active.embedder_version != version or embedded > active.count:
+        await activate_version(studio, await build_version(studio))
+
+
+async def _make_accounts(studio: Studio) -> UUID:
+    """The demo accounts, where they are missing; returns the merchant's id."""
+    password = studio.settings.demo_password.get_secret_value()
+    ids: dict[str, UUID] = {}
+    for email, role, name in ACCOUNTS:
+        async with studio.database.transaction() as session:
+            user = await get_user_by_email(session, email) or await insert_user(
+                session,
+                email=email,
+                password_hash=await hash_unchecked(password),
+                name=name,
+                role=role,
+            )
+            ids[role] = user.id
+    return ids["merchant"]
+
+
+async def _missing(studio: Studio, products: list[DemoProduct]) -> list[DemoProduct]:
+    async with studio.database.transaction() as session:
+        return [one for one in products if await get_product(session, one.id, deleted=True) is None]
+
+
+async def _draw(
+    studio: Studio, merchant_id: UUID, products: list[DemoProduct], count: Callable[[int], None]
+) -> None:
+    """Pictures are drawn by one process a core; rows follow picture by picture."""
+    if not products:
+        return
+    loop = asyncio.get_running_loop()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count() or 1, mp_context=context) as pool:
+        for start in range(0, len(products), CHUNK):
+            chunk = products[start : start + CHUNK]
+            drawn = (loop.run_in_executor(pool, _draw_jpeg, one.garment) for one in chunk)
+            pictures = await asyncio.gather(*drawn)
+            async with studio.database.transaction() as session:
+                for one, picture in zip(chunk, pictures, strict=True):
+                    await _insert(studio, session, merchant_id, one, picture)
+            count(start + len(chunk))
+
+
+async def _insert(
+    studio: Studio, session: AsyncSession, merchant_id: UUID, one: DemoProduct, picture: bytes
+) -> None:
+    sha256 = hashlib.sha256(picture).hexdigest()
+    key = f"products/{one.id}/{sha256[:32]}.jpg"
+    await studio.blobs.put(key, picture, "image/jpeg")
+    values = {
+        "owner_id": merchant_id,
+        "title": one.title,
+        "description": f"{one.title} by {one.brand}, drawn for the demo.",
+        "category": one.garment.category,
+        "brand": one.brand,
+        "price": one.price,
+        "currency": "EUR",
+        "in_stock": one.in_stock,
+        "attributes": {"colour": one.garment.colour, "pattern": one.garment.pattern},
+        "image_key": key,
+        "image_sha256": sha256,
+        "change_seq": await take_change_seq(session),
+    }
+    await upsert_product(session, one.id, values)
+
+
+def _draw_jpeg(garment: Garment) -> bytes:
+    buffer = io.BytesIO()
+    draw_garment(garment, size=SIDE_PX).save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()

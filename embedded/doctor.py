@@ -1,0 +1,191 @@
+"""`studio doctor`: what is wrong with this machine or its data folder, and what to do about it."""
+
+import importlib.metadata
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+import psutil
+
+from embedded.folder import DataFolder, require_space
+from embedded.ports import holder, is_free, require_reachable
+from errors import SetupError, StudioError
+from settings import PROJECT_ROOT, Settings, unknown_variables
+
+NEEDED_MEMORY = 6 * 2**30
+LOCK = PROJECT_ROOT / "requirements.lock"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the answer; `advice` only where something is to be done."""
+
+    status: Literal["ok", "warn", "fail"]
+    subject: str
+    detail: str
+    advice: str = ""
+
+
+VerifyModels = Callable[[], object]
+
+
+def examine(settings: Settings, verify_models: VerifyModels | None) -> Iterator[Finding]:
+    """Every check in turn; none of them changes anything."""
+    folder = DataFolder(settings.data_dir)
+    running = folder.running()
+    yield _python()
+    yield from _packages()
+    yield from _variables()
+    yield from _data_folder(folder)
+    yield from _space(folder)
+    yield _memory()
+    yield from _ports(settings, running_ports=running["ports"] if running else [])
+    yield from _servers(settings, running or {})
+    yield from _models(verify_models)
+    yield _leftovers(folder, running is not None)
+
+
+def _python() -> Finding:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    if sys.prefix == sys.base_prefix:
+        return Finding("warn", "python", f"{version}, outside of .venv", "use .venv/bin/studio")
+    return Finding("ok", "python", f"{version} in {sys.prefix}")
+
+
+def _packages() -> Iterator[Finding]:
+    if not LOCK.exists():
+        yield Finding(
+            "fail", "packages", f"{LOCK.name} is missing", "check the repository out again"
+        )
+        return
+    wrong = []
+    pins = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", LOCK.read_text(), re.MULTILINE)
+    for name, wanted in pins:
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found = "missing"
+        if found.split("+")[0] != wanted.split("+")[0]:
+            wrong.append(f"{name} {found}, locked {wanted}")
+    if wrong:
+        shown = "; ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+        yield Finding("warn", "packages", shown, "remove .venv/.installed and run `make up`")
+    else:
+        yield Finding("ok", "packages", f"{len(pins)} as in {LOCK.name}")
+
+
+def _variables() -> Iterator[Finding]:
+    unknown = unknown_variables()
+    if unknown:
+        yield Finding("warn", "settings", f"nothing reads {', '.join(unknown)}", "misspelt?")
+    else:
+        yield Finding("ok", "settings", "every STUDIO_* variable is known")
+
+
+def _data_folder(folder: DataFolder) -> Iterator[Finding]:
+    if not folder.path.exists():
+        yield Finding("ok", "data folder", f"{folder.path} is not there yet; `make up` makes it")
+        return
+    cluster = folder.path / "postgres" / "cluster"
+    try:
+        if cluster.exists():
+            missing = [
+                mark
+                for mark in ("PG_VERSION", "global/pg_control")
+                if not (cluster / mark).exists()
+            ]
+            if missing:
+                advice = "bring it back from a backup, or move it away"
+                yield Finding("fail", "database", f"{cluster} lacks {', '.join(missing)}", advice)
+                return
+        if (folder.path / "secrets.json").exists():
+            json.loads((folder.path / "secrets.json").read_text())
+    except PermissionError as error:
+        yield Finding(
+            "warn", "data folder", f"{error.filename} is another user's", "become that user"
+        )
+    except ValueError:
+        advice = "bring it back, or remove it (every session then ends)"
+        yield Finding("fail", "data folder", f"{folder.path}/secrets.json is damaged", advice)
+    else:
+        yield Finding("ok", "data folder", str(folder.path))
+
+
+def _space(folder: DataFolder) -> Iterator[Finding]:
+    place = next(path for path in (folder.path, *folder.path.parents) if path.exists())
+    try:
+        require_space(place)
+        yield Finding("ok", "disk", f"{psutil.disk_usage(str(place)).free / 2**30:.1f} GB free")
+    except SetupError as error:
+        yield Finding("fail", "disk", error.detail)
+
+
+def _memory() -> Finding:
+    memory = psutil.virtual_memory()
+    detail = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GB available"
+    if memory.available < NEEDED_MEMORY:
+        return Finding("warn", "memory", detail, "the starter profile needs up to 6 GB")
+    return Finding("ok", "memory", detail)
+
+
+def _ports(settings: Settings, running_ports: list[int]) -> Iterator[Finding]:
+    named = {"STUDIO_PORT": settings.port, "STUDIO_DASHBOARD_PORT": settings.dashboard_port}
+    for variable, port in named.items():
+        try:
+            if port in running_ports:
+                yield Finding("ok", "port", f"{port} is this studio's, which is running")
+            elif is_free(port, settings.host):
+                yield Finding("ok", "port", f"{port} is free")
+            else:
+                by = holder(port) or "another process"
+                yield Finding(
+                    "fail", "port", f"{port} is taken by {by}", f"stop it, or set {variable}"
+                )
+        except SetupError as error:
+            yield Finding("fail", "port", error.detail, f"set {variable}")
+
+
+def _servers(settings: Settings, running: dict[str, str]) -> Iterator[Finding]:
+    urls = {
+        "STUDIO_DATABASE_URL": (settings.database_url or running.get("database_url"), 5432),
+        "STUDIO_REDIS_URL": (settings.redis_url or running.get("redis_url"), 6379),
+        "the studio": (running.get("base_url"), 80),
+    }
+    for name, (url, default_port) in urls.items():
+        if url is None:
+            continue
+        try:
+            require_reachable(name, url, default_port)
+            parts = urlsplit(url)
+            yield Finding("ok", "server", f"{name}: {parts.hostname}:{parts.port} answers")
+        except SetupError as error:
+            yield Finding("fail", "server", error.detail)
+
+
+def _models(verify_models: VerifyModels | None) -> Iterator[Finding]:
+    if verify_models is None:
+        return
+    try:
+        verify_models()
+        yield Finding("ok", "models", "the shipped weights are complete")
+    except (OSError, ValueError, StudioError) as error:
+        yield Finding("fail", "models", str(error), "check the repository out again, or fetch them")
+
+
+def _leftovers(folder: DataFolder, running: bool) -> Finding:
+    """Processes that name this data folder though no studio runs in it."""
+    needle = re.compile(re.escape(str(folder.path)) + r"(/|$)")
+    found = []
+    for process in psutil.process_iter(["pid", "name", "cmdline"]):
+        words = process.info["cmdline"] or []
+        own = process.info["pid"] in (os.getpid(), os.getppid())
+        if not own and any(needle.search(word) for word in words) and not running:
+            found.append(f"{process.info['name']} ({process.info['pid']})")
+    if found:
+        return Finding("warn", "processes", f"left over: {', '.join(found)}", "end them by `kill`")
+    return Finding("ok", "processes", "this studio is running" if running else "none left over")

@@ -1,0 +1,223 @@
+"""`studio up`: every server in order, then the application, until a signal or a failure ends it."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import Protocol
+
+from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError
+
+from db.migrate import upgrade
+from embedded.cluster import Cluster
+from embedded.folder import DataFolder, require_space
+from embedded.guard import STOP_SIGNALS, split, wanted_stop_signals
+from embedded.ports import require_free, require_reachable
+from embedded.postgres import Postgres
+from embedded.process import ChildProcess
+from embedded.progress import Progress
+from embedded.valkey import Valkey
+from embedded.welcome import facts, ready_lines
+from errors import SetupError
+from settings import Settings, load_settings
+
+WATCH_S = 0.5
+
+
+class StopRequested(BaseException):
+    """A stop signal came; not an Exception, so that nothing on the way swallows it."""
+
+
+class Application(Protocol):
+    """What runs on the cluster: `deployments.launch`, which is above this room."""
+
+    def start(self, settings: Settings) -> None: ...
+    def stop(self) -> None: ...
+
+
+SeedDemo = Callable[[Settings, Callable[[int, int], None]], object]
+
+
+@dataclass(frozen=True)
+class House:
+    """The parts that the command line plugs in; both absent: servers only."""
+
+    load_application: Callable[[], Application] | None = None
+    load_demo: Callable[[], SeedDemo] | None = None
+
+
+def up(settings: Settings, house: House) -> int:
+    """Runs the studio in the foreground; the exit code.
+
+    Raises:
+        SetupError: it can't start at all.
+    """
+    folder = DataFolder(settings.data_dir)
+    folder.open()
+    if settings.port == settings.dashboard_port:
+        raise SetupError("STUDIO_PORT and STUDIO_DASHBOARD_PORT are the same port")
+    require_free(settings.port, settings.host, "STUDIO_PORT")
+    require_free(settings.dashboard_port, "127.0.0.1", "STUDIO_DASHBOARD_PORT")
+    code = split()
+    return code if code is not None else Studio(settings, folder, house).run()
+
+
+class Studio:
+    """One run: what has been started, and how each of it is stopped."""
+
+    def __init__(self, settings: Settings, folder: DataFolder, house: House) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._house = house
+        self._progress = Progress()
+        self._stops: list[tuple[str, Callable[[], None]]] = []
+        self._servers: list[ChildProcess] = []
+        self._cluster: Cluster | None = None
+        self._begin = time.monotonic()
+
+    def run(self) -> int:
+        """Starts, waits, stops; 0 after a stop signal, 1 after a failure."""
+        _catch(wanted_stop_signals())
+        code = 0
+        try:
+            self._start()
+            self._announce()
+            self._watch()
+        except (StopRequested, KeyboardInterrupt, SystemExit):
+            pass
+        except SetupError as error:
+            self._progress.say(f"studio: {error.detail}", "bold red")
+            code = 1
+        finally:
+            for number in STOP_SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+            self._stop()
+        return code
+
+    def _start(self) -> None:
+        self._progress.say(f"Starting the studio in {self._folder.path}")
+        self._give_environment()
+        database = self._settings.database_url is None
+        if database:
+            self._start_postgres()
+        else:
+            require_reachable("STUDIO_DATABASE_URL", os.environ["STUDIO_DATABASE_URL"], 5432)
+        if self._settings.redis_url is None:
+            self._start_valkey()
+        else:
+            require_reachable("STUDIO_REDIS_URL", os.environ["STUDIO_REDIS_URL"], 6379)
+        self._migrate()
+        self._start_cluster()
+        settings = load_settings()
+        self._start_application(settings)
+        if database and settings.env == "development":
+            self._seed(settings)
+
+    def _give_environment(self) -> None:
+        """Replicas and jobs read their settings from what the cluster inherits."""
+        folder = self._folder.path
+        os.environ["STUDIO_DATA_DIR"] = str(folder)
+        if self._settings.blob_url is None:
+            (folder / "blobs").mkdir(mode=0o700, exist_ok=True)
+            os.environ["STUDIO_BLOB_URL"] = f"file://{folder / 'blobs'}"
+        if self._settings.jwt_secret is None:
+            os.environ["STUDIO_JWT_SECRET"] = self._folder.secret("jwt_secret")
+
+    def _start_postgres(self) -> None:
+        with self._progress.step("PostgreSQL"):
+            postgres = Postgres(self._folder.path)
+            require_space(postgres.home)
+            self._stops.append(("PostgreSQL", postgres.stop))
+            os.environ["STUDIO_DATABASE_URL"] = postgres.start()
+            self._servers.append(postgres.process)
+        if not postgres.home.is_relative_to(self._folder.path):
+            self._progress.say(f"    its data are in {postgres.home}: its user can't enter here")
+
+    def _start_valkey(self) -> None:
+        with self._progress.step("Valkey"):
+            valkey = Valkey(self._folder.path)
+            self._stops.append(("Valkey", valkey.stop))
+            os.environ["STUDIO_REDIS_URL"] = valkey.start()
+            self._servers.append(valkey.process)
+
+    def _migrate(self) -> None:
+        with self._progress.step("Database schema"):
+            try:
+                upgrade(os.environ["STUDIO_DATABASE_URL"])
+            except (CommandError, SQLAlchemyError, OSError) as error:
+                raise SetupError(f"the database can't be migrated: {error}") from error
+
+    def _start_cluster(self) -> None:
+        with self._progress.step("Ray"):
+            self._cluster = Cluster(self._settings, self._folder.path)
+            self._stops.append(("Ray", self._cluster.stop))
+            self._cluster.start()
+            _catch(wanted_stop_signals())  # Ray has put its own handler of SIGTERM there
+
+    def _start_application(self, settings: Settings) -> None:
+        if self._house.load_application is None:
+            return
+        with self._progress.step("Application"):
+            application = self._house.load_application()
+            self._stops.append(("Application", application.stop))
+            application.start(settings)
+
+    def _seed(self, settings: Settings) -> None:
+        if self._house.load_demo is None:
+            return
+        with self._progress.step("Demo accounts and catalogue"):
+            self._house.load_demo()(settings, self._progress.count)
+
+    def _announce(self) -> None:
+        settings = load_settings()
+        self._folder.tell_running(facts(settings))
+        demo = self._settings.database_url is None and settings.env == "development"
+        first, *others = ready_lines(settings, demo=demo)
+        self._progress.say("")
+        self._progress.say(first, "bold green")
+        for line in others:
+            self._progress.say(line)
+        seconds = time.monotonic() - self._begin
+        self._progress.say(f"Started in {seconds:.1f} s. Ctrl-C stops everything.")
+
+    def _watch(self) -> None:
+        """Returns never: by a signal, or when a server has ended by itself.
+
+        Raises:
+            SetupError: which server, and its last log lines.
+        """
+        while True:
+            for server in self._servers:
+                if (code := server.exit_code) is not None:
+                    raise SetupError(
+                        f"{server.name} has ended (exit code {code}). Its last lines, "
+                        f"from {server.log}:\n{server.last_lines()}"
+                    )
+            if self._cluster and (dead := self._cluster.dead()):
+                lines = self._cluster.last_lines()
+                raise SetupError(f"Ray's {', '.join(dead)} has ended. Last lines:\n{lines}")
+            time.sleep(WATCH_S)
+
+    def _stop(self) -> None:
+        """In reverse order; one part that fails to stop doesn't keep the others running."""
+        for name, stop in reversed(self._stops):
+            try:
+                with self._progress.step(f"Stopping {name}"):
+                    stop()
+            except (OSError, RuntimeError, SetupError) as error:
+                self._progress.say(f"studio: {name} did not stop in order: {error}", "red")
+        self._folder.tell_stopped()
+        self._progress.say("Studio has stopped.")
+
+
+def _catch(numbers: list[signal.Signals]) -> None:
+    def request_stop(_number: int, _frame: FrameType | None) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise StopRequested
+
+    for number in numbers:
+        signal.signal(number, request_stop)

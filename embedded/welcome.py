@@ -1,0 +1,38 @@
+"""What a ready studio says about itself: to the operator, and to the operator's other commands."""
+
+from typing import Any
+
+from embedded.cluster import submit_line
+from settings import Settings
+
+DEMO_ACCOUNTS = ("admin@demo.studio", "merchant@demo.studio", "shopper@demo.studio")
+
+
+def facts(settings: Settings) -> dict[str, Any]:
+    """What `studio user create` and `studio doctor` need to find the running servers."""
+    return {
+        "base_url": settings.base_url,
+        "ports": [settings.port, settings.dashboard_port],
+        "database_url": settings.database_url,
+        "redis_url": settings.redis_url,
+        "blob_url": settings.blob_url,
+    }
+
+
+def ready_lines(settings: Settings, *, demo: bool) -> list[str]:
+    """The first line is the one that scripts wait for."""
+    base = settings.base_url
+    lines = [
+        f"Studio is ready: {base}/",
+        f"  API docs       {base}/api/docs",
+        f"  Studio page    {base}/",
+        f"  Ray dashboard  http://127.0.0.1:{settings.dashboard_port}/",
+    ]
+    if demo:
+        password = settings.demo_password.get_secret_value()
+        lines.append(f"  Demo accounts  {', '.join(DEMO_ACCOUNTS)} (password: {password})")
+    return [
+        *lines,
+        f"  Re-index       {submit_line(settings)}",
+        f"  Logs           {settings.data_dir / 'logs'}",
+    ]

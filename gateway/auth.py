@@ -1,0 +1,86 @@
+"""Access tokens: short-lived JWTs, made and checked here and nowhere else."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+
+from errors import NotAuthenticated
+from settings import Settings
+
+ISSUER = "ai-fashion-studio"
+AUDIENCE = "ai-fashion-studio-api"
+TOKEN_TYPE = "at+jwt"  # RFC 9068; not a secret  # noqa: S105
+ALGORITHMS = ["HS256"]
+CLOCK_SKEW_S = 2
+MAX_TOKEN_CHARS = 4096
+
+
+@dataclass(frozen=True)
+class AccessClaims:
+    """What a valid token says: who, in which session, at which version of the account."""
+
+    user_id: UUID
+    session_id: UUID
+    version: int
+
+
+class AccessTokens:
+    """Signs with the current secret, accepts the previous one too."""
+
+    def __init__(self, settings: Settings) -> None:
+        secrets = [settings.required("jwt_secret")]
+        if settings.jwt_previous_secret is not None:
+            secrets.append(settings.jwt_previous_secret.get_secret_value())
+        self._keys = [OctKey.import_key(secret) for secret in secrets]
+        self.lifetime_s = settings.access_token_minutes * 60
+        self._claims = jwt.JWTClaimsRegistry(
+            leeway=CLOCK_SKEW_S,
+            iss={"essential": True, "value": ISSUER},
+            aud={"essential": True, "value": AUDIENCE},
+            exp={"essential": True},
+            iat={"essential": True},
+            jti={"essential": True},
+            sub={"essential": True},
+            sid={"essential": True},
+            ver={"essential": True, "allow_blank": True},
+        )
+
+    def issue(self, user_id: UUID, role: str, session_id: UUID, version: int) -> str:
+        """A token for one session; the role in it is information, never authority."""
+        now_s = int(time.time())
+        claims: dict[str, Any] = {
+            "iss": ISSUER, "aud": AUDIENCE, "sub": str(user_id), "role": role,
+            "jti": uuid4().hex, "sid": str(session_id), "ver": version,
+            "iat": now_s, "exp": now_s + self.lifetime_s,
+        }  # fmt: skip
+        header = {"alg": ALGORITHMS[0], "typ": TOKEN_TYPE}
+        return jwt.encode(header, claims, self._keys[0], algorithms=ALGORITHMS)
+
+    def read(self, token: str) -> AccessClaims:
+        """Signature, type, issuer, audience, times -> claims.
+
+        Raises:
+            NotAuthenticated: anything about the token is wrong; which thing is not told.
+        """
+        if len(token) <= MAX_TOKEN_CHARS:
+            for key in self._keys:
+                try:
+                    return self._read(token, key)
+                except (JoseError, ValueError, TypeError, KeyError, AttributeError):
+                    continue
+        raise NotAuthenticated("the access token is not valid or has expired")
+
+    def _read(self, token: str, key: OctKey) -> AccessClaims:
+        found = jwt.decode(token, key, algorithms=ALGORITHMS)
+        if found.header.get("typ") != TOKEN_TYPE:
+            raise ValueError("another kind of token")
+        self._claims.validate(found.claims)
+        claims = found.claims
+        if not isinstance(claims["ver"], int):
+            raise ValueError("the version is no number")
+        return AccessClaims(UUID(claims["sub"]), UUID(claims["sid"]), claims["ver"])

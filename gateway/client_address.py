@@ -1,0 +1,58 @@
+"""Whose request it is, by network address, believing only the proxies that were named."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+UNKNOWN = "unknown"
+
+Address = IPv4Address | IPv6Address
+
+
+def parse_address(text: str) -> Address | None:
+    """An address, with IPv4 inside IPv6 taken out; None for anything else."""
+    try:
+        address = ip_address(text.strip())
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+class ClientAddress:
+    """Finds the client: the peer, or what the nearest trusted proxies say before it."""
+
+    def __init__(self, trusted_proxies: Iterable[str]) -> None:
+        self._trusted = [ip_network(proxy, strict=False) for proxy in trusted_proxies]
+
+    def is_trusted(self, address: Address) -> bool:
+        """Whether the address is one of the configured proxies."""
+        return any(address in network for network in self._trusted)
+
+    def of(self, scope: Scope) -> str:
+        """The right-most address of the chain that is no trusted proxy."""
+        peer = parse_address((scope.get("client") or (UNKNOWN, 0))[0])
+        if peer is None:
+            return UNKNOWN
+        if not self._trusted or not self.is_trusted(peer):
+            return str(peer)
+        forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
+        for hop in reversed(forwarded.split(",")):
+            address = parse_address(hop)
+            if address is None:
+                break
+            peer = address
+            if not self.is_trusted(address):
+                break
+        return str(peer)
+
+
+def limit_key(address: str) -> str:
+    """Who shares one limit: an IPv4 address, or an IPv6 /64 (one customer's usual share)."""
+    parsed = parse_address(address)
+    if isinstance(parsed, IPv6Address):
+        return str(IPv6Network((parsed, 64), strict=False))
+    return address

@@ -1,0 +1,116 @@
+"""What a route may ask for; its signature says who may call it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+from uuid import UUID
+
+from fastapi import Depends, Request
+from fastapi.security import OAuth2PasswordBearer
+
+from errors import Forbidden, NotAuthenticated
+from gateway.auth import AccessClaims, AccessTokens
+from studio.accounts import find_account
+from studio.ports import Studio
+
+ROLES = ("customer", "merchant", "admin")
+
+bearer = OAuth2PasswordBearer(tokenUrl="/api/auth/login", auto_error=False)
+
+
+@dataclass(frozen=True)
+class CurrentUser:
+    """Who is asking, by the state of the account right now."""
+
+    id: UUID
+    email: str
+    name: str | None
+    role: str
+    session_id: UUID
+
+    def has_role(self, role: str) -> bool:
+        """Whether the user's role is this one or a higher one."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+
+def get_studio(request: Request) -> Studio:
+    """The studio that `create_app` was given."""
+    return cast(Studio, request.app.state.studio)
+
+
+def get_tokens(request: Request) -> AccessTokens:
+    """The signer and reader of access tokens."""
+    return cast(AccessTokens, request.app.state.tokens)
+
+
+StudioDep = Annotated[Studio, Depends(get_studio)]
+TokensDep = Annotated[AccessTokens, Depends(get_tokens)]
+
+
+def get_client_address(request: Request) -> str:
+    """The client's network address, as far as the named proxies can be believed."""
+    return str(request.scope["state"]["client_address"])
+
+
+ClientAddressDep = Annotated[str, Depends(get_client_address)]
+
+
+def read_claims(request: Request, _token: Annotated[str | None, Depends(bearer)]) -> Any:
+    """What `gateway.limits` found in the Authorization header: claims, nothing, or an error."""
+    return request.scope["state"].get("identity")
+
+
+async def find_user(
+    studio: StudioDep, identity: Annotated[Any, Depends(read_claims)]
+) -> CurrentUser | None:
+    """The caller, or None without a token.
+
+    Raises:
+        NotAuthenticated: a token was given and is not valid (any more).
+    """
+    if identity is None:
+        return None
+    if not isinstance(identity, AccessClaims):
+        raise NotAuthenticated("the access token is not valid or has expired")
+    account = await find_account(studio, identity.user_id, identity.session_id)
+    if account is None or account.token_version != identity.version:
+        raise NotAuthenticated("the session has ended; sign in again")
+    return CurrentUser(account.id, account.email, account.name, account.role, identity.session_id)
+
+
+MaybeUser = Annotated[CurrentUser | None, Depends(find_user)]
+
+
+def require(role: str) -> Callable[[CurrentUser | None], Awaitable[CurrentUser]]:
+    """A dependency that lets users of at least this role pass."""
+
+    async def check_role(user: MaybeUser) -> CurrentUser:
+        if user is None:
+            raise NotAuthenticated("this needs an access token: POST /api/auth/login")
+        if not user.has_role(role):
+            raise Forbidden(f"this needs the role {role}")
+        return user
+
+    return check_role
+
+
+async def allow_everyone() -> None:
+    """Marks a route that never looks at who is asking."""
+
+
+require_customer = require("customer")
+require_merchant = require("merchant")
+require_admin = require("admin")
+
+Public = Depends(allow_everyone)
+"""`dependencies=[Public]` for routes that never look at who is asking."""
+
+Anyone = MaybeUser
+Customer = Annotated[CurrentUser, Depends(require_customer)]
+Merchant = Annotated[CurrentUser, Depends(require_merchant)]
+Admin = Annotated[CurrentUser, Depends(require_admin)]
+
+PERMISSIONS: frozenset[Callable[..., Any]] = frozenset(
+    {allow_everyone, find_user, require_customer, require_merchant, require_admin}
+)
+"""Every route depends on one of these; a test walks the routes."""

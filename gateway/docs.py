@@ -1,0 +1,32 @@
+"""Swagger UI at /api/docs from files of a wheel, so that it works without internet."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.responses import HTMLResponse
+from starlette.staticfiles import StaticFiles
+
+DOCS_PATH = "/api/docs"
+OPENAPI_PATH = "/api/openapi.json"
+ASSETS_PATH = "/api/docs/assets"
+
+
+def add_docs(app: FastAPI) -> None:
+    """Adds the page and its two assets."""
+
+    async def show_docs(request: Request) -> HTMLResponse:
+        root = request.scope.get("root_path", "").rstrip("/")
+        return get_swagger_ui_html(
+            openapi_url=root + OPENAPI_PATH,
+            title=f"{app.title} · API",
+            swagger_js_url=f"{root}{ASSETS_PATH}/swagger-ui-bundle.js",
+            swagger_css_url=f"{root}{ASSETS_PATH}/swagger-ui.css",
+            swagger_favicon_url=f"{root}{ASSETS_PATH}/favicon.png",
+            swagger_ui_parameters={"persistAuthorization": True, "tryItOutEnabled": True},
+        )
+
+    folder = Path(str(files("fastapi_offline"))) / "static"
+    app.mount(ASSETS_PATH, StaticFiles(directory=folder))
+    app.add_route(DOCS_PATH, show_docs, include_in_schema=False)

@@ -1,0 +1,91 @@
+"""What every answer carries around it: request id, security headers, one line of access log."""
+
+import re
+import time
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from errors import Malformed
+from gateway.client_address import ClientAddress
+from gateway.error_table import studio_problem
+from studio.context import serving
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+log = structlog.get_logger("studio.access")
+
+
+def request_id_of(scope: Scope) -> str:
+    """The caller's id where it is well formed, else a new one."""
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if REQUEST_ID.fullmatch(given) else uuid4().hex
+
+
+def complete_headers(headers: MutableHeaders, request_id: str) -> None:
+    """Adds what is missing; a route that said otherwise is left alone."""
+    headers["X-Request-ID"] = request_id
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "no-referrer")
+    headers.setdefault("X-Frame-Options", "DENY")
+    if "json" in headers.get("content-type", ""):
+        headers.setdefault("Cache-Control", "no-store")
+
+
+def has_nul(scope: Scope) -> bool:
+    """Whether path or query hold a NUL, which no name of ours has."""
+    return "\x00" in scope["path"] or b"%00" in scope.get("query_string", b"")
+
+
+class Envelope:
+    """The outermost layer around every HTTP request."""
+
+    def __init__(self, app: ASGIApp, client_address: ClientAddress) -> None:
+        self.app = app
+        self._client_address = client_address
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request under its id."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = request_id_of(scope)
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        state["client_address"] = self._client_address.of(scope)
+        with serving(request_id):
+            await self._serve(scope, receive, send, request_id)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        started_s = time.perf_counter()
+        status = 0
+
+        async def send_completed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                complete_headers(MutableHeaders(scope=message), request_id)
+            await send(message)
+
+        try:
+            if has_nul(scope):
+                answer = studio_problem(scope, Malformed("the address holds a NUL"))
+                await answer(scope, receive, send_completed)
+            else:
+                await self.app(scope, receive, send_completed)
+        finally:
+            write_access_line(scope, status, (time.perf_counter() - started_s) * 1000)
+
+
+def write_access_line(scope: Scope, status: int, elapsed_ms: float) -> None:
+    """Template instead of path and no query: both may hold ids and signatures."""
+    log.info(
+        "request",
+        method=scope["method"],
+        route=getattr(scope.get("route"), "path", None),
+        status=status,
+        ms=round(elapsed_ms, 1),
+        client=scope["state"]["client_address"],
+    )

@@ -1,0 +1,48 @@
+"""Problem documents (RFC 9457): how an error looks on the wire."""
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Scope
+
+from studio.context import current_request_id
+
+TYPE_PREFIX = "urn:ai-fashion-studio:problem:"
+
+
+class ProblemResponse(Response):
+    """`application/problem+json`, pure ASCII, so that no text can break it."""
+
+    media_type = "application/problem+json"
+
+    def render(self, content: Any) -> bytes:
+        """Any JSON value -> bytes."""
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
+def problem(
+    scope: Scope,
+    status: int,
+    *,
+    slug: str | None = None,
+    title: str | None = None,
+    detail: str | None = None,
+    errors: Sequence[Mapping[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> ProblemResponse:
+    """The document for one failed request; slug and title follow the status unless given."""
+    phrase = HTTPStatus(status).phrase
+    document: dict[str, Any] = {
+        "type": TYPE_PREFIX + (slug or phrase.lower().replace(" ", "-").replace("'", "")),
+        "title": title or phrase,
+        "status": status,
+        "detail": detail or phrase,
+        "instance": scope.get("path", "/"),
+        "requestId": current_request_id(),
+    }
+    if errors:
+        document["errors"] = [dict(error) for error in errors]
+    return ProblemResponse(document, status_code=status, headers=dict(headers or {}))

@@ -1,0 +1,97 @@
+"""Routes for admins: who is there, what was done, and who may do what."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from db.audit import list_audit
+from db.users import list_users
+from gateway.deps import Admin, ClientAddressDep, StudioDep
+from gateway.paging import Cursor, PageDep
+from gateway.wire import Page, Storable, WireRequest, WireResponse
+from studio.accounts import change_role
+
+router = APIRouter(prefix="/api/admin", tags=["admin"])
+
+
+class PingResponse(WireResponse):
+    """That the caller is an admin."""
+
+    status: str = "ok"
+
+
+class AccountResponse(WireResponse):
+    """An account as admins see it."""
+
+    id: UUID
+    email: str
+    name: str | None
+    role: str
+    created_at: datetime | None = None
+
+
+class RoleRequest(WireRequest):
+    """The role an account gets."""
+
+    role: Literal["customer", "merchant", "admin"]
+
+
+class AuditResponse(WireResponse):
+    """One line of the audit log."""
+
+    id: UUID
+    at: datetime
+    actor_id: UUID | None
+    action: str
+    subject: str | None
+    outcome: str
+    ip: str | None
+    detail: dict[str, Any]
+    request_id: str | None
+
+
+@router.get("/ping")
+async def ping(_: Admin) -> PingResponse:
+    """Whether the caller is an admin."""
+    return PingResponse()
+
+
+@router.get("/users")
+async def get_users(_: Admin, studio: StudioDep, page: PageDep) -> Page[AccountResponse]:
+    """Every account, newest first."""
+    async with studio.database.transaction() as session:
+        rows = await list_users(session, limit=page.limit + 1, after=page.after_key)
+    items = [
+        AccountResponse(
+            id=row.id, email=row.email, name=row.name, role=row.role, created_at=row.created_at
+        )
+        for row in rows[: page.limit]
+    ]
+    last = rows[page.limit - 1] if len(rows) > page.limit else None
+    return Page(items=items, next_cursor=last and Cursor(last.created_at, str(last.id)).encode())
+
+
+@router.patch("/users/{user_id}")
+async def patch_user(
+    user_id: UUID, body: RoleRequest, admin: Admin, studio: StudioDep, ip: ClientAddressDep
+) -> AccountResponse:
+    """Changes a role; it acts on the account's next request."""
+    account = await change_role(studio, user_id, body.role, actor_id=admin.id, ip=ip)
+    return AccountResponse(id=account.id, email=account.email, name=account.name, role=account.role)
+
+
+@router.get("/audit")
+async def get_audit(
+    _: Admin,
+    studio: StudioDep,
+    page: PageDep,
+    action: Annotated[Storable | None, Query(max_length=100)] = None,
+) -> Page[AuditResponse]:
+    """What was done, newest first."""
+    async with studio.database.transaction() as session:
+        rows = await list_audit(session, limit=page.limit + 1, after=page.after_key, action=action)
+    items = [AuditResponse.model_validate(row, from_attributes=True) for row in rows[: page.limit]]
+    last = rows[page.limit - 1] if len(rows) > page.limit else None
+    return Page(items=items, next_cursor=last and Cursor(last.at, str(last.id)).encode())

@@ -1,0 +1,101 @@
+"""Routes of the local blob store: the signed URLs it hands out lead here."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, Response
+
+from errors import Malformed, NotAnImage, NotFound, TooLarge
+from gateway.body_limit import declared_bytes
+from gateway.deps import Public, StudioDep
+from integrations.blob_keys import content_type_of
+from integrations.blob_local import CHUNK_BYTES, LocalBlobStore
+
+router = APIRouter(prefix="/blobs", tags=["blobs"], include_in_schema=False)
+
+RANGE = re.compile(r"bytes=(\d{1,18})?-(\d{1,18})?")
+
+
+def get_local_store(studio: StudioDep) -> LocalBlobStore:
+    """The local store.
+
+    Raises:
+        NotFound: the blobs are elsewhere, and so are their URLs.
+    """
+    if not isinstance(studio.blobs, LocalBlobStore):
+        raise NotFound("no such path")
+    return studio.blobs
+
+
+LocalStoreDep = Annotated[LocalBlobStore, Depends(get_local_store)]
+
+
+async def in_large_chunks(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Fewer, larger writes: every one costs a hop to a thread."""
+    waiting = bytearray()
+    async for chunk in stream:
+        waiting += chunk
+        if len(waiting) >= CHUNK_BYTES:
+            yield bytes(waiting)
+            waiting.clear()
+    if waiting:
+        yield bytes(waiting)
+
+
+@router.put("/{key:path}", status_code=201, dependencies=[Public])
+async def put_blob(key: str, request: Request, store: LocalStoreDep) -> Response:
+    """One upload of one new blob, as the signature allows."""
+    grant = store.signer.verify("put", key, request.query_params)
+    if request.headers.get("content-type", "") != grant.content_type:
+        raise NotAnImage(f"the Content-Type must be {grant.content_type}, as presigned")
+    if (declared_bytes(request.scope) or 0) > grant.max_bytes:
+        raise TooLarge(f"at most {grant.max_bytes} bytes may be uploaded here")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Malformed("upload the bytes as they are, without Content-Encoding")
+    await store.put_new(key, in_large_chunks(request.stream()), grant.max_bytes)
+    return Response(status_code=201)
+
+
+@router.api_route("/{key:path}", methods=["GET", "HEAD"], dependencies=[Public])
+async def get_blob(key: str, request: Request, store: LocalStoreDep) -> Response:
+    """The blob; it never changes under its key, so browsers may keep it."""
+    grant = store.signer.verify("get", key, request.query_params)
+    path = store.path_of(key)
+    try:
+        status = await anyio.to_thread.run_sync(path.stat)
+    except OSError:
+        raise NotFound("no such blob") from None
+    etag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+    headers = {
+        "ETag": etag,
+        "Cache-Control": f"private, max-age={max(0, grant.seconds_left)}, immutable",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    if etag in (part.strip() for part in request.headers.get("if-none-match", "").split(",")):
+        return Response(status_code=304, headers=headers)
+    check_range(request, status.st_size)
+    return FileResponse(path, headers=headers, media_type=content_type_of(key), stat_result=status)
+
+
+def check_range(request: Request, size: int) -> None:
+    """Leaves one well-formed range; others are ignored, as RFC 9110 allows.
+
+    Raises:
+        HTTPException: the range lies behind the end (416).
+    """
+    text = request.headers.get("range")
+    if text is None:
+        return
+    found = RANGE.fullmatch(text)
+    first, last = found.groups() if found else (None, None)
+    if (first is None and last is None) or (first and last and int(first) > int(last)):
+        headers = request.scope["headers"]
+        request.scope["headers"] = [item for item in headers if item[0] != b"range"]
+    elif (first is not None and int(first) >= size) or (first is None and int(last or 0) == 0):
+        raise HTTPException(
+            416, "the range lies behind the end", headers={"Content-Range": f"bytes */{size}"}
+        )

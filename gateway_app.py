@@ -1,0 +1,40 @@
+"""The Serve application `studio`: which deployments there are and who holds whose handle."""
+
+from pydantic import BaseModel, ConfigDict
+from ray.serve import Application, deployment
+
+from deployments.embedder import Embedder, EmbedderArgs
+from deployments.gateway import Gateway
+from deployments.index import Index, IndexArgs
+from models.embedder import EmbedderConfig
+from settings import Settings, load_settings
+
+
+class StudioArgs(BaseModel):
+    """`args:` of the application in serve_config.yaml; the numbers of single deployments."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    embedder: EmbedderArgs = EmbedderArgs()
+    index: IndexArgs = IndexArgs()
+
+
+def build(args: StudioArgs) -> Application:
+    """Reads `STUDIO_*` where it runs and binds the graph."""
+    settings = load_settings()
+    embedder = deployment(name="Embedder")(Embedder).bind(
+        embedder_config(settings, args.embedder), args.embedder
+    )
+    index = deployment(name="Index")(Index).bind(settings, args.index)
+    gateway = deployment(name="Gateway")(Gateway)
+    return gateway.bind(settings, embedder, index)
+
+
+def embedder_config(settings: Settings, args: EmbedderArgs) -> EmbedderConfig:
+    """The checkpoint of the profile at this replica's capacity."""
+    return EmbedderConfig(
+        checkpoint=settings.embedder_checkpoint,
+        precision=settings.embedder_precision,
+        max_batch=args.max_batch,
+        threads=args.threads,
+    )

@@ -1,0 +1,164 @@
+"""Blobs in one container of Azure Blob Storage, reached through shared access signatures."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote, unquote
+
+from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.storage.blob import (
+    BlobSasPermissions,
+    ContentSettings,
+    UserDelegationKey,
+    generate_blob_sas,
+)
+from azure.storage.blob.aio import BlobServiceClient
+
+from errors import NotFound, Unavailable
+from integrations.blob_keys import OCTETS, BlobInfo, SignedUpload, check_key, is_key
+
+CLOCK_SKEW = timedelta(minutes=5)
+KEY_LIFETIME = timedelta(hours=24)
+CONNECT_TIMEOUT_S = 3
+READ_TIMEOUT_S = 30
+
+
+@asynccontextmanager
+async def told_as_unavailable() -> AsyncIterator[None]:
+    """An absent blob is NotFound; whatever else the service says, callers hear one thing."""
+    try:
+        yield
+    except ResourceNotFoundError:
+        raise NotFound("no such blob") from None
+    except (AzureError, OSError, TimeoutError) as error:
+        raise Unavailable("the blob store does not answer") from error
+
+
+@dataclass(frozen=True)
+class DelegationKey:
+    """A key of the service's own, for signing without the account's key."""
+
+    key: UserDelegationKey
+    renew_at: datetime
+
+
+class AzureBlobStore:
+    """`studio.ports.BlobStore` on Azure; signs by account key, or by user-delegation key."""
+
+    def __init__(
+        self, service: BlobServiceClient, container: str, *, account_key: str | None
+    ) -> None:
+        self._service = service
+        self._container = service.get_container_client(container)
+        self._account_key = account_key
+        self._delegation: DelegationKey | None = None
+        self._renewing = asyncio.Lock()
+
+    async def put(self, key: str, data: bytes, content_type: str) -> None:
+        """Writes or replaces the blob at once."""
+        async with told_as_unavailable():
+            await self._container.upload_blob(
+                check_key(key),
+                data,
+                overwrite=True,
+                content_settings=ContentSettings(content_type=content_type),
+            )
+
+    async def get(self, key: str) -> bytes:
+        """The whole blob."""
+        async with told_as_unavailable():
+            download = await self._container.download_blob(check_key(key))
+            return bytes(await download.readall())
+
+    async def head(self, key: str) -> BlobInfo | None:
+        """None where there is no such blob."""
+        try:
+            async with told_as_unavailable():
+                found = await self._container.get_blob_client(check_key(key)).get_blob_properties()
+        except NotFound:
+            return None
+        return BlobInfo(key, found.size, found.content_settings.content_type or OCTETS)
+
+    async def delete(self, key: str) -> None:
+        """Quiet where there is no such blob."""
+        try:
+            async with told_as_unavailable():
+                await self._container.delete_blob(check_key(key), delete_snapshots="include")
+        except NotFound:
+            return
+
+    async def list(self, prefix: str) -> AsyncIterator[str]:
+        """Keys that start with the prefix, in order."""
+        async with told_as_unavailable():
+            async for name in self._container.list_blob_names(name_starts_with=prefix):
+                yield name
+
+    async def sign_put(
+        self, key: str, *, content_type: str, max_bytes: int, lifetime_s: int
+    ) -> SignedUpload:
+        """One PUT of one new blob: `create` without `write` refuses a second one.
+
+        Azure can't bind type or size to a signature: `studio.files` checks both afterwards.
+        """
+        expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=lifetime_s)
+        permission = BlobSasPermissions(create=True)
+        return SignedUpload(
+            url=await self._sign(key, permission, expires_at),
+            headers={"Content-Type": content_type, "x-ms-blob-type": "BlockBlob"},
+            expires_at=expires_at,
+        )
+
+    async def sign_get(self, key: str, *, lifetime_s: int = 3600) -> str:
+        """A round trip only when the delegation key has to be renewed."""
+        expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=lifetime_s)
+        return await self._sign(key, BlobSasPermissions(read=True), expires_at)
+
+    async def _sign(self, key: str, permission: BlobSasPermissions, expires_at: datetime) -> str:
+        credential: dict[str, Any] = {"account_key": self._account_key}
+        if self._account_key is None:
+            credential = {"user_delegation_key": await self._delegation_key()}
+        token = generate_blob_sas(
+            account_name=str(self._service.account_name),
+            container_name=self._container.container_name,
+            blob_name=check_key(key),
+            permission=permission,
+            start=datetime.now(UTC) - CLOCK_SKEW,
+            expiry=expires_at,
+            protocol="https" if self._container.url.startswith("https") else "https,http",
+            **credential,
+        )
+        return f"{self._container.url}/{quote(key)}?{token}"
+
+    async def _delegation_key(self) -> UserDelegationKey:
+        async with self._renewing:
+            now = datetime.now(UTC)
+            if self._delegation is None or now >= self._delegation.renew_at:
+                async with told_as_unavailable():
+                    key = await self._service.get_user_delegation_key(
+                        now - CLOCK_SKEW, now + KEY_LIFETIME
+                    )
+                self._delegation = DelegationKey(key, now + KEY_LIFETIME / 2)
+            return self._delegation.key
+
+    def key_of(self, url: str) -> str | None:
+        """The key of one of this store's own URLs, None for any other URL."""
+        start = self._container.url + "/"
+        key = unquote(url.partition("?")[0].partition("#")[0].removeprefix(start))
+        return key if url.startswith(start) and is_key(key) else None
+
+    async def check(self) -> None:
+        """Raises:
+        Unavailable: the container can't be reached.
+        """
+        try:
+            async with told_as_unavailable():
+                await self._container.get_container_properties()
+        except NotFound:
+            raise Unavailable("the blob container does not exist") from None
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._service.close()

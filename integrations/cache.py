@@ -1,0 +1,69 @@
+"""The cache over Valkey or Redis: short timeouts, and one error for everything that fails."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+from redis.exceptions import RedisError
+
+from errors import Unavailable
+
+PREFIX = "studio:"
+TIMEOUT_S = 0.5
+
+
+@asynccontextmanager
+async def told_as_unavailable() -> AsyncIterator[None]:
+    """Whatever the client raises, callers hear one thing."""
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise Unavailable("the cache does not answer") from error
+
+
+class RedisCache:
+    """`studio.ports.Cache`; every key lives under `studio:` and has an end."""
+
+    def __init__(self, url: str) -> None:
+        self._client = Redis.from_url(
+            url,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            health_check_interval=15,
+            # One more try: a pooled connection may have died with a restarted server.
+            retry=Retry(ConstantBackoff(0.02), 1),
+        )
+
+    async def get(self, key: str) -> bytes | None:
+        """None where there is nothing (any more)."""
+        async with told_as_unavailable():
+            return cast("bytes | None", await self._client.get(PREFIX + key))
+
+    async def set(self, key: str, value: bytes, *, lifetime_s: int) -> None:
+        """Writes or replaces."""
+        async with told_as_unavailable():
+            await self._client.set(PREFIX + key, value, ex=lifetime_s)
+
+    async def add(self, key: str, value: bytes, *, lifetime_s: int) -> bool:
+        """Sets only where absent; False where the key was there."""
+        async with told_as_unavailable():
+            return bool(await self._client.set(PREFIX + key, value, ex=lifetime_s, nx=True))
+
+    async def delete(self, key: str) -> None:
+        """Quiet where there is nothing."""
+        async with told_as_unavailable():
+            await self._client.delete(PREFIX + key)
+
+    async def check(self) -> None:
+        """Raises:
+        Unavailable: the server does not answer.
+        """
+        async with told_as_unavailable():
+            await self._client.ping()
+
+    async def aclose(self) -> None:
+        """Closes every pooled connection."""
+        await self._client.aclose()

@@ -1,0 +1,216 @@
+"""Fetches pictures of the outside world, and nothing else, from nowhere else."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+from urllib.parse import urljoin
+
+import anyio
+import certifi
+import httpcore
+import httpx
+
+from errors import Invalid, NotAnImage, TooLarge, UpstreamFailed
+from integrations.addresses import Address, is_public, is_public_name, parse_addresses
+
+MAX_BYTES = 15_000_000
+MAX_REDIRECTS = 3
+MAX_DIALS = 3
+MAX_URL_CHARS = 2048
+TOTAL_S = 10.0
+CONNECT_S = 3.0
+READ_S = 5.0
+HTTPS_PORT = 443
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+OCTETS = "application/octet-stream"
+MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+HEADERS = (
+    ("Accept", "image/*"),
+    ("Accept-Encoding", "identity"),
+    ("User-Agent", "ai-fashion-studio"),
+)
+
+Resolver = Callable[[str, int], Awaitable[list[str]]]
+
+
+async def resolve_name(host: str, port: int) -> list[str]:
+    """All addresses of a name, IPv4 and IPv6."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in found]
+
+
+class GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Resolves a name once, checks every answer, and dials what it checked.
+
+    Every connection passes here, so no redirect, retry or second look-up can slip by.
+    """
+
+    def __init__(self, resolve: Resolver, is_allowed: Callable[[Address], bool]) -> None:
+        self._resolve = resolve
+        self._is_allowed = is_allowed
+        self._dialer = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the base class names it
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Raises:
+        Invalid: one of the name's addresses is not public.
+        UpstreamFailed: the name has no address.
+        """
+        try:
+            addresses = parse_addresses(await self._resolve(host, port))
+        except (OSError, ValueError):
+            addresses = []
+        if not addresses:
+            raise UpstreamFailed("the host of the picture can't be found")
+        if not all(self._is_allowed(address) for address in addresses):
+            raise Invalid("pictures are not fetched from this address")
+        for address in addresses[:MAX_DIALS]:
+            try:
+                return await self._dialer.connect_tcp(
+                    str(address), port, timeout, local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        raise UpstreamFailed("the picture's host does not answer")
+
+    async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
+        """Never."""
+        raise Invalid("pictures are not fetched from this address")
+
+    async def sleep(self, seconds: float) -> None:
+        """As the plain backend."""
+        await anyio.sleep(seconds)
+
+
+class Fetcher:
+    """One guarded client for all outside pictures.
+
+    `resolve`, `is_allowed`, `tls` and `port` are for tests, which have only the loopback.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow: Sequence[str] = (),
+        resolve: Resolver = resolve_name,
+        is_allowed: Callable[[Address], bool] = is_public,
+        tls: ssl.SSLContext | None = None,
+        port: int = HTTPS_PORT,
+    ) -> None:
+        self._allow = tuple(name.lower().lstrip("*") for name in allow)
+        self._port = port
+        # httpcore itself reads no proxy variables, follows no redirects and decodes nothing.
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=tls or ssl.create_default_context(cafile=certifi.where()),
+            network_backend=GuardedBackend(resolve, is_allowed),
+            max_connections=20,
+            max_keepalive_connections=0,
+        )
+
+    async def fetch_image(self, url: str) -> bytes:
+        """The bytes of a picture, at most `MAX_BYTES`, within `TOTAL_S`.
+
+        Raises:
+            Invalid: the address is refused.
+            NotAnImage, TooLarge: what lies there can't be used.
+            UpstreamFailed: it did not answer, or not with a picture.
+        """
+        try:
+            with anyio.fail_after(TOTAL_S):
+                return await self._follow(url)
+        except TimeoutError:
+            raise UpstreamFailed("the picture did not come in time") from None
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError,
+                httpcore.UnsupportedProtocol, ssl.SSLError, OSError):  # fmt: skip
+            raise UpstreamFailed("the picture could not be fetched") from None
+
+    async def _follow(self, url: str) -> bytes:
+        for _ in range(MAX_REDIRECTS + 1):
+            checked = self.check_url(url)
+            answer = await self._get(checked)
+            if isinstance(answer, bytes):
+                return answer
+            url = urljoin(str(checked), answer)
+        raise UpstreamFailed(f"the picture is behind more than {MAX_REDIRECTS} redirects")
+
+    def check_url(self, text: str) -> httpx.URL:
+        """Parsed by the one parser whose parts are also what is dialled.
+
+        Raises:
+            Invalid: not https, another port, credentials, an address instead of a name, ...
+        """
+        try:
+            url = httpx.URL(text) if len(text) <= MAX_URL_CHARS else None
+        except (httpx.InvalidURL, ValueError):
+            url = None
+        if url is None or url.scheme != "https" or url.userinfo:
+            raise Invalid("the picture's address must be a plain https URL")
+        host = url.raw_host.decode("ascii", "replace")
+        if (url.port or HTTPS_PORT) != self._port or not is_public_name(host):
+            raise Invalid("pictures are not fetched from this address")
+        if self._allow and not any(matches(host, entry) for entry in self._allow):
+            raise Invalid("pictures are not fetched from this host")
+        return url
+
+    async def _get(self, url: httpx.URL) -> bytes | str:
+        """One request: the picture, or where a redirect leads."""
+        target = httpcore.URL(
+            scheme=b"https", host=url.raw_host, port=self._port, target=url.raw_path
+        )
+        authority = url.netloc.decode("ascii")
+        limits = {"connect": CONNECT_S, "read": READ_S, "write": READ_S, "pool": READ_S}
+        async with self._pool.stream(
+            "GET", target, headers=[("Host", authority), *HEADERS], extensions={"timeout": limits}
+        ) as response:
+            headers = {
+                name.decode("latin-1").lower(): value.decode("latin-1")
+                for name, value in response.headers
+            }
+            if response.status in REDIRECTS and "location" in headers:
+                return headers["location"]
+            check_headers(response.status, headers)
+            return await read_image(response)
+
+    async def aclose(self) -> None:
+        """Closes what is still open."""
+        await self._pool.aclose()
+
+
+def matches(host: str, entry: str) -> bool:
+    """`cdn.example.com` allows itself, `.example.com` or `*.example.com` all below it."""
+    return host.endswith(entry) if entry.startswith(".") else host == entry
+
+
+def check_headers(status: int, headers: dict[str, str]) -> None:
+    """Refuses before the first byte of the body what can't become a picture."""
+    if status != httpx.codes.OK:
+        raise UpstreamFailed(f"the picture's host answered with status {status}")
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise UpstreamFailed("the picture's host sent an encoded body")
+    content_type = headers.get("content-type", OCTETS).partition(";")[0].strip().lower()
+    if content_type != OCTETS and not content_type.startswith("image/"):
+        raise NotAnImage("what lies at the address is no image")
+    length = headers.get("content-length", "0")
+    if length.isdigit() and int(length[:20]) > MAX_BYTES:
+        raise TooLarge(f"the picture has more than {MAX_BYTES} bytes")
+
+
+async def read_image(response: httpcore.Response) -> bytes:
+    """Counts what really arrives; the first bytes must be those of an image."""
+    data = bytearray()
+    async for chunk in response.aiter_stream():
+        data += chunk
+        if len(data) > MAX_BYTES:
+            raise TooLarge(f"the picture has more than {MAX_BYTES} bytes")
+    if not data.startswith(MAGIC) and not (data[:4] == b"RIFF" and data[8:12] == b"WEBP"):
+        raise NotAnImage("what lies at the address is no image")
+    return bytes(data)

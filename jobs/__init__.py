@@ -1,0 +1,1 @@
+"""Heavy work: jobs are rows in PostgreSQL, whoever runs them is disposable."""

@@ -1,0 +1,1 @@
+"""What operators of the studio need beside its code."""

@@ -1,0 +1,132 @@
+"""Everything the studio reads from its environment, once, validated, and frozen."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from errors import SetupError
+
+PREFIX = "STUDIO_"
+PROJECT_ROOT = Path(__file__).resolve().parent
+PRODUCTION_EMBEDDER = "hf-hub:Marqo/marqo-fashionSigLIP"
+
+
+class Settings(BaseSettings):
+    """`STUDIO_*` variables. Unset URLs mean the embedded servers, which `studio up` starts."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    env: Literal["development", "production"] = "development"
+    profile: Literal["starter", "production"] = "starter"
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535)
+    dashboard_port: int = Field(8265, ge=1, le=65535)
+    public_url: str | None = None
+    data_dir: Path = PROJECT_ROOT / ".studio"
+
+    database_url: str | None = None
+    redis_url: str | None = None
+    blob_url: str | None = None
+    database_pool_size: int = Field(5, ge=1, le=100)
+
+    jwt_secret: SecretStr | None = None
+    jwt_previous_secret: SecretStr | None = None
+    access_token_minutes: int = Field(15, ge=1, le=60)
+    refresh_token_days: int = Field(30, ge=1, le=90)
+    demo_password: SecretStr = SecretStr("studio-demo")
+    demo_products: int = Field(648, ge=0, le=100_000)
+
+    embedder: str | None = None
+    precision: Literal["fp32", "fp16", "bf16"] | None = None
+    allow_noncommercial: bool = False
+
+    limit_auth: int = Field(10, ge=1)
+    limit_search: int = Field(600, ge=1)
+    limit_cv: int = Field(60, ge=1)
+    limit_default: int = Field(600, ge=1)
+    trusted_proxies: tuple[str, ...] = ()
+    fetch_allow: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def refuse_unsafe_production(self) -> "Settings":
+        """`STUDIO_ENV=production` needs real servers and a real secret."""
+        if self.env != "production":
+            return self
+        needed = {
+            "STUDIO_DATABASE_URL": self.database_url,
+            "STUDIO_REDIS_URL": self.redis_url,
+            "STUDIO_BLOB_URL": self.blob_url,
+            "STUDIO_JWT_SECRET": self.jwt_secret,
+            "STUDIO_PUBLIC_URL": self.public_url,
+        }
+        missing = [name for name, value in needed.items() if value is None]
+        if missing:
+            raise ValueError(f"STUDIO_ENV=production needs {', '.join(missing)}")
+        return self
+
+    @model_validator(mode="after")
+    def refuse_short_secrets(self) -> "Settings":
+        """HS256 keys shorter than its digest weaken it (RFC 7518, 3.2)."""
+        for name in ("jwt_secret", "jwt_previous_secret"):
+            secret = getattr(self, name)
+            if secret is not None and len(secret.get_secret_value().encode()) < 32:
+                raise ValueError(f"{PREFIX}{name.upper()} must have at least 32 bytes")
+        return self
+
+    @cached_property
+    def base_url(self) -> str:
+        """Where callers reach the studio, without a trailing slash; signed URLs start with it."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @cached_property
+    def embedder_checkpoint(self) -> str:
+        """The checkpoint of the profile, unless `STUDIO_EMBEDDER` names another."""
+        if self.embedder:
+            return self.embedder
+        return "starter" if self.profile == "starter" else PRODUCTION_EMBEDDER
+
+    @cached_property
+    def embedder_precision(self) -> Literal["fp32", "fp16", "bf16"]:
+        """fp32 for the starter, fp16 in production, unless `STUDIO_PRECISION` says otherwise."""
+        return self.precision or ("fp32" if self.profile == "starter" else "fp16")
+
+    def required(self, name: str) -> str:
+        """The text of a setting that a running studio must have.
+
+        Raises:
+            SetupError: the variable is unset; the message names it.
+        """
+        value = getattr(self, name)
+        if value is None:
+            raise SetupError(
+                f"{PREFIX}{name.upper()} is not set (`studio up` sets it to an embedded server)"
+            )
+        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def load_settings() -> Settings:
+    """Reads the environment.
+
+    Raises:
+        SetupError: a variable is wrong; the message names it and says why.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"{PREFIX}{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            if problem["loc"]
+            else problem["msg"].removeprefix("Value error, ")
+            for problem in error.errors(include_input=False, include_url=False)
+        ]
+        raise SetupError("; ".join(lines)) from None
+
+
+def unknown_variables() -> list[str]:
+    """`STUDIO_*` names in the environment that no setting reads, likely misspelt."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

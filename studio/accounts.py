@@ -1,0 +1,155 @@
+"""Accounts: who may come in, which role they have, and how they are told apart."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from email_validator import EmailNotValidError, validate_email
+from sqlalchemy.exc import IntegrityError
+
+from db.audit import insert_audit
+from db.engine import Database
+from db.tables import User
+from db.users import get_user, get_user_by_email, get_user_in_session, insert_user
+from errors import Conflict, Invalid, NotAuthenticated, NotFound
+from studio.context import current_request_id
+from studio.passwords import hash_password, is_password
+from studio.ports import Studio
+from studio.sessions import SignedIn, open_session
+from studio.slowdown import LoginPace
+
+ROLES = ("customer", "merchant", "admin")
+MAX_NAME_CHARS = 200
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account as the rest of the studio may see it: without its password hash."""
+
+    id: UUID
+    email: str
+    name: str | None
+    role: str
+    token_version: int
+
+    @classmethod
+    def of(cls, user: User) -> "Account":
+        """Row -> account."""
+        return cls(user.id, user.email, user.name, user.role, user.token_version)
+
+
+def normalise_email(email: str) -> str:
+    """As it is kept: trimmed, in one Unicode form, the domain in lower case.
+
+    Raises:
+        Invalid: no e-mail address.
+    """
+    try:
+        checked = validate_email(email.strip(), check_deliverability=False, test_environment=True)
+    except EmailNotValidError as error:
+        raise Invalid(f"not an e-mail address: {error}") from None
+    return checked.normalized
+
+
+async def create_user(
+    database: Database,
+    *,
+    email: str,
+    password: str,
+    role: str = "customer",
+    name: str | None = None,
+    ip: str | None = None,
+) -> Account:
+    """A new account with any role; for registration, the command line and the demo seed.
+
+    Raises:
+        Invalid: a bad address, password, name or role.
+        Conflict: the address has an account.
+    """
+    if role not in ROLES:
+        raise Invalid(f"the role must be one of {', '.join(ROLES)}")
+    if name is not None and len(name) > MAX_NAME_CHARS:
+        raise Invalid(f"the name must have at most {MAX_NAME_CHARS} characters")
+    address = normalise_email(email)
+    password_hash = await hash_password(password)
+    try:
+        async with database.transaction() as session:
+            user = await insert_user(
+                session, email=address, password_hash=password_hash, name=name, role=role
+            )
+            insert_audit(
+                session, "REGISTER", actor_id=user.id, subject=str(user.id), ip=ip,
+                detail={"role": role}, request_id=current_request_id(),
+            )  # fmt: skip
+            return Account.of(user)
+    except IntegrityError:
+        raise Conflict("this e-mail address has an account already") from None
+
+
+async def log_in(
+    studio: Studio, *, email: str, password: str, ip: str | None
+) -> tuple[Account, SignedIn]:
+    """A new session for the right password.
+
+    Raises:
+        NotAuthenticated: unknown address or wrong password; which one is not told.
+        SlowDown: too many failures lately.
+    """
+    pace = LoginPace(studio.cache, email=email.strip(), address=ip)
+    await pace.admit()
+    async with studio.database.transaction() as session:
+        user = await get_user_by_email(session, email.strip())
+    if not await is_password(password, user.password_hash if user else None) or user is None:
+        await pace.count_failure()
+        await _record_failure(studio, user, ip)
+        raise NotAuthenticated("the e-mail address or the password is wrong")
+    await pace.forgive_account()
+    async with studio.database.transaction() as session:
+        signed_in = await open_session(session, user.id, studio.settings.refresh_token_days)
+        insert_audit(
+            session, "LOGIN", actor_id=user.id, subject=str(user.id), ip=ip,
+            request_id=current_request_id(),
+        )  # fmt: skip
+    return Account.of(user), signed_in
+
+
+async def _record_failure(studio: Studio, user: User | None, ip: str | None) -> None:
+    """In its own transaction: the failing one leaves nothing. Unknown addresses aren't kept."""
+    async with studio.database.transaction() as session:
+        insert_audit(
+            session, "LOGIN_FAILED", actor_id=None, subject=str(user.id) if user else None,
+            outcome="refused", ip=ip, request_id=current_request_id(),
+        )  # fmt: skip
+
+
+async def find_account(studio: Studio, user_id: UUID, session_id: UUID) -> Account | None:
+    """The account as it is right now, if this session of it is still open."""
+    async with studio.database.transaction() as session:
+        user = await get_user_in_session(session, user_id, session_id)
+    return Account.of(user) if user else None
+
+
+async def change_role(
+    studio: Studio, user_id: UUID, role: str, *, actor_id: UUID, ip: str | None
+) -> Account:
+    """Acts on the next request of that account: roles are read from the row.
+
+    Raises:
+        Invalid: no such role.
+        NotFound: no such account.
+        Conflict: admins can't change their own role, so that one is always left.
+    """
+    if role not in ROLES:
+        raise Invalid(f"the role must be one of {', '.join(ROLES)}")
+    if user_id == actor_id:
+        raise Conflict("nobody changes their own role")
+    async with studio.database.transaction() as session:
+        user = await get_user(session, user_id, lock=True)
+        if user is None:
+            raise NotFound("no such account")
+        if user.role != role:
+            insert_audit(
+                session, "ROLE_CHANGED", actor_id=actor_id, subject=str(user_id), ip=ip,
+                detail={"from": user.role, "to": role}, request_id=current_request_id(),
+            )  # fmt: skip
+            user.role = role
+        return Account.of(user)

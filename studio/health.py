@@ -1,0 +1,101 @@
+"""Which parts of the studio are well, and whether search can be served."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from errors import StudioError, Unavailable
+from studio.ports import Studio
+
+TIMEOUT_S = 1.0
+NOT_BUILT = ("seg", "vto", "reg", "jobs")
+NEEDED = ("rec", "db")
+
+Status = Literal["ok", "degraded", "down"]
+Check = Callable[[Studio], Awaitable[str | None]]
+
+
+@dataclass(frozen=True)
+class ServiceHealth:
+    """One part: whether it answers, how fast, and what it says."""
+
+    status: Status
+    latency_ms: float
+    detail: str | None = None
+
+
+@dataclass(frozen=True)
+class StudioHealth:
+    """All parts, and their sum."""
+
+    status: Status
+    services: dict[str, ServiceHealth]
+
+
+async def check_rec(studio: Studio) -> str:
+    """An embedder that answers and an index with something in it.
+
+    Raises:
+        Unavailable: there is nothing to search with or in.
+    """
+    version, state = await asyncio.gather(studio.embedder.version(), studio.index.status())
+    if not state.get("version"):
+        raise Unavailable("no index is active")
+    if not state.get("count"):
+        raise Unavailable("the catalogue is empty")
+    if state.get("embedderVersion") != version:
+        raise Unavailable("the index was made by another embedder")
+    return f"{state['count']} products, index {state['version']}"
+
+
+async def check_db(studio: Studio) -> None:
+    """PostgreSQL answers a query."""
+    await studio.database.check()
+
+
+async def check_cache(studio: Studio) -> None:
+    """Valkey or Redis answers a ping."""
+    await studio.cache.check()
+
+
+async def check_blob(studio: Studio) -> None:
+    """The blob store takes and shows blobs."""
+    await studio.blobs.check()
+
+
+CHECKS: dict[str, Check] = {
+    "rec": check_rec,
+    "db": check_db,
+    "cache": check_cache,
+    "blob": check_blob,
+}
+SERVICES = ("rec", "seg", "vto", "reg", "jobs", "db", "cache", "blob")
+
+
+async def check_service(studio: Studio, name: str) -> ServiceHealth:
+    """One part, within `TIMEOUT_S`; what it fails with is told, unless it is a surprise."""
+    if name not in CHECKS:
+        return ServiceHealth("down", 0.0, "not built yet")
+    started_s = time.perf_counter()
+    status: Status = "down"
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            detail = await CHECKS[name](studio)
+        status = "ok"
+    except StudioError as error:
+        detail = error.detail
+    except TimeoutError:
+        detail = f"no answer within {TIMEOUT_S:g} s"
+    return ServiceHealth(status, round((time.perf_counter() - started_s) * 1000, 1), detail)
+
+
+async def check_studio(studio: Studio) -> StudioHealth:
+    """Every part at once; without `NEEDED` the studio is down, without others degraded."""
+    found = await asyncio.gather(*(check_service(studio, name) for name in SERVICES))
+    services = dict(zip(SERVICES, found, strict=True))
+    down = {name for name, health in services.items() if health.status != "ok"}
+    if down & set(NEEDED):
+        return StudioHealth("down", services)
+    return StudioHealth("degraded" if down else "ok", services)

@@ -1,0 +1,37 @@
+"""Which index version answers: activation, and rolling back by the same step."""
+
+from uuid import UUID
+
+from db.audit import insert_audit
+from db.index_versions import activate, get_index_version
+from errors import Conflict, NotFound
+from studio.context import current_request_id
+from studio.ports import Studio
+
+
+async def activate_version(studio: Studio, version: str, *, actor_id: UUID | None = None) -> None:
+    """Makes a version the one that answers; every replica follows by itself.
+
+    Raises:
+        NotFound: there is no such version.
+        Conflict: it is not ready, or was made by another embedder than the one in service.
+    """
+    in_service = await studio.embedder.version()
+    async with studio.database.transaction() as session:
+        row = await get_index_version(session, version)
+        if row is None:
+            raise NotFound(f"there is no index version {version}")
+        if row.embedder_version != in_service:
+            raise Conflict(
+                f"index {version} was made by embedder {row.embedder_version}; "
+                f"in service is {in_service}"
+            )
+        if not await activate(session, version):
+            raise Conflict(f"index {version} is {row.status} and can't be activated")
+        insert_audit(
+            session,
+            "INDEX_ACTIVATED",
+            actor_id=actor_id,
+            subject=version,
+            request_id=current_request_id(),
+        )

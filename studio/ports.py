@@ -1,0 +1,191 @@
+"""What the studio needs from the outside: models, index, blobs, cache; protocols, no code."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from integrations.blob_keys import BlobInfo, SignedUpload
+
+if TYPE_CHECKING:
+    from db.engine import Database
+    from integrations.fetch import Fetcher
+    from settings import Settings
+
+Vector = NDArray[np.float32]
+"""Shape (dim,), float32, unit length."""
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """A unit vector and the fingerprint of the checkpoint that made it."""
+
+    version: str
+    vector: Vector
+
+
+class Embedder(Protocol):
+    """Images and texts to unit vectors of one space; two versions are never compared."""
+
+    async def embed_image(self, image: bytes) -> Embedding:
+        """Encoded image (JPEG, PNG, WebP, GIF, BMP, TIFF) -> vector.
+
+        Raises:
+            NotAnImage, Invalid, TooLarge: the picture can't be used.
+            Unavailable: the deployment is saturated or down.
+        """
+        ...
+
+    async def embed_text(self, text: str) -> Embedding:
+        """Any unicode text -> vector."""
+        ...
+
+    async def version(self) -> str:
+        """Fingerprint of the checkpoint in service."""
+        ...
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which products may be found; empty means all. Texts compare without case."""
+
+    category: frozenset[str] = frozenset()
+    brand: frozenset[str] = frozenset()
+    price_min: float | None = None
+    price_max: float | None = None
+    in_stock: bool | None = None
+
+
+@dataclass(frozen=True)
+class IndexQuery:
+    """One search: an image vector, a text vector, or both blended by alpha in [0, 1]."""
+
+    top_k: int
+    embedder_version: str
+    image: Vector | None = None
+    text: Vector | None = None
+    alpha: float = 0.5
+    filters: Filters = field(default_factory=Filters)
+    exclude: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class IndexAnswer:
+    """Ids and scores, best first, equal scores by id, and the index version that answered."""
+
+    version: str
+    hits: list[tuple[str, float]]
+
+
+class Index(Protocol):
+    """Nearest products."""
+
+    async def search(self, query: IndexQuery) -> IndexAnswer:
+        """Raises:
+        Unavailable: no active version is loaded.
+        Conflict: the query's vectors come from another embedder than the index.
+        """
+        ...
+
+    async def status(self) -> Mapping[str, object]:
+        """`version`, `embedderVersion`, `count`, `appliedSeq` of the replica that answers."""
+        ...
+
+
+class BlobStore(Protocol):
+    """One container of immutable blobs. Keys are ours: `uploads/...`, `products/...`."""
+
+    async def put(self, key: str, data: bytes, content_type: str) -> None:
+        """Writes or replaces the blob at once, never half."""
+        ...
+
+    async def get(self, key: str) -> bytes:
+        """Raises:
+        NotFound: no such blob.
+        """
+        ...
+
+    async def head(self, key: str) -> BlobInfo | None:
+        """None where there is no such blob."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Quiet where there is no such blob."""
+        ...
+
+    def list(self, prefix: str) -> AsyncIterator[str]:
+        """Keys that start with the prefix, in order."""
+        ...
+
+    async def sign_put(
+        self, key: str, *, content_type: str, max_bytes: int, lifetime_s: int
+    ) -> SignedUpload: ...
+
+    async def sign_get(self, key: str, *, lifetime_s: int = 3600) -> str:
+        """A URL for plain GET; made without a round trip wherever the store allows it."""
+        ...
+
+    def key_of(self, url: str) -> str | None:
+        """The key of one of this store's own URLs (signed or not), None for any other URL."""
+        ...
+
+    async def check(self) -> None:
+        """Raises:
+        Unavailable: the store does not answer.
+        """
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Cache(Protocol):
+    """Valkey or Redis; nothing in it is the only copy of anything."""
+
+    async def get(self, key: str) -> bytes | None: ...
+
+    async def set(self, key: str, value: bytes, *, lifetime_s: int) -> None: ...
+
+    async def add(self, key: str, value: bytes, *, lifetime_s: int) -> bool:
+        """Sets only where absent; False where the key was there."""
+        ...
+
+    async def delete(self, key: str) -> None: ...
+
+    async def check(self) -> None:
+        """Raises:
+        Unavailable: the cache does not answer.
+        """
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Studio:
+    """All that a request or a job may reach."""
+
+    settings: "Settings"
+    database: "Database"
+    blobs: BlobStore
+    cache: Cache
+    fetcher: "Fetcher"
+    embedder: Embedder
+    index: Index
+
+
+__all__: Sequence[str] = [
+    "BlobInfo",
+    "BlobStore",
+    "Cache",
+    "Embedder",
+    "Embedding",
+    "Filters",
+    "Index",
+    "IndexAnswer",
+    "IndexQuery",
+    "SignedUpload",
+    "Studio",
+    "Vector",
+]

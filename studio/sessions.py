@@ -1,0 +1,122 @@
+"""Sessions: families of rotating refresh tokens, of which only hashes are kept."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID, uuid4
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.audit import insert_audit
+from db.tables import RefreshToken
+from db.users import (
+    get_database_time,
+    insert_refresh_token,
+    list_successors,
+    lock_refresh_token,
+    revoke_family,
+)
+from errors import NotAuthenticated
+from studio.context import current_request_id
+from studio.ports import Studio
+
+GRACE = timedelta(seconds=10)
+TOKEN_BYTES = 32
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A session and the one refresh token that continues it."""
+
+    session_id: UUID
+    user_id: UUID
+    refresh_token: str
+
+
+def hash_token(token: str) -> bytes:
+    """A fast hash is right here: the token has 256 random bits."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+async def open_session(session: AsyncSession, user_id: UUID, lifetime_days: int) -> SignedIn:
+    """A new family with its first token."""
+    now = await get_database_time(session)
+    return await _issue(session, uuid4(), user_id, now + timedelta(days=lifetime_days))
+
+
+async def _issue(
+    session: AsyncSession, family_id: UUID, user_id: UUID, expires_at: datetime
+) -> SignedIn:
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    await insert_refresh_token(
+        session,
+        family_id=family_id,
+        user_id=user_id,
+        token_hash=hash_token(token),
+        expires_at=expires_at,
+    )
+    return SignedIn(family_id, user_id, token)
+
+
+async def judge(
+    session: AsyncSession, token: RefreshToken, now: datetime
+) -> Literal["fresh", "repeated", "expired", "reused"]:
+    """What presenting this token means.
+
+    `repeated`: its answer was likely lost, or two tabs asked at once: within `GRACE`, while
+    its one successor is untouched, it may be asked once more.
+    """
+    if token.revoked_at is not None:
+        return "reused"
+    if token.expires_at <= now:
+        return "expired"
+    if token.used_at is None:
+        return "fresh"
+    successors = await list_successors(session, token)
+    untouched = len(successors) == 1 and successors[0].used_at is None
+    return "repeated" if untouched and now - token.used_at <= GRACE else "reused"
+
+
+async def refresh_session(studio: Studio, refresh_token: str, *, ip: str | None) -> SignedIn:
+    """The next token of the session, in exchange for the last one.
+
+    Raises:
+        NotAuthenticated: unknown, expired, or used before; then the whole session ends.
+    """
+    async with studio.database.transaction() as session:
+        token = await lock_refresh_token(session, hash_token(refresh_token))
+        if token is not None:
+            now = await get_database_time(session)
+            verdict = await judge(session, token, now)
+            if verdict in ("fresh", "repeated"):
+                return await _rotate(session, token, now)
+            if verdict == "reused" and token.revoked_at is None:
+                await revoke_family(session, token.family_id)
+                insert_audit(
+                    session, "REFRESH_REUSED", actor_id=token.user_id, outcome="refused",
+                    subject=str(token.family_id), ip=ip, request_id=current_request_id(),
+                )  # fmt: skip
+    raise NotAuthenticated("the refresh token is not valid (any more); sign in again")
+
+
+async def _rotate(session: AsyncSession, token: RefreshToken, now: datetime) -> SignedIn:
+    """The old token and any untouched successor are spent; the family's end stays fixed."""
+    for spent in (token, *await list_successors(session, token)):
+        spent.used_at = spent.used_at or now
+    return await _issue(session, token.family_id, token.user_id, token.expires_at)
+
+
+async def close_session(studio: Studio, session_id: UUID) -> None:
+    """Ends a session: its refresh and access tokens are refused from now on."""
+    async with studio.database.transaction() as session:
+        await revoke_family(session, session_id)
+
+
+async def close_session_of(studio: Studio, refresh_token: str) -> None:
+    """Ends the session of a refresh token; quiet where it is unknown."""
+    async with studio.database.transaction() as session:
+        token = await lock_refresh_token(session, hash_token(refresh_token))
+        if token is not None:
+            await revoke_family(session, token.family_id)

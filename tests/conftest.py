@@ -1,0 +1,3 @@
+"""What every suite may use: real servers from `tests/servers.py`."""
+
+pytest_plugins = ["tests.servers"]

@@ -1,0 +1,31 @@
+"""Data folders that root's servers can enter, and studios that are always ended."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.embedded.running import RunningStudio, remove_data
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="studio-data-"))
+    folder.chmod(0o711)
+    yield folder
+    remove_data(folder)
+
+
+@pytest.fixture
+def start_studio(data_dir: Path) -> Iterator[Callable[..., RunningStudio]]:
+    """Each call starts another studio; without a folder of its own, in this test's."""
+    started: list[RunningStudio] = []
+
+    def start(folder: Path = data_dir, **variables: str) -> RunningStudio:
+        started.append(RunningStudio(folder, **variables))
+        return started[-1]
+
+    yield start
+    for studio in started:
+        studio.end()

@@ -1,0 +1,124 @@
+"""A studio in a process of its own, as an operator starts it, and what is left of it afterwards."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from settings import PROJECT_ROOT
+
+READY = "Studio is ready: "
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(data_dir: Path, **variables: str) -> dict[str, str]:
+    """Ours without what a studio around the tests may have set."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("STUDIO_", "RAY_", "MAKE"))
+    }
+    return kept | {"STUDIO_DATA_DIR": str(data_dir), "PYTHONWARNINGS": "default"} | variables
+
+
+def studio(data_dir: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """One `studio` command that ends by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *words],
+        cwd=PROJECT_ROOT,
+        env=environment(data_dir, **variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class RunningStudio:
+    """`studio up --servers-only` until it is stopped, one way or another."""
+
+    def __init__(
+        self, data_dir: Path, *, command: list[str] | None = None, **variables: str
+    ) -> None:
+        self.data_dir = data_dir
+        self.port, self.dashboard_port = free_port(), free_port()
+        self.variables = variables | {
+            "STUDIO_PORT": str(self.port),
+            "STUDIO_DASHBOARD_PORT": str(self.dashboard_port),
+        }
+        self._output = data_dir.with_name(f"{data_dir.name}-{time.monotonic_ns()}.out")
+        with self._output.open("w") as output:
+            self._process = subprocess.Popen(
+                command or [sys.executable, "-m", "cli", "up", "--servers-only"],
+                cwd=PROJECT_ROOT,
+                env=environment(data_dir, **self.variables),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.family: list[psutil.Process] = []
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        return self._output.read_text()
+
+    def wait_ready(self, timeout_s: float = 60) -> "RunningStudio":
+        deadline = time.monotonic() + timeout_s
+        while READY not in self.output:
+            assert self._process.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.1)
+        time.sleep(0.5)
+        self.family = psutil.Process(self.pid).children(recursive=True)
+        return self
+
+    def inner(self) -> psutil.Process:
+        """The process that does the work, below the guard."""
+        return psutil.Process(self.pid).children()[0]
+
+    def server(self, name: str) -> psutil.Process:
+        return next(process for process in self.family if process.name() == name)
+
+    def send(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def exit_code(self, timeout_s: float = 60) -> int:
+        return self._process.wait(timeout_s)
+
+    def left_running(self, patience_s: float = 15) -> list[str]:
+        """Names of its processes that are still there after a while."""
+        _, alive = psutil.wait_procs(self.family, timeout=patience_s)
+        return [" ".join(process.cmdline()) for process in alive]
+
+    def end(self) -> None:
+        """For a test's `finally`: whatever state it is in."""
+        if self._process.poll() is None:
+            self.send(signal.SIGTERM)
+            try:
+                self._process.wait(60)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        for process in self.family:
+            if process.is_running():
+                process.kill()
+        self._output.unlink(missing_ok=True)
+
+
+def remove_data(data_dir: Path) -> None:
+    shutil.rmtree(data_dir, ignore_errors=True)

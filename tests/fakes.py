@@ -1,0 +1,209 @@
+"""Small real stand-ins for the models and the index: deterministic, in memory, exact."""
+
+import asyncio
+import hashlib
+import io
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import numpy as np
+from fastapi import FastAPI
+from numpy.typing import NDArray
+from PIL import Image
+
+from db.engine import Database
+from errors import Conflict, Unavailable
+from gateway.app import create_app
+from integrations.blob import open_blob_store
+from integrations.cache import RedisCache
+from integrations.fetch import Fetcher
+from models.images import decode_image
+from settings import Settings
+from studio.accounts import create_user
+from studio.ports import Embedding, Filters, IndexAnswer, IndexQuery, Studio, Vector
+
+SIDE = 8
+DIM = SIDE * SIDE * 3
+PASSWORD = "correct-horse-battery"
+SECRET = "a secret of more than thirty-two bytes"
+
+
+def unit(vector: NDArray[np.float64]) -> Vector:
+    """Shape (dim,), any length -> unit length, float32."""
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+class FakeEmbedder:
+    """An image is its 8 x 8 thumbnail, a text the sum of its words' random directions."""
+
+    def __init__(self, version: str = "fake-embedder") -> None:
+        self._version = version
+        self.texts_embedded = 0
+        self.failure: Exception | None = None
+
+    async def embed_image(self, image: bytes) -> Embedding:
+        self._fail_if_told()
+        picture = decode_image(image).resize((SIDE, SIDE), Image.Resampling.BOX)
+        pixels = np.asarray(picture, dtype=np.float64).reshape(-1) + 1.0
+        return Embedding(self._version, unit(pixels))
+
+    async def embed_text(self, text: str) -> Embedding:
+        self._fail_if_told()
+        self.texts_embedded += 1
+        total = np.ones(DIM)
+        for word in text.lower().split():
+            seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big")
+            total += np.random.default_rng(seed).normal(size=DIM) * 4
+        return Embedding(self._version, unit(total))
+
+    async def version(self) -> str:
+        self._fail_if_told()
+        return self._version
+
+    def _fail_if_told(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+@dataclass
+class FakeItem:
+    """A product as the index knows it."""
+
+    vector: Vector
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+class FakeIndex:
+    """Every product is compared with the query, in Python."""
+
+    def __init__(self, embedder_version: str = "fake-embedder") -> None:
+        self.version: str | None = "v1"
+        self.embedder_version = embedder_version
+        self.items: dict[str, FakeItem] = {}
+
+    async def search(self, query: IndexQuery) -> IndexAnswer:
+        if self.version is None:
+            raise Unavailable("no index is active")
+        if query.embedder_version != self.embedder_version:
+            raise Conflict("the index was made by another embedder")
+        scored = [
+            (product_id, score_of(item.vector, query))
+            for product_id, item in self.items.items()
+            if product_id not in query.exclude and passes(item.attributes, query.filters)
+        ]
+        scored.sort(key=lambda hit: (-hit[1], hit[0]))
+        return IndexAnswer(self.version, scored[: query.top_k])
+
+    async def status(self) -> Mapping[str, object]:
+        return {
+            "version": self.version,
+            "embedderVersion": self.embedder_version,
+            "count": len(self.items),
+            "appliedSeq": 0,
+        }
+
+
+def score_of(vector: Vector, query: IndexQuery) -> float:
+    """Blended cosine similarity."""
+    image = float(vector @ query.image) if query.image is not None else 0.0
+    text = float(vector @ query.text) if query.text is not None else 0.0
+    if query.image is None or query.text is None:
+        return round(image + text, 6)
+    return round(query.alpha * image + (1 - query.alpha) * text, 6)
+
+
+def passes(attributes: Mapping[str, Any], filters: Filters) -> bool:
+    """Whether a product with these attributes may be found."""
+    price = float(attributes.get("price", 0))
+    return (
+        (not filters.category or str(attributes.get("category")).lower() in filters.category)
+        and (not filters.brand or str(attributes.get("brand")).lower() in filters.brand)
+        and (filters.price_min is None or price >= filters.price_min)
+        and (filters.price_max is None or price <= filters.price_max)
+        and (filters.in_stock is None or attributes.get("in_stock") == filters.in_stock)
+    )
+
+
+def picture(colour: str = "red", size: tuple[int, int] = (32, 24), kind: str = "JPEG") -> bytes:
+    """An encoded picture of one colour."""
+    out = io.BytesIO()
+    Image.new("RGB", size, colour).save(out, kind)
+    return out.getvalue()
+
+
+def make_settings(database_url: str, redis_url: str, folder: Path, **changes: Any) -> Settings:
+    """Settings of a test studio: high limits unless a test is about limits."""
+    values: dict[str, Any] = {
+        "database_url": database_url,
+        "redis_url": redis_url,
+        "blob_url": f"file://{folder}",
+        "jwt_secret": SECRET,
+        "public_url": "http://studio.test",
+        "limit_auth": 10_000,
+        "limit_search": 10_000,
+        "limit_cv": 10_000,
+        "limit_default": 10_000,
+    }
+    return Settings(**(values | changes))
+
+
+@asynccontextmanager
+async def open_studio(settings: Settings, *, fetcher: Fetcher | None = None) -> AsyncIterator[Studio]:
+    """A studio on real servers with fake models; closed at the end."""
+    studio = Studio(
+        settings=settings,
+        database=Database(settings.required("database_url"), pool_size=5),
+        blobs=open_blob_store(settings),
+        cache=RedisCache(settings.required("redis_url")),
+        fetcher=fetcher or Fetcher(allow=settings.fetch_allow),
+        embedder=FakeEmbedder(),
+        index=FakeIndex(),
+    )
+    try:
+        yield studio
+    finally:
+        await studio.fetcher.aclose()
+        await studio.cache.aclose()
+        await studio.blobs.aclose()
+        await studio.database.aclose()
+
+
+@asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[None]:
+    """The app between its lifespan's start and end."""
+    inbox: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    outbox: asyncio.Queue[Any] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+    task = asyncio.create_task(app(scope, inbox.get, outbox.put))
+    await inbox.put({"type": "lifespan.startup"})
+    assert (await outbox.get())["type"] == "lifespan.startup.complete"
+    try:
+        yield
+    finally:
+        await inbox.put({"type": "lifespan.shutdown"})
+        await task
+
+
+@asynccontextmanager
+async def open_client(studio: Studio, *, address: str = "192.0.2.1") -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the whole gateway, without a network between."""
+    app = create_app(studio)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, client=(address, 1234))
+    async with running(app), httpx.AsyncClient(
+        transport=transport, base_url=studio.settings.base_url
+    ) as client:
+        yield client
+
+
+async def sign_in(client: httpx.AsyncClient, studio: Studio, role: str = "customer") -> dict[str, str]:
+    """A new account of the role; returns the headers that act as it."""
+    email = f"{role}-{uuid4().hex}@example.com"
+    await create_user(studio.database, email=email, password=PASSWORD, role=role)
+    answer = await client.post("/api/auth/login", json={"email": email, "password": PASSWORD})
+    assert answer.status_code == 200, answer.text
+    return {"Authorization": f"Bearer {answer.json()['accessToken']}"}

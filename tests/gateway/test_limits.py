@@ -1,0 +1,109 @@
+"""How often one caller may ask."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.client_address import ClientAddress, limit_key
+from tests.fakes import make_settings, open_client, open_studio, sign_in
+
+LOGIN = {"email": "a@example.com", "password": "not the password"}
+
+
+async def test_headers_count_down_and_the_end_is_429(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    settings = make_settings(database_url, redis_url, tmp_path, limit_auth=3)
+    async with open_studio(settings) as studio, open_client(studio) as client:
+        for left in (2, 1, 0):
+            answer = await client.post("/api/auth/login", json=LOGIN)
+            assert answer.status_code == 401
+            assert answer.headers["ratelimit-policy"] == '"auth";q=3;w=60'
+            assert answer.headers["ratelimit"].startswith(f'"auth";r={left};t=')
+        refused = await client.post("/api/auth/login", json=LOGIN)
+        assert refused.status_code == 429
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert refused.headers["ratelimit"].startswith('"auth";r=0;t=')
+        assert refused.json()["requestId"] == refused.headers["x-request-id"]
+        # Other classes, other callers and unlimited paths go on.
+        assert (await client.get("/api/auth/me")).status_code == 401
+        assert (await client.get("/api/health/live")).status_code == 200
+        async with open_client(studio, address="192.0.2.2") as other:
+            assert (await other.post("/api/auth/login", json=LOGIN)).status_code == 401
+
+
+async def test_accounts_have_their_own_window_and_bad_tokens_none(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    settings = make_settings(database_url, redis_url, tmp_path, limit_default=2)
+    async with open_studio(settings) as studio, open_client(studio) as client:
+        first, second = await sign_in(client, studio), await sign_in(client, studio)
+        for headers in (first, second):
+            statuses = [
+                (await client.get("/api/auth/me", headers=headers)).status_code for _ in range(3)
+            ]
+            assert statuses == [200, 200, 429]
+        forged = [
+            (
+                await client.get("/api/auth/me", headers={"Authorization": f"Bearer x{number}"})
+            ).status_code
+            for number in range(3)
+        ]
+        assert forged == [401, 401, 429]
+
+
+async def test_what_is_not_counted(client: httpx.AsyncClient) -> None:
+    for path in ("/api/health/live", "/api/docs", "/api/openapi.json", "/blobs/x", "/nothing"):
+        assert "ratelimit" not in (await client.get(path)).headers
+    for path in ("/api/auth/me", "/api/nothing", "/api/files"):
+        assert "ratelimit" in (await client.get(path)).headers
+
+
+async def test_without_the_storage_login_fails_closed_and_the_rest_goes_on(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    settings = make_settings(
+        database_url, "redis://127.0.0.1:1/0", tmp_path, limit_default=2
+    )
+    async with open_studio(settings) as studio, open_client(studio) as client:
+        refused = await client.post("/api/auth/login", json=LOGIN)
+        assert refused.status_code == 503
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert "retry-after" in refused.headers
+        statuses = [(await client.get("/api/auth/me")).status_code for _ in range(3)]
+        assert statuses == [401, 401, 429]
+
+
+def scope(peer: str, *forwarded: str) -> dict[str, Any]:
+    headers = [(b"x-forwarded-for", value.encode()) for value in forwarded]
+    return {"type": "http", "client": (peer, 1), "headers": headers}
+
+
+@pytest.mark.parametrize(
+    ("trusted", "given", "client"),
+    [
+        ((), scope("198.51.100.7", "1.1.1.1"), "198.51.100.7"),
+        (("10.0.0.0/8",), scope("198.51.100.7", "1.1.1.1"), "198.51.100.7"),
+        (("10.0.0.0/8",), scope("10.0.0.1", "1.1.1.1"), "1.1.1.1"),
+        (("10.0.0.0/8",), scope("10.0.0.1", "6.6.6.6, 1.1.1.1, 10.0.0.2"), "1.1.1.1"),
+        (("10.0.0.0/8",), scope("10.0.0.1", "6.6.6.6", "1.1.1.1"), "1.1.1.1"),
+        (("10.0.0.0/8",), scope("10.0.0.1", "6.6.6.6, nonsense"), "10.0.0.1"),
+        (("10.0.0.0/8",), scope("10.0.0.1"), "10.0.0.1"),
+        (("10.0.0.0/8",), scope("10.0.0.1", "10.0.0.3"), "10.0.0.3"),
+        (("127.0.0.1",), scope("::ffff:127.0.0.1", "2001:db8::1"), "2001:db8::1"),
+        ((), {"type": "http", "client": None, "headers": []}, "unknown"),
+    ],
+)
+def test_whose_request_it_is(
+    trusted: tuple[str, ...], given: dict[str, Any], client: str
+) -> None:
+    assert ClientAddress(trusted).of(given) == client
+
+
+def test_one_ipv6_network_is_one_caller() -> None:
+    assert limit_key("2001:db8:1:2:3::4") == limit_key("2001:db8:1:2:ffff::1")
+    assert limit_key("2001:db8:1:2::1") != limit_key("2001:db8:1:3::1")
+    assert limit_key("192.0.2.1") == "192.0.2.1"

@@ -1,0 +1,50 @@
+"""The cache on a real Valkey, and without one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from errors import Unavailable
+from integrations.cache import RedisCache
+
+
+@pytest.fixture
+async def cache(redis_url: str) -> AsyncIterator[RedisCache]:
+    opened = RedisCache(redis_url)
+    yield opened
+    await opened.aclose()
+
+
+async def test_values_come_and_go(cache: RedisCache) -> None:
+    await cache.check()
+    assert await cache.get("a") is None
+    await cache.set("a", b"\x00\xff", lifetime_s=60)
+    assert await cache.get("a") == b"\x00\xff"
+    await cache.delete("a")
+    await cache.delete("a")
+    assert await cache.get("a") is None
+
+
+async def test_only_the_first_adds(cache: RedisCache) -> None:
+    added = await asyncio.gather(
+        *(cache.add("once", str(number).encode(), lifetime_s=60) for number in range(20))
+    )
+    assert sum(added) == 1
+
+
+async def test_values_end(cache: RedisCache) -> None:
+    await cache.set("short", b"x", lifetime_s=1)
+    await asyncio.sleep(1.2)
+    assert await cache.get("short") is None
+
+
+async def test_without_a_server() -> None:
+    cache = RedisCache("redis://127.0.0.1:1/0")
+    for call in (
+        cache.get("a"), cache.set("a", b"", lifetime_s=1), cache.add("a", b"", lifetime_s=1),
+        cache.delete("a"), cache.check(),
+    ):  # fmt: skip
+        with pytest.raises(Unavailable):
+            await call
+    await cache.aclose()

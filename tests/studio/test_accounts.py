@@ -1,0 +1,99 @@
+"""Accounts and their roles, below HTTP."""
+
+from uuid import uuid4
+
+import pytest
+
+from errors import Conflict, Invalid, NotAuthenticated, NotFound
+from studio import passwords
+from studio.accounts import change_role, create_user, log_in, normalise_email
+from studio.ports import Studio
+from studio.slowdown import ACCOUNT, ADDRESS, LoginPace, SlowDown
+from tests.fakes import PASSWORD
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "COST", 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("  Ada@Example.COM ", "Ada@example.com"),
+        ("admin@demo.studio", "admin@demo.studio"),
+        ("ünï@example.com", "ünï@example.com"),
+        ("a+b@sub.example.com", "a+b@sub.example.com"),
+    ],
+)
+def test_how_addresses_are_kept(given: str, kept: str) -> None:
+    assert normalise_email(given) == kept
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "a", "@b.com", "a@", "a@b", "a b@example.com", "a@exa mple.com", "a@b@example.com",
+     "a@[127.0.0.1]", "a\n@example.com", "a@example.com\r\nBcc: x"],
+)  # fmt: skip
+def test_what_is_no_address(given: str) -> None:
+    with pytest.raises(Invalid):
+        normalise_email(given)
+
+
+async def test_any_role_for_operators_and_none_invented(studio: Studio) -> None:
+    made = await create_user(
+        studio.database, email="m@example.com", password=PASSWORD, role="merchant", name="M"
+    )
+    assert (made.role, made.name, made.token_version) == ("merchant", "M", 0)
+    with pytest.raises(Invalid):
+        await create_user(studio.database, email="x@example.com", password=PASSWORD, role="root")
+    with pytest.raises(Conflict):
+        await create_user(studio.database, email="M@EXAMPLE.com", password=PASSWORD)
+
+
+async def test_roles_of_others_only(studio: Studio) -> None:
+    admin = await create_user(
+        studio.database, email="a@example.com", password=PASSWORD, role="admin"
+    )
+    with pytest.raises(Conflict):
+        await change_role(studio, admin.id, "customer", actor_id=admin.id, ip=None)
+    with pytest.raises(NotFound):
+        await change_role(studio, uuid4(), "customer", actor_id=admin.id, ip=None)
+
+
+def test_waits_double_up_to_their_end() -> None:
+    assert [ACCOUNT.wait_s(failures) for failures in (0, 4, 5, 6, 7, 8, 50)] == [
+        0, 0, 1, 2, 4, 8, 60,
+    ]  # fmt: skip
+    assert ADDRESS.wait_s(19) == 0
+    assert ADDRESS.wait_s(10_000) == 900
+
+
+async def test_one_try_per_wait_however_many_come(studio: Studio) -> None:
+    pace = LoginPace(studio.cache, email="a@example.com", address="192.0.2.1")
+    for _ in range(7):
+        await pace.count_failure()
+    with pytest.raises(SlowDown) as slowed:
+        await pace.admit()
+    assert slowed.value.retry_after_s == 4
+    await pace.forgive_account()
+    await pace.admit()
+
+
+async def test_an_address_slows_down_over_many_accounts(studio: Studio) -> None:
+    for number in range(20):
+        pace = LoginPace(studio.cache, email=f"a{number}@example.com", address="192.0.2.1")
+        await pace.count_failure()
+    fresh = LoginPace(studio.cache, email="new@example.com", address="192.0.2.1")
+    with pytest.raises(SlowDown):
+        await fresh.admit()
+    await LoginPace(studio.cache, email="new@example.com", address="192.0.2.2").admit()
+
+
+async def test_a_success_forgets_the_failures(studio: Studio) -> None:
+    await create_user(studio.database, email="a@example.com", password=PASSWORD)
+    for _ in range(3):
+        for _ in range(4):
+            with pytest.raises(NotAuthenticated):
+                await log_in(studio, email="a@example.com", password="wrong", ip=None)
+        await log_in(studio, email="A@example.com ", password=PASSWORD, ip=None)

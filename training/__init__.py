@@ -1,0 +1,1 @@
+"""The recipes that made the weights in models/starter."""
