@@ -33,22 +33,25 @@ bench: install-test
 install: $(STAMP)
 install-test: $(TEST_STAMP)
 
-# .installing stays behind when an installation is interrupted: what it left can't be trusted.
+# .installing holds make's process while it installs. It stays behind when that is interrupted:
+# what such an installation left can't be trusted.
 $(STAMP): requirements.lock pyproject.toml
 	@if [ -z "$(PYTHON)" ] && [ ! -x $(BIN)/python ]; then \
 	  echo "studio: no Python 3.11 or newer with its venv module was found." >&2; \
 	  echo "Install one (Debian, Ubuntu: apt install python3 python3-venv)," >&2; \
 	  echo "or name it: make up PYTHON=/path/to/python3" >&2; exit 1; fi
+	@if kill -0 $$(cat $(VENV)/.installing 2>/dev/null) 2>/dev/null; then \
+	  echo "studio: another make installs into $(VENV): wait until it is done" >&2; exit 1; fi
 	@if [ -e $(VENV)/.installing ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 	  echo "Making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv --clear $(VENV); fi
-	@touch $(VENV)/.installing
+	@echo $$PPID > $(VENV)/.installing
 	@echo "Installing the dependencies (about 4 GB the first time; torch brings its GPU libraries)"
 	@$(PIP) install --progress-bar on -r requirements.lock
 	@$(PIP) install -q --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.installing $(VENV)/.installed-* && touch $@
 
 $(TEST_STAMP): $(STAMP) requirements-dev.lock
-	@touch $(VENV)/.installing
+	@echo $$PPID > $(VENV)/.installing
 	@$(PIP) install --progress-bar on -r requirements-dev.lock
 	@rm -f $(VENV)/.installing $(VENV)/.tested-* && touch $@
 

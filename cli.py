@@ -4,16 +4,16 @@
 
 import asyncio
 import importlib
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any
 
 import typer
 
-from deployments.ingress import ingress_environment
 from errors import SetupError, StudioError
-from settings import PROJECT_ROOT, Settings, load_settings
+from settings import Settings, load_settings
+
+DRAIN_S = 0.1  # no load balancer has to notice that a studio on one machine stops
 
 app = typer.Typer(
     help="AI Fashion Studio: start it, look after it.",
@@ -48,27 +48,31 @@ def up(
         from embedded.up import House, up
 
         settings = load_settings()
-        os.environ.update(ingress_environment(settings.port, drain_s=0.1))
-        os.environ["PYTHONPATH"] = str(PROJECT_ROOT)
-        house = House() if servers_only else House(load_application, load_demo)
-        raise typer.Exit(up(settings, house))
+        raise typer.Exit(up(settings, House() if servers_only else whole_house(settings)))
 
 
-def load_application() -> Any:
-    """The Serve application; its room is above the servers', so it is plugged in here."""
-    return importlib.import_module("deployments.launch")
+def whole_house(settings: Settings) -> Any:
+    """The Serve application and the demo: their rooms are above the servers', or need it."""
+    from deployments.ingress import ingress_environment
+    from embedded.up import House
+
+    return House(
+        environment=ingress_environment(settings.port, drain_s=DRAIN_S),
+        load_application=lambda: importlib.import_module("deployments.launch"),
+        seed_demo=seed_demo,
+    )
 
 
-def load_demo() -> Any:
-    """What fills a new studio with accounts and products, through the running deployments."""
+def seed_demo(settings: Settings, count: Callable[[int, int], None]) -> None:
+    """Fills a new studio with accounts and products through its running deployments."""
     from deployments.launch import running_studio
     from embedded.demo import seed
 
-    async def run(settings: Settings, count: Callable[[int, int], None]) -> None:
+    async def run() -> None:
         async with running_studio(settings) as studio:
             await seed(studio, count)
 
-    return lambda settings, count: asyncio.run(run(settings, count))
+    asyncio.run(run())
 
 
 @app.command()
@@ -153,9 +157,8 @@ def load_embedder(settings: Settings) -> Any:
     from models.embedder import EmbedderConfig, load
 
     checkpoint = settings.embedder_checkpoint
-    precision = cast('Literal["fp32", "fp16", "bf16"]', settings.embedder_precision)
     try:
-        return load(EmbedderConfig(checkpoint=checkpoint, precision=precision))
+        return load(EmbedderConfig(checkpoint=checkpoint, precision=settings.embedder_precision))
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise SetupError(f"the checkpoint {checkpoint} can't be loaded: {error}") from error
 

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -46,10 +47,10 @@ class Database:
                 session.begin(),
             ):
                 yield session
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, PoolTimeout, OperationalError, InterfaceError) as error:
             raise Unavailable("the database can't be reached") from error
-        except SQLAlchemyError as error:
-            if getattr(error, "connection_invalidated", False):
+        except DBAPIError as error:
+            if error.connection_invalidated:
                 raise Unavailable("the database connection was lost") from error
             raise
 

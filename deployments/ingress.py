@@ -5,6 +5,14 @@ more than HAProxy, the caller's own address, loopback binding, and every answer 
 Nothing here imports Ray, because Ray Serve reads these variables when it is imported.
 """
 
+import sys
+
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.envelope import request_id_of
+
 
 def ingress_environment(port: int, *, drain_s: float = 30.0) -> dict[str, str]:
     """What every Ray process must have in its environment: one Gateway a node, on this port.
@@ -17,6 +25,7 @@ def ingress_environment(port: int, *, drain_s: float = 30.0) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(port),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(port + 1),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(drain_s),
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.ingress:middlewares",
         # A restarted Gateway takes the port of the dead one at once.
         "RAY_SERVE_PORT_QUARANTINE_S": "0",
         # Pictures travel between deployments as bytes of up to 15 MB.
@@ -24,3 +33,41 @@ def ingress_environment(port: int, *, drain_s: float = 30.0) -> dict[str, str]:
         # Only `STUDIO_TRUSTED_PROXIES` may say who the client is; uvicorn would believe loopback.
         "FORWARDED_ALLOW_IPS": "none",
     }
+
+
+class OneRequestId:
+    """Outermost layer: Serve would echo any `X-Request-ID`, well formed or not, beside ours."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Everything inside sees one well-formed id, and the answer carries it once."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = request_id_of(scope)
+        MutableHeaders(scope=scope)["X-Request-ID"] = request_id
+
+        async def send_once(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        await self.app(scope, receive, send_once)
+
+
+def middlewares() -> list[Middleware]:
+    """What Serve wraps around its own HTTP layers; it imports this by name."""
+    return [Middleware(OneRequestId)]
+
+
+def main() -> None:
+    """`python -m deployments.ingress PORT`: the variables as shell commands, for `ray start`."""
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
+    for name, value in ingress_environment(port).items():
+        sys.stdout.write(f"export {name}={value}\n")
+
+
+if __name__ == "__main__":
+    main()

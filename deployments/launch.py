@@ -10,9 +10,11 @@ from typing import Any
 import yaml
 from ray import serve
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
+from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
 from deployments.gateway import open_studio
+from deployments.handles import Handle
 from errors import SetupError
 from settings import PROJECT_ROOT, Settings
 from studio.ports import Studio
@@ -69,15 +71,17 @@ def reason(status: Any) -> str:
 
 @asynccontextmanager
 async def running_studio(settings: Settings) -> AsyncIterator[Studio]:
-    """The running application's deployments, from another process of the same cluster."""
-    studio = open_studio(
-        settings,
-        serve.get_deployment_handle("Embedder", APPLICATION),
-        serve.get_deployment_handle("Index", APPLICATION),
-    )
+    """The running application's deployments, from another process of the same cluster.
+
+    The handles are not those that Serve keeps: they end with the event loop they live in.
+    """
+    handles: list[Handle] = [DeploymentHandle(name, APPLICATION) for name in ("Embedder", "Index")]
+    studio = open_studio(settings, *handles)
     try:
         yield studio
     finally:
+        for handle in handles:
+            await handle.shutdown_async()  # type: ignore[no-untyped-call]
         await close_studio(studio)
 
 

@@ -69,12 +69,20 @@ def server_folder(data_dir: Path, name: str) -> Path:
     if not link.exists():
         if os.geteuid() == 0 and not can_reach(_system_account(), data_dir):
             digest = hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]
-            home = STATE_ROOT / digest / name
-            home.mkdir(parents=True, exist_ok=True, mode=0o755)
+            home = _passable(STATE_ROOT / digest / name, below=STATE_ROOT.parent)
             link.symlink_to(home)
         else:
-            link.mkdir(mode=0o755)
+            _passable(link, below=data_dir)
     return link.resolve()
+
+
+def _passable(folder: Path, below: Path) -> Path:
+    """Makes folders that other users may pass through, whatever the umask."""
+    for part in (*reversed(folder.parents), folder):
+        if part.is_relative_to(below) and part != below and not part.exists():
+            part.mkdir()
+            part.chmod(0o711)
+    return folder
 
 
 def server_programs(package: str, parts: tuple[str, ...], account: Account | None) -> Path:
@@ -94,7 +102,7 @@ def server_programs(package: str, parts: tuple[str, ...], account: Account | Non
 
 def _copy_programs(installed: Path, parts: tuple[str, ...], copy: Path) -> None:
     """Complete or absent: the copy gets its name at the end."""
-    copy.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    _passable(copy.parent, below=STATE_ROOT.parent)
     staging = Path(tempfile.mkdtemp(prefix=f"{copy.name}.", dir=copy.parent))
     for part in parts:
         shutil.copytree(
@@ -103,7 +111,10 @@ def _copy_programs(installed: Path, parts: tuple[str, ...], copy: Path) -> None:
             symlinks=True,
             ignore=shutil.ignore_patterns("include", "__pycache__"),
         )
-    staging.chmod(0o755)
+    for path in (staging, *staging.rglob("*")):
+        if not path.is_symlink():
+            executable = path.is_dir() or os.access(path, os.X_OK)
+            path.chmod(0o755 if executable else 0o644)
     staging.rename(copy)
 
 

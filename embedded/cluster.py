@@ -12,7 +12,7 @@ from typing import Any
 
 from embedded.ports import LOOPBACK
 from errors import SetupError
-from settings import Settings
+from settings import PROJECT_ROOT, Settings
 
 OBJECT_STORE_BYTES = 256 * 2**20
 SOCKET_PATH_BYTES = 107
@@ -50,8 +50,10 @@ class Cluster:
         os.environ.update(ENVIRONMENT)
         os.environ.pop("RAY_ADDRESS", None)
         # A submitted job says `python`, and that must be this one.
-        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        _prepend("PATH", Path(sys.executable).parent)
+        _prepend("PYTHONPATH", PROJECT_ROOT)
         _ensure_token(self._logs.parent.parent)
+        logging.getLogger("ray.serve").disabled = True  # failures come as exceptions
         import ray  # noqa: PLC0415 - reads the environment when imported
         from ray._private.node import Node  # noqa: PLC0415
         from ray._private.parameter import RayParams  # noqa: PLC0415
@@ -136,6 +138,11 @@ def submit_line(settings: Settings) -> str:
         f"submit --address http://{LOOPBACK}:{settings.dashboard_port} --working-dir . "
         f"-- python -m jobs.reindex"
     )
+
+
+def _prepend(variable: str, folder: Path) -> None:
+    folders = [str(folder), *filter(None, [os.environ.get(variable)])]
+    os.environ[variable] = os.pathsep.join(folders)
 
 
 def _ensure_token(data_dir: Path) -> None:

@@ -173,7 +173,7 @@ def _models(verify_models: VerifyModels | None) -> Iterator[Finding]:
     try:
         verify_models()
         yield Finding("ok", "models", "the shipped weights are complete")
-    except (OSError, ValueError, StudioError) as error:
+    except (OSError, ValueError, RuntimeError, StudioError) as error:
         yield Finding("fail", "models", str(error), "check the repository out again, or fetch them")
 
 

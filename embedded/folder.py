@@ -57,6 +57,12 @@ class DataFolder:
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         self._lock = lock
 
+    def close(self) -> None:
+        """Gives the lock back."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
     def secret(self, name: str) -> str:
         """A random secret, made at first use and kept across restarts.
 

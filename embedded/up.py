@@ -3,8 +3,8 @@
 import os
 import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Protocol
 
@@ -38,15 +38,18 @@ class Application(Protocol):
     def stop(self) -> None: ...
 
 
-SeedDemo = Callable[[Settings, Callable[[int, int], None]], object]
+Count = Callable[[int, int], None]
+"""Called with how many steps are done, of how many."""
 
 
 @dataclass(frozen=True)
 class House:
-    """The parts that the command line plugs in; both absent: servers only."""
+    """What the command line plugs in; nothing of it: servers only."""
 
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the application that Ray's processes must start with."""
     load_application: Callable[[], Application] | None = None
-    load_demo: Callable[[], SeedDemo] | None = None
+    seed_demo: Callable[[Settings, Count], None] | None = None
 
 
 def up(settings: Settings, house: House) -> int:
@@ -120,6 +123,7 @@ class Studio:
         """Replicas and jobs read their settings from what the cluster inherits."""
         folder = self._folder.path
         os.environ["STUDIO_DATA_DIR"] = str(folder)
+        os.environ.update(self._house.environment)
         if self._settings.blob_url is None:
             (folder / "blobs").mkdir(mode=0o700, exist_ok=True)
             os.environ["STUDIO_BLOB_URL"] = f"file://{folder / 'blobs'}"
@@ -166,10 +170,10 @@ class Studio:
             application.start(settings)
 
     def _seed(self, settings: Settings) -> None:
-        if self._house.load_demo is None:
+        if self._house.seed_demo is None:
             return
         with self._progress.step("Demo accounts and catalogue"):
-            self._house.load_demo()(settings, self._progress.count)
+            self._house.seed_demo(settings, self._progress.count)
 
     def _announce(self) -> None:
         settings = load_settings()

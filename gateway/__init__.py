@@ -1,0 +1,1 @@
+"""HTTP: FastAPI routes, and the layers around them."""

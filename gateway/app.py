@@ -13,6 +13,7 @@ from gateway.envelope import Envelope
 from gateway.error_table import LastHandler, register_handlers
 from gateway.limits import RateLimit, RateLimits
 from gateway.logs import configure_logging, flushing
+from gateway.problem import PROBLEM_RESPONSES
 from gateway.routes import (
     admin,
     auth,
@@ -60,6 +61,8 @@ def create_app(studio: Studio) -> FastAPI:
         openapi_url=OPENAPI_PATH,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # the redirect would believe the Host header
+        responses=PROBLEM_RESPONSES,
         lifespan=lifespan,
     )
     app.state.studio = studio

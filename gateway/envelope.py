@@ -52,9 +52,12 @@ class Envelope:
             await self.app(scope, receive, send)
             return
         request_id = request_id_of(scope)
-        state = scope.setdefault("state", {})
-        state["request_id"] = request_id
-        state["client_address"] = self._client_address.of(scope)
+        # A copy: a server may hand the same mapping to every request.
+        scope["state"] = {
+            **scope.get("state", {}),
+            "request_id": request_id,
+            "client_address": self._client_address.of(scope),
+        }
         with serving(request_id):
             await self._serve(scope, receive, send, request_id)
 

@@ -1,12 +1,13 @@
 """Which status, slug and title every failure gets, and the handlers that answer with them."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -104,16 +105,13 @@ def register_handlers(app: FastAPI) -> None:
     """Every expected failure inside a route becomes a problem document."""
 
     async def on_studio_error(request: Request, error: Exception) -> Response:
-        assert isinstance(error, StudioError)
-        return studio_problem(request.scope, error)
+        return studio_problem(request.scope, cast(StudioError, error))
 
     async def on_validation_error(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        return validation_problem(request.scope, error)
+        return validation_problem(request.scope, cast(RequestValidationError, error))
 
     async def on_http_exception(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return http_problem(request.scope, error)
+        return http_problem(request.scope, cast(HTTPException, error))
 
     app.add_exception_handler(StudioError, on_studio_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
@@ -137,6 +135,8 @@ class LastHandler:
 
         try:
             await self.app(scope, receive, watch)
+        except ClientDisconnect:
+            return  # nobody is left to answer
         except StudioError as error:
             if started:
                 raise

@@ -31,6 +31,11 @@ class BatchHandler(logging.Handler):
         if record.levelno >= logging.ERROR or len(self._lines) >= BATCH_LINES:
             self.flush()
 
+    def format(self, record: logging.LogRecord) -> str:
+        """structlog has put the traceback into its JSON already; a second one would break it."""
+        message = record.getMessage()
+        return message if message.startswith("{") else super().format(record)
+
     def flush(self) -> None:
         """Writes what waits with one write and one flush."""
         lines, self._lines = self._lines, []

@@ -10,13 +10,42 @@ from starlette.types import Scope
 
 from studio.context import current_request_id
 
+MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:ai-fashion-studio:problem:"
+
+
+TEXT = {"type": "string"}
+FIELD_ERROR_SCHEMA = {
+    "type": "object",
+    "description": "A wrong field: `path` is a JSON pointer into `in` (body, query, path, ...)",
+    "required": ["in", "path", "code", "detail"],
+    "properties": {"in": TEXT, "path": TEXT, "code": TEXT, "detail": TEXT},
+}
+PROBLEM_SCHEMA = {
+    "type": "object",
+    "title": "Problem",
+    "required": ["type", "title", "status", "detail", "instance", "requestId"],
+    "properties": {
+        "type": TEXT,
+        "title": TEXT,
+        "status": {"type": "integer"},
+        "detail": TEXT,
+        "instance": TEXT,
+        "requestId": TEXT,
+        "errors": {"type": "array", "items": FIELD_ERROR_SCHEMA},
+    },
+}
+PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
+    kind: {"description": description, "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}}
+    for kind, description in (("4XX", "The request was refused"), ("5XX", "The studio failed"))
+}
+"""How every route's failures stand in the OpenAPI document."""
 
 
 class ProblemResponse(Response):
     """`application/problem+json`, pure ASCII, so that no text can break it."""
 
-    media_type = "application/problem+json"
+    media_type = MEDIA_TYPE
 
     def render(self, content: Any) -> bytes:
         """Any JSON value -> bytes."""

@@ -22,7 +22,10 @@ AZURE_OPTIONS: dict[str, Any] = {
     "connection_timeout": CONNECT_TIMEOUT_S,
     "read_timeout": READ_TIMEOUT_S,
     "retry_total": 2,
-    "retry_backoff_factor": 0.2,
+    # The default waits 15 s before the first retry; a request waits for it.
+    "initial_backoff": 0.2,
+    "increment_base": 0.5,
+    "random_jitter_range": 0.2,
 }
 
 

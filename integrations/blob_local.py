@@ -137,7 +137,8 @@ class LocalBlobStore:
             same_place = (given.scheme, given.port) == (self._own.scheme, self._own.port)
         except ValueError:
             return None
-        if not (same_place and is_same_host(given.hostname, self._own.hostname)):
+        same_host = is_same_host(given.hostname, self._own.hostname) and given.username is None
+        if not (same_place and same_host):
             return None
         start = self._own.path + BLOBS_PATH
         key = unquote(given.path.removeprefix(start))

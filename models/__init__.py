@@ -1,0 +1,1 @@
+"""Networks, vectors and pictures: PyTorch, numpy and FAISS; no Ray, no HTTP, no settings."""

@@ -63,7 +63,7 @@ class Embedder:
         self._tokenize = tokenizer
         self._device = next(network.parameters()).device
         visual: Any = self._network.visual
-        self._dtype = next(visual.parameters()).dtype
+        self._dtype = _input_type(config.precision)
         self.dim = int(architecture["embed_dim"])
         described = [
             architecture, visual.preprocess_cfg, _describe_tokenizer(tokenizer),
@@ -126,10 +126,19 @@ class Embedder:
         return cast("torch.Tensor", self._network.encode_text(tokens))
 
 
+def _input_type(precision: Precision) -> "torch.dtype":
+    """The type of pixels that the network's first layer takes."""
+    import torch
+
+    return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+
+
 def load(config: EmbedderConfig) -> Embedder:
     """Build the checkpoint's networks with open_clip's factory and load its weights, or raise."""
     import open_clip
     import torch
+
+    import models.backbone  # noqa: F401 - registers the starter's image network
 
     name, tag = _open_clip_name(config.checkpoint)
     device = config.device

@@ -1,6 +1,7 @@
 """Reads untrusted picture files: what they are, and their pixels as upright 8-bit RGB."""
 
 import io
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from errors import Invalid, NotAnImage, TooLarge
 MAX_BYTES = 15_000_000
 MAX_PIXELS = 40_000_000
 PUBLIC_SIDE = 1600
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""Pillow opens MPO, what many phones write, as JPEG."""
 CONTENT_TYPES = {
     "JPEG": "image/jpeg",
     "MPO": "image/jpeg",
@@ -52,7 +54,7 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
         raise NotAnImage("the data is no JPEG, PNG, WebP, GIF, BMP or TIFF image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Invalid(f"the image has more than {MAX_PIXELS // 1_000_000} megapixels") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error) as error:
         # Pillow's decoders answer broken files with any of these.
         raise Invalid("the image is damaged and can't be decoded") from error
 

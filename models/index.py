@@ -117,6 +117,8 @@ class ProductIndex:
         query, offset = self._blend(image, text, alpha)
         allowed = self._allowed(where or RowFilter())
         rows = self._candidates(query, k, allowed)
+        if not rows.size:
+            return []
         if not allowed[rows].all():
             raise RuntimeError("FAISS returned a row that the filter does not allow")
         scores = self._vectors[rows].astype(np.float64) @ query + offset

@@ -79,20 +79,26 @@ async def put_product(
     async with studio.database.transaction() as session:
         seq = await take_change_seq(session)
         there = await get_product(session, product_id, deleted=True, lock=True)
-        is_new = there is None or there.deleted_at is not None
-        if not is_new:
+        if there is not None and there.deleted_at is None:
             refuse_foreign(there, owner)
-        values = asdict(draft) | {
-            "file_id": loaded.file_id,
-            "image_url": outside_url(draft, loaded),
-            "image_key": picture.key,
-            "image_sha256": picture.sha256,
-            "change_seq": seq,
-            "updated_at": func.now(),
-        }
-        if is_new:
-            now = func.now()
-            values |= {"owner_id": owner.id, "created_at": now, "deleted_at": None}
+            is_new = False
+            kept: dict[str, Any] = {"owner_id": there.owner_id, "created_at": there.created_at}
+        else:
+            is_new = True
+            kept = {"owner_id": owner.id, "created_at": func.now()}
+        values = (
+            asdict(draft)
+            | kept
+            | {
+                "file_id": loaded.file_id,
+                "image_url": outside_url(draft, loaded),
+                "image_key": picture.key,
+                "image_sha256": picture.sha256,
+                "change_seq": seq,
+                "updated_at": func.now(),
+                "deleted_at": None,
+            }
+        )
         product = await upsert_product(session, product_id, values)
         await _keep_vector(session, product, picture)
     return product, is_new

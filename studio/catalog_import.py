@@ -153,7 +153,7 @@ async def _import_line(
     studio: Studio, owner: Owner, line: Line, read: ReadDraft
 ) -> dict[str, Any] | None:
     """None where the line landed, else its number and what is wrong with it."""
-    product_id = None
+    product_id = (line.fields or {}).get("id")
     try:
         if line.fields is None:
             raise Invalid(line.error or "unreadable")

@@ -3,6 +3,7 @@
 import hashlib
 import time
 import unicodedata
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,7 +12,7 @@ import numpy as np
 
 from db.catalog import get_embedding, get_product, get_products
 from db.tables import Product
-from errors import NotFound
+from errors import NotFound, Unavailable
 from studio.context import current_request_id
 from studio.files import load_image
 from studio.index_rows import unpack_vector
@@ -112,13 +113,15 @@ async def embed_text(studio: Studio, query: str) -> Embedding:
     words = " ".join(unicodedata.normalize("NFC", query).split())
     version = await studio.embedder.version()
     key = f"text-vector:{version}:{hashlib.sha256(words.encode()).hexdigest()}"
-    cached = await studio.cache.get(key)
-    if cached is not None:
-        return Embedding(version, np.frombuffer(cached, dtype="<f4").astype(np.float32))
+    with suppress(Unavailable):  # a search does not need the cache
+        cached = await studio.cache.get(key)
+        if cached is not None:
+            return Embedding(version, np.frombuffer(cached, dtype="<f4").astype(np.float32))
     embedding = await studio.embedder.embed_text(words)
     if embedding.version == version:
         packed = embedding.vector.astype("<f4").tobytes()
-        await studio.cache.set(key, packed, lifetime_s=TEXT_VECTOR_LIFETIME_S)
+        with suppress(Unavailable):
+            await studio.cache.set(key, packed, lifetime_s=TEXT_VECTOR_LIFETIME_S)
     return embedding
 
 

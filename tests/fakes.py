@@ -153,7 +153,9 @@ def make_settings(database_url: str, redis_url: str, folder: Path, **changes: An
 
 
 @asynccontextmanager
-async def open_studio(settings: Settings, *, fetcher: Fetcher | None = None) -> AsyncIterator[Studio]:
+async def open_studio(
+    settings: Settings, *, fetcher: Fetcher | None = None
+) -> AsyncIterator[Studio]:
     """A studio on real servers with fake models; closed at the end."""
     studio = Studio(
         settings=settings,
@@ -190,17 +192,22 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def open_client(studio: Studio, *, address: str = "192.0.2.1") -> AsyncIterator[httpx.AsyncClient]:
+async def open_client(
+    studio: Studio, *, address: str = "192.0.2.1"
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the whole gateway, without a network between."""
     app = create_app(studio)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, client=(address, 1234))
-    async with running(app), httpx.AsyncClient(
-        transport=transport, base_url=studio.settings.base_url
-    ) as client:
+    async with (
+        running(app),
+        httpx.AsyncClient(transport=transport, base_url=studio.settings.base_url) as client,
+    ):
         yield client
 
 
-async def sign_in(client: httpx.AsyncClient, studio: Studio, role: str = "customer") -> dict[str, str]:
+async def sign_in(
+    client: httpx.AsyncClient, studio: Studio, role: str = "customer"
+) -> dict[str, str]:
     """A new account of the role; returns the headers that act as it."""
     email = f"{role}-{uuid4().hex}@example.com"
     await create_user(studio.database, email=email, password=PASSWORD, role=role)

@@ -15,6 +15,7 @@ import numpy as np
 import open_clip
 import torch
 
+import models.backbone  # noqa: F401 - registers the image network
 from models.embedder import build_tokenizer
 from models.weights import LOCAL_PREFIX, write_tensors
 from training.drawings import draw_pool
@@ -27,7 +28,7 @@ REPORT_EVERY_S = 300
 ARCHITECTURE: dict[str, Any] = {
     "embed_dim": 256,
     "vision_cfg": {
-        "timm_model_name": "mobilenetv4_conv_small", "timm_model_pretrained": False,
+        "timm_model_name": "studio_resnet", "timm_model_pretrained": False,
         "timm_pool": "avg", "timm_proj": "", "image_size": 112,
     },
     "text_cfg": {

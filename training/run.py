@@ -36,14 +36,14 @@ class Schedule:
     """
 
     minutes: float
-    photos: int = 72
-    groups: int = 10
+    photos: int = 84
+    groups: int = 6
     instances: int = 3
     rate: float = 2e-3
     decay: float = 0.05
     average: float = 0.998
     fold_in: float = 0.7
-    sizes: tuple[tuple[float, int], ...] = ((0.0, 80), (0.3, 96), (0.75, 112))
+    sizes: tuple[tuple[float, int], ...] = ((0.0, 72), (0.2, 88), (0.5, 96), (0.8, 112))
 
     def rate_at(self, share: float) -> float:
         """The learning rate after this share of the run: a short warm-up, then a cosine to zero."""

@@ -1,0 +1,1 @@
+"""One file of routes an area; a route's signature says who may call it."""

@@ -19,11 +19,11 @@ def data_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def start_studio(data_dir: Path) -> Iterator[Callable[..., RunningStudio]]:
-    """Each call starts another studio; without a folder of its own, in this test's."""
+    """Each call starts a studio in this test's folder."""
     started: list[RunningStudio] = []
 
-    def start(folder: Path = data_dir, **variables: str) -> RunningStudio:
-        started.append(RunningStudio(folder, **variables))
+    def start(command: list[str] | None = None, **variables: str) -> RunningStudio:
+        started.append(RunningStudio(data_dir, command=command, **variables))
         return started[-1]
 
     yield start

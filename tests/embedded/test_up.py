@@ -11,7 +11,7 @@ import asyncpg
 import psutil
 
 from embedded.folder import DataFolder
-from tests.embedded.running import RunningStudio, environment, studio
+from tests.embedded.running import RunningStudio, environment, free_port, studio
 
 JOB = """
 import os, sys
@@ -158,7 +158,8 @@ def test_servers_of_the_operator_are_used_and_a_lost_raylet_is_told(
 
 def test_an_absent_server_is_named_without_its_password(data_dir: Path) -> None:
     url = "postgresql://me:hidden-word@127.0.0.1:9/x"
-    refused = studio(data_dir, "up", STUDIO_DATABASE_URL=url, STUDIO_PORT="18432")
+    ports = {"STUDIO_PORT": str(free_port()), "STUDIO_DASHBOARD_PORT": str(free_port())}
+    refused = studio(data_dir, "up", STUDIO_DATABASE_URL=url, **ports)
     assert refused.returncode == 1
     said = refused.stdout + refused.stderr
     assert "STUDIO_DATABASE_URL: nothing answers at 127.0.0.1:9" in said

@@ -137,9 +137,7 @@ async def test_refresh_rotates_and_reuse_ends_the_session(
 ) -> None:
     await register(client)
     first = (await login(client)).json()
-    second = await client.post(
-        "/api/auth/refresh", json={"refreshToken": first["refreshToken"]}
-    )
+    second = await client.post("/api/auth/refresh", json={"refreshToken": first["refreshToken"]})
     assert second.status_code == 200
     third = await client.post(
         "/api/auth/refresh", json={"refreshToken": second.json()["refreshToken"]}
@@ -180,9 +178,7 @@ async def test_logout_acts_at_once(client: httpx.AsyncClient) -> None:
     assert refreshed.status_code == 401
     kept = {"Authorization": f"Bearer {other['accessToken']}"}
     assert (await client.get("/api/auth/me", headers=kept)).status_code == 200
-    by_token = await client.post(
-        "/api/auth/logout", json={"refreshToken": other["refreshToken"]}
-    )
+    by_token = await client.post("/api/auth/logout", json={"refreshToken": other["refreshToken"]})
     assert by_token.status_code == 204
     assert (await client.get("/api/auth/me", headers=kept)).status_code == 401
     assert (await client.post("/api/auth/logout")).status_code == 401
@@ -204,9 +200,7 @@ async def test_role_changes_act_on_the_next_request(
     assert (await client.get("/api/admin/ping", headers=headers)).status_code == 403
     assert (await audited(studio)).count("ROLE_CHANGED") == 2
     own = (await client.get("/api/auth/me", headers=admin)).json()["id"]
-    answer = await client.patch(
-        f"/api/admin/users/{own}", json={"role": "customer"}, headers=admin
-    )
+    answer = await client.patch(f"/api/admin/users/{own}", json={"role": "customer"}, headers=admin)
     assert answer.status_code == 409
 
 
@@ -236,7 +230,7 @@ async def test_the_previous_secret_is_accepted_for_a_while(
     headers = await sign_in(client, studio)
     old = studio.settings.jwt_secret
     changed = studio.settings.model_copy(
-        update={"jwt_secret": type(old)("b" * 40), "jwt_previous_secret": old}  # type: ignore[misc,call-arg]
+        update={"jwt_secret": type(old)("b" * 40), "jwt_previous_secret": old}  # type: ignore[misc]
     )
     assert old is not None
     token = headers["Authorization"].removeprefix("Bearer ")

@@ -33,6 +33,11 @@ async def test_the_openapi_document(client: httpx.AsyncClient) -> None:
     assert "/api/files/presign" in document["paths"]
     presign = document["components"]["schemas"]["PresignRequest"]["properties"]
     assert set(presign) == {"filename", "contentType", "sizeBytes", "purpose"}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            answers = operation["responses"]
+            assert {"4XX", "5XX"} <= set(answers), (method, path)
+            assert "422" not in answers, (method, path)
 
 
 async def test_under_a_real_server(studio: Studio) -> None:
@@ -42,7 +47,7 @@ async def test_under_a_real_server(studio: Studio) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         task = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
         try:
             await talk_to(port)

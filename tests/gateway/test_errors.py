@@ -51,9 +51,10 @@ async def broken(studio: Studio) -> AsyncIterator[httpx.AsyncClient]:
         return body
 
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with running(app), httpx.AsyncClient(
-        transport=transport, base_url="http://studio.test"
-    ) as client:
+    async with (
+        running(app),
+        httpx.AsyncClient(transport=transport, base_url="http://studio.test") as client,
+    ):
         yield client
         assert (await client.post("/api/take", json={"count": 1})).status_code == 200
 

@@ -57,10 +57,17 @@ async def put_on_sale(studio: Studio, file_id: UUID) -> None:
         file = (await session.exec(select(File).where(File.id == file_id))).one()
         session.add(
             Product(
-                id="p-1", owner_id=file.owner_id, title="x", category="x", price=Decimal(1),
-                currency="EUR", file_id=file.id, image_key=file.blob_key, image_sha256="x",
+                id="p-1",
+                owner_id=file.owner_id,
+                title="x",
+                category="x",
+                price=Decimal(1),
+                currency="EUR",
+                file_id=file.id,
+                image_key=file.blob_key,
+                image_sha256="x",
                 change_seq=1,
-            )  # fmt: skip
+            )
         )
 
 
@@ -282,4 +289,4 @@ async def test_which_pictures_can_be_loaded(client: httpx.AsyncClient, studio: S
         ({"image_url": None, "file_id": UUID(dataset["id"])}, NotAnImage),
     ):
         with pytest.raises(error):
-            await load_image(studio, me, **given)  # type: ignore[arg-type]
+            await load_image(studio, me, **given)

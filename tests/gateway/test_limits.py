@@ -65,9 +65,7 @@ async def test_what_is_not_counted(client: httpx.AsyncClient) -> None:
 async def test_without_the_storage_login_fails_closed_and_the_rest_goes_on(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    settings = make_settings(
-        database_url, "redis://127.0.0.1:1/0", tmp_path, limit_default=2
-    )
+    settings = make_settings(database_url, "redis://127.0.0.1:1/0", tmp_path, limit_default=2)
     async with open_studio(settings) as studio, open_client(studio) as client:
         refused = await client.post("/api/auth/login", json=LOGIN)
         assert refused.status_code == 503
@@ -97,9 +95,7 @@ def scope(peer: str, *forwarded: str) -> dict[str, Any]:
         ((), {"type": "http", "client": None, "headers": []}, "unknown"),
     ],
 )
-def test_whose_request_it_is(
-    trusted: tuple[str, ...], given: dict[str, Any], client: str
-) -> None:
+def test_whose_request_it_is(trusted: tuple[str, ...], given: dict[str, Any], client: str) -> None:
     assert ClientAddress(trusted).of(given) == client
 
 

@@ -10,8 +10,9 @@ from studio.passwords import hash_password, is_password
 
 
 async def test_the_hash_is_bcrypt_of_cost_12_and_salted() -> None:
-    one, other = await hash_password("correct-horse-battery"), await hash_password(
-        "correct-horse-battery"
+    one, other = (
+        await hash_password("correct-horse-battery"),
+        await hash_password("correct-horse-battery"),
     )
     assert one.startswith("$2b$12$")
     assert one != other

@@ -1,0 +1,207 @@
+"""The index against brute force: order, ties, filters, changes, and its files."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from errors import Invalid
+from models.columns import ProductAttributes
+from models.index import ProductIndex, RowFilter, ScoreStats, empty_files, measure_stats
+from models.index_files import checksums, pack, unpack
+
+DIM = 12
+
+
+def unit(random: np.random.Generator) -> NDArray[np.float16]:
+    vector = random.normal(size=DIM)
+    return (vector / np.linalg.norm(vector)).astype(np.float16)
+
+
+def catalogue(
+    count: int, seed: int, copies: int = 1
+) -> dict[str, tuple[NDArray[np.float16], ProductAttributes]]:
+    """Products, `copies` of which share each vector."""
+    random = np.random.default_rng(seed)
+    vectors = [unit(random) for _ in range(max(1, count // copies))]
+    return {
+        f"p{place:05}": (
+            vectors[place % len(vectors)],
+            ProductAttributes(
+                category=("Dress", "shirt", "BAG")[place % 3],
+                brand=None if place % 5 == 0 else f"Brand {place % 4}",
+                price_e4=place * 5000,
+                in_stock=place % 4 != 0,
+            ),
+        )
+        for place in range(count)
+    }
+
+
+def filled(products: dict[str, tuple[NDArray[np.float16], ProductAttributes]]) -> ProductIndex:
+    index = ProductIndex(empty_files(DIM))
+    for product_id, (vector, attributes) in products.items():
+        index.put(product_id, vector, attributes)
+    return index
+
+
+def passes(attributes: ProductAttributes, where: RowFilter) -> bool:
+    folded = {word.casefold() for word in where.category}
+    brands = {word.casefold() for word in where.brand}
+    price = attributes.price_e4 / 10_000
+    return (
+        (not folded or attributes.category.casefold() in folded)
+        and (not brands or (attributes.brand or "").casefold() in brands)
+        and (where.price_min is None or price >= where.price_min)
+        and (where.price_max is None or price <= where.price_max)
+        and (where.in_stock is None or attributes.in_stock == where.in_stock)
+    )
+
+
+def brute_force(
+    products: dict[str, tuple[NDArray[np.float16], ProductAttributes]],
+    query: NDArray[np.float32],
+    k: int,
+    where: RowFilter,
+) -> list[str]:
+    scored = sorted(
+        (-round(float(vector.astype(np.float64) @ query.astype(np.float64)), 6), product_id)
+        for product_id, (vector, attributes) in products.items()
+        if passes(attributes, where) and product_id not in where.exclude
+    )
+    return [product_id for _, product_id in scored[:k]]
+
+
+filters = st.builds(
+    RowFilter,
+    category=st.sampled_from([frozenset[str](), frozenset({"dRESS"}), frozenset({"bag", "x"})]),
+    brand=st.sampled_from([frozenset[str](), frozenset({"brand 1", "BRAND 2"})]),
+    price_min=st.sampled_from([None, 10.0, 99.9999]),
+    price_max=st.sampled_from([None, 50.0, 0.0]),
+    in_stock=st.sampled_from([None, True, False]),
+    exclude=st.sampled_from([frozenset[str](), frozenset({"p00001", "nobody"})]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    count=st.integers(0, 400), seed=st.integers(0, 9), k=st.integers(1, 200),
+    copies=st.sampled_from([1, 7, 400]), where=filters,
+)  # fmt: skip
+def test_search_equals_brute_force(
+    count: int, seed: int, k: int, copies: int, where: RowFilter
+) -> None:
+    products = catalogue(count, seed, copies)
+    query = unit(np.random.default_rng(seed + 100)).astype(np.float32)
+    found = [one for one, _ in filled(products).search(k, image=query, where=where)]
+    assert found == brute_force(products, query, k, where)
+
+
+def test_changes_are_seen_at_once_and_survive_compaction() -> None:
+    products = catalogue(3000, 1)
+    index = filled(products)
+    random = np.random.default_rng(5)
+    for product_id in list(products)[::2]:
+        index.remove(product_id)
+        del products[product_id]
+    for product_id in list(products)[::3]:
+        products[product_id] = (unit(random), products[product_id][1])
+        index.put(product_id, *products[product_id])
+    assert index.count == len(products)
+    for seed in range(20):
+        query = unit(np.random.default_rng(seed)).astype(np.float32)
+        found = [one for one, _ in index.search(50, image=query)]
+        assert found == brute_force(products, query, 50, RowFilter())
+
+
+def test_a_product_that_only_changed_its_price_is_filtered_by_the_new_one() -> None:
+    products = catalogue(10, 2)
+    index = filled(products)
+    vector, old = products["p00003"]
+    index.put("p00003", vector, ProductAttributes(old.category, old.brand, 990_000, True))
+    query = vector.astype(np.float32)
+    assert index.search(1, image=query, where=RowFilter(price_min=99.0))[0][0] == "p00003"
+    assert index.count == 10
+
+
+def test_a_price_bound_is_exact() -> None:
+    index = ProductIndex(empty_files(DIM))
+    vector = unit(np.random.default_rng(0))
+    index.put("a", vector, ProductAttributes("x", None, 199_900, True))
+    query = vector.astype(np.float32)
+    assert index.search(1, image=query, where=RowFilter(price_max=19.99, price_min=19.99))
+    assert not index.search(1, image=query, where=RowFilter(price_max=19.98))
+    assert not index.search(1, image=query, where=RowFilter(price_min=19.9901))
+
+
+def test_an_index_read_back_from_its_files_answers_the_same() -> None:
+    index = filled(catalogue(500, 3))
+    for product_id in ("p00004", "p00100"):
+        index.remove(product_id)
+    packed = pack(index.files())
+    again = ProductIndex(unpack(packed, checksums(packed)))
+    assert pack(again.files()) == packed
+    for seed in range(10):
+        query = unit(np.random.default_rng(seed)).astype(np.float32)
+        where = RowFilter(category=frozenset({"shirt"}), in_stock=True)
+        assert again.search(20, image=query, where=where) == index.search(
+            20, image=query, where=where
+        )
+
+
+def test_one_flipped_bit_in_any_file_is_refused() -> None:
+    packed = pack(filled(catalogue(50, 4)).files())
+    manifest = checksums(packed)
+    for name, data in packed.items():
+        damaged = bytearray(data)
+        damaged[len(damaged) // 2] ^= 1
+        with pytest.raises(Invalid, match=name.split(".")[0]):
+            unpack(packed | {name: bytes(damaged)}, manifest)
+    with pytest.raises(Invalid, match="ids"):
+        unpack({name: data for name, data in packed.items() if name != "ids.txt"}, manifest)
+
+
+def test_alpha_blends_standardised_similarities() -> None:
+    products = catalogue(300, 6)
+    stats = ScoreStats(image_mean=0.3, image_std=0.2, text_mean=-0.1, text_std=0.05)
+    index = ProductIndex(filled(products).files(), stats)
+    image = unit(np.random.default_rng(20)).astype(np.float32)
+    text = unit(np.random.default_rng(21)).astype(np.float32)
+    expected = sorted(
+        (
+            -round(
+                0.3 * (float(v.astype(np.float64) @ image) - 0.3) / 0.2
+                + 0.7 * (float(v.astype(np.float64) @ text) + 0.1) / 0.05,
+                4,
+            ),
+            product_id,
+        )
+        for product_id, (v, _) in products.items()
+    )[:10]
+    found = index.search(10, image=image, text=text, alpha=0.3)
+    assert [one for one, _ in found] == [one for _, one in expected]
+    assert found[0][1] == pytest.approx(-expected[0][0], abs=1e-3)
+    assert index.search(10, image=image, text=text, alpha=1.0) == index.search(10, image=image)
+    assert index.search(10, image=image, text=text, alpha=0.0) == index.search(10, text=text)
+
+
+def test_a_vector_of_another_length_is_refused() -> None:
+    index = filled(catalogue(3, 8))
+    with pytest.raises(Invalid, match="12 numbers"):
+        index.put("x", np.zeros(DIM + 1, np.float16), ProductAttributes("a", None, 0, True))
+
+
+def test_stats_are_mean_and_spread_per_side() -> None:
+    random = np.random.default_rng(9)
+    vectors = np.stack([unit(random) for _ in range(200)])
+    images, texts = (
+        vectors[:50].astype(np.float32),
+        np.stack([unit(random).astype(np.float32) for _ in range(30)]),
+    )
+    stats = measure_stats(vectors, images, texts)
+    similarities = images @ vectors.astype(np.float32).T
+    assert stats.image_mean == pytest.approx(float(similarities.mean()), abs=1e-5)
+    assert stats.image_std == pytest.approx(float(similarities.std()), abs=1e-5)
+    empty = measure_stats(vectors[:0], images[:0], texts[:0])
+    assert empty == ScoreStats()
