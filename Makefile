@@ -43,7 +43,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@if kill -0 $$(cat $(VENV)/.installing 2>/dev/null) 2>/dev/null; then \
 	  echo "studio: another make installs into $(VENV): wait until it is done" >&2; exit 1; fi
 	@if [ -e $(VENV)/.installing ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
-	  echo "Making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv --clear $(VENV); fi
+	  echo "Making $(VENV) with $(PYTHON)"; mkdir -p $(VENV); echo $$PPID > $(VENV)/.installing; \
+	  $(PYTHON) -m venv --clear $(VENV); fi
 	@echo $$PPID > $(VENV)/.installing
 	@echo "Installing the dependencies (about 4 GB the first time; torch brings its GPU libraries)"
 	@$(PIP) install --progress-bar on -r requirements.lock

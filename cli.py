@@ -63,7 +63,7 @@ def whole_house(settings: Settings) -> Any:
     )
 
 
-def seed_demo(settings: Settings, count: Callable[[int, int], None]) -> None:
+def seed_demo(settings: Settings, count: Callable[[int, int, str], None]) -> None:
     """Fills a new studio with accounts and products through its running deployments."""
     from deployments.launch import running_studio
     from embedded.demo import seed

@@ -83,10 +83,12 @@ def serve_mode() -> None:
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
     direct = os.environ.get("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT")
     serve.start(http_options={"host": "127.0.0.1", "port": PORT + 2 if direct else PORT})
-    serve.run(Entry.bind(Hop.bind()), name="bench", route_prefix="/")
+    graph: Any = Entry
+    hop: Any = Hop
+    serve.run(graph.bind(hop.bind()), name="bench", route_prefix="/")
     print("ready", flush=True)
     sys.stdin.read()
-    serve.shutdown()
+    serve.shutdown()  # type: ignore[no-untyped-call]
     ray.shutdown()
 
 
@@ -133,11 +135,12 @@ def listeners() -> set[str]:
     """Ports of this machine that listen on every interface."""
     import psutil
 
-    return {
-        str(connection.laddr.port)
+    listening: list[Any] = [
+        connection.laddr
         for connection in psutil.net_connections("tcp")
-        if connection.status == "LISTEN" and connection.laddr.ip in {"0.0.0.0", "::"}
-    }
+        if connection.status == "LISTEN"
+    ]
+    return {str(address.port) for address in listening if address.ip in {"0.0.0.0", "::"}}
 
 
 def measure(mode: str, before: set[str]) -> dict[str, Any]:

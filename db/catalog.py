@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, tuple_
+from sqlalchemy import ColumnElement, exists, func, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -96,23 +96,29 @@ async def put_embedding(session: AsyncSession, embedding: ProductEmbedding) -> N
     )
 
 
+def _unembedded(embedder_version: str | None) -> ColumnElement[bool]:
+    """Live products whose present picture this embedder has not seen; None: all live ones."""
+    seen = exists().where(
+        col(ProductEmbedding.product_id) == col(Product.id),
+        col(ProductEmbedding.embedder_version) == embedder_version,
+        col(ProductEmbedding.image_sha256) == col(Product.image_sha256),
+    )
+    return col(Product.deleted_at).is_(None) & ~seen
+
+
+async def count_unembedded(session: AsyncSession, embedder_version: str | None) -> int:
+    """How many products `list_unembedded` lists in all."""
+    query = select(func.count()).select_from(Product).where(_unembedded(embedder_version))
+    return (await session.exec(query)).one()
+
+
 async def list_unembedded(
     session: AsyncSession, embedder_version: str | None, *, limit: int, after: str
 ) -> list[Product]:
     """Live products, by id, whose present picture this embedder has not seen; None: all."""
     query = (
         select(Product)
-        .outerjoin(
-            ProductEmbedding,
-            (col(ProductEmbedding.product_id) == col(Product.id))
-            & (col(ProductEmbedding.embedder_version) == embedder_version)
-            & (col(ProductEmbedding.image_sha256) == col(Product.image_sha256)),
-        )
-        .where(
-            col(Product.deleted_at).is_(None),
-            col(ProductEmbedding.product_id).is_(None),
-            col(Product.id) > after,
-        )
+        .where(_unembedded(embedder_version), col(Product.id) > after)
         .order_by(col(Product.id))
         .limit(limit)
     )
@@ -141,9 +147,3 @@ async def list_changes(
 async def newest_change_seq(session: AsyncSession) -> int:
     """The number of the newest committed change, 0 in an empty catalogue."""
     return (await session.exec(select(func.max(col(Product.change_seq))))).one() or 0
-
-
-async def count_products(session: AsyncSession) -> int:
-    """How many live products there are."""
-    query = select(func.count()).select_from(Product).where(col(Product.deleted_at).is_(None))
-    return (await session.exec(query)).one()

@@ -37,8 +37,8 @@ PRICES = {
 SIDE_PX = 320
 CHUNK = 24
 
-Count = Callable[[int, int], None]
-"""Called with how many steps are done, of how many."""
+Count = Callable[[int, int, str], None]
+"""Called with how many are done, of how many, and what they are."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +83,17 @@ async def seed(studio: Studio, count: Count) -> None:
     merchant_id = await _make_accounts(studio)
     products = demo_products(studio.settings.demo_products)
     missing = await _missing(studio, products)
-    total = 2 * len(missing)
-    await _draw(studio, merchant_id, missing, lambda done: count(done, total))
-    await ensure_index(studio, lambda done: count(len(missing) + done, max(total, done)))
+    await _draw(studio, merchant_id, missing, count)
+    await ensure_index(studio, count)
 
 
-async def ensure_index(studio: Studio, count: Callable[[int], None]) -> None:
+async def ensure_index(studio: Studio, count: Count) -> None:
     """An active index made by the embedder in service, over every product."""
     version = await studio.embedder.version()
     async with studio.database.transaction() as session:
         active = await get_active_version(session)
-    embedded = await embed_missing(studio, lambda done, _total, _message: count(done))
-    if active is None or active.embedder_version != version or embedded > active.count:
+    await embed_missing(studio, count)
+    if active is None or active.embedder_version != version:
         await activate_version(studio, await build_version(studio))
 
 
@@ -121,7 +120,7 @@ async def _missing(studio: Studio, products: list[DemoProduct]) -> list[DemoProd
 
 
 async def _draw(
-    studio: Studio, merchant_id: UUID, products: list[DemoProduct], count: Callable[[int], None]
+    studio: Studio, merchant_id: UUID, products: list[DemoProduct], count: Count
 ) -> None:
     """Pictures are drawn by one process a core; rows follow picture by picture."""
     if not products:
@@ -136,7 +135,7 @@ async def _draw(
             async with studio.database.transaction() as session:
                 for one, picture in zip(chunk, pictures, strict=True):
                     await _insert(studio, session, merchant_id, one, picture)
-            count(start + len(chunk))
+            count(start + len(chunk), len(products), "pictures drawn")
 
 
 async def _insert(

@@ -89,6 +89,10 @@ class DataFolder:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    def was_killed(self) -> bool:
+        """True when the studio before did not get as far as `tell_stopped`."""
+        return (self.path / "running.json").exists() and self.running() is None
+
     def tell_running(self, facts: dict[str, Any]) -> None:
         """For the operator's other commands; it holds passwords, so only the owner may read it."""
         write_private(self.path / "running.json", json.dumps({"pid": os.getpid(), **facts}))

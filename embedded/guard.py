@@ -36,17 +36,19 @@ def split() -> int | None:
 
 
 def _watch(inner: int) -> int:
+    gone = False
+
     def pass_on(_number: int, _frame: FrameType | None) -> None:
-        os.kill(inner, signal.SIGTERM)
+        if not gone:
+            os.kill(inner, signal.SIGTERM)
 
     for number in wanted_stop_signals():
         signal.signal(number, pass_on)
     while True:
         pid, status = os.waitpid(-1, 0)
         if pid == inner:
+            gone = True
             break
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
     left = end_descendants(ORPHANS_GRACE_S)
     code = os.waitstatus_to_exitcode(status)
     if code < 0:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -49,11 +50,16 @@ def holder(port: int) -> str:
     return ""
 
 
-def require_free(port: int, host: str, variable: str) -> None:
-    """Raises:
-    SetupError: the port is taken; the message names it, its holder and the variable.
+def require_free(port: int, host: str, variable: str, patience_s: float = 0) -> None:
+    """Waits a while for a port that is about to be free.
+
+    Raises:
+        SetupError: the port is taken; the message names it, its holder and the variable.
     """
-    if is_free(port, host):
+    deadline = time.monotonic() + patience_s
+    while not (free := is_free(port, host)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if free:
         return
     by = holder(port)
     raise SetupError(

@@ -26,9 +26,9 @@ class Progress:
             yield
         self.say(f"  {name:<46}{time.monotonic() - start:6.1f} s")
 
-    def count(self, done: int, total: int) -> None:
+    def count(self, done: int, total: int, what: str) -> None:
         """Called often: says a line every few seconds and at the end."""
         now = time.monotonic()
         if done >= total or now - self._said > 3:
             self._said = now
-            self.say(f"    {done} of {total}")
+            self.say(f"    {done} of {total} {what}")

@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.migrate import upgrade
 from embedded.cluster import Cluster
 from embedded.folder import DataFolder, require_space
-from embedded.guard import STOP_SIGNALS, split, wanted_stop_signals
-from embedded.ports import require_free, require_reachable
+from embedded.guard import split, wanted_stop_signals
+from embedded.ports import LOOPBACK, require_free, require_reachable
 from embedded.postgres import Postgres
 from embedded.process import ChildProcess
 from embedded.progress import Progress
@@ -25,6 +25,8 @@ from errors import SetupError
 from settings import Settings, load_settings
 
 WATCH_S = 0.5
+FORMER_STUDIO_S = 15.0
+"""How long the processes of a killed studio may take to notice."""
 
 
 class StopRequested(BaseException):
@@ -38,7 +40,7 @@ class Application(Protocol):
     def stop(self) -> None: ...
 
 
-Count = Callable[[int, int], None]
+Count = Callable[[int, int, str], None]
 """Called with how many steps are done, of how many."""
 
 
@@ -62,8 +64,9 @@ def up(settings: Settings, house: House) -> int:
     folder.open()
     if settings.port == settings.dashboard_port:
         raise SetupError("STUDIO_PORT and STUDIO_DASHBOARD_PORT are the same port")
-    require_free(settings.port, settings.host, "STUDIO_PORT")
-    require_free(settings.dashboard_port, "127.0.0.1", "STUDIO_DASHBOARD_PORT")
+    patience_s = FORMER_STUDIO_S if folder.was_killed() else 0
+    require_free(settings.port, settings.host, "STUDIO_PORT", patience_s)
+    require_free(settings.dashboard_port, LOOPBACK, "STUDIO_DASHBOARD_PORT", patience_s)
     code = split()
     return code if code is not None else Studio(settings, folder, house).run()
 
@@ -80,10 +83,11 @@ class Studio:
         self._servers: list[ChildProcess] = []
         self._cluster: Cluster | None = None
         self._begin = time.monotonic()
+        self._stopping = False
 
     def run(self) -> int:
         """Starts, waits, stops; 0 after a stop signal, 1 after a failure."""
-        _catch(wanted_stop_signals())
+        self._catch_signals()
         code = 0
         try:
             self._start()
@@ -95,8 +99,7 @@ class Studio:
             self._progress.say(f"studio: {error.detail}", "bold red")
             code = 1
         finally:
-            for number in STOP_SIGNALS:
-                signal.signal(number, signal.SIG_IGN)
+            self._stopping = True
             self._stop()
         return code
 
@@ -159,7 +162,7 @@ class Studio:
             self._cluster = Cluster(self._settings, self._folder.path)
             self._stops.append(("Ray", self._cluster.stop))
             self._cluster.start()
-            _catch(wanted_stop_signals())  # Ray has put its own handler of SIGTERM there
+            self._catch_signals()  # Ray has put its own handler of SIGTERM there
 
     def _start_application(self, settings: Settings) -> None:
         if self._house.load_application is None:
@@ -205,6 +208,16 @@ class Studio:
                 raise SetupError(f"Ray's {', '.join(dead)} has ended. Last lines:\n{lines}")
             time.sleep(WATCH_S)
 
+    def _catch_signals(self) -> None:
+        for number in wanted_stop_signals():
+            signal.signal(number, self._request_stop)
+
+    def _request_stop(self, _number: int, _frame: FrameType | None) -> None:
+        """Once: Ctrl-C reaches this process from the terminal and again through the guard."""
+        if not self._stopping:
+            self._stopping = True
+            raise StopRequested
+
     def _stop(self) -> None:
         """In reverse order; one part that fails to stop doesn't keep the others running."""
         for name, stop in reversed(self._stops):
@@ -215,13 +228,3 @@ class Studio:
                 self._progress.say(f"studio: {name} did not stop in order: {error}", "red")
         self._folder.tell_stopped()
         self._progress.say("Studio has stopped.")
-
-
-def _catch(numbers: list[signal.Signals]) -> None:
-    def request_stop(_number: int, _frame: FrameType | None) -> None:
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-        raise StopRequested
-
-    for number in numbers:
-        signal.signal(number, request_stop)

@@ -29,16 +29,17 @@ from settings import PROJECT_ROOT
 from studio.ports import Studio
 
 TITLE = "AI Fashion Studio"
+# Matched one after the other: the busiest first.
 ROUTERS = (
+    search.router,
+    blobs.router,
+    catalog.router,
     auth.router,
     files.router,
-    catalog.router,
-    search.router,
     jobs.router,
     admin.router,
     index_versions.router,
     health.router,
-    blobs.router,
 )
 
 

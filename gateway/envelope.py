@@ -15,6 +15,12 @@ from studio.context import serving
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
+PAGE_POLICY = (
+    "default-src 'self'; img-src 'self' data: blob: http: https:; connect-src 'self' https:; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+"""The studio page runs its own scripts only; pictures and uploads may live in a blob store."""
+
 log = structlog.get_logger("studio.access")
 
 
@@ -30,8 +36,11 @@ def complete_headers(headers: MutableHeaders, request_id: str) -> None:
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "no-referrer")
     headers.setdefault("X-Frame-Options", "DENY")
-    if "json" in headers.get("content-type", ""):
+    content_type = headers.get("content-type", "")
+    if "json" in content_type:
         headers.setdefault("Cache-Control", "no-store")
+    if "html" in content_type:
+        headers.setdefault("Content-Security-Policy", PAGE_POLICY)
 
 
 def has_nul(scope: Scope) -> bool:

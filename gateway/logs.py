@@ -32,7 +32,7 @@ class BatchHandler(logging.Handler):
             self.flush()
 
     def format(self, record: logging.LogRecord) -> str:
-        """structlog has put the traceback into its JSON already; a second one would break it."""
+        """The JSON of structlog holds the traceback already; a second one would break it."""
         message = record.getMessage()
         return message if message.startswith("{") else super().format(record)
 

@@ -123,6 +123,7 @@ class Embedder:
 
     def _encode_texts(self, texts: Sequence[str]) -> "torch.Tensor":
         tokens = self._tokenize(list(texts)).to(self._device)
+        _bound_cache(self._tokenize)
         return cast("torch.Tensor", self._network.encode_text(tokens))
 
 
@@ -193,6 +194,15 @@ def _write_first_merges(folder: Path, count: int) -> Path:
     with gzip.open(path, "wt", encoding="utf-8") as part:
         part.write("\n".join(lines))
     return path
+
+
+def _bound_cache(tokenizer: Any, most: int = 50_000) -> None:
+    """open_clip's byte-pair tokenizer keeps every word it ever saw: start over before it grows."""
+    words: dict[str, str] = getattr(tokenizer, "cache", {})
+    if len(words) > most:
+        kept = {word: pieces for word, pieces in words.items() if word.startswith("<")}
+        words.clear()
+        words.update(kept)
 
 
 def _describe_tokenizer(tokenizer: Any) -> list[object]:

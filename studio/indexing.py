@@ -9,6 +9,7 @@ import numpy as np
 from sqlalchemy import text
 
 from db.catalog import (
+    count_unembedded,
     list_changes,
     list_unembedded,
     newest_change_seq,
@@ -41,6 +42,8 @@ async def embed_missing(
     """
     version = await studio.embedder.version()
     after, done = "", 0
+    async with studio.database.transaction() as session:
+        total = await count_unembedded(session, None if full else version)
     while True:
         async with studio.database.transaction() as session:
             products = await list_unembedded(
@@ -50,7 +53,7 @@ async def embed_missing(
             return done
         await asyncio.gather(*(_embed_product(studio, product) for product in products))
         after, done = products[-1].id, done + len(products)
-        if report is not None and (reported := report(done, 0, "pictures embedded")) is not None:
+        if report is not None and (reported := report(done, total, "pictures embedded")) is not None:
             await reported
 
 

@@ -1,4 +1,4 @@
-"""One whole studio for the tests that use it as its users do: `studio up` in a process of its own."""
+"""One whole studio, `studio up` in its own process, for the tests that use it as users do."""
 
 import shutil
 import sys
@@ -7,48 +7,56 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
-from tests.embedded.running import RunningStudio
+from tests.embedded.running import RunningStudio, free_port
 
 PRODUCTS = 432
 """Four rounds: every category, colour and pattern once."""
 
 
-def start_studio(data_dir: Path) -> RunningStudio:
-    """A studio with high limits, ready to answer."""
-    command = [sys.executable, "-m", "cli", "up"]
-    studio = RunningStudio(
-        data_dir,
-        command=command,
-        STUDIO_DEMO_PRODUCTS=str(PRODUCTS),
-        STUDIO_LIMIT_AUTH="10000",
-        STUDIO_LIMIT_SEARCH="100000",
-        STUDIO_LIMIT_DEFAULT="100000",
-    )
-    return studio.wait_ready(timeout_s=240)
+class WholeStudio:
+    """`studio up` with high limits; may be restarted, and keeps its address then."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        """Ready to answer when it returns."""
+        self.running = RunningStudio(
+            self._data_dir,
+            command=[sys.executable, "-m", "cli", "up"],
+            port=self._port,
+            STUDIO_DEMO_PRODUCTS=str(PRODUCTS),
+            STUDIO_LIMIT_AUTH="10000",
+            STUDIO_LIMIT_SEARCH="100000",
+            STUDIO_LIMIT_DEFAULT="100000",
+        ).wait_ready(timeout_s=240)
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything below `studio up`, as of now."""
+        return psutil.Process(self.running.pid).children(recursive=True)
 
 
 @pytest.fixture(scope="session")
-def studio_data_dir() -> Iterator[Path]:
+def whole_studio() -> Iterator[WholeStudio]:
+    """Started once for all tests that need it."""
     folder = Path(tempfile.mkdtemp(prefix="studio-whole-"))
     folder.chmod(0o711)
-    yield folder / "data"
+    studio = WholeStudio(folder / "data")
+    yield studio
+    studio.running.end()
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def whole_studio(studio_data_dir: Path) -> Iterator[RunningStudio]:
-    """Started once for all tests that need it."""
-    studio = start_studio(studio_data_dir)
-    yield studio
-    studio.end()
-
-
-@pytest.fixture(scope="session")
-def studio_url(whole_studio: RunningStudio) -> str:
+def studio_url(whole_studio: WholeStudio) -> str:
     """Where it answers."""
-    return f"http://127.0.0.1:{whole_studio.port}"
+    return whole_studio.url
 
 
 @pytest.fixture

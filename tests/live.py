@@ -1,4 +1,4 @@
-"""A studio whose index is the real one, kept up with the real catalogue; only the model is small."""
+"""A studio with the real index over the real catalogue; only the model is small."""
 
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor

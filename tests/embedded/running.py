@@ -49,10 +49,15 @@ class RunningStudio:
     """`studio up --servers-only` until it is stopped, one way or another."""
 
     def __init__(
-        self, data_dir: Path, *, command: list[str] | None = None, **variables: str
+        self,
+        data_dir: Path,
+        *,
+        command: list[str] | None = None,
+        port: int | None = None,
+        **variables: str,
     ) -> None:
         self.data_dir = data_dir
-        self.port, self.dashboard_port = free_port(), free_port()
+        self.port, self.dashboard_port = port or free_port(), free_port()
         self.variables = variables | {
             "STUDIO_PORT": str(self.port),
             "STUDIO_DASHBOARD_PORT": str(self.dashboard_port),

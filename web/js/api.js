@@ -26,7 +26,7 @@ export async function call(method, path, { body, signal } = {}) {
 /** A response's JSON; throws a Problem unless it is a success. */
 export async function read(response) {
   const type = response.headers.get("content-type") || "";
-  const document = type.includes("json") ? await response.json() : null;
+  const document = response.status !== 204 && type.includes("json") ? await response.json() : null;
   if (response.ok) return document;
   throw new Problem(
     document || { title: `The studio answered ${response.status}`, status: response.status },

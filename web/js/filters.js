@@ -1,6 +1,7 @@
 // The filters: what they hold, and the categories and brands that were seen so far.
 
 const field = (name) => document.getElementById(`filter-${name}`);
+const fold = document.getElementById("filters-fold"); // on narrow screens they are folded away
 const known = { categories: new Set(), brands: new Set() };
 
 /** The filters in the API's shape, or undefined where none is set. */
@@ -12,7 +13,9 @@ export function readFilters() {
     priceMax: field("max").value || undefined,
     inStock: field("stock").checked || undefined,
   };
-  const isSet = Object.values(filters).some((value) => value !== undefined);
+  const count = Object.values(filters).filter((value) => value !== undefined).length;
+  const isSet = count > 0;
+  fold.textContent = isSet ? `Filters (${count})` : "Filters";
   document.getElementById("filter-clear").hidden = !isSet;
   return isSet ? filters : undefined;
 }
@@ -66,6 +69,9 @@ function fill(id, names) {
 /** Calls `change` when the visitor changes a filter. */
 export function watchFilters(change) {
   document.getElementById("filters").addEventListener("change", change);
+  fold.addEventListener("click", () => {
+    fold.setAttribute("aria-expanded", fold.getAttribute("aria-expanded") === "false");
+  });
   document.getElementById("filter-clear").addEventListener("click", () => {
     setFilters();
     change();

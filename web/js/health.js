@@ -24,7 +24,7 @@ function show(status, services) {
   badge.dataset.status = status;
   document.getElementById("health-text").textContent = headline(status, services);
   const parts = Object.entries(services || {}).flatMap(([name, part]) => {
-    const told = line("dd", part.status === "ok" ? `${part.latencyMs} ms` : part.detail || "down");
+    const told = line("dd", part.detail || (part.status === "ok" ? `${part.latencyMs} ms` : "down"));
     told.dataset.status = part.status;
     return [line("dt", NAMES[name] || name), told];
   });

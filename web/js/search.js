@@ -55,11 +55,12 @@ function show(answer, words, picture, roundTripMs) {
   learn(found);
   showResults(found, ACTS, "Nothing fits these filters. Clear one, or ask for something else.");
   const subject = [words && `“${words}”`, picture && `the picture “${picture.name}”`];
-  get("summary").textContent = `${found.length} found for ${subject.filter(Boolean).join(" and ")}`;
+  get("summary").textContent =
+    `${found.length} best matches for ${subject.filter(Boolean).join(" and ")}`;
   get("further").hidden = found.length < topK || topK >= MOST;
   get("foot-version").textContent = `Index ${answer.indexVersion}`;
   get("foot-latency").textContent =
-    `Answered in ${Math.round(answer.latencyMs)} ms, ${Math.round(roundTripMs)} ms with the way here`;
+    `Answered in ${Math.round(answer.latencyMs)} ms (${Math.round(roundTripMs)} ms with the network)`;
 }
 
 function fail(error) {
@@ -86,9 +87,16 @@ async function showWindow() {
   }
 }
 
+/** A few of every category, and not the same colour of each. */
 function inTurn(products) {
-  const shelves = Map.groupBy ? Map.groupBy(products, ({ category }) => category) : new Map([["", products]]);
-  const columns = [...shelves.values()];
+  const shelves = new Map();
+  for (const product of products) {
+    shelves.set(product.category, [...(shelves.get(product.category) || []), product]);
+  }
+  const columns = [...shelves.values()].map((column, place) => {
+    const turn = (place * 5) % column.length;
+    return [...column.slice(turn), ...column.slice(0, turn)];
+  });
   const rounds = Math.max(0, ...columns.map((column) => column.length));
   return Array.from({ length: rounds }, (_, round) => columns.map((column) => column[round]))
     .flat()

@@ -1,0 +1,18 @@
+"""`make bench`: every benchmark in turn; each writes its table to `benchmarks/results/`."""
+
+import runpy
+import sys
+
+BENCHMARKS = ("search_quality", "served", "proxy_modes")
+
+
+def main() -> None:
+    """All of them, or those that are named."""
+    for name in tuple(sys.argv[1:]) or BENCHMARKS:
+        print(f"== {name}", flush=True)
+        sys.argv = [name]
+        runpy.run_module(f"benchmarks.{name}", run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
