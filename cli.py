@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
+from pydantic import SecretStr
 
 from errors import SetupError, StudioError
 from settings import Settings, load_settings
@@ -23,8 +24,10 @@ app = typer.Typer(
 )
 user = typer.Typer(help="Accounts.", no_args_is_help=True)
 models = typer.Typer(help="Checkpoints of the profile.", no_args_is_help=True)
+index = typer.Typer(help="Versions of the search index.", no_args_is_help=True)
 app.add_typer(user, name="user")
 app.add_typer(models, name="models")
+app.add_typer(index, name="index")
 
 
 @contextmanager
@@ -146,6 +149,82 @@ def verify_models() -> None:
         except RuntimeError as error:
             raise SetupError(f"{settings.embedder_checkpoint} does not work: {error}") from error
         typer.echo(f"ok   {embedder.version}: {embedder.dim} dimensions")
+
+
+@index.command("list")
+def list_versions() -> None:
+    """Show every index version, newest first."""
+    with plain_errors():
+        for row in on_database(index_rows):
+            moment = f"{row.created_at:%Y-%m-%d %H:%M}"
+            typer.echo(
+                f"{row.version}  {row.status:<8}  {row.count:>8} products  {moment}  "
+                f"{row.embedder_version}"
+            )
+
+
+@index.command("activate")
+def activate_version(version: str) -> None:
+    """Make a version the one that answers searches; also rolls back."""
+    with plain_errors():
+        from studio.index_versions import switch_version
+
+        in_service = load_embedder(load_settings()).version
+        on_database(lambda database: switch_version(database, version, in_service))
+        typer.echo(f"index {version} is active")
+
+
+@index.command("verify")
+def verify_version(version: str) -> None:
+    """Read a version's files from the blob store and compare every checksum."""
+    with plain_errors():
+        count = on_database(lambda database: read_files(database, version))
+        typer.echo(f"ok   {version}: {count} products, every checksum as in the manifest")
+
+
+async def read_files(database: Any, version: str) -> int:
+    """How many products a version's files hold, once all of them were read and compared."""
+    from db.index_versions import get_index_version
+    from integrations.blob import open_blob_store
+    from studio.index_store import load_files
+
+    async with database.transaction() as session:
+        row = await get_index_version(session, version)
+    if row is None:
+        raise SetupError(f"there is no index version {version}")
+    blobs = open_blob_store(running_settings())
+    try:
+        return len((await load_files(blobs, version, row.manifest)).ids)
+    finally:
+        await blobs.aclose()
+
+
+def running_settings() -> Settings:
+    """The settings, completed by what the studio running in the data folder was given."""
+    from embedded.folder import DataFolder
+
+    settings = load_settings()
+    folder = DataFolder(settings.data_dir)
+    running = folder.running()
+    if running is None:
+        return settings
+    facts = {"blob_url": running["blob_url"], "public_url": running["base_url"]}
+    if settings.jwt_secret is None:
+        facts["jwt_secret"] = SecretStr(folder.secret("jwt_secret"))
+    return settings.model_copy(update=facts)
+
+
+async def index_rows(database: Any) -> Any:
+    """The newest hundred versions."""
+    from db.index_versions import list_index_versions
+
+    async with database.transaction() as session:
+        return await list_index_versions(session, limit=100)
+
+
+def on_database(work: Callable[[Any], Any]) -> Any:
+    """Runs one piece of asynchronous work on the studio's database."""
+    return with_database(database_url(load_settings()), work)
 
 
 def load_embedder(settings: Settings) -> Any:

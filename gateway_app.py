@@ -22,7 +22,7 @@ class StudioArgs(BaseModel):
 def build(args: StudioArgs) -> Application:
     """Reads `STUDIO_*` where it runs and binds the graph."""
     settings = load_settings()
-    embedder = deployment(name="Embedder")(Embedder).bind(
+    embedder = deployment(name="Embedder", max_constructor_retry_count=3)(Embedder).bind(
         embedder_config(settings, args.embedder), args.embedder
     )
     index = deployment(name="Index")(Index).bind(settings, args.index)

@@ -30,7 +30,7 @@ from training.photos import list_photos
 
 Vectors = NDArray[np.float32]
 GALLERY, FIRST_SEED = 1000, 700_000_000  # style seeds that training never uses
-LEAST_PHOTOGRAPHS = 20
+LEAST_PHOTOGRAPHS, DRAWN_SIZE = 20, 160
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "T-Shirt": ("t-shirt", "tee", "t shirt"), "Longsleeve": ("longsleeve", "long sleeve top"),
     "Pants": ("pants", "trousers", "jeans"), "Shoes": ("shoes", "pair of shoes"),
@@ -105,8 +105,8 @@ def measure_drawings(embedder: Embedder, seed: int) -> list[str]:
     columns = []
     for chosen in (held_out, held_out + combinations(held_out=False)):
         garments = _choose(chosen, seed)
-        first = [draw_garment(garment, view_seed=1) for garment in garments]
-        second = [draw_garment(garment, view_seed=2) for garment in garments]
+        first = [draw_garment(garment, DRAWN_SIZE, view_seed=1) for garment in garments]
+        second = [draw_garment(garment, DRAWN_SIZE, view_seed=2) for garment in garments]
         vectors = embed_all(embedder, first)
         hits = caption_hits(texts, asked, vectors, [caption(garment) for garment in garments])
         again = same_first(embed_all(embedder, second), vectors)

@@ -27,7 +27,8 @@ ENVIRONMENT = {
     # Ray runs workers at nice 15, which starves the replicas of a busy machine.
     "RAY_worker_niceness": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DISABLE_IMPORT_WARNING": "1",
+    # A lost GCS doesn't come back here: nobody needs to wait a minute for it.
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "15",
 }
 
 
@@ -76,6 +77,8 @@ class Cluster:
                 spawn_reaper=True,
                 ray_init_cluster=True,
             )
+            # From here on nothing in this process can start another cluster by accident.
+            os.environ["RAY_ADDRESS"] = self._node.gcs_address
             ray.init(
                 address=self._node.gcs_address,
                 log_to_driver=False,

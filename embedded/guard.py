@@ -8,7 +8,7 @@ from types import FrameType
 from embedded.process import adopt_orphans, die_with_parent, end_descendants
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-ORPHANS_GRACE_S = 20.0
+ORPHANS_GRACE_S = 5.0
 
 
 def wanted_stop_signals() -> list[signal.Signals]:
@@ -31,6 +31,7 @@ def split() -> int | None:
     inner = os.fork()
     if inner == 0:
         ask()
+        os.setsid()  # a signal to the whole group (Ctrl-C, systemd) must not fell Ray on its own
         return None
     return _watch(inner)
 

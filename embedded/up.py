@@ -25,6 +25,7 @@ from errors import SetupError
 from settings import Settings, load_settings
 
 WATCH_S = 0.5
+STOP_LIMIT_S = 120
 FORMER_STUDIO_S = 15.0
 """How long the processes of a killed studio may take to notice."""
 
@@ -106,8 +107,7 @@ class Studio:
     def _start(self) -> None:
         self._progress.say(f"Starting the studio in {self._folder.path}")
         self._give_environment()
-        database = self._settings.database_url is None
-        if database:
+        if self._settings.database_url is None:
             self._start_postgres()
         else:
             require_reachable("STUDIO_DATABASE_URL", os.environ["STUDIO_DATABASE_URL"], 5432)
@@ -119,8 +119,13 @@ class Studio:
         self._start_cluster()
         settings = load_settings()
         self._start_application(settings)
-        if database and settings.env == "development":
+        if self._has_demo(settings):
             self._seed(settings)
+
+    def _has_demo(self, settings: Settings) -> bool:
+        """Only in a database that is ours to fill."""
+        embedded = self._settings.database_url is None
+        return embedded and settings.env == "development" and self._house.seed_demo is not None
 
     def _give_environment(self) -> None:
         """Replicas and jobs read their settings from what the cluster inherits."""
@@ -169,8 +174,13 @@ class Studio:
             return
         with self._progress.step("Application"):
             application = self._house.load_application()
-            self._stops.append(("Application", application.stop))
+            self._stops.append(("Application", lambda: self._stop_application(application)))
             application.start(settings)
+
+    def _stop_application(self, application: Application) -> None:
+        """Without its cluster there is nothing to drain, and Ray would start another one."""
+        if self._cluster and not self._cluster.dead():
+            application.stop()
 
     def _seed(self, settings: Settings) -> None:
         if self._house.seed_demo is None:
@@ -181,8 +191,7 @@ class Studio:
     def _announce(self) -> None:
         settings = load_settings()
         self._folder.tell_running(facts(settings))
-        demo = self._settings.database_url is None and settings.env == "development"
-        first, *others = ready_lines(settings, demo=demo)
+        first, *others = ready_lines(settings, demo=self._has_demo(settings))
         self._progress.say("")
         self._progress.say(first, "bold green")
         for line in others:
@@ -219,7 +228,12 @@ class Studio:
             raise StopRequested
 
     def _stop(self) -> None:
-        """In reverse order; one part that fails to stop doesn't keep the others running."""
+        """In reverse order; one part that fails to stop doesn't keep the others running.
+
+        One that hangs ends this process, and the guard does the rest.
+        """
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(STOP_LIMIT_S)
         for name, stop in reversed(self._stops):
             try:
                 with self._progress.step(f"Stopping {name}"):

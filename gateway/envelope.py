@@ -39,6 +39,8 @@ def complete_headers(headers: MutableHeaders, request_id: str) -> None:
     content_type = headers.get("content-type", "")
     if "json" in content_type:
         headers.setdefault("Cache-Control", "no-store")
+    if content_type.startswith("text/"):
+        headers.setdefault("Cache-Control", "no-cache")  # the page's modules belong together
     if "html" in content_type:
         headers.setdefault("Content-Security-Policy", PAGE_POLICY)
 

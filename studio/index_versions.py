@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from db.audit import insert_audit
+from db.engine import Database
 from db.index_versions import activate, get_index_version
 from errors import Conflict, NotFound
 from studio.context import current_request_id
@@ -17,7 +18,14 @@ async def activate_version(studio: Studio, version: str, *, actor_id: UUID | Non
         Conflict: it is not ready, or was made by another embedder than the one in service.
     """
     in_service = await studio.embedder.version()
-    async with studio.database.transaction() as session:
+    await switch_version(studio.database, version, in_service, actor_id=actor_id)
+
+
+async def switch_version(
+    database: Database, version: str, in_service: str, *, actor_id: UUID | None = None
+) -> None:
+    """As `activate_version`, for callers who know which embedder is in service."""
+    async with database.transaction() as session:
         row = await get_index_version(session, version)
         if row is None:
             raise NotFound(f"there is no index version {version}")

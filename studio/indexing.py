@@ -53,7 +53,10 @@ async def embed_missing(
             return done
         await asyncio.gather(*(_embed_product(studio, product) for product in products))
         after, done = products[-1].id, done + len(products)
-        if report is not None and (reported := report(done, total, "pictures embedded")) is not None:
+        if (
+            report is not None
+            and (reported := report(done, total, "pictures embedded")) is not None
+        ):
             await reported
 
 

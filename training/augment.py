@@ -20,6 +20,8 @@ class Strength:
 
 
 PHOTO = Strength(crop=0.68, aspect=0.16, turn=14.0, light=0.3, tint=0.08, erase=0.25)
+# For the end of a run: objects as large as they will be in use.
+GENTLE = Strength(crop=0.84, aspect=0.12, turn=10.0, light=0.25, tint=0.06, erase=0.1)
 DRAWING = Strength(crop=0.84, aspect=0.06, turn=6.0, light=0.12, tint=0.03, erase=0.0)
 
 

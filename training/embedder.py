@@ -29,7 +29,7 @@ ARCHITECTURE: dict[str, Any] = {
     "embed_dim": 256,
     "vision_cfg": {
         "timm_model_name": "studio_resnet", "timm_model_pretrained": False,
-        "timm_pool": "avg", "timm_proj": "", "image_size": 112,
+        "timm_pool": "avg", "timm_proj": "", "image_size": 96,
     },
     "text_cfg": {
         "context_length": 20, "vocab_size": 3000, "width": 128, "heads": 4, "layers": 2,

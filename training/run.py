@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.random import default_rng
 
-from training.augment import DRAWING, PHOTO, augment
+from training.augment import DRAWING, GENTLE, PHOTO, augment
 from training.captions import (
     KINDS,
     Traits,
@@ -32,18 +32,20 @@ Tokenize = Callable[[list[str]], torch.Tensor]
 class Schedule:
     """The run's length and batch; sizes: (from this share of the run on, pixels a side).
 
-    fold_in: the share of the run after which the validation photographs join the training.
+    fold_in: the share of the run after which the validation photographs join the training;
+    gentle: the share after which photographs are disturbed less.
     """
 
     minutes: float
-    photos: int = 84
-    groups: int = 6
+    photos: int = 108
+    groups: int = 3
     instances: int = 3
     rate: float = 2e-3
     decay: float = 0.05
     average: float = 0.998
     fold_in: float = 0.7
-    sizes: tuple[tuple[float, int], ...] = ((0.0, 72), (0.2, 88), (0.5, 96), (0.8, 112))
+    gentle: float = 0.75
+    sizes: tuple[tuple[float, int], ...] = ((0.0, 72), (0.2, 88), (0.5, 96))
 
     def rate_at(self, share: float) -> float:
         """The learning rate after this share of the run: a short warm-up, then a cosine to zero."""
@@ -73,7 +75,7 @@ class Run:
             Traits(label, colour, "", drawn=False)
             for label, colour in zip(photos.labels, photos.colours, strict=True)
         ]
-        self._weights = np.array([photos.labels.count(label) ** -0.5 for label in photos.labels])
+        self._weights = np.array([photos.labels.count(label) ** -0.2 for label in photos.labels])
 
     @property
     def share(self) -> float:
@@ -129,7 +131,8 @@ class Run:
         drawn, drawn_traits = self.drawings.sample(
             self.schedule.groups, self.schedule.instances, self._rng
         )
-        photographs = augment(self._photos.pixels[rows], size, PHOTO, self._generator)
+        strength = PHOTO if self.share < self.schedule.gentle else GENTLE
+        photographs = augment(self._photos.pixels[rows], size, strength, self._generator)
         pictures = torch.cat([photographs, augment(drawn, size, DRAWING, self._generator)])
         traits = [self._traits[row] for row in rows] + drawn_traits
         vectors = self.network.train().encode_image(
@@ -138,12 +141,12 @@ class Run:
         n, half = len(rows), len(drawn_traits)
         labels = torch.tensor([KINDS.index(each.kind) for each in traits[:n]])
         losses = self._text_losses(vectors, traits, traits + drawn_traits)
-        losses["label"] = 0.4 * same_label(vectors[:n], labels, 0.1)
+        losses["label"] = 1.0 * same_label(vectors[:n], labels, 0.1)
         losses["view"] = 0.4 * two_views(vectors[n : n + half], vectors[n + half :], 0.07)
         return losses
 
     def _choose_photos(self) -> list[int]:
-        """A batch that evens the labels out half-way; validation's rows are the last ones."""
+        """A batch that evens the labels out a little; validation's rows are the last ones."""
         weights = self._weights.copy()
         if self.share < self.schedule.fold_in:
             weights[len(weights) - self._validation :] = 0.0

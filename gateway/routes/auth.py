@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, Field, ValidationError
 from starlette.responses import JSONResponse
@@ -200,7 +200,7 @@ async def refresh(
     return session_response(tokens, account, signed_in)
 
 
-@router.post("/logout", status_code=204)
+@router.post("/logout", status_code=204, response_class=Response)
 async def logout(studio: StudioDep, user: Anyone, body: LogoutRequest | None = None) -> None:
     """Ends the session of the refresh token, of the access token, or of both."""
     if user is None and (body is None or body.refresh_token is None):

@@ -159,7 +159,7 @@ async def read_product(product_id: ProductId, studio: StudioDep) -> ProductRespo
     return await to_response(studio, product)
 
 
-@router.delete("/products/{product_id}", status_code=204)
+@router.delete("/products/{product_id}", status_code=204, response_class=Response)
 async def delete_product(product_id: ProductId, user: Merchant, studio: StudioDep) -> None:
     """Takes a product out of catalogue and search."""
     await catalog.delete_product(studio, owner_of(user), product_id)

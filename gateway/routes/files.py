@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Response
 from pydantic import Field
 
 from db.files import list_files
@@ -136,7 +136,7 @@ async def get_files(user: Customer, studio: StudioDep, page: PageDep) -> Page[Fi
     return Page(items=items, next_cursor=last and Cursor(last.created_at, str(last.id)).encode())
 
 
-@router.delete("/{file_id}", status_code=204)
+@router.delete("/{file_id}", status_code=204, response_class=Response)
 async def delete_file(
     file_id: UUID, user: Customer, studio: StudioDep, ip: ClientAddressDep
 ) -> None:

@@ -22,8 +22,10 @@ def start_studio(data_dir: Path) -> Iterator[Callable[..., RunningStudio]]:
     """Each call starts a studio in this test's folder."""
     started: list[RunningStudio] = []
 
-    def start(command: list[str] | None = None, **variables: str) -> RunningStudio:
-        started.append(RunningStudio(data_dir, command=command, **variables))
+    def start(
+        command: list[str] | None = None, port: int | None = None, **variables: str
+    ) -> RunningStudio:
+        started.append(RunningStudio(data_dir, command=command, port=port, **variables))
         return started[-1]
 
     yield start

@@ -1,3 +1,4 @@
+import os
 import signal
 import stat
 import subprocess
@@ -43,9 +44,7 @@ def listeners(family: list[psutil.Process]) -> set[str]:
 
 
 async def test_a_whole_life(data_dir: Path, start_studio: Start) -> None:
-    makefile = data_dir / "Makefile"
-    makefile.write_text(f"up:\n\t@exec {sys.executable} -m cli up --servers-only\n")
-    first = start_studio(command=["make", "-f", str(makefile), "up"]).wait_ready()
+    first = start_studio(command=make_command(data_dir)).wait_ready()
     assert f"Studio is ready: http://127.0.0.1:{first.port}/" in first.output
     assert "RAY_AUTH_MODE=token .venv/bin/ray job submit --address http://" in first.output
     assert listeners(first.family) <= {"127.0.0.1", "::ffff:127.0.0.1"}
@@ -66,11 +65,19 @@ async def test_a_whole_life(data_dir: Path, start_studio: Start) -> None:
     assert (second.exit_code(), second.left_running(1)) == (1, []), second.output
     assert "was killed by SIGKILL" in second.output
 
-    # The outer process killed: the inner one stops in order. And the next start recovers.
+    # A server that dies takes the studio with it, in order, and says why.
     third = start_studio().wait_ready()
     assert await query(data_dir, "SELECT count(*) FROM users") == 1
-    third.send(signal.SIGKILL)
-    assert third.left_running(20) == [], third.output
+    third.server("postgres").kill()
+    assert (third.exit_code(), third.left_running(1)) == (1, []), third.output
+    assert "PostgreSQL has ended" in third.output
+
+
+def make_command(data_dir: Path) -> list[str]:
+    """As the Makefile starts it."""
+    makefile = data_dir / "Makefile"
+    makefile.write_text(f"up:\n\t@exec {sys.executable} -m cli up --servers-only\n")
+    return ["make", "-f", str(makefile), "up"]
 
 
 def check_files_are_private(data_dir: Path) -> None:
@@ -122,9 +129,10 @@ def test_a_job_gets_the_running_studios_settings(data_dir: Path, start_studio: S
     facts = DataFolder(data_dir).running() or {}
     for expected in (str(data_dir), facts["blob_url"], facts["database_url"], facts["redis_url"]):
         assert expected in done.stdout
-    running.server("postgres").kill()
-    assert (running.exit_code(), running.left_running(1)) == (1, []), running.output
-    assert "PostgreSQL has ended" in running.output
+    # The outer process killed: the inner one stops in order.
+    running.send(signal.SIGKILL)
+    assert running.left_running() == [], running.output
+    assert "Studio has stopped." in running.output
 
 
 def run_submit(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -139,8 +147,17 @@ def test_stop_during_the_start(data_dir: Path, start_studio: Start) -> None:
         time.sleep(0.02)
     time.sleep(1)
     starting.family = psutil.Process(starting.pid).children(recursive=True)
-    starting.send(signal.SIGINT)
+    os.killpg(starting.pid, signal.SIGINT)
     assert (starting.exit_code(), starting.left_running(1)) == (0, []), starting.output
+
+
+def test_a_killed_make_stops_the_start(data_dir: Path, start_studio: Start) -> None:
+    starting = start_studio(command=make_command(data_dir))
+    while not (data_dir / "logs" / "valkey.log").exists():
+        time.sleep(0.02)
+    starting.family = psutil.Process(starting.pid).children(recursive=True)
+    starting.send(signal.SIGKILL)
+    assert starting.left_running() == [], starting.output
 
 
 def test_servers_of_the_operator_are_used_and_a_lost_raylet_is_told(

@@ -1,6 +1,5 @@
 """One suite for every blob store: a local folder, and Azure as Azurite plays it."""
 
-import os
 import socket
 import subprocess
 import time
@@ -15,6 +14,7 @@ from integrations.blob import open_blob_store
 from integrations.blob_azure import AzureBlobStore
 from integrations.blob_local import LocalBlobStore
 from settings import Settings
+from tests.machine import azurite, node
 
 SECRET = "a secret of more than thirty-two bytes"
 BASE = "http://studio.test"
@@ -30,14 +30,12 @@ def settings_for(url: str) -> Settings:
 
 @pytest.fixture(scope="module")
 def azurite_port() -> Iterator[int]:
-    """A real Azurite, where `AZURITE_MAIN` names its blob/main.js."""
-    main = os.environ.get("AZURITE_MAIN")
-    if main is None:
-        pytest.skip("AZURITE_MAIN is not set: the suite runs on the local store only")
+    """A real Azurite."""
+    program, main = str(node()), str(azurite())
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     process = subprocess.Popen(
-        ["node", main, "--inMemoryPersistence", "--silent", "--disableTelemetry",
+        [program, main, "--inMemoryPersistence", "--silent", "--disableTelemetry",
          "--skipApiVersionCheck", "--blobHost", "127.0.0.1", "--blobPort", str(port)],
     )  # fmt: skip
     for _ in range(300):

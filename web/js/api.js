@@ -79,4 +79,5 @@ async function exchange() {
   });
   if (response.ok) keepSession(await response.json());
   else if (response.status === 401) endSession();
+  else await read(response);
 }

@@ -55,8 +55,8 @@ function show(answer, words, picture, roundTripMs) {
   learn(found);
   showResults(found, ACTS, "Nothing fits these filters. Clear one, or ask for something else.");
   const subject = [words && `“${words}”`, picture && `the picture “${picture.name}”`];
-  get("summary").textContent =
-    `${found.length} best matches for ${subject.filter(Boolean).join(" and ")}`;
+  const count = found.length ? `${found.length} best matches` : "Nothing found";
+  get("summary").textContent = `${count} for ${subject.filter(Boolean).join(" and ")}`;
   get("further").hidden = found.length < topK || topK >= MOST;
   get("foot-version").textContent = `Index ${answer.indexVersion}`;
   get("foot-latency").textContent =
