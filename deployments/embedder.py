@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.batching import MicroBatcher
+from deployments.listening import listen_privately
 from models.embedder import EmbedderConfig, load
 from models.images import decode_image
 from studio.ports import Embedding, Vector
@@ -30,6 +31,7 @@ class Embedder:
     """Decodes in a pool, embeds in one thread; a bad picture fails alone, before any batch."""
 
     def __init__(self, config: EmbedderConfig, args: EmbedderArgs) -> None:
+        listen_privately()
         self._model = load(config)
         self._model.warm_up()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")

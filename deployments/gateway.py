@@ -5,7 +5,7 @@ from ray import serve
 
 from db.engine import Database
 from deployments.handles import EmbedderHandle, Handle, IndexHandle
-from deployments.listening import reuse_address
+from deployments.listening import listen_privately, reuse_address
 from gateway.app import create_app
 from integrations.blob import open_blob_store
 from integrations.cache import RedisCache
@@ -19,6 +19,7 @@ class Gateway:
     """The late-bound form of an ingress: the app is built in the replica, nothing is pickled."""
 
     def __init__(self, settings: Settings, embedder: Handle, index: Handle) -> None:
+        listen_privately()
         reuse_address()
         self._settings = settings
         self._embedder = embedder

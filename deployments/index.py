@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
+from deployments.listening import listen_privately
 from errors import StudioError
 from integrations.blob import open_blob_store
 from settings import Settings
@@ -32,6 +33,7 @@ class Index:
     """A changed product is found after one poll, in every replica, without a message."""
 
     def __init__(self, settings: Settings, args: IndexArgs) -> None:
+        listen_privately()
         self._args = args
         self._database = Database(settings.required("database_url"), pool_size=1)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")

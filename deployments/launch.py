@@ -1,5 +1,6 @@
 """Deploys the application to the running cluster the way `serve deploy` does, and reaches it."""
 
+import logging
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -7,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import ray
 import yaml
 from ray import serve
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
@@ -67,6 +69,11 @@ def reason(status: Any) -> str:
     """Why an application failed: its message and those of its deployments."""
     messages = [status.message, *(one.message for one in status.deployments.values())]
     return "\n".join(message for message in messages if message)
+
+
+def connect(ray_address: str) -> None:
+    """Makes this process one of a running cluster."""
+    ray.init(address=ray_address, log_to_driver=False, logging_level=logging.ERROR)
 
 
 @asynccontextmanager

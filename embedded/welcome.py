@@ -1,5 +1,6 @@
 """What a ready studio says about itself: to the operator, and to the operator's other commands."""
 
+import os
 from typing import Any
 
 from embedded.cluster import submit_line
@@ -16,6 +17,7 @@ def facts(settings: Settings) -> dict[str, Any]:
         "database_url": settings.database_url,
         "redis_url": settings.redis_url,
         "blob_url": settings.blob_url,
+        "ray_address": os.environ["RAY_ADDRESS"],
     }
 
 

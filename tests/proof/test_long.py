@@ -1,0 +1,75 @@
+"""`make proof`: the random tests at length; each prints the seed that repeats it."""
+
+import secrets
+import warnings
+
+import numpy as np
+import pytest
+
+from errors import StudioError
+from models.columns import ProductAttributes
+from models.images import decode_image, inspect_image
+from models.index import ProductIndex, RowFilter, empty_files
+from models.index_files import checksums, pack, unpack
+from tests.models.test_images import encoded, gradient
+from tests.models.test_index import DIM, brute_force, catalogue, unit
+
+pytestmark = pytest.mark.proof
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """A fresh seed, printed, so that a failing run can be repeated."""
+    value = secrets.randbits(32)
+    print(f"\n{request.node.name}: seed {value}")  # noqa: T201
+    return value
+
+
+def test_forty_thousand_damaged_pictures_raise_nothing_unexpected(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    kinds = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+    good = {kind: encoded(gradient(), kind) for kind in kinds}
+    for turn in range(40_000):
+        data = bytearray(good[kinds[turn % len(kinds)]])
+        for place in random.integers(0, len(data), int(random.integers(1, 12))):
+            data[place] = int(random.integers(256))
+        cut = bytes(data[: int(random.integers(1, len(data) + 1))])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for read in (inspect_image, decode_image):
+                try:
+                    read(cut if turn % 3 == 0 else bytes(data))
+                except StudioError:
+                    pass
+
+
+def test_ten_thousand_random_changes_and_searches_equal_brute_force(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    products = catalogue(300, int(random.integers(1000)), copies=3)
+    index = ProductIndex(empty_files(DIM))
+    for product_id, (vector, attributes) in products.items():
+        index.put(product_id, vector, attributes)
+    for turn in range(10_000):
+        product_id = f"p{int(random.integers(600)):05}"
+        deed = random.integers(4)
+        if deed == 0:
+            index.remove(product_id)
+            products.pop(product_id, None)
+        elif deed == 1:
+            attributes = ProductAttributes(
+                "dress", None, int(random.integers(10**6)), bool(random.integers(2))
+            )
+            vector = unit(random)
+            index.put(product_id, vector, attributes)
+            products[product_id] = (vector, attributes)
+        else:
+            query = unit(random).astype(np.float32)
+            bound = float(random.integers(100))
+            where = RowFilter(price_max=bound) if deed == 2 else RowFilter(in_stock=True)
+            k = int(random.integers(1, 60))
+            found = [one for one, _ in index.search(k, image=query, where=where)]
+            assert found == brute_force(products, query, k, where), turn
+        if turn % 2500 == 0:
+            packed = pack(index.files())
+            again = ProductIndex(unpack(packed, checksums(packed)))
+            assert pack(again.files()) == packed
