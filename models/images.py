@@ -54,7 +54,15 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
         raise NotAnImage("the data is no JPEG, PNG, WebP, GIF, BMP or TIFF image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Invalid(f"the image has more than {MAX_PIXELS // 1_000_000} megapixels") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error) as error:
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        IndexError,
+        TypeError,
+        struct.error,
+    ) as error:
         # Pillow's decoders answer broken files with any of these.
         raise Invalid("the image is damaged and can't be decoded") from error
 

@@ -105,6 +105,6 @@ def test_a_restart_finds_all_data_again_and_leaves_nothing_behind(
 def test_the_shipped_weights_work() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cli", "models", "verify"],
-        cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=120,
+        cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -2,6 +2,7 @@
 
 import secrets
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -37,10 +38,8 @@ def test_forty_thousand_damaged_pictures_raise_nothing_unexpected(seed: int) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for read in (inspect_image, decode_image):
-                try:
+                with suppress(StudioError):
                     read(cut if turn % 3 == 0 else bytes(data))
-                except StudioError:
-                    pass
 
 
 def test_ten_thousand_random_changes_and_searches_equal_brute_force(seed: int) -> None:
