@@ -102,7 +102,7 @@ async def test_a_caller_who_left_costs_nothing(thread: ThreadPoolExecutor) -> No
     gone.cancel()
     await asyncio.sleep(0.02)
     model.free.set()
-    assert await asyncio.gather(first, last) == [2, 6]
+    assert list(await asyncio.gather(first, last)) == [2, 6]
     assert model.batches == [[1], [3]]
 
 
