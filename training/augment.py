@@ -19,7 +19,7 @@ class Strength:
     erase: float  # the share of pictures that lose a rectangle
 
 
-PHOTO = Strength(crop=0.68, aspect=0.16, turn=14.0, light=0.3, tint=0.08, erase=0.25)
+PHOTO = Strength(crop=0.6, aspect=0.2, turn=18.0, light=0.35, tint=0.08, erase=0.5)
 # For the end of a run: objects as large as they will be in use.
 GENTLE = Strength(crop=0.84, aspect=0.12, turn=10.0, light=0.25, tint=0.06, erase=0.1)
 DRAWING = Strength(crop=0.84, aspect=0.06, turn=6.0, light=0.12, tint=0.03, erase=0.0)

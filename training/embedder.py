@@ -23,13 +23,13 @@ from training.photos import Photos, load_photos
 from training.run import Run, Schedule
 from training.validation import report
 
-PHOTO_SIZE, DRAWING_SIZE = 128, 120  # pixels in memory; crops for training are cut from them
+PHOTO_SIZE, DRAWING_SIZE = 160, 150  # pixels in memory; crops for training are cut from them
 REPORT_EVERY_S = 300
 ARCHITECTURE: dict[str, Any] = {
     "embed_dim": 256,
     "vision_cfg": {
         "timm_model_name": "studio_resnet", "timm_model_pretrained": False,
-        "timm_pool": "avg", "timm_proj": "", "image_size": 96,
+        "timm_pool": "avg", "timm_proj": "", "image_size": 128,
     },
     "text_cfg": {
         "context_length": 20, "vocab_size": 3000, "width": 128, "heads": 4, "layers": 2,

@@ -37,15 +37,15 @@ class Schedule:
     """
 
     minutes: float
-    photos: int = 108
-    groups: int = 3
+    photos: int = 80
+    groups: int = 5
     instances: int = 3
     rate: float = 2e-3
     decay: float = 0.05
     average: float = 0.998
     fold_in: float = 0.7
-    gentle: float = 0.75
-    sizes: tuple[tuple[float, int], ...] = ((0.0, 72), (0.2, 88), (0.5, 96))
+    gentle: float = 0.8
+    sizes: tuple[tuple[float, int], ...] = ((0.0, 72), (0.2, 88), (0.45, 96), (0.7, 128))
 
     def rate_at(self, share: float) -> float:
         """The learning rate after this share of the run: a short warm-up, then a cosine to zero."""

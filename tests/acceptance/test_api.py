@@ -26,16 +26,16 @@ def test_the_first_search_of_a_newcomer_shows_what_was_asked(http: httpx.Client)
     assert picture.status_code == 200 and picture.headers["content-type"] == "image/jpeg"
 
 
-def test_most_words_find_category_colour_and_pattern_at_once(http: httpx.Client) -> None:
+def test_the_one_product_that_was_described_is_among_the_first_five(http: httpx.Client) -> None:
     right = total = 0
     for place, category in enumerate(CATEGORIES):
         for shift, colour in enumerate(COLOURS):
             pattern = PATTERNS[(place + shift) % len(PATTERNS)]
             words = f"{colour} {'' if pattern == 'plain' else pattern} {category}"
-            title = search(http, "text", query=words, topK=1)[0]["title"]
-            right += title == f"{pattern.capitalize()} {colour} {category}"
+            titles = [one["title"] for one in search(http, "text", query=words, topK=5)]
+            right += f"{pattern.capitalize()} {colour} {category}" in titles
             total += 1
-    assert right / total >= 0.85, f"{right} of {total}"
+    assert right / total >= 0.9, f"{right} of {total}"
 
 
 def test_a_redrawn_garment_finds_its_own_product(http: httpx.Client) -> None:
