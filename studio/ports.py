@@ -1,6 +1,6 @@
 """What the studio needs from the outside: models, index, blobs, cache; protocols, no code."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -175,7 +175,7 @@ class Studio:
     index: Index
 
 
-__all__: Sequence[str] = [
+__all__ = [
     "BlobInfo",
     "BlobStore",
     "Cache",

@@ -11,7 +11,7 @@ import pytest
 from errors import Unavailable
 from settings import Settings
 from studio.ports import Studio
-from tests.fakes import FakeEmbedder, open_client, picture, sign_in
+from tests.fakes import FakeEmbedder, picture, sign_in
 from tests.gateway.test_search import ids, product, upload
 from tests.live import open_live_studio
 
@@ -19,12 +19,6 @@ from tests.live import open_live_studio
 @pytest.fixture
 async def studio(settings: Settings) -> AsyncIterator[Studio]:
     async with open_live_studio(settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def client(studio: Studio) -> AsyncIterator[httpx.AsyncClient]:
-    async with open_client(studio) as opened:
         yield opened
 
 

@@ -22,12 +22,6 @@ async def studio(settings: Settings) -> AsyncIterator[Studio]:
         yield opened
 
 
-@pytest.fixture
-async def client(studio: Studio) -> AsyncIterator[httpx.AsyncClient]:
-    async with open_client(studio) as opened:
-        yield opened
-
-
 async def upload(client: httpx.AsyncClient, headers: dict[str, str], data: bytes) -> str:
     body = {
         "filename": "a.jpg", "contentType": "image/jpeg", "sizeBytes": len(data),
