@@ -103,7 +103,7 @@ class RunningStudio:
     def send(self, number: int) -> None:
         os.kill(self.pid, number)
 
-    def exit_code(self, timeout_s: float = 60) -> int:
+    def exit_code(self, timeout_s: float = 150) -> int:
         return self._process.wait(timeout_s)
 
     def left_running(self, patience_s: float = 15) -> list[str]:
