@@ -3,7 +3,7 @@
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,10 @@ STARTER_CONFIG = PROJECT_ROOT / "embedded" / "serve_config.yaml"
 START_TIMEOUT_S = 180.0
 
 
-def start(settings: Settings, config: Path = STARTER_CONFIG) -> None:
-    """Deploys and waits until every deployment answers.
+def start(
+    settings: Settings, go_on: Callable[[], None] = lambda: None, config: Path = STARTER_CONFIG
+) -> None:
+    """Deploys and waits until every deployment answers; `go_on` may raise and end the wait.
 
     Raises:
         SetupError: a deployment failed; the message holds Serve's own words.
@@ -42,6 +44,7 @@ def start(settings: Settings, config: Path = STARTER_CONFIG) -> None:
             return
         if status is not None and status.status == ApplicationStatus.DEPLOY_FAILED:
             raise SetupError(f"the application can't be deployed: {reason(status)}")
+        go_on()
         time.sleep(0.2)
     raise SetupError(f"the application was not running after {START_TIMEOUT_S:.0f} s")
 

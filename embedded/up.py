@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Protocol
@@ -37,15 +38,17 @@ class StopRequested(BaseException):
     """A stop signal came; not an Exception, so that nothing on the way swallows it."""
 
 
+Count = Callable[[int, int, str], None]
+"""Called with how many steps are done, of how many."""
+GoOn = Callable[[], None]
+"""Called by whoever waits long, where it may be left: raises when a stop was asked for."""
+
+
 class Application(Protocol):
     """What runs on the cluster: `deployments.launch`, which is above this room."""
 
-    def start(self, settings: Settings) -> None: ...
+    def start(self, settings: Settings, go_on: GoOn) -> None: ...
     def stop(self) -> None: ...
-
-
-Count = Callable[[int, int, str], None]
-"""Called with how many steps are done, of how many."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,21 @@ class Studio:
             self._stop()
         return code
 
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        """One step of the start; a stop that was asked for meanwhile comes right after it."""
+        with self._progress.step(name):
+            yield
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._stopping:
+            raise StopRequested
+
+    def _count(self, done: int, total: int, what: str) -> None:
+        self._progress.count(done, total, what)
+        self._go_on()
+
     def _start(self) -> None:
         self._progress.say(f"Starting the studio in {self._folder.path}")
         self._give_environment()
@@ -154,7 +172,7 @@ class Studio:
             os.environ["STUDIO_JWT_SECRET"] = self._folder.secret("jwt_secret")
 
     def _start_postgres(self) -> None:
-        with self._progress.step("PostgreSQL"):
+        with self._step("PostgreSQL"):
             postgres = Postgres(self._folder.path)
             require_space(postgres.home)
             self._stops.append(("PostgreSQL", postgres.stop))
@@ -164,21 +182,21 @@ class Studio:
             self._progress.say(f"    its data are in {postgres.home}: its user can't enter here")
 
     def _start_valkey(self) -> None:
-        with self._progress.step("Valkey"):
+        with self._step("Valkey"):
             valkey = Valkey(self._folder.path)
             self._stops.append(("Valkey", valkey.stop))
             os.environ["STUDIO_REDIS_URL"] = valkey.start()
             self._servers.append(valkey.process)
 
     def _migrate(self) -> None:
-        with self._progress.step("Database schema"):
+        with self._step("Database schema"):
             try:
                 upgrade(os.environ["STUDIO_DATABASE_URL"])
             except (CommandError, SQLAlchemyError, OSError) as error:
                 raise SetupError(f"the database can't be migrated: {error}") from error
 
     def _start_cluster(self) -> None:
-        with self._progress.step("Ray"):
+        with self._step("Ray"):
             self._cluster = Cluster(self._settings, self._folder.path)
             self._stops.append(("Ray", self._cluster.stop))
             self._cluster.start()
@@ -187,10 +205,10 @@ class Studio:
     def _start_application(self, settings: Settings) -> None:
         if self._house.load_application is None:
             return
-        with self._progress.step("Application"):
+        with self._step("Application"):
             application = self._house.load_application()
             self._stops.append(("Application", lambda: self._stop_application(application)))
-            application.start(settings)
+            application.start(settings, self._go_on)
 
     def _stop_application(self, application: Application) -> None:
         """Without its cluster there is nothing to drain, and Ray would start another one."""
@@ -200,8 +218,8 @@ class Studio:
     def _seed(self, settings: Settings) -> None:
         if self._house.seed_demo is None:
             return
-        with self._progress.step("Demo accounts and catalogue"):
-            self._house.seed_demo(settings, self._progress.count)
+        with self._step("Demo accounts and catalogue"):
+            self._house.seed_demo(settings, self._count)
 
     def _announce(self) -> None:
         settings = load_settings()
@@ -215,12 +233,14 @@ class Studio:
         self._progress.say(f"Started in {seconds:.1f} s. Ctrl-C stops everything.")
 
     def _watch(self) -> None:
-        """Returns never: by a signal, or when a server has ended by itself.
+        """Returns never.
 
         Raises:
-            SetupError: which server, and its last log lines.
+            StopRequested: a signal came.
+            SetupError: which server has ended by itself, and its last log lines.
         """
         while True:
+            self._go_on()
             for server in self._servers:
                 if (code := server.exit_code) is not None:
                     raise SetupError(
@@ -237,17 +257,16 @@ class Studio:
             signal.signal(number, self._request_stop)
 
     def _request_stop(self, _number: int, _frame: FrameType | None) -> None:
-        """Once: Ctrl-C reaches this process from the terminal and again through the guard."""
+        """Only noted: raised here, inside an event loop or a callback of Ray's, it would be lost.
+
+        From now on nothing may hang: the alarm ends this process, and the guard does the rest.
+        """
         if not self._stopping:
             self._stopping = True
-            raise StopRequested
+            signal.alarm(STOP_LIMIT_S)
 
     def _stop(self) -> None:
-        """In reverse order; one part that fails to stop doesn't keep the others running.
-
-        One that hangs ends this process, and the guard does the rest.
-        """
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        """In reverse order; one part that fails to stop doesn't keep the others running."""
         signal.alarm(STOP_LIMIT_S)
         for name, stop in reversed(self._stops):
             try:

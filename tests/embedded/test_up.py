@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 import psutil
+import pytest
 
 from embedded.folder import DataFolder
 from tests.embedded.running import RunningStudio, environment, free_port, studio
@@ -141,11 +142,12 @@ def run_submit(command: list[str], env: dict[str, str]) -> subprocess.CompletedP
     )
 
 
-def test_stop_during_the_start(data_dir: Path, start_studio: Start) -> None:
+@pytest.mark.parametrize("after_s", [0.4, 2.0])  # in the migrations' event loop; in Ray's start
+def test_stop_during_the_start(data_dir: Path, start_studio: Start, after_s: float) -> None:
     starting = start_studio()
     while not (data_dir / "logs" / "valkey.log").exists():
         time.sleep(0.02)
-    time.sleep(1)
+    time.sleep(after_s)
     starting.family = psutil.Process(starting.pid).children(recursive=True)
     os.killpg(starting.pid, signal.SIGINT)
     assert (starting.exit_code(), starting.left_running(1)) == (0, []), starting.output
