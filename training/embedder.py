@@ -1,6 +1,7 @@
 """The recipe of the starter embedder: a small open_clip model from drawings and photographs.
 
-Run: python -m training.embedder --photos ../shared/data/clothing --out models/starter/embedder
+Run: python -m training.embedder --photos ../shared/data/clothing --people ../shared/data/people
+     --out models/starter/embedder
 """
 
 import argparse
@@ -11,7 +12,6 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import open_clip
 import torch
 
@@ -19,9 +19,10 @@ import models.backbone  # noqa: F401 - registers the image network
 from models.embedder import build_tokenizer
 from models.weights import LOCAL_PREFIX, write_tensors
 from training.drawings import draw_pool
-from training.photos import Photos, load_photos
+from training.photos import Photos, join, load_photos
 from training.run import Run, Schedule
 from training.validation import report
+from training.worn import load_worn
 
 PHOTO_SIZE, DRAWING_SIZE = 160, 150  # pixels in memory; crops for training are cut from them
 REPORT_EVERY_S = 300
@@ -64,6 +65,7 @@ def _tokenizer() -> Callable[[list[str]], torch.Tensor]:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--people", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "embedder")
     parser.add_argument("--start", type=Path, help="a kept state whose weights to start from")
@@ -77,20 +79,19 @@ def _parse() -> argparse.Namespace:
 
 
 def _prepare(args: argparse.Namespace, train: Photos, validation: Photos) -> Run:
-    photos = Photos(
-        train.files + validation.files, np.concatenate([train.pixels, validation.pixels]),
-        train.labels + validation.labels, train.colours + validation.colours,
-    )  # fmt: skip
+    worn = load_worn(args.people, PHOTO_SIZE)
+    photos = join([worn, train, validation])
     drawings = draw_pool(args.instances, DRAWING_SIZE, args.seed * 1_000_000)
-    print(f"{len(train.files)} + {len(validation.files)} photographs, "
-          f"{drawings.pixels[..., 0, 0, 0].size} drawings", flush=True)  # fmt: skip
+    print(f"{len(train.files)} + {len(validation.files)} photographs, {len(worn.files)} worn "
+          f"garments, {drawings.pixels[..., 0, 0, 0].size} drawings", flush=True)  # fmt: skip
     torch.manual_seed(args.seed)
     network = open_clip.CLIP(**deepcopy(ARCHITECTURE))
     if args.start:
         network.load_state_dict(torch.load(args.start, weights_only=True)["average"])
     schedule = Schedule(args.minutes, rate=args.rate, fold_in=args.fold_in)
     run = Run(
-        network, _tokenizer(), photos, len(validation.files), drawings, schedule, args.seed
+        network, _tokenizer(), photos, len(worn.files), len(validation.files), drawings, schedule,
+        args.seed,
     )  # fmt: skip
     if (args.work / "state.pt").exists():
         run.resume(args.work / "state.pt")

@@ -58,3 +58,13 @@ def load_photos(folder: Path, splits: set[str], size: int) -> Photos:
         pixels[at] = read_photo(folder / file, size)
     colours = [name_colour(picture) for picture in pixels]
     return Photos([file for file, _ in rows], pixels, [label for _, label in rows], colours)
+
+
+def join(parts: list[Photos]) -> Photos:
+    """All of them, in order."""
+    return Photos(
+        [file for part in parts for file in part.files],
+        np.concatenate([part.pixels for part in parts]),
+        [label for part in parts for label in part.labels],
+        [colour for part in parts for colour in part.colours],
+    )

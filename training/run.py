@@ -23,6 +23,7 @@ from training.captions import (
 )
 from training.drawings import Drawings
 from training.losses import multi_positive, same_label, two_views
+from training.mix import mix
 from training.photos import Photos
 
 Tokenize = Callable[[list[str]], torch.Tensor]
@@ -33,13 +34,17 @@ class Schedule:
     """The run's length and batch; sizes: (from this share of the run on, pixels a side).
 
     fold_in: the share of the run after which the validation photographs join the training;
-    gentle: the share after which photographs are disturbed less.
+    gentle: the share after which photographs are disturbed less; mix: the share of steps whose
+    photographs are mixed in pairs; worn: how often a worn garment is shown, beside 1 for others.
+    Few groups of many instances: garments that differ in cut alone tell each other apart.
     """
 
     minutes: float
     photos: int = 80
-    groups: int = 5
-    instances: int = 3
+    groups: int = 3
+    instances: int = 6
+    mix: float = 0.5
+    worn: float = 0.5
     rate: float = 2e-3
     decay: float = 0.05
     average: float = 0.998
@@ -61,9 +66,10 @@ class Run:
     """The network, its running average, the optimiser and both sources of pictures."""
 
     def __init__(
-        self, network: Any, tokenize: Tokenize, photos: Photos, validation: int,
+        self, network: Any, tokenize: Tokenize, photos: Photos, worn: int, validation: int,
         drawings: Drawings, schedule: Schedule, seed: int,
     ) -> None:  # fmt: skip
+        """`photos`: the first `worn` ones are worn garments, the last ones are validation's."""
         self.network = network.to(memory_format=torch.channels_last)
         self.average: Any = deepcopy(network).eval().requires_grad_(False)
         self.schedule, self.drawings = schedule, drawings
@@ -76,6 +82,7 @@ class Run:
             for label, colour in zip(photos.labels, photos.colours, strict=True)
         ]
         self._weights = np.array([photos.labels.count(label) ** -0.2 for label in photos.labels])
+        self._weights[:worn] *= schedule.worn
 
     @property
     def share(self) -> float:
@@ -133,17 +140,40 @@ class Run:
         )
         strength = PHOTO if self.share < self.schedule.gentle else GENTLE
         photographs = augment(self._photos.pixels[rows], size, strength, self._generator)
-        pictures = torch.cat([photographs, augment(drawn, size, DRAWING, self._generator)])
-        traits = [self._traits[row] for row in rows] + drawn_traits
-        vectors = self.network.train().encode_image(
-            pictures.contiguous(memory_format=torch.channels_last), normalize=True
-        )
+        drawings = augment(drawn, size, DRAWING, self._generator)
+        seen = [self._traits[row] for row in rows]
         n, half = len(rows), len(drawn_traits)
-        labels = torch.tensor([KINDS.index(each.kind) for each in traits[:n]])
-        losses = self._text_losses(vectors, traits, traits + drawn_traits)
-        losses["label"] = 1.0 * same_label(vectors[:n], labels, 0.1)
-        losses["view"] = 0.4 * two_views(vectors[n : n + half], vectors[n + half :], 0.07)
+        if self._rng.random() < self.schedule.mix:
+            photographs, other, share = mix(photographs, self._rng)
+            vectors = self._encode(torch.cat([photographs, drawings]))
+            losses = self._text_losses(vectors[n:], drawn_traits, 2 * drawn_traits)
+            losses["mixed"] = self._mixed_loss(vectors[:n], seen, other, share)
+        else:
+            vectors = self._encode(torch.cat([photographs, drawings]))
+            losses = self._text_losses(vectors, seen + drawn_traits, seen + 2 * drawn_traits)
+            labels = torch.tensor([KINDS.index(each.kind) for each in seen])
+            losses["label"] = same_label(vectors[:n], labels, 0.1)
+        losses["view"] = 0.5 * two_views(vectors[n : n + half], vectors[n + half :], 0.07)
         return losses
+
+    def _encode(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(n, 3, s, s) -> (n, dim) unit vectors, float32; half the time of float32 throughout."""
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            vectors = self.network.train().encode_image(
+                pictures.contiguous(memory_format=torch.channels_last)
+            )
+        return torch.nn.functional.normalize(vectors.float(), dim=-1)
+
+    def _mixed_loss(
+        self, vectors: torch.Tensor, seen: list[Traits], other: torch.Tensor, share: float
+    ) -> torch.Tensor:
+        """Mixed photographs against the nouns of both their halves, by their shares."""
+        captions = write_noun_captions(self._rng)
+        texts = self.network.encode_text(self._tokenize([c.text for c in captions]), normalize=True)
+        logits = self.network.logit_scale.exp() * vectors @ texts.T
+        relation = torch.from_numpy(relate(seen, captions))
+        first = multi_positive(logits, relation, 0.1)
+        return share * first + (1.0 - share) * multi_positive(logits, relation[other], 0.1)
 
     def _choose_photos(self) -> list[int]:
         """A batch that evens the labels out a little; validation's rows are the last ones."""

@@ -1,0 +1,26 @@
+"""Two photographs in one picture, with both labels in shares: what keeps a small set from being
+learnt by heart.
+"""
+
+import torch
+from numpy.random import Generator
+
+
+def mix(pictures: torch.Tensor, rng: Generator) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Blend each picture with another of the batch, or paste a rectangle of that one into it.
+
+    Follows mixup (Zhang et al., 2017) and CutMix (Yun et al., 2019), either half of the time.
+    pictures: (n, 3, s, s) float32. Returns the mixed pictures, the other picture of each as (n,)
+    int64, and the first one's share in the result.
+    """
+    other = torch.from_numpy(rng.permutation(len(pictures)))
+    if rng.random() < 0.5:
+        share = float(rng.beta(0.4, 0.4))
+        return pictures * share + pictures[other] * (1.0 - share), other, share
+    size = pictures.shape[-1]
+    side = int(size * float(rng.random()) ** 0.5)
+    top, left = (int(rng.integers(0, size - side + 1)) for _ in range(2))
+    mixed = pictures.clone()
+    area = (..., slice(top, top + side), slice(left, left + side))
+    mixed[area] = pictures[other][area]
+    return mixed, other, 1.0 - (side / size) ** 2
