@@ -5,6 +5,7 @@ from ray.serve import Application, deployment
 
 from deployments.embedder import Embedder, EmbedderArgs
 from deployments.gateway import Gateway
+from deployments.handles import HandleArgs
 from deployments.index import Index, IndexArgs
 from models.embedder import EmbedderConfig
 from settings import Settings, load_settings
@@ -15,6 +16,7 @@ class StudioArgs(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    gateway: HandleArgs = HandleArgs()
     embedder: EmbedderArgs = EmbedderArgs()
     index: IndexArgs = IndexArgs()
 
@@ -22,12 +24,12 @@ class StudioArgs(BaseModel):
 def build(args: StudioArgs) -> Application:
     """Reads `STUDIO_*` where it runs and binds the graph."""
     settings = load_settings()
-    embedder = deployment(name="Embedder", max_constructor_retry_count=3)(Embedder).bind(
-        embedder_config(settings, args.embedder), args.embedder
-    )
     index = deployment(name="Index")(Index).bind(settings, args.index)
+    embedder = deployment(name="Embedder", max_constructor_retry_count=3)(Embedder).bind(
+        embedder_config(settings, args.embedder), args.embedder, index
+    )
     gateway = deployment(name="Gateway")(Gateway)
-    return gateway.bind(settings, embedder, index)
+    return gateway.bind(settings, args.gateway, embedder, index)
 
 
 def embedder_config(settings: Settings, args: EmbedderArgs) -> EmbedderConfig:

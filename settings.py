@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     database_url: str | None = None
     redis_url: str | None = None
     blob_url: str | None = None
-    database_pool_size: int = Field(5, ge=1, le=100)
+    database_pool_size: int = Field(10, ge=1, le=100)
 
     jwt_secret: SecretStr | None = None
     jwt_previous_secret: SecretStr | None = None

@@ -2,9 +2,16 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy import event, text
+from sqlalchemy.exc import (
+    DBAPIError,
+    DisconnectionError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -21,17 +28,21 @@ def async_url(url: str) -> str:
 
 
 class Database:
-    """A pool of asyncpg connections; made in the event loop that uses it."""
+    """A pool of asyncpg connections; made in the event loop that uses it.
+
+    Connections beyond the pool's size would be opened and closed for every use: there are none.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
         self._engine = create_async_engine(
             async_url(url),
             pool_size=pool_size,
-            max_overflow=pool_size,
+            max_overflow=0,
             pool_timeout=5,
-            pool_pre_ping=True,
             connect_args={"timeout": 5, "server_settings": {"application_name": "studio"}},
         )
+        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
+        self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -41,18 +52,23 @@ class Database:
             Unavailable: PostgreSQL can't be reached.
 
         """
-        try:
-            async with (
-                AsyncSession(self._engine, expire_on_commit=False) as session,
-                session.begin(),
-            ):
-                yield session
-        except (OSError, TimeoutError, PoolTimeout, OperationalError, InterfaceError) as error:
-            raise Unavailable("the database can't be reached") from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise Unavailable("the database connection was lost") from error
-            raise
+        async with (
+            _translating(),
+            AsyncSession(self._engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A session for reading where queries need no common moment: one round trip each.
+
+        Raises:
+            Unavailable: PostgreSQL can't be reached.
+
+        """
+        async with _translating(), AsyncSession(self._reader, expire_on_commit=False) as session:
+            yield session
 
     async def check(self) -> None:
         """Raises:
@@ -67,3 +83,21 @@ class Database:
     async def aclose(self) -> None:
         """Closes every pooled connection."""
         await self._engine.dispose()
+
+
+@asynccontextmanager
+async def _translating() -> AsyncIterator[None]:
+    try:
+        yield
+    except (OSError, TimeoutError, PoolTimeout, OperationalError, InterfaceError) as error:
+        raise Unavailable("the database can't be reached") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable("the database connection was lost") from error
+        raise
+
+
+def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
+    """The pool makes another one; asyncpg knows of a closed connection without asking."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError

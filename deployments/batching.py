@@ -1,4 +1,4 @@
-"""A micro-batcher that takes whatever waits the moment the model is free, and never waits itself.
+"""A micro-batcher that takes whatever waits the moment there is room, and never waits itself.
 
 `@serve.batch` seals batches on a timer, also while the model is busy; this one lets a batch grow
 until the model can take it, and runs a lone item at once.
@@ -6,41 +6,60 @@ until the model can take it, and runs a lone item at once.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from typing import Generic, TypeVar
 
-from errors import Unavailable
+from errors import StudioError, Unavailable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Waiting = tuple[Item, asyncio.Future[Result]]
+Run = Callable[[list[Item]], Awaitable[Iterable[Result | StudioError]]]
+
+
+def in_thread(
+    executor: Executor, run: Callable[[list[Item]], Iterable[Result]]
+) -> Callable[[list[Item]], Awaitable[Iterable[Result | StudioError]]]:
+    """A blocking `run` for a batcher; one thread serves all batchers of one model."""
+
+    async def run_in_thread(items: list[Item]) -> Iterable[Result | StudioError]:
+        return await asyncio.get_running_loop().run_in_executor(executor, run, items)
+
+    return run_in_thread
 
 
 class MicroBatcher(Generic[Item, Result]):
     """Many callers' items become one call of `run`.
 
     Args:
-        run: items -> as many results, in order; blocking, called in `executor`. Raising means that
-            an item is bad: the batch is then split until only the bad items fail.
-        executor: one thread, shared by all batchers of one model.
+        run: items -> as many results, in order; an error in place of a result is that item's own.
+            Raising means that an item is bad, nobody knows which: the batch is then split until
+            only the bad items fail.
         max_batch: items of one call at most.
         max_waiting: items that may wait; more are refused.
+        calls: how many calls run side by side.
+        weigh, max_weight: what an item weighs, and what one call may carry (one item: anything).
     """
 
     def __init__(
         self,
-        run: Callable[[list[Item]], Iterable[Result]],
-        executor: Executor,
+        run: Run[Item, Result],
         *,
         max_batch: int,
         max_waiting: int,
+        calls: int = 1,
+        weigh: Callable[[Item], int] = lambda _: 0,
+        max_weight: int = 0,
     ) -> None:
         self._run = run
-        self._executor = executor
         self._max_batch = max_batch
         self._max_waiting = max_waiting
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._calls = calls
+        self._weigh = weigh
+        self._max_weight = max_weight
+        self._waiting: deque[Waiting[Item, Result]] = deque()
+        self._loops: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: Item) -> Result:
         """The item's result.
@@ -50,57 +69,60 @@ class MicroBatcher(Generic[Item, Result]):
             Exception: whatever `run` raises for this very item.
         """
         if len(self._waiting) >= self._max_waiting:
-            raise Unavailable(f"{self._max_waiting} requests wait for the model already")
+            raise Unavailable(f"{self._max_waiting} requests wait already")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if self._task is None:
-            self._task = asyncio.create_task(self._drain(), name="micro-batcher")
+        if len(self._loops) < self._calls:
+            loop = asyncio.create_task(self._drain(), name="micro-batcher")
+            self._loops.add(loop)
+            loop.add_done_callback(self._loops.discard)
         return await future
 
     def check(self) -> None:
         """Raises:
-        RuntimeError: the batching loop died and left callers waiting.
+        RuntimeError: a batching loop died and left callers waiting.
         """
-        if self._task is not None and self._task.done() and self._waiting:
+        if self._waiting and not self._loops:
             raise RuntimeError("the batching loop has died")
 
     async def _drain(self) -> None:
-        while self._waiting:
-            batch = [
-                self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))
-            ]
-            await self._run_batch([pair for pair in batch if not pair[1].done()])
-        self._task = None
+        while batch := self._take():
+            await self._run_batch(batch)
 
-    async def _run_batch(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
-        if not batch:
-            return
-        loop = asyncio.get_running_loop()
+    def _take(self) -> list[Waiting[Item, Result]]:
+        """The oldest items that one call may carry, without those whose callers have left."""
+        batch: list[Waiting[Item, Result]] = []
+        weight = 0
+        while self._waiting and len(batch) < self._max_batch:
+            if self._waiting[0][1].done():
+                self._waiting.popleft()
+                continue
+            weight += self._weigh(self._waiting[0][0])
+            if batch and weight > self._max_weight:
+                break
+            batch.append(self._waiting.popleft())
+        return batch
+
+    async def _run_batch(self, batch: Sequence[Waiting[Item, Result]]) -> None:
         try:
-            items = [item for item, _ in batch]
-            results = await loop.run_in_executor(self._executor, self._run, items)
+            results = await self._run([item for item, _ in batch])
         except Exception as error:
             if len(batch) == 1:
-                _settle(batch[0][1], error=error)
+                _settle(batch[0][1], error)
                 return
             middle = len(batch) // 2
             await self._run_batch(batch[:middle])
             await self._run_batch(batch[middle:])
             return
         for (_, future), result in zip(batch, results, strict=True):
-            _settle(future, result=result)
+            _settle(future, result)
 
 
-def _settle(
-    future: asyncio.Future[Result],
-    *,
-    result: Result | None = None,
-    error: Exception | None = None,
-) -> None:
+def _settle(future: asyncio.Future[Result], outcome: Result | Exception) -> None:
     """Answers a caller who is still there."""
     if future.done():
         return
-    if error is not None:
-        future.set_exception(error)
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
     else:
-        future.set_result(result)  # type: ignore[arg-type]
+        future.set_result(outcome)

@@ -1,20 +1,40 @@
-"""`studio.ports` over deployment handles: what fails in another process fails here the same way."""
+"""`studio.ports` over deployment handles: what fails in another process fails here the same way.
+
+A hop costs more than many a search. So searches that arrive while others are on their way travel
+together; a lone one leaves at once.
+"""
 
 import asyncio
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from deployments.batching import MicroBatcher
 from errors import DeadlinePassed, StudioError, Unavailable
-from studio.ports import Embedding, IndexAnswer, IndexQuery
+from studio.ports import EmbeddedAnswer, Embedding, IndexAnswer, IndexQuery, RawQuery
 
 Handle = DeploymentHandle[Any]
 DEADLINE_S = 30.0
 VERSION_LIFETIME_S = 2.0
+MESSAGE_BYTES = 4 * 2**20
+"""What travels together; a single larger picture travels alone."""
+
+_Query = TypeVar("_Query")
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True)
+class HandleArgs:
+    """How one process calls a deployment: side by side, together in one call, and waiting."""
+
+    calls: int = 2
+    max_batch: int = 16
+    max_waiting: int = 512
 
 
 async def call(name: str, method: Any, *args: Any) -> Any:
@@ -45,10 +65,13 @@ async def call(name: str, method: Any, *args: Any) -> Any:
 class EmbedderHandle:
     """`studio.ports.Embedder` over the `Embedder` deployment."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, args: HandleArgs | None = None) -> None:
         self._handle = handle
         self._version: str | None = None
         self._asked_at_s = 0.0
+        self._searches: MicroBatcher[RawQuery, EmbeddedAnswer] = _together(
+            "Embedder", handle, args or HandleArgs(), lambda raw: len(raw.image or b"")
+        )
 
     async def embed_image(self, image: bytes) -> Embedding:
         """See `studio.ports.Embedder`."""
@@ -57,6 +80,10 @@ class EmbedderHandle:
     async def embed_text(self, text: str) -> Embedding:
         """See `studio.ports.Embedder`."""
         return self._seen(await call("Embedder", self._handle.embed_text, text))
+
+    async def search(self, raw: RawQuery) -> EmbeddedAnswer:
+        """See `studio.ports.Embedder`."""
+        return await self._searches.submit(raw)
 
     async def version(self) -> str:
         """The version in service, at most 2 s old; so a cached text costs no hop."""
@@ -73,15 +100,39 @@ class EmbedderHandle:
 class IndexHandle:
     """`studio.ports.Index` over the `Index` deployment."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, args: HandleArgs | None = None) -> None:
         self._handle = handle
+        self._searches: MicroBatcher[IndexQuery, IndexAnswer] = _together(
+            "Index", handle, args or HandleArgs()
+        )
 
     async def search(self, query: IndexQuery) -> IndexAnswer:
         """See `studio.ports.Index`."""
-        answer: IndexAnswer = await call("Index", self._handle.search, query)
-        return answer
+        return await self._searches.submit(query)
 
     async def status(self) -> Mapping[str, object]:
         """See `studio.ports.Index`."""
         status: Mapping[str, object] = await call("Index", self._handle.status)
         return status
+
+
+def _together(
+    name: str, handle: Handle, args: HandleArgs, weigh: Callable[[_Query], int] = lambda _: 0
+) -> MicroBatcher[_Query, _Answer]:
+    """Searches of one deployment: its `search` takes a list and answers each or with its error."""
+
+    async def ask(queries: list[_Query]) -> list[_Answer | StudioError]:
+        try:
+            answers: list[_Answer | StudioError] = await call(name, handle.search, queries)
+        except StudioError as error:  # of the call itself: nobody's fault, so everybody's
+            return [error] * len(queries)
+        return answers
+
+    return MicroBatcher(
+        ask,
+        max_batch=args.max_batch,
+        max_waiting=args.max_waiting,
+        calls=args.calls,
+        weigh=weigh,
+        max_weight=MESSAGE_BYTES,
+    )

@@ -45,9 +45,15 @@ class Index:
         )
         self._following = asyncio.get_running_loop().create_task(self._follow(), name="follow")
 
-    async def search(self, query: IndexQuery) -> IndexAnswer:
-        """The nearest products; see `LiveIndex.search`."""
-        return await self._live.search(query)
+    async def search(self, queries: list[IndexQuery]) -> list[IndexAnswer | StudioError]:
+        """Each search's nearest products, or its own error; see `LiveIndex.search`."""
+        return list(await asyncio.gather(*(self._search_or_error(query) for query in queries)))
+
+    async def _search_or_error(self, query: IndexQuery) -> IndexAnswer | StudioError:
+        try:
+            return await self._live.search(query)
+        except StudioError as error:
+            return error
 
     async def status(self) -> Mapping[str, object]:
         """What this replica has loaded."""

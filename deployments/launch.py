@@ -85,12 +85,13 @@ async def running_studio(settings: Settings) -> AsyncIterator[Studio]:
 
     The handles are not those that Serve keeps: they end with the event loop they live in.
     """
-    handles: list[Handle] = [DeploymentHandle(name, APPLICATION) for name in ("Embedder", "Index")]
-    studio = open_studio(settings, *handles)
+    embedder: Handle = DeploymentHandle("Embedder", APPLICATION)
+    index: Handle = DeploymentHandle("Index", APPLICATION)
+    studio = open_studio(settings, embedder, index)
     try:
         yield studio
     finally:
-        for handle in handles:
+        for handle in (embedder, index):
             await handle.shutdown_async()  # type: ignore[no-untyped-call]
         await close_studio(studio)
 

@@ -1,4 +1,7 @@
-"""What a route may ask for; its signature says who may call it."""
+"""What a route may ask for; its signature says who may call it.
+
+All of it is async: FastAPI would send a plain function to another thread, for every request.
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -33,12 +36,12 @@ class CurrentUser:
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
-def get_studio(request: Request) -> Studio:
+async def get_studio(request: Request) -> Studio:
     """The studio that `create_app` was given."""
     return cast(Studio, request.app.state.studio)
 
 
-def get_tokens(request: Request) -> AccessTokens:
+async def get_tokens(request: Request) -> AccessTokens:
     """The signer and reader of access tokens."""
     return cast(AccessTokens, request.app.state.tokens)
 
@@ -47,7 +50,7 @@ StudioDep = Annotated[Studio, Depends(get_studio)]
 TokensDep = Annotated[AccessTokens, Depends(get_tokens)]
 
 
-def get_client_address(request: Request) -> str:
+async def get_client_address(request: Request) -> str:
     """The client's network address, as far as the named proxies can be believed."""
     return str(request.scope["state"]["client_address"])
 
@@ -55,7 +58,7 @@ def get_client_address(request: Request) -> str:
 ClientAddressDep = Annotated[str, Depends(get_client_address)]
 
 
-def read_claims(request: Request, _token: Annotated[str | None, Depends(bearer)]) -> Any:
+async def read_claims(request: Request, _token: Annotated[str | None, Depends(bearer)]) -> Any:
     """What `gateway.limits` found in the Authorization header: claims, nothing, or an error."""
     return request.scope["state"].get("identity")
 

@@ -46,7 +46,8 @@ class Embedder:
     """A loaded checkpoint. Holds no state of a request; `preprocess` may run in any thread.
 
     version: changes with any weight, the architecture, the preprocessing, the tokenizer or the
-    precision. dim: the length of its vectors.
+    precision. dim: the length of its vectors. side: the pixels of the shorter side of what the
+    network looks at.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Embedder:
         visual: Any = self._network.visual
         self._dtype = _input_type(config.precision)
         self.dim = int(architecture["embed_dim"])
+        self.side = int(np.min(visual.image_size))
         described = [
             architecture, visual.preprocess_cfg, _describe_tokenizer(tokenizer),
         ]  # fmt: skip

@@ -123,7 +123,7 @@ async def _record_failure(studio: Studio, user: User | None, ip: str | None) -> 
 
 async def find_account(studio: Studio, user_id: UUID, session_id: UUID) -> Account | None:
     """The account as it is right now, if this session of it is still open."""
-    async with studio.database.transaction() as session:
+    async with studio.database.read() as session:
         user = await get_user_in_session(session, user_id, session_id)
     return Account.of(user) if user else None
 

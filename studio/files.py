@@ -177,7 +177,7 @@ async def _find_usable(
     studio: Studio, user_id: UUID | None, *, file_id: UUID | None, key: str | None
 ) -> tuple[str, UUID | None]:
     """Judged by the row, never by the signature of a URL."""
-    async with studio.database.transaction() as session:
+    async with studio.database.read() as session:
         if file_id is not None:
             file = await get_file(session, file_id)
         else:

@@ -26,27 +26,6 @@ class Embedding:
     vector: Vector
 
 
-class Embedder(Protocol):
-    """Images and texts to unit vectors of one space; two versions are never compared."""
-
-    async def embed_image(self, image: bytes) -> Embedding:
-        """Encoded image (JPEG, PNG, WebP, GIF, BMP, TIFF) -> vector.
-
-        Raises:
-            NotAnImage, Invalid, TooLarge: the picture can't be used.
-            Unavailable: the deployment is saturated or down.
-        """
-        ...
-
-    async def embed_text(self, text: str) -> Embedding:
-        """Any unicode text -> vector."""
-        ...
-
-    async def version(self) -> str:
-        """Fingerprint of the checkpoint in service."""
-        ...
-
-
 @dataclass(frozen=True)
 class Filters:
     """Which products may be found; empty means all. Texts compare without case."""
@@ -63,7 +42,7 @@ class IndexQuery:
     """One search: an image vector, a text vector, or both blended by alpha in [0, 1]."""
 
     top_k: int
-    embedder_version: str
+    embedder_version: str = ""
     image: Vector | None = None
     text: Vector | None = None
     alpha: float = 0.5
@@ -77,6 +56,58 @@ class IndexAnswer:
 
     version: str
     hits: list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class RawQuery:
+    """A search whose picture (encoded) or words have to be embedded first.
+
+    `query` holds everything else; a side whose vector is known is in it already.
+    """
+
+    query: IndexQuery
+    image: bytes | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class EmbeddedAnswer:
+    """The index's answer to a raw query, and what the embedder made of its words."""
+
+    answer: IndexAnswer
+    embedder_version: str
+    text: Vector | None = None
+
+
+class Embedder(Protocol):
+    """Images and texts to unit vectors of one space; two versions are never compared."""
+
+    async def embed_image(self, image: bytes) -> Embedding:
+        """Encoded image (JPEG, PNG, WebP, GIF, BMP, TIFF) -> vector.
+
+        Raises:
+            NotAnImage, Invalid, TooLarge: the picture can't be used.
+            Unavailable: the deployment is saturated or down.
+        """
+        ...
+
+    async def embed_text(self, text: str) -> Embedding:
+        """Any unicode text -> vector."""
+        ...
+
+    async def search(self, raw: RawQuery) -> EmbeddedAnswer:
+        """Embeds and asks the index with it: the vectors don't come back in between.
+
+        Raises:
+            NotAnImage, Invalid, TooLarge: the picture can't be used.
+            Unavailable: embedder or index is saturated or down, no index is active, or a vector
+                of the query comes from another embedder than the one in service.
+        """
+        ...
+
+    async def version(self) -> str:
+        """Fingerprint of the checkpoint in service."""
+        ...
 
 
 class Index(Protocol):
@@ -179,12 +210,14 @@ __all__ = [
     "BlobInfo",
     "BlobStore",
     "Cache",
+    "EmbeddedAnswer",
     "Embedder",
     "Embedding",
     "Filters",
     "Index",
     "IndexAnswer",
     "IndexQuery",
+    "RawQuery",
     "SignedUpload",
     "Studio",
     "Vector",

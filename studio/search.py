@@ -4,7 +4,7 @@ import hashlib
 import time
 import unicodedata
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,7 +16,15 @@ from errors import NotFound, Unavailable
 from studio.context import current_request_id
 from studio.files import load_image
 from studio.index_rows import unpack_vector
-from studio.ports import Embedding, Filters, IndexAnswer, IndexQuery, Studio
+from studio.ports import (
+    EmbeddedAnswer,
+    Embedding,
+    Filters,
+    IndexAnswer,
+    IndexQuery,
+    RawQuery,
+    Studio,
+)
 from studio.search_log import SearchLogWriter
 
 TEXT_VECTOR_LIFETIME_S = 7 * 24 * 3600
@@ -74,71 +82,99 @@ async def search(
         Unavailable: no index is active, or a deployment is saturated or down.
     """
     started_s = time.perf_counter()
-    query, version = await _to_query(studio, user_id, request)
-    answer = await studio.index.search(query)
-    results = await _to_results(studio, answer)
+    found = await _find(studio, user_id, request)
+    results = await _to_results(studio, found.answer)
     latency_ms = round((time.perf_counter() - started_s) * 1000, 2)
-    log.write(_log_row(user_id, request, answer, version, latency_ms))
-    return SearchAnswer(results, answer.version, latency_ms)
+    log.write(_log_row(user_id, request, found, latency_ms))
+    return SearchAnswer(results, found.answer.version, latency_ms)
 
 
-async def _to_query(
-    studio: Studio, user_id: UUID | None, request: SearchRequest
-) -> tuple[IndexQuery, str]:
-    if request.similar_to is not None:
-        image: Embedding | None = await _product_embedding(studio, request.similar_to)
-    elif request.type == "text":
-        image = None
-    else:
-        loaded = await load_image(
-            studio, user_id, image_url=request.image_url, file_id=request.file_id
-        )
-        image = await studio.embedder.embed_image(loaded.data)
-    text = None if request.query is None else await embed_text(studio, request.query)
-    version = (image or text).version  # type: ignore[union-attr]
+async def _find(studio: Studio, user_id: UUID | None, request: SearchRequest) -> EmbeddedAnswer:
+    """To the index right away where every vector is known, else through the embedder."""
     query = IndexQuery(
-        top_k=request.top_k,
-        embedder_version=version,
-        image=image.vector if image else None,
-        text=text.vector if text else None,
+        request.top_k,
         alpha=request.alpha,
         filters=request.filters,
         exclude=frozenset({request.similar_to} if request.similar_to else ()),
     )
-    return query, version
+    picture: bytes | None = None
+    if request.similar_to is not None:
+        known, picture = await _product_picture(studio, request.similar_to)
+        query = _with(query, image=known)
+    elif request.type != "text":
+        loaded = await load_image(
+            studio, user_id, image_url=request.image_url, file_id=request.file_id
+        )
+        picture = loaded.data
+    words = _normalise(request.query)
+    if words is not None:
+        query = _with(query, text=await _cached_text(studio, words))
+    unknown_words = words if query.text is None else None
+    if picture is None and unknown_words is None:
+        return EmbeddedAnswer(await studio.index.search(query), query.embedder_version)
+    found = await studio.embedder.search(RawQuery(query, picture, unknown_words))
+    if unknown_words is not None and found.text is not None:
+        await _cache_text(studio, unknown_words, Embedding(found.embedder_version, found.text))
+    return found
 
 
-async def embed_text(studio: Studio, query: str) -> Embedding:
-    """The words' vector; asked before, it comes from the cache and no model runs."""
-    words = " ".join(unicodedata.normalize("NFC", query).split())
+def _with(
+    query: IndexQuery, *, image: Embedding | None = None, text: Embedding | None = None
+) -> IndexQuery:
+    """The query with a vector that is known already."""
+    known = image or text
+    if known is None:
+        return query
+    return replace(
+        query,
+        embedder_version=known.version,
+        image=image.vector if image else query.image,
+        text=text.vector if text else query.text,
+    )
+
+
+def _normalise(words: str | None) -> str | None:
+    return None if words is None else " ".join(unicodedata.normalize("NFC", words).split())
+
+
+def _text_key(version: str, words: str) -> str:
+    return f"text-vector:{version}:{hashlib.sha256(words.encode()).hexdigest()}"
+
+
+async def _cached_text(studio: Studio, words: str) -> Embedding | None:
+    """The words' vector where they were asked before: no model runs."""
     version = await studio.embedder.version()
-    key = f"text-vector:{version}:{hashlib.sha256(words.encode()).hexdigest()}"
     with suppress(Unavailable):  # a search does not need the cache
-        cached = await studio.cache.get(key)
+        cached = await studio.cache.get(_text_key(version, words))
         if cached is not None:
             return Embedding(version, np.frombuffer(cached, dtype="<f4").astype(np.float32))
-    embedding = await studio.embedder.embed_text(words)
-    if embedding.version == version:
-        packed = embedding.vector.astype("<f4").tobytes()
-        with suppress(Unavailable):
-            await studio.cache.set(key, packed, lifetime_s=TEXT_VECTOR_LIFETIME_S)
-    return embedding
+    return None
 
 
-async def _product_embedding(studio: Studio, product_id: str) -> Embedding:
+async def _cache_text(studio: Studio, words: str, embedding: Embedding) -> None:
+    packed = embedding.vector.astype("<f4").tobytes()
+    with suppress(Unavailable):
+        key = _text_key(embedding.version, words)
+        await studio.cache.set(key, packed, lifetime_s=TEXT_VECTOR_LIFETIME_S)
+
+
+async def _product_picture(
+    studio: Studio, product_id: str
+) -> tuple[Embedding | None, bytes | None]:
+    """The product's vector, or its picture where the embedder has not seen it yet."""
     version = await studio.embedder.version()
-    async with studio.database.transaction() as session:
+    async with studio.database.read() as session:
         product = await get_product(session, product_id)
         if product is None:
             raise NotFound(f"there is no product {product_id}")
         kept = await get_embedding(session, product_id, version)
     if kept is None:
-        return await studio.embedder.embed_image(await studio.blobs.get(product.image_key))
-    return Embedding(version, unpack_vector(kept.vector).astype(np.float32))
+        return None, await studio.blobs.get(product.image_key)
+    return Embedding(version, unpack_vector(kept.vector).astype(np.float32)), None
 
 
 async def _to_results(studio: Studio, answer: IndexAnswer) -> list[Found]:
-    async with studio.database.transaction() as session:
+    async with studio.database.read() as session:
         products = await get_products(session, [product_id for product_id, _ in answer.hits])
     return [
         Found(
@@ -150,21 +186,17 @@ async def _to_results(studio: Studio, answer: IndexAnswer) -> list[Found]:
 
 
 def _log_row(
-    user_id: UUID | None,
-    request: SearchRequest,
-    answer: IndexAnswer,
-    embedder_version: str,
-    latency_ms: float,
+    user_id: UUID | None, request: SearchRequest, found: EmbeddedAnswer, latency_ms: float
 ) -> dict[str, Any]:
     return {
         "id": uuid4(),
         "user_id": user_id,
         "type": request.type,
         "params": _params(request),
-        "results": [[product_id, score] for product_id, score in answer.hits],
+        "results": [[product_id, score] for product_id, score in found.answer.hits],
         "latency_ms": latency_ms,
-        "index_version": answer.version,
-        "embedder_version": embedder_version,
+        "index_version": found.answer.version,
+        "embedder_version": found.embedder_version,
         "request_id": current_request_id(),
     }
 

@@ -5,7 +5,7 @@ import hashlib
 import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,7 +25,17 @@ from integrations.fetch import Fetcher
 from models.images import decode_image
 from settings import Settings
 from studio.accounts import create_user
-from studio.ports import Embedding, Filters, IndexAnswer, IndexQuery, Studio, Vector
+from studio.ports import (
+    EmbeddedAnswer,
+    Embedding,
+    Filters,
+    Index,
+    IndexAnswer,
+    IndexQuery,
+    RawQuery,
+    Studio,
+    Vector,
+)
 
 SIDE = 8
 DIM = SIDE * SIDE * 3
@@ -41,7 +51,8 @@ def unit(vector: NDArray[np.float64]) -> Vector:
 class FakeEmbedder:
     """An image is its 8 x 8 thumbnail, a text the sum of its words' random directions."""
 
-    def __init__(self, version: str = "fake-embedder") -> None:
+    def __init__(self, version: str = "fake-embedder", index: "Index | None" = None) -> None:
+        self.index = index
         self._version = version
         self.texts_embedded = 0
         self.failure: Exception | None = None
@@ -60,6 +71,14 @@ class FakeEmbedder:
             seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big")
             total += np.random.default_rng(seed).normal(size=DIM) * 4
         return Embedding(self._version, unit(total))
+
+    async def search(self, raw: RawQuery) -> EmbeddedAnswer:
+        if self.index is None:
+            raise Unavailable("this embedder was given no index")
+        image = raw.query.image if raw.image is None else (await self.embed_image(raw.image)).vector
+        text = raw.query.text if raw.text is None else (await self.embed_text(raw.text)).vector
+        query = replace(raw.query, embedder_version=self._version, image=image, text=text)
+        return EmbeddedAnswer(await self.index.search(query), self._version, text)
 
     async def version(self) -> str:
         self._fail_if_told()
@@ -157,14 +176,15 @@ async def open_studio(
     settings: Settings, *, fetcher: Fetcher | None = None
 ) -> AsyncIterator[Studio]:
     """A studio on real servers with fake models; closed at the end."""
+    index = FakeIndex()
     studio = Studio(
         settings=settings,
         database=Database(settings.required("database_url"), pool_size=5),
         blobs=open_blob_store(settings),
         cache=RedisCache(settings.required("redis_url")),
         fetcher=fetcher or Fetcher(allow=settings.fetch_allow),
-        embedder=FakeEmbedder(),
-        index=FakeIndex(),
+        embedder=FakeEmbedder(index=index),
+        index=index,
     )
     try:
         yield studio

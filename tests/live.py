@@ -34,7 +34,8 @@ async def open_live_studio(settings: Settings, *, activate: bool = True) -> Asyn
     with ThreadPoolExecutor(1) as thread:
         async with open_studio(settings) as opened:
             live = LiveIndex(opened.database, opened.blobs, thread)
-            studio = replace(opened, index=SyncedIndex(live), embedder=FakeEmbedder())
+            synced = SyncedIndex(live)
+            studio = replace(opened, index=synced, embedder=FakeEmbedder(index=synced))
             if activate:
                 await activate_version(studio, await build_version(studio))
             yield studio

@@ -35,7 +35,8 @@ class Schedule:
 
     fold_in: the share of the run after which the validation photographs join the training;
     gentle: the share after which photographs are disturbed less; mix: the share of steps whose
-    photographs are mixed in pairs; worn: how often a worn garment is shown, beside 1 for others.
+    photographs are mixed in pairs; label: the weight of "same label, so alike", which colours and
+    patterns would drown; worn: how often a worn garment is shown, beside 1 for others.
     Few groups of many instances: garments that differ in cut alone tell each other apart.
     """
 
@@ -43,14 +44,15 @@ class Schedule:
     photos: int = 80
     groups: int = 3
     instances: int = 6
-    mix: float = 0.5
+    mix: float = 0.35
+    label: float = 3.0
     worn: float = 0.5
     rate: float = 2e-3
     decay: float = 0.05
     average: float = 0.998
     fold_in: float = 0.7
     gentle: float = 0.8
-    sizes: tuple[tuple[float, int], ...] = ((0.0, 72), (0.2, 88), (0.45, 96), (0.7, 128))
+    sizes: tuple[tuple[float, int], ...] = ((0.0, 72), (0.2, 88), (0.45, 96), (0.8, 128))
 
     def rate_at(self, share: float) -> float:
         """The learning rate after this share of the run: a short warm-up, then a cosine to zero."""
@@ -152,7 +154,7 @@ class Run:
             vectors = self._encode(torch.cat([photographs, drawings]))
             losses = self._text_losses(vectors, seen + drawn_traits, seen + 2 * drawn_traits)
             labels = torch.tensor([KINDS.index(each.kind) for each in seen])
-            losses["label"] = same_label(vectors[:n], labels, 0.1)
+            losses["label"] = self.schedule.label * same_label(vectors[:n], labels, 0.1)
         losses["view"] = 0.5 * two_views(vectors[n : n + half], vectors[n + half :], 0.07)
         return losses
 

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/blobs", tags=["blobs"], include_in_schema=False)
 RANGE = re.compile(r"bytes=(\d{1,18})?-(\d{1,18})?")
 
 
-def get_local_store(studio: StudioDep) -> LocalBlobStore:
+async def get_local_store(studio: StudioDep) -> LocalBlobStore:
     """The local store.
 
     Raises:

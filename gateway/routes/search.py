@@ -30,7 +30,7 @@ async def keep_log(app: FastAPI) -> AsyncIterator[None]:
 router = APIRouter(prefix="/api/search", tags=["search"], lifespan=keep_log)
 
 
-def get_log(request: Request) -> SearchLogWriter:
+async def get_log(request: Request) -> SearchLogWriter:
     """The writer that `keep_log` made."""
     return cast(SearchLogWriter, request.app.state.search_log)
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from deployments.batching import MicroBatcher
-from errors import Invalid, Unavailable
+from deployments.batching import MicroBatcher, in_thread
+from errors import Invalid, StudioError, Unavailable
 
 
 @pytest.fixture
@@ -35,8 +35,7 @@ class Model:
 
 def batcher(model: Model, thread: ThreadPoolExecutor, **bounds: int) -> MicroBatcher[int, int]:
     return MicroBatcher(
-        model.run,
-        thread,
+        in_thread(thread, model.run),
         max_batch=bounds.get("max_batch", 8),
         max_waiting=bounds.get("max_waiting", 100),
     )
@@ -106,17 +105,56 @@ async def test_a_caller_who_left_costs_nothing(thread: ThreadPoolExecutor) -> No
     assert model.batches == [[1], [3]]
 
 
-async def test_a_dead_loop_fails_the_health_check(thread: ThreadPoolExecutor) -> None:
-    one = batcher(Model(), thread)
-    await one.submit(1)
-    one.check()
+async def test_a_dead_loop_fails_the_health_check_and_the_next_caller_starts_another() -> None:
+    deaths = [asyncio.CancelledError()]
 
-    async def dies() -> None:
-        raise SystemError
+    async def run(items: list[int]) -> list[int]:
+        if deaths:
+            raise deaths.pop()
+        return items
 
-    one._task = asyncio.create_task(dies())
-    one._waiting.append((1, asyncio.get_running_loop().create_future()))
-    await asyncio.wait([one._task])
+    one = MicroBatcher(run, max_batch=1, max_waiting=9)
+    first, second = (asyncio.ensure_future(one.submit(item)) for item in (1, 2))
+    await asyncio.sleep(0.02)
     with pytest.raises(RuntimeError, match="died"):
         one.check()
-    assert isinstance(one._task.exception(), SystemError)
+    assert await one.submit(3) == 3
+    assert await second == 2
+    one.check()
+    first.cancel()
+
+
+async def test_calls_run_side_by_side_and_an_error_among_results_is_that_items() -> None:
+    running, most = 0, 0
+    batches: list[list[int]] = []
+
+    async def run(items: list[int]) -> list[int | StudioError]:
+        nonlocal running, most
+        batches.append(items)
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.02)
+        running -= 1
+        return [Invalid("negative") if item < 0 else item for item in items]
+
+    one = MicroBatcher(run, max_batch=4, max_waiting=99, calls=2)
+    tasks = [asyncio.create_task(one.submit(1))]
+    await asyncio.sleep(0.005)
+    tasks += [asyncio.create_task(one.submit(item)) for item in (2, -3, 4, 5, 6, 7)]
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(answers.pop(2), Invalid)
+    assert answers == [1, 2, 4, 5, 6, 7]
+    assert batches == [[1], [2, -3, 4, 5], [6, 7]] and most == 2
+
+
+async def test_a_call_carries_no_more_than_it_may_weigh() -> None:
+    batches: list[list[bytes]] = []
+
+    async def run(items: list[bytes]) -> list[int]:
+        batches.append(items)
+        return [len(item) for item in items]
+
+    one = MicroBatcher(run, max_batch=9, max_waiting=99, weigh=len, max_weight=10)
+    sizes = [4, 5, 3, 40, 1, 1]
+    assert await asyncio.gather(*(one.submit(b"x" * size) for size in sizes)) == sizes
+    assert [[len(item) for item in batch] for batch in batches] == [[4, 5], [3], [40], [1, 1]]
