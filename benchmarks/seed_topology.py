@@ -22,7 +22,7 @@ import numpy as np
 import uvicorn
 from fastapi import FastAPI, Request
 
-from benchmarks.topology import live_index, open_parts
+from benchmarks.topology import live_index, make_parts
 from gateway.app import create_app
 from gateway_app import StudioArgs, embedder_config
 from models.embedder import load
@@ -159,8 +159,7 @@ def _hits(answer: Json) -> IndexAnswer:
 async def gateway(port: int, rec_port: int) -> None:
     """The studio's HTTP side in front of the rec-svc."""
     service = RecService(rec_port)
-    async with open_parts(load_settings(), service, RecIndex(service)) as studio:
-        await serve(create_app(studio), port)
+    await serve(create_app(make_parts(load_settings(), service, RecIndex(service))), port)
 
 
 async def serve(app: FastAPI, port: int) -> None:

@@ -1,0 +1,205 @@
+"""Served searches in three topologies: ours, the seed's, and stock Ray Serve; one run.
+
+    python -m benchmarks.topologies
+
+The same FastAPI application, model, index, PostgreSQL, Valkey and pictures; only what lies between
+the HTTP side and the models differs. One topology runs at a time, the others are suspended; rounds
+alternate. Callers are connections of one client process on the same machine.
+"""
+
+import asyncio
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+
+from benchmarks.served import Ask, measure
+from benchmarks.topology import model_ms
+from embedded.folder import DataFolder
+from tests.acceptance.client import encode, sign_in, upload
+from tests.embedded.running import RunningStudio, free_port
+from training.draw import COLOURS, Garment, draw_garment
+
+RESULTS = Path(__file__).parent / "results" / "topologies.md"
+ROUNDS = 3
+CALLERS = (1, 16)
+SHARED = ("postgres", "valkey-server")
+SECRET = "a secret of the benchmark, which all three topologies share"
+LIMITS = {
+    "STUDIO_LIMIT_SEARCH": "10000000",
+    "STUDIO_LIMIT_DEFAULT": "10000000",
+    "STUDIO_JWT_SECRET": SECRET,
+}
+Row = tuple[float, ...]
+
+
+class Topology:
+    """Processes that answer at one address, and can be suspended while others are measured."""
+
+    def __init__(self, name: str, port: int, roots: list[psutil.Process]) -> None:
+        self.name = name
+        self.url = f"http://127.0.0.1:{port}"
+        self._roots = roots
+
+    def family(self) -> list[psutil.Process]:
+        """Its processes, without the servers that all topologies use."""
+        found = [*self._roots]
+        for root in self._roots:
+            found += root.children(recursive=True)
+        return [one for one in found if not one.name().startswith(SHARED)]
+
+    def suspend(self) -> None:
+        """Costs nothing from here on."""
+        for process in self.family():
+            process.suspend()
+
+    def resume(self) -> None:
+        """Goes on."""
+        for process in self.family():
+            process.resume()
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """Runs meanwhile, and has answered before it is measured."""
+        self.resume()
+        wait_for(self.url)
+        try:
+            yield
+        finally:
+            self.suspend()
+
+
+def start(stack: ExitStack, words: list[str], environment: dict[str, str]) -> psutil.Process:
+    """A process that ends with the stack."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", *words], env=environment, stdin=subprocess.PIPE
+    )  # fmt: skip
+    stack.callback(child.wait, 60)
+    stack.callback(child.terminate)
+    return psutil.Process(child.pid)
+
+
+def wait_for(url: str) -> None:
+    """Until searches are answered, a few in a row."""
+    deadline_s = time.monotonic() + 120
+    answered = 0
+    while answered < 10:
+        try:
+            reply = httpx.post(f"{url}/api/search/text", json={"query": "red"}, timeout=30)
+            answered += reply.is_success
+        except httpx.HTTPError:
+            time.sleep(0.2)
+        assert time.monotonic() < deadline_s, url
+
+
+def kinds(files: list[str], run: int) -> dict[str, Ask]:
+    """What is asked; `run` makes words that nobody asked before."""
+
+    async def picture(client: httpx.AsyncClient, turn: int) -> httpx.Response:
+        body = {"fileId": files[turn % len(files)]}
+        return await client.post("/api/search/image", json=body)
+
+    async def fresh(client: httpx.AsyncClient, turn: int) -> httpx.Response:
+        return await client.post("/api/search/text", json={"query": f"red dress {run} {turn}"})
+
+    return {"image": picture, "text": fresh}
+
+
+def compare(
+    topologies: list[Topology], files: list[str], headers: dict[str, str]
+) -> dict[tuple[str, int, str], Row]:
+    """(search, callers, topology) -> medians over the rounds: requests/s, median ms, p95 ms."""
+    found: dict[tuple[str, int, str], list[Row]] = {}
+    for turn in range(ROUNDS):
+        for place, topology in enumerate(topologies):
+            with topology.awake():
+                for kind, ask in kinds(files, 100 * turn + place).items():
+                    for callers in CALLERS:
+                        row = asyncio.run(measure(topology.url, headers, ask, callers))
+                        found.setdefault((kind, callers, topology.name), []).append(row)
+                        print(turn, topology.name, kind, callers, row, flush=True)
+    return {
+        key: tuple(statistics.median(column) for column in zip(*rows, strict=True))
+        for key, rows in found.items()
+    }
+
+
+def table(found: dict[tuple[str, int, str], Row], bare_ms: float) -> list[str]:
+    """The rows, and what of a lone image search is not the model."""
+    lines = ["| search | callers | topology | requests/s | median ms | p95 ms |",
+             "|---|---|---|---|---|---|"]  # fmt: skip
+    for (kind, callers, name), (rate, median, p95) in sorted(found.items()):
+        lines.append(f"| {kind} | {callers} | {name} | {rate:.1f} | {median:.1f} | {p95:.1f} |")
+    lines += ["", f"Decoding and model alone, in one idle process: {bare_ms:.1f} ms a picture. "
+              "What else a lone image search takes, the index's 0.1 ms included:", ""]  # fmt: skip
+    for (kind, callers, name), (_, median, _) in sorted(found.items()):
+        if (kind, callers) == ("image", 1):
+            lines.append(f"- {name}: {median - bare_ms:.1f} ms")
+    return lines
+
+
+def start_all(stack: ExitStack, studio: RunningStudio) -> list[Topology]:
+    """Ours is running; the others start over its servers. All are suspended afterwards."""
+    facts = DataFolder(studio.data_dir).running() or {}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | LIMITS
+    environment["STUDIO_DATA_DIR"] = str(studio.data_dir)
+    for name in ("database_url", "redis_url", "blob_url"):
+        environment[f"STUDIO_{name.upper()}"] = str(facts[name])
+    rec, front, stock = free_port(), free_port(), free_port()
+    topologies = [Topology("ours", studio.port, [psutil.Process(studio.pid)])]
+    stack.callback(topologies[0].resume)
+    topologies[0].suspend()
+    seed = [
+        start(stack, ["benchmarks.seed_topology", "rec-svc", str(rec)], environment),
+        start(stack, ["benchmarks.seed_topology", "gateway", str(front), str(rec)], environment),
+    ]
+    for name, port, roots in (
+        ("seed: gateway, HTTP, rec-svc", front, seed),
+        ("stock Ray Serve", stock, None),
+    ):
+        started = roots or [start(stack, ["benchmarks.stock_serve", str(port)], environment)]
+        topologies.append(Topology(name, port, started))
+        stack.callback(topologies[-1].resume)
+        wait_for(topologies[-1].url)
+        topologies[-1].suspend()
+    return topologies
+
+
+def main() -> None:
+    """Starts all three, measures, writes the table."""
+    folder = Path(tempfile.mkdtemp(prefix="studio-bench-"))
+    folder.chmod(0o711)
+    command = [sys.executable, "-m", "cli", "up"]
+    studio = RunningStudio(folder / "data", command=command, port=free_port(), **LIMITS)
+    try:
+        studio.wait_ready(timeout_s=300)
+        with ExitStack() as stack:
+            with httpx.Client(base_url=f"http://127.0.0.1:{studio.port}", timeout=60) as http:
+                headers = sign_in(http)
+                pictures = (draw_garment(Garment("dress", one), size=640) for one in COLOURS)
+                files = [upload(http, headers, encode(picture))[0] for picture in pictures]
+            topologies = start_all(stack, studio)
+            bare_ms = model_ms()
+            lines = table(compare(topologies, files, headers), bare_ms)
+    finally:
+        studio.end()
+        shutil.rmtree(folder, ignore_errors=True)
+    RESULTS.write_text(
+        f"`python -m benchmarks.topologies`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores; "
+        f"medians of {ROUNDS} alternating rounds; 640 px uploads, 648 products, words never asked "
+        "before.\n\n" + "\n".join(lines) + "\n"
+    )
+    print(RESULTS.read_text())
+
+
+if __name__ == "__main__":
+    main()
