@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import faiss
 import numpy as np
@@ -31,10 +31,14 @@ class NpyWriter:
         self._file.write(np.ascontiguousarray(rows, dtype=self._dtype).data)
         self._rows += len(rows)
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Completes the file; numpy leaves room in the header for any number of rows."""
         self._file.seek(0)
         self._write_header()
+        self._file.close()
+
+    def close(self) -> None:
+        """Gives the file back, complete or not."""
         self._file.close()
 
     def _write_header(self) -> None:
@@ -60,6 +64,14 @@ class IndexWriter:
         self._columns = ColumnStore()
         self.count = 0
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for writer in (self._vectors, self._text, self._ends):
+            if writer is not None:
+                writer.close()
+
     def add(
         self, product_id: str, vector: NDArray[np.float16], attributes: ProductAttributes
     ) -> None:
@@ -83,13 +95,13 @@ class IndexWriter:
         self._last = product_id
         self.count += 1
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Writes what is left; a large catalogue gets a FAISS structure."""
         if self._vectors is None:
             self._open_vectors(1)
         for writer in (self._vectors, self._text, self._ends):
             if writer is not None:
-                writer.close()
+                writer.finish()
         columns = self._columns.take(np.arange(self.count))
         for name, file in COLUMNS.items():
             np.save(self._folder / file, getattr(columns, name), allow_pickle=False)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.columns import RowFilter
 from models.index import ProductIndex
-from models.index_stats import Recall, ScanKnobs, ScoreStats
+from models.index_stats import ScanKnobs
 
 RECALL_AT = 10
 TARGET = 0.97
@@ -56,11 +56,6 @@ def survey(vectors: NDArray[np.float16], queries: NDArray[np.float32]) -> Survey
     variance = squares / count - (total / count) ** 2
     std = max(variance, 0.0) ** 0.5 if count > 1 else 1.0
     return Survey(top.min(axis=1), total / count if count > 1 else 0.0, max(std, 1e-6))
-
-
-def measure_stats(images: Survey, texts: Survey) -> ScoreStats:
-    """Mean and spread of the similarities of sample queries to a catalogue."""
-    return ScoreStats(images.mean, images.std, texts.mean, texts.std)
 
 
 def unseen(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
@@ -121,19 +116,3 @@ def find_themselves(index: ProductIndex, vectors: NDArray[np.float16]) -> float:
     own = np.square(vectors.astype(np.float64)).sum(axis=1)
     right = sum(bool(hits) and hits[0][1] >= s - SAME for hits, s in zip(first, own, strict=True))
     return right / len(vectors) if len(vectors) else 1.0
-
-
-def measure_recall(
-    index: ProductIndex,
-    images: NDArray[np.float32],
-    image_kth: NDArray[np.float32],
-    texts: NDArray[np.float32],
-    text_kth: NDArray[np.float32],
-    golden: NDArray[np.float16],
-) -> Recall:
-    """The index as it will serve."""
-    return Recall(
-        recall(index, "image", images, image_kth),
-        recall(index, "text", texts, text_kth),
-        find_themselves(index, golden),
-    )
