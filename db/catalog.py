@@ -164,7 +164,6 @@ async def stream_embedded(
     async for page in (await session.stream(query)).partitions():
         for product, vector in page:
             yield product, vector
-        session.expunge_all()
 
 
 async def newest_change_seq(session: AsyncSession) -> int:

@@ -32,6 +32,7 @@ CLOCK_SKEW = timedelta(minutes=5)
 KEY_LIFETIME = timedelta(hours=24)
 CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 30
+UPLOADS = 4
 
 
 @asynccontextmanager
@@ -90,6 +91,7 @@ class AzureBlobStore:
                     check_key(key),
                     file,
                     overwrite=True,
+                    max_concurrency=UPLOADS,
                     content_settings=ContentSettings(content_type=content_type_of(key)),
                 )
 

@@ -174,20 +174,16 @@ class ProductIndex:
         lists = knobs.image_lists if is_image else knobs.text_lists
         depth = max(knobs.image_depth if is_image else knobs.text_depth, DEPTH_PER_RESULT * wanted)
         bits = self._bits(where)
-        if bits is None:
-            rows = scan.search(query, depth, lists, None)
+        total = self._base.count + self._appended.sealed
+        matching = total if bits is None else int(np.bitwise_count(bits).sum())
+        if bits is not None and matching <= max(GATHER_ROWS, GATHER_SHARE * total):
+            rows = rows_of(bits)
         else:
-            total = self._base.count + self._appended.sealed
-            matching = int(np.bitwise_count(bits).sum())
-            if matching <= max(GATHER_ROWS, GATHER_SHARE * total):
-                rows = rows_of(bits)
-            else:
-                lists = math.ceil(lists * total / matching)
-                rows = scan.search(query, depth, lists, bits)
-                if rows.size < min(wanted, matching):
-                    rows = scan.search(query, depth, scan.lists, bits)
-            if not are_set(bits, rows):
-                raise RuntimeError("FAISS returned a row that the filter does not allow")
+            rows = scan.search(query, depth, math.ceil(lists * total / matching), bits)
+            if rows.size < min(wanted, matching):
+                rows = scan.search(query, depth, scan.lists, bits)
+        if bits is not None and not are_set(bits, rows):
+            raise RuntimeError("FAISS returned a row that the filter does not allow")
         if not rows.size:
             return rows
         return rows[self._scorer.best(query, self._vectors(rows), wanted, tie)]

@@ -89,9 +89,13 @@ def recall(
 
 
 def tune(
-    index: ProductIndex, side: Side, queries: NDArray[np.float32], kth: NDArray[np.float32]
+    index: ProductIndex,
+    side: Side,
+    queries: NDArray[np.float32],
+    kth: NDArray[np.float32],
+    target: float = TARGET,
 ) -> ScanKnobs:
-    """The cheapest knobs of a side that reach `TARGET`, else the best ones."""
+    """The cheapest knobs of a side that reach the target, else the best ones."""
     lists = index.list_count
     rows = index.count / max(lists, 1)
     pairs = [(n, depth) for n in LIST_CHOICES if n <= lists for depth in DEPTH_CHOICES]
@@ -100,11 +104,11 @@ def tune(
     for count, depth in pairs if lists and len(queries) else []:
         knobs = replace(before, **{f"{side}_lists": count, f"{side}_depth": depth})
         index.knobs = knobs
-        if recall(index, side, queries[:GLANCE], kth[:GLANCE]) < TARGET - 0.05:
+        if recall(index, side, queries[:GLANCE], kth[:GLANCE]) < target - 0.05:
             continue
         share = recall(index, side, queries, kth)
         reached = max(reached, (share, knobs), key=lambda pair: pair[0])
-        if share >= TARGET:
+        if share >= target:
             break
     index.knobs = before
     return reached[1]
