@@ -76,7 +76,7 @@ def filter_table(
             truth = nearest(few, np.flatnonzero(allowed))
             started, found = time.process_time(), []
             for query in few:
-                hits = index.search(K, where=where, **{side: query})  # type: ignore[arg-type]
+                hits = index.search(K, where=where, **{side: query})
                 found.append({int(product_id[1:]) for product_id, _ in hits})
             spent_ms = 1000 * (time.process_time() - started) / len(few)
             wrong += sum(not allowed[row] for rows in found for row in rows)

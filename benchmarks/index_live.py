@@ -79,6 +79,7 @@ async def fill(database: Database, items: NDArray[np.float32]) -> None:
 
 
 def product(row: int, owner: UUID) -> dict[str, Any]:
+    """A row of the table."""
     return {
         "id": f"p{row:08}", "owner_id": owner, "title": str(row % 500), "category": f"c{row % 30}",
         "price": Decimal(row), "currency": "EUR", "image_key": "products/x.jpg",
@@ -87,6 +88,7 @@ def product(row: int, owner: UUID) -> dict[str, Any]:
 
 
 def embedding(product_id: str, vector: NDArray[np.float32]) -> dict[str, Any]:
+    """A row of the table."""
     packed = pack_vector(vector)
     return {"product_id": product_id, "embedder_version": "bench", "vector": packed,
             "image_sha256": "x"}  # fmt: skip
@@ -120,6 +122,7 @@ class Run:
     def __init__(self, live: LiveIndex, queries: NDArray[np.float32]) -> None:
         self.live, self.queries = live, queries
         self.took: list[tuple[float, float]] = []
+        self.version = ""
         self.failed = self.stale = self.writes = 0
         self.visible_s: list[float] = []
         self.gone_at: dict[str, float] = {}
@@ -132,6 +135,7 @@ class Run:
             asked, started = time.time(), time.perf_counter()
             answer = await self.live.search(IndexQuery(10, "bench", image=query))
             self.took.append((asked, time.perf_counter() - started))
+            self.version = answer.version
             scores = [score for _, score in answer.hits]
             self.failed += len(scores) != 10 or scores != sorted(scores, reverse=True)
             for product_id, _ in answer.hits:
@@ -165,6 +169,11 @@ class Run:
             await asyncio.sleep(0.02)
         self.visible_s.append(time.time() - told["at"])
 
+    async def answering(self, version: str) -> None:
+        """Until the version is the one that answers."""
+        while self.version != version:  # noqa: ASYNC110 - searches tell it, there is no event
+            await asyncio.sleep(0.005)
+
     def latency(self, windows: list[tuple[float, float]]) -> tuple[float, float, int]:
         """Median and 99th percentile in ms of the searches asked in any window, and how many."""
         inside = [t for at, t in self.took if any(low <= at <= high for low, high in windows)]
@@ -185,8 +194,7 @@ async def measure(run: Run, database: Database, versions: list[str], url: str) -
     for turn in range(SWAPS):
         asked = time.time()
         await switch_version(database, versions[turn % 2], "bench")
-        while run.live.status()["version"] != versions[turn % 2]:
-            await asyncio.sleep(0.005)
+        await run.answering(versions[turn % 2])
         during.append((asked, time.time()))
         await asyncio.sleep(BETWEEN_S)
     writer.terminate()
@@ -203,11 +211,13 @@ async def measure(run: Run, database: Database, versions: list[str], url: str) -
 def describe(
     run: Run, before: list[tuple[float, float]], during: list[tuple[float, float]]
 ) -> list[str]:
+    """The table."""
     p50, p99, count = run.latency(before)
     swap_p50, swap_p99, swap_count = run.latency(during)
     seen, lasted = np.array(run.visible_s), [end - start for start, end in during]
     return [
-        f"# Swaps and writes under load: {COUNT:,} × {DIM}\n\n{(__doc__ or '').split(chr(10) * 2)[2]}",
+        f"# Swaps and writes under load: {COUNT:,} × {DIM}\n",
+        (__doc__ or "").split("\n\n")[2],
         "| measure | value |\n| --- | --- |",
         f"| searches answered · failed | {len(run.took):,} · {run.failed} |",
         f"| stale answers (a product found {STALE_S:.0f} s after its deletion, a write never seen) "
@@ -224,6 +234,7 @@ def describe(
 
 
 async def run_all(folder: Path, url: str, data: Path) -> list[str]:
+    """Fills, builds two versions, measures."""
     items = np.load(data / f"data-{COUNT}.npy", mmap_mode="r")
     queries = np.load(data / f"data-{COUNT}.npz")
     settings = Settings(data_dir=folder / "data", database_url=url)
