@@ -102,6 +102,11 @@ def open_files(folder: Path) -> IndexFiles:
     )
 
 
+def is_readable(manifest: Manifest) -> bool:
+    """Whether a version has the files that `open_files` opens; those of older studios have not."""
+    return {VECTORS, ID_TEXT, ID_ENDS, *COLUMNS.values(), VOCABULARY} <= set(manifest)
+
+
 def empty_files(dim: int) -> IndexFiles:
     """An index version without products."""
     return IndexFiles(np.zeros((0, dim), dtype=np.float16), IdTable.of([]), empty_columns())

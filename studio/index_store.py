@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from errors import Invalid, Unavailable
-from models.index_files import Manifest, damaged, manifest_of
+from models.index_files import Manifest, damaged, is_readable, manifest_of
 from settings import Settings
 from studio.ports import BlobStore
 
@@ -38,9 +38,11 @@ async def fetch_files(blobs: BlobStore, version: str, manifest: Manifest, cache:
 
     Raises:
         NotFound: a file is gone from the store.
-        Invalid: a file in the store is not what was built.
+        Invalid: a file in the store is not what was built, or of another form.
         Unavailable: the disk is full, or the folder can't be written to.
     """
+    if not is_readable(manifest):
+        raise Invalid(f"index {version} was written by another studio version: rebuild the index")
     target = cache / version
     if await asyncio.to_thread(damaged, target, manifest):
         try:

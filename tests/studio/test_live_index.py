@@ -127,6 +127,20 @@ async def test_a_damaged_version_is_never_loaded(studio: Studio) -> None:
     assert studio.index.live.status()["version"] == good
 
 
+async def test_files_of_an_older_studio_are_refused_by_name(studio: Studio) -> None:
+    await fill(studio)
+    version = await build_version(studio)
+    async with studio.database.transaction() as session:
+        row = await session.get(IndexVersion, version)
+        assert row is not None
+        row.manifest = {"ids.txt": {"size": 1, "sha256": "x"}}
+        session.add(row)
+    await activate_version(studio, version)
+    assert isinstance(studio.index, SyncedIndex)
+    with pytest.raises(Invalid, match="rebuild the index"):
+        await studio.index.live.sync()
+
+
 async def test_a_version_of_another_embedder_is_not_activated(studio: Studio) -> None:
     await fill(studio)
     version = await build_version(studio)
