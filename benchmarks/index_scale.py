@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import index_peers
+from benchmarks.index_limits import filter_table, memory_lines
 from benchmarks.index_peers import K, Peer, Vectors
 from models.columns import ProductAttributes
 from models.index import ProductIndex
@@ -224,14 +225,17 @@ def main() -> None:
         sys.path.append(str(given.peers))
     faiss.omp_set_num_threads(1)
     given.folder.mkdir(parents=True, exist_ok=True)
-    lines = [f"# Search at scale\n\n{(__doc__ or '').split('Every system')[1]}"]
+    host = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    lines = ["# Search at scale\n", "Every system" + (__doc__ or "").split("Every system")[1]]
+    lines.append(f"FAISS {faiss.__version__}, numpy {np.__version__}, {host} at the start.")
     for count in map(int, given.counts.split(",")):
         data = Data(given.vectors, given.folder, count)
-        names = (
-            ["flat", "ours"] if count > 100_000 else ["flat", "ours", *BUILDERS, "pgvector HNSW"]
-        )
-        names = given.only.split(",") if given.only else names
+        everyone = [*BUILDERS, "pgvector HNSW"] if count <= ALL_PEERS else ["flat"]
+        names = given.only.split(",") if given.only else ["ours", *everyone]
         lines += table(data, run_size(data, given.folder, names))
+        files, _ = build_ours(data, given.folder)
+        lines += filter_table(files, data.queries, data.categories, data.price, data.nearest)
+        lines += memory_lines(files)
     RESULTS.write_text("\n".join(lines) + "\n")
 
 
