@@ -19,7 +19,8 @@ from studio.index_rows import attributes_of, unpack_vector
 from studio.index_store import fetch_files
 from studio.ports import BlobStore, IndexAnswer, IndexQuery
 
-PAGE = 500
+PAGE = 100
+"""Changes read at a time: reading them holds the event loop, and with it every answer."""
 SLICE = 25
 """Changes applied at a time: a search that comes between waits a millisecond."""
 FOLLOW_S = 0.1
