@@ -5,8 +5,10 @@
 import asyncio
 import importlib
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -204,7 +206,8 @@ async def read_files(database: Any, version: str) -> int:
     """How many products a version's files hold, once all of them were read and compared."""
     from db.index_versions import get_index_version
     from integrations.blob import open_blob_store
-    from studio.index_store import load_files
+    from models.index_files import open_files
+    from studio.index_store import fetch_files
 
     async with database.transaction() as session:
         row = await get_index_version(session, version)
@@ -212,7 +215,9 @@ async def read_files(database: Any, version: str) -> int:
         raise SetupError(f"there is no index version {version}")
     blobs = open_blob_store(running_settings())
     try:
-        return len((await load_files(blobs, version, row.manifest)).ids)
+        with tempfile.TemporaryDirectory() as folder:
+            path = await fetch_files(blobs, version, row.manifest, Path(folder))
+            return len(open_files(path).ids)
     finally:
         await blobs.aclose()
 

@@ -127,6 +127,7 @@ def build(settings: Settings) -> Any:
 
     batch: Any = serve.batch(max_batch_size=16)
     methods = {name: batch(vars(StockEmbedder)[name]) for name in ("embed_images", "embed_texts")}
+
     @serve.ingress()
     class StockGateway:
         def __init__(self, embedder: Any, index: Any) -> None:

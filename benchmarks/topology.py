@@ -3,12 +3,10 @@
 import asyncio
 import io
 import statistics
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 from db.engine import Database
 from gateway_app import StudioArgs, embedder_config
@@ -18,6 +16,7 @@ from integrations.fetch import Fetcher
 from models.embedder import load
 from models.images import decode_image
 from settings import Settings, load_settings
+from studio.index_store import cache_folder
 from studio.live_index import LiveIndex
 from studio.ports import Embedder, Index, Studio
 from training.draw import Garment, draw_garment
@@ -40,7 +39,7 @@ def make_parts(settings: Settings, embedder: Embedder, index: Index) -> Studio:
 async def live_index(settings: Settings, thread: Executor) -> AsyncIterator[LiveIndex]:
     """The active version, following the catalogue as the Index deployment does."""
     database = Database(settings.required("database_url"), pool_size=1)
-    live = LiveIndex(database, open_blob_store(settings), thread, Path(tempfile.mkdtemp()))
+    live = LiveIndex(database, open_blob_store(settings), thread, cache_folder(settings))
     await live.sync()
 
     async def follow() -> None:

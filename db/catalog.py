@@ -1,17 +1,18 @@
 """Queries over products and their embeddings; every change takes the next change number."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, func, tuple_
+from sqlalchemy import ColumnElement, collate, exists, func, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.tables import Product, ProductEmbedding, product_change_seq
 
+STREAM_PAGE = 1000
 CHANGE_LOCK = 0x73_74_75_64_69_6F
 """Advisory lock held from taking a change number to the commit: order of numbers = of commits."""
 
@@ -142,6 +143,27 @@ async def list_changes(
         .limit(limit)
     )
     return list((await session.exec(query)).all())
+
+
+async def stream_embedded(
+    session: AsyncSession, embedder_version: str
+) -> AsyncIterator[tuple[Product, bytes]]:
+    """Every live product that has its vector, in order of the bytes of its id, a page in memory."""
+    query = (
+        select(Product, ProductEmbedding.vector)
+        .join(
+            ProductEmbedding,
+            (col(ProductEmbedding.product_id) == col(Product.id))
+            & (col(ProductEmbedding.embedder_version) == embedder_version)
+            & (col(ProductEmbedding.image_sha256) == col(Product.image_sha256)),
+        )
+        .where(col(Product.deleted_at).is_(None))
+        .order_by(collate(col(Product.id), "C"))
+        .execution_options(yield_per=STREAM_PAGE)
+    )
+    async for page in (await session.stream(query)).partitions():
+        for product, vector in page:
+            yield product, vector
 
 
 async def newest_change_seq(session: AsyncSession) -> int:

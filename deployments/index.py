@@ -13,6 +13,7 @@ from deployments.listening import listen_privately
 from errors import StudioError
 from integrations.blob import open_blob_store
 from settings import Settings
+from studio.index_store import cache_folder
 from studio.live_index import LiveIndex
 from studio.ports import IndexAnswer, IndexQuery
 
@@ -41,6 +42,7 @@ class Index:
             self._database,
             open_blob_store(settings),
             self._thread,
+            cache_folder(settings),
             max_waiting=args.max_waiting,
         )
         self._following = asyncio.get_running_loop().create_task(self._follow(), name="follow")

@@ -18,6 +18,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.catalog import get_product, take_change_seq, upsert_product
 from db.index_versions import get_active_version
 from db.users import get_user_by_email, insert_user
+from models.index_files import is_readable
 from studio.index_versions import activate_version
 from studio.indexing import build_version, embed_missing
 from studio.passwords import hash_unchecked
@@ -88,12 +89,13 @@ async def seed(studio: Studio, count: Count) -> None:
 
 
 async def ensure_index(studio: Studio, count: Count) -> None:
-    """An active index made by the embedder in service, over every product."""
+    """An active index made by the embedder in service, by this studio, over every product."""
     version = await studio.embedder.version()
     async with studio.database.transaction() as session:
         active = await get_active_version(session)
     await embed_missing(studio, count)
-    if active is None or active.embedder_version != version:
+    is_ours = active is not None and active.embedder_version == version
+    if active is None or not is_ours or not is_readable(active.manifest):
         await activate_version(studio, await build_version(studio))
 
 

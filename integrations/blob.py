@@ -26,6 +26,9 @@ AZURE_OPTIONS: dict[str, Any] = {
     "initial_backoff": 0.2,
     "increment_base": 0.5,
     "random_jitter_range": 0.2,
+    # Larger pieces of a file are sent without giving the event loop back.
+    "max_single_put_size": 1 << 20,
+    "max_block_size": 1 << 20,
 }
 
 

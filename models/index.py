@@ -1,70 +1,74 @@
-"""Exact nearest products: FAISS over an immutable base, a live delta and tombstones."""
+"""Nearest products by size: row by row while few, 4-bit codes and exact rescoring above."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from errors import Invalid
-from models.columns import ColumnStore, ProductAttributes
-from models.index_files import PRICE_SCALE, IndexFiles
+from models.appended_rows import AppendedRows
+from models.base_rows import BaseRows, are_set, rows_of
+from models.columns import OPEN, ProductAttributes, RowFilter
+from models.exact import TIE, HalfScorer
+from models.index_files import IndexFiles, empty_files
+from models.index_stats import ScanKnobs, ScoreStats
+from models.scan import EXACT_ROWS, Scan
 
-SLACK = 32
-"""Candidates fetched beyond k, so that most ties at the end of the list are seen at once."""
-TIE = 1e-5
-"""Scores closer than this (relative to the query's length) may be equal after rounding."""
 DECIMALS = 6
-COMPACT_AT = 0.25
-"""Share of dead rows that makes the index drop them."""
-
-
-@dataclass(frozen=True)
-class ScoreStats:
-    """Mean and spread of a side's similarities over a catalogue, kept with its index version."""
-
-    image_mean: float = 0.0
-    image_std: float = 1.0
-    text_mean: float = 0.0
-    text_std: float = 1.0
-
-
-@dataclass(frozen=True)
-class RowFilter:
-    """Conditions on products; None or empty means any."""
-
-    category: frozenset[str] = frozenset()
-    brand: frozenset[str] = frozenset()
-    price_min: float | None = None
-    price_max: float | None = None
-    in_stock: bool | None = None
-    exclude: frozenset[str] = frozenset()
+DEPTH_PER_RESULT = 4
+"""Candidates rescored for each result asked for, where that is more than the version's depth."""
+GATHER_ROWS = 1000
+GATHER_SHARE = 0.01
+"""Filters that leave at most so many rows, or this share of them, are answered exactly."""
+TAIL_ROWS = 4096
+SEAL_ROWS = 256
+"""When the tail is full, so many of its rows are encoded: one by one nobody waits long."""
+CHURN_SHARE = 0.1
+"""Share of appended and dead rows from which on the version should be built anew."""
 
 
 class ProductIndex:
     """Products by vector. Not thread-safe: one thread searches and changes it.
 
-    A changed product's old row is dead (a tombstone) and a new row is appended; filters and
-    tombstones are one bitmap inside FAISS's scan. Scores are recomputed in double precision and
-    rounded, so that equal vectors have equal scores in every replica and after every restart.
+    Rows of the version come first, appended ones behind them, at the next multiple of 8 so that
+    bitmaps can be joined. A changed product's old row is dead and a new row is appended. Scores
+    are recomputed in double precision and rounded, so that equal vectors have equal scores in
+    every replica and after every restart.
     """
 
-    def __init__(self, files: IndexFiles, stats: ScoreStats | None = None) -> None:
+    def __init__(
+        self,
+        files: IndexFiles,
+        stats: ScoreStats | None = None,
+        knobs: ScanKnobs | None = None,
+    ) -> None:
         self.dim = int(files.vectors.shape[1])
         self.stats = stats or ScoreStats()
-        self._ids: list[str]
-        self._row_of: dict[str, int]
-        self._vectors: NDArray[np.float16]
-        self._live: NDArray[np.bool_]
-        self._columns: ColumnStore
-        self._flat: faiss.IndexFlatIP
-        self._load(files)
+        self.knobs = knobs or ScanKnobs()
+        self._scan = None if files.scan is None else Scan(files.scan)
+        nothing = empty_files(self.dim)
+        base, appended = (nothing, files) if self._scan is None else (files, nothing)
+        self._base = BaseRows(base)
+        self._start = 8 * len(self._base.live_bits)
+        self._appended = AppendedRows(appended)
+        self._scorer = HalfScorer(self.dim)
 
     @property
     def count(self) -> int:
         """Products that can be found."""
-        return len(self._row_of)
+        return self._base.count - self._base.dead + len(self._appended.row_of)
+
+    @property
+    def list_count(self) -> int:
+        """Lists of the scan; 0 where every row is compared."""
+        return 0 if self._scan is None else self._scan.lists
+
+    @property
+    def is_rebuild_due(self) -> bool:
+        """Whether a new version would be clearly smaller or faster than this one has become."""
+        if self._scan is None:
+            return self.count >= EXACT_ROWS
+        return len(self._appended.ids) + self._base.dead > CHURN_SHARE * self._base.count
 
     def put(
         self, product_id: str, vector: NDArray[np.float16], attributes: ProductAttributes
@@ -72,32 +76,34 @@ class ProductIndex:
         """Adds or replaces one product. `vector`: float16, shape (dim,), unit length."""
         if vector.shape != (self.dim,):
             raise Invalid(f"a vector of shape {vector.shape} is no vector of {self.dim} numbers")
-        row = self._row_of.get(product_id)
-        if row is None or not np.array_equal(self._vectors[row], vector):
-            self.remove(product_id)
-            row = self._append(product_id, vector)
-        self._columns.put(row, attributes)
+        row = self._find(product_id)
+        if row is not None and np.array_equal(self._vector(row), vector):
+            if row < self._start:
+                self._base.put_attributes(row, attributes)
+            else:
+                self._appended.put_attributes(row - self._start, attributes)
+            return
+        self.remove(product_id)
+        self._appended.append(product_id, vector, attributes)
+        if self._scan is not None and self._appended.tail_count >= TAIL_ROWS:
+            rows = self._appended.seal(SEAL_ROWS)
+            if rows.size:
+                self._scan.add(self._start + rows, self._appended.vectors[rows].astype(np.float32))
 
     def remove(self, product_id: str) -> None:
         """Makes one product impossible to find; quiet where there is none."""
-        row = self._row_of.pop(product_id, None)
+        row = self._find(product_id)
         if row is None:
             return
-        self._live[row] = False
-        dead = len(self._ids) - len(self._row_of)
-        if dead > 1000 and dead > COMPACT_AT * len(self._ids):
-            self._load(self.files())
+        if row < self._start:
+            self._base.remove(row)
+        else:
+            self._appended.remove(product_id)
 
     def vector(self, product_id: str) -> NDArray[np.float32] | None:
         """The product's vector, float32 (dim,), or None."""
-        row = self._row_of.get(product_id)
-        return None if row is None else self._vectors[row].astype(np.float32)
-
-    def files(self) -> IndexFiles:
-        """All that can be found, ordered by id."""
-        ids = sorted(self._row_of)
-        rows = np.array([self._row_of[product_id] for product_id in ids], dtype=np.int64)
-        return IndexFiles(self._vectors[rows], ids, self._columns.take(rows))
+        row = self._find(product_id)
+        return None if row is None else self._vector(row).astype(np.float32)
 
     def search(
         self,
@@ -106,27 +112,32 @@ class ProductIndex:
         image: NDArray[np.float32] | None = None,
         text: NDArray[np.float32] | None = None,
         alpha: float = 0.5,
-        where: RowFilter | None = None,
+        where: RowFilter = OPEN,
     ) -> list[tuple[str, float]]:
-        """The k best of the allowed products, exactly; equal scores in order of id.
+        """The k best of the allowed products; equal scores in order of id.
 
         One vector: cosine similarity. Both: each side's similarity is standardised by the index
         version's mean and spread, and blended alpha x image + (1 - alpha) x text; that is linear
-        in the product's vector, so one scan is exact. Alpha 1 and 0 are the pure searches.
+        in the product's vector, so one scan answers it. Alpha 1 and 0 are the pure searches.
+        Scores are exact in either plan; which rows are found is exact where there is no scan.
         """
         query, offset = self._blend(image, text, alpha)
-        allowed = self._allowed(where or RowFilter())
-        rows = self._candidates(query, k, allowed)
+        single, tie = query.astype(np.float32), TIE * math.sqrt(float(query @ query))
+        wanted = k + len(where.exclude)
+        rows = self._start + self._appended.nearest(single, wanted, where, tie)
+        if self._scan is not None:
+            is_image = text is None or (image is not None and alpha >= 1.0)
+            scanned = self._scanned(self._scan, single, wanted, where, tie, is_image)
+            rows = np.concatenate([scanned, rows]) if rows.size else scanned
         if not rows.size:
             return []
-        if not allowed[rows].all():
-            raise RuntimeError("FAISS returned a row that the filter does not allow")
-        scores = self._vectors[rows].astype(np.float64) @ query + offset
+        scores = self._vectors(rows).astype(np.float64) @ query + offset
         ranked = sorted(
-            (-round(float(score), DECIMALS), self._ids[row])
-            for row, score in zip(rows, scores, strict=True)
+            (-round(score, DECIMALS), self._id(row))
+            for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
         )
-        return [(product_id, -score + 0.0) for score, product_id in ranked[:k]]
+        hits = [(product_id, -score + 0.0) for score, product_id in ranked[:wanted]]
+        return [hit for hit in hits if hit[0] not in where.exclude][:k] if where.exclude else hits
 
     def _blend(
         self,
@@ -145,100 +156,73 @@ class ProductIndex:
         offset = -image_weight * stats.image_mean - text_weight * stats.text_mean
         return image_weight * image.astype(np.float64) + text_weight * text, offset
 
-    def _allowed(self, where: RowFilter) -> NDArray[np.bool_]:
-        count = len(self._ids)
-        mask = self._columns.matching(
-            count,
-            category=where.category,
-            brand=where.brand,
-            price_min_e4=_scaled(where.price_min, up=True),
-            price_max_e4=_scaled(where.price_max, up=False),
-            in_stock=where.in_stock,
-        )
-        mask &= self._live[:count]
-        for product_id in where.exclude:
-            if (row := self._row_of.get(product_id)) is not None:
-                mask[row] = False
-        return mask
-
-    def _candidates(
-        self, query: NDArray[np.float64], k: int, allowed: NDArray[np.bool_]
+    def _scanned(
+        self,
+        scan: Scan,
+        query: NDArray[np.float32],
+        wanted: int,
+        where: RowFilter,
+        tie: float,
+        is_image: bool,
     ) -> NDArray[np.int64]:
-        """Rows that hold the k best, with all that may tie with the last of them."""
-        possible = int(allowed.sum())
-        take = min(k + SLACK, possible)
-        if take == 0:
-            return np.zeros(0, dtype=np.int64)
-        bits = np.packbits(allowed, bitorder="little")
-        selector = faiss.IDSelectorBitmap(allowed.size, faiss.swig_ptr(bits))
-        parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        batch = query.astype(np.float32)[None]
-        scores, rows = self._flat.search(batch, take, params=parameters)
-        threshold = float(scores[0, min(k, take) - 1]) - TIE * float(np.linalg.norm(query))
-        if take < possible and scores[0, -1] >= threshold:
-            _, _, rows = self._flat.range_search(batch, threshold, params=parameters)
-        found = rows.ravel().astype(np.int64)
-        return found[found >= 0]
+        """Rows of the version and sealed ones that hold the best, by the plan that fits.
 
-    def _append(self, product_id: str, vector: NDArray[np.float16]) -> int:
-        row = len(self._ids)
-        if row >= len(self._vectors):
-            grown = np.zeros((max(1024, 2 * row), self.dim), dtype=np.float16)
-            grown[:row] = self._vectors[:row]
-            self._vectors = grown
-            self._live = np.resize(self._live, len(grown))
-        self._vectors[row] = vector
-        self._live[row] = True
-        self._flat.add(vector.astype(np.float32)[None])
-        self._ids.append(product_id)
-        self._row_of[product_id] = row
-        return row
+        Few allowed rows are compared one by one. Otherwise the filter is a bitmap inside the
+        scan, which looks into as many more lists as the filter takes rows out of each.
+        """
+        knobs = self.knobs
+        lists = knobs.image_lists if is_image else knobs.text_lists
+        depth = max(knobs.image_depth if is_image else knobs.text_depth, DEPTH_PER_RESULT * wanted)
+        bits = self._bits(where)
+        total = self._base.count + self._appended.sealed
+        matching = total if bits is None else int(np.bitwise_count(bits).sum())
+        if bits is not None and matching <= max(GATHER_ROWS, GATHER_SHARE * total):
+            rows = rows_of(bits)
+        else:
+            rows = scan.search(query, depth, math.ceil(lists * total / matching), bits)
+            if rows.size < min(wanted, matching):
+                rows = scan.search(query, depth, scan.lists, bits)
+        if bits is not None and not are_set(bits, rows):
+            raise RuntimeError("FAISS returned a row that the filter does not allow")
+        if not rows.size:
+            return rows
+        return rows[self._scorer.best(query, self._vectors(rows), wanted, tie)]
 
-    def _load(self, files: IndexFiles) -> None:
-        self._ids = list(files.ids)
-        self._row_of = {product_id: row for row, product_id in enumerate(files.ids)}
-        self._vectors = np.ascontiguousarray(files.vectors, dtype=np.float16)
-        self._live = np.ones(len(files.ids), dtype=np.bool_)
-        self._columns = ColumnStore(files.columns)
-        self._flat = faiss.IndexFlatIP(self.dim)
-        if files.ids:
-            self._flat.add(self._vectors.astype(np.float32))
+    def _bits(self, where: RowFilter) -> NDArray[np.uint8] | None:
+        """Rows that the scan may find, one bit each; None: all that it has."""
+        appended, base = self._appended, self._base
+        dead = base.dead + appended.dead_sealed
+        if where.is_open and not dead:
+            return None
+        bits = base.allowed_bits(where)
+        if not appended.sealed:
+            return bits
+        sealed = np.packbits(appended.allowed_sealed(where), bitorder="little")
+        return np.concatenate([bits, sealed])
 
+    def _find(self, product_id: str) -> int | None:
+        """The living row of a product."""
+        row = self._appended.row_of.get(product_id)
+        return self._base.find(product_id) if row is None else self._start + row
 
-def empty_files(dim: int) -> IndexFiles:
-    """An index version without products."""
-    columns = ColumnStore().take(np.zeros(0, dtype=np.int64))
-    return IndexFiles(np.zeros((0, dim), dtype=np.float16), [], columns)
+    def _id(self, row: int) -> str:
+        if row < self._start:
+            return self._base.ids[row]
+        return self._appended.ids[row - self._start]
 
+    def _vector(self, row: int) -> NDArray[np.float16]:
+        if row < self._start:
+            base: NDArray[np.float16] = self._base.vectors[row]
+            return base
+        vector: NDArray[np.float16] = self._appended.vectors[row - self._start]
+        return vector
 
-def stats_from(values: Mapping[str, float]) -> ScoreStats:
-    """Stats as an index version's row keeps them; names as in `ScoreStats`."""
-    return ScoreStats(**{name: float(value) for name, value in values.items()})
-
-
-def measure_stats(
-    vectors: NDArray[np.float16], images: NDArray[np.float32], texts: NDArray[np.float32]
-) -> ScoreStats:
-    """Mean and spread of the similarities of sample queries to a catalogue.
-
-    Args:
-        vectors: the catalogue, float16 (n, dim).
-        images, texts: sample queries, float32 (q, dim), unit rows.
-
-    """
-    catalogue = vectors.astype(np.float32).T
-    return ScoreStats(*_mean_and_std(images @ catalogue), *_mean_and_std(texts @ catalogue))
-
-
-def _mean_and_std(similarities: NDArray[np.float32]) -> tuple[float, float]:
-    if similarities.size < 2:
-        return 0.0, 1.0
-    return float(similarities.mean()), max(float(similarities.std()), 1e-6)
-
-
-def _scaled(price: float | None, *, up: bool) -> int | None:
-    """A bound in ten-thousandths, rounded to the side that keeps the comparison exact."""
-    if price is None:
-        return None
-    scaled = round(price * PRICE_SCALE, 4)
-    return int(np.ceil(scaled)) if up else int(np.floor(scaled))
+    def _vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
+        """Vectors of rows: float16, shape (n, dim)."""
+        newer = rows >= self._start
+        if not newer.any():
+            return self._base.vectors.take(rows, axis=0)
+        vectors = np.empty((len(rows), self.dim), dtype=np.float16)
+        vectors[~newer] = self._base.vectors.take(rows[~newer], axis=0)
+        vectors[newer] = self._appended.vectors.take(rows[newer] - self._start, axis=0)
+        return vectors

@@ -1,97 +1,137 @@
-"""An index version as files: vectors, ids and filter columns, each with its checksum."""
+"""An index version as a folder of immutable files, mapped into memory, each with its checksum."""
 
 import hashlib
-import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Literal
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from errors import Invalid
+from models.columns import ProductColumns, empty_columns
 
-PRICE_SCALE = 10_000
-"""Prices are kept as whole ten-thousandths, so that comparing them is exact."""
+VECTORS = "vectors.f16.npy"
+ID_TEXT = "ids.utf8.npy"
+ID_ENDS = "ids.i64.npy"
+COLUMNS = {
+    "category_code": "category.i32.npy",
+    "brand_code": "brand.i32.npy",
+    "price_e4": "price.i64.npy",
+    "in_stock": "stock.bool.npy",
+}
+VOCABULARY = "vocabulary.json"
+SCAN = "scan.faiss"
+
+Manifest = dict[str, dict[str, int | str]]
+"""File name -> size in bytes and SHA-256 in hex."""
 
 
-@dataclass(frozen=True)
-class ProductColumns:
-    """What a filter looks at, one entry a product.
+class IdTable:
+    """Product ids in ascending order, as one text and the places where each ends.
 
-    `category_code` and `brand_code`: int32, positions in the vocabularies (brand -1: none);
-    `price_e4`: int64, price x 10,000; `in_stock`: bool.
+    A million of them cost no Python object; a row is found by halving.
     """
 
-    categories: list[str]
-    brands: list[str]
-    category_code: NDArray[np.int32]
-    brand_code: NDArray[np.int32]
-    price_e4: NDArray[np.int64]
-    in_stock: NDArray[np.bool_]
+    def __init__(self, text: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
+        self._text = text
+        self._ends = ends
+
+    @classmethod
+    def of(cls, ids: Sequence[str]) -> "IdTable":
+        """A table in memory."""
+        encoded = [product_id.encode() for product_id in ids]
+        ends = list(accumulate(len(one) for one in encoded))
+        return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), np.array(ends, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, row: int) -> str:
+        return self._bytes(row).decode()
+
+    def find(self, product_id: str) -> int | None:
+        """The id's row, or None."""
+        wanted = product_id.encode()
+        low, high = 0, len(self._ends)
+        while low < high:
+            middle = (low + high) // 2
+            if self._bytes(middle) < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        return low if low < len(self._ends) and self._bytes(low) == wanted else None
+
+    def _bytes(self, row: int) -> bytes:
+        start = self._ends[row - 1] if row else 0
+        return self._text[start : self._ends[row]].tobytes()
 
 
 @dataclass(frozen=True)
 class IndexFiles:
-    """`vectors`: float16, shape (n, dim), unit rows; `ids`: n product ids, in ascending order."""
+    """An opened version: products in ascending order of id.
+
+    `vectors`: float16, shape (n, dim), unit rows, read only; `columns` may be written, which
+    copies the page and leaves the file as it is; `scan`: None where the catalogue is small enough
+    to be compared row by row.
+    """
 
     vectors: NDArray[np.float16]
-    ids: list[str]
+    ids: IdTable
     columns: ProductColumns
+    scan: faiss.Index | None = None
 
 
-def pack(files: IndexFiles) -> dict[str, bytes]:
-    """File name -> content; the same products always give the same bytes."""
-    columns = files.columns
-    vocabulary = {"categories": columns.categories, "brands": columns.brands}
-    return {
-        "vectors.f16.npy": _npy(files.vectors),
-        "ids.txt": "\n".join(files.ids).encode(),
-        "category.i32.npy": _npy(columns.category_code),
-        "brand.i32.npy": _npy(columns.brand_code),
-        "price.i64.npy": _npy(columns.price_e4),
-        "stock.bool.npy": _npy(columns.in_stock),
-        "vocabulary.json": json.dumps(vocabulary, ensure_ascii=False).encode(),
-    }
-
-
-def checksums(packed: dict[str, bytes]) -> dict[str, dict[str, int | str]]:
-    """The manifest's part about files: name -> size in bytes and SHA-256 in hex."""
-    return {
-        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        for name, data in packed.items()
-    }
-
-
-def unpack(packed: dict[str, bytes], expected: dict[str, dict[str, int | str]]) -> IndexFiles:
-    """The inverse of `pack`.
-
-    Raises:
-        Invalid: a file is missing or its checksum differs from the manifest's.
-
-    """
-    found = checksums(packed)
-    wrong = sorted(name for name in expected if found.get(name) != expected[name])
-    if wrong:
-        raise Invalid(f"index files are missing or damaged: {', '.join(wrong)}")
-    vocabulary = json.loads(packed["vocabulary.json"])
+def open_files(folder: Path) -> IndexFiles:
+    """Maps a folder that `IndexWriter` wrote and `damaged` found whole."""
+    vocabulary = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
     columns = ProductColumns(
         categories=vocabulary["categories"],
         brands=vocabulary["brands"],
-        category_code=_array(packed["category.i32.npy"]),
-        brand_code=_array(packed["brand.i32.npy"]),
-        price_e4=_array(packed["price.i64.npy"]),
-        in_stock=_array(packed["stock.bool.npy"]),
+        **{name: _mapped(folder / file, "c") for name, file in COLUMNS.items()},
     )
-    text = packed["ids.txt"].decode()
-    return IndexFiles(_array(packed["vectors.f16.npy"]), text.split("\n") if text else [], columns)
+    scan = folder / SCAN
+    return IndexFiles(
+        vectors=_mapped(folder / VECTORS, "r"),
+        ids=IdTable(_mapped(folder / ID_TEXT, "r"), _mapped(folder / ID_ENDS, "r")),
+        columns=columns,
+        scan=faiss.read_index(str(scan)) if scan.exists() else None,
+    )
 
 
-def _npy(array: NDArray[np.generic]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
+def is_readable(manifest: Manifest) -> bool:
+    """Whether a version has the files that `open_files` opens; those of older studios have not."""
+    return {VECTORS, ID_TEXT, ID_ENDS, *COLUMNS.values(), VOCABULARY} <= set(manifest)
 
 
-def _array(data: bytes) -> Any:
-    return np.load(io.BytesIO(data), allow_pickle=False)
+def empty_files(dim: int) -> IndexFiles:
+    """An index version without products."""
+    return IndexFiles(np.zeros((0, dim), dtype=np.float16), IdTable.of([]), empty_columns())
+
+
+def manifest_of(folder: Path) -> Manifest:
+    """Size and checksum of every file of a folder."""
+    return {path.name: _checksum(path) for path in sorted(folder.iterdir())}
+
+
+def damaged(folder: Path, manifest: Manifest) -> list[str]:
+    """Names of files that are missing or differ from the manifest."""
+    return [
+        name
+        for name, expected in sorted(manifest.items())
+        if not (folder / name).is_file() or _checksum(folder / name) != expected
+    ]
+
+
+def _checksum(path: Path) -> dict[str, int | str]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"size": path.stat().st_size, "sha256": digest}
+
+
+def _mapped(path: Path, mode: Literal["r", "c"]) -> Any:
+    """The array without numpy's memmap class, whose every slice costs microseconds."""
+    return np.asarray(np.load(path, mmap_mode=mode, allow_pickle=False))

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.tables import Product
-from models.columns import ProductAttributes
-from models.index_files import PRICE_SCALE
+from models.columns import PRICE_SCALE, ProductAttributes
 
 
 def pack_vector(vector: NDArray[np.float32]) -> bytes:

@@ -1,26 +1,86 @@
-"""The files of an index version in the blob store, under `indexes/{version}/`."""
+"""The files of index versions: in the blob store under `indexes/{version}/`, and cached on disk.
+
+A replica maps what lies in its cache folder. Whatever is there is read and compared with the
+manifest before it is used, which is also what brings the files into the machine's page cache.
+"""
 
 import asyncio
-from typing import Any
+import shutil
+import tempfile
+from pathlib import Path
 
-from models.index_files import IndexFiles, checksums, pack, unpack
+from errors import Invalid, Unavailable
+from models.index_files import Manifest, damaged, is_readable, manifest_of
+from settings import Settings
 from studio.ports import BlobStore
 
-
-async def store_files(blobs: BlobStore, version: str, files: IndexFiles) -> dict[str, Any]:
-    """Writes every file; returns their manifest: name -> size and SHA-256."""
-    packed = await asyncio.to_thread(pack, files)
-    for name, data in packed.items():
-        await blobs.put(f"indexes/{version}/{name}", data, "application/octet-stream")
-    return checksums(packed)
+KEPT_VERSIONS = 3
 
 
-async def load_files(blobs: BlobStore, version: str, manifest: dict[str, Any]) -> IndexFiles:
-    """Reads every file of the manifest.
+def cache_folder(settings: Settings) -> Path:
+    """Under the data folder, which outlives a replica, so that a restart downloads nothing.
+
+    All replicas of a machine share it, and so the pages of the files that they map.
+    """
+    return settings.data_dir / "indexes"
+
+
+async def store_files(blobs: BlobStore, version: str, folder: Path) -> Manifest:
+    """Uploads every file of a folder; returns their sizes and checksums."""
+    manifest = await asyncio.to_thread(manifest_of, folder)
+    for name in manifest:
+        await blobs.put_file(f"indexes/{version}/{name}", folder / name)
+    return manifest
+
+
+async def fetch_files(blobs: BlobStore, version: str, manifest: Manifest, cache: Path) -> Path:
+    """The version's folder in the cache, downloaded where it isn't there whole.
 
     Raises:
-        NotFound: a file is gone.
-        Invalid: a checksum differs.
+        NotFound: a file is gone from the store.
+        Invalid: a file in the store is not what was built, or of another form.
+        Unavailable: the disk is full, or the folder can't be written to.
     """
-    packed = {name: await blobs.get(f"indexes/{version}/{name}") for name in manifest}
-    return await asyncio.to_thread(unpack, packed, manifest)
+    if not is_readable(manifest):
+        raise Invalid(f"index {version} was written by another studio version: rebuild the index")
+    target = cache / version
+    if await asyncio.to_thread(damaged, target, manifest):
+        try:
+            await asyncio.to_thread(cache.mkdir, parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=cache, prefix=".partial-") as partial:
+                whole = Path(partial) / version
+                whole.mkdir()
+                await _download(blobs, version, manifest, whole)
+                await asyncio.to_thread(_install, whole, target, manifest)
+        except OSError as error:
+            raise Unavailable(f"index files can't be kept: {error.strerror}") from error
+    await asyncio.to_thread(_keep_newest, cache, version)
+    return target
+
+
+async def _download(blobs: BlobStore, version: str, manifest: Manifest, folder: Path) -> None:
+    for name in manifest:
+        await blobs.get_file(f"indexes/{version}/{name}", folder / name)
+    if wrong := await asyncio.to_thread(damaged, folder, manifest):
+        raise Invalid(f"index files are missing or damaged: {', '.join(wrong)}")
+
+
+def _install(whole: Path, target: Path, manifest: Manifest) -> None:
+    """Gives a whole folder its name, unless another replica just did the same."""
+    try:
+        whole.rename(target)
+    except OSError:
+        if damaged(target, manifest):
+            shutil.rmtree(target)
+            whole.rename(target)
+
+
+def _keep_newest(cache: Path, version: str) -> None:
+    """Names of versions begin with their time; files that are still mapped live on unnamed."""
+    versions = sorted(
+        (path for path in cache.iterdir() if path.is_dir() and not path.name.startswith(".")),
+        reverse=True,
+    )
+    for path in versions[KEPT_VERSIONS:]:
+        if path.name != version:
+            shutil.rmtree(path, ignore_errors=True)

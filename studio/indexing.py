@@ -1,8 +1,11 @@
 """Building an index version: embed what is missing, read the catalogue, store, check."""
 
 import asyncio
+import tempfile
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
@@ -10,24 +13,23 @@ from sqlalchemy import text
 
 from db.catalog import (
     count_unembedded,
-    list_changes,
     list_unembedded,
     newest_change_seq,
     put_embedding,
+    stream_embedded,
     take_change_seq,
 )
 from db.index_versions import get_index_version
 from db.tables import IndexVersion, Product, ProductEmbedding
-from errors import NotFound, StudioError
-from models.index import ProductIndex, empty_files, measure_stats
-from models.index_files import IndexFiles
+from errors import Conflict, NotFound, StudioError
+from models.index_build import IndexWriter
+from models.index_check import SAMPLE, check_index, refuse_low
 from studio.index_rows import attributes_of, pack_vector, unpack_vector
-from studio.index_store import load_files, store_files
+from studio.index_store import cache_folder, fetch_files, store_files
 from studio.ports import Studio
 
 PAGE = 1000
 EMBED_PAGE = 64
-STATS_SAMPLE = 256
 
 Progress = Callable[[int, int, str], Awaitable[None] | None]
 """Called with done, total and a message."""
@@ -53,11 +55,7 @@ async def embed_missing(
             return done
         await asyncio.gather(*(_embed_product(studio, product) for product in products))
         after, done = products[-1].id, done + len(products)
-        if (
-            report is not None
-            and (reported := report(done, total, "pictures embedded")) is not None
-        ):
-            await reported
+        await _tell(report, done, total, "pictures embedded")
 
 
 async def _embed_product(studio: Studio, product: Product) -> None:
@@ -85,17 +83,26 @@ async def build_version(studio: Studio, report: Progress | None = None) -> str:
     """Builds, stores and checks an index of the whole catalogue; returns its name, not active.
 
     Raises:
-        Conflict: what was read back from the store differs from what was built.
+        Invalid: what was read back from the store differs from what was built.
+        Conflict: the index misses too many of the nearest products.
     """
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:6]}"
     embedder_version = await studio.embedder.version()
+    cache = cache_folder(studio.settings)
     async with studio.database.transaction() as session:
         session.add(IndexVersion(version=name, embedder_version=embedder_version))
     try:
-        files, base_seq, titles = await _read_catalogue(studio, embedder_version, report)
-        stats = await _sample_stats(studio, files, titles)
-        manifest = await store_files(studio.blobs, name, files)
-        await load_files(studio.blobs, name, manifest)
+        await asyncio.to_thread(cache.mkdir, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".building-") as building:
+            catalogue = await _write_catalogue(studio, embedder_version, Path(building), report)
+            manifest = await store_files(studio.blobs, name, Path(building))
+        folder = await fetch_files(studio.blobs, name, manifest, cache)
+        texts = [await studio.embedder.embed_text(title) for title in catalogue.titles]
+        vectors = [embedding.vector for embedding in texts]
+        checked = await asyncio.to_thread(check_index, folder, vectors)
+        if checked.count != catalogue.count:
+            raise Conflict(f"{checked.count} of {catalogue.count} products were read back")
+        refuse_low(checked.recall)
     except StudioError as error:
         await _set(studio, name, status="failed", error=error.detail)
         raise
@@ -103,53 +110,71 @@ async def build_version(studio: Studio, report: Progress | None = None) -> str:
         studio,
         name,
         status="ready",
-        count=len(files.ids),
-        base_seq=base_seq,
+        count=catalogue.count,
+        base_seq=catalogue.base_seq,
         manifest=manifest,
-        stats=stats,
+        stats=checked.facts(),
     )
     return name
 
 
-async def _read_catalogue(
-    studio: Studio, embedder_version: str, report: Progress | None
-) -> tuple[IndexFiles, int, list[str]]:
-    """All live, embedded products as of one moment, its change number, and their titles."""
-    index: ProductIndex | None = None
-    titles: list[str] = []
-    async with studio.database.transaction() as session:
-        await session.exec(  # type: ignore[call-overload]
-            text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        )
-        base_seq = await newest_change_seq(session)
-        seq = 0
-        while page := await list_changes(session, embedder_version, after_seq=seq, limit=PAGE):
-            for product, packed in page:
-                seq = product.change_seq
-                if product.deleted_at is None and packed is not None:
-                    vector = unpack_vector(packed)
-                    index = index or ProductIndex(empty_files(vector.shape[0]))
-                    index.put(product.id, vector, attributes_of(product))
-                    titles.append(product.title)
-            if report is not None and (reported := report(seq, base_seq, "products read")):
-                await reported
-            session.expunge_all()
-    return (index.files() if index else empty_files(1)), base_seq, titles
+@dataclass(frozen=True)
+class Catalogue:
+    """What was written: how many products, as of which change, and a sample of their titles."""
+
+    count: int
+    base_seq: int
+    titles: list[str]
 
 
-async def _sample_stats(studio: Studio, files: IndexFiles, titles: list[str]) -> dict[str, float]:
-    """Similarities of sample pictures and sample titles to the catalogue."""
-    random = np.random.default_rng(0)
-    size = min(STATS_SAMPLE, len(files.ids))
-    rows = random.choice(len(files.ids), size, replace=False) if size else np.zeros(0, np.int64)
-    images = files.vectors[rows].astype(np.float32)
-    words = sorted(set(titles))
-    chosen = random.permutation(len(words))[:size]
-    embedded = [await studio.embedder.embed_text(words[place]) for place in chosen]
-    dim = files.vectors.shape[1]
-    texts = np.stack([e.vector for e in embedded]) if embedded else np.zeros((0, dim), np.float32)
-    stats = await asyncio.to_thread(measure_stats, files.vectors, images, texts)
-    return dict(vars(stats))
+async def _write_catalogue(
+    studio: Studio, embedder_version: str, folder: Path, report: Progress | None
+) -> Catalogue:
+    """All live, embedded products as of one moment, as the files of a version."""
+    titles = TitleSample()
+    with IndexWriter(folder) as writer:
+        async with studio.database.transaction() as session:
+            await session.exec(  # type: ignore[call-overload]
+                text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            )
+            base_seq = await newest_change_seq(session)
+            async for product, packed in stream_embedded(session, embedder_version):
+                writer.add(product.id, unpack_vector(packed), attributes_of(product))
+                titles.add(product.title)
+                if writer.count % PAGE == 0:
+                    await _tell(report, writer.count, 0, "products read")
+        await _tell(report, writer.count, writer.count, "products read")
+        await asyncio.to_thread(writer.finish)
+    return Catalogue(writer.count, base_seq, titles.chosen)
+
+
+class TitleSample:
+    """Some of the titles, no title twice; the same ones for the same catalogue."""
+
+    def __init__(self) -> None:
+        self.chosen: list[str] = []
+        self._held: set[str] = set()
+        self._random = np.random.default_rng(0)
+        self._seen = 0
+
+    def add(self, title: str) -> None:
+        """Reservoir sampling (Vitter's algorithm R)."""
+        if title in self._held:
+            return
+        self._seen += 1
+        if len(self.chosen) < SAMPLE:
+            self.chosen.append(title)
+        elif (place := int(self._random.integers(self._seen))) < SAMPLE:
+            self._held.remove(self.chosen[place])
+            self.chosen[place] = title
+        else:
+            return
+        self._held.add(title)
+
+
+async def _tell(report: Progress | None, done: int, total: int, message: str) -> None:
+    if report is not None and (reported := report(done, total, message)) is not None:
+        await reported
 
 
 async def _set(studio: Studio, version: str, **values: object) -> None:

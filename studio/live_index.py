@@ -4,18 +4,28 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 
 from db.catalog import list_changes
 from db.engine import Database
 from db.index_versions import get_active_version
 from db.tables import IndexVersion, Product
 from errors import Unavailable
-from models.index import ProductIndex, RowFilter, empty_files, stats_from
+from models.columns import RowFilter
+from models.index import ProductIndex
+from models.index_files import empty_files, open_files
+from models.index_stats import ScanKnobs, ScoreStats, facts_from
 from studio.index_rows import attributes_of, unpack_vector
-from studio.index_store import load_files
+from studio.index_store import fetch_files
 from studio.ports import BlobStore, IndexAnswer, IndexQuery
 
-PAGE = 500
+PAGE = 100
+"""Changes read at a time: reading them holds the event loop, and with it every answer."""
+SLICE = 25
+"""Changes applied at a time: a search that comes between waits a millisecond."""
+FOLLOW_S = 0.1
+"""Pause between looks at the catalogue while another version is loading."""
+WARM_UP = 32
 
 
 @dataclass
@@ -32,11 +42,18 @@ class LiveIndex:
     """Searches and changes run in one thread; a new version replaces the old one as a whole."""
 
     def __init__(
-        self, database: Database, blobs: BlobStore, thread: Executor, *, max_waiting: int = 256
+        self,
+        database: Database,
+        blobs: BlobStore,
+        thread: Executor,
+        cache: Path,
+        *,
+        max_waiting: int = 256,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._thread = thread
+        self._cache = cache
         self._max_waiting = max_waiting
         self._waiting = 0
         self._loaded: LoadedVersion | None = None
@@ -44,20 +61,30 @@ class LiveIndex:
     async def sync(self) -> None:
         """Loads the active version if it is another one, then applies what changed since.
 
+        Searches go on meanwhile, and the version that answers them follows the catalogue.
+
         Raises:
-            Unavailable: database or blob store can't be reached.
+            Unavailable: database, blob store or disk can't be used.
             NotFound, Invalid: files of the active version are gone or damaged.
         """
         async with self._database.transaction() as session:
             active = await get_active_version(session)
         if active is None:
             return
-        if self._loaded is None or self._loaded.version != active.version:
-            fresh = await self._load(active)
-            await self._catch_up(fresh)
-            self._loaded = fresh
-        else:
+        if self._loaded is not None and self._loaded.version == active.version:
             await self._catch_up(self._loaded)
+            return
+        loading = asyncio.create_task(self._load(active), name="load index")
+        try:
+            while not loading.done():
+                if self._loaded is not None:
+                    await self._catch_up(self._loaded)
+                await asyncio.wait({loading}, timeout=FOLLOW_S)
+            fresh = await loading
+        finally:
+            loading.cancel()
+        await self._catch_up(fresh)
+        self._loaded = fresh
 
     async def search(self, query: IndexQuery) -> IndexAnswer:
         """Raises:
@@ -89,14 +116,19 @@ class LiveIndex:
             "embedderVersion": loaded.embedder_version,
             "count": loaded.index.count,
             "appliedSeq": loaded.applied_seq,
+            "rebuildDue": loaded.index.is_rebuild_due,
         }
 
     async def _load(self, row: IndexVersion) -> LoadedVersion:
-        files = await load_files(self._blobs, row.version, row.manifest)
-        index = await asyncio.to_thread(ProductIndex, files, stats_from(row.stats))
-        return LoadedVersion(row.version, row.embedder_version, index, row.base_seq)
+        """Mapped, warmed up and brought up to date while the old one still answers."""
+        folder = await fetch_files(self._blobs, row.version, row.manifest, self._cache)
+        index = await asyncio.to_thread(_open, folder, row)
+        fresh = LoadedVersion(row.version, row.embedder_version, index, row.base_seq)
+        await self._catch_up(fresh, is_served=False)
+        return fresh
 
-    async def _catch_up(self, loaded: LoadedVersion) -> None:
+    async def _catch_up(self, loaded: LoadedVersion, *, is_served: bool = True) -> None:
+        thread = self._thread if is_served else None
         while True:
             async with self._database.transaction() as session:
                 changes = await list_changes(
@@ -104,8 +136,19 @@ class LiveIndex:
                 )
             if not changes:
                 return
-            await asyncio.get_running_loop().run_in_executor(self._thread, _apply, loaded, changes)
-            loaded.applied_seq = changes[-1][0].change_seq
+            for start in range(0, len(changes), SLICE):
+                part = changes[start : start + SLICE]
+                await asyncio.get_running_loop().run_in_executor(thread, _apply, loaded, part)
+                loaded.applied_seq = part[-1][0].change_seq
+
+
+def _open(folder: Path, row: IndexVersion) -> ProductIndex:
+    """Maps the files; the first searches touch what later ones need."""
+    files = open_files(folder)
+    index = ProductIndex(files, facts_from(ScoreStats, row.stats), facts_from(ScanKnobs, row.stats))
+    for vector in files.vectors[:: max(1, len(files.vectors) // WARM_UP)]:
+        index.search(10, image=vector.astype("float32"))
+    return index
 
 
 def _search(index: ProductIndex, query: IndexQuery) -> list[tuple[str, float]]:

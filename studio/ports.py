@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -135,6 +136,18 @@ class BlobStore(Protocol):
     async def get(self, key: str) -> bytes:
         """Raises:
         NotFound: no such blob.
+        """
+        ...
+
+    async def put_file(self, key: str, path: Path) -> None:
+        """As `put`, streamed from a file that may be larger than memory."""
+        ...
+
+    async def get_file(self, key: str, path: Path) -> None:
+        """Streams the blob into a file, new or overwritten.
+
+        Raises:
+            NotFound: no such blob; the file may be left, empty.
         """
         ...
 

@@ -161,6 +161,7 @@ def make_settings(database_url: str, redis_url: str, folder: Path, **changes: An
         "database_url": database_url,
         "redis_url": redis_url,
         "blob_url": f"file://{folder}",
+        "data_dir": folder.parent / "data",
         "jwt_secret": SECRET,
         "public_url": "http://studio.test",
         "limit_auth": 10_000,

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from settings import Settings
+from studio.index_store import cache_folder
 from studio.index_versions import activate_version
 from studio.indexing import build_version
 from studio.live_index import LiveIndex
@@ -33,7 +34,7 @@ async def open_live_studio(settings: Settings, *, activate: bool = True) -> Asyn
     """With an empty active index unless told otherwise."""
     with ThreadPoolExecutor(1) as thread:
         async with open_studio(settings) as opened:
-            live = LiveIndex(opened.database, opened.blobs, thread)
+            live = LiveIndex(opened.database, opened.blobs, thread, cache_folder(settings))
             synced = SyncedIndex(live)
             studio = replace(opened, index=synced, embedder=FakeEmbedder(index=synced))
             if activate:

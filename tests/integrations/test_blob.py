@@ -89,6 +89,22 @@ async def test_what_is_put_is_there_until_deleted(
     assert await store.head(key) is None
 
 
+async def test_files_of_any_size_are_streamed(
+    store: LocalBlobStore | AzureBlobStore, tmp_path: Path
+) -> None:
+    key, given, taken = "indexes/v1/vectors.f16.npy", tmp_path / "given", tmp_path / "taken"
+    for size in (0, 5_000_001):
+        given.write_bytes(bytes(range(251)) * (size // 251))
+        taken.write_bytes(b"something older and longer" * size)
+        await store.put_file(key, given)
+        await store.get_file(key, taken)
+        assert taken.read_bytes() == given.read_bytes() == await store.get(key)
+    with pytest.raises(NotFound):
+        await store.get_file("indexes/v1/none", taken)
+    with pytest.raises(NotFound):
+        await store.put_file("../x", given)
+
+
 async def test_keys_by_prefix_in_order(store: LocalBlobStore | AzureBlobStore) -> None:
     for key in ("indexes/v2/b.bin", "indexes/v2/a.bin", "indexes/v1/a.bin", "masks/m.png"):
         await store.put(key, b"x", "application/octet-stream")

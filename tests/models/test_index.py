@@ -1,4 +1,6 @@
-"""The index against brute force: order, ties, filters, changes, and its files."""
+"""The exact index against brute force: order, ties, filters, changes, and its files."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,11 +9,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from errors import Invalid
-from models.columns import ProductAttributes
-from models.index import ProductIndex, RowFilter, ScoreStats, empty_files, measure_stats
-from models.index_files import checksums, pack, unpack
+from models.columns import ProductAttributes, RowFilter
+from models.index import ProductIndex
+from models.index_build import IndexWriter
+from models.index_files import IndexFiles, damaged, empty_files, manifest_of, open_files
+from models.index_quality import survey
+from models.index_stats import ScoreStats
 
 DIM = 12
+Products = dict[str, tuple[NDArray[np.float16], ProductAttributes]]
 
 
 def unit(random: np.random.Generator) -> NDArray[np.float16]:
@@ -19,9 +25,7 @@ def unit(random: np.random.Generator) -> NDArray[np.float16]:
     return (vector / np.linalg.norm(vector)).astype(np.float16)
 
 
-def catalogue(
-    count: int, seed: int, copies: int = 1
-) -> dict[str, tuple[NDArray[np.float16], ProductAttributes]]:
+def catalogue(count: int, seed: int, copies: int = 1) -> Products:
     """Products, `copies` of which share each vector."""
     random = np.random.default_rng(seed)
     vectors = [unit(random) for _ in range(max(1, count // copies))]
@@ -39,11 +43,21 @@ def catalogue(
     }
 
 
-def filled(products: dict[str, tuple[NDArray[np.float16], ProductAttributes]]) -> ProductIndex:
+def filled(products: Products) -> ProductIndex:
     index = ProductIndex(empty_files(DIM))
     for product_id, (vector, attributes) in products.items():
         index.put(product_id, vector, attributes)
     return index
+
+
+def written(products: Products, folder: Path) -> IndexFiles:
+    """The files of a version."""
+    folder.mkdir()
+    with IndexWriter(folder) as writer:
+        for product_id in sorted(products):
+            writer.add(product_id, *products[product_id])
+        writer.finish()
+    return open_files(folder)
 
 
 def passes(attributes: ProductAttributes, where: RowFilter) -> bool:
@@ -60,7 +74,7 @@ def passes(attributes: ProductAttributes, where: RowFilter) -> bool:
 
 
 def brute_force(
-    products: dict[str, tuple[NDArray[np.float16], ProductAttributes]],
+    products: Products,
     query: NDArray[np.float32],
     k: int,
     where: RowFilter,
@@ -135,37 +149,70 @@ def test_a_price_bound_is_exact() -> None:
     assert not index.search(1, image=query, where=RowFilter(price_min=19.9901))
 
 
-def test_an_index_read_back_from_its_files_answers_the_same() -> None:
-    index = filled(catalogue(500, 3))
+def test_an_index_read_back_from_its_files_answers_the_same(tmp_path: Path) -> None:
+    products = catalogue(500, 3)
     for product_id in ("p00004", "p00100"):
-        index.remove(product_id)
-    packed = pack(index.files())
-    again = ProductIndex(unpack(packed, checksums(packed)))
-    assert pack(again.files()) == packed
+        del products[product_id]
+    index, again = filled(products), ProductIndex(written(products, tmp_path / "v"))
+    written(products, tmp_path / "w")
+    assert manifest_of(tmp_path / "v") == manifest_of(tmp_path / "w")
+    assert again.count == 498
     for seed in range(10):
         query = unit(np.random.default_rng(seed)).astype(np.float32)
         where = RowFilter(category=frozenset({"shirt"}), in_stock=True)
-        assert again.search(20, image=query, where=where) == index.search(
-            20, image=query, where=where
-        )
+        found = again.search(20, image=query, where=where)
+        assert found == index.search(20, image=query, where=where)
+    before = manifest_of(tmp_path / "v")
+    again.put("p00005", products["p00005"][0], ProductAttributes("new", None, 1, True))
+    again.remove("p00006")
+    assert manifest_of(tmp_path / "v") == before
 
 
-def test_one_flipped_bit_in_any_file_is_refused() -> None:
-    packed = pack(filled(catalogue(50, 4)).files())
-    manifest = checksums(packed)
-    for name, data in packed.items():
-        damaged = bytearray(data)
-        damaged[len(damaged) // 2] ^= 1
-        with pytest.raises(Invalid, match=name.split(".")[0]):
-            unpack(packed | {name: bytes(damaged)}, manifest)
-    with pytest.raises(Invalid, match="ids"):
-        unpack({name: data for name, data in packed.items() if name != "ids.txt"}, manifest)
+def test_files_without_products(tmp_path: Path) -> None:
+    index = ProductIndex(written({}, tmp_path / "v"))
+    assert index.count == 0
+    assert index.search(5, image=np.ones(1, np.float32)) == []
 
 
-def test_alpha_blends_standardised_similarities() -> None:
+def test_products_out_of_order_or_of_another_length_are_refused(tmp_path: Path) -> None:
+    products = catalogue(2, 3)
+    with IndexWriter(tmp_path) as writer:
+        writer.add("b", *products["p00000"])
+        with pytest.raises(ValueError, match="ascending"):
+            writer.add("a", *products["p00001"])
+        with pytest.raises(Invalid, match="12 numbers"):
+            writer.add("c", np.zeros(3, np.float16), products["p00001"][1])
+
+
+def test_ids_are_found_by_their_text(tmp_path: Path) -> None:
+    names = ["", "a", "a ", "aa", "b", "é", "日本", "😀"]
+    products = dict(zip(names, catalogue(len(names), 1).values(), strict=True))
+    ids = written(products, tmp_path / "v").ids
+    assert [ids[row] for row in range(len(ids))] == sorted(names)
+    assert [ids.find(name) for name in sorted(names)] == list(range(len(names)))
+    assert ids.find("ab") is None and ids.find("zzz") is None and ids.find("😁") is None
+
+
+def test_one_flipped_bit_in_any_file_is_found(tmp_path: Path) -> None:
+    written(catalogue(50, 4), tmp_path / "v")
+    manifest = manifest_of(tmp_path / "v")
+    assert damaged(tmp_path / "v", manifest) == []
+    for name in manifest:
+        path = tmp_path / "v" / name
+        whole = path.read_bytes()
+        changed = bytearray(whole)
+        changed[len(changed) // 2] ^= 1
+        path.write_bytes(changed)
+        assert damaged(tmp_path / "v", manifest) == [name]
+        path.unlink()
+        assert damaged(tmp_path / "v", manifest) == [name]
+        path.write_bytes(whole)
+
+
+def test_alpha_blends_standardised_similarities(tmp_path: Path) -> None:
     products = catalogue(300, 6)
     stats = ScoreStats(image_mean=0.3, image_std=0.2, text_mean=-0.1, text_std=0.05)
-    index = ProductIndex(filled(products).files(), stats)
+    index = ProductIndex(written(products, tmp_path / "v"), stats)
     image = unit(np.random.default_rng(20)).astype(np.float32)
     text = unit(np.random.default_rng(21)).astype(np.float32)
     expected = sorted(
@@ -192,16 +239,14 @@ def test_a_vector_of_another_length_is_refused() -> None:
         index.put("x", np.zeros(DIM + 1, np.float16), ProductAttributes("a", None, 0, True))
 
 
-def test_stats_are_mean_and_spread_per_side() -> None:
+def test_a_survey_knows_the_tenth_best_score_the_mean_and_the_spread() -> None:
     random = np.random.default_rng(9)
-    vectors = np.stack([unit(random) for _ in range(200)])
-    images, texts = (
-        vectors[:50].astype(np.float32),
-        np.stack([unit(random).astype(np.float32) for _ in range(30)]),
-    )
-    stats = measure_stats(vectors, images, texts)
-    similarities = images @ vectors.astype(np.float32).T
-    assert stats.image_mean == pytest.approx(float(similarities.mean()), abs=1e-5)
-    assert stats.image_std == pytest.approx(float(similarities.std()), abs=1e-5)
-    empty = measure_stats(vectors[:0], images[:0], texts[:0])
-    assert empty == ScoreStats()
+    vectors = np.stack([unit(random) for _ in range(9000)])
+    queries = np.stack([unit(random).astype(np.float32) for _ in range(30)])
+    similarities = queries @ vectors.astype(np.float32).T
+    found = survey(vectors, queries)
+    assert found.mean == pytest.approx(float(similarities.mean()), abs=1e-5)
+    assert found.std == pytest.approx(float(similarities.std()), abs=1e-5)
+    np.testing.assert_allclose(found.kth, np.sort(similarities, axis=1)[:, -10], atol=1e-6)
+    empty = survey(vectors[:0], queries[:0])
+    assert (empty.mean, empty.std) == (0.0, 1.0)

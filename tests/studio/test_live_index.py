@@ -1,5 +1,6 @@
 """Versions and changes: nothing is lost between build and activation, nothing damaged is loaded."""
 
+import shutil
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -13,6 +14,7 @@ from errors import Conflict, Invalid, NotFound
 from settings import Settings
 from studio.accounts import create_user
 from studio.catalog import Owner, ProductDraft, delete_product, put_product
+from studio.index_store import cache_folder
 from studio.index_versions import activate_version
 from studio.indexing import build_version, embed_missing
 from studio.live_index import LiveIndex
@@ -117,11 +119,26 @@ async def test_a_damaged_version_is_never_loaded(studio: Studio) -> None:
     data = bytearray(await studio.blobs.get(key))
     data[-1] ^= 1
     await studio.blobs.put(key, bytes(data), "application/octet-stream")
+    shutil.rmtree(cache_folder(studio.settings) / bad)
     await activate_version(studio, bad)
     assert isinstance(studio.index, SyncedIndex)
     with pytest.raises(Invalid, match=r"vectors\.f16\.npy"):
         await studio.index.live.sync()
     assert studio.index.live.status()["version"] == good
+
+
+async def test_files_of_an_older_studio_are_refused_by_name(studio: Studio) -> None:
+    await fill(studio)
+    version = await build_version(studio)
+    async with studio.database.transaction() as session:
+        row = await session.get(IndexVersion, version)
+        assert row is not None
+        row.manifest = {"ids.txt": {"size": 1, "sha256": "x"}}
+        session.add(row)
+    await activate_version(studio, version)
+    assert isinstance(studio.index, SyncedIndex)
+    with pytest.raises(Invalid, match="rebuild the index"):
+        await studio.index.live.sync()
 
 
 async def test_a_version_of_another_embedder_is_not_activated(studio: Studio) -> None:
@@ -141,13 +158,13 @@ async def test_a_version_of_another_embedder_is_not_activated(studio: Studio) ->
     assert await embed_missing(studio, full=True) == 4
 
 
-async def test_replicas_answer_alike(studio: Studio) -> None:
+async def test_replicas_answer_alike(studio: Studio, tmp_path: Path) -> None:
     owner, files = await fill(studio)
     await activate_version(studio, await build_version(studio))
     await put_product(studio, owner, "copy", draft(files["red"]))
     await nearest(studio, "red")
     with ThreadPoolExecutor(1) as thread:
-        other = LiveIndex(studio.database, studio.blobs, thread)
+        other = LiveIndex(studio.database, studio.blobs, thread, tmp_path / "another cache")
         await other.sync()
         for colour in COLOURS:
             embedding = await studio.embedder.embed_image(picture(colour))

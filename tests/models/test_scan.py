@@ -1,0 +1,185 @@
+"""The large index: recall in every plan, not one disallowed row, changes, sealing, refusals."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from errors import Conflict
+from models import scan
+from models.columns import ProductAttributes, RowFilter
+from models.index import ProductIndex
+from models.index_build import IndexWriter
+from models.index_check import check_index, refuse_low
+from models.index_files import open_files
+from models.index_quality import unseen
+from models.index_stats import Recall
+from models.scan import Scan, code_parts
+
+COUNT, DIM = 25_000, 64
+PRICES = np.random.default_rng(7).permutation(COUNT) * 10_000
+
+
+def price_between(low: float, high: float) -> RowFilter:
+    return RowFilter(price_min=low * COUNT, price_max=high * COUNT)
+
+
+FILTERS = {
+    "0.1 %": price_between(0.5, 0.501),
+    "1 %": price_between(0.2, 0.21),
+    "2 categories": RowFilter(category=frozenset({"c3", "C4"})),
+    "5 %": price_between(0.3, 0.35),
+    "a brand of ten": RowFilter(brand=frozenset({"b1"})),
+    "25 % in stock": RowFilter(in_stock=True, price_max=0.333 * COUNT),
+    "in stock": RowFilter(in_stock=True),
+    "90 %": price_between(0.0, 0.9),
+}
+
+
+def attributes(row: int, category: int) -> ProductAttributes:
+    return ProductAttributes(f"c{category}", f"b{row % 10}", int(PRICES[row]), row % 4 != 0)
+
+
+class Clusters:
+    """Products of 200 overlapping kinds, as vectors and as their answers by brute force."""
+
+    def __init__(self) -> None:
+        random = np.random.default_rng(0)
+        self.centres = random.normal(size=(200, DIM))
+        self.category = random.integers(0, 200, COUNT)
+        self.vectors = self.draw(self.category, random)
+        self.queries = self.draw(random.integers(0, 200, 60), random).astype(np.float32)
+        self.live = np.ones(COUNT, dtype=np.bool_)
+        self.attributes = [attributes(row, int(self.category[row])) for row in range(COUNT)]
+
+    def draw(
+        self, categories: NDArray[np.int64], random: np.random.Generator
+    ) -> NDArray[np.float16]:
+        found = self.centres[categories] + random.normal(size=(len(categories), DIM)) * 0.8
+        unit: NDArray[np.float64] = found / np.linalg.norm(found, axis=1, keepdims=True)
+        return unit.astype(np.float16)
+
+    def allowed(self, where: RowFilter) -> NDArray[np.bool_]:
+        low, high = where.price_min or 0, where.price_max or 1e18
+        words = {word.lower() for word in where.category}
+        passing = [
+            low <= one.price_e4 / 10_000 <= high
+            and (not words or one.category in words)
+            and (not where.brand or one.brand in where.brand)
+            and (where.in_stock is None or one.in_stock == where.in_stock)
+            for one in self.attributes
+        ]
+        allowed: NDArray[np.bool_] = self.live & np.array(passing)
+        return allowed
+
+
+@pytest.fixture(params=[1, 200], ids=["one list", "lists"])
+def index(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[ProductIndex, Clusters]]:
+    if request.param > 1:
+        monkeypatch.setattr(scan, "LIST_ROWS", COUNT)
+    clusters = Clusters()
+    with IndexWriter(tmp_path) as writer:
+        for row, vector in enumerate(clusters.vectors):
+            writer.add(f"p{row:06}", vector, clusters.attributes[row])
+        writer.finish()
+    checked = check_index(tmp_path, list(clusters.queries[:30]))
+    refuse_low(checked.recall)
+    opened = ProductIndex(open_files(tmp_path), checked.scores, checked.knobs)
+    assert (opened.list_count > 1) == (request.param > 1)
+    yield opened, clusters
+
+
+def check_answers(index: ProductIndex, clusters: Clusters, where: RowFilter) -> float:
+    """Recall at 10 against brute force; every id must be allowed and every score exact."""
+    rows = np.flatnonzero(clusters.allowed(where))
+    allowed = {f"p{row:06}" for row in rows}
+    scores = clusters.queries.astype(np.float64) @ clusters.vectors[rows].astype(np.float64).T
+    shares = []
+    for query, row_scores in zip(clusters.queries, scores, strict=True):
+        hits = index.search(10, image=query, where=where)
+        assert len(hits) == min(10, len(rows))
+        assert all(product_id in allowed for product_id, _ in hits)
+        assert hits == sorted(hits, key=lambda hit: (-hit[1], hit[0]))
+        by_id = dict(zip((f"p{row:06}" for row in rows), row_scores, strict=True))
+        assert all(score == round(by_id[product_id], 6) for product_id, score in hits)
+        tenth = np.sort(row_scores)[-len(hits)] if hits else 0.0
+        shares.append(np.mean([score >= tenth - 1e-6 for _, score in hits]))
+    return float(np.mean(shares))
+
+
+def change(index: ProductIndex, clusters: Clusters, random: np.random.Generator) -> None:
+    """700 products get another vector, 300 another price, 500 go."""
+    rows = random.choice(np.flatnonzero(clusters.live), 1500, replace=False)
+    moved, priced, gone = rows[:700], rows[700:1000], rows[1000:]
+    clusters.vectors[moved] = clusters.draw(random.integers(0, 200, len(moved)), random)
+    for row in priced:
+        old = clusters.attributes[row]
+        price = int(random.integers(COUNT)) * 10_000
+        clusters.attributes[row] = ProductAttributes(old.category, old.brand, price, True)
+    for row in np.concatenate([moved, priced]):
+        index.put(f"p{row:06}", clusters.vectors[row], clusters.attributes[row])
+    clusters.live[gone] = False
+    for row in gone:
+        index.remove(f"p{row:06}")
+
+
+def test_recall_with_eight_filters_and_after_changes(
+    index: tuple[ProductIndex, Clusters], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, clusters = index
+    everything = {"none": RowFilter()} | FILTERS
+    for name, where in everything.items():
+        assert check_answers(opened, clusters, where) >= 0.95, name
+    assert not opened.is_rebuild_due
+    monkeypatch.setattr("models.index.TAIL_ROWS", 512)
+    random = np.random.default_rng(3)
+    for _ in range(3):
+        change(opened, clusters, random)
+    assert opened.count == int(clusters.live.sum())
+    assert opened.is_rebuild_due
+    for name, where in everything.items():
+        assert check_answers(opened, clusters, where) >= 0.95, name
+
+
+def test_products_that_are_left_out_are_not_listed(index: tuple[ProductIndex, Clusters]) -> None:
+    opened, clusters = index
+    query = clusters.queries[0]
+    for where in (RowFilter(), RowFilter(in_stock=True), FILTERS["0.1 %"]):
+        hits = opened.search(12, image=query, where=where)
+        gone = frozenset(product_id for product_id, _ in hits[:2])
+        kept = opened.search(10, image=query, where=RowFilter(**{**vars(where), "exclude": gone}))
+        assert kept == hits[2:]
+
+
+def test_an_answer_that_the_filter_does_not_allow_is_an_error(
+    index: tuple[ProductIndex, Clusters], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, clusters = index
+    plain = Scan.search
+    monkeypatch.setattr(
+        Scan, "search", lambda self, query, depth, lists, bits: plain(self, query, depth, 99, None)
+    )
+    with pytest.raises(RuntimeError, match="does not allow"):
+        opened.search(10, image=clusters.queries[0], where=RowFilter(in_stock=False))
+
+
+def test_an_index_of_low_recall_is_refused() -> None:
+    refuse_low(Recall(0.95, 0.95, 1.0))
+    for found in (Recall(0.949, 1, 1), Recall(1, 0.9, 1), Recall(1, 1, 0.99)):
+        with pytest.raises(Conflict):
+            refuse_low(found)
+
+
+def test_queries_that_nobody_has_seen_are_near_their_product() -> None:
+    vectors = Clusters().vectors[:100]
+    queries = unseen(vectors)
+    similar = (queries * vectors.astype(np.float32)).sum(axis=1)
+    assert np.all((similar > 0.9) & (similar < 0.99))
+
+
+def test_every_length_has_a_code() -> None:
+    assert [code_parts(dim) for dim in (512, 256, 768, 64, 6, 7, 1)] == [128, 64, 192, 16, 1, 1, 1]
