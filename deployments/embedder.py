@@ -1,8 +1,10 @@
 """`Embedder`: many callers' images and texts become batches on one model."""
 
 import asyncio
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ from errors import StudioError, Unavailable
 from models.embedder import EmbedderConfig, load
 from models.images import decode_image
 from studio.ports import EmbeddedAnswer, Embedding, RawQuery, Vector
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,7 @@ class Embedder:
             NotAnImage, Invalid, TooLarge: the picture can't be used.
             Unavailable: too many requests wait.
         """
-        loop = asyncio.get_running_loop()
-        pixels = await loop.run_in_executor(self._decoders, self._pixels, image)
+        pixels = await self._decode(image)
         return Embedding(self._model.version, await self._images.submit(pixels))
 
     async def embed_text(self, text: str) -> Embedding:
@@ -68,26 +71,36 @@ class Embedder:
         return Embedding(self._model.version, await self._texts.submit(text))
 
     async def search(self, raws: list[RawQuery]) -> list[EmbeddedAnswer | StudioError]:
-        """Each search's answer, or its own error; see `studio.ports.Embedder.search`."""
-        return list(await asyncio.gather(*(self._search_or_error(raw) for raw in raws)))
+        """Each search's answer, or its own error; see `studio.ports.Embedder.search`.
 
-    async def _search_or_error(self, raw: RawQuery) -> EmbeddedAnswer | StudioError:
-        try:
-            return await self._search(raw)
-        except StudioError as error:
-            return error
+        They came together and leave together, so every picture is decoded before the first is
+        embedded: they make one batch, and one question to the index.
+        """
+        decoded = await asyncio.gather(*(self._decode_any(raw.image) for raw in raws))
+        searches = (
+            _or_error(self._search(raw, pixels)) for raw, pixels in zip(raws, decoded, strict=True)
+        )
+        return list(await asyncio.gather(*searches))
 
-    async def _search(self, raw: RawQuery) -> EmbeddedAnswer:
+    async def _decode_any(self, image: bytes | None) -> NDArray[np.float32] | StudioError | None:
+        return None if image is None else await _or_error(self._decode(image))
+
+    async def _search(
+        self, raw: RawQuery, pixels: NDArray[np.float32] | StudioError | None
+    ) -> EmbeddedAnswer:
         version, query = self._model.version, raw.query
         if query.embedder_version not in ("", version):
             raise Unavailable("the embedder is being replaced by another one")
-        image, text = query.image, query.text
-        if raw.image is not None:
-            image = (await self.embed_image(raw.image)).vector
-        if raw.text is not None:
-            text = (await self.embed_text(raw.text)).vector
+        if isinstance(pixels, StudioError):
+            raise pixels
+        image = query.image if pixels is None else await self._images.submit(pixels)
+        text = query.text if raw.text is None else await self._texts.submit(raw.text)
         asked = replace(query, embedder_version=version, image=image, text=text)
         return EmbeddedAnswer(await self._index.search(asked), version, text)
+
+    async def _decode(self, image: bytes) -> NDArray[np.float32]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoders, self._pixels, image)
 
     async def version(self) -> str:
         """Fingerprint of the loaded checkpoint."""
@@ -102,3 +115,11 @@ class Embedder:
     def _pixels(self, image: bytes) -> NDArray[np.float32]:
         """Large JPEGs are decoded at a fraction of their size, twice what the model looks at."""
         return self._model.preprocess(decode_image(image, shortest_side=2 * self._model.side))
+
+
+async def _or_error(work: Awaitable[Result]) -> Result | StudioError:
+    """One of several: what is wrong with it is its own affair."""
+    try:
+        return await work
+    except StudioError as error:
+        return error

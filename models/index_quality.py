@@ -12,8 +12,7 @@ from models.index_stats import ScanKnobs
 
 RECALL_AT = 10
 TARGET = 0.97
-"""What the knobs are tuned to; versions below `FLOOR` are never activated."""
-FLOOR = 0.95
+"""What the knobs are tuned to."""
 NOISE = 0.3
 """Length of the disturbance that makes a product's vector a query nobody has seen."""
 BLOCK_ROWS = 8192
