@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 from ray.serve import Application, deployment
 
+from deployments.dispatcher import Dispatcher, DispatcherNumbers
 from deployments.embedder import Embedder, EmbedderArgs
 from deployments.gateway import Gateway
 from deployments.index import Index, IndexArgs
@@ -17,6 +18,7 @@ class StudioArgs(BaseModel):
 
     embedder: EmbedderArgs = EmbedderArgs()
     index: IndexArgs = IndexArgs()
+    dispatcher: DispatcherNumbers = DispatcherNumbers()
 
 
 def build(args: StudioArgs) -> Application:
@@ -26,8 +28,9 @@ def build(args: StudioArgs) -> Application:
         embedder_config(settings, args.embedder), args.embedder
     )
     index = deployment(name="Index")(Index).bind(settings, args.index)
+    dispatcher = deployment(name="Dispatcher")(Dispatcher).bind(settings, args.dispatcher)
     gateway = deployment(name="Gateway")(Gateway)
-    return gateway.bind(settings, embedder, index)
+    return gateway.bind(settings, embedder, index, dispatcher)
 
 
 def embedder_config(settings: Settings, args: EmbedderArgs) -> EmbedderConfig:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import asyncpg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -18,6 +19,11 @@ def async_url(url: str) -> str:
         if url.startswith(scheme):
             return "postgresql+asyncpg://" + url.removeprefix(scheme)
     return url
+
+
+def is_going_away(error: object) -> bool:
+    """Whether the server is stopping, starting or full: classes 08, 57P and 53 of SQLSTATE."""
+    return str(getattr(error, "sqlstate", "") or "").startswith(("08", "57P", "53"))
 
 
 class Database:
@@ -50,8 +56,12 @@ class Database:
         except (OSError, TimeoutError, PoolTimeout, OperationalError, InterfaceError) as error:
             raise Unavailable("the database can't be reached") from error
         except DBAPIError as error:
-            if error.connection_invalidated:
+            if error.connection_invalidated or is_going_away(error.orig):
                 raise Unavailable("the database connection was lost") from error
+            raise
+        except asyncpg.PostgresError as error:  # while connecting, which SQLAlchemy leaves as is
+            if is_going_away(error):
+                raise Unavailable("the database can't be reached") from error
             raise
 
     async def check(self) -> None:
@@ -67,3 +77,6 @@ class Database:
     async def aclose(self) -> None:
         """Closes every pooled connection."""
         await self._engine.dispose()
+
+
+__all__ = ["AsyncSession", "Database", "async_url"]

@@ -85,3 +85,15 @@ class IndexHandle:
         """See `studio.ports.Index`."""
         status: Mapping[str, object] = await call("Index", self._handle.status)
         return status
+
+
+class DispatcherHandle:
+    """`studio.ports.Dispatcher` over the `Dispatcher` deployment."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    async def status(self) -> Mapping[str, object]:
+        """See `studio.ports.Dispatcher`."""
+        status: Mapping[str, object] = await call("Dispatcher", self._handle.status)
+        return status
