@@ -67,9 +67,10 @@ GUARD = "SELECT 1 FROM job WHERE id = :id AND fence = :fence AND state = 'runnin
 FINISH = f"""
 WITH ended AS (
     UPDATE job SET state = told.state, result = told.result, error = told.error,
-        finished_at = now(), lease_until = NULL, leased_by = NULL
+        finished_at = now(), lease_until = NULL, leased_by = NULL,
+        crashes = job.crashes + coalesce(told.crashes, 0)
     FROM jsonb_to_recordset(CAST(:rows AS jsonb))
-        AS told(id uuid, fence bigint, state text, result jsonb, error text)
+        AS told(id uuid, fence bigint, state text, result jsonb, error text, crashes int)
     WHERE job.id = told.id AND job.fence = told.fence AND job.state = 'running'
     RETURNING job.*
 ), told AS ({EVENT} FROM ended)
@@ -80,7 +81,7 @@ REQUEUE = f"""
 WITH queued AS (
     UPDATE job SET state = 'queued', lease_until = NULL, leased_by = NULL, error = told.error,
         run_at = now() + make_interval(secs => told.delay_s),
-        attempts = attempts - told.unspent, crashes = crashes + told.crashes
+        attempts = job.attempts - told.unspent, crashes = job.crashes + told.crashes
     FROM jsonb_to_recordset(CAST(:rows AS jsonb))
         AS told(id uuid, fence bigint, delay_s float8, unspent int, crashes int, error text)
     WHERE job.id = told.id AND job.fence = told.fence AND job.state = 'running'
@@ -185,7 +186,7 @@ async def is_fenced(session: AsyncSession, job_id: UUID, fence: int) -> bool:
 
 
 async def finish_jobs(session: AsyncSession, ended: Sequence[Row]) -> set[tuple[UUID, int]]:
-    """Running -> `state` with `result` or `error`; gives the (id, fence) that were still held."""
+    """Running -> `state` with `result`, `error`, more `crashes`; the (id, fence) still held."""
     rows = await run_query(session, FINISH, rows=pack(ended) or "[]")
     return {(row["id"], row["fence"]) for row in rows}
 

@@ -1,6 +1,7 @@
 """`Dispatcher`: claims jobs and runs each as a Ray task; holds no model."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ class Dispatcher:
 
     def __init__(self, settings: Settings, numbers: DispatcherNumbers) -> None:
         listen_privately()
-        self._logs = configure_logging()
+        self._logs = configure_logging(sys.__stderr__)  # Serve swallows what goes to the other
         url = settings.required("database_url")
         self._args = numbers.run
         self._database = Database(url, pool_size=1)

@@ -49,8 +49,8 @@ def decide(row: Row, policy: RetryPolicy) -> dict[str, Any]:
     crashes = row["crashes"] + 1
     delay_s = policy.after_crash(crashes, row["attempts"], row["max_attempts"])
     if delay_s is None:
-        return told | {"state": "failed", "error": f"{CRASHED}, {crashes} times"}
-    return told | {"delay_s": delay_s, "unspent": 0, "crashes": 1, "error": CRASHED}
+        return told | {"state": "failed", "error": f"{CRASHED}, {crashes} times", "crashes": 1}
+    return told | {"delay_s": delay_s, "unspent": 0, "error": CRASHED, "crashes": 1}
 
 
 async def release(database: Database, claims: Sequence[Claim]) -> None:
