@@ -9,11 +9,12 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import AsyncSession, Database
-from db.job_claims import is_fenced, report_progress
+from db.job_claims import is_fenced, renew_leases, report_progress
 from db.jobs import list_events
 from errors import CancelRequested, JobStopped, StudioError, Superseded, Unavailable
 from jobs.claim import Claim
-from jobs.handlers import Handler
+from jobs.handler import Handler
+from jobs.lease import LeaseKeeper
 from jobs.ledger import PAUSES_S, Ending, Ledger
 from jobs.retry import LATE, RetryPolicy, reason
 from studio.context import OFFLINE, serving
@@ -102,6 +103,31 @@ class Attempt:
             self._stopped = why
             if self._task is not None:
                 self._task.cancel()
+
+
+async def run_leased(
+    studio: Studio, claim: Claim, handler: Handler, policy: RetryPolicy, keeper: LeaseKeeper
+) -> None:
+    """Takes the lease over from the dispatcher, keeps it, and runs the claim under it."""
+    attempt = Attempt(studio.database, claim)
+    loop = asyncio.get_running_loop()
+
+    def stop(why: JobStopped) -> None:
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(attempt.stop, why)
+
+    if not await take_over(studio, claim, keeper.worker):
+        return
+    with keeper.keep(claim, stop, handler.stall_s) as held:
+        attempt.touch = held.touch
+        await run_claim(studio, attempt, handler, policy, Ledger(studio.database))
+
+
+async def take_over(studio: Studio, claim: Claim, worker: str) -> bool:
+    """Whether the job is still ours, now under this worker's lease."""
+    async with studio.database.transaction() as session:
+        rows = await renew_leases(session, [claim.held], owner=worker, lease_s=claim.lease_s)
+    return bool(rows)
 
 
 async def run_claim(

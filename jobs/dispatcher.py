@@ -16,7 +16,7 @@ from db.jobs import CHANNEL
 from db.notices import listen
 from errors import StudioError
 from jobs.claim import Claim, claim
-from jobs.handlers import Handler, Handlers
+from jobs.handler import Handler, Handlers
 from jobs.reaper import reap_dead, reap_expired, release
 from jobs.retry import RetryPolicy
 from jobs.room import wanted

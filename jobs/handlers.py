@@ -1,38 +1,9 @@
-"""Which function does which type of job, and what it may use up meanwhile."""
+"""The registry: which handler does which type of job."""
 
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from typing import Any
-
+from jobs.handler import Handler, Handlers
 from studio.catalog_import import drop_import, import_catalog
-from studio.job_types import JobRun, Outcome
 from studio.jobs import JOB_TYPES
-from studio.ports import Studio
 from studio.rebuild import rebuild_index
-
-
-@dataclass(frozen=True)
-class Handler:
-    """How one type of job is run.
-
-    Attributes:
-        run: one attempt; may be repeated, so what it does twice must look as if done once.
-        after: when the job has ended for good, whichever way; cleans up, may fail.
-        num_cpus: of the machine that runs it; steps on a GPU are calls of warm deployments.
-        stall_s: an attempt that reports no progress for so long is ended.
-        alone: at most one such job runs at a time.
-        deadline_s: one attempt may take so long.
-    """
-
-    run: Callable[[Studio, JobRun], Coroutine[Any, Any, Outcome]]
-    after: Callable[[Studio, JobRun], Coroutine[Any, Any, None]] | None = None
-    num_cpus: float = 0.5
-    stall_s: float = 600.0
-    alone: bool = False
-    deadline_s: float = 3600.0
-
-
-Handlers = Mapping[str, Handler]
 
 HANDLERS: Handlers = {
     "import-catalog": Handler(

@@ -86,7 +86,7 @@ class LeaseKeeper:
         try:
             while not self._stopping.is_set():
                 pause_s = await self._renew(database)
-                await asyncio.to_thread(self._stopping.wait, pause_s)
+                self._stopping.wait(pause_s)  # nothing else lives in this loop
         finally:
             await database.aclose()
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from math import floor
 
 from jobs.claim import Wanted
-from jobs.handlers import Handlers
+from jobs.handler import Handlers
 
 ROUNDING = 1e-9
 

@@ -87,9 +87,7 @@ async def test_a_rebuild_is_asked_for_watched_and_read(
     (active,) = [one for one in versions if one["status"] == "active"]
     assert active["version"] == done["result"]["version"]
     ids = [event_id for event_id, _ in events]
-    resumed = await client.get(
-        f"{path}/events", headers=headers | {"Last-Event-ID": str(ids[1])}
-    )
+    resumed = await client.get(f"{path}/events", headers=headers | {"Last-Event-ID": str(ids[1])})
     assert [event_id for event_id, _ in events_in(resumed.text)] == ids[2:]
     over = await client.get(f"{path}/events", headers=headers | {"Last-Event-ID": str(ids[-1])})
     assert over.status_code == 204

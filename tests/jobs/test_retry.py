@@ -4,7 +4,8 @@ import pytest
 
 from errors import Invalid, Unavailable
 from jobs.dispatcher import DispatcherArgs
-from jobs.handlers import HANDLERS, Handler
+from jobs.handler import Handler
+from jobs.handlers import HANDLERS
 from jobs.retry import SURPRISE, RetryPolicy, reason
 from jobs.room import wanted
 from studio.jobs import JOB_TYPES

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,8 @@ from errors import CancelRequested
 from jobs.attempt import Attempt, run_claim
 from jobs.claim import Claim
 from jobs.dispatcher import Dispatcher, DispatcherArgs
-from jobs.handlers import HANDLERS, Handler, Handlers
+from jobs.handler import Handler, Handlers
+from jobs.handlers import HANDLERS
 from jobs.ledger import Ledger
 from jobs.retry import RetryPolicy
 from studio.job_types import JobType, enqueue
@@ -117,9 +118,9 @@ async def events_of(studio: Studio, job_id: UUID) -> list[JobEvent]:
 async def until_state(studio: Studio, job_id: UUID, *states: str, timeout_s: float = 20) -> Job:
     """The job once it is in one of the states (a final one, unless named)."""
     wanted = states or ("succeeded", "failed", "cancelled")
-    with suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            while (job := await job_of(studio, job_id)).state not in wanted:
-                await asyncio.sleep(0.02)
+    for _ in range(int(timeout_s / 0.02)):
+        job = await job_of(studio, job_id)
+        if job.state in wanted:
             return job
-    raise AssertionError(f"the job is {(await job_of(studio, job_id)).state}, not {wanted}")
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"the job is {job.state}, not one of {wanted}")
