@@ -3,7 +3,7 @@
 import runpy
 import sys
 
-BENCHMARKS = ("search_quality", "served", "proxy_modes")
+BENCHMARKS = ("search_quality", "served", "proxy_modes", "jobs")
 
 
 def main() -> None:

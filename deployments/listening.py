@@ -43,7 +43,7 @@ def on_drain(tell: Callable[[], None]) -> None:
 
     async def tell_and_shut_down(self: Any) -> None:
         tell()
-        await original(self)
+        await original(self)  # type: ignore[no-untyped-call]
 
     replica.Replica._perform_graceful_shutdown = tell_and_shut_down  # type: ignore[method-assign]
 

@@ -5,6 +5,7 @@ dispatcher, lease keeper, attempts and ledger; only the handler is the test's.
 """
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import random
@@ -168,7 +169,7 @@ def executor_of(kind: str) -> Executor:
         return PoolExecutor(fork_workers(POOL))
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     from jobs.runner import RayExecutor
 
     return RayExecutor(open_bare_studio, POLICY)
