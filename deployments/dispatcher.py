@@ -4,14 +4,17 @@ import asyncio
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ray.util.metrics import Gauge
+from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
 from db.job_claims import count_backlog, count_overdue
 from deployments.listening import listen_privately
 from deployments.opening import running_here
+from errors import StudioError
 from jobs.dispatcher import Dispatcher as JobDispatcher
 from jobs.dispatcher import DispatcherArgs
 from jobs.handlers import HANDLERS
@@ -19,6 +22,8 @@ from jobs.retry import RetryPolicy
 from jobs.runner import RayExecutor
 from settings import Settings
 from studio.logs import FLUSH_EVERY_S, configure_logging
+
+MEASURE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Dispatcher:
         self._queued = Gauge("studio_jobs_queued", "Due jobs that wait.", tag_keys=("type",))
         loop = asyncio.get_running_loop()
         self._running = loop.create_task(self._jobs.run(), name="dispatcher")
-        self._flushing = loop.create_task(self._flush_often(), name="logs")
+        self._measuring = loop.create_task(self._measure_often(), name="backlog")
 
     async def status(self) -> Mapping[str, object]:
         """How this replica is, and the backlog by type, which every replica shares."""
@@ -75,11 +80,15 @@ class Dispatcher:
         """Serve calls this when the replica is to end: what runs is waited for or given back."""
         self._jobs.drain()
         await asyncio.gather(self._running, return_exceptions=True)
-        self._flushing.cancel()
+        self._measuring.cancel()
         self._logs.flush()
         await self._database.aclose()
 
-    async def _flush_often(self) -> None:
+    async def _measure_often(self) -> None:
+        """The gauge follows the backlog, also while nobody asks for the status."""
         while True:
-            await asyncio.sleep(FLUSH_EVERY_S)
-            self._logs.flush()
+            with suppress(StudioError, SQLAlchemyError):
+                await self.status()
+            for _ in range(round(MEASURE_S / FLUSH_EVERY_S)):
+                self._logs.flush()
+                await asyncio.sleep(FLUSH_EVERY_S)
