@@ -193,6 +193,7 @@ def hunt_jobs(
     lease_s: float,
     pause_s: float,
     strike_s: float,
+    strikes: int,
     limit_s: float,
 ) -> Counter[str]:
     """Runs the hunt and checks that every job has ended exactly once; what was done to them."""
@@ -208,10 +209,10 @@ def hunt_jobs(
         until_s = time.monotonic() + limit_s
         left = jobs
         while left and time.monotonic() < until_s:
-            if left > jobs // 10:
+            if left > jobs // 10 and hunter.deeds.total() < strikes:
                 hunter.strike()
             else:
-                hunter.rest()  # the last ones show that nothing is stuck
+                hunter.rest()  # what is left shows that nothing is stuck
             time.sleep(strike_s * random.uniform(0.5, 1.5))
             left = asyncio.run(count_left(url, left))
         hunter.rest()

@@ -14,7 +14,7 @@ def test_jobs_end_once_whoever_is_killed() -> None:
         folder = Path(name)
         folder.chmod(0o711)
         deeds = hunt_jobs(
-            seed=seed, jobs=250, kinds=["pool", "pool"], folder=folder, lease_s=1.0,
-            pause_s=0.15, strike_s=0.25, limit_s=120,
+            seed=seed, jobs=150, kinds=["pool", "pool"], folder=folder, lease_s=1.0,
+            pause_s=0.15, strike_s=0.25, strikes=60, limit_s=240,
         )  # fmt: skip
     print(dict(deeds))  # noqa: T201

@@ -19,7 +19,7 @@ def test_two_thousand_jobs_end_once_whoever_is_killed() -> None:
         folder.chmod(0o711)
         deeds = hunt_jobs(
             seed=seed, jobs=2000, kinds=["pool", "pool", "ray"], folder=folder, lease_s=2.0,
-            pause_s=0.15, strike_s=0.5, limit_s=3000,
+            pause_s=0.15, strike_s=0.5, strikes=1000, limit_s=3000,
         )  # fmt: skip
     print(f"fault hunt: {dict(deeds)}")  # noqa: T201
     assert min(deeds[deed] for deed in ("worker killed", "raylet killed")) > 0
