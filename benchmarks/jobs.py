@@ -4,8 +4,9 @@
     python -m benchmarks.jobs
 
 Every subject runs in a process of its own against the same PostgreSQL (as `make up` runs it,
-durable) or the same Valkey, in turns, and is timed by its own records from the first end of a job
-to the last: starting up and filling the queue are left out. Peers that are not there are named.
+durable) or the same Valkey, in turns, and is timed by its own records from the first start of a
+job (Celery, which keeps none: the first end) to the last end: starting up and filling the queue
+are left out. Peers that are not there are named.
 """
 
 import asyncio
@@ -31,10 +32,10 @@ RESULTS = Path(__file__).parent / "results" / "jobs.md"
 SIDE = Path(os.environ.get("BENCH_SIDE", PROJECT_ROOT / ".bench"))
 TURNS = 3
 SUBJECTS = (
-    ("queue layer alone, 100 at once", "ours", 3000, 100),
-    ("procrastinate, 100 at once", "procrastinate", 3000, 100),
-    ("queue layer alone, 1 at once", "ours", 500, 1),
-    ("procrastinate, 1 at once", "procrastinate", 500, 1),
+    ("queue layer alone, 100 at once", "ours", 2000, 100),
+    ("procrastinate, 100 at once", "procrastinate", 2000, 100),
+    ("queue layer alone, 1 at once", "ours", 300, 1),
+    ("procrastinate, 1 at once", "procrastinate", 300, 1),
     ("a Ray task a job, 2 at once", "ours_on_ray", 60, 2),
     ("Celery on Valkey, late acks, results kept, 2 processes", "celery", 1000, 2),
 )
@@ -79,6 +80,7 @@ def is_there(name: str) -> bool:
 
 def main() -> None:
     """Runs all in turns and writes the table."""
+    load = os.getloadavg()[0]
     folder = Path(tempfile.mkdtemp(prefix="studio-bench-"))
     folder.chmod(0o711)
     postgres, valkey = Postgres(folder), Valkey(folder)
@@ -96,15 +98,16 @@ def main() -> None:
         valkey.stop()
         postgres.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    RESULTS.write_text("\n".join(table(rates)) + "\n")
+    RESULTS.write_text("\n".join(table(rates, load)) + "\n")
     print(RESULTS.read_text())
 
 
-def table(rates: dict[str, list[float]]) -> list[str]:
+def table(rates: dict[str, list[float]], load: float) -> list[str]:
     """Median and range of the turns."""
     lines = [
         f"`python -m benchmarks.jobs`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, "
-        f"median (least to most) of {TURNS} turns, no-op jobs from a filled queue",
+        f"median (least to most) of {TURNS} turns, no-op jobs from a filled queue; "
+        f"load average when it began: {load:.1f}",
         "",
         "| subject | jobs | jobs/s | ms a job |",
         "|---|---|---|---|",
