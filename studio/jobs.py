@@ -131,6 +131,7 @@ async def follow_job(
     *,
     after: int = 0,
     limit_s: float = inf,
+    keep_alive_s: float = KEEP_ALIVE_S,
     until: asyncio.Event | None = None,
 ) -> AsyncIterator[JobEvent | None]:
     """Every change after the event `after`, up to the final one; None: still here.
@@ -150,7 +151,7 @@ async def follow_job(
             return
         if events:
             continue
-        if time.monotonic() - told_s > KEEP_ALIVE_S:
+        if time.monotonic() - told_s > keep_alive_s:
             told_s = time.monotonic()
             yield None
         with suppress(TimeoutError):

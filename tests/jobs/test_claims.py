@@ -6,7 +6,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from db.job_claims import finish_jobs, is_fenced, renew_leases, report_progress, requeue_jobs
+from db.job_claims import (
+    count_backlog,
+    count_overdue,
+    finish_jobs,
+    is_fenced,
+    renew_leases,
+    report_progress,
+    requeue_jobs,
+)
 from db.jobs import CHANNEL, insert_job
 from db.notices import listen
 from db.tables import Job
@@ -16,7 +24,7 @@ from jobs.reaper import reap_dead, reap_expired, release
 from jobs.retry import CRASHED, RetryPolicy
 from studio.accounts import create_user
 from studio.job_types import JobType, enqueue
-from studio.jobs import cancel_job, retry_job
+from studio.jobs import cancel_job, follow_job, retry_job
 from studio.ports import Studio
 from tests.fakes import PASSWORD
 from tests.jobs.working import SOON, events_of, job_of, put_job, until_state
@@ -186,6 +194,32 @@ async def test_events_tell_every_change_in_order(studio: Studio) -> None:
     assert [event.id for event in events] == sorted(event.id or 0 for event in events)
     assert events[2].progress == PROGRESS | {"errors": [1]}
     assert events[3].progress == PROGRESS
+
+
+async def test_the_backlog_is_counted_by_type(studio: Studio) -> None:
+    later = datetime.now(UTC) + timedelta(hours=1)
+    for _ in range(3):
+        await put_job(studio)
+    await put_job(studio, "other", run_at=later)
+    await take(studio, 1, lease_s=0.05)
+    await asyncio.sleep(0.2)
+    async with studio.database.transaction() as session:
+        backlog = await count_backlog(session)
+        assert (await count_overdue(session, 0.0), await count_overdue(session, 60.0)) == (1, 0)
+    assert {name: (row["due"], row["queued"]) for name, row in backlog.items()} == {
+        "note": (2, 2), "other": (0, 1),
+    }  # fmt: skip
+
+
+async def test_a_watcher_is_kept_awake_and_let_go_when_the_server_drains(studio: Studio) -> None:
+    job_id = await put_job(studio)
+    draining = asyncio.Event()
+    seen = []
+    async for event in follow_job(studio.database, job_id, keep_alive_s=0.0, until=draining):
+        seen.append(event and event.state)
+        if len(seen) == 3:
+            draining.set()
+    assert seen == ["queued", None, None]
 
 
 async def test_a_commit_is_hinted_at(studio: Studio) -> None:
