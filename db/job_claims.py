@@ -79,7 +79,9 @@ SELECT id, fence FROM ended
 
 REQUEUE = f"""
 WITH queued AS (
-    UPDATE job SET state = 'queued', lease_until = NULL, leased_by = NULL, error = told.error,
+    UPDATE job SET lease_until = NULL, leased_by = NULL, error = told.error,
+        state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'queued' END,
+        finished_at = CASE WHEN cancel_requested THEN now() END,
         run_at = now() + make_interval(secs => told.delay_s),
         attempts = job.attempts - told.unspent, crashes = job.crashes + told.crashes
     FROM jsonb_to_recordset(CAST(:rows AS jsonb))
@@ -192,7 +194,10 @@ async def finish_jobs(session: AsyncSession, ended: Sequence[Row]) -> set[tuple[
 
 
 async def requeue_jobs(session: AsyncSession, freed: Sequence[Row]) -> set[tuple[UUID, int]]:
-    """Running -> queued after `delay_s`; `unspent` attempts are given back, `crashes` counted."""
+    """Running -> queued after `delay_s`, or cancelled where that was asked meanwhile.
+
+    `unspent` attempts are given back, `crashes` counted.
+    """
     rows = await run_query(session, REQUEUE, rows=pack(freed) or "[]")
     return {(row["id"], row["fence"]) for row in rows}
 

@@ -93,8 +93,8 @@ class Attempt:
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=UNWIND_S)
             raise DeadlineOver
-        if self._task.cancelled() and self._stopped is not None:
-            raise self._stopped
+        if self._stopped is not None and (self._task.cancelled() or self._task.exception()):
+            raise self._stopped  # whatever the handler made of being interrupted
         return self._task.result()
 
     def stop(self, why: JobStopped) -> None:

@@ -183,6 +183,20 @@ async def test_a_queued_job_is_cancelled_at_once_and_a_running_one_is_asked(
     assert (await until_state(studio, running)).state == "cancelled"
 
 
+async def test_a_job_that_fails_while_it_is_being_cancelled_does_not_run_again(
+    studio: Studio,
+) -> None:
+    job_id = await put_job(studio)
+    (one,) = await take(studio)
+    await cancel_job(studio.database, job_id)
+    async with studio.database.transaction() as session:
+        assert await requeue_jobs(session, [one.held | REQUEUE])
+    job = await job_of(studio, job_id)
+    assert job.state == "cancelled" and job.finished_at is not None
+    assert [event.state for event in await events_of(studio, job_id)][-1] == "cancelled"
+    assert await take(studio) == []
+
+
 async def test_events_tell_every_change_in_order(studio: Studio) -> None:
     job_id = await put_job(studio)
     (one,) = await take(studio)
