@@ -107,8 +107,7 @@ class Hunter:
     def strike(self) -> None:
         """One deed; what was stopped long enough goes on."""
         self._wake()
-        for one in self._prey:
-            one.keep_alive()
+        self._keep_alive()
         deeds: list[tuple[float, str, Callable[[], None]]] = [
             (6, "worker killed", lambda: self._kill(self._workers())),
             (4, "worker stopped past its lease", lambda: self._stop(self._workers())),
@@ -127,6 +126,12 @@ class Hunter:
     def rest(self) -> None:
         """Everything that was stopped goes on."""
         self._wake(everything=True)
+        self._keep_alive()
+
+    def _keep_alive(self) -> None:
+        """As a supervisor does; a server whose recovery was killed has given up, too."""
+        if self._server.process.exit_code is not None:
+            self._server.start()
         for one in self._prey:
             one.keep_alive()
 
