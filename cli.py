@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 from pydantic import SecretStr
@@ -31,6 +32,8 @@ index = typer.Typer(help="Versions of the search index.", no_args_is_help=True)
 app.add_typer(user, name="user")
 app.add_typer(models, name="models")
 app.add_typer(index, name="index")
+jobs = typer.Typer(help="Jobs that were accepted.", no_args_is_help=True)
+app.add_typer(jobs, name="jobs")
 
 
 @contextmanager
@@ -200,6 +203,50 @@ def verify_version(version: str) -> None:
     with plain_errors():
         count = on_database(lambda database: read_files(database, version))
         typer.echo(f"ok   {version}: {count} products, every checksum as in the manifest")
+
+
+@jobs.command("list")
+def list_all_jobs(
+    state: Annotated[str | None, typer.Option(help="queued, running, failed, …")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+) -> None:
+    """Show jobs, newest first; `--state failed` are the dead letters."""
+    with plain_errors():
+        for job in on_database(lambda database: job_rows(database, state, limit)):
+            share = f"{job.progress_done}/{job.progress_total}"
+            typer.echo(
+                f"{job.id}  {job.type:<15} {job.state:<9}  {share:>12}  "
+                f"attempt {job.attempts} of {job.max_attempts}  {job.created_at:%Y-%m-%d %H:%M}"
+                f"{f'  {job.error}' if job.error else ''}"
+            )
+
+
+@jobs.command("retry")
+def retry_one_job(job_id: UUID) -> None:
+    """Queue a failed job again, with all its attempts."""
+    with plain_errors():
+        from studio.jobs import retry_job
+
+        job = on_database(lambda database: retry_job(database, job_id))
+        typer.echo(f"{job.type} {job.id} is {job.state}")
+
+
+@jobs.command("cancel")
+def cancel_one_job(job_id: UUID) -> None:
+    """Cancel a queued job, or ask a running one to stop."""
+    with plain_errors():
+        from studio.jobs import cancel_job
+
+        job = on_database(lambda database: cancel_job(database, job_id))
+        typer.echo(f"{job.type} {job.id} {'stops' if job.state == 'running' else 'is cancelled'}")
+
+
+async def job_rows(database: Any, state: str | None, limit: int) -> Any:
+    """The newest jobs, of everyone."""
+    from db.jobs import list_jobs
+
+    async with database.transaction() as session:
+        return await list_jobs(session, owner_id=None, limit=limit, state=state)
 
 
 async def read_files(database: Any, version: str) -> int:

@@ -73,3 +73,21 @@ class DeadlinePassed(StudioError):
 
 class SetupError(StudioError):
     """The studio can't start: a taken port, a full disk, a wrong setting. For operators only."""
+
+
+class JobStopped(Exception):
+    """An attempt of a job has to end now, recording nothing more; no `StudioError`, so that
+    handlers that put up with expected failures don't put up with this.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class Superseded(JobStopped):
+    """Another worker has the job: this one's lease ran out, or its owner retried it."""
+
+
+class CancelRequested(JobStopped):
+    """The job's owner doesn't want it any more."""

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 from ray.serve import Application, deployment
 
+from deployments.dispatcher import Dispatcher, DispatcherNumbers
 from deployments.embedder import Embedder, EmbedderArgs
 from deployments.gateway import Gateway
 from deployments.handles import HandleArgs
@@ -19,6 +20,7 @@ class StudioArgs(BaseModel):
     gateway: HandleArgs = HandleArgs()
     embedder: EmbedderArgs = EmbedderArgs()
     index: IndexArgs = IndexArgs()
+    dispatcher: DispatcherNumbers = DispatcherNumbers()
 
 
 def build(args: StudioArgs) -> Application:
@@ -28,8 +30,9 @@ def build(args: StudioArgs) -> Application:
     embedder = deployment(name="Embedder", max_constructor_retry_count=3)(Embedder).bind(
         embedder_config(settings, args.embedder), args.embedder, index
     )
+    dispatcher = deployment(name="Dispatcher")(Dispatcher).bind(settings, args.dispatcher)
     gateway = deployment(name="Gateway")(Gateway)
-    return gateway.bind(settings, args.gateway, embedder, index)
+    return gateway.bind(settings, args.gateway, embedder, index, dispatcher)
 
 
 def embedder_config(settings: Settings, args: EmbedderArgs) -> EmbedderConfig:

@@ -3,7 +3,9 @@
 import runpy
 import sys
 
-BENCHMARKS = ("search_quality", "served", "proxy_modes", "index_scale", "index_live")
+BENCHMARKS = (
+    "search_quality", "served", "topologies", "proxy_modes", "index_scale", "index_live", "jobs",
+)  # fmt: skip
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import io
 import statistics
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, suppress
 
@@ -32,7 +32,15 @@ def make_parts(settings: Settings, embedder: Embedder, index: Index) -> Studio:
         fetcher=Fetcher(allow=settings.fetch_allow),
         embedder=embedder,
         index=index,
+        dispatcher=NoDispatcher(),
     )
+
+
+class NoDispatcher:
+    """Searches need none."""
+
+    async def status(self) -> Mapping[str, object]:
+        return {}
 
 
 @asynccontextmanager

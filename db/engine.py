@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.exc import (
     DBAPIError,
@@ -25,6 +26,11 @@ def async_url(url: str) -> str:
         if url.startswith(scheme):
             return "postgresql+asyncpg://" + url.removeprefix(scheme)
     return url
+
+
+def is_going_away(error: object) -> bool:
+    """Whether the server is stopping, starting or full: classes 08, 57P and 53 of SQLSTATE."""
+    return str(getattr(error, "sqlstate", "") or "").startswith(("08", "57P", "53"))
 
 
 class Database:
@@ -92,8 +98,12 @@ async def _translating() -> AsyncIterator[None]:
     except (OSError, TimeoutError, PoolTimeout, OperationalError, InterfaceError) as error:
         raise Unavailable("the database can't be reached") from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        if error.connection_invalidated or is_going_away(error.orig):
             raise Unavailable("the database connection was lost") from error
+        raise
+    except asyncpg.PostgresError as error:  # while connecting, which SQLAlchemy leaves as is
+        if is_going_away(error):
+            raise Unavailable("the database can't be reached") from error
         raise
 
 
@@ -101,3 +111,6 @@ def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
     """The pool makes another one; asyncpg knows of a closed connection without asking."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError
+
+
+__all__ = ["AsyncSession", "Database", "async_url"]

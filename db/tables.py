@@ -212,9 +212,13 @@ class Job(SQLModel, table=True):
         one_of("state", "queued", "running", "succeeded", "failed", "cancelled"),
         UniqueConstraint("owner_id", "type", "idempotency_key"),
         Index(
-            "ix_job_queued", "priority", "run_at", "id", postgresql_where=text("state = 'queued'")
+            "ix_job_queued",
+            text("priority DESC"),
+            "run_at",
+            "id",
+            postgresql_where=text("state = 'queued'"),
         ),
-        Index("ix_job_running", "lease_until", postgresql_where=text("state = 'running'")),
+        Index("ix_job_running", "type", postgresql_where=text("state = 'running'")),
         Index("ix_job_owner_id_created_at", "owner_id", "created_at", "id"),
     )
     id: UUID = Field(default_factory=uuid4, primary_key=True)
@@ -246,11 +250,12 @@ class Job(SQLModel, table=True):
 
 
 class JobEvent(SQLModel, table=True):
-    """A change of a job that its owner may watch; ids only grow."""
+    """A change of a job that its owner may watch; a job's ids grow in the order of commits."""
 
     __tablename__ = "job_event"
+    __table_args__ = (Index("ix_job_event_job_id", "job_id", "id"),)
     id: int | None = Field(default=None, primary_key=True, sa_type=BigInteger)
-    job_id: UUID = Field(foreign_key="job.id", index=True, ondelete="CASCADE")
+    job_id: UUID = Field(foreign_key="job.id", ondelete="CASCADE")
     at: datetime = moment()
     state: str = Field(sa_type=Text)
     progress: dict[str, Any] = document()

@@ -116,6 +116,18 @@ class IndexHandle:
         return status
 
 
+class DispatcherHandle:
+    """`studio.ports.Dispatcher` over the `Dispatcher` deployment."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    async def status(self) -> Mapping[str, object]:
+        """See `studio.ports.Dispatcher`."""
+        status: Mapping[str, object] = await call("Dispatcher", self._handle.status)
+        return status
+
+
 def _together(
     name: str, handle: Handle, args: HandleArgs, weigh: Callable[[_Query], int] = lambda _: 0
 ) -> MicroBatcher[_Query, _Answer]:

@@ -3,8 +3,7 @@
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,12 @@ import ray
 import yaml
 from ray import serve
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
-from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
-from deployments.gateway import open_studio
-from deployments.handles import Handle
+from deployments.opening import APPLICATION, running_studio
 from errors import SetupError
 from settings import PROJECT_ROOT, Settings
-from studio.ports import Studio
 
-APPLICATION = "studio"
 STARTER_CONFIG = PROJECT_ROOT / "embedded" / "serve_config.yaml"
 START_TIMEOUT_S = 180.0
 
@@ -79,25 +74,4 @@ def connect(ray_address: str) -> None:
     ray.init(address=ray_address, log_to_driver=False, logging_level=logging.ERROR)
 
 
-@asynccontextmanager
-async def running_studio(settings: Settings) -> AsyncIterator[Studio]:
-    """The running application's deployments, from another process of the same cluster.
-
-    The handles are not those that Serve keeps: they end with the event loop they live in.
-    """
-    embedder: Handle = DeploymentHandle("Embedder", APPLICATION)
-    index: Handle = DeploymentHandle("Index", APPLICATION)
-    studio = open_studio(settings, embedder, index)
-    try:
-        yield studio
-    finally:
-        for handle in (embedder, index):
-            await handle.shutdown_async()  # type: ignore[no-untyped-call]
-        await close_studio(studio)
-
-
-async def close_studio(studio: Studio) -> None:
-    """Gives every connection back."""
-    await studio.database.aclose()
-    await studio.cache.aclose()
-    await studio.blobs.aclose()
+__all__ = ["connect", "running_studio", "start", "stop"]

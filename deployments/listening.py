@@ -1,10 +1,11 @@
-"""Where replicas listen: Ray Serve 2.60 leaves two things open that only code can close.
+"""Where replicas listen: Ray Serve 2.60 leaves things open that only code can close.
 
-Serve has the switches but no settings for them, so two functions are wrapped where a replica
+Serve has the switches but no settings for them, so functions are wrapped where a replica
 calls them. Every deployment's constructor does that first; it runs before the replica listens.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -31,6 +32,20 @@ def reuse_address() -> None:
     nobody looks for it.
     """
     replica.start_asgi_http_server = _start_reusing_address  # type: ignore[attr-defined]
+
+
+def on_drain(tell: Callable[[], None]) -> None:
+    """Calls `tell` in the replica's event loop when it begins to drain; Serve has no hook for it.
+
+    A stream that only ends with its job would hold the replica until it is killed.
+    """
+    original = replica.Replica._perform_graceful_shutdown
+
+    async def tell_and_shut_down(self: Any) -> None:
+        tell()
+        await original(self)  # type: ignore[no-untyped-call]
+
+    replica.Replica._perform_graceful_shutdown = tell_and_shut_down  # type: ignore[method-assign]
 
 
 def node_address() -> str:

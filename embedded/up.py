@@ -1,6 +1,5 @@
 """`studio up`: every server in order, then the application, until a signal or a failure ends it."""
 
-import asyncio
 import os
 import signal
 import time
@@ -13,8 +12,6 @@ from typing import Protocol
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
-from db.engine import Database
-from db.jobs import fail_orphans
 from db.migrate import upgrade
 from embedded.cluster import Cluster
 from embedded.folder import DataFolder, require_space
@@ -78,16 +75,6 @@ def up(settings: Settings, house: House) -> int:
     return code if code is not None else Studio(settings, folder, house).run()
 
 
-async def end_orphans(database_url: str) -> None:
-    """Jobs that a killed studio left running are nobody's; their owners are told."""
-    database = Database(database_url, pool_size=1)
-    try:
-        async with database.transaction() as session:
-            await fail_orphans(session, "the studio was stopped while the job ran")
-    finally:
-        await database.aclose()
-
-
 class Studio:
     """One run: what has been started, and how each of it is stopped."""
 
@@ -147,8 +134,6 @@ class Studio:
         else:
             require_reachable("STUDIO_REDIS_URL", os.environ["STUDIO_REDIS_URL"], 6379)
         self._migrate()
-        if self._settings.database_url is None:
-            asyncio.run(end_orphans(os.environ["STUDIO_DATABASE_URL"]))
         self._start_cluster()
         settings = load_settings()
         self._start_application(settings)

@@ -1,5 +1,6 @@
 """The FastAPI application: routes, layers and error handling put together, nothing decided."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,7 +13,6 @@ from gateway.docs import OPENAPI_PATH, add_docs
 from gateway.envelope import Envelope
 from gateway.error_table import LastHandler, register_handlers
 from gateway.limits import RateLimit, RateLimits
-from gateway.logs import configure_logging, flushing
 from gateway.problem import PROBLEM_RESPONSES
 from gateway.routes import (
     admin,
@@ -22,10 +22,12 @@ from gateway.routes import (
     files,
     health,
     index_versions,
+    job_events,
     jobs,
     search,
 )
 from settings import PROJECT_ROOT
+from studio.logs import configure_logging, flushing
 from studio.ports import Studio
 
 TITLE = "AI Fashion Studio"
@@ -37,6 +39,7 @@ ROUTERS = (
     auth.router,
     files.router,
     jobs.router,
+    job_events.router,
     admin.router,
     index_versions.router,
     health.router,
@@ -67,6 +70,7 @@ def create_app(studio: Studio) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.studio = studio
+    app.state.draining = asyncio.Event()  # whoever serves the app sets it when it is to end
     app.state.tokens = AccessTokens(studio.settings)
     app.state.limits = RateLimits(studio.settings)
     register_handlers(app)

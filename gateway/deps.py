@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, cast
 from uuid import UUID
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from fastapi.security import OAuth2PasswordBearer
 
 from errors import Forbidden, NotAuthenticated
 from gateway.auth import AccessClaims, AccessTokens
+from gateway.wire import Storable
 from studio.accounts import find_account
 from studio.ports import Studio
 
@@ -56,6 +57,7 @@ async def get_client_address(request: Request) -> str:
 
 
 ClientAddressDep = Annotated[str, Depends(get_client_address)]
+IdempotencyKey = Annotated[Storable | None, Header(min_length=1, max_length=255)]
 
 
 async def read_claims(request: Request, _token: Annotated[str | None, Depends(bearer)]) -> Any:

@@ -1,65 +1,18 @@
 """The base shapes of what goes over the wire: camelCase outside, snake_case inside."""
 
-import math
-import re
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from studio.forms import Form, Storable, refuse_unstorable, require_one_of
+
 Item = TypeVar("Item")
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-def refuse_unstorable(value: Any) -> Any:
-    """Refuses what JSON can spell and PostgreSQL can't keep, anywhere inside the value.
-
-    Raises:
-        ValueError: a NUL, half of a surrogate pair, NaN or an infinity.
-    """
-    left = [value]
-    while left:
-        item = left.pop()
-        if isinstance(item, str):
-            if UNSTORABLE.search(item):
-                raise ValueError("contains a character that can't be stored")
-        elif isinstance(item, float) and not math.isfinite(item):
-            raise ValueError("contains a number that is not finite")
-        elif isinstance(item, dict):
-            left.extend(item.keys())
-            left.extend(item.values())
-        elif isinstance(item, list | tuple):
-            left.extend(item)
-    return value
-
-
-Storable = Annotated[str, AfterValidator(refuse_unstorable)]
-"""A text outside a `WireRequest` (a path, a query, a form field) that a table can keep."""
-
-
-def require_one_of(image_url: str | None, file_id: UUID | None) -> None:
-    """A picture goes by exactly one of its names.
-
-    Raises:
-        ValueError: both are given, or none.
-    """
-    if (image_url is None) == (file_id is None):
-        raise ValueError("give either imageUrl or fileId")
-
-
-class WireRequest(BaseModel):
-    """Base of request bodies: unknown fields and unstorable characters are refused."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", allow_inf_nan=False, frozen=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def refuse_unstorable_input(cls, value: Any) -> Any:
-        """Runs before any field is read."""
-        return refuse_unstorable(value)
+class WireRequest(Form):
+    """Base of request bodies."""
 
 
 class WireResponse(BaseModel):
@@ -68,8 +21,25 @@ class WireResponse(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
+class JobAccepted(WireResponse):
+    """Where to watch: GET /api/jobs/{jobId}, and its events."""
+
+    job_id: UUID
+
+
 class Page(WireResponse, Generic[Item]):
     """One page of a list, and where the next one starts."""
 
     items: list[Item]
     next_cursor: str | None
+
+
+__all__ = [
+    "JobAccepted",
+    "Page",
+    "Storable",
+    "WireRequest",
+    "WireResponse",
+    "refuse_unstorable",
+    "require_one_of",
+]

@@ -1,36 +1,83 @@
-"""Batch re-index on the running cluster: `ray job submit … -- python -m jobs.reindex [--full]`."""
+"""Re-index on the running cluster: `ray job submit … -- python -m jobs.reindex [--full]`.
+
+It asks for a `rebuild-index` job and follows it, so that a rebuild is one thing however it was
+asked for: one at a time, in `/api/jobs`, and done even if this process is killed. `ray job stop`
+cancels it.
+"""
 
 import argparse
 import asyncio
+import signal
+from uuid import UUID
 
-from deployments.launch import running_studio
+from db.engine import Database
+from errors import StudioError, Unavailable
 from settings import load_settings
-from studio.index_versions import activate_version
-from studio.indexing import build_version, embed_missing
+from studio.job_types import enqueue
+from studio.jobs import cancel_job, find_job, follow_job
+from studio.rebuild import REBUILD_INDEX, RebuildForm
 
 
 def report(done: int, total: int, message: str) -> None:
-    """One line of the job's log."""
+    """One line of the log."""
     print(f"{done}{f' of {total}' if total else ''} {message}", flush=True)  # noqa: T201
 
 
-async def reindex(*, full: bool) -> str:
-    """Embeds what is missing (everything if `full`), builds a version and activates it."""
-    import ray  # noqa: PLC0415 - only a process that Ray started gets here
+async def reindex(database: Database, *, full: bool) -> str:
+    """The version that is active when the job has succeeded.
 
-    ray.init(address="auto", log_to_driver=False, ignore_reinit_error=True)
-    async with running_studio(load_settings()) as studio:
-        await embed_missing(studio, report, full=full)
-        version = await build_version(studio, report)
-        await activate_version(studio, version)
-    return version
+    Raises:
+        StudioError: the job failed or was cancelled.
+    """
+    payload = RebuildForm(full=full).model_dump(mode="json", by_alias=True)
+    async with database.transaction() as session:
+        job_id = (await enqueue(session, REBUILD_INDEX, payload, owner_id=None)).id
+    following = asyncio.create_task(follow(database, job_id))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, following.cancel)
+    try:
+        await following
+    except asyncio.CancelledError:
+        await cancel_job(database, job_id)
+        raise Unavailable("the job was stopped") from None
+    job = await find_job(database, job_id, None)
+    if job.state != "succeeded" or job.result is None:
+        raise Unavailable(f"the job is {job.state}: {job.error}")
+    return str(job.result["version"])
+
+
+async def follow(database: Database, job_id: UUID) -> None:
+    """Prints every change; goes on after the last one when the database was away."""
+    after = 0
+    while True:
+        try:
+            async for event in follow_job(database, job_id, after=after):
+                if event is not None:
+                    after = event.id or 0
+                    told = event.progress
+                    report(told["done"], told["total"], told["message"] or event.state)
+            return
+        except StudioError as error:
+            report(0, 0, error.detail)
+            await asyncio.sleep(1)
+
+
+async def run(*, full: bool) -> str:
+    """On the database of the settings that the cluster gave this process."""
+    database = Database(load_settings().required("database_url"), pool_size=1)
+    try:
+        return await reindex(database, full=full)
+    finally:
+        await database.aclose()
 
 
 def main() -> None:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="embed every picture again")
-    version = asyncio.run(reindex(full=parser.parse_args().full))
+    try:
+        version = asyncio.run(run(full=parser.parse_args().full))
+    except StudioError as error:
+        raise SystemExit(f"reindex: {error.detail}") from None
     print(f"index {version} is active", flush=True)  # noqa: T201
 
 

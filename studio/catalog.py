@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -52,6 +53,9 @@ class ProductDraft:
     file_id: UUID | None = None
 
 
+Guard = Callable[[AsyncSession], Awaitable[None]]
+
+
 @dataclass(frozen=True)
 class Picture:
     """A product's picture: what the models saw, and the copy that everyone may see."""
@@ -62,9 +66,16 @@ class Picture:
 
 
 async def put_product(
-    studio: Studio, owner: Owner, product_id: str, draft: ProductDraft
+    studio: Studio,
+    owner: Owner,
+    product_id: str,
+    draft: ProductDraft,
+    *,
+    guard: Guard | None = None,
 ) -> tuple[Product, bool]:
     """Creates or replaces a product; the second value says whether it is new.
+
+    `guard` runs first in the transaction that writes, and raises where it must not write.
 
     Raises:
         NotFound: the product is another merchant's, or the picture can't be seen by the owner.
@@ -77,6 +88,8 @@ async def put_product(
     loaded = await load_image(studio, owner.id, image_url=draft.image_url, file_id=draft.file_id)
     picture = await _see_picture(studio, product_id, before, loaded)
     async with studio.database.transaction() as session:
+        if guard is not None:
+            await guard(session)
         seq = await take_change_seq(session)
         there = await get_product(session, product_id, deleted=True, lock=True)
         if there is not None and there.deleted_at is None:

@@ -1,33 +1,36 @@
-"""Catalogue import: CSV or JSON lines to products, every bad line told apart from the good ones."""
+"""The job `import-catalog`: CSV or JSON lines to products, bad lines told from the good ones."""
 
 import asyncio
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
-
-import structlog
+from uuid import UUID, uuid4, uuid5
 
 from db.files import get_file
-from db.jobs import finish_job, insert_job, set_progress, start_job
 from db.tables import Job
-from errors import Conflict, Invalid, NotFound, StudioError
-from studio.catalog import Owner, ProductDraft, put_product
-from studio.context import current_request_id
+from db.users import get_user
+from errors import Conflict, DeadlinePassed, Invalid, NotFound, StudioError, Unavailable
+from studio.catalog import Owner, put_product
+from studio.file_rules import DATASET_TYPES
+from studio.forms import Form
 from studio.idempotency import fingerprint
+from studio.job_types import JobRun, JobType, Outcome, enqueue
 from studio.ports import Studio
+from studio.product_form import read_line
 
-TYPE = "import-catalog"
 MAX_ERRORS = 1000
 AT_ONCE = 8
+REPORT_S = 0.5
 
-log = structlog.get_logger("studio.catalog_import")
 
-ReadDraft = Callable[[dict[str, Any]], tuple[str | None, ProductDraft]]
-"""A line's fields (camelCase) -> id or None, and the draft; raises Invalid with what is wrong."""
+class ImportForm(Form):
+    """An import of an uploaded dataset."""
+
+    file_id: UUID
 
 
 @dataclass(frozen=True)
@@ -86,102 +89,142 @@ def _csv_lines(text: str) -> Iterator[Line]:
         yield Line(reader.line_num, {name: value for name, value in row.items() if value != ""})
 
 
-async def import_dataset(studio: Studio, owner: Owner, file_id: UUID) -> bytes:
-    """The content of an uploaded dataset.
+async def dataset_key(studio: Studio, owner_id: UUID, file_id: UUID) -> str:
+    """Where an uploaded dataset is.
 
     Raises:
         NotFound: absent or another's. Conflict: not completed. Invalid: no dataset.
     """
     async with studio.database.transaction() as session:
         file = await get_file(session, file_id)
-    if file is None or file.owner_id != owner.id:
+    if file is None or file.owner_id != owner_id:
         raise NotFound("no such file")
     if file.purpose != "dataset":
         raise Invalid("the file's purpose is not dataset")
     if file.status != "ready":
         raise Conflict("the upload is not completed: POST /api/files/{fileId}/complete")
-    return await studio.blobs.get(file.blob_key)
+    return file.blob_key
+
+
+async def check_import(studio: Studio, owner_id: UUID, form: ImportForm) -> None:
+    """Raises:
+    StudioError: the dataset can't be imported; see `dataset_key` and `read_lines`.
+    """
+    data = await studio.blobs.get(await dataset_key(studio, owner_id, form.file_id))
+    await asyncio.to_thread(read_lines, data)
+
+
+IMPORT_CATALOG = JobType(
+    "import-catalog", role="merchant", form=ImportForm, deadline_s=6 * 3600, check=check_import
+)
 
 
 async def enqueue_import(
-    studio: Studio, owner: Owner, data: bytes, idempotency_key: str | None
-) -> tuple[Job, bool]:
-    """A job row, and whether it is new.
+    studio: Studio, owner_id: UUID, data: bytes, idempotency_key: str | None
+) -> Job:
+    """A job for a file that came with the request; kept in the blob store until it is imported.
 
     Raises:
+        Invalid: not UTF-8, or empty.
         Conflict: the key was used with another file.
     """
-    digest = fingerprint(data.hex())
-    async with studio.database.transaction() as session:
-        job = Job(
-            type=TYPE,
-            owner_id=owner.id,
-            idempotency_key=idempotency_key,
-            fingerprint=digest,
-            request_id=current_request_id(),
-            max_attempts=1,
-        )
-        there = await insert_job(session, job)
-    if there.fingerprint != digest:
-        raise Conflict("this Idempotency-Key was used with another file")
-    return there, there.id == job.id
-
-
-async def run_import(
-    studio: Studio, owner: Owner, job_id: UUID, lines: list[Line], read: ReadDraft
-) -> None:
-    """Writes every good line; the job's result counts them and names the bad ones."""
-    async with studio.database.transaction() as session:
-        await start_job(session, job_id)
-    errors: list[dict[str, Any]] = []
+    await asyncio.to_thread(read_lines, data)
+    job_id = uuid4()
+    kind = "application/x-ndjson" if data.lstrip()[:1] == b"{" else "text/csv"
+    key = f"uploads/imports/{job_id}{DATASET_TYPES[kind]}"
+    await studio.blobs.put(key, data, kind)
+    there: Job | None = None
     try:
-        for start in range(0, len(lines), AT_ONCE):
-            chunk = lines[start : start + AT_ONCE]
-            told = await asyncio.gather(
-                *(_import_line(studio, owner, line, read) for line in chunk)
-            )
-            errors.extend(error for error in told if error is not None)
-            await _report(studio, job_id, start + len(chunk), len(lines))
-    except Exception:
-        log.exception("import.failed", job_id=str(job_id))
-        await _finish(studio, job_id, "failed", len(lines), errors, "the import broke off")
-        raise
-    await _finish(studio, job_id, "succeeded", len(lines), errors, None)
+        async with studio.database.transaction() as session:
+            there = await enqueue(
+                session, IMPORT_CATALOG, {"blobKey": key}, owner_id=owner_id, job_id=job_id,
+                idempotency_key=idempotency_key, asked=fingerprint(data.hex()),
+            )  # fmt: skip
+    finally:
+        if there is None or there.id != job_id:
+            await studio.blobs.delete(key)
+    return there
+
+
+async def import_catalog(studio: Studio, run: JobRun) -> Outcome:
+    """Writes every good line under an id of its own, so that doing it again changes nothing.
+
+    Goes on where the last attempt was when it reported. The result counts the lines and names
+    the bad ones.
+
+    Raises:
+        Unavailable: a part of the studio is down; the lines after the last report are tried again.
+        JobStopped: the job is another worker's, or nobody's any more.
+    """
+    owner = await _owner_of(studio, run)
+    key = run.payload.get("blobKey")
+    if key is None:
+        form = ImportForm.model_validate(run.payload)
+        key = await dataset_key(studio, owner.id, form.file_id)
+    lines = await asyncio.to_thread(read_lines, await studio.blobs.get(key))
+    errors = {one["line"]: one for told in await run.past() for one in told.get("errors", ())}
+    reported_s, fresh = time.monotonic(), list[dict[str, Any]]()
+    for start in range(run.done, len(lines), AT_ONCE):
+        chunk = lines[start : start + AT_ONCE]
+        fresh += await _import_chunk(studio, owner, run, chunk)
+        done = start + len(chunk)
+        if done == len(lines) or time.monotonic() - reported_s > REPORT_S:
+            await run.progress(done, len(lines), "lines read", errors=fresh[:MAX_ERRORS])
+            errors |= {one["line"]: one for one in fresh}
+            reported_s, fresh = time.monotonic(), []
+    return Outcome(_result(len(lines), errors))
+
+
+async def drop_import(studio: Studio, run: JobRun) -> None:
+    """Afterwards nobody needs the file that came with the request."""
+    if (key := run.payload.get("blobKey")) is not None:
+        await studio.blobs.delete(key)
+
+
+async def _owner_of(studio: Studio, run: JobRun) -> Owner:
+    """With the rights that the account has now."""
+    async with studio.database.transaction() as session:
+        user = await get_user(session, run.owner_id) if run.owner_id else None
+    if user is None or user.role not in {"merchant", "admin"}:
+        raise Invalid("the job's owner may not write products any more")
+    return Owner(user.id, is_admin=user.role == "admin")
+
+
+async def _import_chunk(
+    studio: Studio, owner: Owner, run: JobRun, chunk: list[Line]
+) -> list[dict[str, Any]]:
+    """Side by side; all of them have ended when this does, whichever way."""
+    told = await asyncio.gather(
+        *(_import_line(studio, owner, run, line) for line in chunk), return_exceptions=True
+    )
+    for one in told:
+        if isinstance(one, BaseException):
+            raise one
+    return [one for one in told if isinstance(one, dict)]
 
 
 async def _import_line(
-    studio: Studio, owner: Owner, line: Line, read: ReadDraft
+    studio: Studio, owner: Owner, run: JobRun, line: Line
 ) -> dict[str, Any] | None:
     """None where the line landed, else its number and what is wrong with it."""
     product_id = (line.fields or {}).get("id")
     try:
         if line.fields is None:
             raise Invalid(line.error or "unreadable")
-        product_id, draft = read(line.fields)
-        await put_product(studio, owner, product_id or str(uuid4()), draft)
+        product_id, draft = read_line(line.fields)
+        own_id = product_id or str(uuid5(run.job_id, str(line.number)))
+        await put_product(studio, owner, own_id, draft, guard=run.guard)
+    except (Unavailable, DeadlinePassed):  # ours, not the line's
+        raise
     except StudioError as error:
         return {"line": line.number, "id": product_id, "detail": error.detail}
     return None
 
 
-async def _report(studio: Studio, job_id: UUID, done: int, total: int) -> None:
-    async with studio.database.transaction() as session:
-        await set_progress(session, job_id, done=done, total=total, message="lines read")
-
-
-async def _finish(
-    studio: Studio,
-    job_id: UUID,
-    state: str,
-    total: int,
-    errors: list[dict[str, Any]],
-    reason: str | None,
-) -> None:
-    result = {
+def _result(total: int, errors: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    return {
         "total": total,
         "imported": total - len(errors),
         "failed": len(errors),
-        "errors": errors[:MAX_ERRORS],
+        "errors": [errors[number] for number in sorted(errors)][:MAX_ERRORS],
     }
-    async with studio.database.transaction() as session:
-        await finish_job(session, job_id, state=state, result=result, error=reason)

@@ -2,15 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from errors import StudioError, Unavailable
 from studio.ports import Studio
 
 TIMEOUT_S = 1.0
-NOT_BUILT = ("seg", "vto", "reg", "jobs")
+SILENT_S = 15.0
+OVERDUE_S = 60.0
 NEEDED = ("rec", "db")
 
 Status = Literal["ok", "degraded", "down"]
@@ -50,6 +51,24 @@ async def check_rec(studio: Studio) -> str:
     return f"{state['count']} products, index {state['version']}"
 
 
+async def check_jobs(studio: Studio) -> str:
+    """A dispatcher that looks at the queue, and nothing that runs by nobody's lease.
+
+    Raises:
+        Unavailable: accepted jobs would wait.
+    """
+    state: Mapping[str, Any] = await studio.dispatcher.status()
+    if state["silentS"] > SILENT_S:
+        raise Unavailable(f"the dispatcher has been silent for {state['silentS']:.0f} s")
+    if state["overdue"]:
+        raise Unavailable(f"{state['overdue']} jobs run by nobody's lease")
+    due = sum(one["due"] for one in state["backlog"].values())
+    oldest_s = max((one["oldest_s"] for one in state["backlog"].values()), default=0.0)
+    if due and not state["running"] and oldest_s > OVERDUE_S:
+        raise Unavailable(f"{due} jobs are due and none is started")
+    return f"{len(state['running'])} running, {due} waiting"
+
+
 async def check_db(studio: Studio) -> None:
     """PostgreSQL answers a query."""
     await studio.database.check()
@@ -67,6 +86,7 @@ async def check_blob(studio: Studio) -> None:
 
 CHECKS: dict[str, Check] = {
     "rec": check_rec,
+    "jobs": check_jobs,
     "db": check_db,
     "cache": check_cache,
     "blob": check_blob,

@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from sqlmodel.ext.asyncio.session import AsyncSession
+
 from db.audit import insert_audit
 from db.engine import Database
 from db.index_versions import activate, get_index_version
@@ -26,20 +28,27 @@ async def switch_version(
 ) -> None:
     """As `activate_version`, for callers who know which embedder is in service."""
     async with database.transaction() as session:
-        row = await get_index_version(session, version)
-        if row is None:
-            raise NotFound(f"there is no index version {version}")
-        if row.embedder_version != in_service:
-            raise Conflict(
-                f"index {version} was made by embedder {row.embedder_version}; "
-                f"in service is {in_service}"
-            )
-        if not await activate(session, version):
-            raise Conflict(f"index {version} is {row.status} and can't be activated")
-        insert_audit(
-            session,
-            "INDEX_ACTIVATED",
-            actor_id=actor_id,
-            subject=version,
-            request_id=current_request_id(),
+        await switch_in(session, version, in_service, actor_id=actor_id)
+
+
+async def switch_in(
+    session: AsyncSession, version: str, in_service: str, *, actor_id: UUID | None = None
+) -> None:
+    """As `switch_version`, in the caller's own transaction."""
+    row = await get_index_version(session, version)
+    if row is None:
+        raise NotFound(f"there is no index version {version}")
+    if row.embedder_version != in_service:
+        raise Conflict(
+            f"index {version} was made by embedder {row.embedder_version}; "
+            f"in service is {in_service}"
         )
+    if not await activate(session, version):
+        raise Conflict(f"index {version} is {row.status} and can't be activated")
+    insert_audit(
+        session,
+        "INDEX_ACTIVATED",
+        actor_id=actor_id,
+        subject=version,
+        request_id=current_request_id(),
+    )

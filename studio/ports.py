@@ -126,6 +126,18 @@ class Index(Protocol):
         ...
 
 
+class Dispatcher(Protocol):
+    """Whoever starts queued jobs."""
+
+    async def status(self) -> Mapping[str, object]:
+        """`silentS` since its last turn, types `running`, `backlog` by type, `overdue` jobs.
+
+        Raises:
+            Unavailable: none answers.
+        """
+        ...
+
+
 class BlobStore(Protocol):
     """One container of immutable blobs. Keys are ours: `uploads/...`, `products/...`."""
 
@@ -217,12 +229,14 @@ class Studio:
     fetcher: "Fetcher"
     embedder: Embedder
     index: Index
+    dispatcher: Dispatcher
 
 
 __all__ = [
     "BlobInfo",
     "BlobStore",
     "Cache",
+    "Dispatcher",
     "EmbeddedAnswer",
     "Embedder",
     "Embedding",

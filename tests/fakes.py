@@ -89,6 +89,16 @@ class FakeEmbedder:
             raise self.failure
 
 
+class FakeDispatcher:
+    """A dispatcher that is well unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] = {"silentS": 0.0, "running": [], "backlog": {}, "overdue": 0}
+
+    async def status(self) -> Mapping[str, object]:
+        return self.state
+
+
 @dataclass
 class FakeItem:
     """A product as the index knows it."""
@@ -186,6 +196,7 @@ async def open_studio(
         fetcher=fetcher or Fetcher(allow=settings.fetch_allow),
         embedder=FakeEmbedder(index=index),
         index=index,
+        dispatcher=FakeDispatcher(),
     )
     try:
         yield studio

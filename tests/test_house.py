@@ -14,8 +14,6 @@ FLOORS = (
     {"deployments"},
     {"gateway_app", "cli"},
 )
-ENTRY_POINTS = {"jobs.reindex"}
-"""Modules that Ray starts as processes of their own: they may import everything."""
 ALSO = {("settings", "errors")}
 ONLY_IN = {
     "fastapi": {"gateway", "deployments"},
@@ -68,8 +66,6 @@ def test_imports_run_down_only(path: Path) -> None:
     room = module_of(path).split(".")[0]
     own = floor_of(room)
     assert own is not None
-    if module_of(path) in ENTRY_POINTS:
-        return
     for imported in imports_of(path):
         other = imported.split(".")[0]
         level = floor_of(other)
@@ -82,8 +78,6 @@ def test_imports_run_down_only(path: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
 def test_packages_stay_in_their_rooms(path: Path) -> None:
     room = module_of(path).split(".")[0]
-    if module_of(path) in ENTRY_POINTS:
-        return
     for imported in imports_of(path):
         for package, rooms in ONLY_IN.items():
             if imported == package or imported.startswith(f"{package}."):

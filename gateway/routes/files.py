@@ -1,24 +1,22 @@
 """Routes of uploads."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 
 from db.files import list_files
 from db.tables import File
-from gateway.deps import ClientAddressDep, Customer, StudioDep
+from gateway.deps import ClientAddressDep, Customer, IdempotencyKey, StudioDep
 from gateway.paging import Cursor, PageDep
-from gateway.wire import Page, Storable, WireRequest, WireResponse
+from gateway.wire import Page, WireRequest, WireResponse
 from studio import files
 from studio.idempotency import answer_once, fingerprint
 from studio.ports import Studio
 
 router = APIRouter(prefix="/api/files", tags=["files"])
-
-IdempotencyKey = Annotated[Storable | None, Header(min_length=1, max_length=255)]
 
 
 class PresignRequest(WireRequest):

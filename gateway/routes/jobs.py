@@ -1,19 +1,33 @@
-"""Routes of jobs: what became of the heavy work that was accepted."""
+"""Routes of jobs: asked for, watched, cancelled, tried again."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
-from db.jobs import get_job, list_jobs
+from db.jobs import list_jobs, progress_of
 from db.tables import Job
-from errors import NotFound
-from gateway.deps import Customer, StudioDep
+from errors import Forbidden
+from gateway.deps import CurrentUser, Customer, IdempotencyKey, StudioDep
 from gateway.paging import Cursor, PageDep
-from gateway.wire import Page, WireResponse
+from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
+from studio import jobs
+from studio.forms import Form
+from studio.job_types import JobType
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
+
+
+class JobRequest(WireRequest):
+    """A job to be done; higher priorities first, not before `runAt`."""
+
+    type: Annotated[str, Field(max_length=100)]
+    payload: dict[str, Any] = {}
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    run_at: AwareDatetime | None = None
 
 
 class ProgressResponse(WireResponse):
@@ -42,30 +56,103 @@ class JobResponse(WireResponse):
     @classmethod
     def of(cls, job: Job) -> "JobResponse":
         """Row -> wire."""
-        progress = ProgressResponse(
-            done=job.progress_done, total=job.progress_total, message=job.progress_message
-        )
         names = set(cls.model_fields) - {"progress"}
-        return cls(**{name: getattr(job, name) for name in names}, progress=progress)
+        return cls(
+            **{name: getattr(job, name) for name in names},
+            progress=ProgressResponse(**progress_of(job)),
+        )
+
+
+def whose(user: CurrentUser) -> UUID | None:
+    """Whose jobs the caller may see and stop: one's own, and admins everyone's."""
+    return None if user.has_role("admin") else user.id
+
+
+def read_type(body: JobRequest, user: CurrentUser) -> JobType:
+    """Raises:
+    RequestValidationError: there is no such type. Forbidden: the caller may not ask for it.
+    """
+    job_type = jobs.JOB_TYPES.get(body.type)
+    if job_type is None:
+        known = ", ".join(jobs.JOB_TYPES)
+        raise RequestValidationError(
+            [{"type": "enum", "loc": ("body", "type"), "msg": f"must be one of {known}"}]
+        )
+    if not user.has_role(job_type.role):
+        raise Forbidden(f"{job_type.name} jobs need the role {job_type.role}")
+    return job_type
+
+
+def read_payload(body: JobRequest, job_type: JobType) -> Form:
+    """Raises:
+    RequestValidationError: naming the fields of the payload.
+    Unavailable: nothing does such jobs yet.
+    """
+    form = jobs.require_built(job_type)
+    try:
+        return form.model_validate(body.payload)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [
+                {**one, "loc": ("body", "payload", *one["loc"])}
+                for one in error.errors(include_input=False, include_url=False)
+            ]
+        ) from None
+
+
+@router.post("", status_code=202)
+async def submit(
+    body: JobRequest,
+    user: Customer,
+    studio: StudioDep,
+    idempotency_key: IdempotencyKey = None,
+) -> JobAccepted:
+    """Accepts a job, which is then never lost; the same one again under the same key."""
+    job_type = read_type(body, user)
+    job = await jobs.submit_job(
+        studio,
+        job_type,
+        read_payload(body, job_type),
+        owner_id=user.id,
+        idempotency_key=idempotency_key,
+        priority=body.priority,
+        run_at=body.run_at,
+    )
+    return JobAccepted(job_id=job.id)
 
 
 @router.get("/{job_id}")
 async def read_job(job_id: UUID, user: Customer, studio: StudioDep) -> JobResponse:
     """One job of one's own; admins see everyone's."""
-    async with studio.database.transaction() as session:
-        job = await get_job(session, job_id)
-    if job is None or (job.owner_id != user.id and not user.has_role("admin")):
-        raise NotFound("no such job")
+    return JobResponse.of(await jobs.find_job(studio.database, job_id, whose(user)))
+
+
+@router.delete("/{job_id}", responses={202: {"model": JobResponse}})
+async def cancel(
+    job_id: UUID, user: Customer, studio: StudioDep, response: Response
+) -> JobResponse:
+    """Cancels a queued job at once (200); asks a running one to stop (202)."""
+    await jobs.find_job(studio.database, job_id, whose(user))
+    job = await jobs.cancel_job(studio.database, job_id)
+    if job.state == "running":
+        response.status_code = 202
     return JobResponse.of(job)
+
+
+@router.post("/{job_id}/retry", status_code=202)
+async def retry(job_id: UUID, user: Customer, studio: StudioDep) -> JobAccepted:
+    """Queues a failed job again; it goes on where it stopped."""
+    await jobs.find_job(studio.database, job_id, whose(user))
+    job = await jobs.retry_job(studio.database, job_id)
+    return JobAccepted(job_id=job.id)
 
 
 @router.get("")
 async def read_jobs(page: PageDep, user: Customer, studio: StudioDep) -> Page[JobResponse]:
     """One's own jobs, newest first; admins see everyone's."""
-    owner_id = None if user.has_role("admin") else user.id
     async with studio.database.transaction() as session:
         found = await list_jobs(
-            session, owner_id=owner_id, limit=page.limit + 1, after=page.after_key
+            session, owner_id=whose(user), limit=page.limit + 1, after=page.after_key
         )
     shown = found[: page.limit]
     more = len(found) > page.limit

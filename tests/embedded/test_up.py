@@ -193,5 +193,5 @@ def test_a_wrong_setting_is_named(data_dir: Path) -> None:
 
 def test_help_names_every_command(data_dir: Path) -> None:
     said = studio(data_dir, "--help").stdout
-    for word in ("up", "migrate", "doctor", "user", "models"):
+    for word in ("up", "migrate", "doctor", "user", "models", "jobs"):
         assert word in said

@@ -13,12 +13,13 @@ from settings import Settings
 from studio.ports import Studio
 from tests.fakes import FakeEmbedder, picture, sign_in
 from tests.gateway.test_search import ids, product, upload
+from tests.jobs.working import dispatching
 from tests.live import open_live_studio
 
 
 @pytest.fixture
 async def studio(settings: Settings) -> AsyncIterator[Studio]:
-    async with open_live_studio(settings) as opened:
+    async with open_live_studio(settings) as opened, dispatching(opened):
         yield opened
 
 

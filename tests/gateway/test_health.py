@@ -8,6 +8,7 @@ import pytest
 from errors import Unavailable
 from studio.ports import Studio
 from tests.fakes import (
+    FakeDispatcher,
     FakeEmbedder,
     FakeIndex,
     FakeItem,
@@ -37,9 +38,9 @@ async def test_a_searchable_studio(client: httpx.AsyncClient, searchable: FakeIn
     assert body["status"] == "degraded"
     assert set(body["services"]) == SERVICES
     assert {name for name, part in body["services"].items() if part["status"] == "ok"} == {
-        "rec", "db", "cache", "blob",
+        "rec", "jobs", "db", "cache", "blob",
     }  # fmt: skip
-    for name in ("rec", "db", "cache", "blob"):
+    for name in ("rec", "jobs", "db", "cache", "blob"):
         part = await client.get(f"/api/health/{name}")
         assert (part.status_code, part.json()["status"]) == (200, "ok")
         assert part.json()["latencyMs"] >= 0
@@ -67,6 +68,23 @@ async def test_without_an_embedder_or_an_index_it_is_down(
     assert (await client.get("/api/health")).status_code == 503
     searchable.version = "v2"
     assert (await client.get("/api/health")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "ill",
+    [
+        {"silentS": 60.0},
+        {"overdue": 1},
+        {"backlog": {"import-catalog": {"due": 3, "queued": 3, "oldest_s": 100.0}}},
+    ],
+)
+async def test_jobs_that_nobody_would_do_are_told(
+    client: httpx.AsyncClient, studio: Studio, searchable: FakeIndex, ill: dict[str, object]
+) -> None:
+    assert isinstance(studio.dispatcher, FakeDispatcher)
+    studio.dispatcher.state |= ill
+    assert (await client.get("/api/health/jobs")).status_code == 503
+    assert (await client.get("/api/health")).json()["status"] == "degraded"
 
 
 async def test_lost_servers(redis_url: str, database_url: str, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from gateway.logs import BATCH_LINES, BatchHandler, configure_logging, flushing
 from studio.context import serving
+from studio.logs import BATCH_LINES, BatchHandler, configure_logging, flushing
 
 
 class CountingStream(io.StringIO):

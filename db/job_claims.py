@@ -1,0 +1,219 @@
+"""Queries of those who run jobs: every one is fenced, every time is the database's own."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+Row = Mapping[str, Any]
+
+EVENT = """
+    INSERT INTO job_event (job_id, state, progress)
+    SELECT id, state, jsonb_build_object(
+        'done', progress_done, 'total', progress_total, 'message', progress_message)
+"""
+
+CLAIM = f"""
+WITH due AS (
+    SELECT id FROM job
+    WHERE state = 'queued' AND run_at <= now() AND type = ANY(:types)
+      AND NOT (:alone AND EXISTS (
+          SELECT 1 FROM job AS other WHERE other.state = 'running' AND other.type = ANY(:types)))
+    ORDER BY priority DESC, run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE job SET state = 'running', fence = fence + 1, attempts = attempts + 1,
+        leased_by = :owner, lease_until = now() + make_interval(secs => :lease_s),
+        started_at = coalesce(started_at, now()),
+        deadline_at = now() + make_interval(secs => (CAST(:deadlines AS jsonb) ->> type)::float8)
+    FROM due WHERE job.id = due.id RETURNING job.*
+), told AS ({EVENT} FROM claimed)
+SELECT id, type, owner_id, payload, fence, attempts, max_attempts, crashes, progress_done,
+    request_id, extract(epoch FROM deadline_at - now())::float8 AS deadline_s
+FROM claimed ORDER BY priority DESC, run_at, id
+"""  # noqa: S608 - every part is ours
+
+RENEW = """
+UPDATE job SET lease_until = clock_timestamp() + make_interval(secs => :lease_s), leased_by = :owner
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS held(id uuid, fence bigint)
+WHERE job.id = held.id AND job.fence = held.fence AND state = 'running'
+    AND (:former = '' OR leased_by = :former)
+RETURNING job.id, job.fence, cancel_requested
+"""
+
+WATCH = """
+SELECT job.id, job.fence, job.leased_by, cancel_requested,
+    deadline_at + make_interval(secs => :grace_s) < now() AS is_late
+FROM job JOIN jsonb_to_recordset(CAST(:rows AS jsonb)) AS held(id uuid, fence bigint)
+    ON job.id = held.id AND job.fence = held.fence
+WHERE state = 'running'
+"""
+
+PROGRESS = """
+WITH moved AS (
+    UPDATE job SET progress_done = :done, progress_total = :total, progress_message = :message
+    WHERE id = :id AND fence = :fence AND state = 'running'
+    RETURNING id, state, cancel_requested
+), told AS (
+    INSERT INTO job_event (job_id, state, progress)
+    SELECT id, state, CAST(:progress AS jsonb) FROM moved)
+SELECT cancel_requested FROM moved
+"""
+
+GUARD = "SELECT 1 FROM job WHERE id = :id AND fence = :fence AND state = 'running' FOR SHARE"
+
+FINISH = f"""
+WITH ended AS (
+    UPDATE job SET state = told.state, result = told.result, error = told.error,
+        finished_at = now(), lease_until = NULL, leased_by = NULL,
+        crashes = job.crashes + coalesce(told.crashes, 0)
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+        AS told(id uuid, fence bigint, state text, result jsonb, error text, crashes int)
+    WHERE job.id = told.id AND job.fence = told.fence AND job.state = 'running'
+    RETURNING job.*
+), told AS ({EVENT} FROM ended)
+SELECT id, fence FROM ended
+"""  # noqa: S608 - every part is ours
+
+REQUEUE = f"""
+WITH queued AS (
+    UPDATE job SET lease_until = NULL, leased_by = NULL, error = told.error,
+        state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'queued' END,
+        finished_at = CASE WHEN cancel_requested THEN now() END,
+        run_at = now() + make_interval(secs => told.delay_s),
+        attempts = job.attempts - told.unspent, crashes = job.crashes + told.crashes
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+        AS told(id uuid, fence bigint, delay_s float8, unspent int, crashes int, error text)
+    WHERE job.id = told.id AND job.fence = told.fence AND job.state = 'running'
+    RETURNING job.*
+), told AS ({EVENT} FROM queued)
+SELECT id, fence FROM queued
+"""  # noqa: S608 - every part is ours
+
+ABANDONED = """
+SELECT id, fence, type, attempts, max_attempts, crashes, cancel_requested,
+    coalesce(deadline_at < now(), false) AS is_late
+FROM job WHERE state = 'running' AND (:rows = '' AND lease_until < now()
+    OR :rows <> '' AND (id, fence) IN (
+        SELECT id, fence FROM jsonb_to_recordset(CAST(coalesce(nullif(:rows, ''), '[]') AS jsonb))
+            AS held(id uuid, fence bigint)))
+ORDER BY lease_until LIMIT :limit FOR UPDATE SKIP LOCKED
+"""
+
+BACKLOG = """
+SELECT type, count(*) FILTER (WHERE run_at <= now()) AS due, count(*) AS queued,
+    coalesce(extract(epoch FROM max(now() - run_at)), 0)::float8 AS oldest_s
+FROM job WHERE state = 'queued' GROUP BY type
+"""
+
+OVERDUE = """
+SELECT count(*) FROM job
+WHERE state = 'running' AND lease_until < now() - make_interval(secs => :patience_s)
+"""
+
+
+async def run_query(session: AsyncSession, statement: str, **parameters: Any) -> Sequence[Row]:
+    """One statement; its rows as mappings."""
+    found = await session.exec(  # type: ignore[call-overload]
+        text(statement), params=parameters
+    )
+    return [dict(row) for row in found.mappings()]
+
+
+def pack(claims: Sequence[Row]) -> str:
+    """Rows as one JSON parameter; empty for none."""
+    return json.dumps(claims, default=str) if claims else ""
+
+
+async def claim_jobs(
+    session: AsyncSession,
+    *,
+    types: Sequence[str],
+    limit: int,
+    owner: str,
+    lease_s: float,
+    deadlines: Mapping[str, float],
+    alone: bool = False,
+) -> Sequence[Row]:
+    """Up to `limit` due jobs become running under a new fence; best priority, then oldest, first.
+
+    `alone`: only while no job of these types runs anywhere.
+    """
+    if alone:
+        lock = "SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0)) AS free"
+        (row,) = await run_query(session, lock, name=f"alone {' '.join(types)}")
+        if not row["free"]:
+            return []
+    return await run_query(
+        session, CLAIM, types=list(types), limit=limit, owner=owner, lease_s=lease_s,
+        deadlines=json.dumps(deadlines), alone=alone,
+    )  # fmt: skip
+
+
+async def renew_leases(
+    session: AsyncSession, held: Sequence[Row], *, owner: str, lease_s: float, former: str = ""
+) -> Sequence[Row]:
+    """Of these (id, fence) those that are still held, with `cancel_requested`.
+
+    `former`: only where this one holds the lease so far.
+    """
+    return await run_query(
+        session, RENEW, rows=pack(held) or "[]", owner=owner, lease_s=lease_s, former=former
+    )
+
+
+async def watch_claims(
+    session: AsyncSession, held: Sequence[Row], *, grace_s: float
+) -> Sequence[Row]:
+    """Of these (id, fence) those that still run, by whom, and whether they should not any more."""
+    return await run_query(session, WATCH, rows=pack(held) or "[]", grace_s=grace_s)
+
+
+async def report_progress(
+    session: AsyncSession, job_id: UUID, fence: int, progress: Row
+) -> bool | None:
+    """Whether the job is to stop; None where another worker has it."""
+    shown = {name: progress[name] for name in ("done", "total", "message")}
+    found = await run_query(
+        session, PROGRESS, id=job_id, fence=fence, progress=json.dumps(progress), **shown
+    )
+    return bool(found[0]["cancel_requested"]) if found else None
+
+
+async def is_fenced(session: AsyncSession, job_id: UUID, fence: int) -> bool:
+    """Whether another worker has the job; if not, nobody gets it before this transaction ends."""
+    return not await run_query(session, GUARD, id=job_id, fence=fence)
+
+
+async def finish_jobs(session: AsyncSession, ended: Sequence[Row]) -> set[tuple[UUID, int]]:
+    """Running -> `state` with `result`, `error`, more `crashes`; the (id, fence) still held."""
+    rows = await run_query(session, FINISH, rows=pack(ended) or "[]")
+    return {(row["id"], row["fence"]) for row in rows}
+
+
+async def requeue_jobs(session: AsyncSession, freed: Sequence[Row]) -> set[tuple[UUID, int]]:
+    """Running -> queued after `delay_s`, or cancelled where that was asked meanwhile.
+
+    `unspent` attempts are given back, `crashes` counted.
+    """
+    rows = await run_query(session, REQUEUE, rows=pack(freed) or "[]")
+    return {(row["id"], row["fence"]) for row in rows}
+
+
+async def lock_abandoned(
+    session: AsyncSession, *, limit: int = 100, held: Sequence[Row] = ()
+) -> Sequence[Row]:
+    """Running jobs whose lease ran out, or those of `held` (their worker is known to be gone)."""
+    return await run_query(session, ABANDONED, rows=pack(held), limit=limit)
+
+
+async def count_backlog(session: AsyncSession) -> dict[str, Row]:
+    """By type: `due` and `queued` jobs, and for how long the oldest has been due."""
+    return {row["type"]: dict(row) for row in await run_query(session, BACKLOG)}
+
+
+async def count_overdue(session: AsyncSession, patience_s: float) -> int:
+    """Jobs that run by nobody's lease for longer than dispatchers need to notice."""
+    return int((await run_query(session, OVERDUE, patience_s=patience_s))[0]["count"])

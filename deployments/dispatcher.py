@@ -1,0 +1,94 @@
+"""`Dispatcher`: claims jobs and runs each as a Ray task; holds no model."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from ray.util.metrics import Gauge
+from sqlalchemy.exc import SQLAlchemyError
+
+from db.engine import Database
+from db.job_claims import count_backlog, count_overdue
+from deployments.listening import listen_privately
+from deployments.opening import running_here
+from errors import StudioError
+from jobs.dispatcher import Dispatcher as JobDispatcher
+from jobs.dispatcher import DispatcherArgs
+from jobs.handlers import HANDLERS
+from jobs.retry import RetryPolicy
+from jobs.runner import RayExecutor
+from settings import Settings
+from studio.logs import FLUSH_EVERY_S, configure_logging
+
+MEASURE_S = 10.0
+
+
+@dataclass(frozen=True)
+class DispatcherNumbers:
+    """`dispatcher:` of the application's arguments."""
+
+    run: DispatcherArgs = field(default_factory=DispatcherArgs)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+class Dispatcher:
+    """Any number of replicas is safe; more of them, or more `cpus` each, is more at a time."""
+
+    def __init__(self, settings: Settings, numbers: DispatcherNumbers) -> None:
+        listen_privately()
+        self._logs = configure_logging(sys.__stderr__)  # Serve swallows what goes to the other
+        url = settings.required("database_url")
+        self._args = numbers.run
+        self._database = Database(url, pool_size=1)
+        self._jobs = JobDispatcher(
+            self._database,
+            RayExecutor(running_here, numbers.retry),
+            HANDLERS,
+            numbers.run,
+            numbers.retry,
+            listen_url=url,
+        )
+        self._queued = Gauge("studio_jobs_queued", "Due jobs that wait.", tag_keys=("type",))
+        loop = asyncio.get_running_loop()
+        self._running = loop.create_task(self._jobs.run(), name="dispatcher")
+        self._measuring = loop.create_task(self._measure_often(), name="backlog")
+
+    async def status(self) -> Mapping[str, object]:
+        """How this replica is, and the backlog by type, which every replica shares."""
+        async with self._database.transaction() as session:
+            backlog = await count_backlog(session)
+            overdue = await count_overdue(session, 2 * self._args.lease_s)
+        for name in HANDLERS:
+            self._queued.set(backlog.get(name, {}).get("due", 0), tags={"type": name})
+        return {
+            "name": self._jobs.name,
+            "silentS": round(time.monotonic() - self._jobs.turned_s, 1),
+            "running": [claim.type for claim in self._jobs.running],
+            "backlog": backlog,
+            "overdue": overdue,
+        }
+
+    async def check_health(self) -> None:
+        """Raises where the loop has died; a database that is away is no reason to restart."""
+        if self._running.done():
+            raise RuntimeError("the dispatcher no longer claims jobs")
+
+    async def __del__(self) -> None:
+        """Serve calls this when the replica is to end: what runs is waited for or given back."""
+        self._jobs.drain()
+        await asyncio.gather(self._running, return_exceptions=True)
+        self._measuring.cancel()
+        self._logs.flush()
+        await self._database.aclose()
+
+    async def _measure_often(self) -> None:
+        """The gauge follows the backlog, also while nobody asks for the status."""
+        while True:
+            with suppress(StudioError, SQLAlchemyError):
+                await self.status()
+            for _ in range(round(MEASURE_S / FLUSH_EVERY_S)):
+                self._logs.flush()
+                await asyncio.sleep(FLUSH_EVERY_S)

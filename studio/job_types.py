@@ -1,0 +1,117 @@
+"""What a type of job is to those who ask for one, and what the function that does it is given."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.jobs import insert_job
+from db.tables import Job
+from errors import Conflict
+from studio.context import current_request_id
+from studio.forms import Form
+from studio.idempotency import fingerprint
+from studio.ports import Studio
+
+
+@dataclass(frozen=True)
+class JobType:
+    """One entry of `studio.jobs.JOB_TYPES`; `jobs.handlers` says who does the work.
+
+    Attributes:
+        role: the least that may ask for such a job.
+        form: the payload that callers send; None where nothing does such jobs yet.
+        deadline_s: one attempt may take so long.
+        check: looks at what the payload names, before the job is accepted; raises `StudioError`.
+    """
+
+    name: str
+    role: str
+    form: type[Form] | None = None
+    deadline_s: float = 3600.0
+    max_attempts: int = 5
+    check: Callable[[Studio, UUID, Any], Awaitable[None]] | None = None
+
+
+Record = Callable[[AsyncSession], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a handler gives back: the job's result, and what is written in the finish itself."""
+
+    result: dict[str, Any] = field(default_factory=dict)
+    record: Record | None = None
+
+
+class JobRun(Protocol):
+    """One attempt of a job, as its handler sees it."""
+
+    job_id: UUID
+    owner_id: UUID | None
+    payload: dict[str, Any]
+    done: int
+    """How far an earlier attempt came, by what it reported."""
+
+    async def progress(self, done: int, total: int, message: str, **details: Any) -> None:
+        """Tells the watchers; `details` reach them too, and later attempts by `past`.
+
+        Raises:
+            JobStopped: another worker has the job, or its owner has cancelled it.
+        """
+        ...
+
+    async def past(self) -> Sequence[dict[str, Any]]:
+        """Every progress that was reported, oldest first."""
+        ...
+
+    async def guard(self, session: AsyncSession) -> None:
+        """Makes a transaction of the handler's part of this attempt, or of nothing.
+
+        Raises:
+            Superseded: another worker has the job.
+        """
+        ...
+
+
+async def enqueue(
+    session: AsyncSession,
+    job_type: JobType,
+    payload: dict[str, Any],
+    *,
+    owner_id: UUID | None,
+    idempotency_key: str | None = None,
+    asked: Any = None,
+    job_id: UUID | None = None,
+    priority: int = 0,
+    run_at: datetime | None = None,
+) -> Job:
+    """A job in the caller's own transaction: rolled back with it, announced when it commits.
+
+    `asked` is what two requests of one idempotency key must have in common; the payload if unset.
+
+    Raises:
+        Conflict: the key was used with another request.
+    """
+    digest = fingerprint([job_type.name, payload if asked is None else asked, priority, run_at])
+    job = Job(
+        type=job_type.name,
+        owner_id=owner_id,
+        payload=payload,
+        priority=priority,
+        max_attempts=job_type.max_attempts,
+        idempotency_key=idempotency_key,
+        fingerprint=digest,
+        request_id=current_request_id(),
+    )
+    if job_id is not None:
+        job.id = job_id
+    if run_at is not None:
+        job.run_at = run_at
+    there = await insert_job(session, job)
+    if there.fingerprint != digest:
+        raise Conflict("this Idempotency-Key was used with another request")
+    return there

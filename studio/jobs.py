@@ -1,0 +1,158 @@
+"""Jobs on the side of those who ask: submitted, watched, cancelled, tried again."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import datetime
+from math import inf
+from uuid import UUID
+
+from db.engine import Database
+from db.jobs import get_job, list_events, request_cancel, requeue_failed
+from db.tables import Job, JobEvent
+from errors import Conflict, NotFound, Unavailable
+from studio.catalog_import import IMPORT_CATALOG
+from studio.forms import Form
+from studio.job_types import JobType, enqueue
+from studio.ports import Studio
+from studio.rebuild import REBUILD_INDEX
+
+FINAL = frozenset({"succeeded", "failed", "cancelled"})
+LOOK_S = 0.5
+KEEP_ALIVE_S = 15.0
+
+JOB_TYPES: dict[str, JobType] = {
+    job_type.name: job_type
+    for job_type in (
+        IMPORT_CATALOG,
+        REBUILD_INDEX,
+        JobType("tryon", role="customer"),
+        JobType("segment-batch", role="merchant"),
+        JobType("train-regressor", role="merchant"),
+    )
+}
+
+
+class NotBuilt(Unavailable):
+    """A type of job that the contract names and nothing does yet: ask again after an upgrade."""
+
+    retry_after_s = 3600
+
+
+def require_built(job_type: JobType) -> type[Form]:
+    """The form of the type's payload.
+
+    Raises:
+        NotBuilt: nobody would do such a job.
+    """
+    if job_type.form is None:
+        raise NotBuilt(f"this studio does no {job_type.name} jobs yet")
+    return job_type.form
+
+
+async def submit_job(
+    studio: Studio,
+    job_type: JobType,
+    form: Form,
+    *,
+    owner_id: UUID,
+    idempotency_key: str | None = None,
+    priority: int = 0,
+    run_at: datetime | None = None,
+) -> Job:
+    """A new job, or the one that the idempotency key stands for.
+
+    Raises:
+        Conflict: the key was used with another request.
+        StudioError: the payload names what is not there; see the type's `check`.
+    """
+    if job_type.check is not None:
+        await job_type.check(studio, owner_id, form)
+    async with studio.database.transaction() as session:
+        return await enqueue(
+            session,
+            job_type,
+            form.model_dump(mode="json", by_alias=True, exclude_none=True),
+            owner_id=owner_id,
+            idempotency_key=idempotency_key,
+            priority=priority,
+            run_at=run_at,
+        )
+
+
+async def find_job(database: Database, job_id: UUID, owner_id: UUID | None) -> Job:
+    """One job; `owner_id` None means anyone's.
+
+    Raises:
+        NotFound: absent, or another's.
+    """
+    async with database.transaction() as session:
+        job = await get_job(session, job_id)
+    if job is None or (owner_id is not None and job.owner_id != owner_id):
+        raise NotFound("no such job")
+    return job
+
+
+async def cancel_job(database: Database, job_id: UUID) -> Job:
+    """A queued job ends at once; a running one at its next step, or it is killed.
+
+    Raises:
+        Conflict: it has ended otherwise.
+    """
+    async with database.transaction() as session:
+        job = await request_cancel(session, job_id) or await get_job(session, job_id)
+    if job is None:
+        raise NotFound("no such job")
+    if job.state in FINAL - {"cancelled"}:
+        raise Conflict(f"the job has {job.state} already")
+    return job
+
+
+async def retry_job(database: Database, job_id: UUID) -> Job:
+    """A failed job is queued again, with all its attempts.
+
+    Raises:
+        Conflict: it has not failed.
+    """
+    async with database.transaction() as session:
+        job = await requeue_failed(session, job_id)
+        there = job or await get_job(session, job_id)
+    if there is None:
+        raise NotFound("no such job")
+    if job is None:
+        raise Conflict(f"only a failed job can be retried; this one is {there.state}")
+    return job
+
+
+async def follow_job(
+    database: Database,
+    job_id: UUID,
+    *,
+    after: int = 0,
+    limit_s: float = inf,
+    keep_alive_s: float = KEEP_ALIVE_S,
+    until: asyncio.Event | None = None,
+) -> AsyncIterator[JobEvent | None]:
+    """Every change after the event `after`, up to the final one; None: still here.
+
+    Ends before, at the next look, after `limit_s` or when `until` is set.
+    """
+    until = until or asyncio.Event()
+    began_s = told_s = time.monotonic()
+    while time.monotonic() - began_s < limit_s and not until.is_set():
+        async with database.transaction() as session:
+            job = await get_job(session, job_id)
+            events = await list_events(session, job_id, after=after)
+        for event in events:
+            after, told_s = event.id or 0, time.monotonic()
+            yield event
+        if job is None or (job.state in FINAL and not events):
+            return
+        if events:
+            continue
+        if time.monotonic() - told_s > keep_alive_s:
+            told_s = time.monotonic()
+            yield None
+        with suppress(TimeoutError):
+            await asyncio.wait_for(until.wait(), LOOK_S)

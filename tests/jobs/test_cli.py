@@ -1,0 +1,43 @@
+"""`studio jobs`: what an operator sees and does."""
+
+import asyncio
+from pathlib import Path
+from uuid import UUID
+
+from db.engine import Database
+from jobs.claim import Wanted, claim
+from jobs.reaper import reap_dead
+from jobs.retry import RetryPolicy
+from studio.job_types import JobType, enqueue
+from tests.embedded.running import studio
+
+NOTE = JobType("note", role="customer")
+
+
+async def make_dead_letter(url: str) -> UUID:
+    """A job that has ended its only worker, with nobody to run it again."""
+    database = Database(url, pool_size=1)
+    async with database.transaction() as session:
+        job = await enqueue(session, NOTE, {}, owner_id=None)
+    claims = await claim(
+        database, Wanted(["note"], 1), owner="t", lease_s=9, deadlines={"note": 9.0}
+    )
+    await reap_dead(database, RetryPolicy(max_crashes=1), claims)
+    await database.aclose()
+    return job.id
+
+
+def test_a_dead_letter_is_listed_retried_and_cancelled(database_url: str, tmp_path: Path) -> None:
+    job_id = asyncio.run(make_dead_letter(database_url))
+
+    def ask(*words: str) -> tuple[int, str]:
+        done = studio(tmp_path, "jobs", *words, STUDIO_DATABASE_URL=database_url)
+        return done.returncode, done.stdout + done.stderr
+
+    code, told = ask("list", "--state", "failed")
+    assert code == 0 and str(job_id) in told and "the worker ended" in told
+    assert ask("retry", str(job_id)) == (0, f"note {job_id} is queued\n")
+    code, told = ask("retry", str(job_id))
+    assert code == 1 and "only a failed job can be retried" in told
+    assert ask("cancel", str(job_id)) == (0, f"note {job_id} is cancelled\n")
+    assert "cancelled" in ask("list")[1]

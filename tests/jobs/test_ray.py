@@ -1,0 +1,74 @@
+"""A real Ray cluster, small: a worker is killed, and its job is done by another one."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy import text
+
+from db.engine import AsyncSession, Database
+from db.jobs import get_job
+from db.tables import Job
+from studio.job_types import enqueue
+from tests.jobs.hunting import HUNT, Prey
+
+LEASE_S = 2.0
+Answer = TypeVar("Answer")
+
+
+def ask(url: str, question: Callable[[AsyncSession], Awaitable[Answer]]) -> Answer:
+    """One transaction on a database of its own."""
+
+    async def run() -> Answer:
+        database = Database(url, pool_size=1)
+        try:
+            async with database.transaction() as session:
+                return await question(session)
+        finally:
+            await database.aclose()
+
+    return asyncio.run(run())
+
+
+def wait_for(url: str, job_id: UUID, is_right: Callable[[Job], bool], limit_s: float = 90) -> Job:
+    until_s = time.monotonic() + limit_s
+    while True:
+        job = ask(url, lambda session: get_job(session, job_id))
+        assert job is not None
+        if is_right(job):
+            return job
+        assert time.monotonic() < until_s, job
+        time.sleep(0.2)
+
+
+async def put_long_job(session: AsyncSession) -> UUID:
+    await session.exec(  # type: ignore[call-overload]
+        text("CREATE TABLE hunt_effect (job_id uuid NOT NULL)")
+    )
+    job = await enqueue(session, HUNT, {"steps": 12, "pause_s": 0.25}, owner_id=None)
+    return job.id
+
+
+async def count_effects(session: AsyncSession) -> int:
+    found = await session.exec(  # type: ignore[call-overload]
+        text("SELECT count(*) FROM hunt_effect")
+    )
+    return int(found.scalar_one())
+
+
+def test_a_killed_ray_worker_loses_its_job_to_another_one(database_url: str) -> None:
+    job_id = ask(database_url, put_long_job)
+    prey = Prey("ray", database_url, LEASE_S)
+    try:
+        begun = wait_for(database_url, job_id, lambda job: job.progress_done >= 2)
+        (worker,) = [one for one in prey.workers() if str(begun.leased_by).endswith(f":{one.pid}")]
+        assert "run_job" in " ".join(worker.cmdline())
+        worker.kill()
+        job = wait_for(database_url, job_id, lambda job: job.finished_at is not None)
+        assert (job.state, job.crashes) == ("succeeded", 1)
+        assert job.fence > begun.fence
+        assert ask(database_url, count_effects) == 1
+    finally:
+        prey.end()
