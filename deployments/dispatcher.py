@@ -42,7 +42,7 @@ class Dispatcher:
         self._logs = configure_logging(sys.__stderr__)  # Serve swallows what goes to the other
         url = settings.required("database_url")
         self._args = numbers.run
-        self._database = Database(url, pool_size=1)
+        self._database = Database(url, pool_size=2)
         self._jobs = JobDispatcher(
             self._database,
             RayExecutor(running_here, numbers.retry),

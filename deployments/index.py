@@ -36,7 +36,7 @@ class Index:
     def __init__(self, settings: Settings, args: IndexArgs) -> None:
         listen_privately()
         self._args = args
-        self._database = Database(settings.required("database_url"), pool_size=1)
+        self._database = Database(settings.required("database_url"), pool_size=2)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
         self._live = LiveIndex(
             self._database,
