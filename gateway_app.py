@@ -30,7 +30,7 @@ def build(args: StudioArgs) -> Application:
     embedder = deployment(name="Embedder", max_constructor_retry_count=3)(Embedder).bind(
         embedder_config(settings, args.embedder), args.embedder, index
     )
-    dispatcher = deployment(name="Dispatcher")(Dispatcher).bind(settings, args.dispatcher)
+    dispatcher = deployment(name="Dispatcher")(Dispatcher).bind(settings, args.dispatcher, index)
     gateway = deployment(name="Gateway")(Gateway)
     return gateway.bind(settings, args.gateway, embedder, index, dispatcher)
 

@@ -39,17 +39,20 @@ async def list_index_versions(
 async def activate(session: AsyncSession, version: str) -> bool:
     """Makes a ready or retired version the active one; False where it is neither (any more)."""
     await session.exec(select(func.pg_advisory_xact_lock(func.hashtext(text("'index_version'")))))
+    fit = select(IndexVersion.version).where(
+        col(IndexVersion.version) == version,
+        col(IndexVersion.status).in_(("ready", "retired", "active")),
+    )
+    if (await session.exec(fit.with_for_update())).one_or_none() is None:
+        return False
     await session.exec(
         update(IndexVersion)
         .where(col(IndexVersion.status) == "active", col(IndexVersion.version) != version)
         .values(status="retired")
     )
-    changed = await session.exec(
+    await session.exec(
         update(IndexVersion)
-        .where(
-            col(IndexVersion.version) == version,
-            col(IndexVersion.status).in_(("ready", "retired", "active")),
-        )
+        .where(col(IndexVersion.version) == version)
         .values(status="active", activated_at=func.now())
     )
-    return bool(changed.rowcount)
+    return True

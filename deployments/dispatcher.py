@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
 from db.job_claims import count_backlog, count_overdue
+from deployments.handles import Handle, IndexHandle
 from deployments.listening import listen_privately
 from deployments.opening import running_here
 from errors import StudioError
@@ -22,6 +23,7 @@ from jobs.retry import RetryPolicy
 from jobs.runner import RayExecutor
 from settings import Settings
 from studio.logs import FLUSH_EVERY_S, configure_logging
+from studio.rebuild import rebuild_if_due
 
 MEASURE_S = 10.0
 
@@ -37,8 +39,9 @@ class DispatcherNumbers:
 class Dispatcher:
     """Any number of replicas is safe; more of them, or more `cpus` each, is more at a time."""
 
-    def __init__(self, settings: Settings, numbers: DispatcherNumbers) -> None:
+    def __init__(self, settings: Settings, numbers: DispatcherNumbers, index: Handle) -> None:
         listen_privately()
+        self._index = IndexHandle(index)
         self._logs = configure_logging(sys.__stderr__)  # Serve swallows what goes to the other
         url = settings.required("database_url")
         self._args = numbers.run
@@ -85,10 +88,11 @@ class Dispatcher:
         await self._database.aclose()
 
     async def _measure_often(self) -> None:
-        """The gauge follows the backlog, also while nobody asks for the status."""
+        """The gauge follows the backlog, also while nobody asks; so does the index its changes."""
         while True:
             with suppress(StudioError, SQLAlchemyError):
                 await self.status()
+                await rebuild_if_due(self._database, self._index)
             for _ in range(round(MEASURE_S / FLUSH_EVERY_S)):
                 self._logs.flush()
                 await asyncio.sleep(FLUSH_EVERY_S)

@@ -2,11 +2,12 @@
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db.engine import Database
 from studio.forms import Form
 from studio.index_versions import switch_in
 from studio.indexing import build_version, embed_missing
-from studio.job_types import JobRun, JobType, Outcome
-from studio.ports import Studio
+from studio.job_types import JobRun, JobType, Outcome, enqueue
+from studio.ports import Index, Studio
 
 
 class RebuildForm(Form):
@@ -32,3 +33,23 @@ async def rebuild_index(studio: Studio, run: JobRun) -> Outcome:
         await switch_in(session, version, in_service, actor_id=run.owner_id)
 
     return Outcome({"version": version, "embedded": embedded}, record)
+
+
+async def rebuild_if_due(database: Database, index: Index) -> None:
+    """Queues one rebuild of a version that its changes have outgrown; another call changes nothing.
+
+    Raises:
+        Unavailable: index or database can't be reached.
+    """
+    status = await index.status()
+    if not status.get("rebuildDue"):
+        return
+    payload = RebuildForm().model_dump(mode="json", by_alias=True)
+    async with database.transaction() as session:
+        await enqueue(
+            session,
+            REBUILD_INDEX,
+            payload,
+            owner_id=None,
+            idempotency_key=f"outgrown {status['version']}",
+        )
