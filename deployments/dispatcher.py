@@ -1,7 +1,6 @@
 """`Dispatcher`: claims jobs and runs each as a Ray task; holds no model."""
 
 import asyncio
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,6 +13,7 @@ from db.engine import Database
 from db.job_claims import count_backlog, count_overdue
 from deployments.handles import Handle, IndexHandle
 from deployments.listening import listen_privately
+from deployments.log_files import log_to_worker_files
 from deployments.opening import running_here
 from errors import StudioError
 from jobs.dispatcher import Dispatcher as JobDispatcher
@@ -22,7 +22,7 @@ from jobs.handlers import HANDLERS
 from jobs.retry import RetryPolicy
 from jobs.runner import RayExecutor
 from settings import Settings
-from studio.logs import FLUSH_EVERY_S, configure_logging
+from studio.logs import FLUSH_EVERY_S
 from studio.rebuild import rebuild_if_due
 
 MEASURE_S = 10.0
@@ -42,7 +42,7 @@ class Dispatcher:
     def __init__(self, settings: Settings, numbers: DispatcherNumbers, index: Handle) -> None:
         listen_privately()
         self._index = IndexHandle(index)
-        self._logs = configure_logging(sys.__stderr__)  # Serve swallows what goes to the other
+        self._logs = log_to_worker_files()
         url = settings.required("database_url")
         self._args = numbers.run
         self._database = Database(url, pool_size=2)

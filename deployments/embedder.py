@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from deployments.batching import MicroBatcher, in_thread
 from deployments.handles import Handle, HandleArgs, IndexHandle
 from deployments.listening import listen_privately
+from deployments.log_files import log_to_worker_files
 from errors import StudioError, Unavailable
 from models.embedder import EmbedderConfig, load
 from models.images import decode_image
@@ -36,6 +37,7 @@ class Embedder:
 
     def __init__(self, config: EmbedderConfig, args: EmbedderArgs, index: Handle) -> None:
         listen_privately()
+        log_to_worker_files()
         self._index = IndexHandle(index, args.index)
         self._model = load(config)
         self._model.warm_up()

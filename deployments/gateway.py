@@ -5,6 +5,7 @@ from ray import serve
 
 from deployments.handles import Handle, HandleArgs
 from deployments.listening import listen_privately, on_drain, reuse_address
+from deployments.log_files import log_to_worker_files
 from deployments.opening import open_studio
 from gateway.app import create_app
 from settings import Settings
@@ -23,6 +24,7 @@ class Gateway:
         dispatcher: Handle,
     ) -> None:
         listen_privately()
+        log_to_worker_files()
         reuse_address()
         self._settings = settings
         self._args = args

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
 from deployments.listening import listen_privately
+from deployments.log_files import log_to_worker_files
 from errors import StudioError
 from integrations.blob import open_blob_store
 from settings import Settings
@@ -35,6 +36,7 @@ class Index:
 
     def __init__(self, settings: Settings, args: IndexArgs) -> None:
         listen_privately()
+        log_to_worker_files()
         self._args = args
         self._database = Database(settings.required("database_url"), pool_size=2)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")

@@ -37,6 +37,7 @@ class Cluster:
 
     def __init__(self, settings: Settings, data_dir: Path) -> None:
         self._settings = settings
+        self._data_dir = data_dir
         self._logs = data_dir / "logs" / "ray"
         self._folder = _short_folder(data_dir)
         self._node: Any = None
@@ -103,7 +104,7 @@ class Cluster:
 
     def last_lines(self, count: int = 12) -> str:
         """The end of the logs that say why a Ray process ended."""
-        logs = self._folder / "r" / "session_latest" / "logs"
+        logs = log_folder(self._data_dir)
         lines = [
             f"  {name}: {line}"
             for name in ("gcs_server", "raylet", "dashboard")
@@ -128,6 +129,11 @@ class Cluster:
             shutil.rmtree(self._logs, ignore_errors=True)
             shutil.move(str((session / "logs").resolve()), self._logs)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def log_folder(data_dir: Path) -> Path:
+    """Where Ray and its workers log while they run; `logs/ray` has it after a stop."""
+    return _short_folder(data_dir) / "r" / "session_latest" / "logs"
 
 
 def submit_line(settings: Settings) -> str:

@@ -26,9 +26,9 @@ class BatchHandler(logging.Handler):
         self._lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Errors are written at once: the process may be about to die."""
+        """Warnings and errors are written at once: the process may be about to die."""
         self._lines.append(self.format(record))
-        if record.levelno >= logging.ERROR or len(self._lines) >= BATCH_LINES:
+        if record.levelno >= logging.WARNING or len(self._lines) >= BATCH_LINES:
             self.flush()
 
     def format(self, record: logging.LogRecord) -> str:

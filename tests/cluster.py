@@ -10,6 +10,7 @@ import httpx
 import psutil
 import pytest
 
+from embedded.cluster import log_folder
 from tests.embedded.running import RunningStudio, free_port
 
 PRODUCTS = 432
@@ -20,7 +21,7 @@ class WholeStudio:
     """`studio up` with high limits; may be restarted, and keeps its address then."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
+        self.data_dir = data_dir
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.start()
@@ -28,7 +29,7 @@ class WholeStudio:
     def start(self) -> None:
         """Ready to answer when it returns."""
         self.running = RunningStudio(
-            self._data_dir,
+            self.data_dir,
             command=[sys.executable, "-m", "cli", "up"],
             port=self._port,
             STUDIO_DEMO_PRODUCTS=str(PRODUCTS),
@@ -36,6 +37,11 @@ class WholeStudio:
             STUDIO_LIMIT_SEARCH="100000",
             STUDIO_LIMIT_DEFAULT="100000",
         ).wait_ready(timeout_s=240)
+
+    def log_lines(self, word: str) -> list[str]:
+        """What its replicas logged that holds the word."""
+        files = log_folder(self.data_dir).glob("worker-*.err")
+        return [line for file in files for line in file.read_text().splitlines() if word in line]
 
     def processes(self) -> list[psutil.Process]:
         """Everything below `studio up`, as of now."""

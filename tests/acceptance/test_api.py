@@ -9,6 +9,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from embedded.cluster import log_folder
 from tests.acceptance.client import encode, put_product, search, sign_in, upload
 from tests.cluster import WholeStudio
 from tests.models.test_images import gradient, png_header
@@ -192,3 +193,15 @@ def test_admins_see_index_versions_and_roll_back(http: httpx.Client) -> None:
     assert http.post(path, headers=sign_in(http)).status_code == 403
     gone = http.post("/api/admin/index/versions/nothing/activate", headers=admin)
     assert gone.status_code == 404
+
+
+def test_the_operator_finds_a_request_by_its_id(
+    whole_studio: WholeStudio, http: httpx.Client
+) -> None:
+    body, headers = {"query": "green bag"}, {"X-Request-ID": "find-me-in-the-logs"}
+    assert http.post("/api/search/text", json=body, headers=headers).status_code == 200
+    deadline_s = time.monotonic() + 20
+    while not (lines := whole_studio.log_lines("find-me-in-the-logs")):
+        assert time.monotonic() < deadline_s, list(log_folder(whole_studio.data_dir).iterdir())
+        time.sleep(0.2)
+    assert '"route": "/api/search/text"' in lines[0] and '"status": 200' in lines[0]
