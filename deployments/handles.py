@@ -69,8 +69,11 @@ class EmbedderHandle:
         self._handle = handle
         self._version: str | None = None
         self._asked_at_s = 0.0
-        self._searches: MicroBatcher[RawQuery, EmbeddedAnswer] = _together(
-            "Embedder", handle, args or HandleArgs(), lambda raw: len(raw.image or b"")
+        self._pictures: MicroBatcher[RawQuery, EmbeddedAnswer]
+        self._words: MicroBatcher[RawQuery, EmbeddedAnswer]
+        # Words need not wait for pictures, which take longer.
+        self._pictures, self._words = (
+            _together("Embedder", handle, args or HandleArgs(), _picture_bytes) for _ in range(2)
         )
 
     async def embed_image(self, image: bytes) -> Embedding:
@@ -83,7 +86,8 @@ class EmbedderHandle:
 
     async def search(self, raw: RawQuery) -> EmbeddedAnswer:
         """See `studio.ports.Embedder`."""
-        return await self._searches.submit(raw)
+        batcher = self._words if raw.image is None else self._pictures
+        return await batcher.submit(raw)
 
     async def version(self) -> str:
         """The version in service, at most 2 s old; so a cached text costs no hop."""
@@ -126,6 +130,10 @@ class DispatcherHandle:
         """See `studio.ports.Dispatcher`."""
         status: Mapping[str, object] = await call("Dispatcher", self._handle.status)
         return status
+
+
+def _picture_bytes(raw: RawQuery) -> int:
+    return len(raw.image or b"")
 
 
 def _together(
