@@ -23,6 +23,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 
 from benchmarks.topology import live_index, make_parts
+from errors import Unavailable
 from gateway.app import create_app
 from gateway_app import StudioArgs, embedder_config
 from models.embedder import load
@@ -115,10 +116,10 @@ class RecService:
         self._version: str | None = None
 
     async def embed_image(self, image: bytes) -> Embedding:
-        raise NotImplementedError("searches only")
+        raise Unavailable("this benchmark only searches")
 
     async def embed_text(self, text: str) -> Embedding:
-        raise NotImplementedError("searches only")
+        raise Unavailable("this benchmark only searches")
 
     async def version(self) -> str:
         if self._version is None:
