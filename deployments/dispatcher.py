@@ -25,7 +25,7 @@ from settings import Settings
 from studio.logs import FLUSH_EVERY_S
 from studio.rebuild import rebuild_if_due
 
-MEASURE_S = 10.0
+WATCH_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Dispatcher:
         self._queued = Gauge("studio_jobs_queued", "Due jobs that wait.", tag_keys=("type",))
         loop = asyncio.get_running_loop()
         self._running = loop.create_task(self._jobs.run(), name="dispatcher")
-        self._measuring = loop.create_task(self._measure_often(), name="backlog")
+        self._watching = loop.create_task(self._watch_backlog_and_index(), name="watch")
 
     async def status(self) -> Mapping[str, object]:
         """How this replica is, and the backlog by type, which every replica shares."""
@@ -83,16 +83,16 @@ class Dispatcher:
         """Serve calls this when the replica is to end: what runs is waited for or given back."""
         self._jobs.drain()
         await asyncio.gather(self._running, return_exceptions=True)
-        self._measuring.cancel()
+        self._watching.cancel()
         self._logs.flush()
         await self._database.aclose()
 
-    async def _measure_often(self) -> None:
+    async def _watch_backlog_and_index(self) -> None:
         """The gauge follows the backlog, also while nobody asks; so does the index its changes."""
         while True:
             with suppress(StudioError, SQLAlchemyError):
                 await self.status()
                 await rebuild_if_due(self._database, self._index)
-            for _ in range(round(MEASURE_S / FLUSH_EVERY_S)):
+            for _ in range(round(WATCH_S / FLUSH_EVERY_S)):
                 self._logs.flush()
                 await asyncio.sleep(FLUSH_EVERY_S)
