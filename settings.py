@@ -2,10 +2,11 @@
 
 import os
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from errors import SetupError
@@ -48,8 +49,19 @@ class Settings(BaseSettings):
     limit_search: int = Field(600, ge=1)
     limit_cv: int = Field(60, ge=1)
     limit_default: int = Field(600, ge=1)
+    concurrent_search: int = Field(512, ge=1)
+    concurrent_cv: int = Field(32, ge=1)
     trusted_proxies: tuple[str, ...] = ()
     fetch_allow: tuple[str, ...] = ()
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def refuse_believing_everyone(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        """Addresses or networks; one that holds everybody would let everybody name the client."""
+        for proxy in proxies:
+            if ip_network(proxy, strict=False).prefixlen == 0:
+                raise ValueError(f"{proxy} is everybody; name the proxies' own addresses")
+        return proxies
 
     @model_validator(mode="after")
     def refuse_unsafe_production(self) -> "Settings":

@@ -98,13 +98,14 @@ async def list_successors(session: AsyncSession, token: RefreshToken) -> list[Re
     return list(found.all())
 
 
-async def revoke_family(session: AsyncSession, family_id: UUID) -> None:
-    """Ends a session: none of its tokens works any more."""
-    await session.exec(
+async def revoke_family(session: AsyncSession, family_id: UUID) -> bool:
+    """Ends a session: none of its tokens works any more. Whether it was open before."""
+    ended = await session.exec(
         update(RefreshToken)
         .where(col(RefreshToken.family_id) == family_id, col(RefreshToken.revoked_at).is_(None))
         .values(revoked_at=func.now())
     )
+    return ended.rowcount > 0
 
 
 async def get_database_time(session: AsyncSession) -> datetime:

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from gateway.auth import AccessTokens
 from gateway.body_limit import BodyLimit
 from gateway.client_address import ClientAddress
+from gateway.concurrency import Concurrency
 from gateway.docs import OPENAPI_PATH, add_docs
 from gateway.envelope import Envelope
 from gateway.error_table import LastHandler, register_handlers
@@ -85,6 +86,7 @@ def create_app(studio: Studio) -> FastAPI:
 def add_layers(app: FastAPI) -> None:
     """Pure ASGI layers; the last one added is the outermost."""
     app.add_middleware(BodyLimit)
+    app.add_middleware(Concurrency, settings=app.state.studio.settings)
     app.add_middleware(RateLimit, limits=app.state.limits, tokens=app.state.tokens)
     app.add_middleware(LastHandler)
     trusted = app.state.studio.settings.trusted_proxies

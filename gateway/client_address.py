@@ -22,8 +22,20 @@ def parse_address(text: str) -> Address | None:
     return address
 
 
+def parse_hop(text: str) -> Address | None:
+    """A hop as proxies write it: `1.2.3.4`, `1.2.3.4:5678`, `2001:db8::1`, `[2001:db8::1]:443`."""
+    text = text.strip()
+    if text.startswith("["):
+        return parse_address(text[1:].partition("]")[0])
+    return parse_address(text.partition(":")[0] if text.count(":") == 1 else text)
+
+
 class ClientAddress:
-    """Finds the client: the peer, or what the nearest trusted proxies say before it."""
+    """Finds the client: the peer, or what the nearest trusted proxies say before it.
+
+    Only `X-Forwarded-For` is read, to which every proxy appends the peer that it saw; other
+    headers of that kind (`Forwarded`, `X-Real-IP`, ...) pass many proxies as they came.
+    """
 
     def __init__(self, trusted_proxies: Iterable[str]) -> None:
         self._trusted = [ip_network(proxy, strict=False) for proxy in trusted_proxies]
@@ -41,7 +53,7 @@ class ClientAddress:
             return str(peer)
         forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
         for hop in reversed(forwarded.split(",")):
-            address = parse_address(hop)
+            address = parse_hop(hop)
             if address is None:
                 break
             peer = address

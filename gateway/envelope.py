@@ -80,7 +80,9 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                complete_headers(MutableHeaders(scope=message), request_id)
+                headers = MutableHeaders(scope=message)
+                headers.update(scope["state"].get("answer_headers", {}))
+                complete_headers(headers, request_id)
             await send(message)
 
         try:

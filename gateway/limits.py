@@ -13,13 +13,12 @@ from limits.errors import StorageError
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from errors import NotAuthenticated, RateLimited, Unavailable
 from gateway.auth import AccessClaims, AccessTokens
 from gateway.client_address import limit_key
-from gateway.error_table import studio_problem
 from settings import Settings
 
 WINDOW_S = 60
@@ -48,10 +47,12 @@ class Allowance:
     remaining: int
     reset_s: int
 
-    def write(self, headers: MutableHeaders) -> None:
+    def headers(self) -> dict[str, str]:
         """The two fields of draft-ietf-httpapi-ratelimit-headers."""
-        headers["RateLimit-Policy"] = f'"{self.route_class}";q={self.quota};w={WINDOW_S}'
-        headers["RateLimit"] = f'"{self.route_class}";r={self.remaining};t={self.reset_s}'
+        return {
+            "RateLimit-Policy": f'"{self.route_class}";q={self.quota};w={WINDOW_S}',
+            "RateLimit": f'"{self.route_class}";r={self.remaining};t={self.reset_s}',
+        }
 
 
 def route_class_of(method: str, path: str) -> str | None:
@@ -139,7 +140,7 @@ class RateLimit:
         self._tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Leaves `identity` in the scope's state for `gateway.deps`."""
+        """Leaves `identity` in the scope's state for `gateway.deps`, and headers for `Envelope`."""
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
             await self.app(scope, receive, send)
             return
@@ -150,18 +151,11 @@ class RateLimit:
             return
         who = caller_key(route_class, identity, scope["state"]["client_address"])
         allowance = await self._limits.take(route_class, who)
-
-        async def send_with_allowance(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                allowance.write(MutableHeaders(scope=message))
-            await send(message)
-
-        if allowance.allowed:
-            await self.app(scope, receive, send_with_allowance)
-        else:
+        scope["state"]["answer_headers"] = allowance.headers()
+        if not allowance.allowed:
             detail = f"at most {allowance.quota} requests a minute are served here"
-            refusal = studio_problem(scope, Throttled(detail, allowance.reset_s))
-            await refusal(scope, receive, send_with_allowance)
+            raise Throttled(detail, allowance.reset_s)
+        await self.app(scope, receive, send)
 
     def _identify(self, scope: Scope) -> AccessClaims | NotAuthenticated | None:
         scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")

@@ -99,10 +99,10 @@ async def log_in(
     async with studio.database.transaction() as session:
         user = await get_user_by_email(session, email.strip())
     if not await is_password(password, user.password_hash if user else None) or user is None:
-        await pace.count_failure()
+        await pace.shut()
         await _record_failure(studio, user, ip)
         raise NotAuthenticated("the e-mail address or the password is wrong")
-    await pace.forgive_account()
+    await pace.forgive()
     async with studio.database.transaction() as session:
         signed_in = await open_session(session, user.id, studio.settings.refresh_token_days)
         insert_audit(

@@ -75,8 +75,17 @@ async def check_db(studio: Studio) -> None:
 
 
 async def check_cache(studio: Studio) -> None:
-    """Valkey or Redis answers a ping."""
-    await studio.cache.check()
+    """Valkey or Redis answers a ping.
+
+    Raises:
+        Unavailable: it doesn't; what that means for callers is told.
+    """
+    try:
+        await studio.cache.check()
+    except Unavailable as error:
+        raise Unavailable(
+            f"{error.detail}: nobody can sign in, and each replica counts limits by itself"
+        ) from error
 
 
 async def check_blob(studio: Studio) -> None:

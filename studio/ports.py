@@ -207,6 +207,10 @@ class Cache(Protocol):
         """Sets only where absent; False where the key was there."""
         ...
 
+    async def increment(self, key: str, by: int, *, lifetime_s: int) -> int:
+        """Adds to a count that starts at 0, in one step; returns the sum."""
+        ...
+
     async def delete(self, key: str) -> None: ...
 
     async def check(self) -> None:

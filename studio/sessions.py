@@ -108,15 +108,24 @@ async def _rotate(session: AsyncSession, token: RefreshToken, now: datetime) -> 
     return await _issue(session, token.family_id, token.user_id, token.expires_at)
 
 
-async def close_session(studio: Studio, session_id: UUID) -> None:
+async def close_session(studio: Studio, session_id: UUID, user_id: UUID, *, ip: str | None) -> None:
     """Ends a session: its refresh and access tokens are refused from now on."""
     async with studio.database.transaction() as session:
-        await revoke_family(session, session_id)
+        await _close(session, session_id, user_id, ip)
 
 
-async def close_session_of(studio: Studio, refresh_token: str) -> None:
+async def close_session_of(studio: Studio, refresh_token: str, *, ip: str | None) -> None:
     """Ends the session of a refresh token; quiet where it is unknown."""
     async with studio.database.transaction() as session:
         token = await lock_refresh_token(session, hash_token(refresh_token))
         if token is not None:
-            await revoke_family(session, token.family_id)
+            await _close(session, token.family_id, token.user_id, ip)
+
+
+async def _close(session: AsyncSession, family_id: UUID, user_id: UUID, ip: str | None) -> None:
+    """Noted once: what has ended already leaves no second line."""
+    if await revoke_family(session, family_id):
+        insert_audit(
+            session, "LOGOUT", actor_id=user_id, subject=str(family_id), ip=ip,
+            request_id=current_request_id(),
+        )  # fmt: skip

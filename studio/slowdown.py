@@ -45,36 +45,50 @@ class LoginPace:
         self._subjects = [(ACCOUNT, digest)]
         if address is not None:
             self._subjects.append((ADDRESS, address))
+        self._failures = {ACCOUNT: 0, ADDRESS: 0}
 
     async def admit(self) -> None:
         """Lets one try pass per wait, however many come at once.
+
+        A try counts as failed from here on, before it is judged: those that are judged side by
+        side can't all slip through the same count.
 
         Raises:
             SlowDown: it is too early for another try.
             Unavailable: the cache is away; nobody signs in uncounted.
         """
         for rule, subject in self._subjects:
-            wait_s = rule.wait_s(await self._failures(rule, subject))
-            if wait_s and not await self._cache.add(
-                f"login-gate:{rule.name}:{subject}", b"", lifetime_s=wait_s
-            ):
+            self._failures[rule] = await self._count(rule, subject, 1)
+        for rule, subject in self._subjects:
+            wait_s = rule.wait_s(self._failures[rule] - 1)
+            if wait_s and not await self._cache.add(gate(rule, subject), b"", lifetime_s=wait_s):
+                for counted, who in self._subjects:
+                    await self._count(counted, who, -1)
                 raise SlowDown(f"too many failed logins; wait up to {wait_s} s", wait_s)
 
-    async def count_failure(self) -> None:
-        """One more failure for both; the gate shuts for the wait that follows it."""
+    async def shut(self) -> None:
+        """After a failure: the gate shuts for the wait that follows it."""
         for rule, subject in self._subjects:
-            failures = await self._failures(rule, subject) + 1
-            key = f"login-failures:{rule.name}:{subject}"
-            await self._cache.set(key, str(failures).encode(), lifetime_s=REMEMBERED_S)
-            if wait_s := rule.wait_s(failures):
-                gate = f"login-gate:{rule.name}:{subject}"
-                await self._cache.set(gate, b"", lifetime_s=wait_s)
+            if wait_s := rule.wait_s(self._failures[rule]):
+                await self._cache.set(gate(rule, subject), b"", lifetime_s=wait_s)
 
-    async def forgive_account(self) -> None:
-        """After a success; the address stays counted, or one own account would whitewash it."""
-        rule, subject = self._subjects[0]
-        await self._cache.delete(f"login-failures:{rule.name}:{subject}")
-        await self._cache.delete(f"login-gate:{rule.name}:{subject}")
+    async def forgive(self) -> None:
+        """After a success the account starts anew; the address gets back this one try only.
 
-    async def _failures(self, rule: Rule, subject: str) -> int:
-        return int(await self._cache.get(f"login-failures:{rule.name}:{subject}") or b"0")
+        Otherwise one own account would whitewash an address that guesses at others.
+        """
+        for rule, subject in self._subjects:
+            if rule is ACCOUNT:
+                await self._cache.delete(f"login-failures:{rule.name}:{subject}")
+                await self._cache.delete(gate(rule, subject))
+            else:
+                await self._count(rule, subject, -1)
+
+    async def _count(self, rule: Rule, subject: str, by: int) -> int:
+        key = f"login-failures:{rule.name}:{subject}"
+        return await self._cache.increment(key, by, lifetime_s=REMEMBERED_S)
+
+
+def gate(rule: Rule, subject: str) -> str:
+    """The key that is there while the next try has to wait."""
+    return f"login-gate:{rule.name}:{subject}"

@@ -201,14 +201,16 @@ async def refresh(
 
 
 @router.post("/logout", status_code=204, response_class=Response)
-async def logout(studio: StudioDep, user: Anyone, body: LogoutRequest | None = None) -> None:
+async def logout(
+    studio: StudioDep, user: Anyone, ip: ClientAddressDep, body: LogoutRequest | None = None
+) -> None:
     """Ends the session of the refresh token, of the access token, or of both."""
     if user is None and (body is None or body.refresh_token is None):
         raise NotAuthenticated("say which session: an access or a refresh token")
     if body is not None and body.refresh_token is not None:
-        await close_session_of(studio, body.refresh_token)
+        await close_session_of(studio, body.refresh_token, ip=ip)
     if user is not None:
-        await close_session(studio, user.session_id)
+        await close_session(studio, user.session_id, user.id, ip=ip)
 
 
 @router.get("/me")

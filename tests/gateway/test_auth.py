@@ -165,7 +165,7 @@ async def test_only_hashes_of_refresh_tokens_are_kept(
     assert token.encode() not in rows[0].token_hash
 
 
-async def test_logout_acts_at_once(client: httpx.AsyncClient) -> None:
+async def test_logout_acts_at_once(client: httpx.AsyncClient, studio: Studio) -> None:
     await register(client)
     session = (await login(client)).json()
     headers = {"Authorization": f"Bearer {session['accessToken']}"}
@@ -182,6 +182,7 @@ async def test_logout_acts_at_once(client: httpx.AsyncClient) -> None:
     assert by_token.status_code == 204
     assert (await client.get("/api/auth/me", headers=kept)).status_code == 401
     assert (await client.post("/api/auth/logout")).status_code == 401
+    assert (await audited(studio)).count("LOGOUT") == 2
 
 
 async def test_role_changes_act_on_the_next_request(

@@ -1,12 +1,18 @@
 """How often one caller may ask."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlmodel import select
 
+from db.tables import AuditLog
+from errors import SetupError
 from gateway.client_address import ClientAddress, limit_key
+from settings import load_settings
+from studio.ports import Studio
 from tests.fakes import make_settings, open_client, open_studio, sign_in
 
 LOGIN = {"email": "a@example.com", "password": "not the password"}
@@ -73,6 +79,19 @@ async def test_without_the_storage_login_fails_closed_and_the_rest_goes_on(
         assert "retry-after" in refused.headers
         statuses = [(await client.get("/api/auth/me")).status_code for _ in range(3)]
         assert statuses == [401, 401, 429]
+        health = (await client.get("/api/health/cache")).json()
+        assert health["status"] == "down"
+        assert "nobody can sign in, and each replica counts limits by itself" in health["detail"]
+
+
+async def test_every_refusal_carries_the_limit(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    settings = make_settings(database_url, redis_url, tmp_path)
+    async with open_studio(settings) as studio, open_client(studio) as client:
+        large = await client.post("/api/search/text", content=b"x" * 1_000_001)
+        assert large.status_code == 413
+        assert large.headers["ratelimit-policy"] == '"search";q=10000;w=60'
 
 
 def scope(peer: str, *forwarded: str) -> dict[str, Any]:
@@ -92,11 +111,59 @@ def scope(peer: str, *forwarded: str) -> dict[str, Any]:
         (("10.0.0.0/8",), scope("10.0.0.1"), "10.0.0.1"),
         (("10.0.0.0/8",), scope("10.0.0.1", "10.0.0.3"), "10.0.0.3"),
         (("127.0.0.1",), scope("::ffff:127.0.0.1", "2001:db8::1"), "2001:db8::1"),
+        (("10.0.0.1",), scope("10.0.0.1", "6.6.6.6:1, 198.51.100.7:50123"), "198.51.100.7"),
+        (("10.0.0.1",), scope("10.0.0.1", "[2001:db8::1]:443"), "2001:db8::1"),
+        (("10.0.0.1",), scope("10.0.0.1", "[2001:db8::1]"), "2001:db8::1"),
+        (("10.0.0.1",), scope("10.0.0.1", "6.6.6.6, "), "10.0.0.1"),
+        (("10.0.0.1",), scope("10.0.0.1", "unknown"), "10.0.0.1"),
+        (("10.0.0.1",), scope("10.0.0.1", "1.1.1.1, 127.0.0.1"), "127.0.0.1"),
+        (("2001:db8:f::/48",), scope("2001:db8:f::1", "6.6.6.6, 2001:db8::7"), "2001:db8::7"),
+        (
+            ("10.0.0.0/8", "2001:db8:f::/48"),
+            scope("10.0.0.1", "6.6.6.6, 198.51.100.7", "2001:db8:f::9, 10.1.1.1:80"),
+            "198.51.100.7",
+        ),
+        (("10.0.0.0/8",), scope("198.51.100.7", "10.0.0.1"), "198.51.100.7"),
+        (("10.0.0.0/8",), scope("", "1.1.1.1"), "unknown"),
         ((), {"type": "http", "client": None, "headers": []}, "unknown"),
     ],
 )
 def test_whose_request_it_is(trusted: tuple[str, ...], given: dict[str, Any], client: str) -> None:
     assert ClientAddress(trusted).of(given) == client
+
+
+FORGED = {
+    "forwarded": "for=1.1.1.1;by=1.1.1.1;host=evil.example",
+    "x-real-ip": "1.1.1.1",
+    "x-client-ip": "1.1.1.1",
+    "client-ip": "1.1.1.1",
+    "true-client-ip": "1.1.1.1",
+    "cf-connecting-ip": "1.1.1.1",
+    "x-forwarded": "1.1.1.1",
+    "x-cluster-client-ip": "1.1.1.1",
+}
+
+
+@pytest.mark.parametrize("trusted", [(), ("192.0.2.1",)])
+async def test_no_other_header_names_the_client(studio: Studio, trusted: tuple[str, ...]) -> None:
+    """Whatever a caller invents, also through a trusted proxy, its own address is what counts."""
+    settings = studio.settings.model_copy(update={"trusted_proxies": trusted})
+    forwarded = {"x-forwarded-for": "6.6.6.6, 198.51.100.7"}
+    async with open_client(replace(studio, settings=settings)) as client:
+        answer = await client.post("/api/auth/login", json=LOGIN, headers=FORGED | forwarded)
+    assert answer.status_code == 401
+    async with studio.database.transaction() as session:
+        row = (await session.exec(select(AuditLog))).one()
+    assert row.ip == ("198.51.100.7" if trusted else "192.0.2.1")
+
+
+@pytest.mark.parametrize("proxies", ['["0.0.0.0/0"]', '["::/0"]', '["proxy.example"]', '["1.2.3"]'])
+def test_proxies_are_addresses_and_never_everybody(
+    monkeypatch: pytest.MonkeyPatch, proxies: str
+) -> None:
+    monkeypatch.setenv("STUDIO_TRUSTED_PROXIES", proxies)
+    with pytest.raises(SetupError, match="STUDIO_TRUSTED_PROXIES"):
+        load_settings()
 
 
 def test_one_ipv6_network_is_one_caller() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from integrations import fetch
 from integrations.addresses import Address
 from integrations.fetch import Fetcher
 from tests.fakes import picture
+from tests.integrations.test_addresses import HOSTILE
 
 NAME = "pictures.example"
 JPEG = picture()
@@ -208,9 +210,8 @@ async def test_refused_before_any_look_up(url: str) -> None:
 
 @pytest.mark.parametrize(
     "answers",
-    [["127.0.0.1"], ["10.0.0.1"], ["169.254.169.254"], ["::1"], ["::ffff:127.0.0.1"],
-     ["168.63.129.16"], ["1.1.1.1", "127.0.0.1"], ["fd00::1", "1.1.1.1"], ["64:ff9b::7f00:1"],
-     ["2002:7f00:1::"], ["0.0.0.0"], ["fe80::1%lo"]],
+    [*([address] for address in HOSTILE.split()), ["1.1.1.1", "127.0.0.1"], ["fd00::1", "1.1.1.1"],
+     ["fe80::1%lo"], ["1.1.1.1", "8.8.8.8", "::ffff:10.0.0.1"]],
 )  # fmt: skip
 async def test_names_of_private_addresses(answers: list[str]) -> None:
     async def resolve(host: str, port: int) -> list[str]:
@@ -257,6 +258,49 @@ async def test_redirects_to_where_nobody_may_go(
     with pytest.raises(Invalid):
         await fetcher.fetch_image(url_of(server, "/away"))
     assert len(server.requests) == 1
+
+
+CHAINS = [
+    ["https://127.0.0.1/x"],
+    ["b", "https://169.254.169.254/latest/meta-data"],
+    ["b", "c", "https://[::1]/x"],
+    ["c", "http://pictures.example/ok.jpg"],
+    ["b", "https://rebound.pictures.example:{port}/ok.jpg"],
+    ["c", "b", "https://inside.pictures.example:{port}/x"],
+    ["b", "https://mixed.pictures.example:{port}/x"],
+    ["b", "b", "//metadata/x"],
+    ["c", "https://b.pictures.example:22/x"],
+    ["b", "https://user:pw@b.pictures.example:{port}/ok.jpg"],
+    ["b", "c", "https://2130706433/x"],
+    ["b", "c", "b", "c"],
+    ["self"],
+]
+"""Where each answer leads; `b` and `c` are honest hosts that lead on, `self` leads to itself."""
+
+
+@pytest.mark.parametrize("chain", CHAINS, ids=" > ".join)
+async def test_chains_of_redirects_that_end_where_nobody_may_go(
+    server: PictureServer, fetcher: Fetcher, chain: list[str]
+) -> None:
+    server.hosts[f"c.{NAME}"] = [["127.0.0.1"]]
+    server.hosts[f"inside.{NAME}"] = [["10.0.0.1"]]
+    server.hosts[f"mixed.{NAME}"] = [["127.0.0.1", "192.168.0.1"]]
+    server.hosts[f"rebound.{NAME}"] = [["fd00::1"], ["127.0.0.1"]]
+    for place, target in enumerate(chain):
+        known = {
+            "b": url_of(server, f"/{place + 1}", f"b.{NAME}"),
+            "c": url_of(server, f"/{place + 1}", f"c.{NAME}"),
+            "self": url_of(server, f"/{place}"),
+        }
+        location = known.get(target, target.format(port=server.port))
+        server.pages[f"/{place}"] = answer(302, Location=location)
+    with pytest.raises((Invalid, UpstreamFailed)):
+        await fetcher.fetch_image(url_of(server, "/0"))
+    # Nothing but the honest hops was asked, and none of them more than the limit allows.
+    assert 1 <= len(server.requests) <= fetch.MAX_REDIRECTS + 1
+    honest = {NAME, f"b.{NAME}", f"c.{NAME}"}
+    asked = {re.search(rb"Host: ([^:\r]+)", one).group(1).decode() for one in server.requests}  # type: ignore[union-attr]
+    assert asked <= honest
 
 
 async def test_a_redirect_to_a_name_of_a_private_address(

@@ -108,8 +108,8 @@ async def test_a_session_has_an_end_that_refreshing_does_not_move(
 async def test_other_sessions_go_on(studio: Studio, first: SignedIn) -> None:
     async with studio.database.transaction() as session:
         other = await open_session(session, first.user_id, 30)
-    await close_session_of(studio, first.refresh_token)
-    await close_session_of(studio, "unknown")
+    await close_session_of(studio, first.refresh_token, ip=None)
+    await close_session_of(studio, "unknown", ip=None)
     assert not await is_open(studio, first.session_id, first.user_id)
     assert await is_open(studio, other.session_id, first.user_id)
     for token in ("", "unknown", "\ud800", "é" * 300, first.refresh_token):
