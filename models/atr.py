@@ -1,0 +1,62 @@
+"""The 18 classes that published human parsing checkpoints number, and the groups we ask for.
+
+Numbering: ATR (Liang et al. 2015) as `segformer_b2_clothes` and its kin publish it. Left and right
+are the wearer's own: the left shoe of someone who faces the camera is on the picture's right.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from types import MappingProxyType
+
+
+class Atr(IntEnum):
+    """A pixel's class."""
+
+    BACKGROUND = 0
+    HAT = 1
+    HAIR = 2
+    SUNGLASSES = 3
+    UPPER_CLOTHES = 4
+    SKIRT = 5
+    PANTS = 6
+    DRESS = 7
+    BELT = 8
+    LEFT_SHOE = 9
+    RIGHT_SHOE = 10
+    FACE = 11
+    LEFT_LEG = 12
+    RIGHT_LEG = 13
+    LEFT_ARM = 14
+    RIGHT_ARM = 15
+    BAG = 16
+    SCARF = 17
+
+
+NAMES = (
+    "Background", "Hat", "Hair", "Sunglasses", "Upper-clothes", "Skirt", "Pants", "Dress", "Belt",
+    "Left-shoe", "Right-shoe", "Face", "Left-leg", "Right-leg", "Left-arm", "Right-arm", "Bag",
+    "Scarf",
+)  # fmt: skip
+"""The labels of a published checkpoint's `id2label`, in order."""
+
+UPPER = frozenset({Atr.UPPER_CLOTHES})
+LOWER = frozenset({Atr.SKIRT, Atr.PANTS})
+DRESS = frozenset({Atr.DRESS})
+SHOES = frozenset({Atr.LEFT_SHOE, Atr.RIGHT_SHOE})
+ARMS = frozenset({Atr.LEFT_ARM, Atr.RIGHT_ARM})
+LEGS = frozenset({Atr.LEFT_LEG, Atr.RIGHT_LEG})
+HEAD = frozenset({Atr.FACE, Atr.HAIR})
+BODY = HEAD | ARMS | LEGS
+"""What only a person has; a garment lying flat has none of it."""
+CLOTHES = UPPER | LOWER | DRESS
+GARMENTS = CLOTHES | SHOES | {Atr.HAT, Atr.BELT, Atr.BAG, Atr.SCARF, Atr.SUNGLASSES}
+PERSON = BODY | GARMENTS
+"""All that a person is, wears and carries."""
+
+CATEGORIES: Mapping[str, frozenset[Atr]] = MappingProxyType(
+    {"upper": UPPER, "lower": LOWER, "dress": DRESS}
+)
+"""What a try-on replaces, by its name on the wire."""
+
+MIRRORED = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 9, 11, 13, 12, 15, 14, 16, 17)
+"""A class's class in the mirrored picture: left and right change places."""
