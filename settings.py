@@ -5,6 +5,7 @@ from functools import cached_property
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -38,6 +39,9 @@ class Settings(BaseSettings):
     jwt_previous_secret: SecretStr | None = None
     access_token_minutes: int = Field(15, ge=1, le=60)
     refresh_token_days: int = Field(30, ge=1, le=90)
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
     demo_password: SecretStr = SecretStr("studio-demo")
     demo_products: int = Field(648, ge=0, le=100_000)
 
@@ -87,6 +91,22 @@ class Settings(BaseSettings):
             secret = getattr(self, name)
             if secret is not None and len(secret.get_secret_value().encode()) < 32:
                 raise ValueError(f"{PREFIX}{name.upper()} must have at least 32 bytes")
+        return self
+
+    @model_validator(mode="after")
+    def refuse_half_a_provider(self) -> "Settings":
+        """An OpenID provider needs all of its settings, and TLS anywhere but on this machine."""
+        given = (self.oidc_issuer, self.oidc_client_id, self.oidc_client_secret)
+        if self.oidc_issuer is None or None in given:
+            if any(given):
+                raise ValueError(
+                    "STUDIO_OIDC_ISSUER, STUDIO_OIDC_CLIENT_ID and STUDIO_OIDC_CLIENT_SECRET "
+                    "belong together"
+                )
+            return self
+        local = urlsplit(self.oidc_issuer).hostname in {"127.0.0.1", "localhost"}
+        if not self.oidc_issuer.startswith("http://" if local else "https://"):
+            raise ValueError("STUDIO_OIDC_ISSUER must start with https://")
         return self
 
     @cached_property

@@ -72,6 +72,7 @@ class User(SQLModel, table=True):
     __table_args__ = (
         Index("uq_users_email", text("lower(email)"), unique=True),
         one_of("role", "customer", "merchant", "admin"),
+        UniqueConstraint("oidc_issuer", "oidc_subject"),
     )
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     email: str = Field(sa_type=Text)
@@ -79,6 +80,8 @@ class User(SQLModel, table=True):
     name: str | None = Field(default=None, sa_type=Text)
     role: str = Field(default="customer", sa_type=Text)
     token_version: int = 0
+    oidc_issuer: str | None = Field(default=None, sa_type=Text)
+    oidc_subject: str | None = Field(default=None, sa_type=Text)
     created_at: datetime = moment()
 
 

@@ -28,10 +28,18 @@ async def get_user(session: AsyncSession, user_id: UUID, *, lock: bool = False) 
     return await session.get(User, user_id, with_for_update=lock or None)
 
 
-async def get_user_by_email(session: AsyncSession, email: str) -> User | None:
+async def get_user_by_email(
+    session: AsyncSession, email: str, *, lock: bool = False
+) -> User | None:
     """One account by its address, compared without case."""
-    found = await session.exec(select(User).where(func.lower(User.email) == func.lower(email)))
-    return found.one_or_none()
+    query = select(User).where(func.lower(User.email) == func.lower(email))
+    return (await session.exec(query.with_for_update() if lock else query)).one_or_none()
+
+
+async def get_user_by_subject(session: AsyncSession, issuer: str, subject: str) -> User | None:
+    """One account by what an OpenID provider calls it."""
+    query = select(User).where(User.oidc_issuer == issuer, User.oidc_subject == subject)
+    return (await session.exec(query)).one_or_none()
 
 
 async def get_user_in_session(session: AsyncSession, user_id: UUID, family_id: UUID) -> User | None:
@@ -106,6 +114,15 @@ async def revoke_family(session: AsyncSession, family_id: UUID) -> bool:
         .values(revoked_at=func.now())
     )
     return ended.rowcount > 0
+
+
+async def revoke_sessions(session: AsyncSession, user_id: UUID) -> None:
+    """Ends all sessions of an account."""
+    await session.exec(
+        update(RefreshToken)
+        .where(col(RefreshToken.user_id) == user_id, col(RefreshToken.revoked_at).is_(None))
+        .values(revoked_at=func.now())
+    )
 
 
 async def get_database_time(session: AsyncSession) -> datetime:

@@ -25,6 +25,7 @@ from gateway.routes import (
     index_versions,
     job_events,
     jobs,
+    openid,
     search,
 )
 from settings import PROJECT_ROOT
@@ -38,6 +39,7 @@ ROUTERS = (
     blobs.router,
     catalog.router,
     auth.router,
+    openid.router,
     files.router,
     jobs.router,
     job_events.router,

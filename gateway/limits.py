@@ -59,7 +59,7 @@ def route_class_of(method: str, path: str) -> str | None:
     """Which limit a route counts against; None where nothing is counted."""
     if not path.startswith("/api/") or path.startswith(FREE_PATHS):
         return None
-    if path.startswith("/api/auth/") and method == "POST":
+    if path.startswith("/api/auth/") and (method == "POST" or "/oidc/" in path):
         return "auth"
     if path.startswith("/api/search/"):
         return "search"

@@ -60,6 +60,11 @@ class RedisCache:
             count, _ = await pipeline.execute()
             return int(count)
 
+    async def take(self, key: str) -> bytes | None:
+        """The value, which is gone then: of several who ask, one gets it."""
+        async with told_as_unavailable():
+            return cast("bytes | None", await self._client.getdel(PREFIX + key))
+
     async def delete(self, key: str) -> None:
         """Quiet where there is nothing."""
         async with told_as_unavailable():

@@ -211,6 +211,10 @@ class Cache(Protocol):
         """Adds to a count that starts at 0, in one step; returns the sum."""
         ...
 
+    async def take(self, key: str) -> bytes | None:
+        """Reads and deletes in one step."""
+        ...
+
     async def delete(self, key: str) -> None: ...
 
     async def check(self) -> None:

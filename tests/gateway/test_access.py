@@ -53,6 +53,8 @@ def test_only_these_routes_are_public(studio: Studio) -> None:
         "/api/auth/register",
         "/api/auth/login",
         "/api/auth/refresh",
+        "/api/auth/oidc/login",
+        "/api/auth/oidc/callback",
         "/api/health",
         "/api/health/live",
         "/api/health/{service}",

@@ -1,0 +1,69 @@
+"""What an account of a test owns: one of each thing that a route names by an id."""
+
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import httpx
+
+from db.tables import Job
+from studio.ports import Studio
+from tests.fakes import picture, sign_in
+
+JPEG = picture()
+DATASET = b"productId,date,units\np-1,2026-01-01,3\n"
+PRODUCT = {"title": "Red dress", "category": "dress", "price": "19.99", "currency": "EUR"}
+
+
+@dataclass
+class Account:
+    """Someone signed in."""
+
+    id: UUID
+    role: str
+    headers: dict[str, str]
+
+
+async def open_account(client: httpx.AsyncClient, studio: Studio, role: str) -> Account:
+    """A new account of the role."""
+    headers = await sign_in(client, studio, role)
+    told = (await client.get("/api/auth/me", headers=headers)).json()
+    return Account(UUID(told["id"]), role, headers)
+
+
+async def upload(
+    client: httpx.AsyncClient, account: Account, data: bytes = JPEG, **changes: str
+) -> dict[str, str]:
+    """A ready file of the account's, as the API tells of it."""
+    body = {
+        "filename": "a.jpg", "contentType": "image/jpeg", "purpose": "garment",
+        "sizeBytes": len(data),
+    } | changes  # fmt: skip
+    receipt = await client.post("/api/files/presign", json=body, headers=account.headers)
+    assert receipt.status_code == 201, receipt.text
+    told = receipt.json()
+    put = await client.put(told["url"], content=data, headers=told["headers"])
+    assert put.status_code == 201, put.text
+    done = await client.post(f"/api/files/{told['fileId']}/complete", headers=account.headers)
+    assert done.status_code == 200, done.text
+    file: dict[str, str] = done.json()
+    return file
+
+
+async def put_product(client: httpx.AsyncClient, account: Account) -> str:
+    """A product of the account's, which must be a merchant's or an admin's."""
+    file = await upload(client, account, purpose="product")
+    product_id = f"p-{uuid4().hex}"
+    body = PRODUCT | {"fileId": file["id"]}
+    answer = await client.put(
+        f"/api/catalog/products/{product_id}", json=body, headers=account.headers
+    )
+    assert answer.status_code == 201, answer.text
+    return product_id
+
+
+async def insert_job(studio: Studio, account: Account, state: str = "succeeded") -> str:
+    """A job of the account's that nobody runs."""
+    async with studio.database.transaction() as session:
+        job = Job(type="import-catalog", owner_id=account.id, state=state, payload={})
+        session.add(job)
+    return str(job.id)

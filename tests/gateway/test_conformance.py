@@ -1,0 +1,166 @@
+"""Every route of the OpenAPI document, as every role: no 5xx, and only what is declared."""
+
+import math
+import secrets
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import hypothesis
+import pytest
+import requests
+import schemathesis
+from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.core.failures import FailureGroup
+from schemathesis.core.result import Ok
+from schemathesis.generation import GenerationMode
+
+from studio import passwords
+from studio.ports import Studio
+from tests.fakes import FakeIndex, FakeItem, make_settings
+from tests.gateway.belongings import insert_job, open_account, put_product, upload
+from tests.served import ServedStudio, serving_gateway
+
+load_all_checks()
+ROLES = (None, "customer", "merchant", "admin")
+MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+UNUSED = {
+    "positive_data_acceptance",  # a well-formed id may still be nobody's
+    "unsupported_method",
+    "allow_header_conformance",
+    "use_after_free",  # of whole stories, which aren't told here
+    "ensure_resource_availability",
+    "object_level_authorization",  # tests/gateway/test_ownership.py
+}
+CHECKS_MADE: Any = [check for check in CHECKS.get_all() if check.__name__ not in UNUSED]
+
+
+@dataclass
+class Caller:
+    """Someone of one role, and ids of things that are really there."""
+
+    role: str | None
+    headers: dict[str, str] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
+
+
+async def make_caller(studio: Studio, url: str, role: str | None) -> Caller:
+    """Signed in over HTTP, with a file, a product and a job; without a role nobody is."""
+    if role is None:
+        return Caller(None)
+    async with httpx.AsyncClient(base_url=url) as client:
+        account = await open_account(client, studio, role)
+        ids = {
+            "file_id": (await upload(client, account))["id"],
+            "job_id": await insert_job(studio, account),
+            "user_id": str(account.id),
+            "service": "db",
+            "version": "v1",
+        }
+        if role != "customer":
+            ids["product_id"] = await put_product(client, account)
+    return Caller(role, account.headers, ids)
+
+
+@pytest.fixture
+def served(
+    database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ServedStudio]:
+    monkeypatch.setattr(passwords, "COST", 4)
+    settings = make_settings(database_url, redis_url, tmp_path / "blobs")
+    with serving_gateway(settings) as running:
+        running.do(lambda studio: sell_something(studio, running.url))
+        yield running
+
+
+async def sell_something(studio: Studio, url: str) -> None:
+    """A product that searches find, so that the studio is well."""
+    async with httpx.AsyncClient(base_url=url) as client:
+        product_id = await put_product(client, await open_account(client, studio, "merchant"))
+    embedding = await studio.embedder.embed_text("red dress")
+    cast(FakeIndex, studio.index).items[product_id] = FakeItem(embedding.vector)
+
+
+@dataclass
+class Walk:
+    """Sends generated requests to every operation, and remembers what went wrong."""
+
+    url: str
+    seed: int
+    sent: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    complaints: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._session = requests.Session()
+        self._schema = schemathesis.openapi.from_url(f"{self.url}/api/openapi.json")
+
+    def operations(self) -> list[Any]:
+        """Every operation of the document; what takes things away, and the session, comes last."""
+        found = [one.ok() for one in self._schema.get_all_operations() if isinstance(one, Ok)]
+        return sorted(found, key=lambda one: (one.path.endswith("/logout"), one.method == "delete"))
+
+    def visit(self, operation: Any, caller: Caller, mode: GenerationMode, cases: int) -> None:
+        """So many requests to one operation, well formed or not."""
+
+        @hypothesis.seed(self.seed)
+        @hypothesis.settings(
+            max_examples=cases, database=None, deadline=None, phases=[hypothesis.Phase.generate],
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )  # fmt: skip
+        @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
+        def send(case: schemathesis.Case[Any]) -> None:
+            self._send(case, caller)
+
+        try:
+            send()
+        except hypothesis.errors.Unsatisfiable:
+            assert mode == GenerationMode.NEGATIVE, operation.label  # nothing can be wrong here
+
+    def _send(self, case: schemathesis.Case[Any], caller: Caller) -> None:
+        self.sent += 1
+        known = {name: caller.ids[name] for name in case.path_parameters if name in caller.ids}
+        if self.sent % 2:
+            case.path_parameters.update(known)
+        response = case.call(headers=caller.headers, session=self._session, timeout=30)
+        self.statuses[response.status_code] += 1
+        try:
+            case.validate_response(response, checks=CHECKS_MADE)
+        except FailureGroup as failures:
+            for failure in failures.exceptions:
+                key = f"{case.operation.label} {response.status_code}: {failure.title}"
+                self.complaints.setdefault(
+                    key, f"as {caller.role}: {failure}\n{case.as_curl_command()}"
+                )
+
+
+def walk_all(served: ServedStudio, cases: int, seed: int) -> Walk:
+    """At least so many requests in all, the same number to each operation as each role."""
+    walk = Walk(served.url, seed)
+    operations = walk.operations()
+    each = math.ceil(cases / (len(operations) * len(ROLES) * len(MODES)))
+    for role in ROLES:
+        caller = served.do(partial(make_caller, url=served.url, role=role))
+        for operation in operations:
+            for mode in MODES:
+                walk.visit(operation, caller, mode, each)
+    return walk
+
+
+def test_every_answer_conforms(served: ServedStudio) -> None:
+    walk = walk_all(served, cases=300, seed=secrets.randbits(32))
+    assert walk.sent >= 300
+    assert not walk.complaints, f"seed {walk.seed}\n" + "\n\n".join(walk.complaints.values())
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(3600)
+def test_five_thousand_answers_conform(served: ServedStudio) -> None:
+    walk = walk_all(served, cases=6000, seed=secrets.randbits(32))
+    print(f"\nconformance: seed {walk.seed}, {walk.sent} requests, {dict(walk.statuses)}")  # noqa: T201
+    assert walk.sent >= 5000
+    assert not walk.complaints, "\n\n".join(walk.complaints.values())

@@ -1,0 +1,254 @@
+"""Every id in every route: another's thing is not there, whatever one's role.
+
+The places where a route takes an id or a URL are read from the OpenAPI document and from the
+forms of jobs; one that `PLACES` doesn't know fails the test.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from gateway.app import create_app
+from settings import Settings
+from studio.jobs import JOB_TYPES
+from studio.ports import Studio
+from tests.fakes import open_client, open_studio
+from tests.gateway.belongings import (
+    DATASET,
+    PRODUCT,
+    Account,
+    insert_job,
+    open_account,
+    put_product,
+    upload,
+)
+
+ROLES = ("customer", "merchant", "admin")
+Make = Callable[[httpx.AsyncClient, Studio, Account], Awaitable[str]]
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A thing that only its owner may name there: how it is made, and who owns such things."""
+
+    make: Make
+    body: Callable[[str], dict[str, Any]] | None = None
+    owner: str = "customer"
+    admin_may: bool = False
+
+
+@dataclass(frozen=True)
+class Open:
+    """What is named there is nobody's own, and why."""
+
+    reason: str
+
+
+async def make_file(client: httpx.AsyncClient, _: Studio, owner: Account) -> str:
+    return (await upload(client, owner))["id"]
+
+
+async def make_file_url(client: httpx.AsyncClient, _: Studio, owner: Account) -> str:
+    """Signed: whoever sees it may read the picture, but not use it as their own."""
+    return (await upload(client, owner))["readUrl"]
+
+
+async def make_dataset(client: httpx.AsyncClient, _: Studio, owner: Account) -> str:
+    return (await upload(client, owner, DATASET, contentType="text/csv", purpose="dataset"))["id"]
+
+
+async def make_product(client: httpx.AsyncClient, _: Studio, owner: Account) -> str:
+    return await put_product(client, owner)
+
+
+async def make_job(_: httpx.AsyncClient, studio: Studio, owner: Account) -> str:
+    return await insert_job(studio, owner)
+
+
+async def make_failed_job(_: httpx.AsyncClient, studio: Studio, owner: Account) -> str:
+    return await insert_job(studio, owner, "failed")
+
+
+async def make_queued_job(_: httpx.AsyncClient, studio: Studio, owner: Account) -> str:
+    return await insert_job(studio, owner, "queued")
+
+
+def job_of(kind: str, **payload: str) -> dict[str, Any]:
+    return {"type": kind, "payload": payload}
+
+
+PUBLIC = Open("the catalogue is public")
+ADMINS = Open("admins only, who may see all of them")
+PLACES: dict[tuple[str, str], Owned | Open] = {
+    ("GET /api/files/{file_id}", "file_id"): Owned(make_file),
+    ("DELETE /api/files/{file_id}", "file_id"): Owned(make_file),
+    ("POST /api/files/{file_id}/complete", "file_id"): Owned(make_file),
+    ("GET /api/jobs/{job_id}", "job_id"): Owned(make_job, admin_may=True),
+    ("GET /api/jobs/{job_id}/events", "job_id"): Owned(make_job, admin_may=True),
+    ("DELETE /api/jobs/{job_id}", "job_id"): Owned(make_queued_job, admin_may=True),
+    ("POST /api/jobs/{job_id}/retry", "job_id"): Owned(make_failed_job, admin_may=True),
+    ("POST /api/jobs import-catalog", "fileId"): Owned(
+        make_dataset, lambda id: job_of("import-catalog", fileId=id), owner="merchant"
+    ),
+    ("POST /api/catalog/import", "fileId"): Owned(
+        make_dataset, lambda id: {"fileId": id}, owner="merchant"
+    ),
+    ("PUT /api/catalog/products/{product_id}", "product_id"): Owned(
+        make_product, lambda _: PRODUCT, owner="merchant", admin_may=True
+    ),
+    ("DELETE /api/catalog/products/{product_id}", "product_id"): Owned(
+        make_product, owner="merchant", admin_may=True
+    ),
+    ("PUT /api/catalog/products/{product_id}", "fileId"): Owned(
+        make_file, lambda id: PRODUCT | {"fileId": id}, owner="merchant"
+    ),
+    ("PUT /api/catalog/products/{product_id}", "imageUrl"): Owned(
+        make_file_url, lambda url: PRODUCT | {"imageUrl": url}, owner="merchant"
+    ),
+    ("GET /api/catalog/products/{product_id}", "product_id"): PUBLIC,
+    ("GET /api/search/similar/{product_id}", "product_id"): PUBLIC,
+    ("POST /api/search/image", "fileId"): Owned(make_file, lambda id: {"fileId": id}),
+    ("POST /api/search/image", "imageUrl"): Owned(make_file_url, lambda url: {"imageUrl": url}),
+    ("POST /api/search/hybrid", "fileId"): Owned(
+        make_file, lambda id: {"fileId": id, "query": "red"}
+    ),
+    ("POST /api/search/hybrid", "imageUrl"): Owned(
+        make_file_url, lambda url: {"imageUrl": url, "query": "red"}
+    ),
+    ("GET /api/health/{service}", "service"): Open("a part of the studio"),
+    ("PATCH /api/admin/users/{user_id}", "user_id"): ADMINS,
+    ("POST /api/admin/index/versions/{version}/activate", "version"): ADMINS,
+}
+
+
+LISTED: tuple[Make, ...] = (make_file, make_job)
+"""One thing for every list of one's own things."""
+
+
+def names_in(schema: Any, components: dict[str, Any]) -> Iterator[str]:
+    """The properties of a JSON schema that name a thing, however deep."""
+    if isinstance(schema, list):
+        for one in schema:
+            yield from names_in(one, components)
+    if not isinstance(schema, dict):
+        return
+    if "$ref" in schema:
+        yield from names_in(components[schema["$ref"].rpartition("/")[2]], components)
+    for name, inner in schema.get("properties", {}).items():
+        if name.endswith(("Id", "Ids", "Url", "Urls")):
+            yield name
+        yield from names_in(inner, components)
+    for key in ("items", "anyOf", "oneOf", "allOf", "additionalProperties"):
+        yield from names_in(schema.get(key), components)
+
+
+def places_in(document: dict[str, Any]) -> set[tuple[str, str]]:
+    """(operation, name) of everything that a caller may name."""
+    components = document["components"]["schemas"]
+    found = set[tuple[str, str]]()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            label = f"{method.upper()} {path}"
+            given = (one for one in operation.get("parameters", ()) if one["in"] != "header")
+            for parameter in given:
+                if parameter["in"] == "path" or parameter["name"].endswith(("Id", "Url")):
+                    found.add((label, parameter["name"]))
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                names = names_in(content.get("schema"), components)
+                found.update((label, name) for name in names)
+    for kind in JOB_TYPES.values():
+        form = kind.form.model_json_schema() if kind.form else {}
+        names = names_in(form, form.get("$defs", {}))
+        found.update((f"POST /api/jobs {kind.name}", name) for name in names)
+    return found
+
+
+@pytest.fixture
+async def studio(settings: Settings) -> Any:
+    async with open_studio(settings) as opened:
+        yield opened
+
+
+def test_every_place_is_known(studio: Studio) -> None:
+    assert places_in(create_app(studio).openapi()) - set(PLACES) == set()
+
+
+def test_no_place_is_invented(studio: Studio) -> None:
+    unseen = {("POST /api/catalog/import", "fileId")}  # its body is JSON lines, CSV or this
+    assert set(PLACES) - places_in(create_app(studio).openapi()) == unseen
+
+
+OWNED = {place: entry for place, entry in PLACES.items() if isinstance(entry, Owned)}
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks, with a picture of their own for bodies that need one."""
+
+    headers: dict[str, str]
+    file_id: str
+
+
+async def ask(
+    client: httpx.AsyncClient, place: tuple[str, str], thing: str, asker: Asker
+) -> httpx.Response:
+    """The route with the thing in this place and the asker's own around it."""
+    (operation, name), entry = place, OWNED[place]
+    method, path = operation.split(" ")[:2]
+    path = path.replace("{" + name + "}", thing).replace("{product_id}", "another-product")
+    body = entry.body(thing) if entry.body else None
+    if body == PRODUCT:
+        body = PRODUCT | {"fileId": asker.file_id}
+    return await client.request(method, path, json=body, headers=asker.headers)
+
+
+async def open_asker(client: httpx.AsyncClient, studio: Studio, role: str) -> Asker:
+    account = await open_account(client, studio, role)
+    return Asker(account.headers, (await upload(client, account))["id"])
+
+
+@pytest.mark.parametrize("place", OWNED, ids=" ".join)
+async def test_anothers_thing_is_not_there(studio: Studio, place: tuple[str, str]) -> None:
+    entry = OWNED[place]
+    async with open_client(studio) as client:
+        owner = await open_account(client, studio, entry.owner)
+        thing = await entry.make(client, studio, owner)
+        for role in ROLES:
+            if role == "admin" and entry.admin_may:
+                continue
+            answer = await ask(client, place, thing, await open_asker(client, studio, role))
+            expected = 404 if ROLES.index(role) >= ROLES.index(entry.owner) else 403
+            assert answer.status_code == expected, (role, answer.text)
+        nobody = await ask(client, place, thing, Asker({}, str(uuid4())))
+        assert nobody.status_code in (401, 404), nobody.text
+        # Nothing of that changed anything: the owner still can.
+        own_file = (await upload(client, owner))["id"]
+        answer = await ask(client, place, thing, Asker(owner.headers, own_file))
+        assert answer.status_code < 300, answer.text
+
+
+async def test_lists_hold_ones_own_only(studio: Studio) -> None:
+    """Every list that isn't for everybody or for admins: full for its owner, empty for others."""
+    document = create_app(studio).openapi()
+    lists = {
+        path
+        for path, operations in document["paths"].items()
+        if any(one["name"] == "cursor" for one in operations.get("get", {}).get("parameters", ()))
+    }
+    own = {path for path in lists if not path.startswith("/api/admin/")} - {"/api/catalog/products"}
+    assert own >= {"/api/files", "/api/jobs"}
+    async with open_client(studio) as client:
+        owner = await open_account(client, studio, "merchant")
+        for make in LISTED:
+            await make(client, studio, owner)
+        for path in own:
+            seen = (await client.get(path, headers=owner.headers)).json()["items"]
+            assert seen, f"{path}: make something that it lists, in LISTED"
+            for role in ("customer", "merchant"):
+                stranger = await open_account(client, studio, role)
+                answer = await client.get(path, headers=stranger.headers)
+                assert answer.json()["items"] == [], (path, role)
