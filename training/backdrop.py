@@ -28,17 +28,17 @@ def lay_on_backdrop(
     size. main: the garment's main colour.
     """
     size = cloth.width
-    light = _light(size, rng)
+    light = light_over(size, rng)
     ground = _ground(size, main, rng)
     dx, dy = (round(float(d) * size) for d in rng.uniform((-0.02, 0.006), (0.02, 0.028)))
     blurred = cover.filter(ImageFilter.BoxBlur(size * 0.02))
     shadow = 1.0 - np.asarray(ImageChops.offset(blurred, dx, dy), np.float32) / 255 * 0.42
     volume = 0.8 + 0.22 * np.asarray(blurred, np.float32) / 255
     alpha = np.asarray(cover, np.float32)[..., None] / 255
-    tone = np.asarray(shade, np.float32) / 128 * volume * _folds(size, rng)
+    tone = np.asarray(shade, np.float32) / 128 * volume * folds(size, rng)
     painted = np.asarray(cloth, np.float32) + 7.0 * alpha
     picture = painted * tone[..., None] + ground * (shadow[..., None] * (1.0 - alpha))
-    picture = picture * light + _grain(size)[..., None]
+    picture = picture * light + grain(size)[..., None]
     return Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
 
 
@@ -61,30 +61,30 @@ def _texture(kind: str, size: int, rng: Generator) -> Plane:
         board = np.floor(at * count).astype(np.int64)
         tones = rng.uniform(0.92, 1.06, count + 1).astype(np.float32)[board]
         tones = tones * np.where((at * count) % 1 < 0.02 * count * 64 / size, 0.72, 1.0)
-        grain = _smooth_noise(size, 3, 40, rng) * np.float32(0.05)
-        return np.asarray(tones[:, None] + grain.T * 1.0, np.float32)
+        streaks = smooth_noise(size, 3, 40, rng) * np.float32(0.05)
+        return np.asarray(tones[:, None] + streaks.T * 1.0, np.float32)
     if kind == "tiles":
         count = int(rng.integers(2, 4))
         joint = (((at + float(rng.random())) * count) % 1 < 0.03).astype(np.float32)
         return np.asarray(1.0 - 0.13 * np.maximum(joint[:, None], joint[None]), np.float32)
     cells = (7, 7) if kind == "linen" else (64, 64)
-    return np.asarray(1.0 + 0.05 * _smooth_noise(size, *cells, rng), np.float32)
+    return np.asarray(1.0 + 0.05 * smooth_noise(size, *cells, rng), np.float32)
 
 
-def _folds(size: int, rng: Generator) -> Plane:
+def folds(size: int, rng: Generator) -> Plane:
     """Soft brightness waves of lying cloth, around 1: (size, size) float32."""
-    coarse = _smooth_noise(size, 4, 5, rng)
-    fine = _smooth_noise(size, 12, 7, rng)
+    coarse = smooth_noise(size, 4, 5, rng)
+    fine = smooth_noise(size, 12, 7, rng)
     return np.asarray(1.0 + 0.045 * coarse + 0.03 * fine, np.float32)
 
 
-def _smooth_noise(size: int, columns: int, rows: int, rng: Generator) -> Plane:
+def smooth_noise(size: int, columns: int, rows: int, rng: Generator) -> Plane:
     """Noise of about unit spread, smooth over size/columns by size/rows pixels."""
     grid = rng.standard_normal((rows + 1, columns + 1)).astype(np.float32)
     return np.asarray(Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC))
 
 
-def _light(size: int, rng: Generator) -> Plane:
+def light_over(size: int, rng: Generator) -> Plane:
     """A linear gradient times a slight colour cast: (size, size, 3) float32 around 1."""
     at = np.linspace(-1, 1, size, dtype=np.float32)
     slope = rng.uniform(-0.07, 0.07, 2).astype(np.float32)
@@ -95,6 +95,6 @@ def _light(size: int, rng: Generator) -> Plane:
 
 
 @lru_cache(maxsize=4)
-def _grain(size: int) -> Plane:
+def grain(size: int) -> Plane:
     """The sensor's noise, the same for every picture of one size: (size, size) float32."""
     return default_rng(5).normal(0, 1.6, (size, size)).astype(np.float32)

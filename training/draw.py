@@ -16,11 +16,11 @@ from training.fabric import SHADES, Rgb, Weave, choose_inks, choose_weave, secon
 from training.outline import Part
 from training.tops import dress, jacket, shirt, t_shirt
 
-_BUILDERS: dict[str, Callable[[Generator], list[Part]]] = {
+BUILDERS: dict[str, Callable[[Generator], list[Part]]] = {
     "t-shirt": t_shirt, "shirt": shirt, "dress": dress, "skirt": skirt, "trousers": trousers,
     "shorts": shorts, "jacket": jacket, "shoes": shoes, "bag": bag,
 }  # fmt: skip
-CATEGORIES: tuple[str, ...] = tuple(_BUILDERS)
+CATEGORIES: tuple[str, ...] = tuple(BUILDERS)
 COLOURS: tuple[str, ...] = tuple(SHADES)
 PATTERNS: tuple[str, ...] = ("plain", "striped", "dotted", "checked")
 
@@ -69,14 +69,21 @@ def draw_garment(garment: Garment, size: int = 256, view_seed: int = 0) -> Image
 
     view_seed fixes what a second photograph would change: light, turn, scale, place, background.
     """
+    return draw_with_cover(garment, size, view_seed)[0]
+
+
+def draw_with_cover(
+    garment: Garment, size: int = 256, view_seed: int = 0
+) -> tuple[Image.Image, Image.Image]:
+    """The picture as `draw_garment` draws it, and how much of each pixel the garment covers (L)."""
     style = default_rng([garment.style_seed, CATEGORIES.index(garment.category)])
     inks, weave = choose_inks(garment.colour, style), choose_weave(garment.pattern, style)
-    parts = _BUILDERS[garment.category](style)
+    parts = BUILDERS[garment.category](style)
     rng = default_rng([view_seed, garment.style_seed, 1])
     view = _choose_view(parts, size * _OVERSAMPLE, rng)
     cloth, shade, cover = _paint(parts, view, inks, weave, size * _OVERSAMPLE)
     small = (cloth.reduce(_OVERSAMPLE), shade.reduce(_OVERSAMPLE), cover.reduce(_OVERSAMPLE))
-    return lay_on_backdrop(*small, inks["main"], rng)
+    return lay_on_backdrop(*small, inks["main"], rng), small[2]
 
 
 def _choose_view(parts: list[Part], canvas: int, rng: Generator) -> _View:

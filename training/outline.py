@@ -3,7 +3,7 @@
 Coordinates are the garment's own: x to the right, y down, both about -1 to 1.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import cos, radians, sin
 
 from numpy.random import Generator
@@ -17,7 +17,7 @@ class Part:
 
     ink: "main" (patterned cloth), "plain" (the main colour), "accent", "inside", "metal", "sole",
     or "seam" (only darkens what lies below). turn: degrees by which its pattern is rotated.
-    tone: brightness.
+    tone: brightness. sleeve: whether it goes along with an arm.
     """
 
     points: list[Point]
@@ -25,6 +25,7 @@ class Part:
     turn: float = 0.0
     tone: float = 1.0
     width: float = 0.0
+    sleeve: bool = False
 
 
 def smooth(points: list[Point], rounds: int = 2) -> list[Point]:
@@ -50,8 +51,7 @@ def closed(half: list[Point]) -> list[Point]:
 
 def both(part: Part) -> list[Part]:
     """The part and its mirror image."""
-    other = Part(mirror(part.points), part.ink, -part.turn, part.tone, part.width)
-    return [part, other]
+    return [part, replace(part, points=mirror(part.points), turn=-part.turn)]
 
 
 def seam(*points: Point, width: float = 0.014, tone: float = 0.72) -> Part:

@@ -1,6 +1,6 @@
 """Outlines of upper-body garments and dresses, one builder a category."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import cos, radians, sin
 
 from numpy.random import Generator
@@ -46,14 +46,14 @@ def _sleeves(top: _Top, length: float, angle: float, wide: float, cuff: str) -> 
     ax, ay = top.chest - 0.03, sy + top.armhole
     inner = (ex + wide * across[0], ey + wide * across[1])
     arm = [(sx - 0.06, sy), (sx, sy), (ex, ey), (ex, ey), inner, inner, (ax, ay + 0.05), (ax, ay)]
-    parts = both(Part(smooth(arm), "main", angle - 90.0, 0.93))
+    parts = both(Part(smooth(arm), "main", angle - 90.0, 0.93, sleeve=True))
     back = 0.07 if cuff != "seam" else 0.05
     hx, hy = ex - back * along[0], ey - back * along[1]
     if cuff == "seam":
         line = seam((hx, hy), (inner[0] - back * along[0], inner[1] - back * along[1]))
-        return parts + both(line)
+        return parts + both(replace(line, sleeve=True))
     band = [(hx, hy), (ex, ey), inner, (inner[0] - back * along[0], inner[1] - back * along[1])]
-    return parts + both(Part(band, cuff, tone=0.9))
+    return parts + both(Part(band, cuff, tone=0.9, sleeve=True))
 
 
 def _torso(top: _Top, curve: float = 0.03) -> list[Part]:

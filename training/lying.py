@@ -1,0 +1,75 @@
+"""Garments without a person: drawn ones with exact masks, photographs with a known label."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.random import default_rng
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.atr import Atr
+from training.captions import combinations
+from training.draw import Garment, draw_with_cover
+from training.photos import list_photos
+from training.street import EITHER_SHOE, GROUND_OR, WORN
+
+DRAWN_CODES: dict[str, int] = {
+    "t-shirt": Atr.UPPER_CLOTHES, "shirt": Atr.UPPER_CLOTHES, "jacket": Atr.UPPER_CLOTHES,
+    "dress": Atr.DRESS, "skirt": Atr.SKIRT, "trousers": Atr.PANTS, "shorts": Atr.PANTS,
+    "shoes": EITHER_SHOE, "bag": Atr.BAG,
+}  # fmt: skip
+_LYING_LABELS: dict[str, int] = {
+    **dict.fromkeys(("T-Shirt", "Longsleeve", "Shirt", "Outwear", "Polo", "Undershirt", "Hoodie",
+                     "Blazer", "Top", "Blouse"), 0),
+    "Skirt": 1, "Pants": 2, "Shorts": 2, "Dress": 3, "Shoes": 4, "Hat": 5, "Body": 6,
+}  # fmt: skip
+_CENTRE_CODES: tuple[int, ...] = (
+    Atr.UPPER_CLOTHES, Atr.SKIRT, Atr.PANTS, Atr.DRESS, EITHER_SHOE, Atr.HAT, WORN,
+)  # fmt: skip
+_FRAME, _CENTRE = 0.03, 0.14
+"""Shares of a photograph's side: the rim taken for ground, the middle taken for garment."""
+
+
+@dataclass(frozen=True)
+class Lying:
+    """Pictures in memory: pixels (n, h, w, 3) uint8 RGB, codes (n, h, w) uint8 (`street.SETS`)."""
+
+    pixels: NDArray[np.uint8]
+    codes: NDArray[np.uint8]
+
+
+def draw_lying(count: int, height: int, width: int, seed: int, held_out: bool = False) -> Lying:
+    """Drawn garments on drawn grounds, squashed to height x width."""
+    rng = default_rng([seed, 77])
+    kinds = combinations(held_out=held_out)
+    pixels = np.empty((count, height, width, 3), np.uint8)
+    codes = np.zeros((count, height, width), np.uint8)
+    for at in range(count):
+        garment = Garment(*kinds[int(rng.integers(len(kinds)))], style_seed=seed + at)
+        picture, cover = draw_with_cover(garment, height, seed + at)
+        pixels[at] = np.asarray(picture.resize((width, height), Image.Resampling.BOX))
+        inside = np.asarray(cover.resize((width, height), Image.Resampling.BOX)) > 127
+        codes[at][inside] = DRAWN_CODES[garment.category]
+    return Lying(pixels, codes)
+
+
+def load_lying(folder: Path, splits: set[str], height: int, width: int) -> Lying:
+    """Photographs: the rim is ground, the middle the garment, the rest one of both."""
+    rows = [row for row in list_photos(folder, splits) if row[1] in _LYING_LABELS]
+    pixels = np.empty((len(rows), height, width, 3), np.uint8)
+    codes = np.empty((len(rows), height, width), np.uint8)
+    y, x = np.mgrid[:height, :width]
+    aside, below = np.abs(x / width - 0.5), np.abs(y / height - 0.5)
+    rim = np.maximum(aside, below) > 0.5 - _FRAME
+    middle = np.maximum(aside, below) < _CENTRE / 2
+    for at, (file, label) in enumerate(rows):
+        with Image.open(folder / file) as photo:
+            small = photo.convert("RGB").resize((width, height), Image.Resampling.BOX)
+            pixels[at] = np.asarray(small)
+        kind = _LYING_LABELS[label]
+        codes[at] = GROUND_OR + kind
+        codes[at][rim] = Atr.BACKGROUND
+        if label != "Shoes":  # a pair has ground between
+            codes[at][middle] = _CENTRE_CODES[kind]
+    return Lying(pixels, codes)

@@ -1,0 +1,119 @@
+"""The recipe of the starter parser: a small SegFormer from drawings and photographs.
+
+Run: python -m training.parser --street ../shared/data/people --lying ../shared/data/clothing
+     --out models/starter/parser
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+from models.atr import NAMES
+from models.weights import write_tensors
+from training.lying import draw_lying, load_lying
+from training.parser_run import Run, Schedule, Source
+from training.parser_validation import report
+from training.people import draw_people
+from training.street import load_street
+
+HEIGHT, WIDTH = 256, 184  # pixels in memory
+LYING_HEIGHT, LYING_WIDTH = 208, 150
+INPUT = (224, 160)
+BATCH = {"street": 5, "people": 2, "drawn": 1, "lying": 2}
+REPORT_EVERY_S = 180
+
+
+ARCHITECTURE: dict[str, Any] = {
+    "num_labels": len(NAMES), "id2label": dict(enumerate(NAMES)),
+    "label2id": {name: at for at, name in enumerate(NAMES)},
+    "hidden_sizes": [24, 48, 96, 160], "depths": [2, 2, 2, 2], "num_attention_heads": [1, 2, 4, 5],
+    "decoder_hidden_size": 80, "drop_path_rate": 0.05, "classifier_dropout_prob": 0.05,
+    "hidden_dropout_prob": 0.0,
+}  # fmt: skip
+
+
+def build() -> Any:
+    """The network, untrained."""
+    return SegformerForSemanticSegmentation(SegformerConfig(**ARCHITECTURE))
+
+
+def save(network: Any, folder: Path) -> None:
+    """Write the network as transformers publishes it: config, processor, float16 safetensors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    network.config.architectures = [type(network).__name__]
+    network.config.save_pretrained(folder)
+    processor = {
+        "image_processor_type": "SegformerImageProcessor", "do_resize": True, "do_rescale": True,
+        "do_normalize": True, "do_reduce_labels": False, "rescale_factor": 1 / 255, "resample": 2,
+        "size": {"height": INPUT[0], "width": INPUT[1]},
+        "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225],
+    }  # fmt: skip
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
+    write_tensors(folder / "model.safetensors", network.state_dict())
+
+
+def _sources(args: argparse.Namespace) -> dict[str, Source]:
+    street = load_street(args.street, {"train"}, HEIGHT, WIDTH)
+    lying = load_lying(args.lying, {"train", "validation"}, LYING_HEIGHT, LYING_WIDTH)
+    drawn = draw_lying(args.drawings, LYING_HEIGHT, LYING_WIDTH, args.seed * 1_000_000)
+    people = draw_people(args.people, HEIGHT, WIDTH, args.seed * 1_000_000)
+    return {
+        "street": (street.pixels, street.codes), "people": people,
+        "lying": (lying.pixels, lying.codes), "drawn": (drawn.pixels, drawn.codes),
+    }  # fmt: skip
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--street", type=Path, required=True)
+    parser.add_argument("--lying", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "parser")
+    parser.add_argument("--start", type=Path, help="a kept state whose weights to start from")
+    parser.add_argument("--minutes", type=float, default=45.0)
+    parser.add_argument("--rate", type=float, default=1.2e-3)
+    parser.add_argument("--drawings", type=int, default=1200)
+    parser.add_argument("--people", type=int, default=1200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train, reporting on the validation part, and write the running average's weights."""
+    args = _parse()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    args.work.mkdir(parents=True, exist_ok=True)
+    network = build()
+    if args.start:
+        network.load_state_dict(torch.load(args.start, weights_only=True)["average"])
+    sources = _sources(args)
+    validation = load_street(args.street, {"validation"}, *INPUT)
+    schedule = Schedule(args.minutes, BATCH, rate=args.rate)
+    run = Run(network, sources, schedule, args.seed)
+    if (args.work / "state.pt").exists():
+        run.resume(args.work / "state.pt")
+    sizes = {name: len(pixels) for name, (pixels, _) in sources.items()}
+    print(f"{sizes}, {sum(p.numel() for p in network.parameters()):,} weights", flush=True)
+    next_report, cpu_s = run.seconds + 60, time.process_time()
+    while run.share < 1.0:
+        loss = run.step()
+        if run.steps % 50 == 0:
+            print(f"step {run.steps} {run.seconds / 60:.1f} min loss {loss:.3f} "
+                  f"{(time.process_time() - cpu_s) / 60:.1f} CPU min", flush=True)  # fmt: skip
+        if run.seconds > next_report or run.share >= 1.0:
+            next_report = run.seconds + REPORT_EVERY_S
+            run.keep(args.work / "state.pt")
+            save(run.average, args.out)
+            print(report(run.average, validation, run.schedule.size_at(run.share)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

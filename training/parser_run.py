@@ -1,0 +1,192 @@
+"""One training run of the parser: batches of all sources, the partial-label loss, the average."""
+
+import time
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.random import default_rng
+from numpy.typing import NDArray
+
+from training.parse_views import disturb, normalise, paste
+from training.street import SETS
+
+Source = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""Pixels (n, h, w, 3) uint8 RGB and codes (n, h, w) uint8."""
+
+_RARE = {
+    1: 2.0,
+    3: 3.0,
+    5: 1.5,
+    7: 1.5,
+    8: 3.0,
+    9: 1.5,
+    10: 1.5,
+    14: 1.3,
+    15: 1.3,
+    16: 1.5,
+    17: 2.5,
+}
+"""Weights of classes that few pixels have; 1 for the others."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Length and batch. batch: pictures a step by source; sizes: (from this share on, (h, w))."""
+
+    minutes: float
+    batch: dict[str, int]
+    rate: float = 1.2e-3
+    decay: float = 0.05
+    average: float = 0.998
+    sizes: tuple[tuple[float, tuple[int, int]], ...] = (
+        (0.0, (144, 104)), (0.3, (192, 136)), (0.72, (224, 160)),
+    )  # fmt: skip
+
+    def rate_at(self, share: float) -> float:
+        """The learning rate after this share of the run: a short warm-up, then a cosine to zero."""
+        warm_up = min(1.0, share / 0.03 + 0.02)
+        return self.rate * warm_up * 0.5 * (1.0 + float(np.cos(np.pi * share)))
+
+    def size_at(self, share: float) -> tuple[int, int]:
+        """The pictures' height and width after this share of the run."""
+        return [size for start, size in self.sizes if share >= start][-1]
+
+
+class Run:
+    """The network, its running average, the optimiser and all sources of pictures."""
+
+    def __init__(
+        self, network: Any, sources: dict[str, Source], schedule: Schedule, seed: int
+    ) -> None:
+        self.network, self.schedule = network, schedule
+        self.average: Any = deepcopy(network).eval().requires_grad_(False)
+        self._sources, self._rng = sources, default_rng(seed)
+        self._optimiser = _build_optimiser(network, schedule)
+        self.steps, self.seconds = 0, 0.0
+        allowed = torch.zeros(len(SETS), 18)
+        for code, classes in enumerate(SETS):
+            allowed[code, sorted(classes)] = 1
+        self._forbidden = (1 - allowed) * -1e4
+        self._weight = torch.ones(len(SETS))
+        for number, weight in _RARE.items():
+            self._weight[number] = weight
+
+    @property
+    def share(self) -> float:
+        """How much of the run is done, 0 to 1."""
+        return min(1.0, self.seconds / 60 / self.schedule.minutes)
+
+    def step(self) -> float:
+        """One optimiser step; returns its loss."""
+        started = time.monotonic()
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.schedule.rate_at(self.share)
+        pictures, codes = self._batch(self.schedule.size_at(self.share))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = self.network.train()(pixel_values=normalise(pictures)).logits
+        loss = self._loss(logits.float(), codes)
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self._optimiser.step()
+        self.steps += 1
+        self._follow()
+        self.seconds += time.monotonic() - started
+        return float(loss.detach())
+
+    def keep(self, path: Path) -> None:
+        """Save all that resuming needs."""
+        state = {
+            "network": self.network.state_dict(), "average": self.average.state_dict(),
+            "optimiser": self._optimiser.state_dict(), "steps": self.steps, "seconds": self.seconds,
+        }  # fmt: skip
+        torch.save(state, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Go on where `keep` left off."""
+        state = torch.load(path, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.steps, self.seconds = state["steps"], state["seconds"]
+
+    def _batch(self, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        views = []
+        for name, count in self.schedule.batch.items():
+            pixels, codes = self._sources[name]
+            rows = self._rng.integers(0, len(pixels), count)
+            views.append(disturb(pixels[rows], codes[rows], size, self._rng))
+        pictures, codes_ = (torch.cat(parts) for parts in zip(*views, strict=True))
+        self._paste_some(pictures, codes_)
+        return pictures, codes_
+
+    def _paste_some(self, pictures: torch.Tensor, codes: torch.Tensor) -> None:
+        """Half of the drawn garments, and people now and then, get the ground of a photograph."""
+        starts = np.cumsum([0, *self.schedule.batch.values()])
+        ground = self._grounds(pictures.shape[2:])
+        for (name, count), start in zip(self.schedule.batch.items(), starts[:-1], strict=True):
+            odds = {"drawn": 0.6, "people": 0.4, "street": 0.15}.get(name, 0.0)
+            for row in range(start, start + count):
+                if self._rng.random() < odds:
+                    paste(pictures, codes, ground, row, int(self._rng.integers(len(ground))))
+
+    def _grounds(self, size: Any) -> torch.Tensor:
+        """A few pieces of photographs that show no garment: their rims, enlarged."""
+        found = []
+        for name in ("street", "lying"):
+            pixels, codes = self._sources[name]
+            for row in self._rng.integers(0, len(pixels), 2):
+                h, w = codes.shape[1:]
+                side = int(w * 0.22)
+                top = int(self._rng.integers(0, h - side))
+                left = int(self._rng.choice([0, w - side]))
+                if name == "lying":
+                    side = int(w * 0.12)
+                    top, left = (
+                        int(self._rng.choice([0, h - side])),
+                        int(self._rng.integers(0, w - side)),
+                    )
+                piece = torch.from_numpy(pixels[row, top : top + side, left : left + side].copy())
+                found.append(
+                    torch.nn.functional.interpolate(
+                        piece.permute(2, 0, 1)[None].float() / 255, tuple(size), mode="bilinear"
+                    )
+                )
+        return torch.cat(found)
+
+    def _loss(self, logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        """Minus the log of the probability that a pixel's class is one of its allowed ones.
+
+        At half of the pictures' size: every second pixel's code counts.
+        """
+        half = codes[:, ::2, ::2]
+        logits = torch.nn.functional.interpolate(
+            logits, tuple(half.shape[1:]), mode="bilinear", align_corners=False
+        ).permute(0, 2, 3, 1)
+        allowed = (logits + self._forbidden[half]).logsumexp(-1)
+        weight = self._weight[half]
+        return ((logits.logsumexp(-1) - allowed) * weight).sum() / weight.sum()
+
+    def _follow(self) -> None:
+        keep = min(self.schedule.average, (1 + self.steps) / (10 + self.steps))
+        target = self.network.state_dict()
+        for name, value in self.average.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(target[name], 1.0 - keep)
+            else:
+                value.copy_(target[name])
+
+
+def _build_optimiser(network: Any, schedule: Schedule) -> torch.optim.Optimizer:
+    """AdamW that decays matrices and kernels only."""
+    parameters = list(network.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": schedule.decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=schedule.rate, betas=(0.9, 0.99))
