@@ -14,6 +14,7 @@ from errors import SetupError
 
 PREFIX = "STUDIO_"
 PROJECT_ROOT = Path(__file__).resolve().parent
+PAYPAL_SITES = ("live", "sandbox", "off")
 PRODUCTION_EMBEDDER = "hf-hub:Marqo/marqo-fashionSigLIP"
 
 
@@ -49,6 +50,13 @@ class Settings(BaseSettings):
     precision: Literal["fp32", "fp16", "bf16"] | None = None
     allow_noncommercial: bool = False
 
+    paypal_url: str | None = None
+    paypal_client_id: str | None = None
+    paypal_client_secret: SecretStr | None = None
+    paypal_webhook_id: str | None = None
+    paypal_webhook_verify: Literal["local", "postback"] = "local"
+    paypal_ca_file: Path | None = None
+
     limit_auth: int = Field(10, ge=1)
     limit_search: int = Field(600, ge=1)
     limit_cv: int = Field(60, ge=1)
@@ -78,11 +86,35 @@ class Settings(BaseSettings):
             "STUDIO_BLOB_URL": self.blob_url,
             "STUDIO_JWT_SECRET": self.jwt_secret,
             "STUDIO_PUBLIC_URL": self.public_url,
+            "STUDIO_PAYPAL_URL (live, sandbox or off)": self.paypal_url,
         }
         missing = [name for name, value in needed.items() if value is None]
         if missing:
             raise ValueError(f"STUDIO_ENV=production needs {', '.join(missing)}")
+        if self.paypal_url not in PAYPAL_SITES:
+            raise ValueError(
+                "STUDIO_ENV=production takes no payment simulator: "
+                f"STUDIO_PAYPAL_URL must be one of {', '.join(PAYPAL_SITES)}"
+            )
         return self
+
+    @model_validator(mode="after")
+    def refuse_half_a_paypal(self) -> "Settings":
+        """An address without an account, or the other way round, would fail at the first order."""
+        if self.paypal_url not in PAYPAL_SITES and not self._is_loopback(self.paypal_url):
+            raise ValueError(
+                "STUDIO_PAYPAL_URL must be live, sandbox, off, or a simulator's http://127.0.0.1:…"
+            )
+        if self.paypal_url not in (None, "off"):
+            names = ("paypal_client_id", "paypal_client_secret", "paypal_webhook_id")
+            missing = [PREFIX + name.upper() for name in names if not getattr(self, name)]
+            if missing:
+                raise ValueError(f"STUDIO_PAYPAL_URL needs {', '.join(missing)}")
+        return self
+
+    @staticmethod
+    def _is_loopback(url: str | None) -> bool:
+        return url is None or urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
     @model_validator(mode="after")
     def refuse_short_secrets(self) -> "Settings":

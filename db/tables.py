@@ -349,10 +349,26 @@ class RegressorVersion(SQLModel, table=True):
 
 
 class Payment(SQLModel, table=True):
-    """A PayPal order and what became of it; money is an exact decimal with a currency."""
+    """A PayPal order and what became of it; money is an exact decimal with a currency.
+
+    Attributes:
+        refunds: asked for by us or made at PayPal, by id; see `studio.refund_lines`.
+        attempt: of the capture; each has its own PayPal-Request-Id.
+        check_at: when somebody should look again, as long as the matter is not settled.
+    """
 
     __tablename__ = "payment"
-    __table_args__ = (CheckConstraint("amount > 0", name="amount"),)
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="amount"),
+        CheckConstraint("refunded >= 0 AND refunded <= amount", name="refunded"),
+        one_of(
+            "status", "CREATING", "FAILED", "CREATED", "APPROVED", "CAPTURING", "VOIDED", "PENDING",
+            "DECLINED", "COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED",
+        ),
+        UniqueConstraint("user_id", "idempotency_key"),
+        Index("ix_payment_created_at", "created_at", "id"),
+        Index("ix_payment_check_at", "check_at", postgresql_where=text("check_at IS NOT NULL")),
+    )  # fmt: skip
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     user_id: UUID = Field(foreign_key="users.id", index=True)
     order_id: str | None = Field(default=None, sa_type=Text, unique=True)
@@ -364,6 +380,12 @@ class Payment(SQLModel, table=True):
         default=Decimal(0), sa_column=Column(Numeric, nullable=False, server_default=text("0"))
     )
     payload: dict[str, Any] = document()
+    refunds: dict[str, Any] = document()
+    approval_url: str | None = Field(default=None, sa_type=Text)
+    attempt: int = Field(default=1, sa_column_kwargs={"server_default": text("1")})
+    check_at: datetime | None = moment(nullable=True)
+    idempotency_key: str | None = Field(default=None, sa_type=Text)
+    fingerprint: str | None = Field(default=None, sa_type=Text)
     request_id: str = Field(sa_type=Text)
     created_at: datetime = moment()
     updated_at: datetime = moment()
@@ -373,11 +395,15 @@ class WebhookEvent(SQLModel, table=True):
     """A verified event of PayPal, stored once and applied once."""
 
     __tablename__ = "webhook_event"
+    __table_args__ = (
+        Index("ix_webhook_event_retry_at", "retry_at", postgresql_where=text("applied_at IS NULL")),
+    )
     event_id: str = Field(primary_key=True, sa_type=Text)
     type: str = Field(sa_type=Text, index=True)
     payload: dict[str, Any] = document()
     received_at: datetime = moment()
     applied_at: datetime | None = moment(nullable=True)
+    retry_at: datetime = moment()
     attempts: int = 0
     error: str | None = Field(default=None, sa_type=Text)
 

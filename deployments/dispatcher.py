@@ -16,6 +16,8 @@ from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
 from deployments.opening import running_here
 from errors import StudioError
+from integrations.cache import RedisCache
+from integrations.paypal import open_paypal
 from jobs.dispatcher import Dispatcher as JobDispatcher
 from jobs.dispatcher import DispatcherArgs
 from jobs.handlers import HANDLERS
@@ -24,6 +26,7 @@ from jobs.runner import RayExecutor
 from settings import Settings
 from studio.logs import FLUSH_EVERY_S
 from studio.rebuild import rebuild_if_due
+from studio.settlement import settle_forever
 
 WATCH_S = 10.0
 
@@ -45,7 +48,7 @@ class Dispatcher:
         self._logs = log_to_worker_files()
         url = settings.required("database_url")
         self._args = numbers.run
-        self._database = Database(url, pool_size=2)
+        self._database = Database(url, pool_size=3)
         self._jobs = JobDispatcher(
             self._database,
             RayExecutor(running_here, numbers.retry),
@@ -54,10 +57,15 @@ class Dispatcher:
             numbers.retry,
             listen_url=url,
         )
+        self._cache = RedisCache(settings.required("redis_url"))
+        self._paypal = open_paypal(settings, self._cache)
         self._queued = Gauge("studio_jobs_queued", "Due jobs that wait.", tag_keys=("type",))
         loop = asyncio.get_running_loop()
         self._running = loop.create_task(self._jobs.run(), name="dispatcher")
-        self._watching = loop.create_task(self._watch_backlog_and_index(), name="watch")
+        self._watching = [
+            loop.create_task(self._watch_backlog_and_index(), name="watch"),
+            loop.create_task(settle_forever(self._database, self._paypal), name="settlement"),
+        ]
 
     async def status(self) -> Mapping[str, object]:
         """How this replica is, and the backlog by type, which every replica shares."""
@@ -83,7 +91,12 @@ class Dispatcher:
         """Serve calls this when the replica is to end: what runs is waited for or given back."""
         self._jobs.drain()
         await asyncio.gather(self._running, return_exceptions=True)
-        self._watching.cancel()
+        for task in self._watching:
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
+        if self._paypal is not None:
+            await self._paypal.aclose()
+        await self._cache.aclose()
         self._logs.flush()
         await self._database.aclose()
 

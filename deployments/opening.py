@@ -16,6 +16,7 @@ from deployments.handles import (
 from integrations.blob import open_blob_store
 from integrations.cache import RedisCache
 from integrations.fetch import Fetcher
+from integrations.paypal import open_paypal
 from settings import Settings, load_settings
 from studio.ports import Studio
 
@@ -30,15 +31,17 @@ def open_studio(
     args: HandleArgs | None = None,
 ) -> Studio:
     """Pools and handles of one process."""
+    cache = RedisCache(settings.required("redis_url"))
     return Studio(
         settings=settings,
         database=Database(settings.required("database_url"), pool_size=settings.database_pool_size),
         blobs=open_blob_store(settings),
-        cache=RedisCache(settings.required("redis_url")),
+        cache=cache,
         fetcher=Fetcher(allow=settings.fetch_allow),
         embedder=EmbedderHandle(embedder, args),
         index=IndexHandle(index, args),
         dispatcher=DispatcherHandle(dispatcher),
+        paypal=open_paypal(settings, cache),
     )
 
 
@@ -70,6 +73,8 @@ async def running_here() -> AsyncIterator[Studio]:
 async def close_studio(studio: Studio) -> None:
     """Gives every connection back."""
     await studio.fetcher.aclose()
+    if studio.paypal is not None:
+        await studio.paypal.aclose()
     await studio.database.aclose()
     await studio.cache.aclose()
     await studio.blobs.aclose()

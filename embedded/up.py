@@ -20,6 +20,7 @@ from embedded.ports import LOOPBACK, require_free, require_reachable
 from embedded.postgres import Postgres
 from embedded.process import ChildProcess
 from embedded.progress import Progress
+from embedded.simulator import PayPalSimulator, wants_simulator
 from embedded.valkey import Valkey
 from embedded.welcome import facts, ready_lines
 from errors import SetupError
@@ -125,6 +126,7 @@ class Studio:
     def _start(self) -> None:
         self._progress.say(f"Starting the studio in {self._folder.path}")
         self._give_environment()
+        simulator = self._begin_simulator()
         if self._settings.database_url is None:
             self._start_postgres()
         else:
@@ -134,6 +136,9 @@ class Studio:
         else:
             require_reachable("STUDIO_REDIS_URL", os.environ["STUDIO_REDIS_URL"], 6379)
         self._migrate()
+        if simulator is not None:
+            with self._step("PayPal simulator"):
+                simulator.wait_ready()
         self._start_cluster()
         settings = load_settings()
         self._start_application(settings)
@@ -155,6 +160,17 @@ class Studio:
             os.environ["STUDIO_BLOB_URL"] = f"file://{folder / 'blobs'}"
         if self._settings.jwt_secret is None:
             os.environ["STUDIO_JWT_SECRET"] = self._folder.secret("jwt_secret")
+
+    def _begin_simulator(self) -> PayPalSimulator | None:
+        """It comes up while the databases do."""
+        if not wants_simulator(self._settings):
+            return None
+        simulator = PayPalSimulator(self._settings, self._folder)
+        self._stops.append(("PayPal simulator", simulator.stop))
+        os.environ.update(simulator.environment())
+        simulator.start()
+        self._servers.append(simulator.process)
+        return simulator
 
     def _start_postgres(self) -> None:
         with self._step("PostgreSQL"):

@@ -26,6 +26,8 @@ from gateway.routes import (
     job_events,
     jobs,
     openid,
+    payments,
+    paypal,
     search,
 )
 from settings import PROJECT_ROOT
@@ -43,7 +45,9 @@ ROUTERS = (
     files.router,
     jobs.router,
     job_events.router,
+    paypal.router,
     admin.router,
+    payments.router,
     index_versions.router,
     health.router,
 )

@@ -13,6 +13,7 @@ from integrations.blob_keys import BlobInfo, SignedUpload
 if TYPE_CHECKING:
     from db.engine import Database
     from integrations.fetch import Fetcher
+    from integrations.paypal import PayPal
     from settings import Settings
 
 Vector = NDArray[np.float32]
@@ -238,6 +239,7 @@ class Studio:
     embedder: Embedder
     index: Index
     dispatcher: Dispatcher
+    paypal: "PayPal | None" = None
 
 
 __all__ = [

@@ -6,7 +6,7 @@ import pytest
 
 from studio.logs import configure_logging
 
-pytest_plugins = ["tests.servers", "tests.cluster"]
+pytest_plugins = ["tests.servers", "tests.cluster", "tests.simulator"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -22,6 +22,7 @@ from gateway.app import create_app
 from integrations.blob import open_blob_store
 from integrations.cache import RedisCache
 from integrations.fetch import Fetcher
+from integrations.paypal import open_paypal
 from models.images import decode_image
 from settings import Settings
 from studio.accounts import create_user
@@ -188,20 +189,24 @@ async def open_studio(
 ) -> AsyncIterator[Studio]:
     """A studio on real servers with fake models; closed at the end."""
     index = FakeIndex()
+    cache = RedisCache(settings.required("redis_url"))
     studio = Studio(
         settings=settings,
         database=Database(settings.required("database_url"), pool_size=5),
         blobs=open_blob_store(settings),
-        cache=RedisCache(settings.required("redis_url")),
+        cache=cache,
         fetcher=fetcher or Fetcher(allow=settings.fetch_allow),
         embedder=FakeEmbedder(index=index),
         index=index,
         dispatcher=FakeDispatcher(),
+        paypal=open_paypal(settings, cache),
     )
     try:
         yield studio
     finally:
         await studio.fetcher.aclose()
+        if studio.paypal is not None:
+            await studio.paypal.aclose()
         await studio.cache.aclose()
         await studio.blobs.aclose()
         await studio.database.aclose()

@@ -27,6 +27,7 @@ ONLY_IN = {
     "authlib": {"gateway", "integrations"},
     "sqlmodel": {"db", "studio", "embedded"},
     "httpx": {"integrations"},
+    "httpx2": {"integrations"},
     "azure": {"integrations"},
     "redis": {"integrations", "gateway"},
     "ray": {"deployments", "jobs", "embedded", "gateway_app"},

@@ -60,6 +60,7 @@ def test_only_these_routes_are_public(studio: Studio) -> None:
         "/api/health/{service}",
         "/api/catalog/products",
         "/api/catalog/products/{product_id}",
+        "/api/paypal/webhook",
         "/blobs/{key:path}",
     }
 

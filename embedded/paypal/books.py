@@ -1,0 +1,119 @@
+"""What the simulator knows, in one SQLite file: documents, answered request ids, events to send."""
+
+import json
+import secrets
+import sqlite3
+import string
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS document (id TEXT PRIMARY KEY, kind TEXT, body TEXT);
+CREATE TABLE IF NOT EXISTS request (id TEXT PRIMARY KEY, digest TEXT, subject TEXT, problem TEXT);
+CREATE TABLE IF NOT EXISTS event (
+    id TEXT PRIMARY KEY, body BLOB, due_s REAL,
+    attempts INTEGER DEFAULT 0, delivered INTEGER DEFAULT 0
+);
+"""
+ALPHABET = string.ascii_uppercase + string.digits
+
+
+class Books:
+    """One transaction for each call, so that an answered request id and its effect are one."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.executescript(SCHEMA)
+
+    def close(self) -> None:
+        """Everything is written already."""
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or, on an error, nothing."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def get(self, kind: str, document_id: str) -> Json | None:
+        """One document."""
+        query = "SELECT body FROM document WHERE id = ? AND kind = ?"
+        row = self._connection.execute(query, (document_id, kind)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def put(self, kind: str, document: Json) -> None:
+        """Writes or replaces a document by its id."""
+        query = (
+            "INSERT INTO document (id, kind, body) VALUES (?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, body = excluded.body"
+        )
+        self._connection.execute(query, (document["id"], kind, json.dumps(document)))
+
+    def every(self, kind: str) -> list[Json]:
+        """All documents of a kind, oldest first."""
+        query = "SELECT body FROM document WHERE kind = ? ORDER BY rowid"
+        return [json.loads(row[0]) for row in self._connection.execute(query, (kind,))]
+
+    def answered(self, request_id: str) -> tuple[str, str, Json | None] | None:
+        """(digest of the body, id of what it made, or the problem it met) of a former request."""
+        query = "SELECT digest, subject, problem FROM request WHERE id = ?"
+        row = self._connection.execute(query, (request_id,)).fetchone()
+        return (row[0], row[1], json.loads(row[2]) if row[2] else None) if row else None
+
+    def remember(self, request_id: str, digest: str, subject: str, problem: Json | None) -> None:
+        """What a request id stands for from now on."""
+        told = json.dumps(problem) if problem else None
+        query = "INSERT OR REPLACE INTO request VALUES (?, ?, ?, ?)"
+        self._connection.execute(query, (request_id, digest, subject, told))
+
+    def add_event(self, kind: str, summary: str, resource_type: str, resource: Json) -> None:
+        """An event that is to be sent."""
+        event = {
+            "id": f"WH-{new_id()}-{new_id()}", "event_version": "1.0", "create_time": now(),
+            "resource_type": resource_type, "resource_version": "2.0", "event_type": kind,
+            "summary": summary, "resource": resource,
+        }  # fmt: skip
+        query = "INSERT INTO event (id, body, due_s) VALUES (?, ?, ?)"
+        self._connection.execute(query, (event["id"], json.dumps(event).encode(), time.time()))
+
+    def due_events(self, limit: int) -> list[tuple[str, bytes, int]]:
+        """(id, body, attempts so far) of events that should be sent now."""
+        query = (
+            "SELECT id, body, attempts FROM event WHERE NOT delivered AND due_s <= ? "
+            "ORDER BY due_s LIMIT ?"
+        )
+        return self._connection.execute(query, (time.time(), limit)).fetchall()
+
+    def events(self) -> list[bytes]:
+        """Every event there ever was, oldest first."""
+        query = "SELECT body FROM event ORDER BY rowid"
+        return [row[0] for row in self._connection.execute(query)]
+
+    def mark_event(self, event_id: str, *, again_s: float | None) -> None:
+        """Delivered, or to be sent again after a while."""
+        query = "UPDATE event SET attempts = attempts + 1, delivered = ?, due_s = ? WHERE id = ?"
+        due_s = time.time() + (again_s or 0)
+        self._connection.execute(query, (again_s is None, due_s, event_id))
+
+
+def new_id() -> str:
+    """As PayPal's ids look."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(17))
+
+
+def now() -> str:
+    """As PayPal writes moments."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

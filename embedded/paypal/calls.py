@@ -1,0 +1,263 @@
+"""The API's calls: who is asking, which fault is due, what a request id stands for."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from embedded.paypal import orders, refunds
+from embedded.paypal.faults import Fault
+from embedded.paypal.problems import Problem
+from embedded.paypal.state import TOKEN_S, State
+
+Json = dict[str, Any]
+MAX_REQUEST_ID_CHARS = 108
+SIGNED = ("transmission_id", "transmission_time", "transmission_sig", "auth_algo", "cert_url",
+          "webhook_id")  # fmt: skip
+
+
+class Drop(Response):
+    """The connection breaks in the middle of the answer."""
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Promises more than it sends; the server then closes the connection."""
+        headers = [(b"content-length", b"1000"), (b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{", "more_body": True})
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request of the API, read."""
+
+    name: str
+    body: Json
+    raw: bytes
+    request_id: str | None
+    fault: Fault | None
+    is_minimal: bool
+
+    @property
+    def outcome(self) -> str | None:
+        """What becomes of a capture or refund, if it is something special."""
+        return self.fault.kind if self.fault else None
+
+
+Work = Callable[[State, Request, Call], tuple[int, Json]]
+
+
+def api(name: str, work: Work) -> Callable[[Request], Awaitable[Response]]:
+    """A route: `work` in one transaction, with everything around it that PayPal has."""
+
+    async def answer(request: Request) -> Response:
+        state: State = request.app.state.paypal
+        debug_id = secrets.token_hex(7)
+        fault = state.script.next(name)
+        kind = fault.kind if fault else ""
+        if kind == "lost_request":
+            return Drop()
+        try:
+            if kind == "unauthorized":
+                state.tokens.clear()
+            require_token(state, request)
+            if kind in ("error", "busy"):
+                raise Problem(500 if kind == "error" else 429, kind.upper())
+            call = await read_call(name, request, fault)
+            status, document = perform(state, request, call, work)
+        except Problem as problem:
+            status, document = problem.status, problem.document(debug_id)
+        if kind == "slow" and fault:
+            await asyncio.sleep(fault.seconds)
+        if kind == "lost_answer":
+            return Drop()
+        if kind == "error_after":
+            status, document = 500, Problem(500, "INTERNAL_SERVER_ERROR").document(debug_id)
+        return JSONResponse(document, status, headers={"Paypal-Debug-Id": debug_id})
+
+    return answer
+
+
+def require_token(state: State, request: Request) -> None:
+    """Raises:
+    Problem: no token, or one that isn't good.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not state.knows_token(token):
+        raise Problem(401, "INVALID_TOKEN")
+
+
+async def read_call(name: str, request: Request, fault: Fault | None) -> Call:
+    """Raises:
+    Problem: the body is no JSON object, or the request id is too long.
+    """
+    raw = await request.body()
+    try:
+        body = json.loads(raw) if raw else {}
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise Problem(400, "MALFORMED_REQUEST_JSON")
+    request_id = request.headers.get("paypal-request-id")
+    if request_id is not None and len(request_id) > MAX_REQUEST_ID_CHARS:
+        raise Problem(400, "INVALID_STRING_LENGTH", "PayPal-Request-Id")
+    is_minimal = "representation" not in request.headers.get("prefer", "")
+    return Call(name, body, raw, request_id, fault, is_minimal)
+
+
+def perform(state: State, request: Request, call: Call, work: Work) -> tuple[int, Json]:
+    """All or nothing; a refusal that sticks to its request id is written, too."""
+    refused: Problem | None = None
+    with state.books.transaction():
+        try:
+            return work(state, request, call)
+        except Problem as problem:
+            if not problem.keep:
+                raise
+            refused = problem
+    raise refused
+
+
+def once(
+    state: State, call: Call, make: Callable[[], Json], find: Callable[[str], Json]
+) -> tuple[Json, bool]:
+    """What the request id stands for, as it is now; or something new, and True."""
+    if call.request_id is None:
+        return make(), True
+    key = f"{call.name} {call.request_id}"
+    digest = hashlib.sha256(call.raw).hexdigest()
+    known = state.books.answered(key)
+    if known is None:
+        try:
+            made = make()
+        except Problem as problem:
+            if problem.keep:
+                told = {"status": problem.status, "issue": problem.issue}
+                state.books.remember(key, digest, "", told)
+            raise
+        state.books.remember(key, digest, made["id"], None)
+        return made, True
+    if known[0] != digest:
+        raise Problem(422, "DUPLICATE_REQUEST_ID")
+    if known[2] is not None:
+        raise Problem(known[2]["status"], known[2]["issue"])
+    return find(known[1]), False
+
+
+def create_order(state: State, _request: Request, call: Call) -> tuple[int, Json]:
+    """POST /v2/checkout/orders."""
+    if call.request_id is None:
+        raise Problem(400, "PAYPAL_REQUEST_ID_REQUIRED")
+    order, is_new = once(
+        state,
+        call,
+        lambda: orders.create(state.books, call.body, state.args.base),
+        lambda order_id: orders.find(state.books, order_id),
+    )
+    return (201 if is_new else 200), shown(state, order, call)
+
+
+def get_order(state: State, request: Request, call: Call) -> tuple[int, Json]:
+    """GET /v2/checkout/orders/{id}."""
+    order = orders.find(state.books, request.path_params["id"])
+    return 200, orders.shape(state.books, order)
+
+
+def capture_order(state: State, request: Request, call: Call) -> tuple[int, Json]:
+    """POST /v2/checkout/orders/{id}/capture."""
+    order = orders.find(state.books, request.path_params["id"])
+    order, is_new = once(
+        state,
+        call,
+        lambda: orders.capture(state.books, order, outcome=call.outcome),
+        lambda order_id: orders.find(state.books, order_id),
+    )
+    return (201 if is_new else 200), shown(state, order, call)
+
+
+def shown(state: State, order: Json, call: Call) -> Json:
+    """All of it, or without `Prefer: return=representation` the least."""
+    document = orders.shape(state.books, order)
+    if not call.is_minimal:
+        return document
+    return {name: document[name] for name in ("id", "status", "payment_source", "links")}
+
+
+def find_capture(state: State, request: Request) -> Json:
+    """Raises:
+    Problem: there is none.
+    """
+    taken = state.books.get("capture", request.path_params["id"])
+    if taken is None:
+        raise Problem(404, "INVALID_RESOURCE_ID")
+    return taken
+
+
+def get_capture(state: State, request: Request, call: Call) -> tuple[int, Json]:
+    """GET /v2/payments/captures/{id}."""
+    return 200, orders.capture_shape(find_capture(state, request))
+
+
+def refund_capture(state: State, request: Request, call: Call) -> tuple[int, Json]:
+    """POST /v2/payments/captures/{id}/refund."""
+    taken = find_capture(state, request)
+    made, _ = once(
+        state,
+        call,
+        lambda: refunds.refund(state.books, taken, call.body, outcome=call.outcome),
+        lambda refund_id: state.books.get("refund", refund_id) or {},
+    )
+    return 201, orders.refund_shape(made)
+
+
+def get_refund(state: State, request: Request, call: Call) -> tuple[int, Json]:
+    """GET /v2/payments/refunds/{id}."""
+    made = state.books.get("refund", request.path_params["id"])
+    if made is None:
+        raise Problem(404, "INVALID_RESOURCE_ID")
+    return 200, orders.refund_shape(made)
+
+
+def verify_signature(state: State, _request: Request, call: Call) -> tuple[int, Json]:
+    """POST /v1/notifications/verify-webhook-signature, over the event's bytes as they were sent."""
+    if missing := [name for name in SIGNED if not isinstance(call.body.get(name), str)]:
+        raise Problem(400, "MISSING_REQUIRED_PARAMETER", f"/{missing[0]}")
+    _, mark, rest = call.raw.partition(b'"webhook_event":')
+    if not mark:
+        raise Problem(400, "MISSING_REQUIRED_PARAMETER", "/webhook_event")
+    text = rest.decode().lstrip()
+    _, end = json.JSONDecoder().raw_decode(text)
+    is_ours = call.body["webhook_id"] == state.args.webhook_id and state.signer.is_ours(
+        call.body, text[:end].encode()
+    )
+    return 200, {"verification_status": "SUCCESS" if is_ours else "FAILURE"}
+
+
+async def issue_token(request: Request) -> Response:
+    """POST /v1/oauth2/token, with the application's id and secret."""
+    state: State = request.app.state.paypal
+    fault = state.script.next("token")
+    if fault is not None:
+        return Drop() if fault.kind.startswith("lost") else Response(status_code=500)
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    expected = base64.b64encode(f"{state.args.client_id}:{state.args.client_secret}".encode())
+    form = await request.body()
+    if scheme.lower() != "basic" or not secrets.compare_digest(given.encode(), expected):
+        told = {"error": "invalid_client", "error_description": "Client Authentication failed"}
+        return JSONResponse(told, 401)
+    if b"grant_type=client_credentials" not in form:
+        return JSONResponse({"error": "unsupported_grant_type"}, 400)
+    return JSONResponse(
+        {
+            "scope": "https://uri.paypal.com/services/payments/payment", "token_type": "Bearer",
+            "access_token": state.issue_token(), "app_id": "APP-SIMULATOR", "expires_in": TOKEN_S,
+            "nonce": secrets.token_urlsafe(16),
+        }
+    )  # fmt: skip

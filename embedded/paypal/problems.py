@@ -1,0 +1,37 @@
+"""PayPal's own form of errors."""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+NAMES = {
+    400: ("INVALID_REQUEST", "The request is not well-formed, or violates the schema."),
+    401: ("AUTHENTICATION_FAILURE", "The access token is missing or not valid."),
+    403: ("NOT_AUTHORIZED", "The application may not do this."),
+    404: ("RESOURCE_NOT_FOUND", "The specified resource does not exist."),
+    422: ("UNPROCESSABLE_ENTITY", "The action could not be performed, or failed validation."),
+    429: ("RATE_LIMIT_REACHED", "Too many requests."),
+    500: ("INTERNAL_SERVER_ERROR", "An internal server error has occurred."),
+}
+
+
+class Problem(Exception):
+    """A call that is refused; `keep`: the same request id is refused again."""
+
+    def __init__(self, status: int, issue: str, field: str = "", *, keep: bool = False) -> None:
+        super().__init__(issue)
+        self.status = status
+        self.issue = issue
+        self.field = field
+        self.keep = keep
+
+    def document(self, debug_id: str) -> Json:
+        """The body that the caller gets."""
+        name, message = NAMES[self.status]
+        detail = {"issue": self.issue, "description": self.issue.replace("_", " ").capitalize()}
+        if self.field:
+            detail |= {"field": self.field, "location": "body"}
+        return {
+            "name": name, "message": message, "debug_id": debug_id, "details": [detail],
+            "links": [],
+        }  # fmt: skip

@@ -1,0 +1,93 @@
+"""The PayPal simulator as a child process: started beside the other servers, waited for later."""
+
+import os
+import sys
+import time
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from embedded.folder import DataFolder
+from embedded.ports import LOOPBACK, choose_port
+from embedded.process import ChildProcess
+from errors import SetupError
+from settings import PROJECT_ROOT, Settings
+
+READY_S = 30.0
+ANY = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+
+
+class PayPalSimulator:
+    """One server; its books are in `paypal/` of the data folder."""
+
+    def __init__(self, settings: Settings, folder: DataFolder) -> None:
+        self._settings = settings
+        self._data_dir = folder.path
+        self._secret = folder.secret("paypal_client_secret")
+        self._process: ChildProcess | None = None
+        self._port = choose_port(folder.path, "paypal")
+
+    @property
+    def process(self) -> ChildProcess:
+        if self._process is None:
+            raise SetupError("the PayPal simulator has not been started")
+        return self._process
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://{LOOPBACK}:{self._port}"
+
+    def environment(self) -> dict[str, str]:
+        """The settings with which a studio uses it."""
+        return {
+            "STUDIO_PAYPAL_URL": self.url,
+            "STUDIO_PAYPAL_CLIENT_ID": "simulator",
+            "STUDIO_PAYPAL_CLIENT_SECRET": self._secret,
+            "STUDIO_PAYPAL_WEBHOOK_ID": "WHSIMULATOR",
+            "STUDIO_PAYPAL_CA_FILE": str(self._data_dir / "paypal" / "ca.pem"),
+        }
+
+    def start(self) -> None:
+        """Starts it, without waiting."""
+        host = LOOPBACK if self._settings.host in ANY else self._settings.host
+        target = f"http://{host}:{self._settings.port}/api/paypal/webhook"
+        folder = self._data_dir / "paypal"
+        self._process = ChildProcess(
+            "PayPal simulator",
+            [sys.executable, "-m", "embedded.paypal", str(self._port), str(folder), target],
+            log=self._data_dir / "logs" / "paypal.log",
+            cwd=PROJECT_ROOT,
+            environment=os.environ | self.environment() | {"PYTHONPATH": str(PROJECT_ROOT)},
+        )
+
+    def wait_ready(self) -> None:
+        """Raises:
+        SetupError: it does not come up; the message ends with its last log lines.
+        """
+        deadline = time.monotonic() + READY_S
+        while not self._answers():
+            if self.process.exit_code is not None or time.monotonic() > deadline:
+                self.stop()
+                raise SetupError(
+                    f"the PayPal simulator did not start:\n{self.process.last_lines()}"
+                )
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Ends it; everything is written."""
+        if self._process is not None:
+            self._process.stop()
+
+    def _answers(self) -> bool:
+        try:
+            with urlopen(f"{self.url}/simulator/faults?", timeout=1):  # noqa: S310 - our own
+                return True
+        except URLError as error:
+            return getattr(error, "code", None) is not None  # any answer is one
+        except OSError:
+            return False
+
+
+def wants_simulator(settings: Settings) -> bool:
+    """Whether no PayPal was named."""
+    return settings.paypal_url is None and settings.env == "development"

@@ -1,0 +1,82 @@
+"""Money as PayPal counts it: exact, in minor units of a currency it takes, or refused."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from errors import Invalid
+
+WITHOUT_DECIMALS = frozenset({"HUF", "JPY", "TWD"})
+"""By PayPal's own table; ISO 4217 gives HUF and TWD two decimals."""
+CURRENCIES = WITHOUT_DECIMALS | {
+    "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "ILS", "MXN", "MYR",
+    "NOK", "NZD", "PHP", "PLN", "SEK", "SGD", "THB", "USD",
+}  # fmt: skip
+LARGEST = Decimal("9999999.99")
+PLAIN = re.compile(r"[0-9]{1,15}(\.[0-9]{1,10})?", re.ASCII)
+
+
+@dataclass(frozen=True, order=True)
+class Money:
+    """An amount of one currency; `minor` counts its smallest units (cents, yen)."""
+
+    currency: str
+    minor: int
+
+    @property
+    def decimal(self) -> Decimal:
+        """In major units, with the currency's own number of decimals."""
+        return Decimal(self.minor).scaleb(-decimals_of(self.currency))
+
+    @property
+    def value(self) -> str:
+        """As PayPal and our callers spell it: `19.99`, `1999`."""
+        return f"{self.decimal:f}"
+
+
+def decimals_of(currency: str) -> int:
+    """How many decimals an amount of the currency has.
+
+    Raises:
+        Invalid: PayPal doesn't take the currency.
+    """
+    if currency not in CURRENCIES:
+        raise Invalid(f"PayPal takes no {currency}")
+    return 0 if currency in WITHOUT_DECIMALS else 2
+
+
+def parse_money(value: str, currency: str) -> Money:
+    """What a caller wrote: digits, and at most as many decimals as the currency has.
+
+    Raises:
+        Invalid: it is no such number, zero, or too large.
+    """
+    decimals = decimals_of(currency)
+    if PLAIN.fullmatch(value) is None:
+        raise Invalid("the amount must be a plain decimal number, such as 19.99")
+    if len(value.partition(".")[2]) > decimals:
+        raise Invalid(f"an amount of {currency} has at most {decimals} decimals")
+    return positive(exact_money(Decimal(value), currency))
+
+
+def exact_money(amount: Decimal, currency: str) -> Money:
+    """A stored amount in minor units; never rounded.
+
+    Raises:
+        Invalid: it can't be paid exactly, or PayPal doesn't take the currency.
+    """
+    minor = amount.scaleb(decimals_of(currency))
+    if minor != minor.to_integral_value():
+        raise Invalid(f"{amount:f} {currency} can't be paid exactly")
+    return Money(currency, int(minor))
+
+
+def positive(money: Money) -> Money:
+    """Raises:
+    Invalid: nothing to pay, or more than PayPal takes at once.
+    """
+    if money.minor <= 0:
+        raise Invalid("the amount must be more than zero")
+    if money.decimal > LARGEST:
+        raise Invalid(f"an amount of at most {LARGEST} is taken")
+    return money
