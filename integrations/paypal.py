@@ -145,8 +145,7 @@ class PayPal:
             method, path, content=content, headers=headers
         )
         if answer.status_code == httpx2.codes.UNAUTHORIZED:
-            await self._token.drop(token)
-            await self._token.supply()
+            await self._token.supply(refused=token)
             answer = await self._client.request(method, path, content=content, headers=headers)
         if answer.status_code >= 400:
             log.warning(

@@ -36,31 +36,22 @@ class SharedToken:
         whose = hashlib.sha256(f"{account.site.api} {account.client_id}".encode()).hexdigest()[:16]
         self._key = f"paypal:token:{whose}"
 
-    async def supply(self) -> str:
-        """Gives the client a token that is valid for a while; the token itself.
+    async def supply(self, refused: str | None = None) -> str:
+        """Gives the client a token that is valid for a while, and is not the refused one.
+
+        Others may be using the client's token: it is replaced, never taken away.
 
         Raises:
             UpstreamFailed: PayPal refuses our credentials.
         """
         async with self._lock:
             token = self._client.token
-            if not is_fresh(token):
-                token = await self._remembered() or await self._fetch()
+            if not is_fresh(token) or token["access_token"] == refused:
+                token = await self._remembered()
+                if token is None or token["access_token"] == refused:
+                    token = await self._fetch()
                 self._client.token = token
             return str(token["access_token"])
-
-    async def drop(self, refused: str) -> None:
-        """Forgets a token that PayPal no longer takes, unless there is another one already."""
-        async with self._lock:
-            token = self._client.token
-            if token and token["access_token"] == refused:
-                self._client.token = None
-            remembered = await self._remembered()
-            if remembered and remembered["access_token"] == refused:
-                try:
-                    await self._cache.delete(self._key)
-                except Unavailable:
-                    return
 
     async def _remembered(self) -> dict[str, Any] | None:
         try:

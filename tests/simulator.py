@@ -5,7 +5,9 @@ async def test_something(simulator: Simulator) -> None: ...
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -68,10 +70,19 @@ class Simulator:
             self.folder / "ca.pem", postback,
         )  # fmt: skip
 
-    def paypal(self, redis_url: str, *, postback: bool = False, read_s: float = 5) -> PayPal:
+    @asynccontextmanager
+    async def paypal(
+        self, redis_url: str, *, postback: bool = False, read_s: float = 5, **account: Any
+    ) -> AsyncIterator[PayPal]:
         """A client that doesn't wait long."""
         cache = RedisCache(redis_url)
-        return PayPal(self.account(postback=postback), cache, pauses_s=(0.01, 0.02), read_s=read_s)
+        whose = replace(self.account(postback=postback), **account)
+        opened = PayPal(whose, cache, pauses_s=(0.01, 0.02), read_s=read_s)
+        try:
+            yield opened
+        finally:
+            await opened.aclose()
+            await cache.aclose()
 
     def post(self, path: str, body: Any = None) -> Any:
         answer = self.client.post(path, json=body if body is not None else {})

@@ -1,23 +1,24 @@
-"""PayPal's client: one call is one call, however often it is sent; tokens are shared and renewed."""
+"""PayPal's client: a call is one, however often it is sent; tokens are shared and renewed."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from redis.asyncio import Redis
 
 from errors import UpstreamFailed
-from integrations.cache import RedisCache
 from integrations.paypal import PayPal, Refusal
 from tests.simulator import CANCEL_URL, RETURN_URL, Simulator
 
 
 @pytest.fixture
 async def paypal(simulator: Simulator, redis_url: str) -> AsyncIterator[PayPal]:
-    opened = simulator.paypal(redis_url)
-    yield opened
-    await opened.aclose()
+    async with simulator.paypal(redis_url) as opened:
+        yield opened
 
 
 def body(value: str = "12.00", currency: str = "EUR") -> dict[str, Any]:
@@ -57,13 +58,12 @@ async def test_a_retry_is_the_same_call(
 
 
 async def test_a_long_silence_is_an_upstream_failure(simulator: Simulator, redis_url: str) -> None:
-    paypal = simulator.paypal(redis_url, read_s=0.05)
-    order_id = await approved(paypal, simulator)
-    simulator.fault("capture", "slow", times=3, seconds=0.3)
-    with pytest.raises(UpstreamFailed, match="can't be reached"):
-        await paypal.capture_order(order_id, request_id="slow")
-    assert len(simulator.captures(order_id)) == 1
-    await paypal.aclose()
+    async with simulator.paypal(redis_url, read_s=0.05) as paypal:
+        order_id = await approved(paypal, simulator)
+        simulator.fault("capture", "slow", times=3, seconds=0.3)
+        with pytest.raises(UpstreamFailed, match="can't be reached"):
+            await paypal.capture_order(order_id, request_id="slow")
+        assert len(simulator.captures(order_id)) == 1
 
 
 async def test_a_refusal_names_its_issue_and_is_not_repeated(
@@ -89,19 +89,18 @@ async def test_replicas_share_one_token_which_the_cache_keeps_sealed(
     simulator: Simulator, redis_url: str
 ) -> None:
     simulator.app.state.paypal.tokens.clear()
-    replicas = [simulator.paypal(redis_url) for _ in range(4)]
-    await replicas[0].create_order(body(), request_id=str(uuid4()))
-    await asyncio.gather(
-        *(one.create_order(body(), request_id=str(uuid4())) for one in replicas * 5)
-    )
+    async with AsyncExitStack() as stack:
+        replicas = [await stack.enter_async_context(simulator.paypal(redis_url)) for _ in range(4)]
+        await replicas[0].create_order(body(), request_id=str(uuid4()))
+        await asyncio.gather(
+            *(one.create_order(body(), request_id=str(uuid4())) for one in replicas * 5)
+        )
     (token,) = simulator.app.state.paypal.tokens
-    cache = RedisCache(redis_url)
-    keys = await cache._client.keys("studio:paypal:token:*")
-    (kept,) = [await cache._client.get(key) for key in keys]
-    assert token.encode() not in kept
-    for one in replicas:
-        await one.aclose()
-    await cache.aclose()
+    client = Redis.from_url(redis_url)
+    (key,) = await client.keys("studio:paypal:token:*")
+    kept = await client.get(key)
+    assert kept and token.encode() not in kept
+    await client.aclose()
 
 
 async def test_a_token_that_is_no_longer_taken_is_fetched_again(
@@ -125,32 +124,26 @@ async def test_a_token_is_fetched_before_it_ends(paypal: PayPal, simulator: Simu
 
 
 async def test_without_the_cache_it_only_takes_longer(simulator: Simulator) -> None:
-    paypal = simulator.paypal("redis://127.0.0.1:1/0")
-    assert await approved(paypal, simulator)
-    await paypal.aclose()
+    async with simulator.paypal("redis://127.0.0.1:1/0") as paypal:
+        assert await approved(paypal, simulator)
 
 
 async def test_wrong_credentials_are_told(simulator: Simulator, redis_url: str) -> None:
-    from dataclasses import replace
-
-    account = replace(simulator.account(), client_secret="wrong")
-    paypal = PayPal(account, RedisCache(redis_url), pauses_s=())
-    with pytest.raises(UpstreamFailed, match="credentials"):
-        await paypal.get_order("ANY")
-    await paypal.aclose()
+    async with simulator.paypal(redis_url, client_secret="wrong") as paypal:
+        with pytest.raises(UpstreamFailed, match="credentials"):
+            await paypal.get_order("ANY")
 
 
-async def test_a_restarted_simulator_knows_its_books(tmp_path: Any, redis_url: str) -> None:
+async def test_a_restarted_simulator_knows_its_books(tmp_path: Path, redis_url: str) -> None:
     own = Simulator(tmp_path / "paypal")
-    paypal = own.paypal(redis_url)
-    order_id = await approved(paypal, own)
-    order = await paypal.capture_order(order_id, request_id="x")
-    own.stop()
-    with pytest.raises(UpstreamFailed):
-        await paypal.get_order(order_id)
-    own.start()
-    again = await paypal.capture_order(order_id, request_id="x")
-    assert again["purchase_units"] == order["purchase_units"]
-    await paypal.aclose()
+    async with own.paypal(redis_url) as paypal:
+        order_id = await approved(paypal, own)
+        order = await paypal.capture_order(order_id, request_id="x")
+        own.stop()
+        with pytest.raises(UpstreamFailed):
+            await paypal.get_order(order_id)
+        own.start()
+        again = await paypal.capture_order(order_id, request_id="x")
+        assert again["purchase_units"] == order["purchase_units"]
     own.client.close()
     own.stop()

@@ -25,9 +25,8 @@ BODY = b'{"id": "WH-1", "event_type": "CHECKOUT.ORDER.APPROVED", "resource": {"i
 
 @pytest.fixture
 async def paypal(simulator: Simulator, redis_url: str) -> AsyncIterator[PayPal]:
-    opened = simulator.paypal(redis_url)
-    yield opened
-    await opened.aclose()
+    async with simulator.paypal(redis_url) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -193,18 +192,17 @@ async def test_an_absent_certificate_is_no_forgery(
 async def test_paypal_is_asked_in_postback_mode(
     simulator: Simulator, redis_url: str, signed: dict[str, str]
 ) -> None:
-    paypal = simulator.paypal(redis_url, postback=True)
-    verifier = WebhookVerifier(paypal)
-    await verifier.verify(signed, BODY)
-    for body in (BODY.replace(b"O-1", b"O-2"), BODY + b', "x": 1', b"no json", b""):
-        with pytest.raises(Forged):
-            await verifier.verify(signed, body)
-    with pytest.raises(Forged):
-        await verifier.verify(signed | {"paypal-transmission-id": "other"}, BODY)
-    simulator.fault("verify", "error", times=3)
-    with pytest.raises(UpstreamFailed):
+    async with simulator.paypal(redis_url, postback=True) as paypal:
+        verifier = WebhookVerifier(paypal)
         await verifier.verify(signed, BODY)
-    await paypal.aclose()
+        for body in (BODY.replace(b"O-1", b"O-2"), BODY + b', "x": 1', b"no json", b""):
+            with pytest.raises(Forged):
+                await verifier.verify(signed, body)
+        with pytest.raises(Forged):
+            await verifier.verify(signed | {"paypal-transmission-id": "other"}, BODY)
+        simulator.fault("verify", "error", times=3)
+        with pytest.raises(UpstreamFailed):
+            await verifier.verify(signed, BODY)
 
 
 def test_the_public_roots_can_be_read() -> None:
@@ -224,4 +222,4 @@ def test_real_addresses_pass(site: Any, paypal: PayPal) -> None:
             f"https://{host}:8443/v1/notifications/certs/C",
         ):
             with pytest.raises(Forged):
-                verifier._require_ours(bad)
+                verifier._require_ours(f"{bad}/v1/notifications/certs/CERT-360caa42")
