@@ -20,8 +20,9 @@ PAUSES_S = (0.3, 1.2)
 CONNECT_S = 5.0
 READ_S = 15.0
 MAX_CERTIFICATE_BYTES = 64 * 1024
-BUSY = frozenset({408, 409, 429})
-"""Answers that say nothing about the call itself; 409: the same call is still at work there."""
+BUSY = frozenset({401, 408, 409, 429})
+"""Answers that say nothing about the call itself; 401: our token, even the new one, is not taken;
+409: the same call is still at work there."""
 
 Json = dict[str, Any]
 

@@ -70,6 +70,8 @@ def api(name: str, work: Work) -> Callable[[Request], Awaitable[Response]]:
             require_token(state, request)
             if kind in ("error", "busy"):
                 raise Problem(500 if kind == "error" else 429, kind.upper())
+            if kind == "refused":
+                raise Problem(422, "COMPLIANCE_VIOLATION")
             call = await read_call(name, request, fault)
             status, document = perform(state, request, call, work)
         except Problem as problem:

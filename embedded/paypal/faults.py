@@ -13,6 +13,7 @@ KINDS = (
     "busy",  # 429
     "slow",  # done, and told after `seconds`
     "unauthorized",  # the token is no longer taken
+    "refused",  # COMPLIANCE_VIOLATION, nothing done
     "declined",  # INSTRUMENT_DECLINED
     "pending",  # the capture, or refund, takes a while
 )
