@@ -62,11 +62,12 @@ def up(
 
 def whole_house(settings: Settings) -> Any:
     """The Serve application and the demo: their rooms are above the servers', or need it."""
-    from deployments.ingress import ingress_environment
+    from deployments.ingress import ingress_environment, tracing_environment
     from embedded.up import House
 
     return House(
-        environment=ingress_environment(settings.port, drain_s=DRAIN_S),
+        environment=ingress_environment(settings.port, drain_s=DRAIN_S)
+        | tracing_environment(os.environ),
         load_application=lambda: importlib.import_module("deployments.launch"),
         seed_demo=seed_demo,
     )

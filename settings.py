@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     concurrent_cv: int = Field(32, ge=1)
     trusted_proxies: tuple[str, ...] = ()
     fetch_allow: tuple[str, ...] = ()
+    otlp_url: str | None = None
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -31,7 +31,7 @@ WITH due AS (
     FROM due WHERE job.id = due.id RETURNING job.*
 ), told AS ({EVENT} FROM claimed)
 SELECT id, type, owner_id, payload, fence, attempts, max_attempts, crashes, progress_done,
-    request_id, extract(epoch FROM deadline_at - now())::float8 AS deadline_s
+    request_id, traceparent, extract(epoch FROM deadline_at - now())::float8 AS deadline_s
 FROM claimed ORDER BY priority DESC, run_at, id
 """  # noqa: S608 - every part is ours
 
@@ -106,6 +106,12 @@ BACKLOG = """
 SELECT type, count(*) FILTER (WHERE run_at <= now()) AS due, count(*) AS queued,
     coalesce(extract(epoch FROM max(now() - run_at)), 0)::float8 AS oldest_s
 FROM job WHERE state = 'queued' GROUP BY type
+"""
+
+STATES = """
+SELECT type, state, count(*) AS jobs FROM job
+WHERE state IN ('queued', 'running') OR finished_at > now() - interval '1 hour'
+GROUP BY type, state
 """
 
 OVERDUE = """
@@ -212,6 +218,12 @@ async def lock_abandoned(
 async def count_backlog(session: AsyncSession) -> dict[str, Row]:
     """By type: `due` and `queued` jobs, and for how long the oldest has been due."""
     return {row["type"]: dict(row) for row in await run_query(session, BACKLOG)}
+
+
+async def count_states(session: AsyncSession) -> dict[tuple[str, str], int]:
+    """By type and state: what waits, what runs, and what has ended within the hour."""
+    rows = await run_query(session, STATES)
+    return {(row["type"], row["state"]): row["jobs"] for row in rows}
 
 
 async def count_overdue(session: AsyncSession, patience_s: float) -> int:

@@ -107,6 +107,7 @@ class File(SQLModel, table=True):
         one_of("purpose", "selfie", "garment", "product", "dataset"),
         one_of("status", "pending", "ready"),
         Index("ix_files_owner_id_created_at", "owner_id", "created_at", "id"),
+        Index("ix_files_pending", "created_at", postgresql_where=text("status = 'pending'")),
     )
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     owner_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
@@ -223,6 +224,7 @@ class Job(SQLModel, table=True):
         ),
         Index("ix_job_running", "type", postgresql_where=text("state = 'running'")),
         Index("ix_job_owner_id_created_at", "owner_id", "created_at", "id"),
+        Index("ix_job_finished_at", "finished_at"),
     )
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     type: str = Field(sa_type=Text)
@@ -247,6 +249,7 @@ class Job(SQLModel, table=True):
     result: dict[str, Any] | None = document(nullable=True)
     error: str | None = Field(default=None, sa_type=Text)
     request_id: str | None = Field(default=None, sa_type=Text)
+    traceparent: str | None = Field(default=None, sa_type=Text)
     created_at: datetime = moment()
     started_at: datetime | None = moment(nullable=True)
     finished_at: datetime | None = moment(nullable=True)

@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
+from contextvars import Context
 from typing import Generic, TypeVar
 
 from errors import StudioError, Unavailable
@@ -40,6 +41,7 @@ class MicroBatcher(Generic[Item, Result]):
         max_waiting: items that may wait; more are refused.
         calls: how many calls run side by side.
         weigh, max_weight: what an item weighs, and what one call may carry (one item: anything).
+        observe: told of every call: how many items it carries, and how many still wait.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class MicroBatcher(Generic[Item, Result]):
         calls: int = 1,
         weigh: Callable[[Item], int] = lambda _: 0,
         max_weight: int = 0,
+        observe: Callable[[int, int], None] = lambda _size, _waiting: None,
     ) -> None:
         self._run = run
         self._max_batch = max_batch
@@ -58,6 +61,7 @@ class MicroBatcher(Generic[Item, Result]):
         self._calls = calls
         self._weigh = weigh
         self._max_weight = max_weight
+        self._observe = observe
         self._waiting: deque[Waiting[Item, Result]] = deque()
         self._loops: set[asyncio.Task[None]] = set()
 
@@ -73,7 +77,11 @@ class MicroBatcher(Generic[Item, Result]):
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if len(self._loops) < self._calls:
-            loop = asyncio.create_task(self._drain(), name="micro-batcher")
+            # In a context of its own: it works for everyone, not for whoever came first, and
+            # Serve would cancel it when that one's caller hangs up.
+            loop = asyncio.get_running_loop().create_task(
+                self._drain(), name="micro-batcher", context=Context()
+            )
             self._loops.add(loop)
             loop.add_done_callback(self._loops.discard)
         return await future
@@ -87,6 +95,7 @@ class MicroBatcher(Generic[Item, Result]):
 
     async def _drain(self) -> None:
         while batch := self._take():
+            self._observe(len(batch), len(self._waiting))
             await self._run_batch(batch)
 
     def _take(self) -> list[Waiting[Item, Result]]:

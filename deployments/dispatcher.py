@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ray.util.metrics import Gauge
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
-from db.job_claims import count_backlog, count_overdue
+from db.job_claims import count_backlog, count_overdue, count_states
 from deployments.handles import Handle, IndexHandle
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
+from deployments.metrics import JobMetrics
 from deployments.opening import running_here
 from errors import StudioError
 from integrations.cache import RedisCache
@@ -24,7 +24,6 @@ from jobs.handlers import HANDLERS
 from jobs.retry import RetryPolicy
 from jobs.runner import RayExecutor
 from settings import Settings
-from studio.logs import FLUSH_EVERY_S
 from studio.rebuild import rebuild_if_due
 from studio.settlement import settle_forever
 
@@ -59,7 +58,7 @@ class Dispatcher:
         )
         self._cache = RedisCache(settings.required("redis_url"))
         self._paypal = open_paypal(settings, self._cache)
-        self._queued = Gauge("studio_jobs_queued", "Due jobs that wait.", tag_keys=("type",))
+        self._metrics = JobMetrics(list(HANDLERS))
         loop = asyncio.get_running_loop()
         self._running = loop.create_task(self._jobs.run(), name="dispatcher")
         self._watching = [
@@ -72,8 +71,8 @@ class Dispatcher:
         async with self._database.transaction() as session:
             backlog = await count_backlog(session)
             overdue = await count_overdue(session, 2 * self._args.lease_s)
-        for name in HANDLERS:
-            self._queued.set(backlog.get(name, {}).get("due", 0), tags={"type": name})
+            states = await count_states(session)
+        self._metrics.show(backlog, states)
         return {
             "name": self._jobs.name,
             "silentS": round(time.monotonic() - self._jobs.turned_s, 1),
@@ -106,6 +105,4 @@ class Dispatcher:
             with suppress(StudioError, SQLAlchemyError):
                 await self.status()
                 await rebuild_if_due(self._database, self._index)
-            for _ in range(round(WATCH_S / FLUSH_EVERY_S)):
-                self._logs.flush()
-                await asyncio.sleep(FLUSH_EVERY_S)
+            await asyncio.sleep(WATCH_S)

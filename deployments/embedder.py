@@ -1,24 +1,30 @@
 """`Embedder`: many callers' images and texts become batches on one model."""
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from deployments.batching import MicroBatcher, in_thread
 from deployments.handles import Handle, HandleArgs, IndexHandle
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
+from deployments.metrics import BatchMetrics
 from errors import StudioError, Unavailable
 from models.embedder import EmbedderConfig, load
 from models.images import decode_image
+from studio.context import continuing, current_origin, span
 from studio.ports import EmbeddedAnswer, Embedding, RawQuery, Vector
 
 Result = TypeVar("Result")
+
+log = structlog.get_logger("studio.embedder")
 
 
 @dataclass(frozen=True)
@@ -43,15 +49,18 @@ class Embedder:
         self._model.warm_up()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._decoders = ThreadPoolExecutor(args.decoders, thread_name_prefix="decode")
+        metrics = BatchMetrics()
         self._images: MicroBatcher[NDArray[np.float32], Vector] = MicroBatcher(
             in_thread(self._thread, self._model.embed_images),
             max_batch=args.max_batch,
             max_waiting=args.max_waiting,
+            observe=metrics.of("images"),
         )
         self._texts: MicroBatcher[str, Vector] = MicroBatcher(
             in_thread(self._thread, self._model.embed_texts),
             max_batch=args.max_batch,
             max_waiting=args.max_waiting,
+            observe=metrics.of("texts"),
         )
 
     async def embed_image(self, image: bytes) -> Embedding:
@@ -80,12 +89,23 @@ class Embedder:
         """
         decoded = await asyncio.gather(*(self._decode_any(raw.image) for raw in raws))
         searches = (
-            _or_error(self._search(raw, pixels)) for raw, pixels in zip(raws, decoded, strict=True)
+            self._search_or_error(raw, pixels) for raw, pixels in zip(raws, decoded, strict=True)
         )
         return list(await asyncio.gather(*searches))
 
     async def _decode_any(self, image: bytes | None) -> NDArray[np.float32] | StudioError | None:
         return None if image is None else await _or_error(self._decode(image))
+
+    async def _search_or_error(
+        self, raw: RawQuery, pixels: NDArray[np.float32] | StudioError | None
+    ) -> EmbeddedAnswer | StudioError:
+        started_s = time.perf_counter()
+        with continuing(raw.query.origin), span("Embedder.search"):
+            found = await _or_error(self._search(raw, pixels))
+            told = found.detail if isinstance(found, StudioError) else found.embedder_version
+            elapsed_ms = round((time.perf_counter() - started_s) * 1000, 1)
+            log.info("embedder.search", answer=told, ms=elapsed_ms)
+        return found
 
     async def _search(
         self, raw: RawQuery, pixels: NDArray[np.float32] | StudioError | None
@@ -97,7 +117,9 @@ class Embedder:
             raise pixels
         image = query.image if pixels is None else await self._images.submit(pixels)
         text = query.text if raw.text is None else await self._texts.submit(raw.text)
-        asked = replace(query, embedder_version=version, image=image, text=text)
+        asked = replace(
+            query, embedder_version=version, image=image, text=text, origin=current_origin()
+        )
         return EmbeddedAnswer(await self._index.search(asked), version, text)
 
     async def _decode(self, image: bytes) -> NDArray[np.float32]:

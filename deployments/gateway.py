@@ -6,6 +6,7 @@ from ray import serve
 from deployments.handles import Handle, HandleArgs
 from deployments.listening import listen_privately, on_drain, reuse_address
 from deployments.log_files import log_to_worker_files
+from deployments.metrics import RequestMetrics
 from deployments.opening import open_studio
 from gateway.app import create_app
 from settings import Settings
@@ -37,6 +38,6 @@ class Gateway:
         studio = open_studio(
             self._settings, self._embedder, self._index, self._dispatcher, self._args
         )
-        app = create_app(studio)
+        app = create_app(studio, [RequestMetrics().observe])
         on_drain(app.state.draining.set)
         return app

@@ -15,7 +15,9 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from ray.serve.handle import DeploymentHandle
 
 from deployments.batching import MicroBatcher
+from deployments.log_files import carry_request_id
 from errors import DeadlinePassed, StudioError, Unavailable
+from studio.context import Origin, continuing, current_request_id
 from studio.ports import EmbeddedAnswer, Embedding, IndexAnswer, IndexQuery, RawQuery
 
 Handle = DeploymentHandle[Any]
@@ -47,6 +49,7 @@ async def call(name: str, method: Any, *args: Any) -> Any:
     """
     try:
         async with asyncio.timeout(DEADLINE_S):
+            carry_request_id(current_request_id())
             return await method.remote(*args)
     except TimeoutError:
         raise DeadlinePassed(f"{name} did not answer in time") from None
@@ -73,7 +76,8 @@ class EmbedderHandle:
         self._words: MicroBatcher[RawQuery, EmbeddedAnswer]
         # Words need not wait for pictures, which take longer.
         self._pictures, self._words = (
-            _together("Embedder", handle, args or HandleArgs(), _picture_bytes) for _ in range(2)
+            _together("Embedder", handle, args or HandleArgs(), _raw_origin, _picture_bytes)
+            for _ in range(2)
         )
 
     async def embed_image(self, image: bytes) -> Embedding:
@@ -107,7 +111,7 @@ class IndexHandle:
     def __init__(self, handle: Handle, args: HandleArgs | None = None) -> None:
         self._handle = handle
         self._searches: MicroBatcher[IndexQuery, IndexAnswer] = _together(
-            "Index", handle, args or HandleArgs()
+            "Index", handle, args or HandleArgs(), _origin
         )
 
     async def search(self, query: IndexQuery) -> IndexAnswer:
@@ -132,18 +136,34 @@ class DispatcherHandle:
         return status
 
 
+def _origin(query: IndexQuery) -> Origin:
+    return query.origin
+
+
+def _raw_origin(raw: RawQuery) -> Origin:
+    return raw.query.origin
+
+
 def _picture_bytes(raw: RawQuery) -> int:
     return len(raw.image or b"")
 
 
 def _together(
-    name: str, handle: Handle, args: HandleArgs, weigh: Callable[[_Query], int] = lambda _: 0
+    name: str,
+    handle: Handle,
+    args: HandleArgs,
+    origin_of: Callable[[_Query], Origin],
+    weigh: Callable[[_Query], int] = lambda _: 0,
 ) -> MicroBatcher[_Query, _Answer]:
-    """Searches of one deployment: its `search` takes a list and answers each or with its error."""
+    """Searches of one deployment: its `search` takes a list and answers each or with its error.
+
+    The call itself goes under the first one's request; each query carries its own.
+    """
 
     async def ask(queries: list[_Query]) -> list[_Answer | StudioError]:
         try:
-            answers: list[_Answer | StudioError] = await call(name, handle.search, queries)
+            with continuing(origin_of(queries[0])):
+                answers: list[_Answer | StudioError] = await call(name, handle.search, queries)
         except StudioError as error:  # of the call itself: nobody's fault, so everybody's
             return [error] * len(queries)
         return answers

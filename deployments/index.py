@@ -1,6 +1,7 @@
 """`Index`: FAISS over the active version; follows the catalogue in PostgreSQL by itself."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.engine import Database
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
+from deployments.metrics import IndexMetrics
 from errors import StudioError
 from integrations.blob import open_blob_store
 from settings import Settings
+from studio.context import continuing, span
 from studio.index_store import cache_folder
 from studio.live_index import LiveIndex
 from studio.ports import IndexAnswer, IndexQuery
@@ -47,6 +50,7 @@ class Index:
             cache_folder(settings),
             max_waiting=args.max_waiting,
         )
+        self._metrics = IndexMetrics()
         self._following = asyncio.get_running_loop().create_task(self._follow(), name="follow")
 
     async def search(self, queries: list[IndexQuery]) -> list[IndexAnswer | StudioError]:
@@ -54,10 +58,16 @@ class Index:
         return list(await asyncio.gather(*(self._search_or_error(query) for query in queries)))
 
     async def _search_or_error(self, query: IndexQuery) -> IndexAnswer | StudioError:
-        try:
-            return await self._live.search(query)
-        except StudioError as error:
-            return error
+        started_s = time.perf_counter()
+        with continuing(query.origin), span("Index.search", top_k=query.top_k):
+            try:
+                answer: IndexAnswer | StudioError = await self._live.search(query)
+            except StudioError as error:
+                answer = error
+            told = answer.detail if isinstance(answer, StudioError) else answer.version
+            elapsed_ms = round((time.perf_counter() - started_s) * 1000, 1)
+            log.info("index.search", answer=told, ms=elapsed_ms)
+        return answer
 
     async def status(self) -> Mapping[str, object]:
         """What this replica has loaded."""
@@ -73,6 +83,7 @@ class Index:
         while True:
             try:
                 await self._live.sync()
+                self._metrics.show(self._live.status())
                 pause_s = self._args.poll_s
             except (StudioError, SQLAlchemyError) as error:
                 log.warning("index.behind", reason=str(error))

@@ -5,7 +5,9 @@ more than HAProxy, the caller's own address, loopback binding, and every answer 
 Nothing here imports Ray, because Ray Serve reads these variables when it is imported.
 """
 
+import os
 import sys
+from collections.abc import Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
@@ -32,6 +34,22 @@ def ingress_environment(port: int, *, drain_s: float = 30.0) -> dict[str, str]:
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(32 * 2**20),
         # Only `STUDIO_TRUSTED_PROXIES` may say who the client is; uvicorn would believe loopback.
         "FORWARDED_ALLOW_IPS": "none",
+    }
+
+
+def tracing_environment(given: Mapping[str, str]) -> dict[str, str]:
+    """What every Ray process needs so that spans are recorded; nothing without an exporter.
+
+    `given`: the operator's environment: `STUDIO_OTLP_URL`, or the standard `OTEL_*` variables.
+    """
+    endpoint = given.get("STUDIO_OTLP_URL") or given.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    if not endpoint and not given.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        return {}
+    told = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} if endpoint else {}
+    return told | {
+        "OTEL_SERVICE_NAME": given.get("OTEL_SERVICE_NAME", "ai-fashion-studio"),
+        "RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH": "deployments.tracing:span_processors",
+        "RAY_SERVE_TRACING_SAMPLING_RATIO": given.get("OTEL_TRACES_SAMPLER_ARG", "1.0"),
     }
 
 
@@ -65,7 +83,8 @@ def middlewares() -> list[Middleware]:
 def main() -> None:
     """`python -m deployments.ingress PORT`: the variables as shell commands, for `ray start`."""
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
-    for name, value in ingress_environment(port).items():
+    variables = ingress_environment(port) | tracing_environment(os.environ)
+    for name, value in variables.items():
         sys.stdout.write(f"export {name}={value}\n")
 
 

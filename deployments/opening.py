@@ -1,5 +1,7 @@
 """Opens a studio in this process: pools of its own, and handles of the running application."""
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -21,6 +23,9 @@ from settings import Settings, load_settings
 from studio.ports import Studio
 
 APPLICATION = "studio"
+EXPORTER = "RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH"
+JOB_POOL = 3
+"""Connections of one job: what it does at a time, its progress, and one to spare."""
 
 
 def open_studio(
@@ -29,12 +34,15 @@ def open_studio(
     index: Handle,
     dispatcher: Handle,
     args: HandleArgs | None = None,
+    *,
+    pool_size: int | None = None,
 ) -> Studio:
     """Pools and handles of one process."""
     cache = RedisCache(settings.required("redis_url"))
+    connections = pool_size or settings.database_pool_size
     return Studio(
         settings=settings,
-        database=Database(settings.required("database_url"), pool_size=settings.database_pool_size),
+        database=Database(settings.required("database_url"), pool_size=connections),
         blobs=open_blob_store(settings),
         cache=cache,
         fetcher=Fetcher(allow=settings.fetch_allow),
@@ -46,7 +54,9 @@ def open_studio(
 
 
 @asynccontextmanager
-async def running_studio(settings: Settings) -> AsyncIterator[Studio]:
+async def running_studio(
+    settings: Settings, *, pool_size: int | None = None
+) -> AsyncIterator[Studio]:
     """The running application's deployments, from another process of the same cluster.
 
     The handles are not those that Serve keeps: they end with the event loop they live in.
@@ -54,7 +64,7 @@ async def running_studio(settings: Settings) -> AsyncIterator[Studio]:
     names = ("Embedder", "Index", "Dispatcher")
     handles: list[Handle] = [DeploymentHandle(name, APPLICATION) for name in names]
     embedder, index, dispatcher = handles
-    studio = open_studio(settings, embedder, index, dispatcher)
+    studio = open_studio(settings, embedder, index, dispatcher, pool_size=pool_size)
     try:
         yield studio
     finally:
@@ -66,8 +76,17 @@ async def running_studio(settings: Settings) -> AsyncIterator[Studio]:
 @asynccontextmanager
 async def running_here() -> AsyncIterator[Studio]:
     """As `running_studio`, with the settings that this process of the cluster has inherited."""
-    async with running_studio(load_settings()) as studio:
-        yield studio
+    traced = os.environ.get(EXPORTER)
+    if traced:
+        from deployments import tracing  # noqa: PLC0415 - only where spans are recorded
+
+        tracing.trace_worker("run_job")
+    try:
+        async with running_studio(load_settings(), pool_size=JOB_POOL) as studio:
+            yield studio
+    finally:
+        if traced:
+            await asyncio.to_thread(tracing.send_spans)
 
 
 async def close_studio(studio: Studio) -> None:

@@ -1,8 +1,8 @@
 """The FastAPI application: routes, layers and error handling put together, nothing decided."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
@@ -11,7 +11,7 @@ from gateway.body_limit import BodyLimit
 from gateway.client_address import ClientAddress
 from gateway.concurrency import Concurrency
 from gateway.docs import OPENAPI_PATH, add_docs
-from gateway.envelope import Envelope
+from gateway.envelope import Envelope, Observe
 from gateway.error_table import LastHandler, register_handlers
 from gateway.limits import RateLimit, RateLimits
 from gateway.problem import PROBLEM_RESPONSES
@@ -31,10 +31,12 @@ from gateway.routes import (
     search,
 )
 from settings import PROJECT_ROOT
+from studio.latency import LatencyLog
 from studio.logs import configure_logging, flushing
 from studio.ports import Studio
 
 TITLE = "AI Fashion Studio"
+LATENCY_FLUSH_S = 1.0
 # Matched one after the other: the busiest first.
 ROUTERS = (
     search.router,
@@ -56,15 +58,37 @@ ROUTERS = (
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """What lives as long as the app; a router's own `lifespan` runs inside this one."""
-    async with flushing(configure_logging()):
+    async with flushing(configure_logging()), sharing(app.state.latency):
         try:
             yield
         finally:
             await app.state.limits.aclose()
 
 
-def create_app(studio: Studio) -> FastAPI:
-    """The whole HTTP side of one studio; whoever made the studio closes it."""
+@asynccontextmanager
+async def sharing(latency: LatencyLog) -> AsyncIterator[None]:
+    """While the block runs, what this replica measures is soon seen by all of them."""
+    ended = asyncio.Event()
+
+    async def flush_often() -> None:
+        while not ended.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), LATENCY_FLUSH_S)
+            await latency.flush()
+
+    task = asyncio.create_task(flush_often(), name="latency")
+    try:
+        yield
+    finally:
+        ended.set()  # not cancelled: half an exchange would leave its connection open
+        await task
+
+
+def create_app(studio: Studio, observers: Sequence[Observe] = ()) -> FastAPI:
+    """The whole HTTP side of one studio; whoever made the studio closes it.
+
+    `observers` are told of every answer, beside the studio's own count of latencies.
+    """
     app = FastAPI(
         title=TITLE,
         summary="Visual product search, uploads and catalogue of an open fashion backend.",
@@ -75,13 +99,15 @@ def create_app(studio: Studio) -> FastAPI:
         redirect_slashes=False,  # the redirect would believe the Host header
         responses=PROBLEM_RESPONSES,
         lifespan=lifespan,
+        telemetry={"tracing": False},  # Ray Serve has begun the trace; FastAPI's would be another
     )
     app.state.studio = studio
     app.state.draining = asyncio.Event()  # whoever serves the app sets it when it is to end
     app.state.tokens = AccessTokens(studio.settings)
     app.state.limits = RateLimits(studio.settings)
+    app.state.latency = LatencyLog(studio.cache)
     register_handlers(app)
-    add_layers(app)
+    add_layers(app, [app.state.latency.note, *observers])
     for router in ROUTERS:
         app.include_router(router)
     add_docs(app)
@@ -89,11 +115,11 @@ def create_app(studio: Studio) -> FastAPI:
     return app
 
 
-def add_layers(app: FastAPI) -> None:
+def add_layers(app: FastAPI, observers: Sequence[Observe]) -> None:
     """Pure ASGI layers; the last one added is the outermost."""
     app.add_middleware(BodyLimit)
     app.add_middleware(Concurrency, settings=app.state.studio.settings)
     app.add_middleware(RateLimit, limits=app.state.limits, tokens=app.state.tokens)
     app.add_middleware(LastHandler)
     trusted = app.state.studio.settings.trusted_proxies
-    app.add_middleware(Envelope, client_address=ClientAddress(trusted))
+    app.add_middleware(Envelope, client_address=ClientAddress(trusted), observers=observers)

@@ -2,6 +2,8 @@
 
 import re
 import time
+from collections.abc import Callable, Sequence
+from http import HTTPMethod
 from uuid import uuid4
 
 import structlog
@@ -11,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from errors import Malformed
 from gateway.client_address import ClientAddress
 from gateway.error_table import studio_problem
-from studio.context import serving
+from studio.context import serving, span
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
@@ -20,6 +22,12 @@ PAGE_POLICY = (
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 """The studio page runs its own scripts only; pictures and uploads may live in a blob store."""
+
+METHODS = frozenset(HTTPMethod)
+UNMATCHED = "(no route)"
+
+Observe = Callable[[str, str, int, float], None]
+"""Told of every answer: method, route, status, milliseconds."""
 
 log = structlog.get_logger("studio.access")
 
@@ -53,9 +61,12 @@ def has_nul(scope: Scope) -> bool:
 class Envelope:
     """The outermost layer around every HTTP request."""
 
-    def __init__(self, app: ASGIApp, client_address: ClientAddress) -> None:
+    def __init__(
+        self, app: ASGIApp, client_address: ClientAddress, observers: Sequence[Observe] = ()
+    ) -> None:
         self.app = app
         self._client_address = client_address
+        self._observers = observers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request under its id."""
@@ -86,13 +97,29 @@ class Envelope:
             await send(message)
 
         try:
-            if has_nul(scope):
-                answer = studio_problem(scope, Malformed("the address holds a NUL"))
-                await answer(scope, receive, send_completed)
-            else:
-                await self.app(scope, receive, send_completed)
+            with span(method_of(scope)) as told:
+                if has_nul(scope):
+                    answer = studio_problem(scope, Malformed("the address holds a NUL"))
+                    await answer(scope, receive, send_completed)
+                else:
+                    await self.app(scope, receive, send_completed)
+                told.update_name(f"{method_of(scope)} {route_of(scope) or UNMATCHED}")
+                told.set_attribute("http.response.status_code", status)
         finally:
-            write_access_line(scope, status, (time.perf_counter() - started_s) * 1000)
+            elapsed_ms = (time.perf_counter() - started_s) * 1000
+            write_access_line(scope, status, elapsed_ms)
+            for observe in self._observers:
+                observe(method_of(scope), route_of(scope) or UNMATCHED, status, elapsed_ms)
+
+
+def route_of(scope: Scope) -> str | None:
+    """The template: a path may hold ids, and anyone can make up any number of them."""
+    return getattr(scope.get("route"), "path", None)
+
+
+def method_of(scope: Scope) -> str:
+    """One of the known ones, for the same reason."""
+    return scope["method"] if scope["method"] in METHODS else "OTHER"
 
 
 def write_access_line(scope: Scope, status: int, elapsed_ms: float) -> None:
@@ -100,7 +127,7 @@ def write_access_line(scope: Scope, status: int, elapsed_ms: float) -> None:
     log.info(
         "request",
         method=scope["method"],
-        route=getattr(scope.get("route"), "path", None),
+        route=route_of(scope),
         status=status,
         ms=round(elapsed_ms, 1),
         client=scope["state"]["client_address"],

@@ -1,6 +1,6 @@
 """The cache over Valkey or Redis: short timeouts, and one error for everything that fails."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -69,6 +69,23 @@ class RedisCache:
         """Quiet where there is nothing."""
         async with told_as_unavailable():
             await self._client.delete(PREFIX + key)
+
+    async def add_counts(self, counts: Mapping[str, Mapping[str, int]], *, lifetime_s: int) -> None:
+        """Adds to the counters of each key, by field, in one transaction."""
+        async with told_as_unavailable(), self._client.pipeline(transaction=True) as pipe:
+            for key, fields in counts.items():
+                for name, count in fields.items():
+                    pipe.hincrby(PREFIX + key, name, count)
+                pipe.expire(PREFIX + key, lifetime_s)
+            await pipe.execute()
+
+    async def read_counts(self, keys: Sequence[str]) -> list[dict[str, int]]:
+        """The counters of each key, by field."""
+        async with told_as_unavailable(), self._client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.hgetall(PREFIX + key)
+            found = await pipe.execute()
+        return [{name.decode(): int(count) for name, count in one.items()} for one in found]
 
     async def check(self) -> None:
         """Raises:

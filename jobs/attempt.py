@@ -17,7 +17,7 @@ from jobs.handler import Handler
 from jobs.lease import LeaseKeeper
 from jobs.ledger import PAUSES_S, Ending, Ledger
 from jobs.retry import LATE, RetryPolicy, reason
-from studio.context import OFFLINE, serving
+from studio.context import OFFLINE, Origin, continuing, span
 from studio.job_types import Outcome
 from studio.ports import Studio
 
@@ -139,7 +139,8 @@ async def run_claim(
 ) -> None:
     """Runs the handler and writes what became of it; a job of another worker is left alone."""
     claim = attempt.claim
-    with serving(claim.request_id or OFFLINE):
+    origin = Origin(claim.request_id or OFFLINE, claim.traceparent)
+    with continuing(origin), span(f"job {claim.type}", job_id=str(claim.id)):
         told = log.bind(job_id=str(claim.id), type=claim.type, attempt=claim.attempts)
         try:
             ending = await _ending_of(studio, attempt, handler, policy, told)

@@ -30,6 +30,7 @@ class Claim:
     crashes: int
     done: int
     request_id: str | None
+    traceparent: str | None
     deadline_s: float
     owner: str
     lease_s: float

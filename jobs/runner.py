@@ -13,7 +13,7 @@ from jobs.claim import Claim
 from jobs.handler import Handler
 from jobs.lease import LeaseKeeper
 from jobs.retry import RetryPolicy
-from studio.logs import configure_logging
+from studio.logs import configure_logging, flushing
 from studio.ports import Studio
 
 OpenStudio = Callable[[], AbstractAsyncContextManager[Studio]]
@@ -22,17 +22,13 @@ OpenStudio = Callable[[], AbstractAsyncContextManager[Studio]]
 
 def run_job(claim: Claim, handler: Handler, open_studio: OpenStudio, policy: RetryPolicy) -> None:
     """What Ray runs; it returns when the claim's end is written, or is another's to write."""
-    logs = configure_logging()
-    try:
-        asyncio.run(_run_in(claim, handler, open_studio, policy))
-    finally:
-        logs.flush()
+    asyncio.run(_run_in(claim, handler, open_studio, policy))
 
 
 async def _run_in(
     claim: Claim, handler: Handler, open_studio: OpenStudio, policy: RetryPolicy
 ) -> None:
-    async with open_studio() as studio:
+    async with flushing(configure_logging()), open_studio() as studio:
         keeper = LeaseKeeper(studio.settings.required("database_url"))
         try:
             await run_leased(studio, claim, handler, policy, keeper)

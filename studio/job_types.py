@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.jobs import insert_job
 from db.tables import Job
 from errors import Conflict
-from studio.context import current_request_id
+from studio.context import current_request_id, current_traceparent
 from studio.forms import Form
 from studio.idempotency import fingerprint
 from studio.ports import Studio
@@ -106,6 +106,7 @@ async def enqueue(
         idempotency_key=idempotency_key,
         fingerprint=digest,
         request_id=current_request_id(),
+        traceparent=current_traceparent(),
     )
     if job_id is not None:
         job.id = job_id

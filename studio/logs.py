@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import sys
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +16,13 @@ FLUSH_EVERY_S = 0.5
 BATCH_LINES = 512
 ROOT_LOGGER = "studio"
 SECRET_KEYS = frozenset({"password", "token", "authorization", "cookie", "secret", "sig"})
+SECRETS = re.compile(
+    r"(?P<name>\bsig=|\bBearer |\b[a-z][a-z0-9+.]*://[^\s:@/\"]*:(?=[^\s@/\"]+@))"
+    r"[^\s&@\"'\\]+"
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*)?"
+)
+"""Signatures in URLs, passwords of servers' URLs, and tokens, wherever in a line they stand."""
+HIDDEN = "[hidden]"
 
 
 class BatchHandler(logging.Handler):
@@ -27,7 +35,7 @@ class BatchHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Warnings and errors are written at once: the process may be about to die."""
-        self._lines.append(self.format(record))
+        self._lines.append(scrub(self.format(record)))
         if record.levelno >= logging.WARNING or len(self._lines) >= BATCH_LINES:
             self.flush()
 
@@ -52,10 +60,15 @@ def add_request_id(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableM
     return event
 
 
+def scrub(line: str) -> str:
+    """The line without what opens something; a last net below `hide_secrets`."""
+    return SECRETS.sub(lambda found: (found["name"] or "") + HIDDEN, line)
+
+
 def hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A last net: values under the names of secrets never reach a log."""
     for key in SECRET_KEYS & event.keys():
-        event[key] = "[hidden]"
+        event[key] = HIDDEN
     return event
 
 

@@ -1,6 +1,6 @@
 """What the studio needs from the outside: models, index, blobs, cache; protocols, no code."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from integrations.blob_keys import BlobInfo, SignedUpload
+from studio.context import Origin, current_origin
 
 if TYPE_CHECKING:
     from db.engine import Database
@@ -41,7 +42,10 @@ class Filters:
 
 @dataclass(frozen=True)
 class IndexQuery:
-    """One search: an image vector, a text vector, or both blended by alpha in [0, 1]."""
+    """One search: an image vector, a text vector, or both blended by alpha in [0, 1].
+
+    `origin`: searches travel in batches, so each carries the request that it belongs to.
+    """
 
     top_k: int
     embedder_version: str = ""
@@ -50,6 +54,7 @@ class IndexQuery:
     alpha: float = 0.5
     filters: Filters = field(default_factory=Filters)
     exclude: frozenset[str] = frozenset()
+    origin: Origin = field(default_factory=current_origin, compare=False)
 
 
 @dataclass(frozen=True)
@@ -217,6 +222,14 @@ class Cache(Protocol):
         ...
 
     async def delete(self, key: str) -> None: ...
+
+    async def add_counts(self, counts: Mapping[str, Mapping[str, int]], *, lifetime_s: int) -> None:
+        """Adds to the counters of each key, by field, all or none; the keys then live so long."""
+        ...
+
+    async def read_counts(self, keys: Sequence[str]) -> list[dict[str, int]]:
+        """The counters of each key, by field; empty where there is nothing."""
+        ...
 
     async def check(self) -> None:
         """Raises:

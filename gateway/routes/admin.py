@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from db.audit import list_audit
 from db.users import list_users
@@ -12,6 +12,7 @@ from gateway.deps import Admin, ClientAddressDep, StudioDep
 from gateway.paging import Cursor, PageDep
 from gateway.wire import Page, Storable, WireRequest, WireResponse
 from studio.accounts import change_role
+from studio.latency import WINDOW_S, LatencyLog
 
 router = APIRouter(prefix="/api/admin", tags=["admin"])
 
@@ -52,10 +53,50 @@ class AuditResponse(WireResponse):
     request_id: str | None
 
 
+class RouteLatencyResponse(WireResponse):
+    """One route; quantiles in milliseconds, within 5 %."""
+
+    method: str
+    route: str
+    requests: int
+    errors: int
+    refused: int
+    p50: float
+    p95: float
+    p99: float
+
+
+class LatencyResponse(WireResponse):
+    """Every route that was asked, busiest first."""
+
+    window_s: int
+    routes: list[RouteLatencyResponse]
+
+
 @router.get("/ping")
 async def ping(_: Admin) -> PingResponse:
     """Whether the caller is an admin."""
     return PingResponse()
+
+
+@router.get("/latency")
+async def get_latency(_: Admin, request: Request) -> LatencyResponse:
+    """The last five minutes of every Gateway; `errors` are answers of 500 and above."""
+    latency: LatencyLog = request.app.state.latency
+    routes = [
+        RouteLatencyResponse(
+            method=one.method,
+            route=one.route,
+            requests=one.requests,
+            errors=one.errors,
+            refused=one.refused,
+            p50=round(one.quantile(0.50), 2),
+            p95=round(one.quantile(0.95), 2),
+            p99=round(one.quantile(0.99), 2),
+        )
+        for one in await latency.read()
+    ]
+    return LatencyResponse(window_s=WINDOW_S, routes=routes)
 
 
 @router.get("/users")

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 
 import pytest
 
@@ -158,3 +159,31 @@ async def test_a_call_carries_no_more_than_it_may_weigh() -> None:
     sizes = [4, 5, 3, 40, 1, 1]
     assert await asyncio.gather(*(one.submit(b"x" * size) for size in sizes)) == sizes
     assert [[len(item) for item in batch] for batch in batches] == [[4, 5], [3], [40], [1, 1]]
+
+
+async def test_a_batch_belongs_to_nobody_in_particular() -> None:
+    asked: ContextVar[str] = ContextVar("asked", default="nobody")
+    seen: list[str] = []
+    told: list[tuple[int, int]] = []
+    free = asyncio.Event()
+
+    async def run(items: list[int]) -> list[int]:
+        seen.append(asked.get())
+        await free.wait()
+        return items
+
+    batcher = MicroBatcher(
+        run, max_batch=2, max_waiting=9, observe=lambda size, waiting: told.append((size, waiting))
+    )
+
+    async def submit(item: int) -> int:
+        asked.set(f"caller {item}")
+        return await batcher.submit(item)
+
+    tasks = [asyncio.create_task(submit(item)) for item in range(4)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    free.set()
+    assert await asyncio.gather(*tasks) == [0, 1, 2, 3]
+    assert set(seen) == {"nobody"}
+    assert sum(size for size, _ in told) == 4 and told[-1][1] == 0

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from studio.context import serving
+from studio import context
+from studio.context import Origin, continuing, serving
 from studio.logs import BATCH_LINES, BatchHandler, configure_logging, flushing
 
 
@@ -87,3 +88,40 @@ async def test_a_quiet_studio_shows_its_lines_soon(stream: CountingStream) -> No
         assert "request" in stream.getvalue()
         structlog.get_logger("studio.access").info("last")
     assert "last" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("GET http://x/blobs/a.png?op=get&sig=abc_DEF-1&x=1", "abc_DEF-1"),
+        ("https://a.blob.core.windows.net/c/k?sp=c&sig=q%2Bz%3D", "q%2Bz%3D"),
+        ("Authorization: Bearer opaque.token-1", "opaque.token-1"),
+        ("refused eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.sig-x", "eyJzdWIiOiJ4In0"),
+        ("can't reach postgresql://studio:pa-ss@127.0.0.1:1/x", "pa-ss"),
+        ("can't reach redis://:pa-ss@127.0.0.1:6/0", "pa-ss"),
+    ],
+)
+def test_secrets_inside_of_texts_are_hidden(stream: CountingStream, text: str, secret: str) -> None:
+    log = structlog.get_logger("studio.any")
+    log.info("told", what=text)
+    try:
+        raise ValueError(text)
+    except ValueError:
+        log.exception("failed")
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert len(lines) == 2
+    assert secret not in stream.getvalue()
+    assert "[hidden]" in lines[0]["what"] and "[hidden]" in lines[1]["exception"]
+
+
+def test_a_called_process_knows_the_callers_request(
+    stream: CountingStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context._Transport, "request_id", lambda: "carried-1")
+    log = structlog.get_logger("studio.any")
+    log.info("called")
+    with continuing(Origin("nearer-1")):
+        log.info("in a batch")
+    handler().flush()
+    lines = [json.loads(line)["request_id"] for line in stream.getvalue().splitlines()]
+    assert lines == ["carried-1", "nearer-1"]
