@@ -49,6 +49,21 @@ async def list_files(
     return list((await session.exec(query)).all())
 
 
+async def lock_unfinished(session: AsyncSession, *, before: datetime, limit: int) -> list[File]:
+    """Uploads that were announced before and never completed, locked, oldest first.
+
+    Those that someone else has locked (completes, or reaps) are left out.
+    """
+    query = (
+        select(File)
+        .where(File.status == "pending", col(File.created_at) < before)
+        .order_by(col(File.created_at))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return list((await session.exec(query)).all())
+
+
 async def is_on_sale(session: AsyncSession, *, file_id: UUID | None, blob_key: str) -> bool:
     """Whether a live product shows this picture."""
     shows = Product.image_key == blob_key

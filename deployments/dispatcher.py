@@ -18,6 +18,7 @@ from deployments.opening import running_here
 from errors import StudioError
 from integrations.cache import RedisCache
 from integrations.paypal import open_paypal
+from integrations.blob import open_blob_store
 from jobs.dispatcher import Dispatcher as JobDispatcher
 from jobs.dispatcher import DispatcherArgs
 from jobs.handlers import HANDLERS
@@ -26,8 +27,10 @@ from jobs.runner import RayExecutor
 from settings import Settings
 from studio.rebuild import rebuild_if_due
 from studio.settlement import settle_forever
+from studio.upload_reaper import reap_unfinished
 
 WATCH_S = 10.0
+TIDY_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,13 @@ class Dispatcher:
         self._cache = RedisCache(settings.required("redis_url"))
         self._paypal = open_paypal(settings, self._cache)
         self._metrics = JobMetrics(list(HANDLERS))
+        self._blobs = open_blob_store(settings)
         loop = asyncio.get_running_loop()
         self._running = loop.create_task(self._jobs.run(), name="dispatcher")
         self._watching = [
             loop.create_task(self._watch_backlog_and_index(), name="watch"),
             loop.create_task(settle_forever(self._database, self._paypal), name="settlement"),
+            loop.create_task(self._tidy_up(), name="tidy"),
         ]
 
     async def status(self) -> Mapping[str, object]:
@@ -96,6 +101,7 @@ class Dispatcher:
         if self._paypal is not None:
             await self._paypal.aclose()
         await self._cache.aclose()
+        await self._blobs.aclose()
         self._logs.flush()
         await self._database.aclose()
 
@@ -106,3 +112,10 @@ class Dispatcher:
                 await self.status()
                 await rebuild_if_due(self._database, self._index)
             await asyncio.sleep(WATCH_S)
+
+    async def _tidy_up(self) -> None:
+        """Removes what nobody will finish; now and then, in whichever replica comes first."""
+        while True:
+            await asyncio.sleep(TIDY_S)
+            with suppress(StudioError, SQLAlchemyError):
+                await reap_unfinished(self._database, self._blobs)

@@ -126,6 +126,9 @@ class AzureBlobStore:
             async for name in self._container.list_blob_names(name_starts_with=prefix):
                 yield name
 
+    async def drop_unfinished(self, *, older_than_s: float) -> None:
+        """The service forgets blocks that were never committed, after a week."""
+
     async def sign_put(
         self, key: str, *, content_type: str, max_bytes: int, lifetime_s: int
     ) -> SignedUpload:

@@ -137,6 +137,17 @@ class LocalBlobStore:
         for key in keys:
             yield key
 
+    async def drop_unfinished(self, *, older_than_s: float) -> None:
+        """Removes what a killed process has left half written."""
+
+        def drop() -> None:
+            with told_as_unavailable(), suppress(FileNotFoundError):
+                for path in (self._folder / UNFINISHED).iterdir():
+                    if time() - path.stat().st_mtime > older_than_s:
+                        path.unlink(missing_ok=True)
+
+        await anyio.to_thread.run_sync(drop)
+
     async def sign_put(
         self, key: str, *, content_type: str, max_bytes: int, lifetime_s: int
     ) -> SignedUpload:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from errors import Invalid, NotAnImage, TooLarge
 
@@ -105,16 +105,31 @@ def decode_image(data: bytes, *, shortest_side: int | None = None) -> Image.Imag
 
 
 def public_copy(data: bytes) -> bytes:
-    """The picture as others may see it: upright JPEG, at most 1,600 px, nothing but pixels.
+    """The picture as others may see it: upright JPEG in sRGB, at most 1,600 px, only pixels.
 
     Raises:
         NotAnImage, Invalid, TooLarge: as `inspect_image`.
     """
     image = decode_image(data, shortest_side=PUBLIC_SIDE)
     image.thumbnail((PUBLIC_SIDE, PUBLIC_SIDE), Image.Resampling.LANCZOS)
+    image = _to_srgb(image)
+    image.info.clear()  # Pillow would write some of it again: comments, for one
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """The colours that the picture's own profile means, for viewers who are told of none."""
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return image
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        srgb = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, own, srgb, outputMode="RGB") or image
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image  # damaged, or of another kind of colours than RGB
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

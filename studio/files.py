@@ -117,11 +117,15 @@ async def complete(studio: Studio, owner_id: UUID, file_id: UUID) -> File:
 
 
 async def delete(studio: Studio, owner_id: UUID, file_id: UUID, *, ip: str | None) -> None:
-    """Removes row and blob; the row first, so that no row ever lacks its blob.
+    """Removes blob and row, while nobody else can use them.
+
+    The blob first: where the store or the commit fails, the caller is told so and can repeat it.
+    The other way round, a picture that its owner has deleted could stay for good.
 
     Raises:
         NotFound: absent, or another's.
         Conflict: a live product shows it.
+        Unavailable: the blob store is away; nothing is deleted then.
     """
     try:
         async with studio.database.transaction() as session:
@@ -130,15 +134,15 @@ async def delete(studio: Studio, owner_id: UUID, file_id: UUID, *, ip: str | Non
                 raise NotFound("no such file")
             if await is_on_sale(session, file_id=file.id, blob_key=file.blob_key):
                 raise Conflict("a live product shows this picture; delete the product first")
-            key = file.blob_key
             await delete_file(session, file.id)
+            await session.flush()
+            await studio.blobs.delete(file.blob_key)
             insert_audit(
                 session, "FILE_DELETED", actor_id=owner_id, subject=str(file_id), ip=ip,
                 request_id=current_request_id(),
             )  # fmt: skip
     except IntegrityError:
         raise Conflict("a product shows this picture") from None
-    await studio.blobs.delete(key)
 
 
 @dataclass(frozen=True)

@@ -181,6 +181,10 @@ class BlobStore(Protocol):
         """Keys that start with the prefix, in order."""
         ...
 
+    async def drop_unfinished(self, *, older_than_s: float) -> None:
+        """Forgets halves of uploads whose sender has gone, where the store does not do so."""
+        ...
+
     async def sign_put(
         self, key: str, *, content_type: str, max_bytes: int, lifetime_s: int
     ) -> SignedUpload: ...

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -290,3 +291,22 @@ async def test_which_pictures_can_be_loaded(client: httpx.AsyncClient, studio: S
     ):
         with pytest.raises(error):
             await load_image(studio, me, **given)
+
+
+async def test_a_delete_without_the_store_deletes_nothing(
+    client: httpx.AsyncClient, studio: Studio, tmp_path: Path
+) -> None:
+    headers = await sign_in(client, studio)
+    file = await ready(client, headers)
+    folder, aside = tmp_path / "blobs" / "uploads", tmp_path / "aside"
+    folder.rename(aside)
+    folder.write_text("no folder any more")
+    refused = await client.delete(f"/api/files/{file['id']}", headers=headers)
+    assert refused.status_code == 503
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert int(refused.headers["retry-after"]) > 0
+    folder.unlink()
+    aside.rename(folder)
+    assert (await client.get(file["readUrl"])).content == JPEG
+    assert (await client.delete(f"/api/files/{file['id']}", headers=headers)).status_code == 204
+    assert (await client.get(file["readUrl"])).status_code == 404

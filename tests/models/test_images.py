@@ -3,10 +3,12 @@
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from errors import Invalid, NotAnImage, StudioError, TooLarge
 from models.images import MAX_BYTES, decode_image, inspect_image, public_copy
@@ -129,10 +131,62 @@ def test_a_large_jpeg_decodes_at_a_fraction_but_not_below_the_asked_side() -> No
     assert decode_image(data).size == (2400, 1600)
 
 
-def test_the_public_copy_carries_nothing_but_pixels() -> None:
+def told_everywhere(kind: str) -> bytes:
+    """A picture with a secret wherever its format can keep a text."""
     exif = Image.Exif()
     exif[0x010E] = "secret place"
-    data = encoded(gradient(2000, 3000), "JPEG", exif=exif)
+    exif[0x0112] = 6
+    exif.get_ifd(0x8825)[0x1D] = "secret day"
+    texts = PngInfo()
+    texts.add_text("Comment", "secret")
+    texts.add_itxt("XML:com.adobe.xmp", "secret")
+    options: dict[str, dict[str, Any]] = {
+        "JPEG": {"exif": exif, "comment": b"secret", "xmp": b"secret"},
+        "PNG": {"exif": exif, "pnginfo": texts},
+        "WEBP": {"exif": exif, "xmp": b"secret"},
+        "GIF": {"comment": b"secret"},
+        "TIFF": {"exif": exif, "description": "secret"},
+    }
+    return encoded(gradient(1600, 2400), kind, **options[kind])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF"])
+def test_the_public_copy_carries_nothing_but_pixels(kind: str) -> None:
+    data = told_everywhere(kind)
     copy = public_copy(data)
     assert b"secret" in data and b"secret" not in copy
-    assert max(Image.open(io.BytesIO(copy)).size) == 1600
+    seen = Image.open(io.BytesIO(copy))
+    assert max(seen.size) == 1600
+    assert (seen.width > seen.height) == (kind != "GIF")  # turned as the EXIF says
+    assert set(seen.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+    assert not seen.getexif()
+
+
+def test_the_public_copy_shows_the_colours_that_the_profile_means() -> None:
+    """A green that only wide screens can show, in the numbers of Adobe RGB's primaries."""
+    lab = ImageCms.createProfile("LAB")
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    plain = encoded(Image.new("RGB", (64, 64), (90, 160, 70)), "JPEG", quality=95)
+    same = encoded(Image.new("RGB", (64, 64), (90, 160, 70)), "JPEG", quality=95, icc_profile=srgb)
+    other = encoded(
+        Image.new("RGB", (64, 64), (90, 160, 70)), "JPEG", quality=95,
+        icc_profile=swapped_primaries(srgb),
+    )  # fmt: skip
+    broken = encoded(
+        Image.new("RGB", (64, 64), (90, 160, 70)), "JPEG", quality=95,
+        icc_profile=ImageCms.ImageCmsProfile(lab).tobytes(),
+    )  # fmt: skip
+
+    def colour(data: bytes) -> tuple[int, ...]:
+        pixel = Image.open(io.BytesIO(public_copy(data))).getpixel((30, 30))
+        assert isinstance(pixel, tuple)
+        return pixel
+
+    assert colour(same) == pytest.approx(colour(plain), abs=3) == colour(broken)
+    red, green, _ = colour(other)
+    assert red > green  # in that profile, what is called green is red
+
+
+def swapped_primaries(profile: bytes) -> bytes:
+    """The same profile with its red and green primaries exchanged."""
+    return profile.replace(b"rXYZ", b"tttt").replace(b"gXYZ", b"rXYZ").replace(b"tttt", b"gXYZ")

@@ -1,0 +1,85 @@
+"""Unfinished uploads are reaped, finished and recent ones stay, a lost store loses nothing."""
+
+import asyncio
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from db.tables import File
+from errors import NotFound, Unavailable
+from integrations.blob_local import LocalBlobStore
+from studio.accounts import create_user
+from studio.files import complete, find_own_file
+from studio.ports import Studio
+from studio.upload_reaper import BATCH, reap_unfinished
+from tests.fakes import PASSWORD, picture
+
+PICTURE = picture()
+
+
+async def add_file(studio: Studio, owner_id: UUID, *, hours_ago: float, status: str) -> File:
+    """A row and its blob."""
+    file_id = uuid4()
+    file = File(
+        id=file_id, owner_id=owner_id, purpose="selfie", filename="x.jpg", status=status,
+        content_type="image/jpeg", size_bytes=len(PICTURE), blob_key=f"uploads/{file_id}.jpg",
+        created_at=datetime.now(UTC) - timedelta(hours=hours_ago),
+    )  # fmt: skip
+    await studio.blobs.put(file.blob_key, PICTURE, "image/jpeg")
+    async with studio.database.transaction() as session:
+        session.add(file)
+    return file
+
+
+@pytest.fixture
+async def owner_id(studio: Studio) -> UUID:
+    account = await create_user(studio.database, email="a@example.com", password=PASSWORD)
+    return account.id
+
+
+async def test_only_what_nobody_finished_leaves(studio: Studio, owner_id: UUID) -> None:
+    old = [
+        await add_file(studio, owner_id, hours_ago=25, status="pending") for _ in range(BATCH + 1)
+    ]
+    recent = await add_file(studio, owner_id, hours_ago=23, status="pending")
+    done = await add_file(studio, owner_id, hours_ago=100, status="ready")
+    counts = await asyncio.gather(
+        *(reap_unfinished(studio.database, studio.blobs) for _ in range(3))
+    )
+    assert sum(counts) == len(old)
+    for file in old:
+        assert await studio.blobs.head(file.blob_key) is None
+        with pytest.raises(NotFound):
+            await find_own_file(studio, owner_id, file.id)
+    for file in (recent, done):
+        assert await studio.blobs.head(file.blob_key) is not None
+    assert (await complete(studio, owner_id, recent.id)).status == "ready"
+
+
+async def test_without_the_store_the_row_stays_for_the_next_turn(
+    studio: Studio, owner_id: UUID, tmp_path: Path
+) -> None:
+    file = await add_file(studio, owner_id, hours_ago=25, status="pending")
+    folder = tmp_path / "blobs" / "uploads"
+    folder.rename(tmp_path / "elsewhere")
+    folder.write_text("no folder any more")
+    with pytest.raises(Unavailable):
+        await reap_unfinished(studio.database, studio.blobs)
+    assert (await find_own_file(studio, owner_id, file.id)).status == "pending"
+    folder.unlink()
+    (tmp_path / "elsewhere").rename(folder)
+    assert await reap_unfinished(studio.database, studio.blobs) == 1
+
+
+async def test_halves_that_a_killed_process_left_are_removed(studio: Studio) -> None:
+    assert isinstance(studio.blobs, LocalBlobStore)
+    folder = studio.blobs.path_of("x").parent / ".unfinished"
+    for name, hours_ago in (("old", 30), ("new", 1)):
+        (folder / name).write_bytes(b"half")
+        then_s = datetime.now(UTC).timestamp() - hours_ago * 3600
+        os.utime(folder / name, (then_s, then_s))
+    await reap_unfinished(studio.database, studio.blobs)
+    assert [path.name for path in folder.iterdir()] == ["new"]
