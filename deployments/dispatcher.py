@@ -16,9 +16,9 @@ from deployments.log_files import log_to_worker_files
 from deployments.metrics import JobMetrics
 from deployments.opening import running_here
 from errors import StudioError
+from integrations.blob import open_blob_store
 from integrations.cache import RedisCache
 from integrations.paypal import open_paypal
-from integrations.blob import open_blob_store
 from jobs.dispatcher import Dispatcher as JobDispatcher
 from jobs.dispatcher import DispatcherArgs
 from jobs.handlers import HANDLERS
