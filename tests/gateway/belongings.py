@@ -67,3 +67,18 @@ async def insert_job(studio: Studio, account: Account, state: str = "succeeded")
         job = Job(type="import-catalog", owner_id=account.id, state=state, payload={})
         session.add(job)
     return str(job.id)
+
+
+async def place_order(client: httpx.AsyncClient, studio: Studio, account: Account) -> str:
+    """An order of the account's that its payer has approved."""
+    body = {
+        "amount": {"value": "5.00", "currency": "EUR"},
+        "returnUrl": "http://shop.test/back", "cancelUrl": "http://shop.test/cart",
+    }  # fmt: skip
+    made = await client.post("/api/paypal/orders", json=body, headers=account.headers)
+    assert made.status_code == 201, made.text
+    order_id = str(made.json()["id"])
+    async with httpx.AsyncClient(base_url=str(studio.settings.paypal_url)) as paypal:
+        done = await paypal.post(f"/simulator/orders/{order_id}/approve")
+        assert done.status_code == 200, done.text
+    return order_id

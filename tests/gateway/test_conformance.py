@@ -22,8 +22,9 @@ from schemathesis.generation import GenerationMode
 from studio import passwords
 from studio.ports import Studio
 from tests.fakes import FakeIndex, FakeItem, make_settings
-from tests.gateway.belongings import insert_job, open_account, put_product, upload
+from tests.gateway.belongings import insert_job, open_account, place_order, put_product, upload
 from tests.served import ServedStudio, serving_gateway
+from tests.simulator import Simulator
 
 load_all_checks()
 ROLES = (None, "customer", "merchant", "admin")
@@ -58,6 +59,7 @@ async def make_caller(studio: Studio, url: str, role: str | None) -> Caller:
             "file_id": (await upload(client, account))["id"],
             "job_id": await insert_job(studio, account),
             "user_id": str(account.id),
+            "order_id": await place_order(client, studio, account),
             "service": "db",
             "version": "v1",
         }
@@ -68,10 +70,14 @@ async def make_caller(studio: Studio, url: str, role: str | None) -> Caller:
 
 @pytest.fixture
 def served(
-    database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database_url: str,
+    redis_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    simulator: Simulator,
 ) -> Iterator[ServedStudio]:
     monkeypatch.setattr(passwords, "COST", 4)
-    settings = make_settings(database_url, redis_url, tmp_path / "blobs")
+    settings = make_settings(database_url, redis_url, tmp_path / "blobs", **simulator.settings())
     with serving_gateway(settings) as running:
         running.do(lambda studio: sell_something(studio, running.url))
         yield running

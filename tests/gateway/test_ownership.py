@@ -6,6 +6,7 @@ forms of jobs; one that `PLACES` doesn't know fails the test.
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -16,16 +17,18 @@ from gateway.app import create_app
 from settings import Settings
 from studio.jobs import JOB_TYPES
 from studio.ports import Studio
-from tests.fakes import open_client, open_studio
+from tests.fakes import make_settings, open_client, open_studio
 from tests.gateway.belongings import (
     DATASET,
     PRODUCT,
     Account,
     insert_job,
     open_account,
+    place_order,
     put_product,
     upload,
 )
+from tests.simulator import Simulator
 
 ROLES = ("customer", "merchant", "admin")
 Make = Callable[[httpx.AsyncClient, Studio, Account], Awaitable[str]]
@@ -77,12 +80,17 @@ async def make_queued_job(_: httpx.AsyncClient, studio: Studio, owner: Account) 
     return await insert_job(studio, owner, "queued")
 
 
+async def make_order(client: httpx.AsyncClient, studio: Studio, owner: Account) -> str:
+    return await place_order(client, studio, owner)
+
+
 def job_of(kind: str, **payload: str) -> dict[str, Any]:
     return {"type": kind, "payload": payload}
 
 
 PUBLIC = Open("the catalogue is public")
 ADMINS = Open("admins only, who may see all of them")
+BROWSERS = Open("the payer's own browser goes there, the studio never")
 PLACES: dict[tuple[str, str], Owned | Open] = {
     ("GET /api/files/{file_id}", "file_id"): Owned(make_file),
     ("DELETE /api/files/{file_id}", "file_id"): Owned(make_file),
@@ -119,6 +127,12 @@ PLACES: dict[tuple[str, str], Owned | Open] = {
     ("POST /api/search/hybrid", "imageUrl"): Owned(
         make_file_url, lambda url: {"imageUrl": url, "query": "red"}
     ),
+    ("GET /api/paypal/orders/{order_id}", "order_id"): Owned(make_order),
+    ("POST /api/paypal/orders/{order_id}/capture", "order_id"): Owned(make_order),
+    ("POST /api/paypal/orders", "productId"): PUBLIC,
+    ("POST /api/paypal/orders", "returnUrl"): BROWSERS,
+    ("POST /api/paypal/orders", "cancelUrl"): BROWSERS,
+    ("POST /api/paypal/captures/{capture_id}/refund", "capture_id"): ADMINS,
     ("GET /api/health/{service}", "service"): Open("a part of the studio"),
     ("PATCH /api/admin/users/{user_id}", "user_id"): ADMINS,
     ("POST /api/admin/index/versions/{version}/activate", "version"): ADMINS,
@@ -165,6 +179,11 @@ def places_in(document: dict[str, Any]) -> set[tuple[str, str]]:
         names = names_in(form, form.get("$defs", {}))
         found.update((f"POST /api/jobs {kind.name}", name) for name in names)
     return found
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str, tmp_path: Path, simulator: Simulator) -> Settings:
+    return make_settings(database_url, redis_url, tmp_path / "blobs", **simulator.settings())
 
 
 @pytest.fixture
