@@ -1,7 +1,5 @@
 """A picture's sales score with an interval: boosted quantiles, made honest by calibration."""
 
-
-
 from dataclasses import dataclass
 from typing import Any, Literal
 

@@ -84,7 +84,7 @@ def _boost(
     """Boosted quantiles of what the linear model leaves over, all three in one booster."""
     import xgboost
 
-    class Tell(xgboost.callback.TrainingCallback):  # type: ignore[misc]
+    class Tell(xgboost.callback.TrainingCallback):
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
             if report is not None:
                 report(epoch + 1, ROUNDS)

@@ -95,5 +95,5 @@ class _Moments:
         covariance = self.xx - np.outer(self.x, mean_x)
         slope = self.xy - self.x * mean_y
         covariance[np.diag_indices_from(covariance)] += strength
-        weights = np.linalg.solve(covariance, slope)
+        weights: Floats = np.asarray(np.linalg.solve(covariance, slope), dtype=np.float64)
         return Ridge(weights, float(mean_y - mean_x @ weights))

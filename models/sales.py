@@ -61,7 +61,8 @@ def fold(text: str | None) -> str:
 
 def one_hot(texts: Texts, known: list[str]) -> NDArray[np.float32]:
     """(n, len(known)) float32; a text that is not known is all zeros."""
-    return (texts[:, None] == np.array(known or [""])[None, :]).astype(np.float32)[:, : len(known)]
+    found = texts[:, None] == np.array(known or [""])[None, :]
+    return np.asarray(found[:, : len(known)], dtype=np.float32)
 
 
 def most_frequent(texts: Texts, most: int) -> list[str]:

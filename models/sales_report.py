@@ -34,7 +34,7 @@ class SalesReport:
 
     def figures(self) -> dict[str, Any]:
         """What goes into rows and answers: plain numbers, rounded."""
-        return _rounded(
+        figures: dict[str, Any] = _rounded(
             {
                 "n": len(self.actual),
                 **asdict(self.measures),
@@ -48,6 +48,7 @@ class SalesReport:
                 },
             }
         )
+        return figures
 
 
 def report_on(regressor: Regressor, sales: Sales, known: Sales) -> SalesReport:

@@ -10,6 +10,14 @@ from numpy.typing import NDArray
 
 from integrations.blob_keys import BlobInfo, SignedUpload
 from studio.context import Origin, current_origin
+from studio.scoring import (
+    CoveredEmbedding,
+    Evaluation,
+    Observations,
+    ScoreAnswer,
+    ScoreQuery,
+    TrainedVersion,
+)
 
 if TYPE_CHECKING:
     from db.engine import Database
@@ -102,6 +110,14 @@ class Embedder(Protocol):
         """Any unicode text -> vector."""
         ...
 
+    async def embed_covered(self, image: bytes, boxes: NDArray[np.float32]) -> CoveredEmbedding:
+        """Encoded image -> its vector, and one for each box (k, 4) that is covered in it.
+
+        boxes: left, top, right, bottom, as shares of the sides of what the model looks at; they
+        are covered with the background's colour. Raises as `embed_image` does.
+        """
+        ...
+
     async def search(self, raw: RawQuery) -> EmbeddedAnswer:
         """Embeds and asks the index with it: the vectors don't come back in between.
 
@@ -129,6 +145,26 @@ class Index(Protocol):
 
     async def status(self) -> Mapping[str, object]:
         """`version`, `embedderVersion`, `count`, `appliedSeq` of the replica that answers."""
+        ...
+
+
+class Regressor(Protocol):
+    """Pictures' vectors to sales scores, by the merchant's own version or the starter."""
+
+    async def score(self, query: ScoreQuery) -> ScoreAnswer:
+        """Raises:
+        Conflict: the version was made for another embedder than the one in service.
+        Invalid: its files are damaged. NotFound: they are gone.
+        Unavailable: the deployment is saturated or down.
+        """
+        ...
+
+    async def evaluate(self, model: TrainedVersion | None, sold: Observations) -> Evaluation:
+        """Raises as `score` does."""
+        ...
+
+    async def status(self) -> Mapping[str, object]:
+        """`starter`, `embedderVersion` of the starter, and the versions `loaded` at the moment."""
         ...
 
 
@@ -255,6 +291,7 @@ class Studio:
     fetcher: "Fetcher"
     embedder: Embedder
     index: Index
+    regressor: Regressor
     dispatcher: Dispatcher
     paypal: "PayPal | None" = None
 
@@ -272,6 +309,7 @@ __all__ = [
     "IndexAnswer",
     "IndexQuery",
     "RawQuery",
+    "Regressor",
     "SignedUpload",
     "Studio",
     "Vector",
