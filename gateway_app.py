@@ -8,7 +8,6 @@ from deployments.embedder import Embedder, EmbedderArgs
 from deployments.gateway import Gateway
 from deployments.handles import HandleArgs
 from deployments.index import Index, IndexArgs
-from deployments.regressor import Regressor, RegressorArgs
 from models.embedder import EmbedderConfig
 from settings import Settings, load_settings
 
@@ -21,7 +20,6 @@ class StudioArgs(BaseModel):
     gateway: HandleArgs = HandleArgs()
     embedder: EmbedderArgs = EmbedderArgs()
     index: IndexArgs = IndexArgs()
-    regressor: RegressorArgs = RegressorArgs()
     dispatcher: DispatcherNumbers = DispatcherNumbers()
 
 
@@ -32,10 +30,9 @@ def build(args: StudioArgs) -> Application:
     embedder = deployment(name="Embedder", max_constructor_retry_count=3)(Embedder).bind(
         embedder_config(settings, args.embedder), args.embedder, index
     )
-    regressor = deployment(name="Regressor")(Regressor).bind(settings, args.regressor)
     dispatcher = deployment(name="Dispatcher")(Dispatcher).bind(settings, args.dispatcher, index)
     gateway = deployment(name="Gateway")(Gateway)
-    return gateway.bind(settings, args.gateway, embedder, index, regressor, dispatcher)
+    return gateway.bind(settings, args.gateway, embedder, index, dispatcher)
 
 
 def embedder_config(settings: Settings, args: EmbedderArgs) -> EmbedderConfig:

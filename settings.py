@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     paypal_webhook_verify: Literal["local", "postback"] = "local"
     paypal_ca_file: Path | None = None
 
+    job_retention_days: int = Field(30, ge=1)
+
     limit_auth: int = Field(10, ge=1)
     limit_search: int = Field(600, ge=1)
     limit_cv: int = Field(60, ge=1)

@@ -11,7 +11,7 @@ beside the event loop, and answers ids. Both read `STUDIO_*` as the studio does.
 import asyncio
 import base64
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
@@ -23,7 +23,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 
 from benchmarks.topology import live_index, make_parts
-from errors import Unavailable
+from errors import StudioError, Unavailable
 from gateway.app import create_app
 from gateway_app import StudioArgs, embedder_config
 from models.embedder import load
@@ -116,6 +116,9 @@ class RecService:
         self._version: str | None = None
 
     async def embed_image(self, image: bytes) -> Embedding:
+        raise Unavailable("this benchmark only searches")
+
+    async def embed_images(self, images: Sequence[bytes]) -> list[Embedding | StudioError]:
         raise Unavailable("this benchmark only searches")
 
     async def embed_text(self, text: str) -> Embedding:

@@ -9,12 +9,13 @@ ends when its standard input does.
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 from benchmarks.topology import live_index, make_parts
+from errors import StudioError
 from settings import Settings, load_settings
 from studio.ports import EmbeddedAnswer, Embedding, IndexAnswer, IndexQuery, RawQuery
 
@@ -87,6 +88,9 @@ class StockEmbedderPort:
     async def embed_image(self, image: bytes) -> Embedding:
         made: Embedding = await self._embedder.embed_images.remote(image)
         return made
+
+    async def embed_images(self, images: Sequence[bytes]) -> list[Embedding | StudioError]:
+        return [await self.embed_image(image) for image in images]
 
     async def embed_text(self, text: str) -> Embedding:
         made: Embedding = await self._embedder.embed_texts.remote(text)

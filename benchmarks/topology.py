@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 from db.engine import Database
 from gateway_app import StudioArgs, embedder_config
@@ -19,16 +18,12 @@ from models.images import decode_image
 from settings import Settings, load_settings
 from studio.index_store import cache_folder
 from studio.live_index import LiveIndex
-from studio.ports import Index, Studio
+from studio.ports import Embedder, Index, Studio
 from training.draw import Garment, draw_garment
 
 
-def make_parts(settings: Settings, embedder: Any, index: Index) -> Studio:
-    """Pools of this process, as the Gateway deployment opens them, around these ports.
-
-    embedder: as much of `studio.ports.Embedder` as searches need.
-    """
-    nothing: Any = None
+def make_parts(settings: Settings, embedder: Embedder, index: Index) -> Studio:
+    """Pools of this process, as the Gateway deployment opens them, around these ports."""
     return Studio(
         settings=settings,
         database=Database(settings.required("database_url"), pool_size=settings.database_pool_size),
@@ -37,7 +32,6 @@ def make_parts(settings: Settings, embedder: Any, index: Index) -> Studio:
         fetcher=Fetcher(allow=settings.fetch_allow),
         embedder=embedder,
         index=index,
-        regressor=nothing,
         dispatcher=NoDispatcher(),
     )
 

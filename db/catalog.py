@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, collate, exists, func, tuple_
+from sqlalchemy import collate, func, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -17,9 +17,14 @@ CHANGE_LOCK = 0x73_74_75_64_69_6F
 """Advisory lock held from taking a change number to the commit: order of numbers = of commits."""
 
 
+async def take_change_lock(session: AsyncSession) -> None:
+    """Waits for other changes to commit; needed before taking change numbers."""
+    await session.exec(select(func.pg_advisory_xact_lock(CHANGE_LOCK)))
+
+
 async def take_change_seq(session: AsyncSession) -> int:
     """The next change number. Whoever reads up to a number has seen all smaller ones."""
-    await session.exec(select(func.pg_advisory_xact_lock(CHANGE_LOCK)))
+    await take_change_lock(session)
     return int((await session.exec(select(product_change_seq.next_value()))).one())
 
 
@@ -92,38 +97,10 @@ async def put_embedding(session: AsyncSession, embedding: ProductEmbedding) -> N
     statement = insert(ProductEmbedding).values(values)
     await session.exec(
         statement.on_conflict_do_update(
-            index_elements=["product_id", "embedder_version"], set_=values
+            index_elements=["product_id", "embedder_version"],
+            set_=values | {"created_at": func.now()},
         )
     )
-
-
-def _unembedded(embedder_version: str | None) -> ColumnElement[bool]:
-    """Live products whose present picture this embedder has not seen; None: all live ones."""
-    seen = exists().where(
-        col(ProductEmbedding.product_id) == col(Product.id),
-        col(ProductEmbedding.embedder_version) == embedder_version,
-        col(ProductEmbedding.image_sha256) == col(Product.image_sha256),
-    )
-    return col(Product.deleted_at).is_(None) & ~seen
-
-
-async def count_unembedded(session: AsyncSession, embedder_version: str | None) -> int:
-    """How many products `list_unembedded` lists in all."""
-    query = select(func.count()).select_from(Product).where(_unembedded(embedder_version))
-    return (await session.exec(query)).one()
-
-
-async def list_unembedded(
-    session: AsyncSession, embedder_version: str | None, *, limit: int, after: str
-) -> list[Product]:
-    """Live products, by id, whose present picture this embedder has not seen; None: all."""
-    query = (
-        select(Product)
-        .where(_unembedded(embedder_version), col(Product.id) > after)
-        .order_by(col(Product.id))
-        .limit(limit)
-    )
-    return list((await session.exec(query)).all())
 
 
 async def list_changes(

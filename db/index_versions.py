@@ -9,9 +9,17 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.tables import IndexVersion
 
 
-async def get_index_version(session: AsyncSession, version: str) -> IndexVersion | None:
+async def get_index_version(
+    session: AsyncSession, version: str, *, lock: bool = False
+) -> IndexVersion | None:
     """One version."""
-    return await session.get(IndexVersion, version)
+    return await session.get(IndexVersion, version, with_for_update=lock or None)
+
+
+async def lock_unfinished_versions(session: AsyncSession) -> list[IndexVersion]:
+    """Those that somebody builds, or built until it was killed."""
+    query = select(IndexVersion).where(IndexVersion.status == "building")
+    return list((await session.exec(query.with_for_update())).all())
 
 
 async def get_active_version(session: AsyncSession) -> IndexVersion | None:

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import func, tuple_
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import col, select, update
+from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.tables import Job, JobEvent
+from db.tables import Job, JobEvent, TryonJob
 
 CHANNEL = "studio_job"
 """NOTIFY with a job's type when one may be claimed: a hint, dispatchers poll as well."""
@@ -115,3 +115,16 @@ async def list_events(
     """What happened to a job, oldest first; ids grow in the order of commits."""
     query = select(JobEvent).where(JobEvent.job_id == job_id, col(JobEvent.id) > after)
     return list((await session.exec(query.order_by(col(JobEvent.id)).limit(limit))).all())
+
+
+async def lock_old_jobs(session: AsyncSession, *, before: datetime, limit: int) -> list[Job]:
+    """Jobs that ended before, for whoever removes them; another remover's are left out."""
+    query = select(Job).where(col(Job.finished_at) < before).limit(limit)
+    return list((await session.exec(query.with_for_update(skip_locked=True))).all())
+
+
+async def delete_jobs(session: AsyncSession, ids: Sequence[UUID]) -> None:
+    """With their events; what was made by them forgets them."""
+    forget = update(TryonJob).where(col(TryonJob.job_id).in_(ids)).values(job_id=None)
+    await session.exec(forget)
+    await session.exec(delete(Job).where(col(Job.id).in_(ids)))

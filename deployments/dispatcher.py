@@ -21,10 +21,12 @@ from integrations.cache import RedisCache
 from integrations.paypal import open_paypal
 from jobs.dispatcher import Dispatcher as JobDispatcher
 from jobs.dispatcher import DispatcherArgs
-from jobs.handlers import HANDLERS
+from jobs.handlers import HANDLERS, on_cluster
+from jobs.picture_stream import StreamArgs
 from jobs.retry import RetryPolicy
 from jobs.runner import RayExecutor
 from settings import Settings
+from studio.job_reaper import reap_old_jobs
 from studio.rebuild import rebuild_if_due
 from studio.settlement import settle_forever
 from studio.upload_reaper import reap_unfinished
@@ -39,6 +41,7 @@ class DispatcherNumbers:
 
     run: DispatcherArgs = field(default_factory=DispatcherArgs)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    reindex: StreamArgs = field(default_factory=StreamArgs)
 
 
 class Dispatcher:
@@ -50,11 +53,12 @@ class Dispatcher:
         self._logs = log_to_worker_files()
         url = settings.required("database_url")
         self._args = numbers.run
+        self._keep_days = settings.job_retention_days
         self._database = Database(url, pool_size=3)
         self._jobs = JobDispatcher(
             self._database,
             RayExecutor(running_here, numbers.retry),
-            HANDLERS,
+            on_cluster(numbers.reindex),
             numbers.run,
             numbers.retry,
             listen_url=url,
@@ -119,3 +123,4 @@ class Dispatcher:
             await asyncio.sleep(TIDY_S)
             with suppress(StudioError, SQLAlchemyError):
                 await reap_unfinished(self._database, self._blobs)
+                await reap_old_jobs(self._database, self._blobs, days=self._keep_days)

@@ -22,7 +22,6 @@ class Gateway:
         args: HandleArgs,
         embedder: Handle,
         index: Handle,
-        regressor: Handle,
         dispatcher: Handle,
     ) -> None:
         listen_privately()
@@ -32,18 +31,12 @@ class Gateway:
         self._args = args
         self._embedder = embedder
         self._index = index
-        self._regressor = regressor
         self._dispatcher = dispatcher
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve once the replica's event loop runs."""
         studio = open_studio(
-            self._settings,
-            self._embedder,
-            self._index,
-            self._regressor,
-            self._dispatcher,
-            self._args,
+            self._settings, self._embedder, self._index, self._dispatcher, self._args
         )
         app = create_app(studio, [RequestMetrics().observe])
         on_drain(app.state.draining.set)

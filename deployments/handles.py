@@ -6,12 +6,10 @@ together; a lone one leaves at once.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
@@ -21,14 +19,6 @@ from deployments.log_files import carry_request_id
 from errors import DeadlinePassed, StudioError, Unavailable
 from studio.context import Origin, continuing, current_request_id
 from studio.ports import EmbeddedAnswer, Embedding, IndexAnswer, IndexQuery, RawQuery
-from studio.scoring import (
-    CoveredEmbedding,
-    Evaluation,
-    Observations,
-    ScoreAnswer,
-    ScoreQuery,
-    TrainedVersion,
-)
 
 Handle = DeploymentHandle[Any]
 DEADLINE_S = 30.0
@@ -94,14 +84,16 @@ class EmbedderHandle:
         """See `studio.ports.Embedder`."""
         return self._seen(await call("Embedder", self._handle.embed_image, image))
 
+    async def embed_images(self, images: Sequence[bytes]) -> list[Embedding | StudioError]:
+        """See `studio.ports.Embedder`."""
+        answers: list[Embedding | StudioError] = await call(
+            "Embedder", self._handle.embed_images, list(images)
+        )
+        return answers
+
     async def embed_text(self, text: str) -> Embedding:
         """See `studio.ports.Embedder`."""
         return self._seen(await call("Embedder", self._handle.embed_text, text))
-
-    async def embed_covered(self, image: bytes, boxes: NDArray[np.float32]) -> CoveredEmbedding:
-        """See `studio.ports.Embedder`."""
-        covered: CoveredEmbedding = await call("Embedder", self._handle.embed_covered, image, boxes)
-        return covered
 
     async def search(self, raw: RawQuery) -> EmbeddedAnswer:
         """See `studio.ports.Embedder`."""
@@ -136,28 +128,6 @@ class IndexHandle:
     async def status(self) -> Mapping[str, object]:
         """See `studio.ports.Index`."""
         status: Mapping[str, object] = await call("Index", self._handle.status)
-        return status
-
-
-class RegressorHandle:
-    """`studio.ports.Regressor` over the `Regressor` deployment."""
-
-    def __init__(self, handle: Handle) -> None:
-        self._handle = handle
-
-    async def score(self, query: ScoreQuery) -> ScoreAnswer:
-        """See `studio.ports.Regressor`."""
-        answer: ScoreAnswer = await call("Regressor", self._handle.score, query)
-        return answer
-
-    async def evaluate(self, model: TrainedVersion | None, sold: Observations) -> Evaluation:
-        """See `studio.ports.Regressor`."""
-        told: Evaluation = await call("Regressor", self._handle.evaluate, model, sold)
-        return told
-
-    async def status(self) -> Mapping[str, object]:
-        """See `studio.ports.Regressor`."""
-        status: Mapping[str, object] = await call("Regressor", self._handle.status)
         return status
 
 

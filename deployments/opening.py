@@ -14,7 +14,6 @@ from deployments.handles import (
     Handle,
     HandleArgs,
     IndexHandle,
-    RegressorHandle,
 )
 from integrations.blob import open_blob_store
 from integrations.cache import RedisCache
@@ -33,7 +32,6 @@ def open_studio(
     settings: Settings,
     embedder: Handle,
     index: Handle,
-    regressor: Handle,
     dispatcher: Handle,
     args: HandleArgs | None = None,
     *,
@@ -50,7 +48,6 @@ def open_studio(
         fetcher=Fetcher(allow=settings.fetch_allow),
         embedder=EmbedderHandle(embedder, args),
         index=IndexHandle(index, args),
-        regressor=RegressorHandle(regressor),
         dispatcher=DispatcherHandle(dispatcher),
         paypal=open_paypal(settings, cache),
     )
@@ -64,10 +61,10 @@ async def running_studio(
 
     The handles are not those that Serve keeps: they end with the event loop they live in.
     """
-    names = ("Embedder", "Index", "Regressor", "Dispatcher")
+    names = ("Embedder", "Index", "Dispatcher")
     handles: list[Handle] = [DeploymentHandle(name, APPLICATION) for name in names]
-    embedder, index, regressor, dispatcher = handles
-    studio = open_studio(settings, embedder, index, regressor, dispatcher, pool_size=pool_size)
+    embedder, index, dispatcher = handles
+    studio = open_studio(settings, embedder, index, dispatcher, pool_size=pool_size)
     try:
         yield studio
     finally:

@@ -1,6 +1,10 @@
 """The registry: which handler does which type of job."""
 
+from dataclasses import replace
+from functools import partial
+
 from jobs.handler import Handler, Handlers
+from jobs.picture_stream import PictureStream, StreamArgs
 from studio.catalog_import import drop_import, import_catalog
 from studio.jobs import JOB_TYPES
 from studio.rebuild import rebuild_index
@@ -16,3 +20,10 @@ HANDLERS: Handlers = {
         deadline_s=JOB_TYPES["rebuild-index"].deadline_s,
     ),
 }
+
+
+def on_cluster(reindex: StreamArgs) -> Handlers:
+    """The registry for Ray: a long re-index brings actors of its own, of this capacity."""
+    rebuild = HANDLERS["rebuild-index"]
+    run = partial(rebuild_index, source=PictureStream(reindex))
+    return {**HANDLERS, "rebuild-index": replace(rebuild, run=run)}

@@ -8,6 +8,8 @@ cancels it.
 import argparse
 import asyncio
 import signal
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from db.engine import Database
@@ -18,13 +20,15 @@ from studio.jobs import cancel_job, find_job, follow_job
 from studio.rebuild import REBUILD_INDEX, RebuildForm
 
 
-def report(done: int, total: int, message: str) -> None:
-    """One line of the log."""
+def report(done: int, total: int, message: str, errors: Sequence[dict[str, str]] = ()) -> None:
+    """One line of the log, after one for each picture that can't be read."""
+    for error in errors:
+        print(f"{error['id']}: {error['detail']}", flush=True)  # noqa: T201
     print(f"{done}{f' of {total}' if total else ''} {message}", flush=True)  # noqa: T201
 
 
-async def reindex(database: Database, *, full: bool) -> str:
-    """The version that is active when the job has succeeded.
+async def reindex(database: Database, *, full: bool) -> dict[str, Any]:
+    """The job's result: the version that is active now, and what was embedded for it.
 
     Raises:
         StudioError: the job failed or was cancelled.
@@ -42,7 +46,7 @@ async def reindex(database: Database, *, full: bool) -> str:
     job = await find_job(database, job_id, None)
     if job.state != "succeeded" or job.result is None:
         raise Unavailable(f"the job is {job.state}: {job.error}")
-    return str(job.result["version"])
+    return job.result
 
 
 async def follow(database: Database, job_id: UUID) -> None:
@@ -54,14 +58,15 @@ async def follow(database: Database, job_id: UUID) -> None:
                 if event is not None:
                     after = event.id or 0
                     told = event.progress
-                    report(told["done"], told["total"], told["message"] or event.state)
+                    message = told["message"] or event.state
+                    report(told["done"], told["total"], message, told.get("errors", ()))
             return
         except StudioError as error:
             report(0, 0, error.detail)
             await asyncio.sleep(1)
 
 
-async def run(*, full: bool) -> str:
+async def run(*, full: bool) -> dict[str, Any]:
     """On the database of the settings that the cluster gave this process."""
     database = Database(load_settings().required("database_url"), pool_size=1)
     try:
@@ -75,10 +80,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="embed every picture again")
     try:
-        version = asyncio.run(run(full=parser.parse_args().full))
+        result = asyncio.run(run(full=parser.parse_args().full))
     except StudioError as error:
         raise SystemExit(f"reindex: {error.detail}") from None
-    print(f"index {version} is active", flush=True)  # noqa: T201
+    print(  # noqa: T201
+        f"index {result['version']} is active: {result['embedded']} pictures embedded, "
+        f"{result['failed']} not readable",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

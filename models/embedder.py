@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from models.images import decode_image
 from models.weights import HUB_PREFIX, LOCAL_PREFIX, checkpoint_folder, fingerprint, short_name
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
+
+    Transform = Callable[[Image.Image], torch.Tensor]
 
 Vectors = NDArray[np.float32]
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -42,6 +45,28 @@ class EmbedderConfig:
     threads: int = 1
 
 
+class PictureReader:
+    """Encoded pictures -> what a checkpoint's network looks at; needs no weights."""
+
+    def __init__(self, transform: "Transform", side: int) -> None:
+        self._transform = transform
+        self.side = side
+
+    def read(self, data: bytes) -> Vectors:
+        """An encoded picture -> (3, height, width) float32.
+
+        Large JPEGs are decoded at a fraction of their size, twice what the network looks at.
+
+        Raises:
+            NotAnImage, Invalid, TooLarge: the picture can't be used.
+        """
+        return self.preprocess(decode_image(data, shortest_side=2 * self.side))
+
+    def preprocess(self, image: "Image.Image") -> Vectors:
+        """A decoded, upright RGB image -> (3, height, width) float32."""
+        return np.asarray(self._transform(image).numpy(), dtype=np.float32)
+
+
 class Embedder:
     """A loaded checkpoint. Holds no state of a request; `preprocess` may run in any thread.
 
@@ -53,20 +78,20 @@ class Embedder:
     def __init__(
         self,
         config: EmbedderConfig,
-        network: "torch.nn.Module",
-        transform: "Callable[[Image.Image], torch.Tensor]",
+        network: Any,
+        transform: "Transform",
         tokenizer: "Callable[[list[str]], torch.Tensor]",
         architecture: dict[str, Any],
     ) -> None:
         self.config = config
-        self._network: Any = network
-        self._transform = transform
+        self._network = network
+        self.reader = PictureReader(transform, int(np.min(network.visual.image_size)))
         self._tokenize = tokenizer
         self._device = next(network.parameters()).device
         visual: Any = self._network.visual
         self._dtype = _input_type(config.precision)
         self.dim = int(architecture["embed_dim"])
-        self.side = int(np.min(visual.image_size))
+        self.side = self.reader.side
         described = [
             architecture, visual.preprocess_cfg, _describe_tokenizer(tokenizer),
         ]  # fmt: skip
@@ -75,15 +100,7 @@ class Embedder:
 
     def preprocess(self, image: "Image.Image") -> Vectors:
         """A decoded, upright RGB image -> (3, height, width) float32, as the network wants it."""
-        return np.asarray(self._transform(image).numpy(), dtype=np.float32)
-
-    def view(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """Which part of a picture `preprocess` keeps: left, top, right, bottom, as shares."""
-        if self._network.visual.preprocess_cfg.get("resize_mode") != "shortest":
-            return 0.0, 0.0, 1.0, 1.0
-        short = min(width, height)
-        x, y = (1 - short / width) / 2, (1 - short / height) / 2
-        return x, y, 1 - x, 1 - y
+        return self.reader.preprocess(image)
 
     def embed_images(self, pixels: Sequence[Vectors]) -> Vectors:
         """Preprocessed images in, (n, dim) float32 unit vectors out; max_batch at a time."""
@@ -163,6 +180,22 @@ def load(config: EmbedderConfig) -> Embedder:
     network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     architecture = open_clip.get_model_config(name)
     return Embedder(config, network, transform, build_tokenizer(name, architecture), architecture)
+
+
+def load_reader(config: EmbedderConfig) -> PictureReader:
+    """The checkpoint's reader as `load` makes it, without memory for its networks."""
+    import open_clip
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    import models.backbone  # noqa: F401 - registers the starter's image network
+
+    name, tag = _open_clip_name(config.checkpoint)
+    network = open_clip.create_model(
+        name, tag, device="meta", load_weights=False, pretrained_text=False
+    )
+    visual: Any = network.visual
+    transform = image_transform_v2(PreprocessCfg(**visual.preprocess_cfg), is_train=False)
+    return PictureReader(transform, int(np.min(visual.image_size)))
 
 
 def _open_clip_name(checkpoint: str) -> tuple[str, str | None]:

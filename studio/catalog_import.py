@@ -19,7 +19,7 @@ from studio.file_rules import DATASET_TYPES
 from studio.forms import Form
 from studio.idempotency import fingerprint
 from studio.job_types import JobRun, JobType, Outcome, enqueue
-from studio.ports import Studio
+from studio.ports import BlobStore, Studio
 from studio.product_form import read_line
 
 MAX_ERRORS = 1000
@@ -177,8 +177,13 @@ async def import_catalog(studio: Studio, run: JobRun) -> Outcome:
 
 async def drop_import(studio: Studio, run: JobRun) -> None:
     """Afterwards nobody needs the file that came with the request."""
-    if (key := run.payload.get("blobKey")) is not None:
-        await studio.blobs.delete(key)
+    await drop_file(studio.blobs, run.payload)
+
+
+async def drop_file(blobs: BlobStore, payload: dict[str, Any]) -> None:
+    """Removes the file that came with a request, if the job had one."""
+    if (key := payload.get("blobKey")) is not None:
+        await blobs.delete(key)
 
 
 async def _owner_of(studio: Studio, run: JobRun) -> Owner:

@@ -1,4 +1,4 @@
-"""Building an index version: embed what is missing, read the catalogue, store, check."""
+"""Building an index version: read the catalogue, store, check."""
 
 import asyncio
 import tempfile
@@ -11,72 +11,21 @@ from uuid import uuid4
 import numpy as np
 from sqlalchemy import text
 
-from db.catalog import (
-    count_unembedded,
-    list_unembedded,
-    newest_change_seq,
-    put_embedding,
-    stream_embedded,
-    take_change_seq,
-)
-from db.index_versions import get_index_version
-from db.tables import IndexVersion, Product, ProductEmbedding
-from errors import Conflict, NotFound, StudioError
+from db.catalog import newest_change_seq, stream_embedded
+from db.index_versions import get_index_version, lock_unfinished_versions
+from db.tables import IndexVersion
+from errors import Conflict, StudioError
 from models.index_build import IndexWriter
 from models.index_check import SAMPLE, check_index, refuse_low
-from studio.index_rows import attributes_of, pack_vector, unpack_vector
+from studio.embedding import Guard
+from studio.index_rows import attributes_of, unpack_vector
 from studio.index_store import cache_folder, fetch_files, store_files
 from studio.ports import Studio
 
 PAGE = 1000
-EMBED_PAGE = 64
 
 Progress = Callable[[int, int, str], Awaitable[None] | None]
 """Called with done, total and a message."""
-
-
-async def embed_missing(
-    studio: Studio, report: Progress | None = None, *, full: bool = False
-) -> int:
-    """Embeds every product whose picture the present embedder has not seen; returns how many.
-
-    With `full` it embeds every product again; each stays searchable meanwhile.
-    """
-    version = await studio.embedder.version()
-    after, done = "", 0
-    async with studio.database.transaction() as session:
-        total = await count_unembedded(session, None if full else version)
-    while True:
-        async with studio.database.transaction() as session:
-            products = await list_unembedded(
-                session, None if full else version, limit=EMBED_PAGE, after=after
-            )
-        if not products:
-            return done
-        await asyncio.gather(*(_embed_product(studio, product) for product in products))
-        after, done = products[-1].id, done + len(products)
-        await _tell(report, done, total, "pictures embedded")
-
-
-async def _embed_product(studio: Studio, product: Product) -> None:
-    data = await studio.blobs.get(product.image_key)
-    embedding = await studio.embedder.embed_image(data)
-    async with studio.database.transaction() as session:
-        seq = await take_change_seq(session)
-        there = await session.get(Product, product.id, with_for_update=True)
-        if there is None or there.deleted_at or there.image_sha256 != product.image_sha256:
-            return
-        there.change_seq = seq
-        session.add(there)
-        await put_embedding(
-            session,
-            ProductEmbedding(
-                product_id=product.id,
-                embedder_version=embedding.version,
-                vector=pack_vector(embedding.vector),
-                image_sha256=product.image_sha256,
-            ),
-        )
 
 
 async def build_version(studio: Studio, report: Progress | None = None) -> str:
@@ -116,6 +65,17 @@ async def build_version(studio: Studio, report: Progress | None = None) -> str:
         stats=checked.facts(),
     )
     return name
+
+
+async def give_up_unfinished(studio: Studio, guard: Guard) -> None:
+    """Versions that killed workers left half built fail, and their files go."""
+    async with studio.database.transaction() as session:
+        await guard(session)
+        for row in await lock_unfinished_versions(session):
+            async for key in studio.blobs.list(f"indexes/{row.version}/"):
+                await studio.blobs.delete(key)
+            row.status, row.error = "failed", "its worker ended"
+            session.add(row)
 
 
 @dataclass(frozen=True)
@@ -179,9 +139,9 @@ async def _tell(report: Progress | None, done: int, total: int, message: str) ->
 
 async def _set(studio: Studio, version: str, **values: object) -> None:
     async with studio.database.transaction() as session:
-        row = await get_index_version(session, version)
-        if row is None:
-            raise NotFound(f"there is no index version {version}")
+        row = await get_index_version(session, version, lock=True)
+        if row is None or row.status != "building":
+            raise Conflict(f"index version {version} was given up")
         for name, value in values.items():
             setattr(row, name, value)
         session.add(row)

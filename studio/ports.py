@@ -10,17 +10,10 @@ from numpy.typing import NDArray
 
 from integrations.blob_keys import BlobInfo, SignedUpload
 from studio.context import Origin, current_origin
-from studio.scoring import (
-    CoveredEmbedding,
-    Evaluation,
-    Observations,
-    ScoreAnswer,
-    ScoreQuery,
-    TrainedVersion,
-)
 
 if TYPE_CHECKING:
     from db.engine import Database
+    from errors import StudioError
     from integrations.fetch import Fetcher
     from integrations.paypal import PayPal
     from settings import Settings
@@ -106,16 +99,16 @@ class Embedder(Protocol):
         """
         ...
 
-    async def embed_text(self, text: str) -> Embedding:
-        """Any unicode text -> vector."""
+    async def embed_images(self, images: Sequence[bytes]) -> "list[Embedding | StudioError]":
+        """Many encoded images, each to its vector or its own error; searches come between them.
+
+        Raises:
+            Unavailable: the deployment is saturated or down.
+        """
         ...
 
-    async def embed_covered(self, image: bytes, boxes: NDArray[np.float32]) -> CoveredEmbedding:
-        """Encoded image -> its vector, and one for each box (k, 4) that is covered in it.
-
-        boxes: left, top, right, bottom, as shares of the sides of what the model looks at; they
-        are covered with the background's colour. Raises as `embed_image` does.
-        """
+    async def embed_text(self, text: str) -> Embedding:
+        """Any unicode text -> vector."""
         ...
 
     async def search(self, raw: RawQuery) -> EmbeddedAnswer:
@@ -145,26 +138,6 @@ class Index(Protocol):
 
     async def status(self) -> Mapping[str, object]:
         """`version`, `embedderVersion`, `count`, `appliedSeq` of the replica that answers."""
-        ...
-
-
-class Regressor(Protocol):
-    """Pictures' vectors to sales scores, by the merchant's own version or the starter."""
-
-    async def score(self, query: ScoreQuery) -> ScoreAnswer:
-        """Raises:
-        Conflict: the version was made for another embedder than the one in service.
-        Invalid: its files are damaged. NotFound: they are gone.
-        Unavailable: the deployment is saturated or down.
-        """
-        ...
-
-    async def evaluate(self, model: TrainedVersion | None, sold: Observations) -> Evaluation:
-        """Raises as `score` does."""
-        ...
-
-    async def status(self) -> Mapping[str, object]:
-        """`starter`, `embedderVersion` of the starter, and the versions `loaded` at the moment."""
         ...
 
 
@@ -291,7 +264,6 @@ class Studio:
     fetcher: "Fetcher"
     embedder: Embedder
     index: Index
-    regressor: Regressor
     dispatcher: Dispatcher
     paypal: "PayPal | None" = None
 
@@ -309,7 +281,6 @@ __all__ = [
     "IndexAnswer",
     "IndexQuery",
     "RawQuery",
-    "Regressor",
     "SignedUpload",
     "Studio",
     "Vector",

@@ -1,11 +1,16 @@
 """The job `rebuild-index`: embed what is missing, build a version, activate it with the finish."""
 
+from datetime import datetime
+
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.engine import Database
+from db.jobs import get_job
+from errors import NotFound
+from studio.embedding import Source, embed_missing, embed_warm
 from studio.forms import Form
 from studio.index_versions import switch_in
-from studio.indexing import build_version, embed_missing
+from studio.indexing import build_version, give_up_unfinished
 from studio.job_types import JobRun, JobType, Outcome, enqueue
 from studio.ports import Index, Studio
 
@@ -19,20 +24,35 @@ class RebuildForm(Form):
 REBUILD_INDEX = JobType("rebuild-index", role="admin", form=RebuildForm, deadline_s=6 * 3600)
 
 
-async def rebuild_index(studio: Studio, run: JobRun) -> Outcome:
+async def rebuild_index(studio: Studio, run: JobRun, source: Source = embed_warm) -> Outcome:
     """A version over the whole catalogue; active in the same transaction in which the job ends.
 
     So a worker that lost its job may still build, but never puts an older version in front.
+    The result names the pictures that can't be read: their products are not in the index.
     """
     form = RebuildForm.model_validate(run.payload)
-    embedded = await embed_missing(studio, run.progress, full=form.full)
+    since = await _asked_at(studio, run) if form.full else None
+    embedded = await embed_missing(
+        studio, run.progress, since=since, source=source, guard=run.guard
+    )
+    await give_up_unfinished(studio, run.guard)
     version = await build_version(studio, run.progress)
     in_service = await studio.embedder.version()
 
     async def record(session: AsyncSession) -> None:
         await switch_in(session, version, in_service, actor_id=run.owner_id)
 
-    return Outcome({"version": version, "embedded": embedded}, record)
+    result = {"version": version, "embedded": embedded.count, "failed": embedded.failed}
+    return Outcome(result | {"errors": embedded.errors}, record)
+
+
+async def _asked_at(studio: Studio, run: JobRun) -> datetime:
+    """What was embedded since then need not be again, whichever attempt did it."""
+    async with studio.database.transaction() as session:
+        job = await get_job(session, run.job_id)
+    if job is None:
+        raise NotFound("no such job")
+    return job.created_at
 
 
 async def rebuild_if_due(database: Database, index: Index) -> None:

@@ -15,6 +15,7 @@ from gateway.deps import CurrentUser, Customer, IdempotencyKey, StudioDep
 from gateway.paging import Cursor, PageDep
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
 from studio import jobs
+from studio.catalog_import import drop_file
 from studio.forms import Form
 from studio.job_types import JobType
 
@@ -136,6 +137,8 @@ async def cancel(
     job = await jobs.cancel_job(studio.database, job_id)
     if job.state == "running":
         response.status_code = 202
+    else:  # no worker has had it, so none cleans up after it
+        await drop_file(studio.blobs, job.payload)
     return JobResponse.of(job)
 
 

@@ -166,6 +166,15 @@ async def test_jobs_are_cancelled_and_retried_by_those_whose_they_are(
         assert (await until_state(studio, UUID(failed))).state == "succeeded"
 
 
+async def test_a_cancelled_import_leaves_no_file(client: httpx.AsyncClient, studio: Studio) -> None:
+    headers = await sign_in(client, studio, "merchant")
+    csv = headers | {"content-type": "text/csv"}
+    asked = await client.post("/api/catalog/import", content=b"title\nA thing\n", headers=csv)
+    assert len([key async for key in studio.blobs.list("uploads/imports/")]) == 1
+    await client.delete(f"/api/jobs/{asked.json()['jobId']}", headers=headers)
+    assert [key async for key in studio.blobs.list("uploads/imports/")] == []
+
+
 async def test_an_import_goes_on_after_its_worker_died_and_doubles_nothing(
     client: httpx.AsyncClient, studio: Studio
 ) -> None:

@@ -14,9 +14,10 @@ from errors import Conflict, Invalid, NotFound
 from settings import Settings
 from studio.accounts import create_user
 from studio.catalog import Owner, ProductDraft, delete_product, put_product
+from studio.embedding import embed_missing
 from studio.index_store import cache_folder
 from studio.index_versions import activate_version
-from studio.indexing import build_version, embed_missing
+from studio.indexing import build_version
 from studio.live_index import LiveIndex
 from studio.ports import IndexQuery, Studio
 from tests.fakes import FakeEmbedder, make_settings, picture
@@ -150,12 +151,11 @@ async def test_a_version_of_another_embedder_is_not_activated(studio: Studio) ->
         await activate_version(studio, version)
     with pytest.raises(NotFound):
         await activate_version(studio, "nothing")
-    assert await embed_missing(studio) == 4
+    assert (await embed_missing(studio)).count == 4
     fresh = await build_version(studio)
     await activate_version(studio, fresh)
     assert len(await nearest(studio, "red")) == 4
-    assert await embed_missing(studio) == 0
-    assert await embed_missing(studio, full=True) == 4
+    assert (await embed_missing(studio)).count == 0
 
 
 async def test_replicas_answer_alike(studio: Studio, tmp_path: Path) -> None:

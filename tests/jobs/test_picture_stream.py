@@ -1,0 +1,106 @@
+"""Pictures through Ray Data on a small cluster: the same vectors, resumed, bad ones told by id."""
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+from sqlmodel import select
+
+from db.embeddings import Unseen, count_unseen
+from db.tables import ProductEmbedding
+from errors import Unavailable
+from jobs.picture_stream import EmbedPictures, PictureStream, StreamArgs
+from models.embedder import Embedder, EmbedderConfig, load, load_reader
+from settings import PROJECT_ROOT
+from studio.embedding import Wanted, embed_missing
+from studio.index_rows import unpack_vector
+from studio.ports import Studio
+from tests.acceptance.client import encode
+from tests.fakes import FakeEmbedder, make_settings, open_studio
+from tests.studio.test_embedding import fill, put
+from training.draw import COLOURS, Garment, draw_garment
+
+ARGS = StreamArgs(from_pictures=1, batch=8, reader_cpus=0, model_cpus=0, in_flight_mb=16)
+COUNT = 36
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """Its CPUs are all taken, as they may be in a small studio: the stages must not need any."""
+    ray.init(
+        num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
+        object_store_memory=128 * 2**20,
+        runtime_env={"env_vars": {"PYTHONPATH": str(PROJECT_ROOT)}},
+    )  # fmt: skip
+    holder = ray.remote(num_cpus=1)(dict).remote()
+    yield
+    del holder
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def starter() -> Embedder:
+    return load(EmbedderConfig())
+
+
+@pytest.fixture
+async def studio(
+    database_url: str, redis_url: str, tmp_path: Path, starter: Embedder
+) -> AsyncIterator[Studio]:
+    """One whose embedder in service has the name of the shipped one."""
+    settings = make_settings(database_url, redis_url, tmp_path / "blobs")
+    async with open_studio(settings) as opened:
+        yield replace(opened, embedder=FakeEmbedder(starter.version))
+
+
+async def test_a_long_reindex_gives_the_vectors_of_single_pictures_and_goes_on_when_broken_off(
+    studio: Studio, cluster: None, starter: Embedder
+) -> None:
+    owner_id = await fill(studio, 1)
+    pictures = {
+        f"g{turn:03}": encode(draw_garment(Garment("dress", colour, style_seed=turn), size=150))
+        for turn, colour in zip(range(COUNT), COLOURS * COUNT, strict=False)
+    }
+    for name, data in pictures.items():
+        await put(studio, owner_id, name, data)
+    await put(studio, owner_id, "g007", b"no picture")
+    unseen = Unseen(starter.version)
+    source = PictureStream(ARGS)
+    async with aclosing(source(studio, Wanted(unseen, COUNT + 1))) as batches:
+        batch = await anext(batches)
+    assert 1 <= len(batch) <= ARGS.batch
+    async with studio.database.transaction() as session:
+        assert await count_unseen(session, unseen) == COUNT + 1  # nobody has written it
+
+    embedded = await embed_missing(studio, source=source)
+    assert (embedded.count, embedded.failed) == (COUNT, 1)
+    assert embedded.errors == [
+        {"id": "g007", "detail": "the data is no JPEG, PNG, WebP, GIF, BMP or TIFF image"}
+    ]
+    async with studio.database.read() as session:
+        rows = (await session.exec(select(ProductEmbedding))).all()
+    assert len(rows) == COUNT
+    for row in rows:
+        if row.product_id in pictures:
+            alone = starter.embed_images([starter.reader.read(pictures[row.product_id])])[0]
+            assert np.abs(unpack_vector(row.vector) - alone).max() < 1e-3
+
+
+def test_another_model_than_the_one_in_service_embeds_nothing(
+    studio: Studio, starter: Embedder
+) -> None:
+    stage = EmbedPictures(studio.settings, Unseen("another"), replace(ARGS, niceness=0))
+    with pytest.raises(Unavailable, match="replaced by another one"):
+        stage({"id": np.array(["a"])})
+
+
+def test_a_reader_without_weights_reads_as_the_model_does(starter: Embedder) -> None:
+    data = encode(draw_garment(Garment("bag", "green", "dotted"), size=700))
+    reader = load_reader(EmbedderConfig())
+    np.testing.assert_array_equal(reader.read(data), starter.reader.read(data))
+    assert reader.side == starter.side

@@ -1,0 +1,59 @@
+"""Ended jobs stay for their time; then they go with their events, files and nothing else."""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import func
+from sqlmodel import select
+
+from db.tables import Job, JobEvent, TryonJob
+from errors import NotFound
+from studio.accounts import create_user
+from studio.catalog_import import enqueue_import
+from studio.job_reaper import reap_old_jobs
+from studio.ports import Studio
+
+CSV = b"title\nA thing\n"
+
+
+async def ended(studio: Studio, days_ago: float | None, state: str = "failed") -> Job:
+    """An import that ended so long ago; None: it still waits."""
+    owner = await create_user(
+        studio.database, email=f"{days_ago}@example.com", password="x" * 12, role="merchant"
+    )
+    job = await enqueue_import(studio, owner.id, CSV, None)
+    if days_ago is not None:
+        async with studio.database.transaction() as session:
+            row = await session.get(Job, job.id)
+            assert row is not None
+            row.state, row.finished_at = state, datetime.now(UTC) - timedelta(days=days_ago)
+            session.add(row)
+    return job
+
+
+async def test_old_jobs_go_with_all_they_left_behind(studio: Studio) -> None:
+    old, young, waiting = [await ended(studio, days) for days in (31, 29, None)]
+    assert old.owner_id is not None
+    async with studio.database.transaction() as session:
+        tryon = TryonJob(
+            user_id=old.owner_id, job_id=old.id, person_key="a", garment_key="b", seed=1,
+            request_id="r",
+        )  # fmt: skip
+        session.add(tryon)
+    assert await reap_old_jobs(studio.database, studio.blobs, days=30) == 1
+    assert await reap_old_jobs(studio.database, studio.blobs, days=30) == 0
+    async with studio.database.read() as session:
+        left = set((await session.exec(select(Job.id))).all())
+        told = set((await session.exec(select(JobEvent.job_id))).all())
+        history = (await session.exec(select(TryonJob))).one()
+        counted = (await session.exec(select(func.count()).select_from(TryonJob))).one()
+    assert left == told == {young.id, waiting.id}
+    assert (counted, history.job_id, history.person_key) == (1, None, "a")
+    assert await is_there(studio, young) and await is_there(studio, waiting)
+    assert not await is_there(studio, old)
+
+
+async def is_there(studio: Studio, job: Job) -> bool:
+    try:
+        return await studio.blobs.get(job.payload["blobKey"]) == CSV
+    except NotFound:
+        return False
