@@ -59,13 +59,17 @@ def read_lines(data: bytes) -> list[Line]:
 
 
 def _json_lines(text: str) -> Iterator[Line]:
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not `splitlines`, which also cuts where JSON may have a line separator inside a text.
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
             fields = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except json.JSONDecodeError as error:
             yield Line(number, None, f"not JSON: {error}")
+            continue
+        except (ValueError, RecursionError):  # a number of thousands of digits; a deep nest
+            yield Line(number, None, "not JSON that can be read: too large or too deep")
             continue
         if isinstance(fields, dict):
             yield Line(number, fields)

@@ -67,7 +67,7 @@ def read_line(fields: dict[str, Any]) -> tuple[str | None, ProductDraft]:
     if isinstance(attributes, str):
         try:
             fields = fields | {"attributes": json.loads(attributes)}
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             raise Invalid("attributes: not a JSON object") from None
     try:
         line = LineForm.model_validate(fields)
