@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import exists, func, tuple_
+from sqlalchemy import bindparam, exists, func, tuple_
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -42,15 +42,26 @@ async def get_user_by_subject(session: AsyncSession, issuer: str, subject: str) 
     return (await session.exec(query)).one_or_none()
 
 
-async def get_user_in_session(session: AsyncSession, user_id: UUID, family_id: UUID) -> User | None:
-    """The account, if this session of it was opened and not ended."""
-    alive = exists().where(
-        col(RefreshToken.family_id) == family_id,
-        col(RefreshToken.user_id) == user_id,
+# Asked by every request with a token, so built once and of plain columns: half the cost.
+_IN_SESSION = select(  # type: ignore[call-overload]
+    User.id, User.email, User.name, User.role, User.token_version
+).where(
+    User.id == bindparam("user_id"),
+    exists().where(
+        col(RefreshToken.family_id) == bindparam("family_id"),
+        col(RefreshToken.user_id) == User.id,
         col(RefreshToken.revoked_at).is_(None),
-    )
-    found = await session.exec(select(User).where(User.id == user_id, alive))
-    return found.one_or_none()
+    ),
+)
+
+
+async def get_account_in_session(
+    session: AsyncSession, user_id: UUID, family_id: UUID
+) -> tuple[UUID, str, str | None, str, int] | None:
+    """(id, email, name, role, token version), if this session of it was opened and not ended."""
+    given = {"user_id": user_id, "family_id": family_id}
+    row = (await session.exec(_IN_SESSION, params=given)).one_or_none()
+    return None if row is None else tuple(row)
 
 
 async def list_users(

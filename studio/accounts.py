@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from db.audit import insert_audit
 from db.engine import Database
 from db.tables import User
-from db.users import get_user, get_user_by_email, get_user_in_session, insert_user
+from db.users import get_account_in_session, get_user, get_user_by_email, insert_user
 from errors import Conflict, Invalid, NotAuthenticated, NotFound
 from studio.context import current_request_id
 from studio.passwords import hash_password, is_password
@@ -124,8 +124,8 @@ async def _record_failure(studio: Studio, user: User | None, ip: str | None) -> 
 async def find_account(studio: Studio, user_id: UUID, session_id: UUID) -> Account | None:
     """The account as it is right now, if this session of it is still open."""
     async with studio.database.read() as session:
-        user = await get_user_in_session(session, user_id, session_id)
-    return Account.of(user) if user else None
+        found = await get_account_in_session(session, user_id, session_id)
+    return Account(*found) if found else None
 
 
 async def change_role(
