@@ -149,6 +149,11 @@ class Settings(BaseSettings):
         """Where callers reach the studio, without a trailing slash; signed URLs start with it."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
+    @property
+    def has_tls(self) -> bool:
+        """Whether callers reach the studio by https, whoever ends the TLS."""
+        return self.base_url.startswith("https://")
+
     @cached_property
     def embedder_checkpoint(self) -> str:
         """The checkpoint of the profile, unless `STUDIO_EMBEDDER` names another."""

@@ -44,7 +44,7 @@ def serve(variant: str, given: dict[str, str]) -> None:
     from gateway.client_address import ClientAddress
     from gateway.deps import CurrentUser, find_user
     from gateway.envelope import Envelope
-    from gateway.limits import RateLimit, RateLimits
+    from gateway.limits import RateLimit
     from tests.fakes import FakeItem, make_settings, open_studio
 
     user = CurrentUser(UUID(given["user"]), "a@example.com", None, "customer", uuid4())
@@ -56,16 +56,12 @@ def serve(variant: str, given: dict[str, str]) -> None:
     async def told() -> CurrentUser:
         return user
 
-    class Unlimited(RateLimits):
-        async def take(self, route_class: str, who: str) -> Any:
-            raise AssertionError("not in this variant")
-
-    def add_layers(app: FastAPI) -> None:
+    def add_layers(app: FastAPI, observers: Any) -> None:
         if variant == "ids, log, limits":
             tokens: Any = Nobody()
             app.add_middleware(RateLimit, limits=app.state.limits, tokens=tokens)
         if variant != "bare":
-            app.add_middleware(Envelope, client_address=ClientAddress(()))
+            app.add_middleware(Envelope, client_address=ClientAddress(()), observers=observers)
         app.dependency_overrides[find_user] = told
 
     class Nobody:

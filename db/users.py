@@ -127,11 +127,17 @@ async def revoke_family(session: AsyncSession, family_id: UUID) -> bool:
     return ended.rowcount > 0
 
 
-async def revoke_sessions(session: AsyncSession, user_id: UUID) -> None:
-    """Ends all sessions of an account."""
+async def revoke_sessions(
+    session: AsyncSession, user_id: UUID, *, keep: UUID | None = None
+) -> None:
+    """Ends all sessions of an account, but one that may be kept."""
     await session.exec(
         update(RefreshToken)
-        .where(col(RefreshToken.user_id) == user_id, col(RefreshToken.revoked_at).is_(None))
+        .where(
+            col(RefreshToken.user_id) == user_id,
+            col(RefreshToken.revoked_at).is_(None),
+            col(RefreshToken.family_id).is_distinct_from(keep),
+        )
         .values(revoked_at=func.now())
     )
 

@@ -121,5 +121,10 @@ def add_layers(app: FastAPI, observers: Sequence[Observe]) -> None:
     app.add_middleware(Concurrency, settings=app.state.studio.settings)
     app.add_middleware(RateLimit, limits=app.state.limits, tokens=app.state.tokens)
     app.add_middleware(LastHandler)
-    trusted = app.state.studio.settings.trusted_proxies
-    app.add_middleware(Envelope, client_address=ClientAddress(trusted), observers=observers)
+    settings = app.state.studio.settings
+    app.add_middleware(
+        Envelope,
+        client_address=ClientAddress(settings.trusted_proxies),
+        observers=observers,
+        has_tls=settings.has_tls,
+    )

@@ -26,6 +26,10 @@ PAGE_POLICY = (
 METHODS = frozenset(HTTPMethod)
 UNMATCHED = "(no route)"
 
+DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
+"""What is no page runs nothing, should a browser ever take it for one."""
+HSTS = "max-age=31536000; includeSubDomains"
+
 Observe = Callable[[str, str, int, float], None]
 """Told of every answer: method, route, status, milliseconds."""
 
@@ -38,12 +42,14 @@ def request_id_of(scope: Scope) -> str:
     return given if REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
-def complete_headers(headers: MutableHeaders, request_id: str) -> None:
+def complete_headers(headers: MutableHeaders, request_id: str, *, has_tls: bool) -> None:
     """Adds what is missing; a route that said otherwise is left alone."""
     headers["X-Request-ID"] = request_id
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "no-referrer")
     headers.setdefault("X-Frame-Options", "DENY")
+    if has_tls:
+        headers.setdefault("Strict-Transport-Security", HSTS)
     content_type = headers.get("content-type", "")
     if "json" in content_type:
         headers.setdefault("Cache-Control", "no-store")
@@ -51,6 +57,8 @@ def complete_headers(headers: MutableHeaders, request_id: str) -> None:
         headers.setdefault("Cache-Control", "no-cache")  # the page's modules belong together
     if "html" in content_type:
         headers.setdefault("Content-Security-Policy", PAGE_POLICY)
+        headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    headers.setdefault("Content-Security-Policy", DATA_POLICY)
 
 
 def has_nul(scope: Scope) -> bool:
@@ -62,11 +70,17 @@ class Envelope:
     """The outermost layer around every HTTP request."""
 
     def __init__(
-        self, app: ASGIApp, client_address: ClientAddress, observers: Sequence[Observe] = ()
+        self,
+        app: ASGIApp,
+        client_address: ClientAddress,
+        observers: Sequence[Observe] = (),
+        *,
+        has_tls: bool = False,
     ) -> None:
         self.app = app
         self._client_address = client_address
         self._observers = observers
+        self._has_tls = has_tls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request under its id."""
@@ -93,7 +107,7 @@ class Envelope:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers.update(scope["state"].get("answer_headers", {}))
-                complete_headers(headers, request_id)
+                complete_headers(headers, request_id, has_tls=self._has_tls)
             await send(message)
 
         try:

@@ -9,8 +9,14 @@ from sqlalchemy.exc import IntegrityError
 from db.audit import insert_audit
 from db.engine import Database
 from db.tables import User
-from db.users import get_account_in_session, get_user, get_user_by_email, insert_user
-from errors import Conflict, Invalid, NotAuthenticated, NotFound
+from db.users import (
+    get_account_in_session,
+    get_user,
+    get_user_by_email,
+    insert_user,
+    revoke_sessions,
+)
+from errors import Conflict, Forbidden, Invalid, NotAuthenticated, NotFound
 from studio.context import current_request_id
 from studio.passwords import hash_password, is_password
 from studio.ports import Studio
@@ -126,6 +132,40 @@ async def find_account(studio: Studio, user_id: UUID, session_id: UUID) -> Accou
     async with studio.database.read() as session:
         found = await get_account_in_session(session, user_id, session_id)
     return Account(*found) if found else None
+
+
+async def change_password(
+    studio: Studio, user_id: UUID, *, current: str, new: str, session_id: UUID, ip: str | None
+) -> None:
+    """Guesses at the current one are counted as those of logins are; other sessions end.
+
+    Raises:
+        Forbidden: the current password is wrong.
+        Invalid: the new one breaks a rule.
+        SlowDown: too many failures lately.
+    """
+    async with studio.database.transaction() as session:
+        user = await get_user(session, user_id)
+    if user is None:
+        raise NotFound("no such account")
+    pace = LoginPace(studio.cache, email=user.email, address=ip)
+    await pace.admit()
+    if not await is_password(current, user.password_hash):
+        await pace.shut()
+        await _record_failure(studio, user, ip)
+        raise Forbidden("the current password is wrong")
+    await pace.forgive()
+    password_hash = await hash_password(new)
+    async with studio.database.transaction() as session:
+        row = await get_user(session, user_id, lock=True)
+        if row is None or row.password_hash != user.password_hash:
+            raise Conflict("the password was changed just now")
+        row.password_hash = password_hash
+        await revoke_sessions(session, user_id, keep=session_id)
+        insert_audit(
+            session, "PASSWORD_CHANGED", actor_id=user_id, subject=str(user_id), ip=ip,
+            request_id=current_request_id(),
+        )  # fmt: skip
 
 
 async def change_role(

@@ -17,12 +17,15 @@ from db.users import (
     list_successors,
     lock_refresh_token,
     revoke_family,
+    revoke_sessions,
 )
 from errors import NotAuthenticated
 from studio.context import current_request_id
 from studio.ports import Studio
 
 GRACE = timedelta(seconds=10)
+IDLE = timedelta(days=7)
+"""A session that nobody continued for so long is over, whatever its last day."""
 TOKEN_BYTES = 32
 
 
@@ -70,7 +73,7 @@ async def judge(
     """
     if token.revoked_at is not None:
         return "reused"
-    if token.expires_at <= now:
+    if token.expires_at <= now or token.issued_at + IDLE <= now:
         return "expired"
     if token.used_at is None:
         return "fresh"
@@ -120,6 +123,16 @@ async def close_session_of(studio: Studio, refresh_token: str, *, ip: str | None
         token = await lock_refresh_token(session, hash_token(refresh_token))
         if token is not None:
             await _close(session, token.family_id, token.user_id, ip)
+
+
+async def close_all_sessions(studio: Studio, user_id: UUID, *, ip: str | None) -> None:
+    """Signs an account out everywhere."""
+    async with studio.database.transaction() as session:
+        await revoke_sessions(session, user_id)
+        insert_audit(
+            session, "LOGOUT_EVERYWHERE", actor_id=user_id, subject=str(user_id), ip=ip,
+            request_id=current_request_id(),
+        )  # fmt: skip
 
 
 async def _close(session: AsyncSession, family_id: UUID, user_id: UUID, ip: str | None) -> None:

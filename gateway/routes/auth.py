@@ -12,9 +12,22 @@ from errors import Invalid, Malformed, NotAuthenticated
 from gateway.auth import AccessTokens
 from gateway.deps import Anyone, ClientAddressDep, Customer, Public, StudioDep, TokensDep
 from gateway.wire import WireRequest, WireResponse
-from studio.accounts import Account, create_user, find_account, log_in, normalise_email
+from studio.accounts import (
+    Account,
+    change_password,
+    create_user,
+    find_account,
+    log_in,
+    normalise_email,
+)
 from studio.passwords import check_password_rules
-from studio.sessions import SignedIn, close_session, close_session_of, refresh_session
+from studio.sessions import (
+    SignedIn,
+    close_all_sessions,
+    close_session,
+    close_session_of,
+    refresh_session,
+)
 
 router = APIRouter(prefix="/api/auth", tags=["auth"])
 
@@ -63,6 +76,14 @@ class LogoutRequest(WireRequest):
     """The session to end; without a token it is the one of the access token."""
 
     refresh_token: str | None = Field(default=None, max_length=200)
+    everywhere: bool = False
+
+
+class PasswordRequest(WireRequest):
+    """A new password, in exchange for the one that holds."""
+
+    current_password: str = Field(max_length=1000)
+    new_password: Annotated[str, Field(max_length=1000), AfterValidator(valid_password)]
 
 
 class UserResponse(WireResponse):
@@ -204,13 +225,28 @@ async def refresh(
 async def logout(
     studio: StudioDep, user: Anyone, ip: ClientAddressDep, body: LogoutRequest | None = None
 ) -> None:
-    """Ends the session of the refresh token, of the access token, or of both."""
+    """Ends the session of the refresh token, of the access token, or all of the account's."""
+    if body is not None and body.everywhere and user is None:
+        raise NotAuthenticated("to sign out everywhere, send an access token")
     if user is None and (body is None or body.refresh_token is None):
         raise NotAuthenticated("say which session: an access or a refresh token")
     if body is not None and body.refresh_token is not None:
         await close_session_of(studio, body.refresh_token, ip=ip)
     if user is not None:
         await close_session(studio, user.session_id, user.id, ip=ip)
+        if body is not None and body.everywhere:
+            await close_all_sessions(studio, user.id, ip=ip)
+
+
+@router.post("/password", status_code=204, response_class=Response)
+async def change_own_password(
+    body: PasswordRequest, user: Customer, studio: StudioDep, ip: ClientAddressDep
+) -> None:
+    """A new password; every other session of the account ends."""
+    await change_password(
+        studio, user.id, current=body.current_password, new=body.new_password,
+        session_id=user.session_id, ip=ip,
+    )  # fmt: skip
 
 
 @router.get("/me")

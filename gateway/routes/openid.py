@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Cookie, Depends, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from starlette.responses import RedirectResponse
 
 from errors import NotAuthenticated, NotFound
@@ -16,7 +16,6 @@ from settings import Settings
 from studio.openid import ATTEMPT_S, begin_login, finish_login
 
 PREFIX = "/api/auth/oidc"
-COOKIE = "studio_login"
 
 
 @asynccontextmanager
@@ -70,14 +69,20 @@ async def login(studio: StudioDep, provider: ProviderDep) -> RedirectResponse:
     url, state = await begin_login(studio, provider)
     answer = RedirectResponse(url, status_code=302, headers={"Cache-Control": "no-store"})
     answer.set_cookie(
-        COOKIE, state, max_age=ATTEMPT_S, path=PREFIX, httponly=True, samesite="lax",
-        secure=studio.settings.base_url.startswith("https://"),
+        cookie_name(studio.settings), state, max_age=ATTEMPT_S, path="/", httponly=True,
+        samesite="lax", secure=studio.settings.has_tls,
     )  # fmt: skip
     return answer
 
 
+def cookie_name(settings: Settings) -> str:
+    """With TLS browsers refuse it from any other host or an insecure page."""
+    return "__Host-studio-login" if settings.has_tls else "studio-login"
+
+
 @router.get("/callback", dependencies=[Public])
 async def callback(
+    request: Request,
     studio: StudioDep,
     provider: ProviderDep,
     tokens: TokensDep,
@@ -85,12 +90,14 @@ async def callback(
     response: Response,
     state: Text,
     code: Annotated[str | None, Query(max_length=2000)] = None,
-    studio_login: Annotated[str | None, Cookie(max_length=200)] = None,
 ) -> SessionResponse:
     """A session; only the browser that began the login can end it."""
-    began = (studio_login or "").encode()
-    if code is None or not hmac.compare_digest(began, state.encode()):
+    cookie = cookie_name(studio.settings)
+    began = request.cookies.get(cookie, "")
+    if code is None or not hmac.compare_digest(began.encode(), state.encode()):
         raise NotAuthenticated("this browser has begun no such login; begin anew")
     account, signed_in = await finish_login(studio, provider, code=code, state=state, ip=ip)
-    response.delete_cookie(COOKIE, path=PREFIX)
+    response.delete_cookie(
+        cookie, path="/", httponly=True, samesite="lax", secure=studio.settings.has_tls
+    )
     return session_response(tokens, account, signed_in)

@@ -185,6 +185,58 @@ async def test_logout_acts_at_once(client: httpx.AsyncClient, studio: Studio) ->
     assert (await audited(studio)).count("LOGOUT") == 2
 
 
+async def test_signing_out_everywhere(client: httpx.AsyncClient, studio: Studio) -> None:
+    await register(client)
+    sessions = [(await login(client)).json() for _ in range(3)]
+    bearers = [{"Authorization": f"Bearer {one['accessToken']}"} for one in sessions]
+    body = {"everywhere": True}
+    assert (await client.post("/api/auth/logout", json=body)).status_code == 401
+    token = {"refreshToken": sessions[0]["refreshToken"]}
+    assert (await client.post("/api/auth/logout", json=body | token)).status_code == 401
+    gone = await client.post("/api/auth/logout", json=body, headers=bearers[1])
+    assert gone.status_code == 204
+    for headers in bearers:
+        assert (await client.get("/api/auth/me", headers=headers)).status_code == 401
+    assert "LOGOUT_EVERYWHERE" in await audited(studio)
+    assert (await login(client)).status_code == 200
+
+
+async def test_a_changed_password_ends_the_other_sessions(
+    client: httpx.AsyncClient, studio: Studio
+) -> None:
+    await register(client)
+    here, there = (await login(client)).json(), (await login(client)).json()
+    headers = {"Authorization": f"Bearer {here['accessToken']}"}
+    path, new = "/api/auth/password", "battery-horse-correct"
+    for body, status in (
+        ({"currentPassword": "not the password", "newPassword": new}, 403),
+        ({"currentPassword": PASSWORD, "newPassword": "short"}, 422),
+        ({"currentPassword": PASSWORD, "newPassword": "x" * 73}, 422),
+        ({"newPassword": new}, 422),
+        ({"currentPassword": PASSWORD, "newPassword": new}, 204),
+    ):
+        answer = await client.post(path, json=body, headers=headers)
+        assert answer.status_code == status, (body, answer.text)
+    assert (await client.post(path, json=body)).status_code == 401
+    assert (await client.get("/api/auth/me", headers=headers)).status_code == 200
+    other = {"Authorization": f"Bearer {there['accessToken']}"}
+    assert (await client.get("/api/auth/me", headers=other)).status_code == 401
+    assert (await login(client)).status_code == 401
+    assert (await login(client, password=new)).status_code == 200
+    assert (await audited(studio)).count("PASSWORD_CHANGED") == 1
+
+
+async def test_guesses_at_the_current_password_slow_down_too(client: httpx.AsyncClient) -> None:
+    await register(client)
+    headers = {"Authorization": f"Bearer {(await login(client)).json()['accessToken']}"}
+    guess = {"currentPassword": "not the password", "newPassword": "battery-horse-correct"}
+    statuses = [
+        (await client.post("/api/auth/password", json=guess, headers=headers)).status_code
+        for _ in range(6)
+    ]
+    assert statuses == [403] * 5 + [429]
+
+
 async def test_role_changes_act_on_the_next_request(
     client: httpx.AsyncClient, studio: Studio
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,7 +14,7 @@ from gateway.app import create_app
 from gateway.error_table import TABLE
 from gateway.wire import WireRequest
 from studio.ports import Studio
-from tests.fakes import running
+from tests.fakes import make_settings, open_client, open_studio, running
 
 FIELDS = {"type", "title", "status", "detail", "instance", "requestId"}
 
@@ -180,11 +181,32 @@ async def test_request_ids(client: httpx.AsyncClient, given: str, taken: bool) -
 
 
 async def test_security_headers(client: httpx.AsyncClient) -> None:
-    for path in ("/api/health/live", "/api/nothing", "/api/docs"):
+    for path in ("/", "/api/health/live", "/api/nothing", "/api/docs", "/js/main.js"):
         answer = await client.get(path)
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert "strict-transport-security" not in answer.headers
+        is_page = answer.headers["content-type"].startswith("text/html")
+        assert ("cross-origin-opener-policy" in answer.headers) == is_page
     assert (await client.get("/api/health/live")).headers["cache-control"] == "no-store"
+
+
+async def test_behind_tls_browsers_are_told_to_keep_to_it(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    settings = make_settings(database_url, redis_url, tmp_path, public_url="https://studio.test")
+    async with open_studio(settings) as studio, open_client(studio) as client:
+        answer = await client.get("/api/health/live")
+    assert answer.headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
+
+
+async def test_methods_that_nobody_needs(client: httpx.AsyncClient) -> None:
+    for method in ("TRACE", "OPTIONS", "CONNECT", "PROPFIND"):
+        answer = await client.request(method, "/api/auth/me", headers={"origin": "https://a.b"})
+        checked(answer, 405)
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
 async def test_access_log_has_the_template_and_no_query(

@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from sqlalchemy import func
 from sqlmodel import select, update
 
 from db.tables import RefreshToken
@@ -12,7 +13,14 @@ from errors import NotAuthenticated
 from studio import passwords
 from studio.accounts import create_user, find_account
 from studio.ports import Studio
-from studio.sessions import SignedIn, close_session_of, hash_token, open_session, refresh_session
+from studio.sessions import (
+    IDLE,
+    SignedIn,
+    close_session_of,
+    hash_token,
+    open_session,
+    refresh_session,
+)
 from tests.fakes import PASSWORD
 
 
@@ -103,6 +111,16 @@ async def test_a_session_has_an_end_that_refreshing_does_not_move(
         await session.exec(update(RefreshToken).values(expires_at=ends[0] - timedelta(days=31)))
     with pytest.raises(NotAuthenticated):
         await refresh(studio, second.refresh_token)
+
+
+async def test_a_session_that_nobody_continues_is_over(studio: Studio, first: SignedIn) -> None:
+    second = await refresh(studio, first.refresh_token)
+    async with studio.database.transaction() as session:
+        await session.exec(update(RefreshToken).values(issued_at=func.now() - IDLE))
+    with pytest.raises(NotAuthenticated):
+        await refresh(studio, second.refresh_token)
+    # That is no theft: the account may go on elsewhere, and the access token until it ends.
+    assert await is_open(studio, first.session_id, first.user_id)
 
 
 async def test_other_sessions_go_on(studio: Studio, first: SignedIn) -> None:
