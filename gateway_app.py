@@ -8,7 +8,10 @@ from deployments.embedder import Embedder, EmbedderArgs
 from deployments.gateway import Gateway
 from deployments.handles import HandleArgs
 from deployments.index import Index, IndexArgs
+from deployments.segmenter import Segmenter, SegmenterArgs
 from models.embedder import EmbedderConfig
+from models.parser import ParserConfig
+from models.sam import SamConfig
 from settings import Settings, load_settings
 
 
@@ -21,6 +24,7 @@ class StudioArgs(BaseModel):
     embedder: EmbedderArgs = EmbedderArgs()
     index: IndexArgs = IndexArgs()
     dispatcher: DispatcherNumbers = DispatcherNumbers()
+    segmenter: SegmenterArgs = SegmenterArgs()
 
 
 def build(args: StudioArgs) -> Application:
@@ -31,8 +35,12 @@ def build(args: StudioArgs) -> Application:
         embedder_config(settings, args.embedder), args.embedder, index
     )
     dispatcher = deployment(name="Dispatcher")(Dispatcher).bind(settings, args.dispatcher, index)
+    segmenter = deployment(name="Segmenter", max_constructor_retry_count=3)(Segmenter).bind(
+        settings, parser_config(settings, args.segmenter), sam_config(settings, args.segmenter),
+        args.segmenter,
+    )  # fmt: skip
     gateway = deployment(name="Gateway")(Gateway)
-    return gateway.bind(settings, args.gateway, embedder, index, dispatcher)
+    return gateway.bind(settings, args.gateway, embedder, index, dispatcher, segmenter)
 
 
 def embedder_config(settings: Settings, args: EmbedderArgs) -> EmbedderConfig:
@@ -42,4 +50,27 @@ def embedder_config(settings: Settings, args: EmbedderArgs) -> EmbedderConfig:
         precision=settings.embedder_precision,
         max_batch=args.max_batch,
         threads=args.threads,
+    )
+
+
+def parser_config(settings: Settings, args: SegmenterArgs) -> ParserConfig:
+    """The parser of the profile at this replica's capacity."""
+    return ParserConfig(
+        checkpoint=settings.parser_checkpoint,
+        precision=settings.embedder_precision,
+        max_batch=args.max_batch,
+        threads=args.threads,
+        allow_noncommercial=settings.allow_noncommercial,
+    )
+
+
+def sam_config(settings: Settings, args: SegmenterArgs) -> SamConfig | None:
+    """The SAM of the profile, or none."""
+    if settings.sam_checkpoint == "off":
+        return None
+    return SamConfig(
+        checkpoint=settings.sam_checkpoint,
+        precision=settings.embedder_precision,
+        threads=args.threads,
+        allow_noncommercial=settings.allow_noncommercial,
     )

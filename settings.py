@@ -16,6 +16,7 @@ PREFIX = "STUDIO_"
 PROJECT_ROOT = Path(__file__).resolve().parent
 PAYPAL_SITES = ("live", "sandbox", "off")
 PRODUCTION_EMBEDDER = "hf-hub:Marqo/marqo-fashionSigLIP"
+PRODUCTION_SAM = "hf-hub:ybelkada/segment-anything/checkpoints/sam_vit_b_01ec64.pth"
 
 
 class Settings(BaseSettings):
@@ -48,6 +49,8 @@ class Settings(BaseSettings):
 
     embedder: str | None = None
     precision: Literal["fp32", "fp16", "bf16"] | None = None
+    parser: str | None = None
+    sam: str | None = None
     allow_noncommercial: bool = False
 
     paypal_url: str | None = None
@@ -160,6 +163,16 @@ class Settings(BaseSettings):
         if self.embedder:
             return self.embedder
         return "starter" if self.profile == "starter" else PRODUCTION_EMBEDDER
+
+    @cached_property
+    def parser_checkpoint(self) -> str:
+        """`STUDIO_PARSER`, or the project's own: the published ones are non-commercial."""
+        return self.parser or "starter"
+
+    @cached_property
+    def sam_checkpoint(self) -> str:
+        """The checkpoint of the profile, unless `STUDIO_SAM` names another; "off" for none."""
+        return self.sam or ("off" if self.profile == "starter" else PRODUCTION_SAM)
 
     @cached_property
     def embedder_precision(self) -> Literal["fp32", "fp16", "bf16"]:

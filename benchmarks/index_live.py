@@ -242,7 +242,9 @@ async def run_all(folder: Path, url: str, data: Path) -> list[str]:
     blobs = LocalBlobStore(folder / "blobs", "http://bench.test", ["x" * 32])
     nothing: Any = None
     embedder: Any = Titles(queries["texts"])
-    studio = Studio(settings, database, blobs, nothing, nothing, embedder, nothing, nothing)
+    studio = Studio(
+        settings, database, blobs, nothing, nothing, embedder, nothing, nothing, nothing
+    )
     await fill(database, items)
     started = time.perf_counter()
     versions = [await build_version(studio) for _ in range(2)]

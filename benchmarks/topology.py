@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
 
 from db.engine import Database
 from gateway_app import StudioArgs, embedder_config
@@ -33,6 +34,7 @@ def make_parts(settings: Settings, embedder: Embedder, index: Index) -> Studio:
         embedder=embedder,
         index=index,
         dispatcher=NoDispatcher(),
+        segmenter=cast(Any, None),  # searches need none
     )
 
 

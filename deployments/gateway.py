@@ -23,6 +23,7 @@ class Gateway:
         embedder: Handle,
         index: Handle,
         dispatcher: Handle,
+        segmenter: Handle,
     ) -> None:
         listen_privately()
         log_to_worker_files()
@@ -32,12 +33,14 @@ class Gateway:
         self._embedder = embedder
         self._index = index
         self._dispatcher = dispatcher
+        self._segmenter = segmenter
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve once the replica's event loop runs."""
         studio = open_studio(
-            self._settings, self._embedder, self._index, self._dispatcher, self._args
-        )
+            self._settings, self._embedder, self._index, self._dispatcher, self._segmenter,
+            self._args,
+        )  # fmt: skip
         app = create_app(studio, [RequestMetrics().observe])
         on_drain(app.state.draining.set)
         return app

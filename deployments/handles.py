@@ -18,7 +18,15 @@ from deployments.batching import MicroBatcher
 from deployments.log_files import carry_request_id
 from errors import DeadlinePassed, StudioError, Unavailable
 from studio.context import Origin, continuing, current_request_id
-from studio.ports import EmbeddedAnswer, Embedding, IndexAnswer, IndexQuery, RawQuery
+from studio.ports import (
+    EmbeddedAnswer,
+    Embedding,
+    IndexAnswer,
+    IndexQuery,
+    RawQuery,
+    SegmentAnswer,
+    SegmentPrompt,
+)
 
 Handle = DeploymentHandle[Any]
 DEADLINE_S = 30.0
@@ -129,6 +137,24 @@ class IndexHandle:
         """See `studio.ports.Index`."""
         status: Mapping[str, object] = await call("Index", self._handle.status)
         return status
+
+
+class SegmenterHandle:
+    """`studio.ports.Segmenter` over the `Segmenter` deployment."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    async def segment(self, image_key: str, prompt: SegmentPrompt, mask_key: str) -> SegmentAnswer:
+        """See `studio.ports.Segmenter`."""
+        answer: SegmentAnswer = await call(
+            "Segmenter", self._handle.segment, image_key, prompt, mask_key
+        )
+        return answer
+
+    async def version(self) -> str:
+        """See `studio.ports.Segmenter`."""
+        return str(await call("Segmenter", self._handle.version))
 
 
 class DispatcherHandle:

@@ -14,6 +14,7 @@ from deployments.handles import (
     Handle,
     HandleArgs,
     IndexHandle,
+    SegmenterHandle,
 )
 from integrations.blob import open_blob_store
 from integrations.cache import RedisCache
@@ -33,6 +34,7 @@ def open_studio(
     embedder: Handle,
     index: Handle,
     dispatcher: Handle,
+    segmenter: Handle,
     args: HandleArgs | None = None,
     *,
     pool_size: int | None = None,
@@ -49,6 +51,7 @@ def open_studio(
         embedder=EmbedderHandle(embedder, args),
         index=IndexHandle(index, args),
         dispatcher=DispatcherHandle(dispatcher),
+        segmenter=SegmenterHandle(segmenter),
         paypal=open_paypal(settings, cache),
     )
 
@@ -61,10 +64,10 @@ async def running_studio(
 
     The handles are not those that Serve keeps: they end with the event loop they live in.
     """
-    names = ("Embedder", "Index", "Dispatcher")
+    names = ("Embedder", "Index", "Dispatcher", "Segmenter")
     handles: list[Handle] = [DeploymentHandle(name, APPLICATION) for name in names]
-    embedder, index, dispatcher = handles
-    studio = open_studio(settings, embedder, index, dispatcher, pool_size=pool_size)
+    embedder, index, dispatcher, segmenter = handles
+    studio = open_studio(settings, embedder, index, dispatcher, segmenter, pool_size=pool_size)
     try:
         yield studio
     finally:

@@ -29,6 +29,7 @@ from gateway.routes import (
     payments,
     paypal,
     search,
+    segmentation,
 )
 from settings import PROJECT_ROOT
 from studio.latency import LatencyLog
@@ -45,6 +46,7 @@ ROUTERS = (
     auth.router,
     openid.router,
     files.router,
+    segmentation.router,
     jobs.router,
     job_events.router,
     paypal.router,

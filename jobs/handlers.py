@@ -8,11 +8,13 @@ from jobs.picture_stream import PictureStream, StreamArgs
 from studio.catalog_import import drop_import, import_catalog
 from studio.jobs import JOB_TYPES
 from studio.rebuild import rebuild_index
+from studio.segment_batch import segment_batch
 
 HANDLERS: Handlers = {
     "import-catalog": Handler(
         import_catalog, after=drop_import, deadline_s=JOB_TYPES["import-catalog"].deadline_s
     ),
+    "segment-batch": Handler(segment_batch, deadline_s=JOB_TYPES["segment-batch"].deadline_s),
     "rebuild-index": Handler(
         rebuild_index,
         stall_s=1800.0,

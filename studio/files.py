@@ -16,6 +16,7 @@ from db.files import (
     insert_file,
     is_on_sale,
 )
+from db.segmentations import get_segmentation_by_mask
 from db.tables import File
 from errors import Conflict, Invalid, NotAnImage, NotFound
 from integrations.blob_keys import SignedUpload
@@ -177,6 +178,20 @@ async def load_image(
     return LoadedImage(await studio.blobs.get(key), key, found_id)
 
 
+async def require_picture(
+    studio: Studio, user_id: UUID, *, image_url: str | None = None, file_id: UUID | None = None
+) -> None:
+    """Looks whether `load_image` would find its own picture; the outside world isn't asked.
+
+    Raises:
+        NotFound: absent, or another's and not on sale.
+        Conflict: the upload is not completed.
+    """
+    key = None if image_url is None else studio.blobs.key_of(image_url)
+    if file_id is not None or key is not None:
+        await _find_usable(studio, user_id, file_id=file_id, key=key)
+
+
 async def _find_usable(
     studio: Studio, user_id: UUID | None, *, file_id: UUID | None, key: str | None
 ) -> tuple[str, UUID | None]:
@@ -194,6 +209,10 @@ async def _find_usable(
                 return check_usable(file), file.id
         elif key is not None and await is_on_sale(session, file_id=None, blob_key=key):
             return key, None
+        elif key is not None and user_id is not None:
+            made = await get_segmentation_by_mask(session, key)
+            if made is not None and made.user_id == user_id:
+                return key, None
     raise NotFound("no such picture")
 
 

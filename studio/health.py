@@ -51,6 +51,11 @@ async def check_rec(studio: Studio) -> str:
     return f"{state['count']} products, index {state['version']}"
 
 
+async def check_seg(studio: Studio) -> str:
+    """A segmenter that answers."""
+    return await studio.segmenter.version()
+
+
 async def check_jobs(studio: Studio) -> str:
     """A dispatcher that looks at the queue, and nothing that runs by nobody's lease.
 
@@ -95,6 +100,7 @@ async def check_blob(studio: Studio) -> None:
 
 CHECKS: dict[str, Check] = {
     "rec": check_rec,
+    "seg": check_seg,
     "jobs": check_jobs,
     "db": check_db,
     "cache": check_cache,

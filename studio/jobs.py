@@ -17,6 +17,7 @@ from studio.forms import Form
 from studio.job_types import JobType, enqueue
 from studio.ports import Studio
 from studio.rebuild import REBUILD_INDEX
+from studio.segment_batch import SEGMENT_BATCH
 
 FINAL = frozenset({"succeeded", "failed", "cancelled"})
 LOOK_S = 0.5
@@ -27,8 +28,8 @@ JOB_TYPES: dict[str, JobType] = {
     for job_type in (
         IMPORT_CATALOG,
         REBUILD_INDEX,
+        SEGMENT_BATCH,
         JobType("tryon", role="customer"),
-        JobType("segment-batch", role="merchant"),
         JobType("train-regressor", role="merchant"),
     )
 }

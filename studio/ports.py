@@ -141,6 +141,51 @@ class Index(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class SegmentPrompt:
+    """What to cut out of a picture. target: garment, upper, lower, dress or person. points:
+    (x, y, inside?) and box: (x0, y0, x1, y1), in pixels of the picture as a viewer shows it.
+    """
+
+    target: str | None = None
+    points: tuple[tuple[float, float, bool], ...] = ()
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class SegmentAnswer:
+    """A mask that was written. bbox: x, y, width, height in pixels; area: pixels inside; score:
+    0 to 1; label: the word for what was cut out; version: of the networks that did it.
+    """
+
+    width: int
+    height: int
+    area: int
+    bbox: tuple[int, int, int, int]
+    score: float
+    label: str
+    version: str
+
+
+class Segmenter(Protocol):
+    """Cuts garments and people out of pictures; reads and writes the blobs itself."""
+
+    async def segment(self, image_key: str, prompt: SegmentPrompt, mask_key: str) -> SegmentAnswer:
+        """Picture blob -> mask blob: PNG, one 8-bit channel, the picture's size, 255 inside.
+
+        Raises:
+            NotFound: no such picture.
+            NotAnImage, Invalid, TooLarge: the picture or the prompt can't be used, or what is
+                asked for is not in the picture.
+            Unavailable: the deployment is saturated or down.
+        """
+        ...
+
+    async def version(self) -> str:
+        """Names the networks in service."""
+        ...
+
+
 class Dispatcher(Protocol):
     """Whoever starts queued jobs."""
 
@@ -265,6 +310,7 @@ class Studio:
     embedder: Embedder
     index: Index
     dispatcher: Dispatcher
+    segmenter: Segmenter
     paypal: "PayPal | None" = None
 
 
@@ -281,6 +327,9 @@ __all__ = [
     "IndexAnswer",
     "IndexQuery",
     "RawQuery",
+    "SegmentAnswer",
+    "SegmentPrompt",
+    "Segmenter",
     "SignedUpload",
     "Studio",
     "Vector",

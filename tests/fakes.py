@@ -27,6 +27,7 @@ from models.images import decode_image
 from settings import Settings
 from studio.accounts import create_user
 from studio.ports import (
+    BlobStore,
     EmbeddedAnswer,
     Embedding,
     Filters,
@@ -34,6 +35,8 @@ from studio.ports import (
     IndexAnswer,
     IndexQuery,
     RawQuery,
+    SegmentAnswer,
+    SegmentPrompt,
     Studio,
     Vector,
 )
@@ -107,6 +110,34 @@ class FakeDispatcher:
 
     async def status(self) -> Mapping[str, object]:
         return self.state
+
+
+class FakeSegmenter:
+    """Whatever is not as bright as the picture's corner is the garment; nobody is a person."""
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
+        self.failure: Exception | None = None
+
+    async def segment(self, image_key: str, prompt: SegmentPrompt, mask_key: str) -> SegmentAnswer:
+        if self.failure is not None:
+            raise self.failure
+        if prompt.target == "person":
+            raise Invalid("there is no person in the picture")
+        grey = np.asarray(decode_image(await self._blobs.get(image_key)).convert("L"), int)
+        inside = np.abs(grey - grey[0, 0]) > 16
+        inside[inside.shape[0] // 2, inside.shape[1] // 2] = True
+        rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+        bbox = (int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
+        out = io.BytesIO()
+        Image.fromarray(inside.astype(np.uint8) * 255).save(out, "PNG")
+        await self._blobs.put(mask_key, out.getvalue(), "image/png")
+        height, width = inside.shape
+        area = int(inside.sum())
+        return SegmentAnswer(width, height, area, bbox, 0.9, "Upper-clothes", "fake-segmenter")
+
+    async def version(self) -> str:
+        return "fake-segmenter"
 
 
 @dataclass
@@ -199,15 +230,17 @@ async def open_studio(
     """A studio on real servers with fake models; closed at the end."""
     index = FakeIndex()
     cache = RedisCache(settings.required("redis_url"))
+    blobs = open_blob_store(settings)
     studio = Studio(
         settings=settings,
         database=Database(settings.required("database_url"), pool_size=5),
-        blobs=open_blob_store(settings),
+        blobs=blobs,
         cache=cache,
         fetcher=fetcher or Fetcher(allow=settings.fetch_allow),
         embedder=FakeEmbedder(index=index),
         index=index,
         dispatcher=FakeDispatcher(),
+        segmenter=FakeSegmenter(blobs),
         paypal=open_paypal(settings, cache),
     )
     try:

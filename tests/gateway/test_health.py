@@ -38,13 +38,13 @@ async def test_a_searchable_studio(client: httpx.AsyncClient, searchable: FakeIn
     assert body["status"] == "degraded"
     assert set(body["services"]) == SERVICES
     assert {name for name, part in body["services"].items() if part["status"] == "ok"} == {
-        "rec", "jobs", "db", "cache", "blob",
+        "rec", "seg", "jobs", "db", "cache", "blob",
     }  # fmt: skip
-    for name in ("rec", "jobs", "db", "cache", "blob"):
+    for name in ("rec", "seg", "jobs", "db", "cache", "blob"):
         part = await client.get(f"/api/health/{name}")
         assert (part.status_code, part.json()["status"]) == (200, "ok")
         assert part.json()["latencyMs"] >= 0
-    assert (await client.get("/api/health/seg")).status_code == 503
+    assert (await client.get("/api/health/vto")).status_code == 503
     assert (await client.get("/api/health/nothing")).status_code == 404
 
 

@@ -111,6 +111,9 @@ async def test_a_rebuild_is_asked_for_watched_and_read(
         (REBUILD | {"runAt": "2030-01-01T00:00:00"}, "admin", 422, "/runAt"),
         ({"type": "tryon", "payload": {}}, "customer", 503, None),
         ({"type": "segment-batch"}, "customer", 403, None),
+        ({"type": "segment-batch"}, "merchant", 422, "/payload"),
+        ({"type": "segment-batch", "payload": {"fileIds": [1]}}, "merchant", 422,
+         "/payload/fileIds/0"),
         ({"type": "train-regressor"}, "merchant", 503, None),
     ],
 )  # fmt: skip

@@ -127,6 +127,18 @@ PLACES: dict[tuple[str, str], Owned | Open] = {
     ("POST /api/search/hybrid", "imageUrl"): Owned(
         make_file_url, lambda url: {"imageUrl": url, "query": "red"}
     ),
+    ("POST /api/cv/segmentation", "fileId"): Owned(make_file, lambda id: {"fileId": id}),
+    ("POST /api/cv/segmentation", "imageUrl"): Owned(make_file_url, lambda url: {"imageUrl": url}),
+    ("POST /api/jobs segment-batch", "fileIds"): Owned(
+        make_file,
+        lambda id: {"type": "segment-batch", "payload": {"fileIds": [id]}},
+        owner="merchant",
+    ),
+    ("POST /api/jobs segment-batch", "imageUrls"): Owned(
+        make_file_url,
+        lambda url: {"type": "segment-batch", "payload": {"imageUrls": [url]}},
+        owner="merchant",
+    ),
     ("GET /api/paypal/orders/{order_id}", "order_id"): Owned(make_order),
     ("POST /api/paypal/orders/{order_id}/capture", "order_id"): Owned(make_order),
     ("POST /api/paypal/orders", "productId"): PUBLIC,

@@ -1,0 +1,90 @@
+"""The licences of published checkpoints: which may be loaded without a word, and which may not."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from errors import SetupError
+from models.weights import HUB_PREFIX, LOCAL_PREFIX, checkpoint_folder
+
+Model = Literal["embedder", "parser", "sam", "tryon"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A published checkpoint. commercial: whether its licence allows commercial use as it is."""
+
+    name: str
+    model: Model
+    licence: str
+    commercial: bool
+
+
+REGISTRY: dict[str, Checkpoint] = {
+    entry.name: entry
+    for entry in (
+        Checkpoint("hf-hub:Marqo/marqo-fashionSigLIP", "embedder", "Apache-2.0", True),
+        Checkpoint("hf-hub:Marqo/marqo-fashionCLIP", "embedder", "Apache-2.0", True),
+        Checkpoint("hf-hub:patrickjohncyh/fashion-clip", "embedder", "MIT", True),
+        Checkpoint("ViT-B-16/laion2b_s34b_b88k", "embedder", "MIT", True),
+        Checkpoint("ViT-B-32/laion2b_s34b_b79k", "embedder", "MIT", True),
+        Checkpoint("ViT-B-16-SigLIP/webli", "embedder", "Apache-2.0", True),
+        # Fine-tuned from MiT weights, whose licence (section 3.3) is for research and evaluation
+        # alone and carries over to what is derived from them (section 3.2).
+        Checkpoint("hf-hub:mattmdjaga/segformer_b2_clothes", "parser", "NVIDIA non-commercial",
+                   False),
+        Checkpoint("hf-hub:sayeed99/segformer_b3_clothes", "parser", "NVIDIA non-commercial",
+                   False),
+        Checkpoint("hf-hub:fashn-ai/fashn-human-parser", "parser", "NVIDIA non-commercial", False),
+        Checkpoint("hf-hub:facebook/sam-vit-base", "sam", "Apache-2.0", True),
+        Checkpoint("hf-hub:facebook/sam-vit-large", "sam", "Apache-2.0", True),
+        Checkpoint("hf-hub:facebook/sam-vit-huge", "sam", "Apache-2.0", True),
+        Checkpoint("hf-hub:ybelkada/segment-anything/checkpoints/sam_vit_b_01ec64.pth", "sam",
+                   "Apache-2.0", True),
+        Checkpoint("hf-hub:diffusers/stable-diffusion-xl-1.0-inpainting-0.1", "tryon",
+                   "CreativeML OpenRAIL++-M", True),
+        Checkpoint("hf-hub:stable-diffusion-v1-5/stable-diffusion-inpainting", "tryon",
+                   "CreativeML OpenRAIL-M", True),
+        Checkpoint("hf-hub:h94/IP-Adapter", "tryon", "Apache-2.0", True),
+        Checkpoint("hf-hub:fashn-ai/fashn-vton-1.5", "tryon", "Apache-2.0", True),
+        Checkpoint("hf-hub:zhengchong/CatVTON", "tryon", "CC BY-NC-SA 4.0", False),
+        Checkpoint("hf-hub:yisol/IDM-VTON", "tryon", "CC BY-NC-SA 4.0", False),
+        Checkpoint("hf-hub:levihsu/OOTDiffusion", "tryon", "CC BY-NC-SA 4.0", False),
+        Checkpoint("hf-hub:BoyuanJiang/FitDiT", "tryon", "CC BY-NC-SA 4.0", False),
+        Checkpoint("hf-hub:black-forest-labs/FLUX.1-Fill-dev", "tryon", "FLUX non-commercial",
+                   False),
+    )
+}  # fmt: skip
+
+
+def licence_of(checkpoint: str, model: Model) -> Checkpoint:
+    """What is known of a checkpoint by its name.
+
+    The shipped weights are our own. A folder is its owner's affair: whoever put the files there
+    has read their licence. Any other name that isn't listed counts as non-commercial.
+    """
+    known = REGISTRY.get(checkpoint) or REGISTRY.get(HUB_PREFIX + checkpoint)
+    if known is not None and known.model == model:
+        return known
+    if checkpoint == "starter":
+        return Checkpoint(checkpoint, model, "the project's own", True)
+    local = checkpoint.startswith(LOCAL_PREFIX) or checkpoint.endswith((".pth", ".safetensors"))
+    hub = checkpoint.startswith(HUB_PREFIX)
+    if not hub and (local or checkpoint_folder(checkpoint, starter=model) is not None):
+        return Checkpoint(checkpoint, model, "the folder's owner knows", True)
+    return Checkpoint(checkpoint, model, "not known to this studio", False)
+
+
+def require_licence(checkpoint: str, model: Model, *, allow_noncommercial: bool) -> Checkpoint:
+    """The checkpoint's entry, if it may be loaded.
+
+    Raises:
+        SetupError: its licence forbids commercial use, or isn't known, and the operator has not
+            said that this is all right.
+    """
+    entry = licence_of(checkpoint, model)
+    if entry.commercial or allow_noncommercial:
+        return entry
+    raise SetupError(
+        f"the {model} {checkpoint} has the licence: {entry.licence}. It is loaded only with "
+        "STUDIO_ALLOW_NONCOMMERCIAL=true, by which you say that your use is allowed"
+    )

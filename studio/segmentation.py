@@ -1,0 +1,99 @@
+"""Segmentation: a picture and a prompt to a mask, and a row of what was made from what."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.segmentations import save_segmentation
+from db.tables import SegmentationResult
+from models.images import inspect_image
+from studio.context import current_request_id
+from studio.files import load_image
+from studio.ports import SegmentAnswer, SegmentPrompt, Studio
+
+TARGETS = ("garment", "upper", "lower", "dress", "person")
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A mask, where it lies, and what it shows."""
+
+    id: UUID
+    mask_key: str
+    answer: SegmentAnswer
+
+
+async def segment(
+    studio: Studio, user_id: UUID, prompt: SegmentPrompt, *, image_url: str | None = None,
+    file_id: UUID | None = None, result_id: UUID | None = None,
+    guard: Callable[[AsyncSession], Awaitable[None]] | None = None,
+) -> Segmentation:  # fmt: skip
+    """Cuts out what the prompt asks for.
+
+    result_id: of a result that may be made twice and shall be there once. guard: makes the row
+    part of a job's attempt.
+
+    Raises:
+        NotFound: the picture is absent or another user's.
+        NotAnImage, Invalid, TooLarge, UpstreamFailed: the picture or the prompt can't be used, or
+            what is asked for is not in the picture.
+        Unavailable: the deployment is saturated or down.
+    """
+    started_s = time.perf_counter()
+    result_id = result_id or uuid4()
+    image_key = await keep_picture(studio, user_id, result_id, image_url, file_id)
+    mask_key = f"masks/{user_id}/{result_id}.png"
+    answer = await studio.segmenter.segment(image_key, prompt, mask_key)
+    latency_ms = round((time.perf_counter() - started_s) * 1000, 2)
+    row = _row(user_id, result_id, image_key, mask_key, prompt, answer, latency_ms)
+    async with studio.database.transaction() as session:
+        if guard is not None:
+            await guard(session)
+        await save_segmentation(session, row)
+    return Segmentation(result_id, mask_key, answer)
+
+
+async def keep_picture(
+    studio: Studio, user_id: UUID, result_id: UUID, image_url: str | None, file_id: UUID | None
+) -> str:
+    """The key of a picture in our own store; one from outside is put there first, for deployments
+    take keys, and the row shall name what the mask was made from.
+    """
+    loaded = await load_image(studio, user_id, image_url=image_url, file_id=file_id)
+    if loaded.key is not None:
+        return loaded.key
+    info = await asyncio.to_thread(inspect_image, loaded.data)
+    key = f"uploads/{user_id}/fetched/{result_id}"
+    await studio.blobs.put(key, loaded.data, info.content_type)
+    return key
+
+
+def _row(
+    user_id: UUID, result_id: UUID, image_key: str, mask_key: str, prompt: SegmentPrompt,
+    answer: SegmentAnswer, latency_ms: float,
+) -> SegmentationResult:  # fmt: skip
+    params: dict[str, Any] = {name: value for name, value in asdict(prompt).items() if value}
+    return SegmentationResult(
+        id=result_id,
+        user_id=user_id,
+        input_key=image_key,
+        params=params,
+        mask_key=mask_key,
+        label=answer.label,
+        area=answer.area,
+        bbox=bbox_document(answer),
+        score=answer.score,
+        model_version=answer.version,
+        latency_ms=latency_ms,
+        request_id=current_request_id(),
+    )
+
+
+def bbox_document(answer: SegmentAnswer) -> dict[str, int]:
+    """The box by names, as tables and callers get it."""
+    return dict(zip(("x", "y", "width", "height"), answer.bbox, strict=True))
