@@ -1,4 +1,4 @@
-"""Pictures to class probabilities by any SegFormer of transformers that knows ATR's classes."""
+"""Pictures to class probabilities by a SegFormer of transformers, or by the starter's network."""
 
 # ruff: noqa: PLC0415 - torch comes in when a model is loaded; the configuration alone stays cheap
 
@@ -131,8 +131,14 @@ def load(config: ParserConfig) -> Parser:
         OSError: there is no such checkpoint.
     """
     import torch
-    from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
+    from transformers import (
+        PretrainedConfig,
+        SegformerForSemanticSegmentation,
+        SegformerImageProcessor,
+    )
     from transformers.utils import logging
+
+    from models.parser_network import MODEL_TYPE, ConvParser
 
     require_licence(config.checkpoint, "parser", allow_noncommercial=config.allow_noncommercial)
     folder = checkpoint_folder(config.checkpoint, starter="parser")
@@ -144,7 +150,11 @@ def load(config: ParserConfig) -> Parser:
         torch.set_num_threads(config.threads)
     kind = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[config.precision]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    network: Any = SegformerForSemanticSegmentation.from_pretrained(name, dtype=kind)
+    described, _ = PretrainedConfig.get_config_dict(name)
+    own = described.get("model_type") == MODEL_TYPE
+    network: Any = (ConvParser if own else SegformerForSemanticSegmentation).from_pretrained(
+        name, dtype=kind
+    )
     order = _order_of(network.config.id2label)
     processor, _ = SegformerImageProcessor.get_image_processor_dict(name)
     network.eval().requires_grad_(False).to(device)

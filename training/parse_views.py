@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from training.street import MIRRORED_CODES
 
-_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
-_STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 _MIRRORED = torch.from_numpy(MIRRORED_CODES.astype(np.int64))
 
 
@@ -41,8 +39,8 @@ def disturb(
 
 
 def normalise(pictures: torch.Tensor) -> torch.Tensor:
-    """0..1 to what the network takes (ImageNet's mean and spread, as published processors do)."""
-    return (pictures - _MEAN) / _STD
+    """0..1 to what the network takes: -1..1, as the embedder whose encoder it has."""
+    return (pictures - 0.5) / 0.5
 
 
 def _affine(

@@ -1,4 +1,4 @@
-"""The recipe of the starter parser: a small SegFormer from drawings and photographs.
+"""The recipe of the starter parser: a small network from drawings and photographs.
 
 Run: python -m training.parser --street ../shared/data/people --lying ../shared/data/clothing
      --out models/starter/parser
@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
 from models.atr import NAMES
-from models.weights import write_tensors
+from models.parser_network import ConvParser, ConvParserConfig
+from models.weights import STARTER_FOLDER, read_tensors, write_tensors
 from training.lying import draw_lying, load_lying
 from training.parser_run import Run, Schedule, Source
 from training.parser_validation import report
@@ -25,22 +25,25 @@ from training.street import load_street
 HEIGHT, WIDTH = 256, 184  # pixels in memory
 LYING_HEIGHT, LYING_WIDTH = 208, 150
 INPUT = (224, 160)
-BATCH = {"street": 5, "people": 2, "drawn": 1, "lying": 2}
+BATCH = {"street": 6, "people": 2, "drawn": 1, "lying": 2}
 REPORT_EVERY_S = 180
 
 
-ARCHITECTURE: dict[str, Any] = {
-    "num_labels": len(NAMES), "id2label": dict(enumerate(NAMES)),
-    "label2id": {name: at for at, name in enumerate(NAMES)},
-    "hidden_sizes": [24, 48, 96, 160], "depths": [2, 2, 2, 2], "num_attention_heads": [1, 2, 4, 5],
-    "decoder_hidden_size": 80, "drop_path_rate": 0.05, "classifier_dropout_prob": 0.05,
-    "hidden_dropout_prob": 0.0,
-}  # fmt: skip
-
-
-def build() -> Any:
-    """The network, untrained."""
-    return SegformerForSemanticSegmentation(SegformerConfig(**ARCHITECTURE))
+def build(embedder: Path) -> ConvParser:
+    """The network: the embedder's encoder as it was trained, the decoder untrained."""
+    network = ConvParser(
+        ConvParserConfig(
+            num_labels=len(NAMES), id2label=dict(enumerate(NAMES)),
+            label2id={name: at for at, name in enumerate(NAMES)},
+        )
+    )  # fmt: skip
+    prefix = "visual.trunk."
+    tensors = read_tensors(embedder / "open_clip_model.safetensors")
+    trunk = {name.removeprefix(prefix): tensor.float() if tensor.is_floating_point() else tensor
+             for name, tensor in tensors.items()
+             if name.startswith(prefix) and ".fc." not in name}  # fmt: skip
+    network.encoder.load_state_dict(trunk)
+    return network
 
 
 def save(network: Any, folder: Path) -> None:
@@ -52,7 +55,7 @@ def save(network: Any, folder: Path) -> None:
         "image_processor_type": "SegformerImageProcessor", "do_resize": True, "do_rescale": True,
         "do_normalize": True, "do_reduce_labels": False, "rescale_factor": 1 / 255, "resample": 2,
         "size": {"height": INPUT[0], "width": INPUT[1]},
-        "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225],
+        "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
     }  # fmt: skip
     (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
     write_tensors(folder / "model.safetensors", network.state_dict())
@@ -91,7 +94,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     args.work.mkdir(parents=True, exist_ok=True)
-    network = build()
+    network = build(STARTER_FOLDER / "embedder")
     if args.start:
         network.load_state_dict(torch.load(args.start, weights_only=True)["average"])
     sources = _sources(args)

@@ -62,7 +62,7 @@ class Run:
     def __init__(
         self, network: Any, sources: dict[str, Source], schedule: Schedule, seed: int
     ) -> None:
-        self.network, self.schedule = network, schedule
+        self.network, self.schedule = network.to(memory_format=torch.channels_last), schedule
         self.average: Any = deepcopy(network).eval().requires_grad_(False)
         self._sources, self._rng = sources, default_rng(seed)
         self._optimiser = _build_optimiser(network, schedule)
@@ -87,7 +87,9 @@ class Run:
             group["lr"] = self.schedule.rate_at(self.share)
         pictures, codes = self._batch(self.schedule.size_at(self.share))
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = self.network.train()(pixel_values=normalise(pictures)).logits
+            logits = self.network.train()(
+                pixel_values=normalise(pictures).contiguous(memory_format=torch.channels_last)
+            ).logits
         loss = self._loss(logits.float(), codes)
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
