@@ -8,6 +8,7 @@ from deployments.embedder import Embedder, EmbedderArgs
 from deployments.gateway import Gateway
 from deployments.handles import HandleArgs
 from deployments.index import Index, IndexArgs
+from deployments.regressor import Regressor, RegressorArgs
 from deployments.segmenter import Segmenter, SegmenterArgs
 from models.embedder import EmbedderConfig
 from models.parser import ParserConfig
@@ -23,6 +24,7 @@ class StudioArgs(BaseModel):
     gateway: HandleArgs = HandleArgs()
     embedder: EmbedderArgs = EmbedderArgs()
     index: IndexArgs = IndexArgs()
+    regressor: RegressorArgs = RegressorArgs()
     dispatcher: DispatcherNumbers = DispatcherNumbers()
     segmenter: SegmenterArgs = SegmenterArgs()
 
@@ -34,13 +36,14 @@ def build(args: StudioArgs) -> Application:
     embedder = deployment(name="Embedder", max_constructor_retry_count=3)(Embedder).bind(
         embedder_config(settings, args.embedder), args.embedder, index
     )
+    regressor = deployment(name="Regressor")(Regressor).bind(settings, args.regressor)
     dispatcher = deployment(name="Dispatcher")(Dispatcher).bind(settings, args.dispatcher, index)
     segmenter = deployment(name="Segmenter", max_constructor_retry_count=3)(Segmenter).bind(
         settings, parser_config(settings, args.segmenter), sam_config(settings, args.segmenter),
         args.segmenter,
     )  # fmt: skip
     gateway = deployment(name="Gateway")(Gateway)
-    return gateway.bind(settings, args.gateway, embedder, index, dispatcher, segmenter)
+    return gateway.bind(settings, args.gateway, embedder, index, regressor, dispatcher, segmenter)
 
 
 def embedder_config(settings: Settings, args: EmbedderArgs) -> EmbedderConfig:

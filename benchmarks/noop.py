@@ -30,7 +30,8 @@ def bare_studio() -> Studio:
     nothing = cast(Any, None)
     return Studio(
         settings=Settings(database_url=url), database=Database(url), blobs=nothing, cache=nothing,
-        fetcher=nothing, embedder=nothing, index=nothing, dispatcher=nothing, segmenter=nothing,
+        fetcher=nothing, embedder=nothing, index=nothing, regressor=nothing, dispatcher=nothing,
+        segmenter=nothing,
     )  # fmt: skip
 
 

@@ -30,10 +30,10 @@ from numpy.typing import NDArray
 
 from benchmarks.reindex_studio import DEMO, Bench, config_of, draw_all
 from db.tables import JobEvent
-from embedded.demo import demo_products
 from models.embedder import Embedder, EmbedderConfig, load
 from settings import PROJECT_ROOT, load_settings
 from tests.embedded.running import RunningStudio, free_port
+from training.catalogue import demo_products
 
 PRODUCTS, ROUNDS = 5000, 2
 WAYS = {"warm Embedder": 10**9, "Ray Data": 1}

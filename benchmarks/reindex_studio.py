@@ -23,7 +23,7 @@ from db.tables import Job, JobEvent, Product
 from db.users import get_user_by_email
 from deployments.launch import STARTER_CONFIG
 from embedded.cluster import log_folder
-from embedded.demo import SIDE_PX, DemoProduct, _insert, demo_products
+from embedded.demo import SIDE_PX, _insert
 from embedded.folder import DataFolder
 from integrations.blob_local import LocalBlobStore
 from settings import PROJECT_ROOT
@@ -31,6 +31,7 @@ from studio.job_types import enqueue
 from studio.jobs import follow_job
 from studio.rebuild import REBUILD_INDEX
 from tests.embedded.running import RunningStudio, environment
+from training.catalogue import DemoProduct, demo_products
 from training.draw import draw_garment
 
 DEMO = 64

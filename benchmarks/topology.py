@@ -19,12 +19,16 @@ from models.images import decode_image
 from settings import Settings, load_settings
 from studio.index_store import cache_folder
 from studio.live_index import LiveIndex
-from studio.ports import Embedder, Index, Studio
+from studio.ports import Index, Studio
 from training.draw import Garment, draw_garment
 
 
-def make_parts(settings: Settings, embedder: Embedder, index: Index) -> Studio:
-    """Pools of this process, as the Gateway deployment opens them, around these ports."""
+def make_parts(settings: Settings, embedder: Any, index: Index) -> Studio:
+    """Pools of this process, as the Gateway deployment opens them, around these ports.
+
+    embedder: as much of `studio.ports.Embedder` as searches need.
+    """
+    nothing: Any = None
     return Studio(
         settings=settings,
         database=Database(settings.required("database_url"), pool_size=settings.database_pool_size),
@@ -33,6 +37,7 @@ def make_parts(settings: Settings, embedder: Embedder, index: Index) -> Studio:
         fetcher=Fetcher(allow=settings.fetch_allow),
         embedder=embedder,
         index=index,
+        regressor=nothing,
         dispatcher=NoDispatcher(),
         segmenter=cast(Any, None),  # searches need none
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -16,14 +16,35 @@ from deployments.handles import Handle, HandleArgs, IndexHandle
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
 from deployments.metrics import BatchMetrics
-from errors import StudioError, Unavailable
+from errors import Invalid, StudioError, Unavailable
 from models.embedder import EmbedderConfig, load
+from models.images import decode_image
+from models.occlusion import background, cover
 from studio.context import continuing, current_origin, span
 from studio.ports import EmbeddedAnswer, Embedding, RawQuery, Vector
+from studio.scoring import CoveredEmbedding
 
 Result = TypeVar("Result")
 
 log = structlog.get_logger("studio.embedder")
+
+
+View = tuple[float, float, float, float]
+MOST_PATCHES = 256
+"""Of one picture, itself included."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A picture (3, h, w) with a box covered; without one it is whole."""
+
+    pixels: NDArray[np.float32]
+    fill: NDArray[np.float32]
+    box: NDArray[np.float32] | None
+
+    def covered(self) -> NDArray[np.float32]:
+        """Made when its batch runs, so that those that wait take no room."""
+        return self.pixels if self.box is None else cover(self.pixels, self.box, self.fill)
 
 
 @dataclass(frozen=True)
@@ -62,6 +83,12 @@ class Embedder:
             max_waiting=args.max_waiting,
             observe=metrics.of("texts"),
         )
+        self._patches: MicroBatcher[Patch, Vector] = MicroBatcher(
+            in_thread(self._thread, self._embed_patches),
+            max_batch=args.max_batch,
+            max_waiting=max(args.max_waiting, MOST_PATCHES),
+            observe=metrics.of("patches"),
+        )
 
     async def embed_image(self, image: bytes) -> Embedding:
         """Encoded picture -> unit vector.
@@ -90,6 +117,24 @@ class Embedder:
             Unavailable: too many requests wait.
         """
         return Embedding(self._model.version, await self._texts.submit(text))
+
+    async def embed_covered(self, image: bytes, boxes: NDArray[np.float32]) -> CoveredEmbedding:
+        """See `studio.ports.Embedder.embed_covered`.
+
+        Decoded and resized once; patches are covered in what the model looks at. Searches get their
+        turn between the batches.
+        """
+        if len(boxes) >= MOST_PATCHES:
+            raise Invalid(f"at most {MOST_PATCHES - 1} boxes are covered at a time")
+        with span("Embedder.embed_covered", boxes=len(boxes)):
+            pixels, view = await self._in_pool(self._pixels_and_view, image)
+            fill = background(pixels)
+            patches = [Patch(pixels, fill, box) for box in (None, *boxes)]
+            vectors = await asyncio.gather(*(self._patches.submit(patch) for patch in patches))
+        return CoveredEmbedding(self._model.version, np.stack(vectors), view)
+
+    def _embed_patches(self, patches: list["Patch"]) -> NDArray[np.float32]:
+        return self._model.embed_images([patch.covered() for patch in patches])
 
     async def search(self, raws: list[RawQuery]) -> list[EmbeddedAnswer | StudioError]:
         """Each search's answer, or its own error; see `studio.ports.Embedder.search`.
@@ -133,8 +178,10 @@ class Embedder:
         return EmbeddedAnswer(await self._index.search(asked), version, text)
 
     async def _decode(self, image: bytes) -> NDArray[np.float32]:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoders, self._model.reader.read, image)
+        return await self._in_pool(self._model.reader.read, image)
+
+    async def _in_pool(self, run: Callable[[bytes], Result], image: bytes) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, run, image)
 
     async def version(self) -> str:
         """Fingerprint of the loaded checkpoint."""
@@ -144,7 +191,13 @@ class Embedder:
         """Runs the model for real; raises where it or a batching loop is broken."""
         self._images.check()
         self._texts.check()
+        self._patches.check()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._model.check)
+
+    def _pixels_and_view(self, image: bytes) -> tuple[NDArray[np.float32], View]:
+        """Large JPEGs are decoded at a fraction of their size, twice what the model looks at."""
+        picture = decode_image(image, shortest_side=2 * self._model.side)
+        return self._model.preprocess(picture), self._model.view(*picture.size)
 
 
 async def _or_error(work: Awaitable[Result]) -> Result | StudioError:

@@ -22,6 +22,7 @@ class Gateway:
         args: HandleArgs,
         embedder: Handle,
         index: Handle,
+        regressor: Handle,
         dispatcher: Handle,
         segmenter: Handle,
     ) -> None:
@@ -32,15 +33,21 @@ class Gateway:
         self._args = args
         self._embedder = embedder
         self._index = index
+        self._regressor = regressor
         self._dispatcher = dispatcher
         self._segmenter = segmenter
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve once the replica's event loop runs."""
         studio = open_studio(
-            self._settings, self._embedder, self._index, self._dispatcher, self._segmenter,
+            self._settings,
+            self._embedder,
+            self._index,
+            self._regressor,
+            self._dispatcher,
+            self._segmenter,
             self._args,
-        )  # fmt: skip
+        )
         app = create_app(studio, [RequestMetrics().observe])
         on_drain(app.state.draining.set)
         return app

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
@@ -26,6 +28,14 @@ from studio.ports import (
     RawQuery,
     SegmentAnswer,
     SegmentPrompt,
+)
+from studio.scoring import (
+    CoveredEmbedding,
+    Evaluation,
+    Observations,
+    ScoreAnswer,
+    ScoreQuery,
+    TrainedVersion,
 )
 
 Handle = DeploymentHandle[Any]
@@ -103,6 +113,11 @@ class EmbedderHandle:
         """See `studio.ports.Embedder`."""
         return self._seen(await call("Embedder", self._handle.embed_text, text))
 
+    async def embed_covered(self, image: bytes, boxes: NDArray[np.float32]) -> CoveredEmbedding:
+        """See `studio.ports.Embedder`."""
+        covered: CoveredEmbedding = await call("Embedder", self._handle.embed_covered, image, boxes)
+        return covered
+
     async def search(self, raw: RawQuery) -> EmbeddedAnswer:
         """See `studio.ports.Embedder`."""
         batcher = self._words if raw.image is None else self._pictures
@@ -155,6 +170,28 @@ class SegmenterHandle:
     async def version(self) -> str:
         """See `studio.ports.Segmenter`."""
         return str(await call("Segmenter", self._handle.version))
+
+
+class RegressorHandle:
+    """`studio.ports.Regressor` over the `Regressor` deployment."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    async def score(self, query: ScoreQuery) -> ScoreAnswer:
+        """See `studio.ports.Regressor`."""
+        answer: ScoreAnswer = await call("Regressor", self._handle.score, query)
+        return answer
+
+    async def evaluate(self, model: TrainedVersion | None, sold: Observations) -> Evaluation:
+        """See `studio.ports.Regressor`."""
+        told: Evaluation = await call("Regressor", self._handle.evaluate, model, sold)
+        return told
+
+    async def status(self) -> Mapping[str, object]:
+        """See `studio.ports.Regressor`."""
+        status: Mapping[str, object] = await call("Regressor", self._handle.status)
+        return status
 
 
 class DispatcherHandle:

@@ -14,6 +14,7 @@ from deployments.handles import (
     Handle,
     HandleArgs,
     IndexHandle,
+    RegressorHandle,
     SegmenterHandle,
 )
 from integrations.blob import open_blob_store
@@ -33,6 +34,7 @@ def open_studio(
     settings: Settings,
     embedder: Handle,
     index: Handle,
+    regressor: Handle,
     dispatcher: Handle,
     segmenter: Handle,
     args: HandleArgs | None = None,
@@ -50,6 +52,7 @@ def open_studio(
         fetcher=Fetcher(allow=settings.fetch_allow),
         embedder=EmbedderHandle(embedder, args),
         index=IndexHandle(index, args),
+        regressor=RegressorHandle(regressor),
         dispatcher=DispatcherHandle(dispatcher),
         segmenter=SegmenterHandle(segmenter),
         paypal=open_paypal(settings, cache),
@@ -64,10 +67,12 @@ async def running_studio(
 
     The handles are not those that Serve keeps: they end with the event loop they live in.
     """
-    names = ("Embedder", "Index", "Dispatcher", "Segmenter")
+    names = ("Embedder", "Index", "Regressor", "Dispatcher", "Segmenter")
     handles: list[Handle] = [DeploymentHandle(name, APPLICATION) for name in names]
-    embedder, index, dispatcher, segmenter = handles
-    studio = open_studio(settings, embedder, index, dispatcher, segmenter, pool_size=pool_size)
+    embedder, index, regressor, dispatcher, segmenter = handles
+    studio = open_studio(
+        settings, embedder, index, regressor, dispatcher, segmenter, pool_size=pool_size
+    )
     try:
         yield studio
     finally:

@@ -7,10 +7,6 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from decimal import Decimal
-from itertools import product as combinations
-from random import Random
 from uuid import UUID
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -24,57 +20,19 @@ from studio.index_versions import activate_version
 from studio.indexing import build_version
 from studio.passwords import hash_unchecked
 from studio.ports import Studio
-from training.draw import CATEGORIES, COLOURS, PATTERNS, Garment, draw_garment
+from training.catalogue import DemoProduct, demo_products
+from training.draw import Garment, draw_garment
 
 ACCOUNTS = (
     ("admin@demo.studio", "admin", "Demo admin"),
     ("merchant@demo.studio", "merchant", "Demo merchant"),
     ("shopper@demo.studio", "customer", "Demo shopper"),
 )
-BRANDS = ("Aldersea", "Bramble & Co", "Cinder Lane", "Dovetail", "Ember Row", "Fennick", "Galloway")
-PRICES = {
-    "t-shirt": 19, "shirt": 39, "dress": 69, "skirt": 45, "trousers": 59,
-    "shorts": 29, "jacket": 119, "shoes": 89, "bag": 79,
-}  # fmt: skip
 SIDE_PX = 320
 CHUNK = 24
 
 Count = Callable[[int, int, str], None]
 """Called with how many are done, of how many, and what they are."""
-
-
-@dataclass(frozen=True)
-class DemoProduct:
-    """One drawn product; everything about it follows from its place in the list."""
-
-    id: str
-    garment: Garment
-    title: str
-    brand: str
-    price: Decimal
-    in_stock: bool
-
-
-def demo_products(count: int) -> list[DemoProduct]:
-    """The first `count` products: rounds over every category and colour, patterns in turn."""
-    kinds = list(combinations(CATEGORIES, COLOURS))
-    made = []
-    for place in range(count):
-        turn, kind = divmod(place, len(kinds))
-        category, colour = kinds[kind]
-        pattern = PATTERNS[turn % len(PATTERNS)]
-        random = Random(place)  # noqa: S311 - a shop window, not a secret
-        made.append(
-            DemoProduct(
-                id=f"demo-{category}-{colour}-{pattern}-{turn + 1}",
-                garment=Garment(category, colour, pattern, style_seed=1000 + place),
-                title=f"{pattern.capitalize()} {colour} {category}",
-                brand=random.choice(BRANDS),
-                price=Decimal(PRICES[category] + random.randrange(-8, 25)) + Decimal("0.99"),
-                in_stock=random.random() < 0.9,
-            )
-        )
-    return made
 
 
 async def seed(studio: Studio, count: Count) -> None:

@@ -102,6 +102,14 @@ class Embedder:
         """A decoded, upright RGB image -> (3, height, width) float32, as the network wants it."""
         return self.reader.preprocess(image)
 
+    def view(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Which part of a picture `preprocess` keeps: left, top, right, bottom, as shares."""
+        if self._network.visual.preprocess_cfg.get("resize_mode") != "shortest":
+            return 0.0, 0.0, 1.0, 1.0
+        short = min(width, height)
+        x, y = (1 - short / width) / 2, (1 - short / height) / 2
+        return x, y, 1 - x, 1 - y
+
     def embed_images(self, pixels: Sequence[Vectors]) -> Vectors:
         """Preprocessed images in, (n, dim) float32 unit vectors out; max_batch at a time."""
         return self._in_chunks(pixels, self._encode_pixels)

@@ -74,6 +74,14 @@ async def check_jobs(studio: Studio) -> str:
     return f"{len(state['running'])} running, {due} waiting"
 
 
+async def check_reg(studio: Studio) -> str:
+    """A regressor that answers; without a starter for this embedder only merchants' own ones do."""
+    version, state = await asyncio.gather(studio.embedder.version(), studio.regressor.status())
+    if state.get("embedderVersion") != version:
+        return "no starter for this embedder: merchants' own versions only"
+    return f"{state['starter']}"
+
+
 async def check_db(studio: Studio) -> None:
     """PostgreSQL answers a query."""
     await studio.database.check()
@@ -101,6 +109,7 @@ async def check_blob(studio: Studio) -> None:
 CHECKS: dict[str, Check] = {
     "rec": check_rec,
     "seg": check_seg,
+    "reg": check_reg,
     "jobs": check_jobs,
     "db": check_db,
     "cache": check_cache,

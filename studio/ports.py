@@ -10,6 +10,14 @@ from numpy.typing import NDArray
 
 from integrations.blob_keys import BlobInfo, SignedUpload
 from studio.context import Origin, current_origin
+from studio.scoring import (
+    CoveredEmbedding,
+    Evaluation,
+    Observations,
+    ScoreAnswer,
+    ScoreQuery,
+    TrainedVersion,
+)
 
 if TYPE_CHECKING:
     from db.engine import Database
@@ -111,6 +119,14 @@ class Embedder(Protocol):
         """Any unicode text -> vector."""
         ...
 
+    async def embed_covered(self, image: bytes, boxes: NDArray[np.float32]) -> CoveredEmbedding:
+        """Encoded image -> its vector, and one for each box (k, 4) that is covered in it.
+
+        boxes: left, top, right, bottom, as shares of the sides of what the model looks at; they
+        are covered with the background's colour. Raises as `embed_image` does.
+        """
+        ...
+
     async def search(self, raw: RawQuery) -> EmbeddedAnswer:
         """Embeds and asks the index with it: the vectors don't come back in between.
 
@@ -183,6 +199,26 @@ class Segmenter(Protocol):
 
     async def version(self) -> str:
         """Names the networks in service."""
+        ...
+
+
+class Regressor(Protocol):
+    """Pictures' vectors to sales scores, by the merchant's own version or the starter."""
+
+    async def score(self, query: ScoreQuery) -> ScoreAnswer:
+        """Raises:
+        Conflict: the version was made for another embedder than the one in service.
+        Invalid: its files are damaged. NotFound: they are gone.
+        Unavailable: the deployment is saturated or down.
+        """
+        ...
+
+    async def evaluate(self, model: TrainedVersion | None, sold: Observations) -> Evaluation:
+        """Raises as `score` does."""
+        ...
+
+    async def status(self) -> Mapping[str, object]:
+        """`starter`, `embedderVersion` of the starter, and the versions `loaded` at the moment."""
         ...
 
 
@@ -309,6 +345,7 @@ class Studio:
     fetcher: "Fetcher"
     embedder: Embedder
     index: Index
+    regressor: Regressor
     dispatcher: Dispatcher
     segmenter: Segmenter
     paypal: "PayPal | None" = None
@@ -327,6 +364,7 @@ __all__ = [
     "IndexAnswer",
     "IndexQuery",
     "RawQuery",
+    "Regressor",
     "SegmentAnswer",
     "SegmentPrompt",
     "Segmenter",

@@ -4,8 +4,10 @@ import asyncio
 import hashlib
 import io
 from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,6 +26,11 @@ from integrations.cache import RedisCache
 from integrations.fetch import Fetcher
 from integrations.paypal import open_paypal
 from models.images import decode_image
+from models.lexicon import Lexicon
+from models.occlusion import background, cover
+from models.regressor import Regressor, RegressorConfig
+from models.regressor_fit import fit_regressor, split
+from models.sales import Offers, Sales
 from settings import Settings
 from studio.accounts import create_user
 from studio.ports import (
@@ -39,6 +46,16 @@ from studio.ports import (
     SegmentPrompt,
     Studio,
     Vector,
+)
+from studio.regressor_store import Shelf
+from studio.score_answers import answer, check_embedder, evaluate
+from studio.scoring import (
+    CoveredEmbedding,
+    Evaluation,
+    Observations,
+    ScoreAnswer,
+    ScoreQuery,
+    TrainedVersion,
 )
 
 SIDE = 8
@@ -85,6 +102,15 @@ class FakeEmbedder:
             total += np.random.default_rng(seed).normal(size=DIM) * 4
         return Embedding(self._version, unit(total))
 
+    async def embed_covered(self, image: bytes, boxes: NDArray[np.float32]) -> CoveredEmbedding:
+        self._fail_if_told()
+        picture = decode_image(image).resize((SIDE, SIDE), Image.Resampling.BOX)
+        pixels = np.asarray(picture, dtype=np.float32).transpose(2, 0, 1) + 1.0
+        fill = background(pixels)
+        seen = [pixels, *(cover(pixels, box, fill) for box in boxes)]
+        vectors = [unit(one.transpose(1, 2, 0).reshape(-1).astype(np.float64)) for one in seen]
+        return CoveredEmbedding(self._version, np.stack(vectors), (0.0, 0.0, 1.0, 1.0))
+
     async def search(self, raw: RawQuery) -> EmbeddedAnswer:
         if self.index is None:
             raise Unavailable("this embedder was given no index")
@@ -100,6 +126,57 @@ class FakeEmbedder:
     def _fail_if_told(self) -> None:
         if self.failure is not None:
             raise self.failure
+
+
+class LocalRegressor:
+    """What the deployment does, in this process: real trees, fitted on first use."""
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self.failure: Exception | None = None
+        self._shelf = Shelf(blobs, RegressorConfig(), ThreadPoolExecutor(1), most=2)
+
+    async def score(self, query: ScoreQuery) -> ScoreAnswer:
+        found = await self._find(query.model, query.embedder_version)
+        return (await asyncio.to_thread(answer, found, [query]))[0]
+
+    async def evaluate(self, model: TrainedVersion | None, sold: Observations) -> Evaluation:
+        found = await self._find(model, sold.embedder_version)
+        return await asyncio.to_thread(evaluate, found, sold)
+
+    async def status(self) -> Mapping[str, object]:
+        self._fail_if_told()
+        return {"starter": "tiny", "embedderVersion": "fake-embedder", "loaded": []}
+
+    async def _find(self, model: TrainedVersion | None, embedder_version: str) -> Regressor:
+        self._fail_if_told()
+        found = tiny_regressor() if model is None else await self._shelf.get(model)
+        check_embedder(found, embedder_version)
+        return found
+
+    def _fail_if_told(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+@lru_cache(maxsize=1)
+def tiny_regressor() -> Regressor:
+    """Fitted on pictures of one colour, of which the blue ones sell."""
+    return fit_regressor("tiny", "fake-embedder", split(blue_sales(400)), NO_WORDS)
+
+
+NO_WORDS = Lexicon(np.zeros((0, DIM), np.float32))
+
+
+def blue_sales(count: int, seed: int = 0) -> Sales:
+    """Pictures of one colour each, two categories; the bluer, the more is sold."""
+    rng = np.random.default_rng(seed)
+    colours = rng.uniform(10, 245, (count, 3))
+    vectors = np.stack([unit(np.tile(colour, SIDE * SIDE) + 1.0) for colour in colours])
+    category = np.array(["dress", "shirt"])[rng.integers(0, 2, count)]
+    log_units = 4.0 - (vectors[:, 0] - vectors[:, 2]) * 10 + rng.normal(0, 0.2, count)
+    unknown = np.full(count, np.nan)
+    offers = Offers(vectors, category, np.array([""] * count), unknown, unknown)
+    return Sales(offers, np.array([f"sold-{at}" for at in range(count)]), np.exp(log_units))
 
 
 class FakeDispatcher:
@@ -239,6 +316,7 @@ async def open_studio(
         fetcher=fetcher or Fetcher(allow=settings.fetch_allow),
         embedder=FakeEmbedder(index=index),
         index=index,
+        regressor=LocalRegressor(blobs),
         dispatcher=FakeDispatcher(),
         segmenter=FakeSegmenter(blobs),
         paypal=open_paypal(settings, cache),

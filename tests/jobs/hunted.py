@@ -72,7 +72,7 @@ def bare_studio() -> Studio:
     nothing = cast(Any, None)
     return Studio(
         settings=Settings(database_url=url), database=Database(url, pool_size=2), blobs=nothing,
-        cache=nothing, fetcher=nothing, embedder=nothing, index=nothing,
+        cache=nothing, fetcher=nothing, embedder=nothing, index=nothing, regressor=nothing,
         dispatcher=nothing, segmenter=nothing,
     )  # fmt: skip
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from embedded.demo import demo_products
 from tests.machine import missing
 from tests.web.complaints import Complaints
+from training.catalogue import demo_products
 from training.draw import draw_garment
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
