@@ -30,7 +30,7 @@ class Parsing:
     def labels(self) -> NDArray[np.uint8]:
         """Every pixel's likeliest class: (height, width) uint8, numbered as `Atr`."""
         labels = np.zeros((self.height, self.width), np.uint8)
-        best = self.enlarge(self.probabilities[0])
+        best = self.enlarge(self.probabilities[0]).copy()
         for number in range(1, len(self.probabilities)):
             if self.probabilities[number].max() < 1 / len(self.probabilities):
                 continue  # can't be the likeliest anywhere

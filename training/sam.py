@@ -125,10 +125,10 @@ def _picture_loss(
     return loss
 
 
-def save(network: Any, folder: Path) -> None:
+def save(network: Any, folder: Path, architecture: SamArchitecture = ARCHITECTURE) -> None:
     """Sizes and float16 tensors."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG_FILE).write_text(json.dumps(asdict(ARCHITECTURE), indent=2) + "\n")
+    (folder / CONFIG_FILE).write_text(json.dumps(asdict(architecture), indent=2) + "\n")
     write_tensors(folder / WEIGHTS_FILE, network.state_dict())
 
 

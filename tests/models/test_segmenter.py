@@ -1,0 +1,170 @@
+"""What prompts and targets mean, on parse maps that are known exactly; no network in between."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from errors import Invalid
+from models.atr import CATEGORIES, HEAD, NAMES, PERSON, Atr
+from models.parser import Parser
+from models.parsing import Mask, Parsing
+from models.regions import agnostic_mask, bbox_of, fill_holes, iou, pieces
+from models.segmenter import Ask, Features, Segment, Segmenter, shows_person
+from training.draw import Garment, draw_with_cover
+from training.lying import DRAWN_CODES
+from training.people import DrawnPerson, draw_person
+
+SIZE = (320, 224)
+
+
+class NoParser:
+    """Nothing here parses: the maps are given."""
+
+    version = "given"
+
+
+def features_of(parse: NDArray[Any], scale: int = 1) -> Features:
+    """A sure parser's features of a picture `scale` times as large as its map."""
+    planes = np.stack([(parse == number) for number in range(18)]).astype(np.float32)
+    return Features(Parsing(planes, parse.shape[0] * scale, parse.shape[1] * scale), None)
+
+
+def segment(features: Features, ask: Ask) -> Segment:
+    parser: Parser = NoParser()  # type: ignore[assignment]
+    return Segmenter(parser, None).decode(features, ask)
+
+
+@pytest.fixture(scope="module")
+def person() -> DrawnPerson:
+    garments = [Garment("t-shirt", "red", style_seed=1), Garment("trousers", "blue", style_seed=2)]
+    return draw_person(11, garments, SIZE, full_figure=True)
+
+
+@pytest.mark.parametrize("target", ["upper", "lower", "person", "garment"])
+def test_targets_of_a_person(person: DrawnPerson, target: str) -> None:
+    found = segment(features_of(person.parse), Ask(target))
+    wanted = {"person": PERSON, "garment": CATEGORIES["lower"]}.get(target)
+    truth = np.isin(person.parse, sorted(wanted or CATEGORIES[target]))
+    if target == "garment":
+        assert found.label in ("Upper-clothes", "Pants")
+    else:
+        assert iou(found.mask, truth) > 0.95
+    assert found.area == int(found.mask.sum())
+    assert found.bbox == bbox_of(found.mask)
+    assert found.score > 0.9
+
+
+def test_a_garment_that_lies_flat_is_found_without_a_person() -> None:
+    for category in ("t-shirt", "dress", "skirt", "shoes", "bag"):
+        _, cover = draw_with_cover(Garment(category, "green", style_seed=4), 256)
+        truth = np.asarray(cover) > 127
+        parse = np.where(truth, 9 if category == "shoes" else DRAWN_CODES[category], 0)
+        found = segment(features_of(parse.astype(np.uint8)), Ask("garment"))
+        assert iou(found.mask, truth) > 0.97
+        assert not shows_person(features_of(parse).parsing)
+        with pytest.raises(Invalid, match="no person"):
+            segment(features_of(parse), Ask("person"))
+
+
+def test_what_is_not_there_is_told(person: DrawnPerson) -> None:
+    for parse, target, words in (
+        (person.parse, "dress", "no dress"), (np.zeros(SIZE, np.uint8), "garment", "no garment"),
+        (np.zeros(SIZE, np.uint8), "person", "no person"),
+        (np.zeros((1, 1), np.uint8), "upper", "no upper-body garment"),
+    ):  # fmt: skip
+        with pytest.raises(Invalid, match=words):
+            segment(features_of(parse), Ask(target))
+
+
+def at_middle(mask: Mask) -> tuple[float, float]:
+    rows, columns = np.nonzero(mask)
+    nearest = np.argmin(np.hypot(rows - rows.mean(), columns - columns.mean()))
+    return float(columns[nearest]), float(rows[nearest])
+
+
+def test_a_point_selects_what_it_lies_on(person: DrawnPerson) -> None:
+    for kind in (Atr.UPPER_CLOTHES, Atr.PANTS, Atr.FACE):
+        truth = person.parse == kind
+        x, y = at_middle(truth)
+        found = segment(features_of(person.parse), Ask(points=((x, y, True),)))
+        assert found.mask[int(y), int(x)]
+        assert found.label == NAMES[kind]
+    with pytest.raises(Invalid, match="nothing"):
+        segment(features_of(person.parse), Ask(points=((1.0, 1.0, True),)))
+
+
+def test_a_point_outside_excludes(person: DrawnPerson) -> None:
+    upper, lower = (at_middle(person.parse == kind) for kind in (Atr.UPPER_CLOTHES, Atr.PANTS))
+    both = segment(features_of(person.parse), Ask(points=((*upper, True), (*lower, True))))
+    assert both.mask[int(upper[1]), int(upper[0])]
+    assert both.mask[int(lower[1]), int(lower[0])]
+    one = segment(features_of(person.parse), Ask(points=((*upper, True), (*lower, False))))
+    assert not one.mask[int(lower[1]), int(lower[0])]
+
+
+def test_a_box_selects_the_piece_that_fills_it(person: DrawnPerson) -> None:
+    for kind in ("upper", "lower"):
+        truth = np.isin(person.parse, sorted(CATEGORIES[kind]))
+        found = bbox_of(truth)
+        assert found is not None
+        x, y, w, h = found
+        cut = segment(features_of(person.parse), Ask(box=(x, y, x + w, y + h)))
+        assert iou(cut.mask, truth) > 0.85, kind
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (Ask(points=((-1, 5, True),)), "outside of the picture"),
+        (Ask(points=((500, 5, True),)), "outside of the picture"),
+        (Ask(points=((5, 5, False),)), "at least one point"),
+        (Ask(box=(10, 10, 10, 50)), "empty"),
+        (Ask(box=(50, 50, 10, 10)), "empty"),
+        (Ask(box=(0, 0, 500, 50)), "reaches out"),
+    ],
+)
+def test_prompts_outside_are_refused(person: DrawnPerson, ask: Ask, words: str) -> None:
+    with pytest.raises(Invalid, match=words):
+        segment(features_of(person.parse), ask)
+
+
+def test_a_mask_has_the_pictures_size_however_large(person: DrawnPerson) -> None:
+    small, large = (segment(features_of(person.parse, by), Ask("person")) for by in (1, 9))
+    assert large.mask.shape == (SIZE[0] * 9, SIZE[1] * 9)
+    again = Image.fromarray(large.mask).resize((SIZE[1], SIZE[0]), Image.Resampling.NEAREST)
+    assert iou(np.asarray(again), small.mask) > 0.97
+
+
+@pytest.mark.parametrize("category", ["upper", "lower", "dress"])
+def test_the_agnostic_mask_is_loose_and_keeps_the_head(person: DrawnPerson, category: str) -> None:
+    features = features_of(person.parse, 2)
+    loose = agnostic_mask(features.parsing, category)
+    labels = features.parsing.labels
+    assert loose.shape == labels.shape
+    garment = np.isin(labels, sorted(CATEGORIES[category]))
+    head = np.isin(labels, sorted(HEAD))
+    assert (loose & head).sum() <= 0.02 * head.sum()
+    if garment.any():
+        assert (loose & garment).sum() > 0.97 * garment.sum()
+        assert loose.sum() > 1.08 * garment.sum()
+
+
+def test_a_picture_without_a_garment_has_no_agnostic_mask() -> None:
+    features = features_of(np.zeros(SIZE, np.uint8))
+    assert not agnostic_mask(features.parsing, "upper").any()
+
+
+def test_pieces_and_holes() -> None:
+    mask = np.zeros((40, 40), bool)
+    mask[2:20, 2:20], mask[30:34, 30:34], mask[38, 38] = True, True, True
+    mask[10, 10] = False
+    assert [int(piece.sum()) for piece in pieces(mask, 2)] == [323, 16]
+    assert fill_holes(mask)[10, 10]
+    ring = np.zeros((40, 40), bool)
+    ring[5:35, 5:35], ring[10:30, 10:30] = True, False
+    assert not fill_holes(ring)[20, 20]
+    assert bbox_of(ring) == (5, 5, 30, 30)
+    assert bbox_of(np.zeros((3, 3), bool)) is None
