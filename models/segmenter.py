@@ -257,12 +257,17 @@ def _candidates(features: Features, target: str | None) -> list[_Candidate]:
 
 
 def _choose(candidates: Sequence[_Candidate], features: Features, ask: Ask) -> _Candidate | None:
-    """By a box: the piece whose own box is most like it. By points: the smallest that fits."""
+    """By points: the smallest piece that fits. By a box: the group whose pieces fill it best."""
     fitting = [each for each in candidates if _fits(each.mask, features, ask)]
     if not fitting:
         return None
     if ask.box is None:
         return min(fitting, key=lambda each: int(each.mask.sum()))
+    fitting = [
+        _Candidate(np.any([one.mask for one in fitting if one.classes == classes], axis=0), plane,
+                   classes)
+        for classes, plane in {each.classes: each.plane for each in fitting}.items()
+    ]  # fmt: skip
     asked = _clip(np.ones(features.size, np.bool_), features, ask)
 
     def likeness(each: _Candidate) -> float:
