@@ -17,7 +17,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from errors import Unavailable
+from errors import DeadlinePassed, Unavailable
+
+STATEMENT_LIMIT_S = 30.0
+LOCK_LIMIT_S = 10.0
+IDLE_LIMIT_S = 600.0
+"""A transaction that nobody goes on with is ended by the server, and its locks with it."""
+
+READ_ONLY = "25006"
+TOO_SLOW = "57014"
+LOCKED = "55P03"
 
 
 def async_url(url: str) -> str:
@@ -28,26 +37,47 @@ def async_url(url: str) -> str:
     return url
 
 
+def state_of(error: object) -> str:
+    """The SQLSTATE that the server gave; empty where it gave none."""
+    return str(getattr(error, "sqlstate", "") or "")
+
+
 def is_going_away(error: object) -> bool:
     """Whether the server is stopping, starting or full: classes 08, 57P and 53 of SQLSTATE."""
-    return str(getattr(error, "sqlstate", "") or "").startswith(("08", "57P", "53"))
+    return state_of(error).startswith(("08", "57P", "53"))
 
 
 class Database:
     """A pool of asyncpg connections; made in the event loop that uses it.
 
     Connections beyond the pool's size would be opened and closed for every use: there are none.
+    No statement and no wait for a lock lasts for ever; a server that has vanished without a word
+    is given up a little after the statement's own limit.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 5, statement_limit_s: float = STATEMENT_LIMIT_S
+    ) -> None:
+        limits = {
+            "statement_timeout": statement_limit_s,
+            "lock_timeout": LOCK_LIMIT_S,
+            "idle_in_transaction_session_timeout": IDLE_LIMIT_S,
+        }
+        told = {name: f"{limit_s * 1000:.0f}" for name, limit_s in limits.items()}
         self._engine = create_async_engine(
             async_url(url),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=5,
-            connect_args={"timeout": 5, "server_settings": {"application_name": "studio"}},
+            hide_parameters=True,  # an error's text may reach a log, values of rows may not
+            connect_args={
+                "timeout": 5,
+                "command_timeout": statement_limit_s + 5,
+                "server_settings": {"application_name": "studio"} | told,
+            },
         )
         event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
+        event.listen(self._engine.sync_engine, "handle_error", _leave_read_only)
         self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
@@ -76,13 +106,17 @@ class Database:
         async with _translating(), AsyncSession(self._reader, expire_on_commit=False) as session:
             yield session
 
-    async def check(self) -> None:
-        """Raises:
-        Unavailable: PostgreSQL does not answer.
+    async def check(self) -> bool:
+        """Whether changes are taken, too.
+
+        Raises:
+            Unavailable: PostgreSQL does not answer.
         """
+        asked = text("SELECT current_setting('transaction_read_only')")
         try:
             async with self.transaction() as session:
-                await session.exec(text("SELECT 1"))  # type: ignore[call-overload]
+                found = await session.exec(asked)  # type: ignore[call-overload]
+                return bool(found.scalar_one() == "off")
         except SQLAlchemyError as error:
             raise Unavailable("the database does not answer") from error
 
@@ -98,6 +132,13 @@ async def _translating() -> AsyncIterator[None]:
     except (OSError, TimeoutError, PoolTimeout, OperationalError, InterfaceError) as error:
         raise Unavailable("the database can't be reached") from error
     except DBAPIError as error:
+        state = state_of(error.orig)
+        if state == READ_ONLY:
+            raise Unavailable("the database takes no changes right now") from error
+        if state == TOO_SLOW:
+            raise DeadlinePassed("the database took too long") from error
+        if state == LOCKED:
+            raise Unavailable("what is to be changed is being changed by others") from error
         if error.connection_invalidated or is_going_away(error.orig):
             raise Unavailable("the database connection was lost") from error
         raise
@@ -105,6 +146,13 @@ async def _translating() -> AsyncIterator[None]:
         if is_going_away(error):
             raise Unavailable("the database can't be reached") from error
         raise
+
+
+def _leave_read_only(context: Any) -> None:
+    """After a failover the old server may live on, read-only: its connections are given up."""
+    if state_of(context.original_exception) == READ_ONLY:
+        context.is_disconnect = True
+        context.invalidate_pool_on_disconnect = False  # the others notice when they write
 
 
 def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:

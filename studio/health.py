@@ -18,6 +18,10 @@ Status = Literal["ok", "degraded", "down"]
 Check = Callable[[Studio], Awaitable[str | None]]
 
 
+class Degraded(StudioError):
+    """A part that answers, but not everything."""
+
+
 @dataclass(frozen=True)
 class ServiceHealth:
     """One part: whether it answers, how fast, and what it says."""
@@ -83,8 +87,13 @@ async def check_reg(studio: Studio) -> str:
 
 
 async def check_db(studio: Studio) -> None:
-    """PostgreSQL answers a query."""
-    await studio.database.check()
+    """PostgreSQL answers a query.
+
+    Raises:
+        Degraded: it takes no changes.
+    """
+    if not await studio.database.check():
+        raise Degraded("the database takes no changes right now; searches go on")
 
 
 async def check_cache(studio: Studio) -> None:
@@ -128,6 +137,8 @@ async def check_service(studio: Studio, name: str) -> ServiceHealth:
         async with asyncio.timeout(TIMEOUT_S):
             detail = await CHECKS[name](studio)
         status = "ok"
+    except Degraded as error:
+        status, detail = "degraded", error.detail
     except StudioError as error:
         detail = error.detail
     except TimeoutError:
@@ -139,7 +150,7 @@ async def check_studio(studio: Studio) -> StudioHealth:
     """Every part at once; without `NEEDED` the studio is down, without others degraded."""
     found = await asyncio.gather(*(check_service(studio, name) for name in SERVICES))
     services = dict(zip(SERVICES, found, strict=True))
-    down = {name for name, health in services.items() if health.status != "ok"}
-    if down & set(NEEDED):
+    if any(services[name].status == "down" for name in NEEDED):
         return StudioHealth("down", services)
-    return StudioHealth("degraded" if down else "ok", services)
+    is_whole = all(health.status == "ok" for health in found)
+    return StudioHealth("ok" if is_whole else "degraded", services)

@@ -8,11 +8,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
 from db.search_log import insert_searches
-from errors import Unavailable
+from errors import DeadlinePassed, Unavailable
 
 BATCH = 500
 BACKLOG = 20_000
 RETRY_S = 1.0
+REFUSALS = 3
+CLOSE_LIMIT_S = 10.0
 
 log = structlog.get_logger("studio.search_log")
 
@@ -36,22 +38,23 @@ class SearchLogWriter:
             log.error("search_log.dropped", request_id=row["request_id"])
 
     async def aclose(self) -> None:
-        """Writes what is left."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        while rows := self._drain():
-            await self._insert(rows)
+        """Writes what is left; without a database it is lost, and a stop does not wait for ever."""
+        if self._task is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                await self._rows.join()
+        except TimeoutError:
+            log.error("search_log.lost", rows=self._rows.qsize())
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:
             rows = [await self._rows.get(), *self._drain()]
-            inserting = asyncio.create_task(self._insert_until_done(rows))
-            try:
-                await asyncio.shield(inserting)
-            except asyncio.CancelledError:
-                await inserting
-                raise
+            await self._insert_until_done(rows)
+            for _ in rows:
+                self._rows.task_done()
 
     def _drain(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
@@ -60,12 +63,17 @@ class SearchLogWriter:
         return rows
 
     async def _insert_until_done(self, rows: list[dict[str, Any]]) -> None:
-        for _ in range(60):
+        """A database that is away is waited for; rows that it refuses are not tried for ever."""
+        refusals = 0
+        while refusals < REFUSALS:
             try:
                 return await self._insert(rows)
-            except (Unavailable, SQLAlchemyError):
-                log.exception("search_log.retry", rows=len(rows))
-                await asyncio.sleep(RETRY_S)
+            except (Unavailable, DeadlinePassed) as error:
+                log.warning("search_log.waits", rows=len(rows), reason=error.detail)
+            except SQLAlchemyError:
+                refusals += 1
+                log.exception("search_log.refused", rows=len(rows))
+            await asyncio.sleep(RETRY_S)
         log.error("search_log.lost", rows=len(rows))
         return None
 

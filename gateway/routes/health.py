@@ -66,5 +66,5 @@ async def get_service_health(
     if service not in SERVICES:
         raise NotFound("no such service")
     health = await check_service(studio, service)
-    set_status(response, is_up=health.status == "ok")
+    set_status(response, is_up=health.status != "down")
     return ServiceResponse.of(health)
