@@ -116,12 +116,14 @@ def migrate() -> None:
 def doctor() -> None:
     """Say what is wrong with this machine, the settings or the data folder."""
     with plain_errors():
+        from deployments.connections import wanted_connections
         from embedded.doctor import examine
 
         settings = load_settings()
+        wanted = wanted_connections(settings)
         colours = {"ok": "green", "warn": "yellow", "fail": "red"}
         failed = False
-        for finding in examine(settings, lambda: load_embedder(settings).check()):
+        for finding in examine(settings, lambda: load_embedder(settings).check(), wanted):
             failed = failed or finding.status == "fail"
             status = typer.style(f"{finding.status:<4}", fg=colours[finding.status])
             advice = f" -> {finding.advice}" if finding.advice else ""

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
 from db.job_claims import count_backlog, count_overdue, count_states
+from deployments.connections import DISPATCHER_POOL
 from deployments.handles import Handle, IndexHandle
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
@@ -54,7 +55,7 @@ class Dispatcher:
         url = settings.required("database_url")
         self._args = numbers.run
         self._keep_days = settings.job_retention_days
-        self._database = Database(url, pool_size=3)
+        self._database = Database(url, pool_size=DISPATCHER_POOL)
         self._jobs = JobDispatcher(
             self._database,
             RayExecutor(running_here, numbers.retry),

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
+from deployments.connections import INDEX_POOL
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
 from deployments.metrics import IndexMetrics
@@ -41,7 +42,7 @@ class Index:
         listen_privately()
         log_to_worker_files()
         self._args = args
-        self._database = Database(settings.required("database_url"), pool_size=2)
+        self._database = Database(settings.required("database_url"), pool_size=INDEX_POOL)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
         self._live = LiveIndex(
             self._database,

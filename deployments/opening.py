@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from ray.serve.handle import DeploymentHandle
 
 from db.engine import Database
+from deployments.connections import JOB_POOL
 from deployments.handles import (
     DispatcherHandle,
     EmbedderHandle,
@@ -26,8 +27,6 @@ from studio.ports import Studio
 
 APPLICATION = "studio"
 EXPORTER = "RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH"
-JOB_POOL = 3
-"""Connections of one job: what it does at a time, its progress, and one to spare."""
 
 
 def open_studio(

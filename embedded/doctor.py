@@ -1,15 +1,17 @@
 """`studio doctor`: what is wrong with this machine or its data folder, and what to do about it."""
 
+import asyncio
 import importlib.metadata
 import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
+import asyncpg
 import psutil
 
 from embedded.folder import DataFolder, require_space
@@ -34,7 +36,11 @@ class Finding:
 VerifyModels = Callable[[], object]
 
 
-def examine(settings: Settings, verify_models: VerifyModels | None) -> Iterator[Finding]:
+def examine(
+    settings: Settings,
+    verify_models: VerifyModels | None,
+    wanted_connections: Mapping[str, int] | None = None,
+) -> Iterator[Finding]:
     """Every check in turn; none of them changes anything."""
     folder = DataFolder(settings.data_dir)
     running = folder.running()
@@ -46,6 +52,9 @@ def examine(settings: Settings, verify_models: VerifyModels | None) -> Iterator[
     yield _memory()
     yield from _ports(settings, running_ports=running["ports"] if running else [])
     yield from _servers(settings, running or {})
+    if wanted_connections is not None:
+        url = settings.database_url or (running or {}).get("database_url")
+        yield from _connections(url, wanted_connections)
     yield from _models(verify_models)
     yield _leftovers(folder, running is not None)
 
@@ -165,6 +174,44 @@ def _servers(settings: Settings, running: dict[str, str]) -> Iterator[Finding]:
             yield Finding("ok", "server", f"{name}: {parts.hostname}:{parts.port} answers")
         except SetupError as error:
             yield Finding("fail", "server", error.detail)
+
+
+def _connections(url: str | None, wanted: Mapping[str, int]) -> Iterator[Finding]:
+    """Whether the server has room for every pool at its largest."""
+    if url is None:
+        return
+    total = sum(wanted.values())
+    shares = ", ".join(f"{name} {count}" for name, count in wanted.items())
+    try:
+        room, can_write = asyncio.run(_ask_server(url))
+    except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
+        yield Finding("fail", "database", f"can't be asked: {type(error).__name__}", "see its log")
+        return
+    detail = f"up to {total} ({shares}) of {room} that the server allows"
+    if total > room:
+        advice = (
+            "raise the server's max_connections, or lower STUDIO_DATABASE_POOL_SIZE or replicas"
+        )
+        yield Finding("warn", "connections", detail, advice)
+    else:
+        yield Finding("ok", "connections", detail)
+    if not can_write:
+        yield Finding("fail", "database", "takes no changes (a standby?)", "name the primary")
+
+
+async def _ask_server(url: str) -> tuple[int, bool]:
+    """Connections that are not reserved for administrators, and whether changes are taken."""
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        row = await connection.fetchrow(
+            """SELECT current_setting('max_connections')::int
+                - current_setting('superuser_reserved_connections')::int
+                - coalesce(current_setting('reserved_connections', true)::int, 0),
+                current_setting('transaction_read_only') = 'off'"""
+        )
+        return int(row[0]), bool(row[1])
+    finally:
+        await connection.close()
 
 
 def _models(verify_models: VerifyModels | None) -> Iterator[Finding]:

@@ -103,3 +103,21 @@ def test_the_command_fails_when_something_is_wrong(tmp_path: Path) -> None:
     done = studio(tmp_path, "doctor")
     assert done.returncode == 1
     assert "fail data folder" in done.stdout
+
+
+@pytest.mark.parametrize(("wanted", "status"), [({"Gateway": 60}, "ok"), ({"Gateway": 98}, "warn")])
+def test_pools_beside_what_the_server_allows(
+    settings: Settings, database_url: str, wanted: dict[str, int], status: str
+) -> None:
+    asked = settings.model_copy(update={"database_url": database_url})
+    (found,) = [one for one in examine(asked, None, wanted) if one.subject == "connections"]
+    assert found.status == status
+    assert "of 97 that the server allows" in found.detail  # 100, 3 kept for administrators
+    assert "max_connections" in found.advice or status == "ok"
+
+
+def test_a_standby_is_named(settings: Settings, database_url: str) -> None:
+    url = f"{database_url}?default_transaction_read_only=on"
+    asked = settings.model_copy(update={"database_url": url})
+    findings = [one for one in examine(asked, None, {}) if one.subject == "database"]
+    assert [one.status for one in findings] == ["fail"]

@@ -1,27 +1,31 @@
-"""One suite for every blob store: a local folder, and Azure as Azurite plays it."""
+"""One suite for every blob store: a folder; Azure, as Azurite plays it, by key and by identity."""
 
-import socket
-import subprocess
+import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
+from azure.storage.blob.aio import BlobServiceClient
+from fastapi import FastAPI
 
 from errors import NotFound, SetupError, TooLarge, Unavailable
+from gateway.error_table import register_handlers
+from gateway.routes import blobs
+from integrations import blob
 from integrations.blob import open_blob_store
 from integrations.blob_azure import AzureBlobStore
 from integrations.blob_local import LocalBlobStore
 from settings import Settings
-from tests.machine import azurite, node
+from tests.azurite import ACCOUNT, ACCOUNT_KEY, Azurite, Identity
 
 SECRET = "a secret of more than thirty-two bytes"
 BASE = "http://studio.test"
-ACCOUNT = "devstoreaccount1"
-ACCOUNT_KEY = (
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-)
 
 
 def settings_for(url: str) -> Settings:
@@ -29,24 +33,11 @@ def settings_for(url: str) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def azurite_port() -> Iterator[int]:
-    """A real Azurite."""
-    program, main = str(node()), str(azurite())
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
-    process = subprocess.Popen(
-        [program, main, "--inMemoryPersistence", "--silent", "--disableTelemetry",
-         "--skipApiVersionCheck", "--blobHost", "127.0.0.1", "--blobPort", str(port)],
-    )  # fmt: skip
-    for _ in range(300):
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.1)
-    yield port
-    process.terminate()
-    process.wait()
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """A real Azurite with a certificate."""
+    server = Azurite(tmp_path_factory.mktemp("azurite"), tls=True).start()
+    yield server
+    server.stop()
 
 
 def azure_url(port: int, container: str) -> str:
@@ -56,23 +47,59 @@ def azure_url(port: int, container: str) -> str:
     )
 
 
-@pytest.fixture(params=["local", "azure"])
+Store = LocalBlobStore | AzureBlobStore
+
+
+@pytest.fixture(params=["folder", "key", "identity"])
 async def store(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> AsyncIterator[LocalBlobStore | AzureBlobStore]:
-    if request.param == "local":
-        opened = open_blob_store(settings_for(f"file://{tmp_path}/blobs%20here"))
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Store]:
+    if request.param == "folder":
+        opened: Store = open_blob_store(settings_for(f"file://{tmp_path}/blobs%20here"))
     else:
-        port = request.getfixturevalue("azurite_port")
-        opened = open_blob_store(settings_for(azure_url(port, f"c{time.time_ns()}")))
-        assert isinstance(opened, AzureBlobStore)
-        await opened._container.create_container()
+        server: Azurite = request.getfixturevalue("azure")
+        trusting = blob.AZURE_OPTIONS | {"connection_verify": str(server.certificate)}
+        monkeypatch.setattr(blob, "AZURE_OPTIONS", trusting)
+        container = f"c{time.time_ns()}"
+        server.make_container(container)
+        if request.param == "key":
+            opened = open_blob_store(settings_for(server.blob_url(container)))
+        else:  # as `open_azure_by_identity`, whose credential only Azure itself gives
+            options = cast(Any, {"credential": Identity()} | trusting)
+            service = BlobServiceClient(server.url, **options)
+            opened = AzureBlobStore(service, container, account_key=None)
     yield opened
     await opened.aclose()
+    await asyncio.sleep(0.1)  # TLS says good-bye in the background
+
+
+@asynccontextmanager
+async def callers_of(store: Store, certificate: Path | None) -> AsyncIterator[httpx.AsyncClient]:
+    """What callers reach the store's URLs with: the network, or the Gateway's own route."""
+    if isinstance(store, AzureBlobStore):
+        async with httpx.AsyncClient(
+            verify=ssl.create_default_context(cafile=certificate)
+        ) as client:
+            yield client
+        return
+    app = FastAPI()
+    app.state.studio = SimpleNamespace(blobs=store)
+    register_handlers(app)
+    app.include_router(blobs.router)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+        yield client
+
+
+@pytest.fixture
+async def callers(request: pytest.FixtureRequest, store: Store) -> AsyncIterator[httpx.AsyncClient]:
+    is_azure = isinstance(store, AzureBlobStore)
+    certificate = request.getfixturevalue("azure").certificate if is_azure else None
+    async with callers_of(store, certificate) as client:
+        yield client
 
 
 async def test_what_is_put_is_there_until_deleted(
-    store: LocalBlobStore | AzureBlobStore,
+    store: Store,
 ) -> None:
     key = "uploads/a/b.png"
     assert await store.head(key) is None
@@ -89,9 +116,7 @@ async def test_what_is_put_is_there_until_deleted(
     assert await store.head(key) is None
 
 
-async def test_files_of_any_size_are_streamed(
-    store: LocalBlobStore | AzureBlobStore, tmp_path: Path
-) -> None:
+async def test_files_of_any_size_are_streamed(store: Store, tmp_path: Path) -> None:
     key, given, taken = "indexes/v1/vectors.f16.npy", tmp_path / "given", tmp_path / "taken"
     for size in (0, 5_000_001):
         given.write_bytes(bytes(range(251)) * (size // 251))
@@ -105,7 +130,7 @@ async def test_files_of_any_size_are_streamed(
         await store.put_file("../x", given)
 
 
-async def test_keys_by_prefix_in_order(store: LocalBlobStore | AzureBlobStore) -> None:
+async def test_keys_by_prefix_in_order(store: Store) -> None:
     for key in ("indexes/v2/b.bin", "indexes/v2/a.bin", "indexes/v1/a.bin", "masks/m.png"):
         await store.put(key, b"x", "application/octet-stream")
     assert [key async for key in store.list("indexes/v2/")] == [
@@ -117,7 +142,7 @@ async def test_keys_by_prefix_in_order(store: LocalBlobStore | AzureBlobStore) -
     assert [key async for key in store.list("none/")] == []
 
 
-async def test_own_urls_are_known(store: LocalBlobStore | AzureBlobStore) -> None:
+async def test_own_urls_are_known(store: Store) -> None:
     key = "products/p-1.jpg"
     signed = await store.sign_get(key)
     assert store.key_of(signed) == key
@@ -136,7 +161,7 @@ async def test_own_urls_are_known(store: LocalBlobStore | AzureBlobStore) -> Non
     "key",
     ["", "../x", "a/../b", "/etc/passwd", ".hidden", "a/.b", "a//b", "a\x00b", "é", "a" * 600],
 )
-async def test_names_that_no_blob_has(store: LocalBlobStore | AzureBlobStore, key: str) -> None:
+async def test_names_that_no_blob_has(store: Store, key: str) -> None:
     with pytest.raises(NotFound):
         await store.get(key)
     with pytest.raises(NotFound):
@@ -146,31 +171,85 @@ async def test_names_that_no_blob_has(store: LocalBlobStore | AzureBlobStore, ke
     assert store.key_of(f"{BASE}/blobs/{key}") is None
 
 
-async def test_check(store: LocalBlobStore | AzureBlobStore) -> None:
+async def test_check(store: Store) -> None:
     await store.check()
 
 
-async def test_azure_urls_work_once_and_only_as_signed(azurite_port: int) -> None:
-    store = open_blob_store(settings_for(azure_url(azurite_port, "signed")))
-    assert isinstance(store, AzureBlobStore)
-    await store._container.create_container()
+async def test_a_url_takes_one_blob_once(store: Store, callers: httpx.AsyncClient) -> None:
     key = "uploads/x.jpg"
     upload = await store.sign_put(key, content_type="image/jpeg", max_bytes=10, lifetime_s=60)
-    read = await store.sign_get(key)
-    assert "sp=c&" in upload.url
-    async with httpx.AsyncClient() as client:
-        assert (await client.get(read)).status_code == 404
-        put = await client.put(upload.url, content=b"data", headers=upload.headers)
-        assert put.status_code == 201
-        again = await client.put(upload.url, content=b"other", headers=upload.headers)
-        assert again.status_code in (403, 409)
-        assert (await client.get(upload.url)).status_code == 403
-        other = upload.url.replace("x.jpg", "y.jpg")
-        answer = await client.put(other, content=b"x", headers=upload.headers)
-        assert answer.status_code == 403
-        got = await client.get(read)
-        assert (got.content, got.headers["content-type"]) == (b"data", "image/jpeg")
+    assert {"Content-Type", "x-ms-blob-type"} == set(upload.headers)
+    put = await callers.put(upload.url, content=b"data", headers=upload.headers)
+    assert put.status_code == 201, put.text
+    again = await callers.put(upload.url, content=b"other", headers=upload.headers)
+    assert again.status_code in (403, 409)
+    assert await store.get(key) == b"data"
+    found = await store.head(key)
+    assert found is not None and (found.size, found.content_type) == (4, "image/jpeg")
+
+
+async def test_a_url_to_put_opens_nothing_else(store: Store, callers: httpx.AsyncClient) -> None:
+    await store.put("uploads/x.jpg", b"data", "image/jpeg")
+    upload = await store.sign_put(
+        "uploads/x.jpg", content_type="image/jpeg", max_bytes=10, lifetime_s=60
+    )
+    over = await callers.put(upload.url, content=b"other", headers=upload.headers)
+    assert over.status_code in (403, 409)  # create-only: what is there stays
+    assert (await callers.get(upload.url)).status_code == 403
+    assert (await callers.delete(upload.url)).status_code in (403, 405)
+    other = upload.url.replace("x.jpg", "y.jpg")
+    refused = await callers.put(other, content=b"x", headers=upload.headers)
+    assert refused.status_code == 403
+    assert await store.get("uploads/x.jpg") == b"data"
+    assert await store.head("uploads/y.jpg") is None
+
+
+async def test_a_url_to_get_only_reads(store: Store, callers: httpx.AsyncClient) -> None:
+    url = await store.sign_get("uploads/x.jpg")
+    assert (await callers.get(url)).status_code == 404
+    await store.put("uploads/x.jpg", b"data", "image/jpeg")
+    got = await callers.get(url)
+    assert (got.content, got.headers["content-type"]) == (b"data", "image/jpeg")
+    part = await callers.get(url, headers={"Range": "bytes=1-2"})
+    assert (part.status_code, part.content) == (206, b"at")
+    put = await callers.put(url, content=b"x", headers={"x-ms-blob-type": "BlockBlob"})
+    assert put.status_code == 403
+    plain = url.partition("?")[0]
+    assert (await callers.get(plain)).status_code in (403, 404, 409)
+    assert (await callers.get(url.replace("sig=", "sig=x"))).status_code == 403
+    assert await store.get("uploads/x.jpg") == b"data"
+
+
+async def test_urls_end(store: Store, callers: httpx.AsyncClient) -> None:
+    await store.put("uploads/x.jpg", b"data", "image/jpeg")
+    ended = await store.sign_get("uploads/x.jpg", lifetime_s=-3600)
+    assert (await callers.get(ended)).status_code == 403
+    upload = await store.sign_put(
+        "uploads/y.jpg", content_type="image/jpeg", max_bytes=10, lifetime_s=-60
+    )
+    put = await callers.put(upload.url, content=b"x", headers=upload.headers)
+    assert put.status_code == 403
+
+
+async def test_halves_of_uploads_are_forgotten_quietly(store: Store) -> None:
+    await store.put("uploads/x.jpg", b"data", "image/jpeg")
+    await store.drop_unfinished(older_than_s=0)
+    assert await store.get("uploads/x.jpg") == b"data"
+
+
+async def test_an_identity_signs_with_a_key_of_the_service(azure: Azurite) -> None:
+    """User delegation: no account key anywhere, and one round trip for many signatures."""
+    options = cast(Any, {"credential": Identity(), "connection_verify": str(azure.certificate)})
+    service = BlobServiceClient(azure.url, **options)
+    azure.make_container("delegated")
+    store = AzureBlobStore(service, "delegated", account_key=None)
+    urls = [await store.sign_get(f"uploads/{number}.jpg") for number in range(3)]
+    assert all("skoid=" in url and "spr=https&" in url for url in urls)
+    first = store._delegation
+    await store.sign_get("uploads/x.jpg")
+    assert store._delegation is first
     await store.aclose()
+    await asyncio.sleep(0.1)
 
 
 async def test_a_server_that_is_gone() -> None:

@@ -1,0 +1,44 @@
+"""Pools times replicas, as the configs have them, and nothing forgotten."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from deployments.connections import wanted_connections
+from settings import PROJECT_ROOT, Settings
+
+CONFIGS = {"starter": "embedded/serve_config.yaml", "production": "serve_config.yaml"}
+
+
+def test_every_replica_and_every_job_is_counted(tmp_path: Path) -> None:
+    config = tmp_path / "serve.yaml"
+    config.write_text("""
+applications:
+  - args: {dispatcher: {run: {max_running: 4}}}
+    deployments:
+      - {name: Gateway, autoscaling_config: {min_replicas: 1, max_replicas: 3}}
+      - {name: Index, num_replicas: 2}
+      - {name: Dispatcher}
+""")
+    wanted = wanted_connections(Settings(database_pool_size=7), config)
+    assert wanted == {"Gateway": 21, "Index": 4, "Dispatcher": 4, "jobs": 16}
+
+
+def test_the_starter_fits_the_server_that_comes_with_it() -> None:
+    assert sum(wanted_connections(Settings(), PROJECT_ROOT / CONFIGS["starter"]).values()) < 90
+
+
+def test_the_profile_says_which_config_is_meant() -> None:
+    starter, production = (
+        sum(wanted_connections(Settings(profile=profile)).values())
+        for profile in ("starter", "production")
+    )
+    assert starter < production
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT_ROOT / "deployments").glob("*.py")), ids=str)
+def test_whoever_opens_a_pool_is_counted(path: Path) -> None:
+    """A new pool belongs into `deployments.connections`: its size stands there."""
+    for size in re.findall(r"\bDatabase\(.*?pool_size=([^,)\s]+)", path.read_text(), re.DOTALL):
+        assert size in {"INDEX_POOL", "DISPATCHER_POOL", "connections"}, (path.name, size)
