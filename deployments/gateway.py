@@ -8,6 +8,7 @@ from deployments.listening import listen_privately, on_drain, reuse_address
 from deployments.log_files import log_to_worker_files
 from deployments.metrics import RequestMetrics
 from deployments.opening import open_studio
+from deployments.patience import lose_patience
 from gateway.app import create_app
 from settings import Settings
 
@@ -29,6 +30,7 @@ class Gateway:
         listen_privately()
         log_to_worker_files()
         reuse_address()
+        lose_patience()
         self._settings = settings
         self._args = args
         self._embedder = embedder

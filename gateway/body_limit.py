@@ -1,4 +1,8 @@
-"""Keeps request bodies small while they stream in, whatever their headers promise."""
+"""Keeps request bodies small and prompt while they stream in, whatever their headers promise."""
+
+import asyncio
+import math
+import time
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -8,6 +12,9 @@ from errors import Malformed, TooLarge
 
 MEGABYTE = 1_000_000
 JSON_BYTES = 1 * MEGABYTE
+SILENCE_LIMIT_S = 30.0
+WHOLE_LIMIT_S = 60.0
+"""A small body is here by then; a large one only has to keep coming."""
 OWN_LIMITS: tuple[tuple[str, int | None], ...] = (
     ("/blobs/", None),  # the signature carries the limit of each blob
     ("/api/catalog/import", 200 * MEGABYTE),
@@ -34,28 +41,50 @@ def declared_bytes(scope: Scope) -> int | None:
 
 
 class BodyLimit:
-    """Answers 413 as soon as a body is known to be too large."""
+    """Answers 413 as soon as a body is known to be too large, and 408 when it comes too slowly."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Counts what arrives; the declared size only allows to refuse earlier."""
-        max_bytes = max_bytes_of(scope["path"]) if scope["type"] == "http" else None
-        if max_bytes is None:
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if (declared_bytes(scope) or 0) > max_bytes:
+        max_bytes = max_bytes_of(scope["path"])
+        if max_bytes is not None and (declared_bytes(scope) or 0) > max_bytes:
             raise TooLarge(f"a body of at most {max_bytes} bytes is taken here")
-        arrived = 0
+        body = Arriving(receive, max_bytes)
+        await self.app(scope, body.receive, send)
 
-        async def receive_counted() -> Message:
-            nonlocal arrived
-            message = await receive()
-            arrived += len(message.get("body", b""))
-            if arrived > max_bytes:
-                # FastAPI turns anything but its own exception into "can't parse the body".
-                raise HTTPException(413, f"a body of at most {max_bytes} bytes is taken here")
-            return message
 
-        await self.app(scope, receive_counted, send)
+class Arriving:
+    """One request's body; nobody may hold a place by sending it a byte at a time, or none."""
+
+    def __init__(self, receive: Receive, max_bytes: int | None) -> None:
+        self._receive = receive
+        self._max_bytes = max_bytes
+        self._arrived = 0
+        self._is_whole = False
+        is_small = max_bytes is not None and max_bytes <= JSON_BYTES
+        self._until_s = time.monotonic() + WHOLE_LIMIT_S if is_small else math.inf
+
+    async def receive(self) -> Message:
+        """The next part.
+
+        Raises:
+            HTTPException: 413 or 408; FastAPI turns any other error into "can't parse the body".
+        """
+        if self._is_whole:  # what is waited for now is the caller's hanging up
+            return await self._receive()
+        try:
+            async with asyncio.timeout(min(SILENCE_LIMIT_S, self._until_s - time.monotonic())):
+                message = await self._receive()
+        except TimeoutError:
+            told = "the body did not arrive in time"
+            raise HTTPException(408, told, headers={"Connection": "close"}) from None
+        self._is_whole = not message.get("more_body", False)
+        self._arrived += len(message.get("body", b""))
+        if self._max_bytes is not None and self._arrived > self._max_bytes:
+            raise HTTPException(413, f"a body of at most {self._max_bytes} bytes is taken here")
+        return message
