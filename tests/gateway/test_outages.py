@@ -1,0 +1,65 @@
+"""PostgreSQL, Valkey and the blob store stopped under load: told rightly, and left behind."""
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from db.migrate import upgrade
+from embedded.postgres import Postgres
+from embedded.valkey import Valkey
+from tests.fakes import make_settings, open_client, sign_in
+from tests.live import open_live_studio
+from tests.outages import Callers, Server, interrupt
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[Postgres, Valkey, Path]]:
+    """A PostgreSQL and a Valkey of this test's own, and a folder."""
+    with tempfile.TemporaryDirectory(prefix="studio-outage-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        postgres, valkey = Postgres(folder), Valkey(folder)
+        upgrade(postgres.start())
+        valkey.start()
+        yield postgres, valkey, folder
+        valkey.stop()
+        postgres.stop()
+
+
+@pytest.fixture
+async def callers(servers: tuple[Postgres, Valkey, Path]) -> AsyncIterator[Callers]:
+    postgres, valkey, folder = servers
+    settings = make_settings(postgres.url(), valkey.url, folder / "blobs")
+    async with open_live_studio(settings) as studio, open_client(studio) as client:
+        made = Callers(client, await sign_in(client, studio, "merchant"))
+        await made.prepare()
+        yield made
+
+
+async def test_servers_come_and_go_and_nothing_acknowledged_is_lost(
+    servers: tuple[Postgres, Valkey, Path], callers: Callers
+) -> None:
+    postgres, valkey, folder = servers
+    blobs, aside = folder / "blobs", folder / "aside"
+
+    def lose_blobs() -> None:
+        blobs.rename(aside)
+        blobs.write_text("no folder any more")
+
+    def find_blobs() -> None:
+        blobs.unlink()
+        aside.rename(blobs)
+
+    turns = [
+        Server("PostgreSQL", postgres.stop, postgres.start),
+        Server("Valkey", valkey.stop, valkey.start),
+        Server("blob store", lose_blobs, find_blobs),
+    ]
+    await interrupt(callers, turns, down_s=1.0)
+    told = callers.told
+    for what in ("register", "put", "search", "complete"):  # each was hit, and went on afterwards
+        statuses = {status for (name, status) in told.statuses if name == what}
+        assert {503} <= statuses and statuses & {200, 201}, (what, told.statuses)
+    assert all(len(told.kept[what]) > 3 for what in ("account", "product", "file"))
