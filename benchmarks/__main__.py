@@ -4,7 +4,8 @@ import runpy
 import sys
 
 BENCHMARKS = (
-    "search_quality", "served", "topologies", "proxy_modes", "index_scale", "index_live", "jobs",
+    "search_quality", "parsing_quality", "segmentation", "served", "topologies",
+    "proxy_modes", "index_scale", "index_live", "jobs",
 )  # fmt: skip
 
 

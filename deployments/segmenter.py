@@ -73,7 +73,7 @@ class Segmenter:
         ask = Ask(prompt.target, prompt.points, prompt.box)
         require_inside(ask, features.parsing.height, features.parsing.width)
         draft = await self._in(self._thread, self._model.draft, features, ask)
-        segment, png = await self._in(self._pool, lambda: _draw(finish(features, draft)))
+        segment, png = await self._in(self._pool, lambda: draw_png(finish(features, draft)))
         await self._blobs.put(mask_key, png, "image/png")
         return SegmentAnswer(
             features.parsing.width, features.parsing.height, segment.area, segment.bbox,
@@ -138,7 +138,7 @@ class Segmenter:
         return await asyncio.get_running_loop().run_in_executor(pool, work, *args)
 
 
-def _draw(segment: Segment) -> tuple[Segment, bytes]:
+def draw_png(segment: Segment) -> tuple[Segment, bytes]:
     """A segment and its mask as PNG: one 8-bit channel, 255 inside."""
     out = io.BytesIO()
     Image.fromarray(segment.mask).convert("L").save(out, "PNG", compress_level=1)
