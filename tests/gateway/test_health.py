@@ -38,9 +38,9 @@ async def test_a_searchable_studio(client: httpx.AsyncClient, searchable: FakeIn
     assert body["status"] == "degraded"
     assert set(body["services"]) == SERVICES
     assert {name for name, part in body["services"].items() if part["status"] == "ok"} == {
-        "rec", "seg", "jobs", "db", "cache", "blob",
+        "rec", "seg", "reg", "jobs", "db", "cache", "blob",
     }  # fmt: skip
-    for name in ("rec", "seg", "jobs", "db", "cache", "blob"):
+    for name in ("rec", "seg", "reg", "jobs", "db", "cache", "blob"):
         part = await client.get(f"/api/health/{name}")
         assert (part.status_code, part.json()["status"]) == (200, "ok")
         assert part.json()["latencyMs"] >= 0
