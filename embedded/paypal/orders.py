@@ -13,8 +13,8 @@ CURRENCIES = NO_DECIMALS | {
     "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "ILS", "MXN", "MYR",
     "NOK", "NZD", "PHP", "PLN", "SEK", "SGD", "THB", "USD",
 }  # fmt: skip
-MERCHANT = {"email_address": "merchant@simulator.example", "merchant_id": "SIMULATOR0001"}
-PAYER_ID = "SHOPPER000001"
+MERCHANT = {"email_address": "merchant@simulator.example", "merchant_id": "MERCHANT22222"}
+PAYER_ID = "SHXPPER222222"
 FEE = Decimal("0.03")
 
 
@@ -65,7 +65,7 @@ def read_amount(amount: Any, field: str) -> Decimal:
         raise Problem(400, "MISSING_REQUIRED_PARAMETER", f"{field}/value")
     currency, text = amount.get("currency_code"), amount["value"]
     if currency not in CURRENCIES:
-        raise Problem(422, "CURRENCY_NOT_SUPPORTED", f"{field}/currency_code")
+        raise Problem(422, "INVALID_CURRENCY_CODE", f"{field}/currency_code")
     try:
         value = Decimal(text)
     except InvalidOperation:
@@ -196,7 +196,10 @@ def shape(books: Books, order: Json) -> Json:
     if "capture_id" in order:
         taken = books.get("capture", order["capture_id"])
         refunds = refunds_of(books, taken) if taken else []
-        unit["payments"] = {"captures": [capture_shape(taken)] if taken else []}
+        inside = [capture_shape(taken)] if taken else []
+        for one in inside:
+            del one["supplementary_data"]  # an event and a capture on its own have it
+        unit["payments"] = {"captures": inside}
         if refunds:
             unit["payments"]["refunds"] = [refund_shape(one) for one in refunds]
     shown["purchase_units"] = [unit]

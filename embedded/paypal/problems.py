@@ -5,14 +5,19 @@ from typing import Any
 Json = dict[str, Any]
 
 NAMES = {
-    400: ("INVALID_REQUEST", "The request is not well-formed, or violates the schema."),
-    401: ("AUTHENTICATION_FAILURE", "The access token is missing or not valid."),
-    403: ("NOT_AUTHORIZED", "The application may not do this."),
+    400: ("INVALID_REQUEST",
+          "Request is not well-formed, syntactically incorrect, or violates schema."),
+    401: ("AUTHENTICATION_FAILURE",
+          "Authentication failed due to missing authorization header, "
+          "or invalid authentication credentials."),
     404: ("RESOURCE_NOT_FOUND", "The specified resource does not exist."),
-    422: ("UNPROCESSABLE_ENTITY", "The action could not be performed, or failed validation."),
+    422: ("UNPROCESSABLE_ENTITY",
+          "The requested action could not be performed, semantically incorrect, "
+          "or failed business validation."),
     429: ("RATE_LIMIT_REACHED", "Too many requests."),
-    500: ("INTERNAL_SERVER_ERROR", "An internal server error has occurred."),
-}
+    500: ("INTERNAL_SERVER_ERROR", "An internal server error occurred."),
+}  # fmt: skip
+"""The OpenAPI descriptions allow these words only."""
 
 
 class Problem(Exception):

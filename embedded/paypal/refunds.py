@@ -17,7 +17,7 @@ def refund(books: Books, taken: Json, body: Json, *, outcome: str | None = None)
         Problem: more than is left, another currency, not captured.
     """
     if taken["status"] not in ("COMPLETED", "PARTIALLY_REFUNDED"):
-        issue = "CAPTURE_FULLY_REFUNDED" if taken["status"] == "REFUNDED" else "INVALID_STATE"
+        issue = "CAPTURE_FULLY_REFUNDED" if taken["status"] == "REFUNDED" else "REFUND_NOT_ALLOWED"
         raise Problem(422, issue)
     currency = taken["amount"]["currency_code"]
     left = Decimal(taken["amount"]["value"]) - given_back(books, taken)

@@ -69,7 +69,7 @@ async def test_a_shopper_pays_and_gets_one_receipt(
     before = (await client.get(path, headers=shopper)).json()
     assert (before["status"], before["captureId"]) == ("CREATED", None)
     back = await asyncio.to_thread(simulator.pay_in_browser, made["approvalUrl"])
-    assert back == {"cart": ["7"], "token": [made["id"]], "PayerID": ["SHOPPER000001"]}
+    assert back == {"cart": ["7"], "token": [made["id"]], "PayerID": ["SHXPPER222222"]}
     receipts = [(await client.post(f"{path}/capture", headers=shopper)).json() for _ in range(2)]
     receipts.append((await client.get(path, headers=shopper)).json())
     assert receipts[0] == receipts[1] == receipts[2]
@@ -79,7 +79,7 @@ async def test_a_shopper_pays_and_gets_one_receipt(
         "amount": {"value": "19.99", "currency": "USD"},
         "refunded": {"value": "0.00", "currency": "USD"},
         "payer": {
-            "payerId": "SHOPPER000001", "email": "shopper@simulator.example",
+            "payerId": "SHXPPER222222", "email": "shopper@simulator.example",
             "name": "Sim Shopper",
         },
     }  # fmt: skip

@@ -76,7 +76,7 @@ async def test_a_refusal_names_its_issue_and_is_not_repeated(
     for value, currency, issue in (
         ("1.00", "JPY", "DECIMALS_NOT_SUPPORTED"),
         ("0", "EUR", "CANNOT_BE_ZERO_OR_NEGATIVE"),
-        ("1.00", "XTS", "CURRENCY_NOT_SUPPORTED"),
+        ("1.00", "XTS", "INVALID_CURRENCY_CODE"),
     ):
         with pytest.raises(Refusal, match=issue):
             await paypal.create_order(body(value, currency), request_id=str(uuid4()))
