@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlmodel import col, select
 
 from db.engine import Database
+from db.payments import find_by_key
 from db.tables import Payment, User, WebhookEvent
 from integrations.paypal import PayPal
 from studio import payments
@@ -54,6 +55,10 @@ class Till:
     async def row(self, payment: Payment) -> Payment:
         return await payments.reload(self.database, payment.id)
 
+    async def row_of_key(self, key: str) -> Payment | None:
+        async with self.database.read() as session:
+            return await find_by_key(session, self.user_id, key)
+
     async def rows(self) -> list[Payment]:
         async with self.database.read() as session:
             return list((await session.exec(select(Payment).order_by(col(Payment.id)))).all())
@@ -83,6 +88,12 @@ class Till:
                 "UPDATE webhook_event SET retry_at = now() WHERE applied_at IS NULL",
             ):
                 await session.exec(text(statement))  # type: ignore[call-overload]
+
+    async def rest(self) -> None:
+        """Nobody looks at these payments again: they are another run's."""
+        async with self.database.transaction() as session:
+            statement = text("UPDATE payment SET check_at = NULL WHERE check_at IS NOT NULL")
+            await session.exec(statement)  # type: ignore[call-overload]
 
     async def settle(self, rounds: int = 3) -> None:
         """What the Dispatcher does in the long run."""

@@ -1,0 +1,51 @@
+"""Settings that don't fit together are refused by name, before anything starts."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from integrations.paypal_account import LIVE, SANDBOX, paypal_account
+from settings import Settings
+
+ACCOUNT = {
+    "paypal_client_id": "id", "paypal_client_secret": "secret", "paypal_webhook_id": "WH1",
+}  # fmt: skip
+PRODUCTION = {
+    "env": "production", "database_url": "postgresql://db/x", "redis_url": "redis://cache",
+    "blob_url": "https://blobs.example/c", "jwt_secret": "x" * 32,
+    "public_url": "https://studio.example",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("site", "expected"), [("live", LIVE), ("sandbox", SANDBOX)])
+def test_production_takes_a_real_paypal(site: str, expected: Any) -> None:
+    values: dict[str, Any] = PRODUCTION | ACCOUNT | {"paypal_url": site}
+    account = paypal_account(Settings(**values))
+    assert account is not None and account.site == expected
+
+
+def test_production_may_sell_nothing() -> None:
+    values: dict[str, Any] = PRODUCTION | {"paypal_url": "off"}
+    assert paypal_account(Settings(**values)) is None
+
+
+@pytest.mark.parametrize("url", [None, "http://127.0.0.1:8100", "https://api-m.paypal.com"])
+def test_production_refuses_the_simulator(url: str | None) -> None:
+    values: dict[str, Any] = PRODUCTION | ACCOUNT | {"paypal_url": url}
+    with pytest.raises(ValidationError, match="STUDIO_PAYPAL_URL"):
+        Settings(**values)
+
+
+@pytest.mark.parametrize("name", ACCOUNT)
+def test_an_account_without_a_part_is_named(name: str) -> None:
+    values: dict[str, Any] = ACCOUNT | {"paypal_url": "sandbox", name: None}
+    with pytest.raises(ValidationError, match=f"STUDIO_{name.upper()}"):
+        Settings(**values)
+
+
+def test_credentials_go_to_paypal_or_this_machine_only() -> None:
+    for url in ("https://paypal.evil.example", "http://10.0.0.1:80", "paypal"):
+        values: dict[str, Any] = ACCOUNT | {"paypal_url": url}
+        with pytest.raises(ValidationError, match="STUDIO_PAYPAL_URL"):
+            Settings(**values)
