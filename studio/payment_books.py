@@ -13,12 +13,15 @@ from db.tables import Payment
 from errors import UpstreamFailed
 from studio.context import current_request_id
 from studio.money import Money, exact_money
-from studio.payment_states import CAPTURED, CLOSED, UNPAID, Seen, before, rank
+from studio.payment_states import CAPTURED, CLOSED, REFUNDABLE, Seen, before, rank
 from studio.refund_lines import Lines, completed, merge, read_lines, store_lines
 
 FIRST_CHECK_S = 60.0
 UNPAID_CHECK_S = 3600.0
 LONGEST_CHECK_S = 6 * 3600.0
+DAY_S = 24 * 3600.0
+REFUNDABLE_S = 180 * DAY_S
+"""PayPal gives money back for so long."""
 
 ACTIONS = {
     "CREATED": "PAYMENT_CREATED", "APPROVED": "PAYMENT_APPROVED", "FAILED": "PAYMENT_FAILED",
@@ -93,19 +96,29 @@ async def write_lines(session: AsyncSession, payment: Payment, lines: Lines) -> 
         "refunded": completed(lines, payment.currency).decimal,
     }
     if payment.status not in ("CREATING", "CAPTURING"):  # there somebody's lease runs
-        is_open = payment.status not in CLOSED or any(line.is_open for line in lines.values())
-        values["check_at"] = after_s(next_check_s(payment)) if is_open else None
+        is_refunding = any(line.is_open for line in lines.values())
+        check_s = next_check_s(payment, is_refunding=is_refunding)
+        values["check_at"] = None if check_s is None else after_s(check_s)
     written = await advance(session, payment.id, payment.status, (payment.status,), **values)
     if written is None:
         raise RuntimeError("the payment's row was not locked")
     return written
 
 
-def next_check_s(payment: Payment) -> float:
-    """The older, the rarer. Of an approval PayPal tells us, so that unpaid orders can wait."""
+def next_check_s(payment: Payment, *, is_refunding: bool = False) -> float | None:
+    """When to look again: the older, the rarer; None where nothing can come any more.
+
+    Of approvals, and of refunds that were made at PayPal, PayPal tells us: a look is for the day on
+    which it doesn't.
+    """
     age_s = (datetime.now(UTC) - payment.created_at).total_seconds()
-    first_s = UNPAID_CHECK_S if payment.status in UNPAID else FIRST_CHECK_S
-    return min(max(first_s, age_s / 2), LONGEST_CHECK_S)
+    if is_refunding or payment.status == "PENDING":
+        return min(max(FIRST_CHECK_S, age_s / 2), LONGEST_CHECK_S)
+    if payment.status in REFUNDABLE:
+        return max(DAY_S, age_s) if age_s < REFUNDABLE_S else None
+    if payment.status in CLOSED:
+        return None
+    return min(max(UNPAID_CHECK_S, age_s / 2), LONGEST_CHECK_S)
 
 
 def note(

@@ -28,8 +28,8 @@ what PayPal says of its approval. PayPal's own words, from the table to the wire
 UNPAID = ("CREATED", "APPROVED")
 CAPTURED = ("PENDING", "COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED")
 REFUNDABLE = ("COMPLETED", "PARTIALLY_REFUNDED")
-CLOSED = ("FAILED", "VOIDED", "DECLINED", "COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED")
-"""Nothing more is awaited, unless a refund is under way."""
+CLOSED = ("FAILED", "VOIDED", "DECLINED", "REFUNDED")
+"""Nothing more can come, unless a refund is under way."""
 
 ORDER_STATES = {
     "CREATED": "CREATED", "SAVED": "CREATED", "PAYER_ACTION_REQUIRED": "CREATED",

@@ -5,7 +5,9 @@ row, while no transaction is open. Whoever finds the row later can ask the same 
 """
 
 import asyncio
+import random
 import time
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -36,7 +38,7 @@ from studio.ports import Studio
 LEASE_S = 30.0
 """How long one caller may be about a payment before another takes it up."""
 WAIT_S = 25.0
-FIRST_LOOK_S, LONGEST_LOOK_S = 0.05, 0.5
+FIRST_LOOK_S, LONGEST_LOOK_S = 0.1, 1.0
 GONE = frozenset({"RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID", "ORDER_EXPIRED", "ORDER_VOIDED"})
 UNAPPROVED = frozenset({"ORDER_NOT_APPROVED", "PAYER_ACTION_REQUIRED"})
 NOT_APPROVED = "the payer has not approved the order yet"
@@ -162,18 +164,26 @@ async def capture(
             return payment
         if payment.status in ENDED:
             raise Conflict(ENDED[payment.status])
-        async with database.transaction() as session:
-            claimed = await claim_capture(session, payment.id, LEASE_S)
-        if claimed is not None:
-            return await capture_claimed(database, paypal, claimed)
+        if may_claim(payment):
+            async with database.transaction() as session:
+                claimed = await claim_capture(session, payment.id, LEASE_S)
+            if claimed is not None:
+                return await capture_claimed(database, paypal, claimed)
         if time.monotonic() > until_s:
             raise Unavailable("the payment is still being captured")
-        await asyncio.sleep(look_s)
+        await asyncio.sleep(look_s * random.uniform(0.7, 1.0))  # noqa: S311 - a spread
         look_s = min(look_s * 1.5, LONGEST_LOOK_S)
         attempt = payment.attempt
         payment = await reload(database, payment.id)
         if payment.status == "CREATED":  # the one that was waited for has been refused
             raise Conflict(NOT_APPROVED if payment.attempt == attempt else "PayPal declined it")
+
+
+def may_claim(payment: Payment) -> bool:
+    """Whether asking for the right to capture makes sense; the database itself decides."""
+    if payment.status != "CAPTURING" or payment.check_at is None:
+        return True
+    return payment.check_at <= datetime.now(UTC)
 
 
 async def reload(database: Database, payment_id: UUID) -> Payment:

@@ -12,7 +12,7 @@ from db.tables import Payment
 from errors import Conflict, StudioError
 from integrations.paypal import PayPal, Refusal
 from studio.context import serving
-from studio.payment_books import next_check_s, note, write_seen
+from studio.payment_books import note, write_seen
 from studio.payment_states import UNPAID, Seen, read_order
 from studio.payments import GONE, LEASE_S, capture_claimed, give_back, place
 from studio.refund_lines import read_lines
@@ -22,6 +22,7 @@ from studio.webhooks import apply_event
 
 BATCH = 20
 EVERY_S = 5.0
+UNSETTLED_S = 60.0
 HASTE_S = 5.0
 """A capture that was begun is tried again so soon: somebody may be waiting for it."""
 REPLAYED_S = 5 * 3600.0
@@ -71,7 +72,7 @@ async def settle_quietly(database: Database, paypal: PayPal, payment: Payment) -
         await settle(database, paypal, payment)
     except (StudioError, SQLAlchemyError) as error:
         log.warning("payment.unsettled", payment=str(payment.id), error=repr(error))
-        pause_s = HASTE_S if payment.status == "CAPTURING" else next_check_s(payment)
+        pause_s = HASTE_S if payment.status == "CAPTURING" else UNSETTLED_S
         async with database.transaction() as session:
             await set_check(session, payment.id, pause_s)
 
