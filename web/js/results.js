@@ -24,7 +24,7 @@ function placeholder() {
   return card;
 }
 
-/** Shows products; `act` holds `like(product)` and `remove(product, card)`. */
+/** Shows products; `act` holds `like(product)`, `buy(product)`, `remove(product, card)`. */
 export function showResults(products, act, whenNone) {
   grid.removeAttribute("aria-busy");
   grid.replaceChildren(...products.map((product) => toCard(product, act)));
@@ -49,7 +49,9 @@ function toCard(product, act) {
   part("price").textContent = formatPrice(product);
   part("brand").textContent = product.brand || "\u00a0";
   part("score").textContent = product.score === undefined ? "" : product.score.toFixed(3);
-  for (const name of ["more", "delete"]) part(name).firstElementChild.textContent = `: ${product.title}`;
+  for (const name of ["buy", "more", "delete"]) part(name).firstElementChild.textContent = `: ${product.title}`;
+  part("buy").hidden = !product.inStock;
+  part("buy").addEventListener("click", () => act.buy(product));
   part("more").addEventListener("click", () => act.like(product));
   part("delete").hidden = !isMerchant();
   part("delete").addEventListener("click", () => act.remove(product, card));

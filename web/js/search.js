@@ -3,6 +3,7 @@
 import { filtersToAddress, learn, readFilters, setFilters, watchFilters } from "./filters.js";
 import { call } from "./api.js";
 import { readAddress, writeAddress } from "./address.js";
+import { buy } from "./buy.js";
 import { deleteProduct } from "./merchant.js";
 import { showProblem } from "./notice.js";
 import { dropPicture, getPicture, setProductPicture, watchPicture } from "./picture.js";
@@ -126,6 +127,15 @@ const ACTS = {
     begin();
     scrollTo({ top: 0 });
     query.focus({ preventScroll: true });
+  },
+  async buy(product) {
+    showProblem(get("notice"), null);
+    try {
+      await buy(product);
+    } catch (error) {
+      showProblem(get("notice"), error);
+      get("notice").scrollIntoView({ block: "center" });
+    }
   },
   async remove(product, card) {
     try {
