@@ -72,9 +72,11 @@ class Dispatcher:
         self._running = loop.create_task(self._jobs.run(), name="dispatcher")
         self._watching = [
             loop.create_task(self._watch_backlog_and_index(), name="watch"),
-            loop.create_task(settle_forever(self._database, self._paypal), name="settlement"),
             loop.create_task(self._tidy_up(), name="tidy"),
         ]
+        if self._paypal is not None:
+            work = settle_forever(self._database, self._paypal)
+            self._watching.append(loop.create_task(work, name="settlement"))
 
     async def status(self) -> Mapping[str, object]:
         """How this replica is, and the backlog by type, which every replica shares."""
@@ -95,6 +97,8 @@ class Dispatcher:
         """Raises where the loop has died; a database that is away is no reason to restart."""
         if self._running.done():
             raise RuntimeError("the dispatcher no longer claims jobs")
+        if any(task.done() for task in self._watching):
+            raise RuntimeError("one of the dispatcher's other duties has ended")
 
     async def __del__(self) -> None:
         """Serve calls this when the replica is to end: what runs is waited for or given back."""

@@ -40,6 +40,8 @@ CAPTURE_STATES = {
     "PARTIALLY_REFUNDED": "PARTIALLY_REFUNDED", "REFUNDED": "REFUNDED",
 }  # fmt: skip
 
+REFUND_STATES = ("PENDING", "FAILED", "CANCELLED", "COMPLETED")
+
 
 def before(status: str) -> tuple[str, ...]:
     """The states that a payment may leave for this one because PayPal says so."""
@@ -110,9 +112,21 @@ def rank(status: str) -> int:
 
 
 def read_refund(refund: Mapping[str, Any]) -> SeenRefund:
-    """PayPal's refund document; raises as `read_order` does, or KeyError."""
-    amount = read_money(refund["amount"])
-    return SeenRefund(str(refund["id"]), refund.get("custom_id"), str(refund["status"]), amount)
+    """PayPal's refund document; a status that we don't know is one that may yet change.
+
+    Raises:
+        UpstreamFailed: it isn't one.
+    """
+    try:
+        status = str(refund["status"])
+        return SeenRefund(
+            refund_id=str(refund["id"]),
+            custom_id=refund.get("custom_id"),
+            status=status if status in REFUND_STATES else "PENDING",
+            amount=read_money(refund["amount"]),
+        )
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise UpstreamFailed("PayPal's answer can't be understood") from error
 
 
 def read_money(amount: Mapping[str, str]) -> Money:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from studio.money import Money
-from studio.payment_states import SeenRefund
+from studio.payment_states import REFUND_STATES, SeenRefund
 
-STATES = ("REQUESTED", "PENDING", "FAILED", "CANCELLED", "COMPLETED")
+STATES = ("REQUESTED", *REFUND_STATES)
 """A refund only moves down this list; REQUESTED is ours, the others are PayPal's words."""
 GONE = ("FAILED", "CANCELLED")
 

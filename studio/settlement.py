@@ -33,9 +33,9 @@ APPROVAL_S = 3 * 3600.0
 log = structlog.get_logger("studio.settlement")
 
 
-async def settle_forever(database: Database, paypal: PayPal | None) -> None:
-    """A round every few seconds, at once where the last one was full; ends without a PayPal."""
-    while paypal is not None:
+async def settle_forever(database: Database, paypal: PayPal) -> None:
+    """A round every few seconds, at once where the last one was full."""
+    while True:
         try:
             found = await settle_due(database, paypal)
         except (StudioError, SQLAlchemyError) as error:

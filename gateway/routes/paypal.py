@@ -59,10 +59,10 @@ class OrderRequest(OrderForm, WireRequest):
 
 
 class OrderResponse(WireResponse):
-    """An order that waits for its payer at `approvalUrl`."""
+    """An order as it was made, waiting for its payer at `approvalUrl`."""
 
     id: str
-    status: str
+    status: str = "CREATED"
     approval_url: str
     amount: AmountResponse
 
@@ -105,13 +105,13 @@ class RefundRequest(RefundForm, WireRequest):
 
 
 class RefundResponse(WireResponse):
-    """A refund, and what became of the payment."""
+    """A refund; `refundId` is PayPal's own."""
 
     id: str
     refund_id: str | None
+    capture_id: str | None
     status: str
     amount: AmountResponse
-    payment: ReceiptResponse
 
     @classmethod
     def of(cls, payment: Payment, line: RefundLine) -> "RefundResponse":
@@ -119,9 +119,9 @@ class RefundResponse(WireResponse):
         return cls(
             id=line.id,
             refund_id=line.refund_id,
+            capture_id=payment.capture_id,
             status=line.status,
             amount=AmountResponse.of(Money(payment.currency, line.minor)),
-            payment=ReceiptResponse.of(payment),
         )
 
 
@@ -150,7 +150,6 @@ async def create_order(
     response.headers["Location"] = f"/api/paypal/orders/{payment.order_id}"
     return OrderResponse(
         id=str(payment.order_id),
-        status=payment.status,
         approval_url=str(payment.approval_url),
         amount=AmountResponse.of(amount_of(payment)),
     )
