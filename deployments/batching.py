@@ -6,7 +6,7 @@ until the model can take it, and runs a lone item at once.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextvars import Context
 from typing import Generic, TypeVar
@@ -135,3 +135,15 @@ def _settle(future: asyncio.Future[Result], outcome: Result | Exception) -> None
         future.set_exception(outcome)
     else:
         future.set_result(outcome)
+
+
+def portions(items: Sequence[bytes], most: int, max_bytes: int) -> Iterator[list[bytes]]:
+    """Items in order, so many and so large at most together; one alone may be larger."""
+    part: list[bytes] = []
+    for item in items:
+        if part and (len(part) == most or sum(map(len, part)) + len(item) > max_bytes):
+            yield part
+            part = []
+        part.append(item)
+    if part:
+        yield part

@@ -16,7 +16,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments.batching import MicroBatcher
+from deployments.batching import MicroBatcher, portions
 from deployments.log_files import carry_request_id
 from errors import DeadlinePassed, StudioError, Unavailable
 from studio.context import Origin, continuing, current_request_id
@@ -41,6 +41,8 @@ from studio.scoring import (
 Handle = DeploymentHandle[Any]
 DEADLINE_S = 30.0
 VERSION_LIFETIME_S = 2.0
+PORTION = 16
+"""Pictures of one call that embeds many."""
 MESSAGE_BYTES = 4 * 2**20
 """What travels together; a single larger picture travels alone."""
 
@@ -104,9 +106,9 @@ class EmbedderHandle:
 
     async def embed_images(self, images: Sequence[bytes]) -> list[Embedding | StudioError]:
         """See `studio.ports.Embedder`."""
-        answers: list[Embedding | StudioError] = await call(
-            "Embedder", self._handle.embed_images, list(images)
-        )
+        answers: list[Embedding | StudioError] = []
+        for part in portions(images, PORTION, MESSAGE_BYTES):
+            answers += await call("Embedder", self._handle.embed_images, part)
         return answers
 
     async def embed_text(self, text: str) -> Embedding:
