@@ -10,9 +10,12 @@ from deployments.handles import HandleArgs
 from deployments.index import Index, IndexArgs
 from deployments.regressor import Regressor, RegressorArgs
 from deployments.segmenter import Segmenter, SegmenterArgs
+from deployments.tryon import TryOn, TryOnArgs
 from models.embedder import EmbedderConfig
 from models.parser import ParserConfig
 from models.sam import SamConfig
+from models.tryon.inpaint import PainterConfig
+from models.tryon.loading import TryOnConfig
 from settings import Settings, load_settings
 
 
@@ -27,6 +30,7 @@ class StudioArgs(BaseModel):
     regressor: RegressorArgs = RegressorArgs()
     dispatcher: DispatcherNumbers = DispatcherNumbers()
     segmenter: SegmenterArgs = SegmenterArgs()
+    tryon: TryOnArgs = TryOnArgs()
 
 
 def build(args: StudioArgs) -> Application:
@@ -42,8 +46,13 @@ def build(args: StudioArgs) -> Application:
         settings, parser_config(settings, args.segmenter), sam_config(settings, args.segmenter),
         args.segmenter,
     )  # fmt: skip
+    tryon = deployment(name="TryOn", max_constructor_retry_count=3)(TryOn).bind(
+        settings, tryon_config(settings, args.tryon), args.tryon
+    )
     gateway = deployment(name="Gateway")(Gateway)
-    return gateway.bind(settings, args.gateway, embedder, index, regressor, dispatcher, segmenter)
+    return gateway.bind(
+        settings, args.gateway, embedder, index, regressor, dispatcher, segmenter, tryon
+    )
 
 
 def embedder_config(settings: Settings, args: EmbedderArgs) -> EmbedderConfig:
@@ -75,5 +84,20 @@ def sam_config(settings: Settings, args: SegmenterArgs) -> SamConfig | None:
         checkpoint=settings.sam_checkpoint,
         precision=settings.embedder_precision,
         threads=args.threads,
+    )
+
+
+def tryon_config(settings: Settings, args: TryOnArgs) -> TryOnConfig:
+    """The parser and painter of the profile at this replica's capacity."""
+    precision = settings.embedder_precision
+    return TryOnConfig(
+        ParserConfig(
+            checkpoint=settings.parser_checkpoint,
+            precision=precision,
+            max_batch=1,
+            threads=args.threads,
+            allow_noncommercial=settings.allow_noncommercial,
+        ),
+        PainterConfig(settings.tryon_checkpoint, settings.tryon_adapter_checkpoint, precision),
         allow_noncommercial=settings.allow_noncommercial,
     )

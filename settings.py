@@ -15,6 +15,8 @@ from errors import SetupError
 PREFIX = "STUDIO_"
 PROJECT_ROOT = Path(__file__).resolve().parent
 PAYPAL_SITES = ("live", "sandbox", "off")
+PRODUCTION_TRYON = "hf-hub:diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
+PRODUCTION_TRYON_ADAPTER = "h94/IP-Adapter:sdxl_models:ip-adapter_sdxl.safetensors"
 PRODUCTION_EMBEDDER = "hf-hub:Marqo/marqo-fashionSigLIP"
 PRODUCTION_SAM = "hf-hub:ybelkada/segment-anything/checkpoints/sam_vit_b_01ec64.pth"
 
@@ -48,6 +50,8 @@ class Settings(BaseSettings):
     demo_products: int = Field(648, ge=0, le=100_000)
 
     embedder: str | None = None
+    tryon: str | None = None
+    tryon_adapter: str | None = None
     precision: Literal["fp32", "fp16", "bf16"] | None = None
     parser: str | None = None
     sam: str | None = None
@@ -178,6 +182,20 @@ class Settings(BaseSettings):
     def embedder_precision(self) -> Literal["fp32", "fp16", "bf16"]:
         """fp32 for the starter, fp16 in production, unless `STUDIO_PRECISION` says otherwise."""
         return self.precision or ("fp32" if self.profile == "starter" else "fp16")
+
+    @cached_property
+    def tryon_checkpoint(self) -> str:
+        """What paints try-ons: the composite alone in the starter, unless `STUDIO_TRYON` says."""
+        if self.tryon:
+            return self.tryon
+        return "composite" if self.profile == "starter" else PRODUCTION_TRYON
+
+    @cached_property
+    def tryon_adapter_checkpoint(self) -> str | None:
+        """The IP-Adapter that shows the garment to the profile's own painter, or the one named."""
+        if self.tryon_adapter or self.tryon or self.profile == "starter":
+            return self.tryon_adapter
+        return PRODUCTION_TRYON_ADAPTER
 
     def required(self, name: str) -> str:
         """The text of a setting that a running studio must have.

@@ -243,7 +243,17 @@ async def run_all(folder: Path, url: str, data: Path) -> list[str]:
     nothing: Any = None
     embedder: Any = Titles(queries["texts"])
     studio = Studio(
-        settings, database, blobs, nothing, nothing, embedder, nothing, nothing, nothing, nothing
+        settings,
+        database,
+        blobs,
+        nothing,
+        nothing,
+        embedder,
+        nothing,
+        nothing,
+        nothing,
+        nothing,
+        nothing,
     )
     await fill(database, items)
     started = time.perf_counter()

@@ -31,7 +31,7 @@ def bare_studio() -> Studio:
     return Studio(
         settings=Settings(database_url=url), database=Database(url), blobs=nothing, cache=nothing,
         fetcher=nothing, embedder=nothing, index=nothing, regressor=nothing, dispatcher=nothing,
-        segmenter=nothing,
+        segmenter=nothing, tryon=nothing,
     )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ def make_parts(settings: Settings, embedder: Any, index: Index) -> Studio:
         regressor=nothing,
         dispatcher=NoDispatcher(),
         segmenter=cast(Any, None),  # searches need none
+        tryon=cast(Any, None),
     )
 
 

@@ -287,13 +287,16 @@ class SegmentationResult(SQLModel, table=True):
 
 
 class TryonJob(SQLModel, table=True):
-    """A try-on, direct or queued: the same row either way."""
+    """A try-on, direct or queued: the same row either way. A trigger gives it its job's state."""
 
     __tablename__ = "tryon_job"
-    __table_args__ = (one_of("state", "queued", "running", "succeeded", "failed", "cancelled"),)
+    __table_args__ = (
+        one_of("state", "queued", "running", "succeeded", "failed", "cancelled"),
+        Index("ix_tryon_job_user_id_created_at", "user_id", "created_at", "id"),
+    )
     id: UUID = Field(default_factory=uuid4, primary_key=True)
-    user_id: UUID = Field(foreign_key="users.id", index=True)
-    job_id: UUID | None = Field(default=None, foreign_key="job.id")
+    user_id: UUID = Field(foreign_key="users.id")
+    job_id: UUID | None = Field(default=None, foreign_key="job.id", index=True)
     person_key: str = Field(sa_type=Text)
     garment_key: str = Field(sa_type=Text)
     mask_key: str | None = Field(default=None, sa_type=Text)

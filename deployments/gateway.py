@@ -26,6 +26,7 @@ class Gateway:
         regressor: Handle,
         dispatcher: Handle,
         segmenter: Handle,
+        tryon: Handle,
     ) -> None:
         listen_privately()
         log_to_worker_files()
@@ -38,6 +39,7 @@ class Gateway:
         self._regressor = regressor
         self._dispatcher = dispatcher
         self._segmenter = segmenter
+        self._tryon = tryon
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve once the replica's event loop runs."""
@@ -48,6 +50,7 @@ class Gateway:
             self._regressor,
             self._dispatcher,
             self._segmenter,
+            self._tryon,
             self._args,
         )
         app = create_app(studio, [RequestMetrics().observe])

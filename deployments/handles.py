@@ -6,7 +6,8 @@ together; a lone one leaves at once.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -28,6 +29,10 @@ from studio.ports import (
     RawQuery,
     SegmentAnswer,
     SegmentPrompt,
+    TryOnLoad,
+    TryOnMade,
+    TryOnOrder,
+    TryOnStep,
 )
 from studio.scoring import (
     CoveredEmbedding,
@@ -67,10 +72,33 @@ async def call(name: str, method: Any, *args: Any) -> Any:
         Unavailable: the deployment is saturated, starting or gone.
         DeadlinePassed: no answer within 30 s.
     """
-    try:
+    with _translating(name):
         async with asyncio.timeout(DEADLINE_S):
             carry_request_id(current_request_id())
             return await method.remote(*args)
+
+
+async def told(name: str, stream: AsyncIterator[_Answer]) -> AsyncIterator[_Answer]:
+    """What a streaming method yields; errors as `call`'s, and no silence longer than its deadline.
+
+    Raises:
+        StudioError: as `call`.
+    """
+    while True:
+        with _translating(name):
+            try:
+                async with asyncio.timeout(DEADLINE_S):
+                    one = await anext(stream)
+            except StopAsyncIteration:
+                return
+        yield one
+
+
+@contextmanager
+def _translating(name: str) -> Iterator[None]:
+    """What Ray and Serve raise becomes what `studio.ports` promises."""
+    try:
+        yield
     except TimeoutError:
         raise DeadlinePassed(f"{name} did not answer in time") from None
     except BackPressureError:
@@ -194,6 +222,28 @@ class RegressorHandle:
         """See `studio.ports.Regressor`."""
         status: Mapping[str, object] = await call("Regressor", self._handle.status)
         return status
+
+
+class TryOnHandle:
+    """`studio.ports.TryOn` over the `TryOn` deployment; its steps arrive as a stream."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    async def dress(self, order: TryOnOrder) -> AsyncIterator[TryOnStep | TryOnMade]:
+        """See `studio.ports.TryOn`."""
+        carry_request_id(current_request_id())
+        stream: Any = self._handle.options(stream=True).dress.remote(order)
+        try:
+            async for one in told("TryOn", stream):
+                yield one
+        finally:
+            stream.cancel()
+
+    async def load(self) -> TryOnLoad:
+        """See `studio.ports.TryOn`."""
+        load: TryOnLoad = await call("TryOn", self._handle.load)
+        return load
 
 
 class DispatcherHandle:

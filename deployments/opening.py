@@ -17,6 +17,7 @@ from deployments.handles import (
     IndexHandle,
     RegressorHandle,
     SegmenterHandle,
+    TryOnHandle,
 )
 from integrations.blob import open_blob_store
 from integrations.cache import RedisCache
@@ -36,6 +37,7 @@ def open_studio(
     regressor: Handle,
     dispatcher: Handle,
     segmenter: Handle,
+    tryon: Handle,
     args: HandleArgs | None = None,
     *,
     pool_size: int | None = None,
@@ -54,6 +56,7 @@ def open_studio(
         regressor=RegressorHandle(regressor),
         dispatcher=DispatcherHandle(dispatcher),
         segmenter=SegmenterHandle(segmenter),
+        tryon=TryOnHandle(tryon),
         paypal=open_paypal(settings, cache),
     )
 
@@ -66,11 +69,11 @@ async def running_studio(
 
     The handles are not those that Serve keeps: they end with the event loop they live in.
     """
-    names = ("Embedder", "Index", "Regressor", "Dispatcher", "Segmenter")
+    names = ("Embedder", "Index", "Regressor", "Dispatcher", "Segmenter", "TryOn")
     handles: list[Handle] = [DeploymentHandle(name, APPLICATION) for name in names]
-    embedder, index, regressor, dispatcher, segmenter = handles
+    embedder, index, regressor, dispatcher, segmenter, tryon = handles
     studio = open_studio(
-        settings, embedder, index, regressor, dispatcher, segmenter, pool_size=pool_size
+        settings, embedder, index, regressor, dispatcher, segmenter, tryon, pool_size=pool_size
     )
     try:
         yield studio

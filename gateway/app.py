@@ -30,6 +30,7 @@ from gateway.routes import (
     paypal,
     search,
     segmentation,
+    tryon,
 )
 from settings import PROJECT_ROOT
 from studio.latency import LatencyLog
@@ -47,6 +48,7 @@ ROUTERS = (
     openid.router,
     files.router,
     segmentation.router,
+    tryon.router,
     jobs.router,
     job_events.router,
     paypal.router,

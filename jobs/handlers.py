@@ -9,8 +9,13 @@ from studio.catalog_import import drop_import, import_catalog
 from studio.jobs import JOB_TYPES
 from studio.rebuild import rebuild_index
 from studio.segment_batch import segment_batch
+from studio.tryon import run_tryon
 
 HANDLERS: Handlers = {
+    # The work is a call of TryOn, which tells of itself every few seconds.
+    "tryon": Handler(
+        run_tryon, num_cpus=0.1, stall_s=300.0, deadline_s=JOB_TYPES["tryon"].deadline_s
+    ),
     "import-catalog": Handler(
         import_catalog, after=drop_import, deadline_s=JOB_TYPES["import-catalog"].deadline_s
     ),

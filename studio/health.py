@@ -86,6 +86,16 @@ async def check_reg(studio: Studio) -> str:
     return f"{state['starter']}"
 
 
+async def check_vto(studio: Studio) -> str:
+    """A TryOn that answers.
+
+    Raises:
+        Unavailable: it is starting or down.
+    """
+    load = await studio.tryon.load()
+    return f"{load.waiting} waiting, {load.model_version}"
+
+
 async def check_db(studio: Studio) -> None:
     """PostgreSQL answers a query.
 
@@ -119,6 +129,7 @@ CHECKS: dict[str, Check] = {
     "rec": check_rec,
     "seg": check_seg,
     "reg": check_reg,
+    "vto": check_vto,
     "jobs": check_jobs,
     "db": check_db,
     "cache": check_cache,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime
 from math import inf
+from typing import Any
 from uuid import UUID
 
 from db.engine import Database
@@ -18,6 +19,7 @@ from studio.job_types import JobType, enqueue
 from studio.ports import Studio
 from studio.rebuild import REBUILD_INDEX
 from studio.segment_batch import SEGMENT_BATCH
+from studio.tryon import TRYON
 
 FINAL = frozenset({"succeeded", "failed", "cancelled"})
 LOOK_S = 0.5
@@ -29,7 +31,7 @@ JOB_TYPES: dict[str, JobType] = {
         IMPORT_CATALOG,
         REBUILD_INDEX,
         SEGMENT_BATCH,
-        JobType("tryon", role="customer"),
+        TRYON,
         JobType("train-regressor", role="merchant"),
     )
 }
@@ -93,6 +95,22 @@ async def find_job(database: Database, job_id: UUID, owner_id: UUID | None) -> J
     if job is None or (owner_id is not None and job.owner_id != owner_id):
         raise NotFound("no such job")
     return job
+
+
+async def signed_result(studio: Studio, result: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A job's result for its reader: where it names a blob (`outputKey`), a URL (`outputUrl`)."""
+    if result is None:
+        return None
+    return {
+        name.removesuffix("Key") + "Url" if _is_key(name, value) else name: (
+            await studio.blobs.sign_get(value) if _is_key(name, value) else value
+        )
+        for name, value in result.items()
+    }
+
+
+def _is_key(name: str, value: object) -> bool:
+    return name.endswith("Key") and isinstance(value, str)
 
 
 async def cancel_job(database: Database, job_id: UUID) -> Job:

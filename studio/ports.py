@@ -222,6 +222,78 @@ class Regressor(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class TryOnOrder:
+    """A try-on as blob keys; the picture goes to `output_key`, a lossless PNG.
+
+    mask_key: the garment's mask, of the garment's size. category None is guessed, steps None is
+    the quality's. accepted_s: when it was accepted, seconds of the epoch; the earliest goes first.
+    """
+
+    person_key: str
+    garment_key: str
+    mask_key: str
+    output_key: str
+    seed: int
+    accepted_s: float
+    category: str | None = None
+    quality: str = "balanced"
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class TryOnStep:
+    """How far a try-on is, and what begins."""
+
+    done: int
+    total: int
+    message: str
+
+
+@dataclass(frozen=True)
+class TryOnMade:
+    """A finished try-on: what ran, how long each step took, and what made it."""
+
+    category: str
+    width: int
+    height: int
+    steps: list[str]
+    timings: dict[str, float]
+    model_version: str
+
+
+@dataclass(frozen=True)
+class TryOnLoad:
+    """How busy the TryOn replica that answers is, and what it takes directly."""
+
+    waiting: int
+    direct_waiting: int
+    direct_pixels: int
+    model_version: str
+
+
+class TryOn(Protocol):
+    """Dresses people, one at a time, in the order in which they were accepted."""
+
+    def dress(self, order: TryOnOrder) -> AsyncIterator["TryOnStep | TryOnMade"]:
+        """Steps, at least one every few seconds, and at last what was made.
+
+        Closing the iterator ends the work at its next step.
+
+        Raises:
+            NotFound: a blob is not there.
+            NotAnImage, Invalid, TooLarge: a picture can't be used; the message says which.
+            Unavailable: too many wait already, or the deployment is down.
+        """
+        ...
+
+    async def load(self) -> TryOnLoad:
+        """Raises:
+        Unavailable: the deployment is down.
+        """
+        ...
+
+
 class Dispatcher(Protocol):
     """Whoever starts queued jobs."""
 
@@ -348,6 +420,7 @@ class Studio:
     regressor: Regressor
     dispatcher: Dispatcher
     segmenter: Segmenter
+    tryon: TryOn
     paypal: "PayPal | None" = None
 
 
@@ -370,5 +443,10 @@ __all__ = [
     "Segmenter",
     "SignedUpload",
     "Studio",
+    "TryOn",
+    "TryOnLoad",
+    "TryOnMade",
+    "TryOnOrder",
+    "TryOnStep",
     "Vector",
 ]

@@ -44,9 +44,20 @@ async def segment(
             what is asked for is not in the picture.
         Unavailable: the deployment is saturated or down.
     """
-    started_s = time.perf_counter()
     result_id = result_id or uuid4()
     image_key = await keep_picture(studio, user_id, result_id, image_url, file_id)
+    return await segment_stored(
+        studio, user_id, prompt, image_key, result_id=result_id, guard=guard
+    )
+
+
+async def segment_stored(
+    studio: Studio, user_id: UUID, prompt: SegmentPrompt, image_key: str, *,
+    result_id: UUID | None = None, guard: Callable[[AsyncSession], Awaitable[None]] | None = None,
+) -> Segmentation:  # fmt: skip
+    """As `segment`, of a picture that lies in our own store and that the user may use."""
+    started_s = time.perf_counter()
+    result_id = result_id or uuid4()
     mask_key = f"masks/{user_id}/{result_id}.png"
     answer = await studio.segmenter.segment(image_key, prompt, mask_key)
     latency_ms = round((time.perf_counter() - started_s) * 1000, 2)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from db.engine import Database
+from deployments.turns import Turns
 from errors import Conflict, Invalid, NotAnImage, StudioError, TooLarge, Unavailable
 from gateway.app import create_app
 from integrations.blob import open_blob_store
@@ -45,6 +46,10 @@ from studio.ports import (
     SegmentAnswer,
     SegmentPrompt,
     Studio,
+    TryOnLoad,
+    TryOnMade,
+    TryOnOrder,
+    TryOnStep,
     Vector,
 )
 from studio.regressor_store import Shelf
@@ -179,6 +184,49 @@ def blue_sales(count: int, seed: int = 0) -> Sales:
     return Sales(offers, np.array([f"sold-{at}" for at in range(count)]), np.exp(log_units))
 
 
+class FakeTryOn:
+    """Pastes the masked garment into the middle of the person; one at a time, earliest first."""
+
+    def __init__(self, blobs: BlobStore, max_waiting: int = 8) -> None:
+        self._blobs = blobs
+        self._turns = Turns(max_waiting)
+        self.pause_s = 0.0
+        self.failure: Exception | None = None
+        self.orders: list[TryOnOrder] = []
+        self.ended = 0
+        self.direct_pixels = 1_000_000
+
+    async def dress(self, order: TryOnOrder) -> AsyncIterator[TryOnStep | TryOnMade]:
+        if self.failure is not None:
+            raise self.failure
+        async with self._turns.take(order.accepted_s):
+            self.orders.append(order)
+            for done in range(3):
+                yield TryOnStep(done, 3, "painting")
+                await asyncio.sleep(self.pause_s / 3)
+            person, garment, mask = [
+                decode_image(await self._blobs.get(key))
+                for key in (order.person_key, order.garment_key, order.mask_key)
+            ]
+            person.paste(garment, (order.seed % 7, 2), mask.convert("L"))
+            out = io.BytesIO()
+            person.save(out, "PNG")
+            await self._blobs.put(order.output_key, out.getvalue(), "image/png")
+            self.ended += 1
+        yield TryOnMade(
+            order.category or "upper", *person.size, ["paste"], {"warpMs": 1.0}, "fake-tryon"
+        )
+
+    @property
+    def waiting(self) -> int:
+        return self._turns.waiting
+
+    async def load(self) -> TryOnLoad:
+        if self.failure is not None:
+            raise self.failure
+        return TryOnLoad(self.waiting, 2, self.direct_pixels, "fake-tryon")
+
+
 class FakeDispatcher:
     """A dispatcher that is well unless told otherwise."""
 
@@ -306,8 +354,8 @@ async def open_studio(
 ) -> AsyncIterator[Studio]:
     """A studio on real servers with fake models; closed at the end."""
     index = FakeIndex()
-    cache = RedisCache(settings.required("redis_url"))
     blobs = open_blob_store(settings)
+    cache = RedisCache(settings.required("redis_url"))
     studio = Studio(
         settings=settings,
         database=Database(settings.required("database_url"), pool_size=5),
@@ -319,6 +367,7 @@ async def open_studio(
         regressor=LocalRegressor(blobs),
         dispatcher=FakeDispatcher(),
         segmenter=FakeSegmenter(blobs),
+        tryon=FakeTryOn(blobs),
         paypal=open_paypal(settings, cache),
     )
     try:

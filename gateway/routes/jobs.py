@@ -18,6 +18,7 @@ from studio import jobs
 from studio.catalog_import import drop_file
 from studio.forms import Form
 from studio.job_types import JobType
+from studio.ports import Studio
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
@@ -55,12 +56,13 @@ class JobResponse(WireResponse):
     error: str | None
 
     @classmethod
-    def of(cls, job: Job) -> "JobResponse":
-        """Row -> wire."""
-        names = set(cls.model_fields) - {"progress"}
+    async def of(cls, studio: Studio, job: Job) -> "JobResponse":
+        """Row -> wire; what the result names in the blob store gets URLs."""
+        names = set(cls.model_fields) - {"progress", "result"}
         return cls(
             **{name: getattr(job, name) for name in names},
             progress=ProgressResponse(**progress_of(job)),
+            result=await jobs.signed_result(studio, job.result),
         )
 
 
@@ -125,7 +127,7 @@ async def submit(
 @router.get("/{job_id}")
 async def read_job(job_id: UUID, user: Customer, studio: StudioDep) -> JobResponse:
     """One job of one's own; admins see everyone's."""
-    return JobResponse.of(await jobs.find_job(studio.database, job_id, whose(user)))
+    return await JobResponse.of(studio, await jobs.find_job(studio.database, job_id, whose(user)))
 
 
 @router.delete("/{job_id}", responses={202: {"model": JobResponse}})
@@ -139,7 +141,7 @@ async def cancel(
         response.status_code = 202
     else:  # no worker has had it, so none cleans up after it
         await drop_file(studio.blobs, job.payload)
-    return JobResponse.of(job)
+    return await JobResponse.of(studio, job)
 
 
 @router.post("/{job_id}/retry", status_code=202)
@@ -160,6 +162,6 @@ async def read_jobs(page: PageDep, user: Customer, studio: StudioDep) -> Page[Jo
     shown = found[: page.limit]
     more = len(found) > page.limit
     return Page(
-        items=[JobResponse.of(job) for job in shown],
+        items=[await JobResponse.of(studio, job) for job in shown],
         next_cursor=Cursor(shown[-1].created_at, str(shown[-1].id)).encode() if more else None,
     )

@@ -109,7 +109,7 @@ async def test_a_rebuild_is_asked_for_watched_and_read(
         (REBUILD | {"payload": []}, "admin", 422, "/payload"),
         (REBUILD | {"priority": 1000}, "admin", 422, "/priority"),
         (REBUILD | {"runAt": "2030-01-01T00:00:00"}, "admin", 422, "/runAt"),
-        ({"type": "tryon", "payload": {}}, "customer", 503, None),
+        ({"type": "tryon", "payload": {}}, "customer", 422, "/payload/personUrl"),
         ({"type": "segment-batch"}, "customer", 403, None),
         ({"type": "segment-batch"}, "merchant", 422, "/payload"),
         ({"type": "segment-batch", "payload": {"fileIds": [1]}}, "merchant", 422,

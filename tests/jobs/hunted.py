@@ -73,7 +73,7 @@ def bare_studio() -> Studio:
     return Studio(
         settings=Settings(database_url=url), database=Database(url, pool_size=2), blobs=nothing,
         cache=nothing, fetcher=nothing, embedder=nothing, index=nothing, regressor=nothing,
-        dispatcher=nothing, segmenter=nothing,
+        dispatcher=nothing, segmenter=nothing, tryon=nothing,
     )  # fmt: skip
 
 

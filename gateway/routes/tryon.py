@@ -1,0 +1,154 @@
+"""Routes of try-ons: made at once or as a job, and the history of both."""
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from starlette.requests import ClientDisconnect
+
+from db.tables import TryonJob
+from db.tryons import list_tryons
+from gateway.deps import Customer, IdempotencyKey, StudioDep
+from gateway.paging import Cursor, PageDep
+from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
+from studio import tryon
+from studio.idempotency import answer_once, fingerprint
+from studio.ports import Studio
+
+router = APIRouter(prefix="/api/cv", tags=["try-on"])
+
+REMEMBERED_S = 24 * 3600
+LOOK_S = 0.5
+Result = TypeVar("Result")
+
+
+class TryOnRequest(tryon.TryOnForm, WireRequest):
+    """Person, garment, and how; `auto` answers at once where it is small and there is room."""
+
+    mode: Literal["auto", "sync", "queued"] = "auto"
+
+
+class TryOnResponse(WireResponse):
+    """A finished try-on: a lossless PNG of the person's size; `steps` says what ran."""
+
+    output_url: str
+    tryon_id: UUID
+    seed: int
+    category: str
+    steps: list[str]
+    timings: dict[str, float]
+
+
+class TryOnRecord(WireResponse):
+    """A try-on of one's own; URLs are signed anew."""
+
+    id: UUID
+    job_id: UUID | None
+    state: str
+    person_url: str
+    garment_url: str
+    mask_url: str | None
+    output_url: str | None
+    params: dict[str, Any]
+    seed: int
+    timings: dict[str, float]
+    model_version: str | None
+    error: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+async def record_of(studio: Studio, row: TryonJob) -> TryOnRecord:
+    """Row -> wire."""
+    sign = studio.blobs.sign_get
+    return TryOnRecord(
+        id=row.id,
+        job_id=row.job_id,
+        state=row.state,
+        person_url=await sign(row.person_key),
+        garment_url=await sign(row.garment_key),
+        mask_url=await sign(row.mask_key) if row.mask_key else None,
+        output_url=await sign(row.output_key) if row.output_key else None,
+        params=row.params,
+        seed=row.seed,
+        timings=row.timings,
+        model_version=row.model_version,
+        error=row.error,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )
+
+
+async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:
+    """The work's result; it is cancelled when the caller leaves.
+
+    Raises:
+        ClientDisconnect: nobody waits for the answer any more.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=LOOK_S))[0]:
+            if await request.is_disconnected():
+                raise ClientDisconnect
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+    return task.result()
+
+
+@router.post("/tryon", responses={202: {"model": JobAccepted}}, response_model=TryOnResponse)
+async def try_on(
+    request: Request,
+    body: TryOnRequest,
+    user: Customer,
+    studio: StudioDep,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> Any:
+    """200 with the picture, or 202 with a job whose result has it."""
+    form = tryon.TryOnForm(**body.model_dump(exclude={"mode"}, by_alias=True))
+
+    async def make() -> dict[str, Any]:
+        made = await tryon.try_on(studio, user.id, form, body.mode)
+        if isinstance(made, tryon.Finished):
+            return {**vars(made), "tryon_id": str(made.tryon_id)}
+        return {"job_id": str(made.id)}
+
+    if idempotency_key is None:
+        answer = await unless_gone(request, make())
+    else:
+        answer = await answer_once(
+            studio.cache,
+            f"tryon:{user.id}:{idempotency_key}",
+            fingerprint(body.model_dump(mode="json")),
+            make,
+            lifetime_s=REMEMBERED_S,
+        )
+    if "job_id" in answer:
+        accepted = JobAccepted(job_id=answer["job_id"])
+        return Response(accepted.model_dump_json(by_alias=True), 202, media_type="application/json")
+    output_url = await studio.blobs.sign_get(answer.pop("output_key"))
+    return TryOnResponse(output_url=output_url, **answer)
+
+
+@router.get("/tryons")
+async def read_tryons(page: PageDep, user: Customer, studio: StudioDep) -> Page[TryOnRecord]:
+    """The caller's try-ons, newest first."""
+    async with studio.database.read() as session:
+        found = await list_tryons(session, user.id, limit=page.limit + 1, after=page.after_key)
+    shown = found[: page.limit]
+    more = len(found) > page.limit
+    return Page(
+        items=[await record_of(studio, row) for row in shown],
+        next_cursor=Cursor(shown[-1].created_at, str(shown[-1].id)).encode() if more else None,
+    )
+
+
+@router.get("/tryons/{tryon_id}")
+async def read_tryon(tryon_id: UUID, user: Customer, studio: StudioDep) -> TryOnRecord:
+    """One try-on of one's own."""
+    return await record_of(studio, await tryon.find_tryon(studio, user.id, tryon_id))

@@ -1,0 +1,96 @@
+"""The garment laid on the person without any network: what `fast` answers, and what a network
+starts from.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from models.tryon.body import Labels, find_body, resized
+from models.tryon.fill import Zones, fill_behind, find_zones
+from models.tryon.garment import Category, Top, find_garment
+from models.tryon.landmarks import Piece, place_bottom, place_top
+from models.tryon.outline import Mask
+from models.tryon.warp import Cover, Layer, Picture, flatten, warp_piece
+
+LABEL_SIDE = 320
+"""Landmarks are looked for on a map whose longest side is this."""
+SHADING = 0.5
+"""How much of the light and shade on the old clothes stays on the new."""
+
+
+@dataclass(frozen=True)
+class Composite:
+    """What was laid where, in the working frame.
+
+    picture: the person with the garment. share: how much of it shows, 0 outside the mask.
+    kept: what must not change. garment: the warped layer alone.
+    """
+
+    picture: Picture
+    share: Cover
+    kept: Mask
+    garment: Layer
+
+
+def compose(
+    person: Picture, labels: Labels, garment: Picture, mask: Mask, category: Category
+) -> Composite:
+    """Dresses a person.
+
+    Args:
+        person: (h, w, 3), the working frame.
+        labels: the person's parse map, (lh, lw), any size of the same proportions.
+        garment, mask: (gh, gw, 3) and (gh, gw), about as large as it will lie on the person.
+
+    Raises:
+        Invalid: no person, two people, or no garment.
+    """
+    size = (person.shape[0], person.shape[1])
+    share = min(1.0, LABEL_SIDE / max(size))
+    coarse = resized(labels, (round(size[0] * share), round(size[1] * share)))
+    body = find_body(coarse).scaled(size)
+    fine = resized(labels, size)
+    found = find_garment(mask, category)
+    pieces = place_top(found, body) if isinstance(found, Top) else place_bottom(found, body, fine)
+    zones = find_zones(fine, body, category)
+    layer = flatten([_under_arms(warp_piece(garment, one, size), one, zones) for one in pieces])
+    bare = fill_behind(person, fine, body, zones, category)
+    return _blend(person, bare, layer, zones)
+
+
+def _under_arms(layer: Layer, piece: Piece, zones: Zones) -> Layer:
+    """Skin of arms that lie before the torso stays before it."""
+    if piece.over_arms or not zones.front.any():
+        return layer
+    open_ = 1.0 - ndimage.gaussian_filter(zones.front.astype(np.float32), 0.8)
+    return Layer(layer.colour * open_[..., None], layer.cover * open_, layer.folds, layer.affine)
+
+
+def _blend(person: Picture, bare: NDArray[np.float32], layer: Layer, zones: Zones) -> Composite:
+    """The layer with the person's light on it, over what shows beside it."""
+    cover = layer.cover[..., None]
+    picture = layer.colour * _light(person, layer, zones)[..., None] + bare * (1 - cover)
+    soft = ndimage.gaussian_filter(zones.old.astype(np.float32), 1.0)
+    share = np.maximum(layer.cover, np.clip(2.2 * soft - 0.2, 0.0, 1.0))
+    share[zones.kept] = 0.0
+    share[share < 1 / 255] = 0.0
+    return Composite(np.clip(np.round(picture), 0, 255).astype(np.uint8), share, zones.kept, layer)
+
+
+def _light(person: Picture, layer: Layer, zones: Zones) -> NDArray[np.float32]:
+    """The soft light and shade of the old clothes where the new ones lie over them, about 1."""
+    where = (zones.old & (layer.cover > 0.5)).astype(np.float32)
+    light = np.ones(where.shape, np.float32)
+    if where.sum() < 200:
+        return light
+    bright = person.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    spread = 0.02 * max(where.shape)
+    weight = ndimage.gaussian_filter(where, spread)
+    local = ndimage.gaussian_filter(bright * where, spread) / np.maximum(weight, 1e-3)
+    usual = float(np.median(bright[where > 0]))
+    ratio = np.clip((local + 20) / (usual + 20), 0.6, 1.4) ** SHADING
+    fade = np.clip(ndimage.gaussian_filter(where, spread / 2), 0.0, 1.0)
+    return np.asarray(1.0 + (np.clip(ratio, 0.84, 1.12) - 1.0) * fade, dtype=np.float32)

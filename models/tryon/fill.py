@@ -1,0 +1,183 @@
+"""What shows where old clothes were and new ones are not: skin, the clothes below, backdrop."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from models.tryon.body import (
+    ARMS,
+    BELT,
+    DRESS,
+    FACE,
+    HEAD,
+    LEGS,
+    LOWER,
+    SCARF,
+    SHOES,
+    UPPER,
+    Body,
+    Labels,
+    Limb,
+)
+from models.tryon.garment import Category
+from models.tryon.legs import legs_of
+from models.tryon.outline import Mask
+from models.tryon.warp import Cover, Picture
+
+Colour = NDArray[np.float32]
+"""Shape (h, w, 3), float32, 0 to 255."""
+
+LEAST_SKIN = 40
+DEFAULT_SKIN = (196.0, 152.0, 128.0)
+
+
+@dataclass(frozen=True)
+class Zones:
+    """What may and must change, all (h, w) bool in one frame.
+
+    old: clothes that the garment replaces. kept: never painted over (face, hair, hands, shoes,
+    bags, and clothes of the other half). front: skin of arms that lie before the torso.
+    """
+
+    old: Mask
+    kept: Mask
+    front: Mask
+
+
+def find_zones(labels: Labels, body: Body, category: Category) -> Zones:
+    """The zones of a category on a person."""
+    rows = np.arange(len(labels))[:, None]
+    kept = np.isin(labels, (*HEAD, *SHOES)) | body.hands | (labels == 16)
+    if category == "upper":
+        old = (labels == UPPER) | ((labels == DRESS) & (rows < body.waist))
+    elif category == "lower":
+        old = np.isin(labels, LOWER) | ((labels == DRESS) & (rows > body.waist))
+        kept |= np.isin(labels, (UPPER, SCARF, *ARMS))
+    else:
+        old = np.isin(labels, (UPPER, DRESS, BELT, *LOWER))
+    if category != "lower":
+        kept |= (labels == SCARF) & (rows < body.top + 0.4 * body.half)
+    reach = max(1, round(0.05 * body.half))
+    fringe = ndimage.binary_dilation(old, iterations=reach) & ((labels == 0) | (labels == BELT))
+    columns = np.arange(labels.shape[1])[None]
+    inside = (columns > body.trunk[:, 0, None]) & (columns < body.trunk[:, 1, None])
+    far = np.ones(labels.shape, bool)
+    for side in (0, 1):
+        x, y = body.shoulders[side]
+        far &= np.hypot(columns - x, rows - y) > 0.9 * body.half
+    front = np.isin(labels, ARMS) & inside & far & (rows < body.crotch + body.half)
+    return Zones(old | fringe, kept, front)
+
+
+def fill_behind(
+    person: Picture, labels: Labels, body: Body, zones: Zones, category: Category
+) -> Colour:
+    """The person without the old clothes: backdrop, then limbs, then the clothes that stay.
+
+    Only pixels of `zones.old` differ from the person's; the new garment is laid over it.
+    """
+    bare = _mirror(person, (labels == 0) & ~zones.old, zones.old)
+    if category != "lower":
+        _paint_limbs(bare, person, labels, body, zones, ARMS)
+        _paint_neck(bare, person, labels, body, zones)
+        _extend_lower(bare, person, labels, body, zones)
+    if category != "upper":
+        _paint_limbs(bare, person, labels, body, zones, LEGS)
+    return bare
+
+
+def _mirror(person: Picture, source: Mask, hole: Mask) -> Colour:
+    """Every pixel of the hole takes the pixel of the source that mirrors it at the nearest edge.
+
+    That goes on with a texture where a smooth fill would blur it.
+    """
+    picture = person.astype(np.float32)
+    if not source.any() or not hole.any():
+        return picture
+    _, nearest = ndimage.distance_transform_edt(~source, return_indices=True)
+    rows, columns = np.nonzero(hole)
+    near = nearest[:, rows, columns]
+    height, width = source.shape
+    far_rows = np.clip(2 * near[0] - rows, 0, height - 1)
+    far_columns = np.clip(2 * near[1] - columns, 0, width - 1)
+    usable = source[far_rows, far_columns]
+    from_rows = np.where(usable, far_rows, near[0])
+    from_columns = np.where(usable, far_columns, near[1])
+    picture[rows, columns] = picture[from_rows, from_columns]
+    soft = np.stack([ndimage.gaussian_filter(picture[..., c], 1.5) for c in range(3)], axis=-1)
+    picture[hole] = 0.5 * picture[hole] + 0.5 * soft[hole]
+    return picture
+
+
+def skin_colour(person: Picture, labels: Labels, first: tuple[int, ...]) -> NDArray[np.float32]:
+    """Median colour of the first kind of skin that can be seen; shape (3,)."""
+    for kinds in (first, ARMS, (FACE,), LEGS):
+        skin = ndimage.binary_erosion(np.isin(labels, kinds), iterations=2)
+        if skin.sum() >= LEAST_SKIN:
+            return np.asarray(np.median(person[skin], axis=0), dtype=np.float32)
+    return np.array(DEFAULT_SKIN, np.float32)
+
+
+def _paint_limbs(
+    bare: Colour, person: Picture, labels: Labels, body: Body, zones: Zones, kinds: tuple[int, ...]
+) -> None:
+    """Arms or legs in the place of old sleeves or trousers, rounded by light, in place."""
+    colour = skin_colour(person, labels, kinds)
+    limbs = body.arms if kinds == ARMS else legs_of(labels, body)
+    for limb in limbs:
+        if limb is None:
+            continue
+        cover, depth = tube(limb, labels.shape)
+        light = (1.04 - 0.3 * depth**2)[..., None]
+        share = (cover * zones.old)[..., None]
+        bare[:] = bare * (1 - share) + np.clip(colour * light, 0, 255) * share
+
+
+def tube(limb: Limb, shape: tuple[int, ...]) -> tuple[Cover, NDArray[np.float32]]:
+    """Where a limb is, with a soft edge, and how far from its middle line, 0 to 1 at its edge."""
+    points = [limb.at(float(share)) for share in np.linspace(0, 1, 80)]
+    line = np.array([point for point, _, _ in points])
+    half = np.array([wide for _, _, wide in points])
+    rows, columns = np.indices(shape)
+    off = np.ones(shape, bool)
+    at = np.round(line).astype(int)
+    inside = (at[:, 0] >= 0) & (at[:, 0] < shape[1]) & (at[:, 1] >= 0) & (at[:, 1] < shape[0])
+    which = np.zeros(shape, int)
+    off[at[inside, 1], at[inside, 0]] = False
+    which[at[inside, 1], at[inside, 0]] = np.flatnonzero(inside)
+    if off.all():
+        return np.zeros(shape, np.float32), np.ones(shape, np.float32)
+    _, nearest = ndimage.distance_transform_edt(off, return_indices=True)
+    index = which[nearest[0], nearest[1]]
+    distance = np.hypot(columns - line[index, 0], rows - line[index, 1])
+    wide = np.maximum(0.86 * half[index], 1.0)
+    cover = np.clip(wide - distance + 0.5, 0.0, 1.0).astype(np.float32)
+    return cover, np.clip(distance / wide, 0.0, 1.0).astype(np.float32)
+
+
+def _paint_neck(bare: Colour, person: Picture, labels: Labels, body: Body, zones: Zones) -> None:
+    """Skin between the shoulders above the chest, for a neckline lower than the old one."""
+    rows, columns = np.indices(labels.shape)
+    middle = body.spine(body.top)
+    wide = np.abs(columns - middle) / (0.85 * body.half)
+    chest = (rows < body.top + 0.75 * body.half) & (rows > body.top - 0.6 * body.half)
+    slope = body.top - 0.26 * body.half * (1 - wide)
+    zone = zones.old & chest & (wide < 1) & (rows > slope)
+    colour = skin_colour(person, labels, (FACE,))
+    light = 1.0 - 0.08 * wide[zone] ** 2
+    bare[zone] = np.clip(colour * light[:, None], 0, 255)
+
+
+def _extend_lower(bare: Colour, person: Picture, labels: Labels, body: Body, zones: Zones) -> None:
+    """Trousers or a skirt go on upwards below a hem that is higher than the old one."""
+    lower = np.isin(labels, LOWER)
+    if not lower.any():
+        return
+    rows, columns = np.indices(labels.shape)
+    inside = (columns >= body.trunk[:, 0, None]) & (columns <= body.trunk[:, 1, None])
+    first = min(body.waist, body.top + 1.5 * body.half)
+    zone = zones.old & inside & (rows > first) & (rows < body.crotch + body.half)
+    grown = _mirror(person, lower, zone)
+    bare[zone] = grown[zone]

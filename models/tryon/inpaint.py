@@ -1,0 +1,213 @@
+"""What finishes a composite: nothing, or any diffusers inpainting checkpoint by name or folder."""
+
+# ruff: noqa: PLC0415 - torch and diffusers come in when a checkpoint is loaded, never before
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from PIL import Image
+
+from models.tryon.composite import Composite
+from models.tryon.garment import Category
+from models.tryon.outline import bounds
+from models.tryon.warp import Picture
+from models.weights import HUB_PREFIX, LOCAL_PREFIX, short_name
+
+COMPOSITE = "composite"
+"""The painter that has nothing to add: it answers the composite."""
+Precision = Literal["fp32", "fp16", "bf16"]
+OnStep = Callable[[int, int], None]
+"""Called with steps done and in all before each step; what it raises ends the painting."""
+
+CLOTHES: Mapping[Category, str] = {"upper": "top", "lower": "trousers or skirt", "dress": "dress"}
+AVOIDED = "blurry, distorted, extra limbs, deformed hands, text, watermark"
+MULTIPLE = 8
+MARGIN = 0.12
+
+
+@dataclass(frozen=True)
+class PainterConfig:
+    """Which checkpoint paints, and how.
+
+    checkpoint: "composite"; a diffusers inpainting folder ("local-dir:/path" or its path) or a
+    hub's "owner/name" (StableDiffusionXLInpaintPipeline and its kin). adapter: an IP-Adapter
+    "owner/name:subfolder:file" that shows the garment to the network, or None. side: the longest
+    side that is painted. strength: how far the network may leave the composite, 0 to 1.
+    """
+
+    checkpoint: str = COMPOSITE
+    adapter: str | None = None
+    precision: Precision = "fp32"
+    device: str = "auto"
+    side: int = 1024
+    strength: float = 0.6
+    guidance: float = 5.0
+    adapter_scale: float = 0.7
+
+
+class Painter(Protocol):
+    """A backend of try-on; another kind of network is another class behind `load_painter`."""
+
+    version: str
+    """Changes with the checkpoint and how it is used."""
+
+    def paint(
+        self,
+        composite: Composite,
+        garment: Picture,
+        category: Category,
+        *,
+        seed: int,
+        steps: int,
+        on_step: OnStep,
+    ) -> tuple[Picture, list[str]]:
+        """The composite's picture, finished, and what was done to it; (h, w, 3) as it was.
+
+        The same arguments give the same picture. Only what `composite.share` shows is used.
+        """
+        ...
+
+
+class Plain:
+    """Answers the composite: warped, blended, and that is it."""
+
+    version = "composite-1"
+
+    def paint(
+        self,
+        composite: Composite,
+        garment: Picture,
+        category: Category,
+        *,
+        seed: int,
+        steps: int,
+        on_step: OnStep,
+    ) -> tuple[Picture, list[str]]:
+        """See `Painter`; seed and steps change nothing here."""
+        on_step(0, 1)
+        return composite.picture, []
+
+
+class Diffusion:
+    """A diffusers inpainting pipeline that starts from the composite."""
+
+    def __init__(self, config: PainterConfig, pipeline: Any) -> None:
+        self.config = config
+        self._pipeline = pipeline
+        digest = hashlib.sha256(json.dumps(_described(config, pipeline)).encode()).hexdigest()
+        self.version = f"{short_name(config.checkpoint)}-{digest[:12]}"
+
+    def paint(
+        self,
+        composite: Composite,
+        garment: Picture,
+        category: Category,
+        *,
+        seed: int,
+        steps: int,
+        on_step: OnStep,
+    ) -> tuple[Picture, list[str]]:
+        """See `Painter`: the part around the mask at the network's size, put back in its place."""
+        import torch
+
+        if not (composite.share > 0).any():
+            return composite.picture, []
+        box = _around(composite)
+        picture, mask = _cropped(composite, box, self.config.side)
+        started = max(1, min(steps, int(steps * self.config.strength)))
+
+        def after_step(_pipe: Any, step: int, _time: Any, kept: dict[str, Any]) -> dict[str, Any]:
+            on_step(step + 1, started)
+            return kept
+
+        on_step(0, started)
+        shown = {"ip_adapter_image": Image.fromarray(garment)} if self.config.adapter else {}
+        with torch.inference_mode():
+            painted = self._pipeline(
+                prompt=f"photograph of a person wearing the {CLOTHES[category]}, natural light",
+                negative_prompt=AVOIDED,
+                image=picture,
+                mask_image=mask,
+                width=picture.width,
+                height=picture.height,
+                strength=self.config.strength,
+                guidance_scale=self.config.guidance,
+                num_inference_steps=steps,
+                generator=torch.Generator("cpu").manual_seed(seed),
+                callback_on_step_end=after_step,
+                **shown,
+            ).images[0]
+        x0, y0, x1, y1 = box
+        result = composite.picture.copy()
+        size = (x1 - x0, y1 - y0)
+        result[y0:y1, x0:x1] = np.asarray(painted.resize(size, Image.Resampling.LANCZOS))
+        return result, [f"diffusion x{started}"]
+
+
+def _around(composite: Composite) -> tuple[int, int, int, int]:
+    """The mask's box with some surroundings: x0, y0, x1, y1, exclusive."""
+    x0, y0, x1, y1 = bounds(composite.share > 0)
+    margin = round(MARGIN * max(x1 - x0, y1 - y0))
+    height, width = composite.share.shape
+    return (
+        max(x0 - margin, 0), max(y0 - margin, 0),
+        min(x1 + 1 + margin, width), min(y1 + 1 + margin, height),
+    )  # fmt: skip
+
+
+def _cropped(
+    composite: Composite, box: tuple[int, int, int, int], side: int
+) -> tuple[Image.Image, Image.Image]:
+    """Picture and mask of the box, at most `side` long, sides a multiple of what networks take."""
+    x0, y0, x1, y1 = box
+    scale = side / max(x1 - x0, y1 - y0)
+    width, height = (
+        max(MULTIPLE * 8, round(length * scale / MULTIPLE) * MULTIPLE)
+        for length in (x1 - x0, y1 - y0)
+    )
+    picture = Image.fromarray(composite.picture[y0:y1, x0:x1])
+    mask = Image.fromarray((composite.share[y0:y1, x0:x1] > 0).astype(np.uint8) * 255)
+    size = (width, height)
+    return picture.resize(size, Image.Resampling.LANCZOS), mask.resize(size)
+
+
+def _described(config: PainterConfig, pipeline: Any) -> list[object]:
+    """What decides the picture besides seed and steps: networks' configs and how they are used."""
+    parts = {
+        name: sorted((key, str(value)) for key, value in dict(part.config).items())
+        for name, part in pipeline.components.items()
+        if hasattr(part, "config") and hasattr(part.config, "items")
+    }
+    used = [config.adapter, config.precision, config.side, config.strength, config.guidance]
+    return [type(pipeline).__name__, parts, used, config.adapter_scale]
+
+
+def load_painter(config: PainterConfig) -> Painter:
+    """The painter of a checkpoint's name, on its device; raises where it can't be loaded."""
+    if config.checkpoint == COMPOSITE:
+        return Plain()
+    import torch
+    from diffusers import AutoPipelineForInpainting
+
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    types = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    name = config.checkpoint.removeprefix(LOCAL_PREFIX).removeprefix(HUB_PREFIX)
+    pipeline: Any = AutoPipelineForInpainting.from_pretrained(  # type: ignore[no-untyped-call]
+        name,
+        torch_dtype=types[config.precision],
+        use_safetensors=True,
+        local_files_only=Path(name).is_dir(),
+    )
+    if config.adapter:
+        repository, subfolder, file = config.adapter.split(":")
+        pipeline.load_ip_adapter(repository, subfolder=subfolder, weight_name=file)
+        pipeline.set_ip_adapter_scale(config.adapter_scale)
+    pipeline.set_progress_bar_config(disable=True)
+    return Diffusion(config, pipeline.to(device))

@@ -1,0 +1,214 @@
+"""Which point of a garment belongs where on a body: the pieces that `warp` lays on it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.tryon.body import NECK, WAIST, Body, Labels, Limb
+from models.tryon.garment import Bottom, Sleeve, Top
+from models.tryon.legs import leg_tracks
+from models.tryon.outline import Mask, Points, between
+
+EASE = 1.02
+"""Cloth lies this much outside the body."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a garment that is warped by one map.
+
+    mask: (h, w) in the garment's picture. source, target: (n, 2), points of the garment and where
+    they come to lie on the body. over_arms: whether it covers the arms' skin.
+    """
+
+    mask: Mask
+    source: Points
+    target: Points
+    over_arms: bool = False
+
+
+def place_top(top: Top, body: Body) -> list[Piece]:
+    """Sleeves first, then the torso over them, or the other way round where an arm is in front."""
+    scale = _top_scale(top, body)
+    source, target, pits = _torso_pairs(top, body, scale)
+    torso = Piece(top.torso, source, target)
+    behind, front = list[Piece](), list[Piece]()
+    for side in (0, 1):
+        sleeve, arm = top.sleeves[side], body.arms[side]
+        if sleeve is None or arm is None:
+            continue
+        piece = _place_sleeve(sleeve, arm, body, scale, side, target[2 + side], pits[side])
+        (front if _is_in_front(arm, body) else behind).append(piece)
+    return [*behind, torso, *front]
+
+
+def _top_scale(top: Top, body: Body) -> float:
+    """Body pixels a garment pixel: shoulders to shoulders."""
+    return 2 * body.half / max(float(np.ptp(top.shoulders[:, 0])), 1.0)
+
+
+def _torso_pairs(top: Top, body: Body, scale: float) -> tuple[Points, Points, Points]:
+    """Neck, shoulders and sides -> their places; also the places of both armpits."""
+    level = float(top.shoulders[:, 1].mean())
+    slope = (body.shoulders[1] - body.shoulders[0]) / (2 * body.half)
+    middle = body.shoulders.mean(0)
+    neck = []
+    for corner, sign in zip(top.neck, (-1, 1), strict=True):
+        apart = abs(corner[0] - top.shoulders[:, 0].mean()) * scale / body.half
+        out = float(np.clip(apart, 0.26, 0.62))
+        neck.append(middle + sign * out * body.half * slope + [0.0, -NECK * body.half * (1 - out)])
+    source, target = [*top.neck, *top.shoulders], [*neck, *body.shoulders]
+    first = float(np.clip((top.sides[0, :, 1].mean() - level) * scale, 0.5 * body.half, body.half))
+    stretch = first - (top.sides[0, :, 1].mean() - level) * scale
+    for pair in top.sides:
+        below = (pair[:, 1].mean() - level) * scale + stretch
+        y = body.top + below
+        for point, x in zip(pair, _side_places(pair, body, scale, y), strict=True):
+            tilt = slope[1] * (x - middle[0]) * max(0.0, 1 - below / (2 * body.half))
+            source.append(point)
+            target.append(np.array([x, y + tilt]))
+    return np.array(source), np.array(target), np.array(target[4:6])
+
+
+def _side_places(
+    pair: NDArray[np.float64], body: Body, scale: float, y: float
+) -> tuple[float, float]:
+    """Columns of a garment's left and right edge at a row: the body's, with the garment's cut."""
+    half = (pair[1, 0] - pair[0, 0]) / 2 * scale
+    left, right = body.edges(min(y, body.crotch))
+    middle = body.spine(y)
+    share = float(np.clip((y - body.waist) / max(body.crotch - body.waist, 1.0), 0.0, 1.0))
+    most = 1.22 + share * 1.6
+    reach = [
+        float(np.clip(0.96 * half, EASE * edge, most * edge))
+        for edge in (max(middle - left, 1.0), max(right - middle, 1.0))
+    ]
+    return middle - reach[0], middle + reach[1]
+
+
+def _is_in_front(arm: Limb, body: Body) -> bool:
+    """Whether the forearm crosses the torso."""
+    x, y = arm.at(0.85)[0]
+    left, right = body.edges(float(y))
+    inset = 0.12 * (right - left)
+    return bool(y < body.crotch and left + inset < x < right - inset)
+
+
+def _place_sleeve(
+    sleeve: Sleeve, arm: Limb, body: Body, scale: float, side: int, tip: Points, pit: Points
+) -> Piece:
+    """Along the arm as far as the sleeve is long, not past the wrist."""
+    along = (sleeve.outer_end + sleeve.inner_end - sleeve.outer_start - sleeve.inner_start) / 2
+    long = float(np.hypot(*along)) * scale
+    wrist = max(arm.length - 0.62 * body.half, 0.6 * arm.length)
+    reach = wrist if long > 0.78 * wrist else long
+    cuff = float(np.hypot(*(sleeve.outer_end - sleeve.inner_end))) / 2 * scale
+    source = [sleeve.outer_start, sleeve.inner_start]
+    target = [tip, pit]
+    for share in (0.35, 0.7, 1.0) if reach > 1.2 * body.half else (1.0,):
+        where, normal, half = arm.at(share * reach / arm.length)
+        wide = float(np.clip(0.9 * cuff, 1.05 * half, 1.45 * half + 0.04 * body.half))
+        outer = normal if side == 0 else -normal
+        start = 1.0 - share if share < 0.5 else 0.0
+        edges = [where + outer * wide, where - outer * wide]
+        for edge, first, last, own in (
+            (edges[0], sleeve.outer_start, sleeve.outer_end, tip),
+            (edges[1], sleeve.inner_start, sleeve.inner_end, pit),
+        ):
+            source.append(between(first, last, share))
+            straight = between(own, edge, share)
+            target.append(between(edge, straight, 0.4 * start))
+    return Piece(sleeve.mask, np.array(source), np.array(target), over_arms=True)
+
+
+def place_bottom(bottom: Bottom, body: Body, labels: Labels) -> list[Piece]:
+    """One piece, waistband to hem."""
+    waist = min(body.waist, body.top + (WAIST + 0.1) * body.half)
+    if bottom.legs is None:
+        return [_place_skirt(bottom, body, waist)]
+    return [_place_legs(bottom, bottom.legs, body, labels, waist)]
+
+
+def _place_skirt(bottom: Bottom, body: Body, waist: float) -> Piece:
+    first = bottom.sides[0]
+    left, right = body.edges(waist)
+    scale = EASE * (right - left) / max(first[1, 0] - first[0, 0], 1.0)
+    low = body.edges(body.crotch)
+    hip = EASE * (low[1] - low[0]) / max(float(np.ptp(bottom.sides[1][:, 0])), 1.0)
+    scale = float(np.clip(scale, 0.85 * hip, 1.2 * hip))
+    source, target = [], []
+    for pair in bottom.sides:
+        y = waist + (pair[:, 1].mean() - first[:, 1].mean()) * scale
+        middle, share = body.spine(y), np.clip((y - waist) / max(body.crotch - waist, 1), 0, 1)
+        edges = body.edges(min(y, body.crotch))
+        reach = [max(middle - edges[0], 1.0), max(edges[1] - middle, 1.0)]
+        half = (pair[1, 0] - pair[0, 0]) / 2 * scale
+        for side, sign in ((0, -1), (1, 1)):
+            out = float(np.clip(half, EASE * reach[side], (1.1 + 2.2 * share) * reach[side]))
+            source.append(pair[side])
+            target.append(np.array([middle + sign * out, min(y, body.ankle)]))
+    return Piece(bottom.mask, np.array(source), np.array(target))
+
+
+def _place_legs(
+    bottom: Bottom,
+    legs: tuple[NDArray[np.float64], NDArray[np.float64]],
+    body: Body,
+    labels: Labels,
+    waist: float,
+) -> Piece:
+    source, target = [], []
+    first, last = bottom.sides[0], bottom.sides[-1]
+    rise = max(float(last[:, 1].mean() - first[:, 1].mean()), 1.0)
+    for pair in bottom.sides:
+        y = waist + (pair[:, 1].mean() - first[:, 1].mean()) / rise * (body.crotch - waist)
+        left, right = body.edges(y)
+        middle = (left + right) / 2
+        for point, x in zip(pair, (left, right), strict=True):
+            source.append(point)
+            target.append(np.array([middle + EASE * (x - middle), y]))
+    hips = body.edges(body.crotch)
+    scale = (hips[1] - hips[0]) / max(float(np.ptp(last[:, 0])), 1.0)
+    long = _leg_length(bottom, legs[0], body, waist)
+    tracks = leg_tracks(labels, body)
+    for side in (0, 1):
+        for number, pair in enumerate(legs[side]):
+            share = number / (len(legs[side]) - 1)
+            y = body.crotch + share * long
+            edges = _leg_places(pair, tracks[side], y, scale, body, share)
+            for inner, (point, x) in enumerate(zip(pair, edges, strict=True)):
+                if number == 0 and inner == 1 - side:
+                    if side == 0:
+                        source.append((legs[0][0, 1] + legs[1][0, 0]) / 2)
+                        target.append(np.array([sum(hips) / 2, y]))
+                elif number > 0:
+                    source.append(point)
+                    target.append(np.array([x, y]))
+    return Piece(bottom.mask, np.array(source), np.array(target))
+
+
+def _leg_length(bottom: Bottom, leg: NDArray[np.float64], body: Body, waist: float) -> float:
+    """How far below the crotch the legs of the trousers end: by their proportions, to the ankle.
+
+    Trousers lying flat are about 2.1 halves of the shoulders wide at the hips.
+    """
+    tall = float(leg[-1, 0, 1] - bottom.sides[0, 0, 1])
+    hips = max(float(np.ptp(bottom.sides[1][:, 0])), 1.0)
+    below = waist + tall / hips * 2.1 * body.half
+    room = body.ankle - body.crotch
+    if below - waist > 0.8 * (body.ankle - waist):
+        return 1.04 * room
+    return max(below - body.crotch, 0.12 * room)
+
+
+def _leg_places(
+    pair: NDArray[np.float64], track: NDArray[np.float64], y: float, scale: float, body: Body,
+    share: float,
+) -> tuple[float, float]:  # fmt: skip
+    """Left and right edge of one leg's cloth: the leg's middle, the cloth's width within reason."""
+    row = int(np.clip(round(y), 0, len(track) - 1))
+    left, right = track[row]
+    leg = min((right - left) / 2, 0.44 * body.half)
+    wide = float(np.clip((pair[1, 0] - pair[0, 0]) / 2 * scale, 0.95 * leg, 1.35 * leg + 1))
+    return (left + right) / 2 - wide, (left + right) / 2 + wide

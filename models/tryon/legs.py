@@ -1,0 +1,62 @@
+"""Where each leg is in every row, also where trousers or a skirt hide it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.tryon.body import DRESS, LEGS, LOWER, SKIRT, Body, Labels, Limb
+from models.tryon.outline import runs
+
+
+def legs_of(labels: Labels, body: Body) -> tuple[Limb, Limb]:
+    """Both legs as limbs, where the map shows them or where they have to be."""
+    limbs = []
+    for track in leg_tracks(labels, body):
+        rows = np.linspace(body.crotch - 0.2 * body.half, body.ankle, 12)
+        index = np.clip(rows.round().astype(int), 0, len(track) - 1)
+        line = np.stack([track[index].mean(1), rows], axis=1)
+        share = np.linspace(0.0, 1.0, 12)
+        natural = np.interp(share, [0, 0.5, 0.65, 1.0], [0.42, 0.27, 0.28, 0.15]) * body.half
+        half = np.minimum(np.ptp(track[index], axis=1) / 2, natural)
+        limbs.append(Limb(line, half))
+    return limbs[0], limbs[1]
+
+
+def leg_tracks(labels: Labels, body: Body) -> list[NDArray[np.float64]]:
+    """Left and right edge of each leg a row: (h, 2); a row where they touch is split in two."""
+    worn = np.isin(labels, (*LOWER, *LEGS, DRESS))
+    hips = body.edges(body.crotch)
+    middle = sum(hips) / 2
+    tracks = [np.full((len(labels), 2), np.nan) for _ in range(2)]
+    for y in range(max(0, round(body.crotch)), min(len(labels), round(body.ankle) + 1)):
+        skirt = np.isin(labels[y], (SKIRT, DRESS)).sum()
+        found = [run for run in runs(worn[y]) if run[1] - run[0] > 0.12 * body.half]
+        if not found or skirt > 0.5 * worn[y].sum():
+            continue
+        if len(found) >= 2:
+            tracks[0][y], tracks[1][y] = found[0], found[-1]
+            middle = (found[0][1] + found[-1][0]) / 2
+        else:
+            left, right = found[0]
+            cut = float(
+                np.clip(middle, left + 0.35 * (right - left), right - 0.35 * (right - left))
+            )
+            tracks[0][y], tracks[1][y] = (left, cut), (cut, right)
+    return [_complete(track, hips, body, side) for side, track in enumerate(tracks)]
+
+
+def _complete(
+    track: NDArray[np.float64], hips: tuple[float, float], body: Body, side: int
+) -> NDArray[np.float64]:
+    """Rows without a leg lie between the hip and the first row with one."""
+    middle = sum(hips) / 2
+    own = (hips[0], middle) if side == 0 else (middle, hips[1])
+    rows = np.arange(len(track))
+    known = np.flatnonzero(~np.isnan(track[:, 0]))
+    known = known[known > body.crotch + 2]
+    at = np.concatenate(([body.crotch], known.astype(float)))
+    values = np.concatenate((np.array([own]), track[known]))
+    if not len(known):
+        out = -0.1 if side == 0 else 0.1
+        at = np.array([body.crotch, body.ankle])
+        values = np.array([own, np.array(own) * 1.0 + out * body.half])
+    return np.stack([np.interp(rows, at, values[:, edge]) for edge in (0, 1)], axis=1)

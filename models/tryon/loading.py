@@ -1,0 +1,90 @@
+"""Builds the try-on pipeline of a configuration, and sees whether it still dresses anybody."""
+
+# ruff: noqa: PLC0415 - the parser brings torch in, and only where a pipeline is loaded
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.checkpoints import require_licence
+from models.tryon.body import FACE, LEFT_ARM, LEFT_LEG, PANTS, RIGHT_ARM, RIGHT_LEG, UPPER, Labels
+from models.tryon.composite import compose
+from models.tryon.inpaint import COMPOSITE, PainterConfig, load_painter
+from models.tryon.outline import Mask
+from models.tryon.pipeline import Sizes, TryOnPipeline
+from models.tryon.warp import Picture
+
+if TYPE_CHECKING:
+    from models.parser import ParserConfig
+
+
+@dataclass(frozen=True)
+class TryOnConfig:
+    """The parser that finds body and clothes, the painter, and the working sizes."""
+
+    parser: "ParserConfig"
+    painter: PainterConfig = field(default_factory=PainterConfig)
+    sizes: Sizes = field(default_factory=Sizes)
+    allow_noncommercial: bool = False
+
+
+def load_pipeline(config: TryOnConfig) -> TryOnPipeline:
+    """Raises:
+    SetupError: a checkpoint's licence does not allow its use here.
+    OSError: there is no such checkpoint.
+    """
+    from models.parser import load
+
+    allowed = config.allow_noncommercial
+    if config.painter.checkpoint != COMPOSITE:
+        require_licence(config.painter.checkpoint, "tryon", allow_noncommercial=allowed)
+    if config.painter.adapter:
+        adapter = config.painter.adapter.split(":")[0]
+        require_licence(adapter, "tryon", allow_noncommercial=allowed)
+    parser = load(config.parser)
+    parser.warm_up()
+    return TryOnPipeline(parser, load_painter(config.painter), config.sizes)
+
+
+def check_pipeline(pipeline: TryOnPipeline) -> None:
+    """Parses, warps, blends and paints something small for real.
+
+    Raises:
+        RuntimeError: a network or the warp no longer does what it should.
+    """
+    pipeline.parser.check()
+    person, labels = stick_figure()
+    garment, mask = square_shirt()
+    composite = compose(person, labels, garment, mask, "upper")
+    if not (composite.share > 0).any():
+        raise RuntimeError("the warp puts nothing on anybody")
+    painted, _ = pipeline.painter.paint(
+        composite, garment, "upper", seed=0, steps=1, on_step=lambda *_: None
+    )
+    if painted.shape != person.shape:
+        raise RuntimeError("the painter changed the picture's size")
+
+
+def stick_figure() -> tuple[Picture, Labels]:
+    """A person of rectangles, (160, 96, 3), and its parse map."""
+    labels = np.zeros((160, 96), np.uint8)
+    parts = (
+        (UPPER, 34, 84, 32, 64), (PANTS, 84, 130, 34, 62), (FACE, 10, 34, 40, 56),
+        (LEFT_ARM, 40, 88, 22, 31), (RIGHT_ARM, 40, 88, 65, 74),
+        (LEFT_LEG, 130, 150, 36, 46), (RIGHT_LEG, 130, 150, 50, 60),
+    )  # fmt: skip
+    person = np.full((160, 96, 3), 220, np.uint8)
+    for kind, top, bottom, left, right in parts:
+        labels[top:bottom, left:right] = kind
+        person[top:bottom, left:right] = (30 * kind % 200, 90, 200 - 10 * kind)
+    return person, labels
+
+
+def square_shirt() -> tuple[Picture, Mask]:
+    """A shirt of rectangles, (96, 96, 3), and its mask."""
+    mask = np.zeros((96, 96), bool)
+    mask[10:88, 26:70] = True
+    mask[12:34, 8:88] = True
+    garment = np.where(mask[..., None], (200, 40, 40), 245).astype(np.uint8)
+    return garment, mask

@@ -1,0 +1,161 @@
+"""Thin-plate splines that lay a garment's pieces on a body, without folding it over itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from models.tryon.landmarks import Piece
+from models.tryon.outline import Points
+
+Picture = NDArray[np.uint8]
+"""Shape (h, w, 3), uint8, RGB."""
+Cover = NDArray[np.float32]
+"""Shape (h, w), float32, 0 to 1."""
+
+STIFFNESS = (1e-3, 1e-2, 1e-1, 1.0)
+FOLDED = 0.004
+CELL = 6
+
+
+@dataclass(frozen=True)
+class Spline:
+    """A smooth map of the plane that takes `knots` (nearly) to given points.
+
+    Bookstein, Principal Warps: Thin-Plate Splines and the Decomposition of Deformations, IEEE
+    PAMI 11(6), 1989; regularised as in Wahba, Spline Models for Observational Data, 1990.
+
+    knots: (n, 2) of unit scale. weights: (n + 3, 2). centre, scale: what makes points unit scale.
+    """
+
+    knots: Points
+    weights: NDArray[np.float64]
+    centre: Points
+    scale: float
+
+    def __call__(self, points: Points) -> Points:
+        """Points (m, 2) -> (m, 2)."""
+        unit = (points - self.centre) / self.scale
+        return _kernel(unit, self.knots) @ self.weights[:-3] + _affine(unit) @ self.weights[-3:]
+
+
+def fit_spline(source: Points, target: Points, stiffness: float) -> Spline:
+    """The spline that takes source (n, 2) to target (n, 2); infinitely stiff is affine."""
+    centre = source.mean(0)
+    scale = float(np.hypot(*(source - centre).T).mean()) + 1e-9
+    knots = (source - centre) / scale
+    count = len(knots)
+    weights: NDArray[np.float64]
+    if not np.isfinite(stiffness):
+        weights = np.zeros((count + 3, 2))
+        weights[count:] = np.linalg.lstsq(_affine(knots), target, rcond=None)[0]
+        return Spline(knots, weights, centre, scale)
+    system = np.zeros((count + 3, count + 3))
+    system[:count, :count] = _kernel(knots, knots) + stiffness * np.eye(count)
+    system[:count, count:] = _affine(knots)
+    system[count:, :count] = _affine(knots).T
+    right = np.vstack([target, np.zeros((3, 2))])
+    weights = np.asarray(np.linalg.lstsq(system, right, rcond=None)[0], np.float64)
+    return Spline(knots, weights, centre, scale)
+
+
+def _kernel(points: Points, knots: Points) -> NDArray[np.float64]:
+    """U(r) = r² log r² between every point and every knot, (m, n)."""
+    squared = ((points[:, None] - knots[None]) ** 2).sum(-1)
+    return np.asarray(squared * np.log(squared + 1e-12))
+
+
+def _affine(points: Points) -> NDArray[np.float64]:
+    return np.column_stack([np.ones(len(points)), points])
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A warped piece in the person's frame: colour premultiplied by cover.
+
+    colour: (h, w, 3) float32, 0 to 255. cover: (h, w). folds: the share of the piece that the
+    first map would have folded over. affine: whether nothing but an affine map was fold-free.
+    """
+
+    colour: NDArray[np.float32]
+    cover: Cover
+    folds: float
+    affine: bool
+
+
+def warp_piece(picture: Picture, piece: Piece, size: tuple[int, int]) -> Layer:
+    """The piece as it lies on the body, in a picture of `size` (height, width).
+
+    The map runs backwards, from the body to the garment, so that every pixel is filled once.
+    """
+    first_folds, found = 0.0, None
+    for number, stiffness in enumerate((*STIFFNESS, np.inf)):
+        spline = fit_spline(piece.target, piece.source, stiffness)
+        at = _grid(spline, size)
+        folds = _folded(at, piece)
+        if number == 0:
+            first_folds = folds
+        if folds <= FOLDED:
+            found = at
+            break
+    affine = not np.isfinite(stiffness)
+    return _sample(picture, piece, at if found is None else found, size, first_folds, affine)
+
+
+def _grid(spline: Spline, size: tuple[int, int]) -> NDArray[np.float64]:
+    """Where in the garment's picture the corners of cells of the person's frame come from."""
+    rows = np.arange(0, size[0] + CELL, CELL, dtype=np.float64)
+    columns = np.arange(0, size[1] + CELL, CELL, dtype=np.float64)
+    points = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+    return spline(points).reshape(len(rows), len(columns), 2)
+
+
+def _folded(at: NDArray[np.float64], piece: Piece) -> float:
+    """The share of cells within the piece whose Jacobian's sign is turned round."""
+    right, down = np.diff(at, axis=1)[:-1], np.diff(at, axis=0)[:, :-1]
+    turn = right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0]
+    x, y = at[:-1, :-1, 0].round().astype(int), at[:-1, :-1, 1].round().astype(int)
+    height, width = piece.mask.shape
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    inside[inside] = piece.mask[y[inside], x[inside]]
+    return float((turn[inside] <= 0).mean()) if inside.any() else 1.0
+
+
+def _sample(
+    picture: Picture, piece: Piece, at: NDArray[np.float64], size: tuple[int, int], folds: float,
+    affine: bool,
+) -> Layer:  # fmt: skip
+    """The garment's pixels at the map's places, bilinear between cells and between pixels."""
+    colour = np.zeros((*size, 3), np.float32)
+    cover = np.zeros(size, np.float32)
+    low = np.floor(piece.target.min(0)).astype(int)
+    high = np.ceil(piece.target.max(0)).astype(int)
+    margin = np.maximum((high - low) // 3, 12)
+    x0, y0 = np.maximum(low - margin, 0)
+    x1, y1 = np.minimum(high + margin, (size[1], size[0]))
+    if x1 <= x0 or y1 <= y0:
+        return Layer(colour, cover, folds, affine)
+    rows, columns = np.mgrid[y0:y1, x0:x1].astype(np.float32) / CELL
+    source = [ndimage.map_coordinates(at[..., axis], (rows, columns), order=1) for axis in (1, 0)]
+    soft = ndimage.gaussian_filter(piece.mask.astype(np.float32), 0.7)
+    alpha = ndimage.map_coordinates(soft, source, order=1, cval=0.0)
+    alpha = np.clip(alpha * 1.25 - 0.125, 0.0, 1.0)
+    cover[y0:y1, x0:x1] = alpha
+    for channel in range(3):
+        values = ndimage.map_coordinates(
+            picture[..., channel].astype(np.float32), source, order=1, mode="nearest"
+        )
+        colour[y0:y1, x0:x1, channel] = values * alpha
+    return Layer(colour, cover, folds, affine)
+
+
+def flatten(layers: Sequence[Layer]) -> Layer:
+    """The layers one over the other, the last on top."""
+    colour, cover = layers[0].colour.copy(), layers[0].cover.copy()
+    for layer in layers[1:]:
+        colour = layer.colour + colour * (1 - layer.cover[..., None])
+        cover = layer.cover + cover * (1 - layer.cover)
+    folds = max(layer.folds for layer in layers)
+    return Layer(colour, cover, folds, any(layer.affine for layer in layers))
