@@ -74,9 +74,11 @@ class Dispatcher:
             loop.create_task(self._watch_backlog_and_index(), name="watch"),
             loop.create_task(self._tidy_up(), name="tidy"),
         ]
+        self._settling: asyncio.Task[None] | None = None
         if self._paypal is not None:
             work = settle_forever(self._database, self._paypal)
-            self._watching.append(loop.create_task(work, name="settlement"))
+            self._settling = loop.create_task(work, name="settlement")
+            self._watching.append(self._settling)
 
     async def status(self) -> Mapping[str, object]:
         """How this replica is, and the backlog by type, which every replica shares."""
@@ -97,8 +99,8 @@ class Dispatcher:
         """Raises where the loop has died; a database that is away is no reason to restart."""
         if self._running.done():
             raise RuntimeError("the dispatcher no longer claims jobs")
-        if any(task.done() for task in self._watching):
-            raise RuntimeError("one of the dispatcher's other duties has ended")
+        if self._settling is not None and self._settling.done():
+            raise RuntimeError("the dispatcher no longer settles payments")
 
     async def __del__(self) -> None:
         """Serve calls this when the replica is to end: what runs is waited for or given back."""
