@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from errors import SetupError
 from integrations.paypal_account import LIVE, SANDBOX, paypal_account
-from settings import Settings
+from settings import Settings, load_settings
 
 ACCOUNT = {
     "paypal_client_id": "id", "paypal_client_secret": "secret", "paypal_webhook_id": "WH1",
@@ -49,3 +50,21 @@ def test_credentials_go_to_paypal_or_this_machine_only() -> None:
         values: dict[str, Any] = ACCOUNT | {"paypal_url": url}
         with pytest.raises(ValidationError, match="STUDIO_PAYPAL_URL"):
             Settings(**values)
+
+
+WHOLE = PRODUCTION | {"paypal_url": "off"}
+
+
+@pytest.mark.parametrize("name", sorted(set(WHOLE) - {"env"}))
+def test_production_takes_nothing_embedded(name: str) -> None:
+    values: dict[str, Any] = WHOLE | {name: None}
+    with pytest.raises(ValidationError, match=f"STUDIO_{name.upper()}"):
+        Settings(**values)
+
+
+@pytest.mark.parametrize("name", ["jwt_secret", "jwt_previous_secret"])
+def test_a_short_secret_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"STUDIO_{name.upper()}", "tooshort")
+    with pytest.raises(SetupError, match=f"STUDIO_{name.upper()} must have at least 32") as told:
+        load_settings()
+    assert "tooshort" not in str(told.value)
