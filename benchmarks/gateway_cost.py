@@ -18,11 +18,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import psutil
 
 RESULTS = Path(__file__).parent / "results" / "gateway_cost.md"
 VARIANTS = ("bare", "ids and log", "ids, log, limits", "all: with auth")
@@ -85,8 +87,8 @@ def serve(variant: str, given: dict[str, str]) -> None:
     asyncio.run(run())
 
 
-async def load(port: int, request: bytes, seconds: float) -> float:
-    """Requests a second of `CALLERS` connections that ask again as soon as they are answered."""
+async def load(port: int, request: bytes, seconds: float) -> tuple[int, float]:
+    """(requests, seconds) of `CALLERS` connections that ask again as soon as they are answered."""
     end_s = time.perf_counter() + seconds
     answered = 0
 
@@ -104,7 +106,7 @@ async def load(port: int, request: bytes, seconds: float) -> float:
 
     started_s = time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(CALLERS)))
-    return answered / (time.perf_counter() - started_s)
+    return answered, time.perf_counter() - started_s
 
 
 def raw_request(route: str, token: str) -> bytes:
@@ -135,42 +137,79 @@ async def prepare(settings: Any) -> tuple[str, str, str]:
     return token, str(merchant.id), " ".join(products)
 
 
-def start(variant: str, given: dict[str, str]) -> subprocess.Popen[bytes]:
+@dataclass(frozen=True)
+class Running:
     """A variant that answers."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def cpu_s(self) -> float:
+        """What it has used so far; on a busy machine the steadier measure."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
+
+
+def start(variant: str, given: dict[str, str]) -> Running:
+    """In a process of its own."""
+    port = free_port()
     command = [sys.executable, "-m", "benchmarks.gateway_cost", "--serve", variant]
-    child = subprocess.Popen([*command, json.dumps(given)])
-    for _ in range(300):
+    child = subprocess.Popen([*command, json.dumps(given | {"port": str(port)})])
+    for _ in range(600):
         try:
-            httpx.get(f"http://127.0.0.1:{given['port']}/api/health/live")
-            return child
+            httpx.get(f"http://127.0.0.1:{port}/api/health/live")
+            return Running(port, child)
         except httpx.TransportError:
             time.sleep(0.1)
     raise RuntimeError(f"{variant} did not start")
 
 
-def measure(ports: dict[str, int], token: str, seconds: float) -> dict[str, dict[str, float]]:
-    """By route and variant: median requests a second, in rounds that alternate between variants."""
-    found: dict[str, dict[str, list[float]]] = {}
+@dataclass(frozen=True)
+class Turn:
+    """Requests a second as the client saw them, and the server's CPU for each, in microseconds."""
+
+    rate: float
+    cpu_us: float
+
+
+Found = dict[str, dict[str, Turn]]
+
+
+def measure(running: dict[str, Running], token: str, seconds: float) -> Found:
+    """By route and variant: medians of rounds that alternate between the variants."""
+    turns: dict[str, dict[str, list[Turn]]] = {}
     for turn in range(ROUNDS + 1):
         for route in ROUTES:
-            rates = found.setdefault(route, {name: [] for name in VARIANTS})
+            request = raw_request(route, token)
+            found = turns.setdefault(route, {name: [] for name in VARIANTS})
             for variant in VARIANTS if turn % 2 else VARIANTS[::-1]:
-                rate = asyncio.run(load(ports[variant], raw_request(route, token), seconds))
+                server = running[variant]
+                before_s = server.cpu_s()
+                answered, took_s = asyncio.run(load(server.port, request, seconds))
+                cpu_us = (server.cpu_s() - before_s) / answered * 1e6
                 if turn:  # the first round warms up
-                    rates[variant].append(rate)
+                    found[variant].append(Turn(answered / took_s, cpu_us))
     return {
-        route: {name: statistics.median(each) for name, each in rates.items()}
-        for route, rates in found.items()
+        route: {
+            name: Turn(
+                statistics.median(one.rate for one in each),
+                statistics.median(one.cpu_us for one in each),
+            )
+            for name, each in found.items()
+        }
+        for route, found in turns.items()
     }
 
 
-def write_table(found: dict[str, dict[str, float]]) -> str:
-    """Markdown, the bare route as 100 %."""
+def write_table(found: Found) -> str:
+    """Markdown; the cost is what is lost of the bare route's requests a second."""
     lines = [f"| route | {' | '.join(VARIANTS)} | cost of all |", "|---" * 6 + "|"]
-    for route, rates in found.items():
-        bare, whole = rates["bare"], rates[VARIANTS[-1]]
-        cells = (f"{rates[name]:.0f}/s" for name in VARIANTS)
-        lines.append(f"| {route} | {' | '.join(cells)} | {1 - whole / bare:.0%} |")
+    for route, turns in found.items():
+        bare, whole = turns["bare"], turns[VARIANTS[-1]]
+        cells = " | ".join(f"{turns[name].rate:.0f}/s" for name in VARIANTS)
+        lines.append(f"| {route} | {cells} | {1 - whole.rate / bare.rate:.0%} |")
+        cells = " | ".join(f"{turns[name].cpu_us:.0f} µs" for name in VARIANTS)
+        lines.append(f"| … CPU a request | {cells} | {1 - bare.cpu_us / whole.cpu_us:.0%} |")
     return "\n".join(lines)
 
 
@@ -185,7 +224,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="studio-cost-"))
     folder.chmod(0o711)
     postgres, valkey = Postgres(folder, durable=False), Valkey(folder)
-    children = []
+    running: dict[str, Running] = {}
     try:
         postgres.start()
         given = {
@@ -195,15 +234,13 @@ def main() -> None:
         upgrade(given["database"])
         settings = make_settings(given["database"], given["redis"], folder / "blobs")
         token, given["user"], given["products"] = asyncio.run(prepare(settings))
-        ports = {}
         for variant in VARIANTS:
-            ports[variant] = free_port()
-            children.append(start(variant, given | {"port": str(ports[variant])}))
-        table = write_table(measure(ports, token, seconds))
+            running[variant] = start(variant, given)
+        table = write_table(measure(running, token, seconds))
     finally:
-        for child in children:
-            child.terminate()
-            child.wait(20)
+        for server in running.values():
+            server.process.terminate()
+            server.process.wait(20)
         valkey.stop()
         postgres.stop()
         shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,7 @@ from errors import Conflict, Forbidden, NotAuthenticated
 from integrations.openid import Attempt, Identity, OpenIdProvider
 from studio.accounts import MAX_NAME_CHARS, Account, normalise_email
 from studio.context import current_request_id
+from studio.forms import refuse_unstorable
 from studio.passwords import COST, dummy_hash
 from studio.ports import Studio
 from studio.sessions import SignedIn, open_session
@@ -51,6 +52,10 @@ async def finish_login(
     if kept is None:
         raise NotAuthenticated("this login is over or was never begun; begin anew")
     identity = await provider.redeem(code, Attempt(**json.loads(kept)))
+    try:
+        refuse_unstorable([identity.subject, identity.email, identity.name])
+    except ValueError as error:
+        raise NotAuthenticated("the provider's answer can't be kept") from error
     try:
         async with studio.database.transaction() as session:
             user = await _find_or_make(session, identity, ip)

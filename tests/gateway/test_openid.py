@@ -166,7 +166,8 @@ WRONG_CLAIMS: list[dict[str, Any]] = [
     {"iss": "http://127.0.0.1:1"}, {"iss": None}, {"aud": "another"}, {"aud": None},
     {"aud": [CLIENT_ID, "another"]}, {"azp": "another"}, {"exp": 1}, {"exp": None},
     {"iat": None}, {"iat": 99999999999}, {"nonce": "another"}, {"nonce": None}, {"sub": None},
-    {"sub": ""}, {"sub": "x" * 300},
+    {"sub": ""}, {"sub": "x" * 300}, {"sub": "a\x00b"}, {"name": "a\x00b"},
+    {"email": "a\x00@example.com"},
 ]  # fmt: skip
 
 
