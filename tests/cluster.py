@@ -45,7 +45,12 @@ class WholeStudio:
             STUDIO_OTLP_URL=self.collector.url,
             OTEL_BSP_SCHEDULE_DELAY="500",  # spans come soon, which a test waits for
             **self._variables,
-        ).wait_ready(timeout_s=240)
+        )
+        try:
+            self.running.wait_ready(timeout_s=240)
+        except BaseException:
+            self.running.end()  # no fixture has it yet
+            raise
 
     def log_lines(self, word: str) -> list[str]:
         """What its replicas logged that holds the word."""
