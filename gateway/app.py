@@ -10,7 +10,7 @@ from gateway.auth import AccessTokens
 from gateway.body_limit import BodyLimit
 from gateway.client_address import ClientAddress
 from gateway.concurrency import Concurrency
-from gateway.docs import OPENAPI_PATH, add_docs
+from gateway.docs import add_docs
 from gateway.envelope import Envelope, Observe
 from gateway.error_table import LastHandler, register_handlers
 from gateway.limits import RateLimit, RateLimits
@@ -97,7 +97,7 @@ def create_app(studio: Studio, observers: Sequence[Observe] = ()) -> FastAPI:
         title=TITLE,
         summary="Visual product search, uploads and catalogue of an open fashion backend.",
         version="0.1.0",
-        openapi_url=OPENAPI_PATH,
+        openapi_url=None,  # `gateway.docs` has it
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # the redirect would believe the Host header

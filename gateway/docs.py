@@ -1,11 +1,12 @@
-"""Swagger UI at /api/docs from files of a wheel, so that it works without internet."""
+"""The API's document, rendered once; Swagger UI from files of a wheel, without internet."""
 
+import json
 from importlib.resources import files
 from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 DOCS_PATH = "/api/docs"
@@ -19,7 +20,16 @@ DOCS_POLICY = (
 
 
 def add_docs(app: FastAPI) -> None:
-    """Adds the page and its two assets."""
+    """Adds the document, the page and its assets."""
+    rendered: dict[str, bytes] = {}
+
+    async def show_document(request: Request) -> Response:
+        """FastAPI would render it again for everyone who asks, and it is large."""
+        root = request.scope.get("root_path", "").rstrip("/")
+        if root not in rendered:
+            document = app.openapi() | ({"servers": [{"url": root}]} if root else {})
+            rendered[root] = json.dumps(document, separators=(",", ":")).encode()
+        return Response(rendered[root], media_type="application/json")
 
     async def show_docs(request: Request) -> HTMLResponse:
         root = request.scope.get("root_path", "").rstrip("/")
@@ -36,4 +46,5 @@ def add_docs(app: FastAPI) -> None:
 
     folder = Path(str(files("fastapi_offline"))) / "static"
     app.mount(ASSETS_PATH, StaticFiles(directory=folder))
+    app.add_route(OPENAPI_PATH, show_document, include_in_schema=False)
     app.add_route(DOCS_PATH, show_docs, include_in_schema=False)
