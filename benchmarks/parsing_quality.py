@@ -18,7 +18,7 @@ from models.atr import NAMES, PERSON, UPPER
 from models.parser import ParserConfig
 from models.regions import iou
 from models.sam import SamConfig
-from models.segmenter import Ask, Segmenter, load
+from models.segmenter import Ask, Features, Segmenter, load
 from settings import load_settings
 from training.captions import combinations
 from training.draw import Garment, draw_with_cover
@@ -27,7 +27,7 @@ from training.photos import list_photos, split_of
 from training.street import ANYTHING, read_street
 
 FIRST_SEED = 900_000_000  # people and garments that training never draws
-DRAWN, DRAWN_SIZE = 120, (320, 224)
+DRAWN, DRAWN_SIZE = 80, (320, 224)
 RESULTS = Path(__file__).parent / "results" / "parsing_quality.md"
 Mask = NDArray[np.bool_]
 
@@ -60,18 +60,21 @@ class Pairs:
 HEAD = "| what | IoU, all pixels | mean of pictures | pictures |\n|---|---|---|---|"
 
 
-def cut(
-    segmenter: Segmenter, image: NDArray[np.uint8], targets: tuple[str, ...]
-) -> dict[str, Mask]:
+def cut(segmenter: Segmenter, features: Features, targets: tuple[str, ...]) -> dict[str, Mask]:
     """Each target's mask; empty where the segmenter says that there is none."""
-    features = segmenter.encode(image)
     found = {}
     for target in targets:
         try:
             found[target] = segmenter.decode(features, Ask(target)).mask
         except Invalid:
-            found[target] = np.zeros(image.shape[:2], np.bool_)
+            found[target] = np.zeros((features.parsing.height, features.parsing.width), np.bool_)
     return found
+
+
+def variants(segmenter: Segmenter, plain: Segmenter) -> list[tuple[str, Segmenter]]:
+    """The parser alone, and with SAM where there is one."""
+    alone = [("parser", plain)]
+    return [*alone, ("with SAM", segmenter)] if segmenter.sam else alone
 
 
 def measure_street(segmenter: Segmenter, plain: Segmenter, folder: Path, split: str) -> list[str]:
@@ -79,19 +82,20 @@ def measure_street(segmenter: Segmenter, plain: Segmenter, folder: Path, split: 
     files = [p.stem for p in sorted((folder / "parse").glob("*.png")) if split_of(p.stem) == split]
     parsed = {"person": Pairs(), "upper-body garment": Pairs()}
     classes = {name: Pairs() for name in NAMES}
-    served = {(kind, target): Pairs() for kind in ("parser", "with SAM")
+    served = {(kind, target): Pairs() for kind, _ in variants(segmenter, plain)
               for target in ("person", "upper")}  # fmt: skip
     for file in files:
         image, codes = read_street(folder, file)
         known = codes != ANYTHING
         truth = {"person": (codes != 0) & known, "upper": codes == min(UPPER)}
-        parsing = plain.parser.parse(image)
+        features = segmenter.encode(image)
+        parsing = features.parsing
         parsed["person"].add(parsing.mask(PERSON) & known, truth["person"])
         parsed["upper-body garment"].add(parsing.mask(UPPER), truth["upper"])
         for number, name in enumerate(NAMES):
             classes[name].add(parsing.labels == number, codes == number)
-        for kind, each in (("parser", plain), ("with SAM", segmenter)):
-            for target, mask in cut(each, image, ("person", "upper")).items():
+        for kind, each in variants(segmenter, plain):
+            for target, mask in cut(each, features, ("person", "upper")).items():
                 served[kind, target].add(mask & known, truth[target])
     lines = [f"\n## Street photographs: {len(files)} of the {split} part\n", HEAD]
     lines += [pairs.row(f"{name}, parse map") for name, pairs in parsed.items()]
@@ -121,14 +125,15 @@ def measure_people(segmenter: Segmenter) -> list[str]:
 def measure_garments(segmenter: Segmenter, plain: Segmenter) -> list[str]:
     """Rows of drawn flat-lay garments."""
     kinds = combinations(held_out=True)
-    found = {"parser": Pairs(), "with SAM": Pairs()}
+    found = {kind: Pairs() for kind, _ in variants(segmenter, plain)}
     rng = np.random.default_rng(3)
     for seed in range(DRAWN):
         garment = Garment(*kinds[int(rng.integers(len(kinds)))], style_seed=FIRST_SEED + seed)
         picture, cover = draw_with_cover(garment, 320, seed)
         truth = np.asarray(cover) > 127
-        for kind, each in (("parser", plain), ("with SAM", segmenter)):
-            found[kind].add(cut(each, np.asarray(picture), ("garment",))["garment"], truth)
+        features = segmenter.encode(np.asarray(picture))
+        for kind, each in variants(segmenter, plain):
+            found[kind].add(cut(each, features, ("garment",))["garment"], truth)
     lines = [f"\n## Drawn flat-lay garments: {DRAWN} of held-out combinations\n", HEAD]
     return lines + [pairs.row(f"garment, {kind}") for kind, pairs in found.items()]
 
@@ -140,7 +145,7 @@ def draw_sheet(segmenter: Segmenter, folder: Path, out: Path, count: int = 40) -
     cells = []
     for file, label in rows[::step][:count]:
         image = np.asarray(Image.open(folder / file).convert("RGB"))
-        mask = cut(segmenter, image, ("garment",))["garment"]
+        mask = cut(segmenter, segmenter.encode(image), ("garment",))["garment"]
         shown = np.where(mask[..., None], image, image // 4 + np.array([150, 0, 110], np.uint8))
         pair = [
             Image.fromarray(each).resize((150, 200)) for each in (image, shown.astype(np.uint8))

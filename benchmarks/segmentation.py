@@ -18,7 +18,7 @@ import numpy as np
 
 from models.images import decode_image, measure_image
 from models.parsing import Parsing
-from models.segmenter import Ask, Features, Segmenter, finish
+from models.segmenter import Ask, Features, Segmenter, finish, thumbnail_of
 from training.people import draw_person
 
 CALLERS, SIZE = 8, (960, 640)
@@ -49,7 +49,7 @@ def run_bare(segmenter: Segmenter, folder: Path, keys: list[str]) -> float:
         planes = segmenter.parser.probabilities([segmenter.parser.preprocess(picture)])[0]
         sam = segmenter.sam
         embedding = sam.encode(*sam.preprocess(picture)) if sam else None
-        features = Features(Parsing(planes, height, width), embedding)
+        features = Features(Parsing(planes, height, width), embedding, thumbnail_of(picture))
         _, png = draw_png(finish(features, segmenter.draft(features, Ask("person"))))
         (folder / "bare" / f"{number}.png").write_bytes(png)
     return len(keys) / (time.perf_counter() - started_s)

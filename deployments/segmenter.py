@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from deployments.batching import MicroBatcher, in_thread
@@ -18,7 +20,7 @@ from models.images import decode_image, measure_image
 from models.parser import ParserConfig
 from models.parsing import Parsing, Plane
 from models.sam import SamConfig
-from models.segmenter import Ask, Features, Segment, finish, load, require_inside
+from models.segmenter import Ask, Features, Segment, finish, load, require_inside, thumbnail_of
 from settings import Settings
 from studio.ports import SegmentAnswer, SegmentPrompt
 
@@ -44,6 +46,7 @@ class _Prepared:
     height: int
     pixels: Plane
     square: tuple[Plane, tuple[int, int]] | None
+    thumbnail: NDArray[np.uint8]
 
 
 class Segmenter:
@@ -119,7 +122,8 @@ class Segmenter:
         picture = decode_image(data, shortest_side=2 * self._model.side)
         sam = self._model.sam
         square = sam.preprocess(picture) if sam else None
-        return _Prepared(width, height, self._model.parser.preprocess(picture), square)
+        pixels = self._model.parser.preprocess(picture)
+        return _Prepared(width, height, pixels, square, thumbnail_of(picture))
 
     def _encode(self, pictures: Sequence[_Prepared]) -> list[Features]:
         planes = self._model.parser.probabilities([each.pixels for each in pictures])
@@ -128,6 +132,7 @@ class Segmenter:
             Features(
                 Parsing(plane, each.height, each.width),
                 sam.encode(*each.square) if sam and each.square else None,
+                each.thumbnail,
             )
             for plane, each in zip(planes, pictures, strict=True)
         ]

@@ -46,7 +46,7 @@ class _Step(nn.Module):
 class ConvParser(PreTrainedModel):  # type: ignore[no-untyped-call]
     """A U-Net (Ronneberger et al., 2015) on the starter embedder's ResNet-D, called and saved as
     transformers' SegFormer is. From scratch a SegFormer of this size learns several times slower
-    on so few photographs (the model card has the figures).
+    on so few photographs (its model card has the figures).
     """
 
     config_class = ConvParserConfig

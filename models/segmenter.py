@@ -9,6 +9,7 @@ from PIL import Image
 
 from errors import Invalid
 from models.atr import BODY, CATEGORIES, CLOTHES, GARMENTS, NAMES, PERSON, SHOES, Atr
+from models.lying import guess_garment
 from models.parser import Parser, ParserConfig
 from models.parser import load as load_parser
 from models.parsing import Mask, Parsing, Plane
@@ -17,6 +18,9 @@ from models.sam import Embedding, Prompt, SamConfig, SamModel
 from models.sam import load as load_sam
 
 TARGETS = ("garment", "upper", "lower", "dress", "person")
+THUMBNAIL = (208, 150)
+FAINT = 0.15
+"""A lying garment of this probability is looked for by its colours."""
 PERSON_SHARE = 0.004
 """Less face, hair and limbs than this share of a picture is no person."""
 
@@ -46,10 +50,14 @@ class Acceptance:
 
 @dataclass(frozen=True)
 class Features:
-    """A picture, encoded once: what every prompt on it starts from."""
+    """A picture, encoded once: what every prompt on it starts from.
+
+    thumbnail: the picture at `THUMBNAIL`, for its colours. size: (height, width) to work at.
+    """
 
     parsing: Parsing
     embedding: Embedding | None
+    thumbnail: NDArray[np.uint8] | None = None
     size: tuple[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -127,7 +135,7 @@ class Segmenter:
         pixels = self.parser.preprocess(picture)
         parsing = Parsing(self.parser.probabilities([pixels])[0], picture.height, picture.width)
         embedding = self.sam.encode(*self.sam.preprocess(picture)) if self.sam else None
-        return Features(parsing, embedding)
+        return Features(parsing, embedding, thumbnail_of(picture))
 
     def decode(self, features: Features, ask: Ask) -> Segment:
         """One mask; see `draft`."""
@@ -220,18 +228,44 @@ def _find_target(features: Features, target: str) -> _Candidate:
         what = {"upper": "upper-body garment", "lower": "lower-body garment", "dress": "dress"}
         return _largest(features, CATEGORIES[target], together=0.1, what=what[target])
     if not worn:  # lying flat: one thing, whatever the parser calls its parts
-        return _largest(features, GARMENTS, together=0.25, what="garment")
+        seen = _largest(features, GARMENTS, together=0.25, what="garment", least=FAINT)
+        return _by_colour(features, seen)
     groups = [CATEGORIES["upper"], CATEGORIES["lower"], CATEGORIES["dress"]]
     areas = [float(parsing.probability(group).sum()) for group in groups]
     return _largest(features, groups[int(np.argmax(areas))], together=0.1, what="garment")
 
 
+def thumbnail_of(picture: Image.Image) -> NDArray[np.uint8]:
+    """The picture squashed to `THUMBNAIL`, (h, w, 3) uint8."""
+    height, width = THUMBNAIL
+    small = picture.convert("RGB").resize((width, height), Image.Resampling.BOX, reducing_gap=2.0)
+    return np.asarray(small, np.uint8)
+
+
+def _by_colour(features: Features, found: _Candidate) -> _Candidate:
+    """A lying garment as far as its colours reach, where the parser saw only the middle of it.
+
+    Both must agree on where it is: the parser's piece lies in the colours' one, which is larger
+    and leaves some ground.
+    """
+    if features.thumbnail is None:
+        return found
+    guess = (guess_garment(features.thumbnail) == 1).astype(np.float32)
+    plane = _resize(guess, features.size)
+    mask = plane > 0.5
+    inside = int((mask & found.mask).sum()) / max(1, int(found.mask.sum()))
+    if inside < 0.6 or mask.mean() > 0.9 or mask.sum() < 1.15 * found.mask.sum():
+        return found
+    return _Candidate(np.asarray(mask, np.bool_), plane, found.classes)
+
+
 def _largest(
-    features: Features, classes: frozenset[Atr], *, together: float, what: str
+    features: Features, classes: frozenset[Atr], *, together: float, what: str, least: float = 0.5
 ) -> _Candidate:
     """The group's largest piece, and others of at least this share of it."""
     plane = _resize(features.parsing.probability(classes), features.size)
-    found = pieces(plane > 0.5, int(LEAST_SHARE * plane.size))
+    crumb = int(LEAST_SHARE * plane.size)
+    found = pieces(plane > 0.5, crumb) or pieces(plane > least, crumb)
     if not found:
         raise Invalid(f"there is no {what} in the picture")
     kept = [piece for piece in found if piece.sum() >= together * found[0].sum()]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.atr import Atr
+from models.lying import guess_garment
 from training.captions import combinations
 from training.draw import Garment, draw_with_cover
 from training.photos import list_photos
@@ -24,11 +25,9 @@ _LYING_LABELS: dict[str, int] = {
                      "Blazer", "Top", "Blouse"), 0),
     "Skirt": 1, "Pants": 2, "Shorts": 2, "Dress": 3, "Shoes": 4, "Hat": 5, "Body": 6,
 }  # fmt: skip
-_CENTRE_CODES: tuple[int, ...] = (
+_GARMENT_CODES: tuple[int, ...] = (
     Atr.UPPER_CLOTHES, Atr.SKIRT, Atr.PANTS, Atr.DRESS, EITHER_SHOE, Atr.HAT, WORN,
 )  # fmt: skip
-_FRAME, _CENTRE = 0.03, 0.14
-"""Shares of a photograph's side: the rim taken for ground, the middle taken for garment."""
 
 
 @dataclass(frozen=True)
@@ -55,21 +54,17 @@ def draw_lying(count: int, height: int, width: int, seed: int, held_out: bool = 
 
 
 def load_lying(folder: Path, splits: set[str], height: int, width: int) -> Lying:
-    """Photographs: the rim is ground, the middle the garment, the rest one of both."""
+    """Photographs of a known label, whose masks are guessed from their colours."""
     rows = [row for row in list_photos(folder, splits) if row[1] in _LYING_LABELS]
     pixels = np.empty((len(rows), height, width, 3), np.uint8)
     codes = np.empty((len(rows), height, width), np.uint8)
-    y, x = np.mgrid[:height, :width]
-    aside, below = np.abs(x / width - 0.5), np.abs(y / height - 0.5)
-    rim = np.maximum(aside, below) > 0.5 - _FRAME
-    middle = np.maximum(aside, below) < _CENTRE / 2
     for at, (file, label) in enumerate(rows):
         with Image.open(folder / file) as photo:
             small = photo.convert("RGB").resize((width, height), Image.Resampling.BOX)
             pixels[at] = np.asarray(small)
         kind = _LYING_LABELS[label]
+        guess = guess_garment(pixels[at])
         codes[at] = GROUND_OR + kind
-        codes[at][rim] = Atr.BACKGROUND
-        if label != "Shoes":  # a pair has ground between
-            codes[at][middle] = _CENTRE_CODES[kind]
+        codes[at][guess == 0] = Atr.BACKGROUND
+        codes[at][guess == 1] = _GARMENT_CODES[kind]
     return Lying(pixels, codes)
