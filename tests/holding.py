@@ -18,6 +18,7 @@ class Held:
 
     kinds: Counter[str] = field(default_factory=Counter)
     health_s: list[float] = field(default_factory=list)
+    health: Counter[int] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
     open_at_most: int = 0
 
@@ -65,7 +66,8 @@ async def ask(url: str, duration_s: float, held: Held) -> None:
             health = await client.get("/api/health")
             held.health_s.append(time.monotonic() - began_s)
             found = await client.post("/api/search/text", json={"query": "red dress", "topK": 3})
-        held.statuses.update([health.status_code, found.status_code])
+        held.health.update([health.status_code])
+        held.statuses.update([found.status_code])
         await asyncio.sleep(0.2)
 
 

@@ -15,8 +15,8 @@ def test_a_hundred_slow_callers_keep_nobody_else_waiting(
     before = search(http, "text", query="red dress", topK=3)
     held = asyncio.run(hold(whole_studio.url, 100, 5))
     assert held.open_at_most == 100 and all(held.kinds[kind] >= 25 for kind in KINDS)
-    assert set(held.statuses) == {200} and held.statuses[200] >= 2
-    assert search(http, "text", query="red dress", topK=3) is not None
+    # A busy machine may make a part of health late, which is told as 503; searches are served.
+    assert set(held.statuses) == {200} and set(held.health) <= {200, 503}
     assert [one["id"] for one in search(http, "text", query="red dress", topK=3)] == [
         one["id"] for one in before
     ]
