@@ -30,7 +30,8 @@ def test_a_thousand_slow_callers_for_a_minute(whole_studio: WholeStudio) -> None
     print(  # noqa: T201
         f"\n{held.open_at_most} connections at once ({dict(held.kinds)}); health asked "
         f"{len(waited_s)} times: median {waited_s[len(waited_s) // 2] * 1000:.0f} ms, longest "
-        f"{waited_s[-1] * 1000:.0f} ms; health {dict(held.health)}, searches {dict(held.statuses)}\nmemory of all "
+        f"{waited_s[-1] * 1000:.0f} ms; health {dict(held.health)}, "
+        f"searches {dict(held.statuses)}\nmemory of all "
         f"{before[0] / 1e6:.0f} -> {after[0] / 1e6:.0f} MB; of the Gateway {before[1] / 1e6:.0f}, "
         f"{during / 1e6:.0f} meanwhile, {after[1] / 1e6:.0f} MB; its open files "
         f"{before[2]} -> {after[2]}"
