@@ -86,6 +86,24 @@ async def get_embedding(
     return await session.get(ProductEmbedding, (product_id, embedder_version))
 
 
+async def get_embeddings(
+    session: AsyncSession, ids: Sequence[str], embedder_version: str
+) -> dict[str, bytes]:
+    """Vectors of the live products among the ids, of their present pictures."""
+    query = (
+        select(Product.id, ProductEmbedding.vector)
+        .join(ProductEmbedding, col(ProductEmbedding.product_id) == col(Product.id))
+        .where(
+            col(Product.id).in_(ids),
+            col(Product.deleted_at).is_(None),
+            col(ProductEmbedding.embedder_version) == embedder_version,
+            col(ProductEmbedding.image_sha256) == col(Product.image_sha256),
+        )
+    )
+    found = await session.exec(query)
+    return {str(product_id): bytes(vector) for product_id, vector in found}
+
+
 async def put_embedding(session: AsyncSession, embedding: ProductEmbedding) -> None:
     """Inserts or replaces the vector of (product, embedder)."""
     values = {

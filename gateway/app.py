@@ -17,6 +17,7 @@ from gateway.limits import RateLimit, RateLimits
 from gateway.problem import PROBLEM_RESPONSES
 from gateway.routes import (
     admin,
+    analytics,
     auth,
     blobs,
     catalog,
@@ -44,6 +45,7 @@ ROUTERS = (
     search.router,
     blobs.router,
     catalog.router,
+    analytics.router,
     auth.router,
     openid.router,
     files.router,

@@ -8,6 +8,7 @@ from jobs.picture_stream import PictureStream, StreamArgs
 from studio.catalog_import import drop_import, import_catalog
 from studio.jobs import JOB_TYPES
 from studio.rebuild import rebuild_index
+from studio.regressor_training import train_regressor
 from studio.segment_batch import segment_batch
 from studio.tryon import run_tryon
 
@@ -25,6 +26,9 @@ HANDLERS: Handlers = {
         stall_s=1800.0,
         alone=True,
         deadline_s=JOB_TYPES["rebuild-index"].deadline_s,
+    ),
+    "train-regressor": Handler(
+        train_regressor, num_cpus=1.0, deadline_s=JOB_TYPES["train-regressor"].deadline_s
     ),
 }
 

@@ -33,6 +33,13 @@ def refuse_unstorable(value: Any) -> Any:
     return value
 
 
+def in_camel_case(value: Any) -> Any:
+    """A document's names, at every depth, as the wire has them."""
+    if isinstance(value, dict):
+        return {to_camel(name): in_camel_case(one) for name, one in value.items()}
+    return value
+
+
 Storable = Annotated[str, AfterValidator(refuse_unstorable)]
 """A text outside a `WireRequest` (a path, a query, a form field) that a table can keep."""
 

@@ -18,6 +18,7 @@ from studio.forms import Form
 from studio.job_types import JobType, enqueue
 from studio.ports import Studio
 from studio.rebuild import REBUILD_INDEX
+from studio.regressor_training import TRAIN_REGRESSOR
 from studio.segment_batch import SEGMENT_BATCH
 from studio.tryon import TRYON
 
@@ -32,7 +33,7 @@ JOB_TYPES: dict[str, JobType] = {
         REBUILD_INDEX,
         SEGMENT_BATCH,
         TRYON,
-        JobType("train-regressor", role="merchant"),
+        TRAIN_REGRESSOR,
     )
 }
 

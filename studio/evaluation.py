@@ -1,0 +1,137 @@
+"""How good the running regressor is on sales that a merchant has observed."""
+
+import asyncio
+import tempfile
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+
+from db.regressor_versions import get_active_regressor
+from errors import Invalid
+from studio.files import load_image
+from studio.ports import Studio
+from studio.regressor_training import csv_key
+from studio.regressor_versions import trained
+from studio.sales_csv import NO_DAY, read_sales
+from studio.sales_lines import Name, Seen, blame_lines, see_products
+from studio.scoring import Observations, Offer
+
+MOST_OBSERVATIONS, MOST_NEW = 2000, 500
+"""Lines of one evaluation, and pictures among them that have to be embedded first."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One line of sales: the picture by exactly one of its names, units, and what is known."""
+
+    units: float
+    image_url: str | None = None
+    file_id: UUID | None = None
+    product_id: str | None = None
+    day: date | None = None
+    price: float | None = None
+    category: str | None = None
+    brand: str | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationAnswer:
+    """Figures by name (snake_case), URLs of the plots by name."""
+
+    figures: dict[str, Any]
+    plots: dict[str, str]
+    model_version: str
+
+
+async def evaluate_file(studio: Studio, user_id: UUID, file_id: UUID) -> EvaluationAnswer:
+    """As `evaluate`, of a sales CSV.
+
+    Raises:
+        Invalid: lines that can't be used, the first of them named; or too many.
+    """
+    key = await csv_key(studio, user_id, file_id)
+    with tempfile.TemporaryDirectory(prefix="sales-") as folder:
+        path = Path(folder) / "sales.csv"
+        await studio.blobs.get_file(key, path)
+        table = await asyncio.to_thread(read_sales, path, needs_date=False, most=MOST_OBSERVATIONS)
+    table.errors.refuse(table.total)
+    names, words = list(table.names), list(table.words)
+    seen, failed = await see_products(studio, user_id, names, most_new=MOST_NEW)
+    if failed:
+        blame_lines(table, failed)
+        table.errors.refuse(len(table))
+    lines = [
+        Observation(
+            units=table.units[row],
+            day=None if table.day[row] == NO_DAY else date.fromordinal(table.day[row]),
+            price=None if np.isnan(table.price[row]) else table.price[row],
+            category=words[table.category[row]] or None,
+            brand=words[table.brand[row]] or None,
+        )
+        for row in range(len(table))
+    ]
+    return await _evaluate(studio, user_id, lines, [seen[names[item]] for item in table.item])
+
+
+async def evaluate(
+    studio: Studio, user_id: UUID, observations: list[Observation]
+) -> EvaluationAnswer:
+    """Measures of the version that answers this merchant, beside two baselines.
+
+    Raises:
+        Invalid: an observation's picture can't be used; it is named by its place.
+        Conflict, Unavailable: see `studio.ports.Regressor`.
+    """
+    names: dict[Name, list[int]] = {}
+    for place, one in enumerate(observations):
+        names.setdefault(await _name(studio, user_id, place, one), []).append(place)
+    seen, failed = await see_products(studio, user_id, list(names), most_new=MOST_NEW)
+    if failed:
+        first = sorted((names[name][0], reason) for name, reason in failed.items())[:20]
+        raise Invalid("; ".join(f"/observations/{place}: {reason}" for place, reason in first))
+    pictures = {place: seen[name] for name, places in names.items() for place in places}
+    ordered = [pictures[place] for place in range(len(observations))]
+    return await _evaluate(studio, user_id, observations, ordered)
+
+
+async def _name(studio: Studio, user_id: UUID, place: int, one: Observation) -> Name:
+    if one.product_id is not None:
+        return "productId", one.product_id
+    if one.image_url is not None:
+        return "imageUrl", one.image_url
+    try:
+        loaded = await load_image(studio, user_id, image_url=None, file_id=one.file_id)
+    except Invalid as error:
+        raise Invalid(f"/observations/{place}: {error.detail}") from None
+    return "imageUrl", await studio.blobs.sign_get(loaded.key or "")
+
+
+async def _evaluate(
+    studio: Studio, user_id: UUID, lines: list[Observation], pictures: list[Seen]
+) -> EvaluationAnswer:
+    async with studio.database.read() as session:
+        model = trained(await get_active_regressor(session, user_id))
+    offers = [
+        Offer(
+            category=line.category or picture.category,
+            brand=line.brand or picture.brand,
+            price=line.price or picture.price,
+            day=line.day,
+            key=picture.key,
+        )
+        for line, picture in zip(lines, pictures, strict=True)
+    ]
+    vectors = np.stack([picture.vector for picture in pictures]).astype(np.float16)
+    units = np.array([line.units for line in lines], dtype=np.float64)
+    version = await studio.embedder.version()
+    told = await studio.regressor.evaluate(model, Observations(vectors, version, offers, units))
+    urls, run = {}, uuid4()
+    for name, plot in told.plots.items():
+        key = f"regressors/{told.model_version}/evaluations/{run}/{name}.png"
+        await studio.blobs.put(key, plot, "image/png")
+        urls[name] = await studio.blobs.sign_get(key)
+    return EvaluationAnswer(told.figures, urls, told.model_version)
