@@ -15,7 +15,7 @@ def name_colour(picture: Pixels, agreement: float = 0.55) -> str:
     in the middle for the garment.
     """
     small = np.asarray(Image.fromarray(picture).resize((_GRID, _GRID), Image.Resampling.BOX))
-    garment = _garment_pixels(small)
+    garment = garment_pixels(small)
     if len(garment) < 40:
         return ""
     names, counts = np.unique(_name_pixels(garment), return_counts=True)
@@ -24,7 +24,7 @@ def name_colour(picture: Pixels, agreement: float = 0.55) -> str:
     return str(names[best]) if share >= agreement else ""
 
 
-def _garment_pixels(small: Pixels) -> Pixels:
+def garment_pixels(small: Pixels) -> Pixels:
     """Pixels of the middle that lie far from the border's colours: (m, 3) uint8."""
     edge = 4
     border = np.concatenate(

@@ -24,10 +24,13 @@ async def studio(settings: Settings) -> AsyncIterator[Studio]:
         yield opened
 
 
-async def dataset(client: httpx.AsyncClient, headers: dict[str, str], data: bytes) -> str:
-    """An uploaded file of JSON lines."""
+async def dataset(
+    client: httpx.AsyncClient, headers: dict[str, str], data: bytes, *,
+    name: str = "a.jsonl", kind: str = "application/x-ndjson",
+) -> str:  # fmt: skip
+    """An uploaded file, of JSON lines unless said otherwise."""
     body = {
-        "filename": "a.jsonl", "contentType": "application/x-ndjson", "sizeBytes": len(data),
+        "filename": name, "contentType": kind, "sizeBytes": len(data),
         "purpose": "dataset",
     }  # fmt: skip
     receipt = (await client.post("/api/files/presign", json=body, headers=headers)).json()
