@@ -14,7 +14,7 @@ SIDE_PX = 640
 LEGEND_PX = 44
 RAISES, LOWERS = (214, 39, 40), (31, 99, 196)
 STRONGEST = 0.78  # how much of the photograph the strongest colour hides
-FADED = 0.55  # how much of its own colours the photograph keeps
+FADED = 0.15  # how much of its own colours the photograph keeps, so that ours are seen
 FLAT = 1e-9
 
 

@@ -226,4 +226,5 @@ async def _fit(run: JobRun, fitting: Fitting) -> Fitted:
             await run.progress(at[0], at[1], "rounds of trees")
     finally:
         stop.set()
+        work.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
     return work.result()
