@@ -66,8 +66,8 @@ def beside_the_bare_model(data: bytes) -> str:
     bare, full = alternate(lambda: embedder.embed_images(crops), whole)
     ratio = statistics.median(np.array(full) / np.array(bare))
     return (
-        f"{len(crops)} crops: bare model {statistics.median(bare):.0f} ms, decoding, covering, trees"
-        f" and drawing too {statistics.median(full):.0f} ms; ratio {ratio:.2f} (bar 1.2)"
+        f"{len(crops)} crops: bare model {statistics.median(bare):.0f} ms, decoding, covering,"
+        f" trees and drawing too {statistics.median(full):.0f} ms; ratio {ratio:.2f} (bar 1.2)"
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from dataclasses import dataclass
 from datetime import date
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,7 +12,7 @@ from uuid import UUID, uuid4
 import numpy as np
 
 from db.regressor_versions import get_active_regressor
-from errors import Invalid
+from errors import StudioError
 from studio.files import load_image
 from studio.ports import Studio
 from studio.regressor_training import csv_key
@@ -83,7 +84,8 @@ async def evaluate(
     """Measures of the version that answers this merchant, beside two baselines.
 
     Raises:
-        Invalid: an observation's picture can't be used; it is named by its place.
+        StudioError: an observation's picture is absent, another's or can't be used; the first such
+            one is named by its place.
         Conflict, Unavailable: see `studio.ports.Regressor`.
     """
     names: dict[Name, list[int]] = {}
@@ -91,8 +93,8 @@ async def evaluate(
         names.setdefault(await _name(studio, user_id, place, one), []).append(place)
     seen, failed = await see_products(studio, user_id, list(names), most_new=MOST_NEW)
     if failed:
-        first = sorted((names[name][0], reason) for name, reason in failed.items())[:20]
-        raise Invalid("; ".join(f"/observations/{place}: {reason}" for place, reason in first))
+        place, error = min(((names[n][0], error) for n, error in failed.items()), key=itemgetter(0))
+        raise type(error)(f"/observations/{place}: {error.detail}")
     pictures = {place: seen[name] for name, places in names.items() for place in places}
     ordered = [pictures[place] for place in range(len(observations))]
     return await _evaluate(studio, user_id, observations, ordered)
@@ -105,8 +107,8 @@ async def _name(studio: Studio, user_id: UUID, place: int, one: Observation) -> 
         return "imageUrl", one.image_url
     try:
         loaded = await load_image(studio, user_id, image_url=None, file_id=one.file_id)
-    except Invalid as error:
-        raise Invalid(f"/observations/{place}: {error.detail}") from None
+    except StudioError as error:
+        raise type(error)(f"/observations/{place}: {error.detail}") from None
     return "imageUrl", await studio.blobs.sign_get(loaded.key or "")
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from db.catalog import get_embeddings, get_products
 from db.tables import Product
-from errors import DeadlinePassed, Invalid, StudioError, Unavailable
+from errors import DeadlinePassed, Invalid, NotFound, StudioError, Unavailable
 from models.sales import Sales
 from studio.files import load_image
 from studio.index_rows import unpack_vector
@@ -46,7 +46,7 @@ class Seen:
 async def see_products(
     studio: Studio, owner_id: UUID, names: Sequence[Name], report: Report | None = None, *,
     most_new: int = MOST_PRODUCTS,
-) -> tuple[dict[Name, Seen], dict[Name, str]]:  # fmt: skip
+) -> tuple[dict[Name, Seen], dict[Name, StudioError]]:  # fmt: skip
     """What each name stands for, or why it stands for nothing.
 
     Raises:
@@ -57,7 +57,7 @@ async def see_products(
         raise Invalid(f"{len(names):,} different products; at most {MOST_PRODUCTS:,} are taken")
     version = await studio.embedder.version()
     seen: dict[Name, Seen] = {}
-    failed: dict[Name, str] = {}
+    failed: dict[Name, StudioError] = {}
     unseen: list[tuple[Name, Product | None]] = [(n, None) for n in names if n[0] == "imageUrl"]
     ids = [text for kind, text in names if kind == "productId"]
     for start in range(0, len(ids), PAGE):
@@ -68,7 +68,7 @@ async def see_products(
         for product_id in page:
             name, product = ("productId", product_id), products.get(product_id)
             if product is None:
-                failed[name] = f"there is no product {product_id[:100]}"
+                failed[name] = NotFound(f"there is no product {product_id[:100]}")
             elif product_id in vectors:
                 seen[name] = _seen(product, unpack_vector(vectors[product_id]).astype(np.float32))
             else:
@@ -81,7 +81,7 @@ async def see_products(
 
 async def _embed_all(
     studio: Studio, owner_id: UUID, unseen: list[tuple[Name, Product | None]],
-    seen: dict[Name, Seen], failed: dict[Name, str], report: Report | None,
+    seen: dict[Name, Seen], failed: dict[Name, StudioError], report: Report | None,
 ) -> None:  # fmt: skip
     for start in range(0, len(unseen), AT_ONCE):
         chunk = unseen[start : start + AT_ONCE]
@@ -97,7 +97,9 @@ async def _embed_all(
             await report(start + len(chunk), len(unseen), "pictures embedded")
 
 
-async def _embed(studio: Studio, owner_id: UUID, name: Name, product: Product | None) -> Seen | str:
+async def _embed(
+    studio: Studio, owner_id: UUID, name: Name, product: Product | None
+) -> Seen | StudioError:
     """What is wrong with one picture is its own affair; a studio that is down is not."""
     try:
         if product is not None:
@@ -109,7 +111,7 @@ async def _embed(studio: Studio, owner_id: UUID, name: Name, product: Product | 
     except (Unavailable, DeadlinePassed):
         raise
     except StudioError as error:
-        return error.detail
+        return error
 
 
 def _seen(product: Product, vector: NDArray[np.float32]) -> Seen:
@@ -117,9 +119,9 @@ def _seen(product: Product, vector: NDArray[np.float32]) -> Seen:
     return Seen(product.id, vector, product.category, product.brand or "", price)
 
 
-def blame_lines(table: SalesTable, failed: dict[Name, str]) -> None:
+def blame_lines(table: SalesTable, failed: dict[Name, StudioError]) -> None:
     """Names every line of a product that stands for nothing."""
-    reasons = {table.names[name]: reason for name, reason in failed.items()}
+    reasons = {table.names[name]: error.detail for name, error in failed.items()}
     errors = LineErrors()
     for item, line in zip(table.item, table.line, strict=True):
         if item in reasons:

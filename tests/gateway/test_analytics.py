@@ -302,7 +302,6 @@ async def test_an_evaluation_of_observations_and_of_a_file(
         ({}, "either observations or fileId"),
         ({"observations": []}, "/observations"),
         ({"observations": [{"productId": "a", "units": -1}]}, "/observations/0/units"),
-        ({"observations": [{"productId": "gone", "units": 1}]}, "/observations/0: there is no"),
         ({"observations": [{"units": 1}]}, "exactly one of"),
     ],
 )
@@ -313,6 +312,16 @@ async def test_what_is_not_evaluated(
     answer = await client.post("/api/analytics/eval", json=body, headers=headers)
     assert answer.status_code == 422
     assert said in answer.json()["detail"]
+
+
+async def test_an_observation_of_nothing_is_named(
+    client: httpx.AsyncClient, studio: Studio
+) -> None:
+    headers = await sign_in(client, studio, "merchant")
+    body = {"observations": [{"productId": "gone", "units": 1}]}
+    answer = await client.post("/api/analytics/eval", json=body, headers=headers)
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "/observations/0: there is no product gone"
 
 
 async def test_a_regressor_that_is_down_is_told(client: httpx.AsyncClient, studio: Studio) -> None:
