@@ -15,6 +15,7 @@ LEGEND_PX = 44
 RAISES, LOWERS = (214, 39, 40), (31, 99, 196)
 STRONGEST = 0.78  # how much of the photograph the strongest colour hides
 FADED = 0.15  # how much of its own colours the photograph keeps, so that ours are seen
+STRONG_FROM = 0.95  # of all cells; those above have the full colour, lest one drowns the rest
 FLAT = 1e-9
 
 
@@ -27,7 +28,7 @@ def see_change(picture: Image.Image, view: View) -> Change:
 def draw_heatmap(picture: Image.Image, influence: Influence, view: View) -> bytes:
     """RGB photograph -> PNG, its longest side at most 640 px, and a legend below.
 
-    Red raises the score, blue lowers it; the strongest part of either sign has the full colour.
+    Red raises the score, blue lowers it; the strongest parts have the full colour.
     """
     shown = picture.copy()
     shown.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
@@ -49,7 +50,7 @@ def _over_picture(
 ) -> NDArray[np.float32]:
     """(height, width) in [-1, 1]; 0 where the model does not look."""
     left, top, right, bottom = (round(edge) for edge in _box(picture, view))
-    largest = max(float(np.abs(cells).max()), FLAT)
+    largest = max(float(np.quantile(np.abs(cells), STRONG_FROM)), FLAT)
     small = Image.fromarray((cells / largest).astype(np.float32))
     over = np.zeros((picture.height, picture.width), np.float32)
     size = (max(1, right - left), max(1, bottom - top))

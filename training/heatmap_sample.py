@@ -18,7 +18,7 @@ from models.regressor_files import read_starter
 from models.sales import Offers
 from training.draw import Garment, draw_garment
 
-GARMENT, SIDE_PX, COLOURS = Garment("dress", "red", "striped", 7), 320, 128
+GARMENT, SIDE_PX, COLOURS = Garment("dress", "red", "striped", 7), 320, 256
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
