@@ -31,7 +31,7 @@ from studio.scoring import (
     TrainedVersion,
 )
 
-HEATMAP_SIDE = 640
+HEATMAP_SIDE = 448
 
 
 @dataclass(frozen=True)
