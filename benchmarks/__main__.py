@@ -5,7 +5,8 @@ import sys
 
 BENCHMARKS = (
     "search_quality", "parsing_quality", "segmentation", "served", "topologies",
-    "proxy_modes", "index_scale", "index_live", "jobs", "regressor", "heatmap", "predict", "gateway_cost",
+    "proxy_modes", "index_scale", "index_live", "jobs", "regressor", "heatmap", "predict",
+    "gateway_cost",
 )  # fmt: skip
 
 
