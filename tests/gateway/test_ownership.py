@@ -4,8 +4,10 @@ The places where a route takes an id or a URL are read from the OpenAPI document
 forms of jobs; one that `PLACES` doesn't know fails the test.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,7 +15,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from db.tables import RegressorVersion
+from db.tables import RegressorVersion, TryonJob
 from gateway.app import create_app
 from settings import Settings
 from studio.jobs import JOB_TYPES
@@ -110,6 +112,30 @@ def job_of(kind: str, **payload: str) -> dict[str, Any]:
     return {"type": kind, "payload": payload}
 
 
+OWN = "own"
+"""Stands in a body for a picture of the asker's own."""
+TRYON_PICTURES = ("personUrl", "garmentUrl", "maskUrl")
+
+
+def tryon_of(name: str, url: str) -> dict[str, Any]:
+    """The other pictures are the asker's own."""
+    return {"personUrl": OWN, "garmentUrl": OWN, name: url}
+
+
+def tryon_job_of(name: str, url: str) -> dict[str, Any]:
+    return {"type": "tryon", "payload": tryon_of(name, url)}
+
+
+async def make_tryon(_: httpx.AsyncClient, studio: Studio, owner: Account) -> str:
+    async with studio.database.transaction() as session:
+        row = TryonJob(
+            user_id=owner.id, person_key="uploads/a.jpg", garment_key="uploads/b.jpg", seed=1,
+            request_id="a-request",
+        )  # fmt: skip
+        session.add(row)
+    return str(row.id)
+
+
 PUBLIC = Open("the catalogue is public")
 ADMINS = Open("admins only, who may see all of them")
 BROWSERS = Open("the payer's own browser goes there, the studio never")
@@ -184,6 +210,15 @@ PLACES: dict[tuple[str, str], Owned | Open] = {
     ("POST /api/analytics/versions/{version}/activate", "version"): Owned(
         make_regressor, owner="merchant"
     ),
+    **{
+        ("POST /api/cv/tryon", name): Owned(make_file_url, partial(tryon_of, name))
+        for name in TRYON_PICTURES
+    },
+    **{
+        ("POST /api/jobs tryon", name): Owned(make_file_url, partial(tryon_job_of, name))
+        for name in TRYON_PICTURES
+    },
+    ("GET /api/cv/tryons/{tryon_id}", "tryon_id"): Owned(make_tryon),
     ("GET /api/paypal/orders/{order_id}", "order_id"): Owned(make_order),
     ("POST /api/paypal/orders/{order_id}/capture", "order_id"): Owned(make_order),
     ("POST /api/paypal/orders", "productId"): PUBLIC,
@@ -196,7 +231,7 @@ PLACES: dict[tuple[str, str], Owned | Open] = {
 }
 
 
-LISTED: tuple[Make, ...] = (make_file, make_job, make_regressor)
+LISTED: tuple[Make, ...] = (make_file, make_job, make_regressor, make_tryon)
 """One thing for every list of one's own things."""
 
 
@@ -267,6 +302,7 @@ class Asker:
 
     headers: dict[str, str]
     file_id: str
+    file_url: str = ""
 
 
 async def ask(
@@ -279,12 +315,19 @@ async def ask(
     body = entry.body(thing) if entry.body else None
     if body == PRODUCT:
         body = PRODUCT | {"fileId": asker.file_id}
+    text = json.dumps(body).replace(f'"{OWN}"', json.dumps(asker.file_url))
+    body = json.loads(text)
     return await client.request(method, path, json=body, headers=asker.headers)
 
 
 async def open_asker(client: httpx.AsyncClient, studio: Studio, role: str) -> Asker:
     account = await open_account(client, studio, role)
-    return Asker(account.headers, (await upload(client, account))["id"])
+    return await with_a_picture(client, account)
+
+
+async def with_a_picture(client: httpx.AsyncClient, account: Account) -> Asker:
+    file = await upload(client, account)
+    return Asker(account.headers, file["id"], file["readUrl"])
 
 
 @pytest.mark.parametrize("place", OWNED, ids=" ".join)
@@ -302,8 +345,7 @@ async def test_anothers_thing_is_not_there(studio: Studio, place: tuple[str, str
         nobody = await ask(client, place, thing, Asker({}, str(uuid4())))
         assert nobody.status_code in (401, 404), nobody.text
         # Nothing of that changed anything: the owner still can.
-        own_file = (await upload(client, owner))["id"]
-        answer = await ask(client, place, thing, Asker(owner.headers, own_file))
+        answer = await ask(client, place, thing, await with_a_picture(client, owner))
         assert answer.status_code < 300, answer.text
 
 
