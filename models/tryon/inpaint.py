@@ -201,7 +201,7 @@ def load_painter(config: PainterConfig) -> Painter:
     name = config.checkpoint.removeprefix(LOCAL_PREFIX).removeprefix(HUB_PREFIX)
     pipeline: Any = AutoPipelineForInpainting.from_pretrained(  # type: ignore[no-untyped-call]
         name,
-        torch_dtype=types[config.precision],
+        dtype=types[config.precision],
         use_safetensors=True,
         local_files_only=Path(name).is_dir(),
     )
