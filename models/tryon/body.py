@@ -38,6 +38,8 @@ LOWER = (SKIRT, PANTS)
 NECK, WAIST, CROTCH, ANKLE, ARM = 0.42, 1.8, 2.75, 5.7, 2.75
 HAND, STATURE = 0.8, 8.6
 STEPS = 14
+LEAST_BARE = 0.03
+"""Face, hair and limbs are more than this share of a person, but not of a garment lying flat."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ def find_person(labels: Labels) -> Mask:
     whole = np.isin(labels, (0, BAG), invert=True)
     person = largest_part(whole) & (labels > 0)
     dressed = np.isin(labels, (UPPER, DRESS, SKIRT, PANTS, *ARMS, *LEGS)) & person
-    if dressed.mean() < 0.01:
+    bare = np.isin(labels, (FACE, HAIR, *ARMS, *LEGS)) & person
+    if dressed.mean() < 0.01 or bare.sum() < LEAST_BARE * person.sum():
         raise Invalid("personUrl: no person with visible clothes was found in the picture")
     faces, count = ndimage.label(labels == FACE)
     sizes = np.sort(np.bincount(faces.ravel())[1:])[::-1]
