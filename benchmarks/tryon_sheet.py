@@ -55,12 +55,12 @@ def real_pairs(count: int, folder: Path, parser: Parser, seed: int) -> Iterator[
     for at in range(count):
         kind = ORDER[at % len(ORDER)]
         fitting = [row["file"] for row in clothes if row["label"] in LABELS[kind]]
-        file = folder / "clothing" / fitting[int(rng.integers(len(fitting)))]
-        garment = Image.open(file).convert("RGB")
+        path = folder / "clothing" / fitting[int(rng.integers(len(fitting)))]
+        garment = Image.open(path).convert("RGB")
         try:
             found = segmenter.decode(segmenter.encode(np.asarray(garment)), Ask("garment"))
         except Invalid as refused:
-            print(f"{file.name}: {refused.detail}")
+            print(f"{path.name}: {refused.detail}")
             continue
         person = Image.open(people[int(rng.integers(len(people)))]).convert("RGB")
         yield person, garment, found.mask, kind

@@ -1,10 +1,13 @@
 """The production path without its weights: the same classes, tiny, from a folder, by name."""
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from errors import CancelRequested, SetupError
@@ -19,12 +22,7 @@ from tests.models.test_tryon import GivenParser
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """StableDiffusionXLInpaintPipeline in its published format, with random weights."""
-    from diffusers import (
-        AutoencoderKL,
-        EulerDiscreteScheduler,
-        StableDiffusionXLInpaintPipeline,
-        UNet2DConditionModel,
-    )
+    diffusers: Any = import_module("diffusers")  # which has no types
     from transformers import (
         CLIPTextConfig,
         CLIPTextModel,
@@ -49,7 +47,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         vocab_size=len(vocabulary), hidden_size=32, intermediate_size=37, num_attention_heads=4,
         num_hidden_layers=2, projection_dim=32, bos_token_id=0, eos_token_id=1,
     )  # fmt: skip
-    unet = UNet2DConditionModel(
+    unet = diffusers.UNet2DConditionModel(
         sample_size=32, in_channels=9, out_channels=4, block_out_channels=(32, 64),
         layers_per_block=1, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), attention_head_dim=(2, 4),
@@ -57,15 +55,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         addition_time_embed_dim=8, transformer_layers_per_block=(1, 1),
         projection_class_embeddings_input_dim=80, cross_attention_dim=64,
     )  # fmt: skip
-    vae = AutoencoderKL(
+    vae = diffusers.AutoencoderKL(
         block_out_channels=(32, 64), in_channels=3, out_channels=3, latent_channels=4,
         down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
     )  # fmt: skip
-    pipeline = StableDiffusionXLInpaintPipeline(
+    pipeline = diffusers.StableDiffusionXLInpaintPipeline(
         vae=vae, text_encoder=CLIPTextModel(text),
         text_encoder_2=CLIPTextModelWithProjection(text), tokenizer=tokenizer,
         tokenizer_2=tokenizer, unet=unet,
-        scheduler=EulerDiscreteScheduler(), force_zeros_for_empty_prompt=True,
+        scheduler=diffusers.EulerDiscreteScheduler(), force_zeros_for_empty_prompt=True,
     )  # fmt: skip
     pipeline.save_pretrained(folder / "model", safe_serialization=True)
     return folder / "model"
@@ -86,7 +84,7 @@ def test_a_diffusers_checkpoint_paints_inside_the_mask_only(checkpoint: Path) ->
     pipeline = TryOnPipeline(GivenParser(labels), painter, Sizes(balanced=160))
     told: list[str] = []
 
-    def dress(seed: int, stop_at: int = 99) -> np.ndarray:  # type: ignore[type-arg]
+    def dress(seed: int, stop_at: int = 99) -> NDArray[np.uint8]:
         def tell(_done: int, _total: int, message: str) -> None:
             told.append(message)
             if told.count("inpaint") > stop_at:
