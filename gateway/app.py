@@ -97,7 +97,7 @@ def create_app(studio: Studio, observers: Sequence[Observe] = ()) -> FastAPI:
     """
     app = FastAPI(
         title=TITLE,
-        summary="Visual product search, uploads and catalogue of an open fashion backend.",
+        summary="Visual search, try-on, sales scores and payments of an open fashion backend.",
         version="0.1.0",
         openapi_url=None,  # `gateway.docs` has it
         docs_url=None,
