@@ -42,7 +42,9 @@ def request_id_of(scope: Scope) -> str:
     return given if REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
-def complete_headers(headers: MutableHeaders, request_id: str, *, has_tls: bool) -> None:
+def complete_headers(
+    headers: MutableHeaders, status: int, request_id: str, *, has_tls: bool
+) -> None:
     """Adds what is missing; a route that said otherwise is left alone."""
     headers["X-Request-ID"] = request_id
     headers.setdefault("X-Content-Type-Options", "nosniff")
@@ -58,7 +60,8 @@ def complete_headers(headers: MutableHeaders, request_id: str, *, has_tls: bool)
     if "html" in content_type:
         headers.setdefault("Content-Security-Policy", PAGE_POLICY)
         headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    headers.setdefault("Content-Security-Policy", DATA_POLICY)
+    if status != 304:  # whose headers replace those that the browser has kept of the page
+        headers.setdefault("Content-Security-Policy", DATA_POLICY)
 
 
 def has_nul(scope: Scope) -> bool:
@@ -107,7 +110,7 @@ class Envelope:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers.update(scope["state"].get("answer_headers", {}))
-                complete_headers(headers, request_id, has_tls=self._has_tls)
+                complete_headers(headers, status, request_id, has_tls=self._has_tls)
             await send(message)
 
         try:

@@ -23,14 +23,14 @@ class JobType:
 
     Attributes:
         role: the least that may ask for such a job.
-        form: the payload that callers send; None where nothing does such jobs yet.
+        form: the payload that callers send; by default an empty one.
         deadline_s: one attempt may take so long.
         check: looks at what the payload names, before the job is accepted; raises `StudioError`.
     """
 
     name: str
     role: str
-    form: type[Form] | None = None
+    form: type[Form] = Form
     deadline_s: float = 3600.0
     max_attempts: int = 5
     check: Callable[[Studio, UUID, Any], Awaitable[None]] | None = None

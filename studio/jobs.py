@@ -12,7 +12,7 @@ from uuid import UUID
 from db.engine import Database
 from db.jobs import get_job, list_events, request_cancel, requeue_failed
 from db.tables import Job, JobEvent
-from errors import Conflict, NotFound, Unavailable
+from errors import Conflict, NotFound
 from studio.catalog_import import IMPORT_CATALOG
 from studio.forms import Form
 from studio.job_types import JobType, enqueue
@@ -36,23 +36,6 @@ JOB_TYPES: dict[str, JobType] = {
         TRAIN_REGRESSOR,
     )
 }
-
-
-class NotBuilt(Unavailable):
-    """A type of job that the contract names and nothing does yet: ask again after an upgrade."""
-
-    retry_after_s = 3600
-
-
-def require_built(job_type: JobType) -> type[Form]:
-    """The form of the type's payload.
-
-    Raises:
-        NotBuilt: nobody would do such a job.
-    """
-    if job_type.form is None:
-        raise NotBuilt(f"this studio does no {job_type.name} jobs yet")
-    return job_type.form
 
 
 async def submit_job(

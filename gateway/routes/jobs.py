@@ -89,11 +89,9 @@ def read_type(body: JobRequest, user: CurrentUser) -> JobType:
 def read_payload(body: JobRequest, job_type: JobType) -> Form:
     """Raises:
     RequestValidationError: naming the fields of the payload.
-    Unavailable: nothing does such jobs yet.
     """
-    form = jobs.require_built(job_type)
     try:
-        return form.model_validate(body.payload)
+        return job_type.form.model_validate(body.payload)
     except ValidationError as error:
         raise RequestValidationError(
             [

@@ -193,6 +193,14 @@ async def test_security_headers(client: httpx.AsyncClient) -> None:
     assert (await client.get("/api/health/live")).headers["cache-control"] == "no-store"
 
 
+async def test_a_page_that_did_not_change_keeps_its_policy(client: httpx.AsyncClient) -> None:
+    page = await client.get("/")
+    known = {"If-None-Match": page.headers["etag"]}
+    again = await client.get("/", headers=known)
+    assert again.status_code == 304
+    assert "content-security-policy" not in again.headers  # it would replace the page's own
+
+
 async def test_behind_tls_browsers_are_told_to_keep_to_it(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:

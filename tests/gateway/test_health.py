@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import text
 
 from errors import Unavailable
-from studio.health import CHECKS
 from studio.ports import Studio
 from tests.fakes import (
     FakeDispatcher,
@@ -37,13 +36,11 @@ async def test_a_searchable_studio(client: httpx.AsyncClient, searchable: FakeIn
     assert answer.status_code == 200
     body = answer.json()
     assert set(body["services"]) == SERVICES
-    built = set(CHECKS)  # what later issues bring is down, and the whole then degraded
-    ok = {name for name, part in body["services"].items() if part["status"] == "ok"}
-    assert ok == built >= {"rec", "seg", "reg", "jobs", "db", "cache", "blob"}
-    assert body["status"] == ("ok" if built == SERVICES else "degraded")
+    assert {part["status"] for part in body["services"].values()} == {"ok"}
+    assert body["status"] == "ok"
     for name in SERVICES:
         part = await client.get(f"/api/health/{name}")
-        assert part.status_code == (200 if name in built else 503)
+        assert part.status_code == 200
         assert part.json()["latencyMs"] >= 0
     assert (await client.get("/api/health/nothing")).status_code == 404
 

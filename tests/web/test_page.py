@@ -40,7 +40,7 @@ def wait_for_image(image: Locator) -> None:
 def test_starts_with_products_and_says_how_the_studio_is(page: Page) -> None:
     expect(page).to_have_title("AI Fashion Studio")
     expect(page.locator("#results .card:not(.waiting)")).to_have_count(12)
-    expect(page.locator("#health-text")).to_have_text("Search is up")
+    expect(page.locator("#health-text")).to_have_text("All up")
     page.locator("#health-text").click()
     expect(page.locator("#health-parts")).to_contain_text("products, index")
 
