@@ -72,8 +72,8 @@ def test_a_shopper_tries_a_shirt_on_at_once_and_as_a_job(page: Page, selfie: Pat
 
 
 def test_a_photograph_of_nobody_is_told(page: Page, tmp_path: Path) -> None:
-    path = tmp_path / "bag.png"
-    draw_garment(Garment("bag", "green", "plain", 4), 320).save(path)
+    path = tmp_path / "shirt.png"
+    draw_garment(Garment("shirt", "green", "striped", 4), 320).save(path)
     panel = open_panel(page)
     panel.get_by_label("Photograph of yourself").set_input_files(path)
     ask(panel)
