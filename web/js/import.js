@@ -1,10 +1,10 @@
 // Import of many products: the file is uploaded, the job is watched, its bad lines are listed.
 
-import { call, Problem } from "./api.js";
+import { call } from "./api.js";
+import { followJob, showShare } from "./job.js";
 import { line, showProblem } from "./notice.js";
 import { upload } from "./upload.js";
 
-const LOOK_MS = 700;
 const SHOWN = 50;
 const get = (name) => document.getElementById(name);
 const form = get("import");
@@ -16,9 +16,9 @@ async function start(event) {
   button.disabled = true;
   try {
     say("Uploading…", null);
-    const fileId = await upload(new FormData(form).get("file"), "dataset");
+    const { fileId } = await upload(new FormData(form).get("file"), "dataset");
     const { jobId } = await call("POST", "api/catalog/import", { body: { fileId } });
-    finish(await watch(jobId));
+    finish(await followJob(jobId, "import", tell));
     form.reset();
   } catch (error) {
     get("import-progress").hidden = true;
@@ -34,22 +34,11 @@ function reset() {
   get("import-progress").hidden = false;
 }
 
-/** The job, once it has ended. */
-async function watch(jobId) {
-  for (;;) {
-    const job = await call("GET", `api/jobs/${jobId}`);
-    const { done, total } = job.progress;
-    if (job.finishedAt) return job;
-    say(total ? `${done} of ${total} lines` : "Waiting…", total ? done / total : null);
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-  }
+function tell({ done, total }) {
+  say(total ? `${done} of ${total} lines` : "Waiting…", total ? done / total : null);
 }
 
-function finish(job) {
-  if (job.state !== "succeeded") {
-    throw new Problem({ title: "The import failed", detail: job.error || job.state });
-  }
-  const { imported, failed, errors } = job.result;
+function finish({ imported, failed, errors }) {
   say(`${imported} imported, ${failed} refused`, 1);
   const items = errors.slice(0, SHOWN).map(({ line: number, detail }) => line("li", `Line ${number}: ${detail}`));
   if (failed > SHOWN) items.push(line("li", `and ${failed - SHOWN} more`));
@@ -59,8 +48,7 @@ function finish(job) {
 
 function say(text, share) {
   get("import-text").textContent = text;
-  if (share === null) get("import-bar").removeAttribute("value");
-  else get("import-bar").value = share;
+  showShare(get("import-bar"), share);
 }
 
 /** Puts the form to work. */

@@ -19,7 +19,7 @@ async function add(event) {
   button.disabled = true;
   button.textContent = "Adding…";
   try {
-    const fileId = await upload(fields.get("picture"), "product");
+    const { fileId } = await upload(fields.get("picture"), "product");
     const id = newId(text("title") || "product");
     const product = await call("PUT", `api/catalog/products/${id}`, {
       body: {

@@ -51,7 +51,7 @@ async function take(file) {
   if (!file || !(await requireAccount(WHY))) return false;
   bar.setAttribute("aria-busy", "true");
   try {
-    const fileId = await upload(file, "garment");
+    const { fileId } = await upload(file, "garment");
     dropPicture();
     keep({ fileId, name: file.name || "Your photo", preview: URL.createObjectURL(file) });
   } finally {

@@ -7,6 +7,7 @@ import { isMerchant, watchSession } from "./session.js";
 const grid = document.getElementById("results");
 const nothing = document.getElementById("nothing");
 const template = document.getElementById("card");
+const OWNERS = ".rate, .delete"; // buttons that only merchants see
 
 /** Grey cards of the same size while the first answer is on its way; others are dimmed. */
 export function showLoading(count) {
@@ -24,7 +25,10 @@ function placeholder() {
   return card;
 }
 
-/** Shows products; `act` holds `like(product)`, `buy(product)`, `remove(product, card)`. */
+/**
+ * Shows products; `act` holds `buy`, `tryOn`, `like` and `score`, each of a product, and
+ * `remove(product, card)`.
+ */
 export function showResults(products, act, whenNone) {
   grid.removeAttribute("aria-busy");
   grid.replaceChildren(...products.map((product) => toCard(product, act)));
@@ -49,11 +53,13 @@ function toCard(product, act) {
   part("price").textContent = formatPrice(product);
   part("brand").textContent = product.brand || "\u00a0";
   part("score").textContent = product.score === undefined ? "" : product.score.toFixed(3);
-  for (const name of ["buy", "more", "delete"]) part(name).firstElementChild.textContent = `: ${product.title}`;
+  for (const button of card.querySelectorAll("button")) button.firstElementChild.textContent = `: ${product.title}`;
   part("buy").hidden = !product.inStock;
   part("buy").addEventListener("click", () => act.buy(product));
+  part("try").addEventListener("click", () => act.tryOn(product));
   part("more").addEventListener("click", () => act.like(product));
-  part("delete").hidden = !isMerchant();
+  for (const button of card.querySelectorAll(OWNERS)) button.hidden = !isMerchant();
+  part("rate").addEventListener("click", () => act.score(product));
   part("delete").addEventListener("click", () => act.remove(product, card));
   return card;
 }
@@ -75,5 +81,5 @@ export function formatPrice({ price, currency }) {
 }
 
 watchSession(() => {
-  for (const button of grid.querySelectorAll(".delete")) button.hidden = !isMerchant();
+  for (const button of grid.querySelectorAll(OWNERS)) button.hidden = !isMerchant();
 });

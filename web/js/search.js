@@ -8,6 +8,8 @@ import { deleteProduct } from "./merchant.js";
 import { showProblem } from "./notice.js";
 import { dropPicture, getPicture, setProductPicture, watchPicture } from "./picture.js";
 import { showLoading, showNone, showResults } from "./results.js";
+import { scoreProduct } from "./score.js";
+import { tryOn } from "./tryon.js";
 
 const PAGE = 24;
 const MOST = 200;
@@ -128,6 +130,8 @@ const ACTS = {
     scrollTo({ top: 0 });
     query.focus({ preventScroll: true });
   },
+  tryOn,
+  score: scoreProduct,
   async buy(product) {
     showProblem(get("notice"), null);
     try {

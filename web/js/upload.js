@@ -9,7 +9,7 @@ const TYPES = {
   gif: "image/gif", bmp: "image/bmp", tif: "image/tiff", tiff: "image/tiff",
 };
 
-/** The file's id, once the studio has checked it. */
+/** The file as the studio answers, `{fileId, readUrl, …}`, once it has checked it. */
 export async function upload(file, purpose) {
   const announced = await call("POST", "api/files/presign", {
     body: {
@@ -26,8 +26,16 @@ export async function upload(file, purpose) {
       body: file,
     }),
   );
-  const ready = await call("POST", `api/files/${announced.fileId}/complete`);
-  return ready.fileId;
+  return call("POST", `api/files/${announced.fileId}/complete`);
+}
+
+/** An upload that sends a file once, however often in a row it is asked for. */
+export function rememberUpload(purpose) {
+  let last = null;
+  return async (file) => {
+    if (last?.file !== file) last = { file, stored: await upload(file, purpose) };
+    return last.stored;
+  };
 }
 
 /** Browsers know no type for JSON lines, and Windows calls CSV a spreadsheet. */
