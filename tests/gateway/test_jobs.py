@@ -117,7 +117,7 @@ async def test_a_rebuild_is_asked_for_watched_and_read(
         ({"type": "segment-batch"}, "merchant", 422, "/payload"),
         ({"type": "segment-batch", "payload": {"fileIds": [1]}}, "merchant", 422,
          "/payload/fileIds/0"),
-        ({"type": "train-regressor"}, "merchant", 422, "/payload"),
+        ({"type": "train-regressor"}, "merchant", 422, "/payload/fileId"),
     ],
 )  # fmt: skip
 async def test_what_is_not_accepted(
