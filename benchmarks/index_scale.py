@@ -1,11 +1,11 @@
 """The product index beside exact FAISS and other indexes: speed at equal recall, memory, filters.
 
 Run: python -m benchmarks.index_scale --vectors ../shared/bench/vectors.py [--peers FOLDER]
-     python -m benchmarks.index_scale --vectors … --only ours,flat --counts 100000
+     python -m benchmarks.index_scale --vectors … --only "ours,ours on cuda" --counts 100000
 
 Every system answers one query at a time on one thread, image and text queries apart, at its
 smallest setting with recall at 10 of at least 0.95. Times are CPU time of this process, since
-the machine may be shared; pgvector and LanceDB work in other processes or threads: wall time.
+the machine may be shared; pgvector, LanceDB and a GPU work outside of it: wall time.
 """
 
 import argparse
@@ -97,9 +97,9 @@ def build_ours(data: Data, folder: Path) -> tuple[Path, float]:
     return files, json.loads(note.read_text())
 
 
-def ours(data: Data, files: Path) -> Peer:
+def ours(data: Data, files: Path, device: str | None) -> Peer:
     """The whole product path: `ProductIndex.search`, ids and exact scores."""
-    index = ProductIndex(open_files(files))
+    index = ProductIndex(open_files(files), device=device)
     vectors = open_files(files).vectors
     knobs: dict[Side, ScanKnobs] = {}
     for side in SIDES:
@@ -112,7 +112,7 @@ def ours(data: Data, files: Path) -> Peer:
         return [int(product_id[1:]) for product_id, _ in hits]
 
     size = sum(path.stat().st_size for path in files.iterdir()) / data.count
-    return Peer(search, SIDES, size)
+    return Peer(search, SIDES, size, is_own_process=device is None)
 
 
 def recall(found: list[set[int]], truth: list[set[int]]) -> float:
@@ -168,9 +168,9 @@ def run_size(data: Data, folder: Path, names: list[str]) -> list[dict[str, Any]]
         if not kept.exists():
             with ExitStack() as stack:
                 started = time.process_time()
-                if name == "ours":
+                if name.startswith("ours"):
                     files, build_s = build_ours(data, folder)
-                    peer = ours(data, files)
+                    peer = ours(data, files, name.removeprefix("ours").removeprefix(" on ") or None)
                 elif name == "pgvector HNSW":
                     wall = time.perf_counter()
                     peer = stack.enter_context(index_peers.pgvector(vectors))

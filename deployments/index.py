@@ -29,10 +29,14 @@ log = structlog.get_logger("studio.index")
 
 @dataclass(frozen=True)
 class IndexArgs:
-    """How a replica follows the catalogue, and how many searches may wait."""
+    """How a replica follows the catalogue, and how many searches may wait.
+
+    device: torch's name of the one that scans large catalogues; None: FAISS on the CPU.
+    """
 
     poll_s: float = 0.2
     max_waiting: int = 256
+    device: str | None = None
 
 
 class Index:
@@ -50,6 +54,7 @@ class Index:
             self._thread,
             cache_folder(settings),
             max_waiting=args.max_waiting,
+            device=args.device,
         )
         self._metrics = IndexMetrics()
         self._following = asyncio.get_running_loop().create_task(self._follow(), name="follow")

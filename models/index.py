@@ -1,6 +1,7 @@
 """Nearest products by size: row by row while few, 4-bit codes and exact rescoring above."""
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from models.exact import TIE, HalfScorer
 from models.index_files import IndexFiles, empty_files
 from models.index_stats import ScanKnobs, ScoreStats
 from models.scan import EXACT_ROWS, Scan
+
+if TYPE_CHECKING:
+    from models.device_scan import DeviceScan
 
 DECIMALS = 6
 DEPTH_PER_RESULT = 4
@@ -41,11 +45,13 @@ class ProductIndex:
         files: IndexFiles,
         stats: ScoreStats | None = None,
         knobs: ScanKnobs | None = None,
+        device: str | None = None,
     ) -> None:
+        """`device`: torch's name of the one that scans large versions; None: FAISS on the CPU."""
         self.dim = int(files.vectors.shape[1])
         self.stats = stats or ScoreStats()
         self.knobs = knobs or ScanKnobs()
-        self._scan = None if files.scan is None else Scan(files.scan)
+        self._scan = _open_scan(files, device)
         nothing = empty_files(self.dim)
         base, appended = (nothing, files) if self._scan is None else (files, nothing)
         self._base = BaseRows(base)
@@ -158,7 +164,7 @@ class ProductIndex:
 
     def _scanned(
         self,
-        scan: Scan,
+        scan: "Scan | DeviceScan",
         query: NDArray[np.float32],
         wanted: int,
         where: RowFilter,
@@ -226,3 +232,14 @@ class ProductIndex:
         vectors[~newer] = self._base.vectors.take(rows[~newer], axis=0)
         vectors[newer] = self._appended.vectors.take(rows[newer] - self._start, axis=0)
         return vectors
+
+
+def _open_scan(files: IndexFiles, device: str | None) -> "Scan | DeviceScan | None":
+    if files.scan is None:
+        return None
+    if device is None:
+        return Scan(files.scan)
+    # torch, which a replica on the CPU does without
+    from models.device_scan import DeviceScan  # noqa: PLC0415
+
+    return DeviceScan(files.vectors, device)

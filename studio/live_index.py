@@ -49,12 +49,14 @@ class LiveIndex:
         cache: Path,
         *,
         max_waiting: int = 256,
+        device: str | None = None,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._thread = thread
         self._cache = cache
         self._max_waiting = max_waiting
+        self._device = device
         self._waiting = 0
         self._loaded: LoadedVersion | None = None
 
@@ -122,7 +124,7 @@ class LiveIndex:
     async def _load(self, row: IndexVersion) -> LoadedVersion:
         """Mapped, warmed up and brought up to date while the old one still answers."""
         folder = await fetch_files(self._blobs, row.version, row.manifest, self._cache)
-        index = await asyncio.to_thread(_open, folder, row)
+        index = await asyncio.to_thread(_open, folder, row, self._device)
         fresh = LoadedVersion(row.version, row.embedder_version, index, row.base_seq)
         await self._catch_up(fresh, is_served=False)
         return fresh
@@ -142,10 +144,11 @@ class LiveIndex:
                 loaded.applied_seq = part[-1][0].change_seq
 
 
-def _open(folder: Path, row: IndexVersion) -> ProductIndex:
+def _open(folder: Path, row: IndexVersion, device: str | None) -> ProductIndex:
     """Maps the files; the first searches touch what later ones need."""
     files = open_files(folder)
-    index = ProductIndex(files, facts_from(ScoreStats, row.stats), facts_from(ScanKnobs, row.stats))
+    stats, knobs = facts_from(ScoreStats, row.stats), facts_from(ScanKnobs, row.stats)
+    index = ProductIndex(files, stats, knobs, device)
     for vector in files.vectors[:: max(1, len(files.vectors) // WARM_UP)]:
         index.search(10, image=vector.astype("float32"))
     return index

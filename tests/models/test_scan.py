@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from models.index_check import check_index, refuse_low
 from models.index_files import open_files
 from models.index_quality import unseen
 from models.index_stats import Recall
-from models.scan import Scan, code_parts
+from models.scan import code_parts
 
 COUNT, DIM = 25_000, 64
 PRICES = np.random.default_rng(7).permutation(COUNT) * 10_000
@@ -75,11 +76,12 @@ class Clusters:
         return allowed
 
 
-@pytest.fixture(params=[1, 200], ids=["one list", "lists"])
+@pytest.fixture(params=[(1, None), (200, None), (1, "cpu")], ids=["one list", "lists", "torch"])
 def index(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[ProductIndex, Clusters]]:
-    if request.param > 1:
+    lists, device = request.param
+    if lists > 1:
         monkeypatch.setattr(scan, "LIST_ROWS", COUNT)
     clusters = Clusters()
     with IndexWriter(tmp_path) as writer:
@@ -88,8 +90,8 @@ def index(
         writer.finish()
     checked = check_index(tmp_path, list(clusters.queries[:30]))
     refuse_low(checked.recall)
-    opened = ProductIndex(open_files(tmp_path), checked.scores, checked.knobs)
-    assert (opened.list_count > 1) == (request.param > 1)
+    opened = ProductIndex(open_files(tmp_path), checked.scores, checked.knobs, device)
+    assert (opened.list_count > 1) == (lists > 1)
     yield opened, clusters
 
 
@@ -159,9 +161,10 @@ def test_an_answer_that_the_filter_does_not_allow_is_an_error(
     index: tuple[ProductIndex, Clusters], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened, clusters = index
-    plain = Scan.search
+    kind: Any = type(opened._scan)
+    plain = kind.search
     monkeypatch.setattr(
-        Scan, "search", lambda self, query, depth, lists, bits: plain(self, query, depth, 99, None)
+        kind, "search", lambda self, query, depth, lists, bits: plain(self, query, depth, 99, None)
     )
     with pytest.raises(RuntimeError, match="does not allow"):
         opened.search(10, image=clusters.queries[0], where=RowFilter(in_stock=False))
