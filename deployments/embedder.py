@@ -11,7 +11,6 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from deployments.batching import MicroBatcher, in_thread
 from deployments.handles import Handle, HandleArgs, IndexHandle
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
@@ -20,6 +19,7 @@ from errors import Invalid, StudioError, Unavailable
 from models.embedder import EmbedderConfig, load
 from models.images import decode_image
 from models.occlusion import background, cover
+from studio.batching import MicroBatcher, in_thread
 from studio.context import continuing, current_origin, span
 from studio.ports import EmbeddedAnswer, Embedding, RawQuery, Vector
 from studio.scoring import CoveredEmbedding

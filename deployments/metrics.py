@@ -44,7 +44,7 @@ class BatchMetrics:
         )
 
     def of(self, batcher: str) -> Callable[[int, int], None]:
-        """The observer of one `deployments.batching.MicroBatcher`."""
+        """The observer of one `studio.batching.MicroBatcher`."""
         tags = {"batcher": batcher}
 
         def observe(size: int, waiting: int) -> None:

@@ -9,7 +9,6 @@ from itertools import groupby
 
 import structlog
 
-from deployments.batching import MicroBatcher, in_thread
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
 from deployments.metrics import BatchMetrics
@@ -18,6 +17,7 @@ from models import regressor as model
 from models.regressor import RegressorConfig
 from models.regressor_files import read_starter
 from settings import Settings
+from studio.batching import MicroBatcher, in_thread
 from studio.context import span
 from studio.regressor_store import Shelf
 from studio.score_answers import answer, check_embedder, evaluate

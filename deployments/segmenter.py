@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deployments.batching import MicroBatcher, in_thread
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
 from integrations.blob import open_blob_store
@@ -22,6 +21,7 @@ from models.parsing import Parsing, Plane
 from models.sam import SamConfig
 from models.segmenter import Ask, Features, Segment, finish, load, require_inside, thumbnail_of
 from settings import Settings
+from studio.batching import MicroBatcher, in_thread
 from studio.ports import SegmentAnswer, SegmentPrompt
 
 Result = TypeVar("Result")

@@ -34,6 +34,7 @@ from gateway.routes import (
     tryon,
 )
 from settings import PROJECT_ROOT
+from studio.accounts import OpenAccounts
 from studio.latency import LatencyLog
 from studio.logs import configure_logging, flushing
 from studio.ports import Studio
@@ -65,10 +66,7 @@ ROUTERS = (
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """What lives as long as the app; a router's own `lifespan` runs inside this one."""
     async with flushing(configure_logging()), sharing(app.state.latency):
-        try:
-            yield
-        finally:
-            await app.state.limits.aclose()
+        yield
 
 
 @asynccontextmanager
@@ -110,7 +108,8 @@ def create_app(studio: Studio, observers: Sequence[Observe] = ()) -> FastAPI:
     app.state.studio = studio
     app.state.draining = asyncio.Event()  # whoever serves the app sets it when it is to end
     app.state.tokens = AccessTokens(studio.settings)
-    app.state.limits = RateLimits(studio.settings)
+    app.state.limits = RateLimits(studio)
+    app.state.accounts = OpenAccounts(studio.database)
     app.state.latency = LatencyLog(studio.cache)
     register_handlers(app)
     add_layers(app, [app.state.latency.note, *observers])

@@ -14,7 +14,7 @@ from fastapi.security import OAuth2PasswordBearer
 from errors import Forbidden, NotAuthenticated
 from gateway.auth import AccessClaims, AccessTokens
 from gateway.wire import Storable
-from studio.accounts import find_account
+from studio.accounts import OpenAccounts
 from studio.ports import Studio
 
 ROLES = ("customer", "merchant", "admin")
@@ -47,8 +47,14 @@ async def get_tokens(request: Request) -> AccessTokens:
     return cast(AccessTokens, request.app.state.tokens)
 
 
+async def get_accounts(request: Request) -> OpenAccounts:
+    """Who is who, right now."""
+    return cast(OpenAccounts, request.app.state.accounts)
+
+
 StudioDep = Annotated[Studio, Depends(get_studio)]
 TokensDep = Annotated[AccessTokens, Depends(get_tokens)]
+AccountsDep = Annotated[OpenAccounts, Depends(get_accounts)]
 
 
 async def get_client_address(request: Request) -> str:
@@ -66,7 +72,7 @@ async def read_claims(request: Request, _token: Annotated[str | None, Depends(be
 
 
 async def find_user(
-    studio: StudioDep, identity: Annotated[Any, Depends(read_claims)]
+    accounts: AccountsDep, identity: Annotated[Any, Depends(read_claims)]
 ) -> CurrentUser | None:
     """The caller, or None without a token.
 
@@ -77,7 +83,7 @@ async def find_user(
         return None
     if not isinstance(identity, AccessClaims):
         raise NotAuthenticated("the access token is not valid or has expired")
-    account = await find_account(studio, identity.user_id, identity.session_id)
+    account = await accounts.find(identity.user_id, identity.session_id)
     if account is None or account.token_version != identity.version:
         raise NotAuthenticated("the session has ended; sign in again")
     return CurrentUser(account.id, account.email, account.name, account.role, identity.session_id)

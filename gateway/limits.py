@@ -3,27 +3,23 @@
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from limits.errors import StorageError
-from redis.asyncio import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from errors import NotAuthenticated, RateLimited, Unavailable
+from errors import NotAuthenticated, RateLimited, StudioError, Unavailable
 from gateway.auth import AccessClaims, AccessTokens
 from gateway.client_address import limit_key
-from settings import Settings
+from studio.batching import MicroBatcher
+from studio.ports import Studio, Take, Window
 
 WINDOW_S = 60
-STORAGE_TIMEOUT_S = 0.5
-STORAGE_PAUSE_S = 2.0
+CACHE_PAUSE_S = 2.0
+ROUTE_CLASSES = ("auth", "search", "cv", "default")
 FREE_PATHS = ("/api/health", "/api/docs", "/api/openapi.json")
 
 log = structlog.get_logger("studio.gateway")
@@ -67,68 +63,56 @@ def route_class_of(method: str, path: str) -> str | None:
 
 
 class RateLimits:
-    """Sliding windows shared by all replicas; in memory while the storage is away."""
+    """Sliding windows shared by all replicas; in memory while the cache is away."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._items = {
-            name: RateLimitItemPerMinute(getattr(settings, f"limit_{name}"), namespace=name)
-            for name in ("auth", "search", "cv", "default")
+    def __init__(self, studio: Studio) -> None:
+        self._quotas: dict[str, int] = {
+            name: getattr(studio.settings, f"limit_{name}") for name in ROUTE_CLASSES
         }
-        # The strategies keep only a weak reference to their storage.
-        url = settings.required("redis_url")
-        self._pool = open_pool(url)
-        pool: Any = self._pool
-        self._shared_storage = RedisStorage(
-            url,
-            wrap_exceptions=True,
-            implementation="redispy",
-            key_prefix="studio:limit",
-            connection_pool=pool,
+        self._cache = studio.cache
+        self._shared: MicroBatcher[Take, Window] = MicroBatcher(
+            self._count, max_batch=64, max_waiting=10_000, calls=2
         )
-        self._shared = SlidingWindowCounterRateLimiter(self._shared_storage)
-        self._memory_storage = MemoryStorage()
-        self._memory = SlidingWindowCounterRateLimiter(self._memory_storage)
+        # The strategy keeps only a weak reference to its storage.
+        self._storage = MemoryStorage()
+        self._memory = SlidingWindowCounterRateLimiter(self._storage)
         self._away_until_s = 0.0
 
     async def take(self, route_class: str, who: str) -> Allowance:
         """Counts one request of one caller.
 
         Raises:
-            Unavailable: the storage is away and the class must not go uncounted.
+            Unavailable: the cache is away and the class must not go uncounted.
         """
         if time.monotonic() >= self._away_until_s:
             try:
-                return await self._take(self._shared, route_class, who)
-            except StorageError as error:
-                self._away_until_s = time.monotonic() + STORAGE_PAUSE_S
+                asked = Take(f"{route_class}:{who}", self._quotas[route_class])
+                return self._allowance(route_class, await self._shared.submit(asked))
+            except Unavailable as error:
+                self._away_until_s = time.monotonic() + CACHE_PAUSE_S
                 log.warning("rate limits fall back to memory", error=repr(error))
         if route_class == "auth":
             raise Unavailable("signing in is not possible right now")
-        return await self._take(self._memory, route_class, who)
+        return self._allowance(route_class, await self._count_in_memory(route_class, who))
 
-    async def _take(
-        self, limiter: SlidingWindowCounterRateLimiter, route_class: str, who: str
-    ) -> Allowance:
-        item = self._items[route_class]
-        allowed = await limiter.hit(item, who)
-        window = await limiter.get_window_stats(item, who)
-        reset_s = max(1, math.ceil(window.reset_time - time.time()))
-        remaining = max(0, int(window.remaining)) if allowed else 0
-        return Allowance(route_class, allowed, item.amount, remaining, reset_s)
+    async def _count(self, asked: list[Take]) -> list[Window | StudioError]:
+        """Those who ask meanwhile share the next round trip."""
+        try:
+            return list(await self._cache.count_in_windows(asked, window_ms=WINDOW_S * 1000))
+        except Unavailable as error:
+            return [error for _ in asked]
 
-    async def aclose(self) -> None:
-        """Closes the connections to the storage."""
-        await self._pool.aclose()
+    async def _count_in_memory(self, route_class: str, who: str) -> Window:
+        item = RateLimitItemPerMinute(self._quotas[route_class], namespace=route_class)
+        taken = await self._memory.hit(item, who)
+        window = await self._memory.get_window_stats(item, who)
+        more_in_ms = math.ceil((window.reset_time - time.time()) * 1000)
+        return Window(taken, max(0, int(window.remaining)) if taken else 0, more_in_ms)
 
-
-def open_pool(redis_url: str) -> ConnectionPool:
-    """Connections to the shared counters; every call fails fast, because a request waits."""
-    return ConnectionPool.from_url(
-        redis_url,
-        socket_timeout=STORAGE_TIMEOUT_S,
-        socket_connect_timeout=STORAGE_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 1),
-    )
+    def _allowance(self, route_class: str, window: Window) -> Allowance:
+        reset_s = max(1, math.ceil(window.more_in_ms / 1000))
+        quota = self._quotas[route_class]
+        return Allowance(route_class, window.taken, quota, window.remaining, reset_s)
 
 
 class RateLimit:

@@ -10,6 +10,7 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError
 
 from errors import Unavailable
+from integrations.windows import SCRIPT, Take, Window, read_answer
 
 PREFIX = "studio:"
 TIMEOUT_S = 0.5
@@ -36,6 +37,7 @@ class RedisCache:
             # One more try: a pooled connection may have died with a restarted server.
             retry=Retry(ConstantBackoff(0.02), 1),
         )
+        self._windows = self._client.register_script(SCRIPT)
 
     async def get(self, key: str) -> bytes | None:
         """None where there is nothing (any more)."""
@@ -86,6 +88,13 @@ class RedisCache:
                 pipe.hgetall(PREFIX + key)
             found = await pipe.execute()
         return [{name.decode(): int(count) for name, count in one.items()} for one in found]
+
+    async def count_in_windows(self, asked: Sequence[Take], *, window_ms: int) -> list[Window]:
+        """Counts requests in their callers' sliding windows, one after the other."""
+        keys = [f"{PREFIX}limit:{one.key}" for one in asked]
+        async with told_as_unavailable():
+            found = await self._windows(keys, [window_ms, *(one.quota for one in asked)])
+        return list(read_answer(found))
 
     async def check(self) -> None:
         """Raises:

@@ -10,13 +10,14 @@ from db.audit import insert_audit
 from db.engine import Database
 from db.tables import User
 from db.users import (
-    get_account_in_session,
+    get_accounts_in_sessions,
     get_user,
     get_user_by_email,
     insert_user,
     revoke_sessions,
 )
-from errors import Conflict, Forbidden, Invalid, NotAuthenticated, NotFound
+from errors import Conflict, Forbidden, Invalid, NotAuthenticated, NotFound, StudioError
+from studio.batching import MicroBatcher
 from studio.context import current_request_id
 from studio.passwords import hash_password, is_password
 from studio.ports import Studio
@@ -127,11 +128,36 @@ async def _record_failure(studio: Studio, user: User | None, ip: str | None) -> 
         )  # fmt: skip
 
 
-async def find_account(studio: Studio, user_id: UUID, session_id: UUID) -> Account | None:
-    """The account as it is right now, if this session of it is still open."""
-    async with studio.database.read() as session:
-        found = await get_account_in_session(session, user_id, session_id)
-    return Account(*found) if found else None
+class OpenAccounts:
+    """Accounts by their open sessions, as they are right now.
+
+    Asked by every request with a token: those that come while the database works on others'
+    share the next query, which begins after all of them have come.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._batcher: MicroBatcher[tuple[UUID, UUID], Account | None] = MicroBatcher(
+            self._find, max_batch=64, max_waiting=10_000, calls=2
+        )
+
+    async def find(self, user_id: UUID, session_id: UUID) -> Account | None:
+        """The account, if this session of it was opened and not ended.
+
+        Raises:
+            Unavailable: PostgreSQL can't be reached.
+        """
+        return await self._batcher.submit((user_id, session_id))
+
+    async def _find(
+        self, asked: list[tuple[UUID, UUID]]
+    ) -> list[Account | None] | list[StudioError]:
+        try:
+            async with self._database.read() as session:
+                found = await get_accounts_in_sessions(session, asked)
+        except StudioError as error:
+            return [error for _ in asked]
+        return [Account(*found[one]) if one in found else None for one in asked]
 
 
 async def change_password(

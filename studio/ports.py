@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from integrations.blob_keys import BlobInfo, SignedUpload
+from integrations.windows import Take, Window
 from studio.context import Origin, current_origin
 from studio.scoring import (
     CoveredEmbedding,
@@ -397,6 +398,10 @@ class Cache(Protocol):
         """The counters of each key, by field; empty where there is nothing."""
         ...
 
+    async def count_in_windows(self, asked: Sequence[Take], *, window_ms: int) -> list[Window]:
+        """Counts each request in its caller's sliding window, in order, if there is room."""
+        ...
+
     async def check(self) -> None:
         """Raises:
         Unavailable: the cache does not answer.
@@ -443,10 +448,12 @@ __all__ = [
     "Segmenter",
     "SignedUpload",
     "Studio",
+    "Take",
     "TryOn",
     "TryOnLoad",
     "TryOnMade",
     "TryOnOrder",
     "TryOnStep",
     "Vector",
+    "Window",
 ]

@@ -10,13 +10,20 @@ from starlette.responses import JSONResponse
 
 from errors import Invalid, Malformed, NotAuthenticated
 from gateway.auth import AccessTokens
-from gateway.deps import Anyone, ClientAddressDep, Customer, Public, StudioDep, TokensDep
+from gateway.deps import (
+    AccountsDep,
+    Anyone,
+    ClientAddressDep,
+    Customer,
+    Public,
+    StudioDep,
+    TokensDep,
+)
 from gateway.wire import WireRequest, WireResponse
 from studio.accounts import (
     Account,
     change_password,
     create_user,
-    find_account,
     log_in,
     normalise_email,
 )
@@ -211,11 +218,15 @@ async def login(
 
 @router.post("/refresh", dependencies=[Public])
 async def refresh(
-    body: RefreshRequest, studio: StudioDep, tokens: TokensDep, ip: ClientAddressDep
+    body: RefreshRequest,
+    studio: StudioDep,
+    accounts: AccountsDep,
+    tokens: TokensDep,
+    ip: ClientAddressDep,
 ) -> SessionResponse:
     """The next pair of tokens; the one given is spent."""
     signed_in = await refresh_session(studio, body.refresh_token, ip=ip)
-    account = await find_account(studio, signed_in.user_id, signed_in.session_id)
+    account = await accounts.find(signed_in.user_id, signed_in.session_id)
     if account is None:
         raise NotAuthenticated("the session has ended; sign in again")
     return session_response(tokens, account, signed_in)

@@ -11,7 +11,7 @@ from sqlmodel import select, update
 from db.tables import RefreshToken
 from errors import NotAuthenticated
 from studio import passwords
-from studio.accounts import create_user, find_account
+from studio.accounts import OpenAccounts, create_user
 from studio.ports import Studio
 from studio.sessions import (
     IDLE,
@@ -50,7 +50,7 @@ async def age(studio: Studio, token: str, seconds: float) -> None:
 
 
 async def is_open(studio: Studio, session_id: UUID, user_id: UUID) -> bool:
-    return await find_account(studio, user_id, session_id) is not None
+    return await OpenAccounts(studio.database).find(user_id, session_id) is not None
 
 
 async def test_a_chain_of_tokens(studio: Studio, first: SignedIn) -> None:

@@ -8,8 +8,8 @@ from contextvars import ContextVar
 
 import pytest
 
-from deployments.batching import MicroBatcher, in_thread
 from errors import Invalid, StudioError, Unavailable
+from studio.batching import MicroBatcher, in_thread
 
 
 @pytest.fixture

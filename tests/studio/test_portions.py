@@ -1,6 +1,6 @@
 """Pictures travel in order, in messages of bounded number and size."""
 
-from deployments.batching import portions
+from studio.batching import portions
 
 
 def test_pictures_are_parted_by_number_and_size_and_none_is_lost() -> None:

@@ -1,0 +1,56 @@
+"""Sliding windows in Valkey or Redis: many callers' requests are counted in one round trip."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+SCRIPT = """
+-- The sliding window counter: what was counted in the window before weighs as much as of that
+-- window still lies inside the one that ends now. A key holds the number of its window, what was
+-- counted in it, and in the one before. The server's clock is everybody's.
+local width = tonumber(ARGV[1])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local window, gone = math.floor(now / width), now % width / width
+local answer = {}
+for place, key in ipairs(KEYS) do
+  local quota = tonumber(ARGV[place + 1])
+  local kept, count, before = string.match(redis.call('GET', key) or '', '(%d+) (%d+) (%d+)')
+  local age = window - (tonumber(kept) or 0)
+  if age > 0 then
+    before, count = age == 1 and count or 0, 0
+  end
+  local weight = math.floor(before * (1 - gone))
+  local room = quota - weight - count
+  if room > 0 then
+    count = count + 1
+    local state = string.format('%d %d %d', window, count, before)
+    redis.call('SET', key, state, 'PX', 2 * width)
+  end
+  local next_at = weight > 0 and 1 - weight / before or 1
+  answer[#answer + 1] = room > 0 and 1 or 0
+  answer[#answer + 1] = math.max(0, quota - weight - count)
+  answer[#answer + 1] = math.floor((next_at - gone) * width) + 1
+end
+return answer
+"""
+
+
+class Take(NamedTuple):
+    """One request of one caller, who may make `quota` in a window."""
+
+    key: str
+    quota: int
+
+
+class Window(NamedTuple):
+    """Whether the request had room, how many more have, and when there is room for one more."""
+
+    taken: bool
+    remaining: int
+    more_in_ms: int
+
+
+def read_answer(found: Sequence[int]) -> Iterator[Window]:
+    """What the script gives: three numbers a caller."""
+    for taken, remaining, more_in_ms in zip(*[iter(found)] * 3, strict=True):
+        yield Window(bool(taken), remaining, more_in_ms)
