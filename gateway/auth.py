@@ -1,7 +1,9 @@
 """Access tokens: short-lived JWTs, made and checked here and nowhere else."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,6 +20,7 @@ TOKEN_TYPE = "at+jwt"  # RFC 9068; not a secret  # noqa: S105
 ALGORITHMS = ["HS256"]
 CLOCK_SKEW_S = 2
 MAX_TOKEN_CHARS = 4096
+VERIFIED_TOKENS = 1024
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class AccessTokens:
         if settings.jwt_previous_secret is not None:
             secrets.append(settings.jwt_previous_secret.get_secret_value())
         self._keys = [OctKey.import_key(secret) for secret in secrets]
+        # What a valid signature covers never changes; its times are looked at every time.
+        self._verified = lru_cache(maxsize=VERIFIED_TOKENS)(self._verify)
         self.lifetime_s = settings.access_token_minutes * 60
         self._claims = jwt.JWTClaimsRegistry(
             leeway=CLOCK_SKEW_S,
@@ -68,19 +73,21 @@ class AccessTokens:
             NotAuthenticated: anything about the token is wrong; which thing is not told.
         """
         if len(token) <= MAX_TOKEN_CHARS:
-            for key in self._keys:
-                try:
-                    return self._read(token, key)
-                except (JoseError, ValueError, TypeError, KeyError, AttributeError):
-                    continue
+            with suppress(JoseError, ValueError, TypeError, KeyError, AttributeError):
+                return self._read(self._verified(token))
         raise NotAuthenticated("the access token is not valid or has expired")
 
-    def _read(self, token: str, key: OctKey) -> AccessClaims:
-        found = jwt.decode(token, key, algorithms=ALGORITHMS)
-        if found.header.get("typ") != TOKEN_TYPE:
-            raise ValueError("another kind of token")
-        self._claims.validate(found.claims)
-        claims = found.claims
+    def _verify(self, token: str) -> dict[str, Any]:
+        """What one of the keys has signed in a token of our kind."""
+        for key in self._keys:
+            with suppress(JoseError, ValueError, TypeError, KeyError, AttributeError):
+                found = jwt.decode(token, key, algorithms=ALGORITHMS)
+                if found.header.get("typ") == TOKEN_TYPE:
+                    return found.claims
+        raise ValueError("signed by nobody we know, or another kind of token")
+
+    def _read(self, claims: dict[str, Any]) -> AccessClaims:
+        self._claims.validate(claims)
         if not isinstance(claims["ver"], int):
             raise ValueError("the version is no number")
         return AccessClaims(UUID(claims["sub"]), UUID(claims["sid"]), claims["ver"])

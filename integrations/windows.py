@@ -5,31 +5,33 @@ from typing import NamedTuple
 
 SCRIPT = """
 -- The sliding window counter: what was counted in the window before weighs as much as of that
--- window still lies inside the one that ends now. A key holds the number of its window, what was
+-- window still lies inside the one that ends now. A key holds when its window began, what was
 -- counted in it, and in the one before. The server's clock is everybody's.
 local width = tonumber(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local window, gone = math.floor(now / width), now % width / width
 local answer = {}
 for place, key in ipairs(KEYS) do
   local quota = tonumber(ARGV[place + 1])
-  local kept, count, before = string.match(redis.call('GET', key) or '', '(%d+) (%d+) (%d+)')
-  local age = window - (tonumber(kept) or 0)
-  if age > 0 then
-    before, count = age == 1 and count or 0, 0
+  local state = redis.call('GET', key) or ''
+  local began, count, before = string.match(state, '(%d+) (%d+) (%d+)')
+  if not began or now - began >= 2 * width then
+    began, count, before = now, 0, 0
+  elseif now - began >= width then
+    began, count, before = began + width, 0, count
   end
+  local gone = math.max(0, (now - began) / width)
   local weight = math.floor(before * (1 - gone))
-  local room = quota - weight - count
-  if room > 0 then
+  local taken = weight + count < quota
+  if taken then
     count = count + 1
-    local state = string.format('%d %d %d', window, count, before)
+    state = string.format('%d %d %d', began, count, before)
     redis.call('SET', key, state, 'PX', 2 * width)
   end
-  local next_at = weight > 0 and 1 - weight / before or 1
-  answer[#answer + 1] = room > 0 and 1 or 0
+  local more_at = weight > 0 and 1 - weight / before or 1
+  answer[#answer + 1] = taken and 1 or 0
   answer[#answer + 1] = math.max(0, quota - weight - count)
-  answer[#answer + 1] = math.floor((next_at - gone) * width) + 1
+  answer[#answer + 1] = math.floor((more_at - gone) * width) + 1
 end
 return answer
 """

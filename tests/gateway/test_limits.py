@@ -1,5 +1,6 @@
 """How often one caller may ask."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from sqlmodel import select
 from db.tables import AuditLog
 from errors import SetupError
 from gateway.client_address import ClientAddress, limit_key
+from gateway.limits import RateLimits
 from settings import load_settings
 from studio.ports import Studio
 from tests.fakes import make_settings, open_client, open_studio, sign_in
@@ -66,6 +68,18 @@ async def test_what_is_not_counted(client: httpx.AsyncClient) -> None:
         assert "ratelimit" not in (await client.get(path)).headers
     for path in ("/api/auth/me", "/api/nothing", "/api/files"):
         assert "ratelimit" in (await client.get(path)).headers
+
+
+async def test_replicas_share_a_window_however_many_ask_at_once(studio: Studio) -> None:
+    few = replace(studio, settings=studio.settings.model_copy(update={"limit_search": 20}))
+    replicas = [RateLimits(few), RateLimits(few)]
+    found = await asyncio.gather(
+        *(replicas[turn % 2].take("search", f"ip:{turn % 3}") for turn in range(180))
+    )
+    for who in range(3):
+        mine = [one for turn, one in enumerate(found) if turn % 3 == who]
+        assert sum(one.allowed for one in mine) == 20
+        assert sorted(one.remaining for one in mine if one.allowed) == list(range(20))
 
 
 async def test_without_the_storage_login_fails_closed_and_the_rest_goes_on(

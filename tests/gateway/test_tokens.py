@@ -50,6 +50,17 @@ def test_what_was_issued_is_read_back() -> None:
     assert TOKENS.read(signed(good_claims())).user_id == USER
 
 
+def test_a_token_that_was_taken_before_expires_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    token = signed(good_claims())
+    assert TOKENS.read(token).user_id == USER
+    now_s = time.time()
+    monkeypatch.setattr(time, "time", lambda: now_s + 63)
+    with pytest.raises(NotAuthenticated):
+        TOKENS.read(token)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

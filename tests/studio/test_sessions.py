@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import func
@@ -16,6 +16,7 @@ from studio.ports import Studio
 from studio.sessions import (
     IDLE,
     SignedIn,
+    close_session,
     close_session_of,
     hash_token,
     open_session,
@@ -133,3 +134,20 @@ async def test_other_sessions_go_on(studio: Studio, first: SignedIn) -> None:
     for token in ("", "unknown", "\ud800", "é" * 300, first.refresh_token):
         with pytest.raises(NotAuthenticated):
             await refresh(studio, token)
+
+
+async def test_accounts_asked_for_at_once_are_told_apart(studio: Studio, first: SignedIn) -> None:
+    other = await create_user(studio.database, email="b@example.com", password=PASSWORD)
+    async with studio.database.transaction() as session:
+        opened = [await open_session(session, other.id, 30) for _ in range(2)]
+    await close_session(studio, opened[1].session_id, other.id, ip=None)
+    asked = [
+        (first.user_id, first.session_id),
+        (other.id, opened[0].session_id),
+        (other.id, opened[1].session_id),  # has ended
+        (other.id, first.session_id),  # another's
+        (uuid4(), first.session_id),
+    ] * 30
+    accounts = OpenAccounts(studio.database)
+    found = await asyncio.gather(*(accounts.find(*one) for one in asked))
+    assert [one and one.id for one in found] == [first.user_id, other.id, None, None, None] * 30
