@@ -1,4 +1,8 @@
-"""Sliding windows in Valkey or Redis: many callers' requests are counted in one round trip."""
+"""Sliding windows in Valkey or Redis: many callers' requests are counted in one round trip.
+
+The rule is that of `limits`, which counts the same way in memory; its own scripts need two round
+trips for each request, one to count it and one to say what is left.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError, WithJsonSchema
 
 from db.jobs import list_jobs, progress_of
 from db.tables import Job
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 class JobRequest(WireRequest):
     """A job to be done; higher priorities first, not before `runAt`."""
 
-    type: Annotated[str, Field(max_length=100)]
+    type: Annotated[str, WithJsonSchema({"type": "string", "enum": list(jobs.JOB_TYPES)})]
     payload: dict[str, Any] = {}
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     run_at: AwareDatetime | None = None
