@@ -1,11 +1,11 @@
-"""Re-index of drawn products on a running studio, both ways, beside a bare loop over the model.
+"""Re-index of drawn products on a running studio beside a bare loop over the model.
 
-    python -m benchmarks.reindex [PICTURES [PRODUCTS]]
+    python -m benchmarks.reindex [warm|ray [PICTURES [PRODUCTS]]]
 
-One studio, and one caller who searches all the time, also while the bare loop runs. Each way: rate
-after the first batch beside the runs of the bare loop before and after it, CPU time, memory at a
-quarter and at all of the products, and a worker that is killed at half. PICTURES is a folder that
-keeps what is drawn. (`bare FOLDER` and `deploy CONFIG` are its own processes.)
+Each way has a studio of its own, and one caller who searches all the time, also while the bare
+loop runs. A full run over a quarter of the products, then rounds over all of them, the bare loop
+before and after each, then one whose worker is killed at half. PICTURES is a folder that keeps
+what is drawn. (`up FROM_PICTURES` and `bare FOLDER` are processes of its own.)
 """
 
 import asyncio
@@ -28,17 +28,17 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from benchmarks.reindex_studio import DEMO, Bench, config_of, draw_all
+from benchmarks.reindex_studio import DEMO, Bench, draw_all, run_studio, start_studio
 from db.tables import JobEvent
 from models.embedder import Embedder, EmbedderConfig, load
-from settings import PROJECT_ROOT, load_settings
-from tests.embedded.running import RunningStudio, free_port
+from settings import PROJECT_ROOT
+from tests.embedded.running import RunningStudio
 from training.catalogue import demo_products
 
-PRODUCTS, ROUNDS = 5000, 1
-WAYS = {"warm Embedder": 10**9, "Ray Data": 1}
-"""`from_pictures`, which decides."""
-BARE, BATCH = 640, 64
+PRODUCTS, ROUNDS = 5000, 3
+WAYS = {"warm": ("By the warm Embedder", 10**9), "ray": ("By Ray Data", 1)}
+"""What a way is called, and the `from_pictures` that chooses it."""
+BARE, BATCH = 960, 64
 SEARCH_EVERY_S = 0.2
 RESULTS = Path(__file__).parent / "results" / "reindex.md"
 Batch = list[NDArray[np.float32]]
@@ -107,14 +107,13 @@ def cpu_s(processes: list[psutil.Process]) -> dict[int, float]:
 
 
 @asynccontextmanager
-async def watching_memory(bench: Bench) -> AsyncIterator[list[float]]:
-    """Samples of anonymous memory while the block runs, beyond what it was before."""
-    before = anonymous_mb(bench.processes())
+async def watching_memory(bench: Bench, idle_mb: float) -> AsyncIterator[list[float]]:
+    """Samples of anonymous memory while the block runs, beyond that of the idle studio."""
     samples = [0.0]
 
     async def watch() -> None:
         while True:
-            samples.append(anonymous_mb(bench.processes()) - before)
+            samples.append(anonymous_mb(bench.processes()) - idle_mb)
             await asyncio.sleep(1.0)
 
     task = asyncio.create_task(watch())
@@ -124,12 +123,12 @@ async def watching_memory(bench: Bench) -> AsyncIterator[list[float]]:
         task.cancel()
 
 
-async def reindex(bench: Bench, searcher: Searcher, *, kill: bool = False) -> Run:
+async def reindex(bench: Bench, searcher: Searcher, idle_mb: float, *, kill: bool = False) -> Run:
     """A full run, watched; with `kill` its worker dies at half."""
     run, searched, embedded = Run(), len(searcher.times_ms), bench.embedded()
     failed = len(searcher.failed)
     marks: list[tuple[JobEvent, dict[int, float]]] = []
-    async with watching_memory(bench) as samples:
+    async with watching_memory(bench, idle_mb) as samples:
         job_id = await bench.submit()
         async for event in bench.follow(job_id):
             if "pictures embedded" not in event.progress["message"]:
@@ -162,6 +161,7 @@ class Bare:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.reindex", "bare", str(pictures)],
             cwd=PROJECT_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            start_new_session=True,  # a scheduler group of its own, as the studio has
         )  # fmt: skip
 
     async def run(self) -> dict[str, float]:
@@ -224,152 +224,135 @@ def loop_ahead(model: Embedder, batches: list[list[Path]]) -> float:
 
 @dataclass
 class Figures:
-    """All that was measured of one way."""
+    """All that was measured of one way; each run lies between two of the bare loop."""
 
     quarter: Run
     whole: list[Run]
-    killed: Run
     bare: list[dict[str, float]]
-
-    def rate(self) -> float:
-        return statistics.median(run.rate for run in self.whole)
+    killed: Run
 
     def of_bare(self, kind: str) -> float:
+        """Median of the loop's figure of this name."""
         return statistics.median(one[kind] for one in self.bare)
 
+    def ratio(self, kind: str) -> float:
+        """Median share of the loop's rate around each run."""
+        around = zip(self.whole, self.bare, self.bare[1:], strict=False)
+        return statistics.median(
+            run.rate / statistics.mean((before[kind], after[kind])) for run, before, after in around
+        )
 
-async def measure(bench: Bench, loop_process: Bare, searcher: Searcher) -> dict[str, Figures]:
-    """Both ways at a quarter, then at all products, the bare loop in between."""
-    await bench.insert(DEMO, bench.products // 4)
-    quarter, found = {}, {}
-    for way, from_pictures in WAYS.items():
-        bench.deploy(config_of(from_pictures))
-        quarter[way] = await reindex(bench, searcher)
-        print(way, "a quarter", quarter[way], flush=True)
-    await bench.insert(bench.products // 4, bench.products)
-    for way in reversed(WAYS):  # the last one is still deployed
-        if way != list(WAYS)[-1]:
-            bench.deploy(config_of(WAYS[way]))
-        bare_runs, runs = [await loop_process.run()], []
-        for _ in range(ROUNDS):
-            runs.append(await reindex(bench, searcher))
-            bare_runs.append(await loop_process.run())
-            print(way, runs[-1], bare_runs[-2:], flush=True)
-        killed = await reindex(bench, searcher, kill=True)
-        print(way, "killed", killed, flush=True)
-        found[way] = Figures(quarter[way], runs, killed, bare_runs)
-    return found
+    def runs(self) -> list[Run]:
+        """All of them."""
+        return [self.quarter, *self.whole, self.killed]
 
 
-def table(found: dict[str, Figures], idle_ms: float) -> list[str]:
-    """One column a way."""
-    ways = list(WAYS)
-    rows: dict[str, list[str]] = {
-        "images/s after the first batch": [f"{found[way].rate():.0f}" for way in ways],
-        "bare loop around it, decoding in a thread beside the model": [
-            f"{found[way].of_bare('ahead'):.0f}" for way in ways
-        ],
-        "bare loop around it, one after the other": [
-            f"{found[way].of_bare('serial'):.0f}" for way in ways
-        ],
-        "ratio to the first, to the second (bar: 0.85)": [
-            f"{found[way].rate() / found[way].of_bare('ahead'):.2f}, "
-            f"{found[way].rate() / found[way].of_bare('serial'):.2f}"
-            for way in ways
-        ],
-        "CPU ms a picture, everything running; bare loop": [
-            f"{statistics.median(run.cpu_ms for run in found[way].whole):.1f}; "
-            f"{found[way].of_bare('cpu'):.1f}"
-            for way in ways
-        ],
-        "s until the first batch; in all": [
-            f"{found[way].whole[-1].start_s:.1f}; {found[way].whole[-1].total_s:.1f}"
-            for way in ways
-        ],
-        "memory beyond before, MB, peak: a quarter of the products; all": [
-            f"{found[way].quarter.peak_mb:.0f}; {max(run.peak_mb for run in found[way].whole):.0f}"
-            for way in ways
-        ],
-        f"killed at half: pictures embedded again (a batch has {BATCH})": [
-            str(found[way].killed.again) for way in ways
-        ],
-        f"p95 of a search meanwhile, ms (before: {idle_ms:.0f})": [
-            f"{statistics.median(run.p95_ms for run in found[way].whole):.0f}" for way in ways
-        ],
+async def measure(bench: Bench, loop_process: Bare, searcher: Searcher, products: int) -> Figures:
+    """At a quarter, then at all products, the bare loop in between, then killed at half."""
+    await bench.insert(DEMO, products // 4)
+    idle_mb = anonymous_mb(bench.processes())
+    quarter = await reindex(bench, searcher, idle_mb)
+    print("a quarter", quarter, flush=True)
+    await bench.insert(products // 4, products)
+    bare_runs, runs = [await loop_process.run()], []
+    for _ in range(ROUNDS):
+        runs.append(await reindex(bench, searcher, idle_mb))
+        bare_runs.append(await loop_process.run())
+        print(runs[-1], bare_runs[-2:], flush=True)
+    killed = await reindex(bench, searcher, idle_mb, kill=True)
+    print("killed", killed, flush=True)
+    return Figures(quarter, runs, bare_runs, killed)
+
+
+def table(found: Figures, idle_ms: float) -> list[str]:
+    """Name and figure, a row each."""
+    whole = found.whole
+    rows = {
+        "images/s after the first batch": f"{statistics.median(run.rate for run in whole):.0f}",
+        "bare loop, decoding in a thread beside the model": f"{found.of_bare('ahead'):.0f}",
+        "bare loop, one after the other": f"{found.of_bare('serial'):.0f}",
+        "ratio to the first, to the second (bar: 0.85)": (
+            f"{found.ratio('ahead'):.2f}, {found.ratio('serial'):.2f}"
+        ),
+        "CPU ms a picture, everything running; bare loop": (
+            f"{statistics.median(run.cpu_ms for run in whole):.1f}; {found.of_bare('cpu'):.1f}"
+        ),
+        "s until the first batch; in all, index built and active": (
+            f"{whole[-1].start_s:.1f}; {whole[-1].total_s:.1f}"
+        ),
+        "most memory beyond the idle studio's, MB: a quarter of the products; all, run by run": (
+            f"{found.quarter.peak_mb:.0f}; {', '.join(f'{run.peak_mb:.0f}' for run in whole)}"
+        ),
+        f"killed at half: pictures embedded again (a batch has {BATCH})": f"{found.killed.again}",
+        "p95 of a search, ms: before; meanwhile": (
+            f"{idle_ms:.0f}; {statistics.median(run.p95_ms for run in whole):.0f}"
+        ),
+        "searches during these runs; failed": (
+            f"{sum(run.searches for run in found.runs())}; "
+            f"{sum(run.failed for run in found.runs())}"
+        ),
     }
-    runs = [run for one in found.values() for run in (one.quarter, *one.whole, one.killed)]
-    lines = [f"| | {' | '.join(ways)} |", "|---|" + "---|" * len(ways)]
-    lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]
-    return [
-        *lines,
-        "",
-        f"Searches during all of these runs: {sum(run.searches for run in runs)}, of which "
-        f"{sum(run.failed for run in runs)} failed.",
-    ]
+    return ["| | |", "|---|---|", *(f"| {name} | {cell} |" for name, cell in rows.items())]
 
 
 async def compare(studio: RunningStudio, pictures: Path, products: int) -> list[str]:
     """Everything, on a studio that is ready."""
-    bench, loop_process = Bench(studio, pictures, products), Bare(pictures)
+    bench, loop_process = Bench(studio, pictures), Bare(pictures)
     searcher = Searcher()
     searching = asyncio.create_task(searcher.run(f"http://127.0.0.1:{studio.port}"))
     try:
         await asyncio.sleep(10)
         idle_ms = searcher.p95()
-        return table(await measure(bench, loop_process, searcher), idle_ms)
+        return table(await measure(bench, loop_process, searcher, products), idle_ms)
     finally:
         searching.cancel()
         loop_process.end()
         await bench.aclose()
 
 
-def main(pictures: Path, products: int) -> None:
-    """Starts the studio, measures, writes the table."""
+def run_way(way: str, pictures: Path, products: int) -> None:
+    """Starts the studio, measures, writes the way's part of the results."""
     draw_all(demo_products(products), pictures)
+    title, from_pictures = WAYS[way]
     folder = Path(tempfile.mkdtemp(prefix="studio-bench-"))
     folder.chmod(0o711)
-    load = os.getloadavg()[0]
-    studio = RunningStudio(
-        folder / "data", command=[sys.executable, "-m", "cli", "up"], port=free_port(),
-        STUDIO_DEMO_PRODUCTS=str(DEMO), STUDIO_LIMIT_SEARCH="10000000",
-    )  # fmt: skip
+    load_before = os.getloadavg()[0]
+    studio = start_studio(folder, from_pictures)
     try:
         studio.wait_ready(timeout_s=300)
         lines = asyncio.run(compare(studio, pictures, products))
     finally:
         studio.end()
         shutil.rmtree(folder, ignore_errors=True)
-    RESULTS.write_text(
-        f"`python -m benchmarks.reindex`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, "
-        f"{products:,} drawn products, medians of {ROUNDS} alternating rounds; load average when "
-        f"it began {load:.1f}, when it ended {os.getloadavg()[0]:.1f}.\n\n"
-        + "\n".join(lines) + "\n"
-    )  # fmt: skip
-    print(RESULTS.read_text())
+    command = (
+        f"`python -m benchmarks.reindex {way}`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} "
+        f"cores, {products:,} drawn products, medians of {ROUNDS} rounds; load average when it "
+        f"began {load_before:.1f}, when it ended {os.getloadavg()[0]:.1f}."
+    )
+    keep(title, [command, "", *lines])
 
 
-def deploy(config: Path) -> None:
-    """Changes the studio whose addresses are in the environment."""
-    from deployments.ingress import ingress_environment
-    from embedded.cluster import ENVIRONMENT
+def keep(title: str, lines: list[str]) -> None:
+    """Replaces one part of the results; the other stays."""
+    text = RESULTS.read_text() if RESULTS.exists() else ""
+    parts = dict(part.split("\n", 1) for part in text.split("## ")[1:])
+    parts[title] = "\n" + "\n".join(lines) + "\n"
+    RESULTS.write_text("\n".join(f"## {name}\n{part.rstrip()}\n" for name, part in parts.items()))
+    print("\n".join(lines))
 
-    settings = load_settings()
-    os.environ |= ENVIRONMENT | ingress_environment(settings.port)
-    from deployments.launch import connect, start
 
-    connect(os.environ["RAY_ADDRESS"])
-    start(settings, config=config)
-    time.sleep(3)  # until Serve has noticed: it was running before, too
-    start(settings, config=config)
+def main() -> None:
+    """Reads the command line."""
+    match sys.argv[1:]:
+        case ["up", from_pictures]:
+            raise SystemExit(run_studio(int(from_pictures)))
+        case ["bare", folder]:
+            bare(Path(folder))
+        case words:
+            folder = Path(words[1] if words[1:] else tempfile.mkdtemp())
+            for way in words[:1] or WAYS:
+                run_way(way, folder, int(words[2]) if words[2:] else PRODUCTS)
 
 
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["bare", folder]:
-            bare(Path(folder))
-        case ["deploy", config]:
-            deploy(Path(config))
-        case [folder, products]:
-            main(Path(folder), int(products))
-        case words:
-            main(Path(words[0] if words else tempfile.mkdtemp()), PRODUCTS)
+    main()

@@ -1,15 +1,17 @@
 """The studio of the re-index benchmark: filled with drawn products, driven job by job."""
 
+import asyncio
+import hashlib
 import io
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import psutil
@@ -17,20 +19,20 @@ import yaml
 from sqlalchemy import func
 from sqlmodel import select
 
+from db.catalog import take_change_seq
 from db.engine import Database
 from db.jobs import get_job
 from db.tables import Job, JobEvent, Product
 from db.users import get_user_by_email
-from deployments.launch import STARTER_CONFIG
 from embedded.cluster import log_folder
-from embedded.demo import SIDE_PX, _insert
+from embedded.demo import SIDE_PX
 from embedded.folder import DataFolder
 from integrations.blob_local import LocalBlobStore
-from settings import PROJECT_ROOT
+from settings import load_settings
 from studio.job_types import enqueue
 from studio.jobs import follow_job
 from studio.rebuild import REBUILD_INDEX
-from tests.embedded.running import RunningStudio, environment
+from tests.embedded.running import RunningStudio, free_port
 from training.catalogue import DemoProduct, demo_products
 from training.draw import draw_garment
 
@@ -50,31 +52,54 @@ def draw(one: DemoProduct, folder: Path) -> None:
 def draw_all(products: list[DemoProduct], folder: Path) -> None:
     """On all cores; what is there is kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(draw, products, [folder] * len(products), chunksize=50))
+    missing = [one for one in products if not (folder / f"{one.id}.jpg").exists()]
+    if missing:
+        with ProcessPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(draw, missing, [folder] * len(missing), chunksize=50))
 
 
-def config_of(from_pictures: int) -> Path:
-    """The starter's capacity with another choice between the two ways."""
-    config = yaml.safe_load(STARTER_CONFIG.read_text())
+def start_studio(folder: Path, from_pictures: int) -> RunningStudio:
+    """Ours with another choice between the two ways, in a process of its own."""
+    return RunningStudio(
+        folder / "data",
+        command=[sys.executable, "-m", "benchmarks.reindex", "up", str(from_pictures)],
+        port=free_port(),
+        STUDIO_DEMO_PRODUCTS=str(DEMO),
+        STUDIO_LIMIT_SEARCH="10000000",
+    )
+
+
+def run_studio(from_pictures: int) -> int:
+    """`studio up` with the starter's capacity but for `from_pictures`, until it is stopped."""
+    from cli import whole_house
+    from embedded.up import up
+
+    settings = load_settings()
+    house = replace(whole_house(settings), load_application=lambda: application_with(from_pictures))
+    return up(settings, house)
+
+
+def application_with(from_pictures: int) -> Any:
+    """`deployments.launch` with another number; Ray reads its token's mode when imported."""
+    from deployments import launch
+
+    config = yaml.safe_load(launch.STARTER_CONFIG.read_text())
     config["applications"][0]["args"]["dispatcher"]["reindex"]["from_pictures"] = from_pictures
-    path = Path(tempfile.gettempdir()) / f"studio-bench-{os.getpid()}-{from_pictures}.yaml"
+    path = Path(os.environ["STUDIO_DATA_DIR"]) / "serve_config.yaml"
     path.write_text(yaml.safe_dump(config))
-    return path
+    return SimpleNamespace(start=partial(launch.start, config=path), stop=launch.stop)
 
 
 class Bench:
     """A running studio, its database and its blobs."""
 
-    def __init__(self, studio: RunningStudio, pictures: Path, products: int) -> None:
+    def __init__(self, studio: RunningStudio, pictures: Path) -> None:
         self.studio = studio
-        self.products = products
         self._pictures = pictures
-        self._facts: dict[str, Any] = DataFolder(studio.data_dir).running() or {}
-        self.database = Database(self._facts["database_url"], pool_size=3)
-        folder = Path(self._facts["blob_url"].removeprefix("file://"))
-        blobs = LocalBlobStore(folder, "http://127.0.0.1", ["x" * 40])
-        self._only_blobs = cast(Any, SimpleNamespace(blobs=blobs))
+        facts: dict[str, Any] = DataFolder(studio.data_dir).running() or {}
+        self.database = Database(facts["database_url"], pool_size=3)
+        folder = Path(facts["blob_url"].removeprefix("file://"))
+        self._blobs = LocalBlobStore(folder, "http://127.0.0.1", ["x" * 40])
 
     async def insert(self, start: int, end: int) -> None:
         """Products without vectors, as an import would leave them if the embedder were new."""
@@ -83,21 +108,24 @@ class Bench:
             merchant = await get_user_by_email(session, "merchant@demo.studio")
         assert merchant is not None
         for place in range(0, len(products), 100):
+            rows = await asyncio.gather(
+                *(self._row(one, merchant.id) for one in products[place : place + 100])
+            )
             async with self.database.transaction() as session:
-                for one in products[place : place + 100]:
-                    data = (self._pictures / f"{one.id}.jpg").read_bytes()
-                    await _insert(self._only_blobs, session, merchant.id, one, data)
+                for row in rows:
+                    row.change_seq = await take_change_seq(session)
+                session.add_all(rows)
 
-    def deploy(self, config: Path) -> None:
-        """Changes the running studio's numbers."""
-        command = [sys.executable, "-m", "benchmarks.reindex", "deploy", str(config)]
-        variables = {
-            f"STUDIO_{name.upper()}": str(self._facts[name])
-            for name in ("database_url", "redis_url", "blob_url")
-        } | {"RAY_ADDRESS": self._facts["ray_address"]}
-        subprocess.run(
-            command, cwd=PROJECT_ROOT, check=True,
-            env=environment(self.studio.data_dir, **self.studio.variables, **variables),
+    async def _row(self, one: DemoProduct, owner_id: UUID) -> Product:
+        data = (self._pictures / f"{one.id}.jpg").read_bytes()
+        sha256 = hashlib.sha256(data).hexdigest()
+        key = f"products/{one.id}/{sha256[:32]}.jpg"
+        await self._blobs.put(key, data, "image/jpeg")
+        return Product(
+            id=one.id, owner_id=owner_id, title=one.title, description=one.title,
+            category=one.garment.category, brand=one.brand, price=one.price, currency="EUR",
+            in_stock=one.in_stock, attributes={}, image_key=key, image_sha256=sha256,
+            change_seq=0,
         )  # fmt: skip
 
     async def submit(self) -> UUID:
