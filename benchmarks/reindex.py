@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -35,10 +36,10 @@ from settings import PROJECT_ROOT
 from tests.embedded.running import RunningStudio
 from training.catalogue import demo_products
 
-PRODUCTS, ROUNDS = 5000, 3
-WAYS = {"warm": ("By the warm Embedder", 10**9), "ray": ("By Ray Data", 1)}
-"""What a way is called, and the `from_pictures` that chooses it."""
-BARE, BATCH = 960, 64
+PRODUCTS = 5000
+WAYS = {"warm": ("By the warm Embedder", 10**9, 3), "ray": ("By Ray Data", 1, 2)}
+"""What a way is called, the `from_pictures` that chooses it, and rounds."""
+BARE, BATCH = 640, 64
 SEARCH_EVERY_S = 0.2
 RESULTS = Path(__file__).parent / "results" / "reindex.md"
 Batch = list[NDArray[np.float32]]
@@ -226,7 +227,7 @@ def loop_ahead(model: Embedder, batches: list[list[Path]]) -> float:
 class Figures:
     """All that was measured of one way; each run lies between two of the bare loop."""
 
-    quarter: Run
+    quarter: list[Run]
     whole: list[Run]
     bare: list[dict[str, float]]
     killed: Run
@@ -244,18 +245,20 @@ class Figures:
 
     def runs(self) -> list[Run]:
         """All of them."""
-        return [self.quarter, *self.whole, self.killed]
+        return [*self.quarter, *self.whole, self.killed]
 
 
-async def measure(bench: Bench, loop_process: Bare, searcher: Searcher, products: int) -> Figures:
+async def measure(
+    bench: Bench, loop_process: Bare, searcher: Searcher, products: int, rounds: int
+) -> Figures:
     """At a quarter, then at all products, the bare loop in between, then killed at half."""
     await bench.insert(DEMO, products // 4)
     idle_mb = anonymous_mb(bench.processes())
-    quarter = await reindex(bench, searcher, idle_mb)
+    quarter = [await reindex(bench, searcher, idle_mb) for _ in range(2)]
     print("a quarter", quarter, flush=True)
     await bench.insert(products // 4, products)
     bare_runs, runs = [await loop_process.run()], []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         runs.append(await reindex(bench, searcher, idle_mb))
         bare_runs.append(await loop_process.run())
         print(runs[-1], bare_runs[-2:], flush=True)
@@ -280,8 +283,10 @@ def table(found: Figures, idle_ms: float) -> list[str]:
         "s until the first batch; in all, index built and active": (
             f"{whole[-1].start_s:.1f}; {whole[-1].total_s:.1f}"
         ),
-        "most memory beyond the idle studio's, MB: a quarter of the products; all, run by run": (
-            f"{found.quarter.peak_mb:.0f}; {', '.join(f'{run.peak_mb:.0f}' for run in whole)}"
+        "most memory beyond the idle studio's, MB, run by run: a quarter; all": (
+            "; ".join(
+                ", ".join(f"{run.peak_mb:.0f}" for run in runs) for runs in (found.quarter, whole)
+            )
         ),
         f"killed at half: pictures embedded again (a batch has {BATCH})": f"{found.killed.again}",
         "p95 of a search, ms: before; meanwhile": (
@@ -295,7 +300,7 @@ def table(found: Figures, idle_ms: float) -> list[str]:
     return ["| | |", "|---|---|", *(f"| {name} | {cell} |" for name, cell in rows.items())]
 
 
-async def compare(studio: RunningStudio, pictures: Path, products: int) -> list[str]:
+async def compare(studio: RunningStudio, pictures: Path, products: int, rounds: int) -> list[str]:
     """Everything, on a studio that is ready."""
     bench, loop_process = Bench(studio, pictures), Bare(pictures)
     searcher = Searcher()
@@ -303,7 +308,7 @@ async def compare(studio: RunningStudio, pictures: Path, products: int) -> list[
     try:
         await asyncio.sleep(10)
         idle_ms = searcher.p95()
-        return table(await measure(bench, loop_process, searcher, products), idle_ms)
+        return table(await measure(bench, loop_process, searcher, products, rounds), idle_ms)
     finally:
         searching.cancel()
         loop_process.end()
@@ -312,21 +317,22 @@ async def compare(studio: RunningStudio, pictures: Path, products: int) -> list[
 
 def run_way(way: str, pictures: Path, products: int) -> None:
     """Starts the studio, measures, writes the way's part of the results."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the studio is ended all the same
     draw_all(demo_products(products), pictures)
-    title, from_pictures = WAYS[way]
+    title, from_pictures, rounds = WAYS[way]
     folder = Path(tempfile.mkdtemp(prefix="studio-bench-"))
     folder.chmod(0o711)
     load_before = os.getloadavg()[0]
     studio = start_studio(folder, from_pictures)
     try:
         studio.wait_ready(timeout_s=300)
-        lines = asyncio.run(compare(studio, pictures, products))
+        lines = asyncio.run(compare(studio, pictures, products, rounds))
     finally:
         studio.end()
         shutil.rmtree(folder, ignore_errors=True)
     command = (
         f"`python -m benchmarks.reindex {way}`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} "
-        f"cores, {products:,} drawn products, medians of {ROUNDS} rounds; load average when it "
+        f"cores, {products:,} drawn products, medians of {rounds} rounds; load average when it "
         f"began {load_before:.1f}, when it ended {os.getloadavg()[0]:.1f}."
     )
     keep(title, [command, "", *lines])
@@ -349,9 +355,9 @@ def main() -> None:
         case ["bare", folder]:
             bare(Path(folder))
         case words:
-            folder = Path(words[1] if words[1:] else tempfile.mkdtemp())
+            pictures = Path(words[1] if words[1:] else tempfile.mkdtemp())
             for way in words[:1] or WAYS:
-                run_way(way, folder, int(words[2]) if words[2:] else PRODUCTS)
+                run_way(way, pictures, int(words[2]) if words[2:] else PRODUCTS)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
+from db.catalog import Change
 from db.tables import Product
 from models.columns import PRICE_SCALE, ProductAttributes
 
@@ -19,7 +20,7 @@ def unpack_vector(data: bytes) -> NDArray[np.float16]:
     return np.frombuffer(data, dtype="<f2").astype(np.float16)
 
 
-def attributes_of(product: Product) -> ProductAttributes:
+def attributes_of(product: Product | Change) -> ProductAttributes:
     """What filters see of a product."""
     price_e4 = int((product.price * Decimal(PRICE_SCALE)).to_integral_value())
     return ProductAttributes(product.category, product.brand, price_e4, product.in_stock)

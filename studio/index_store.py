@@ -7,6 +7,7 @@ manifest before it is used, which is also what brings the files into the machine
 import asyncio
 import shutil
 import tempfile
+from concurrent.futures import Executor
 from pathlib import Path
 
 from errors import Invalid, Unavailable
@@ -33,8 +34,16 @@ async def store_files(blobs: BlobStore, version: str, folder: Path) -> Manifest:
     return manifest
 
 
-async def fetch_files(blobs: BlobStore, version: str, manifest: Manifest, cache: Path) -> Path:
+async def fetch_files(
+    blobs: BlobStore,
+    version: str,
+    manifest: Manifest,
+    cache: Path,
+    checker: Executor | None = None,
+) -> Path:
     """The version's folder in the cache, downloaded where it isn't there whole.
+
+    What is already there is read in a thread of `checker`; None: in any.
 
     Raises:
         NotFound: a file is gone from the store.
@@ -44,7 +53,8 @@ async def fetch_files(blobs: BlobStore, version: str, manifest: Manifest, cache:
     if not is_readable(manifest):
         raise Invalid(f"index {version} was written by another studio version: rebuild the index")
     target = cache / version
-    if await asyncio.to_thread(damaged, target, manifest):
+    loop = asyncio.get_running_loop()
+    if await loop.run_in_executor(checker, damaged, target, manifest):
         try:
             await asyncio.to_thread(cache.mkdir, parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=cache, prefix=".partial-") as partial:

@@ -1,15 +1,18 @@
 """The active index version in memory, kept up with the catalogue by reading its changes."""
 
 import asyncio
+import os
+import sys
+import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from db.catalog import list_changes
+from db.catalog import Change, list_changes
 from db.engine import Database
 from db.index_versions import get_active_version
-from db.tables import IndexVersion, Product
+from db.tables import IndexVersion
 from errors import Unavailable
 from models.columns import RowFilter
 from models.index import ProductIndex
@@ -19,13 +22,17 @@ from studio.index_rows import attributes_of, unpack_vector
 from studio.index_store import fetch_files
 from studio.ports import BlobStore, IndexAnswer, IndexQuery
 
-PAGE = 100
+PAGE = 50
 """Changes read at a time: reading them holds the event loop, and with it every answer."""
 SLICE = 25
 """Changes applied at a time: a search that comes between waits a millisecond."""
-FOLLOW_S = 0.1
+FOLLOW_S = 0.2
 """Pause between looks at the catalogue while another version is loading."""
+REST_S = 0.005
+"""Pause between pages of changes for a version that is loading: searches come first."""
 WARM_UP = 32
+NICENESS = 10
+"""How far the thread that checks and maps files stands back, where the system can say so."""
 
 
 @dataclass
@@ -54,6 +61,7 @@ class LiveIndex:
         self._database = database
         self._blobs = blobs
         self._thread = thread
+        self._loader = ThreadPoolExecutor(1, "load index", initializer=_stand_back)
         self._cache = cache
         self._max_waiting = max_waiting
         self._device = device
@@ -123,8 +131,11 @@ class LiveIndex:
 
     async def _load(self, row: IndexVersion) -> LoadedVersion:
         """Mapped, warmed up and brought up to date while the old one still answers."""
-        folder = await fetch_files(self._blobs, row.version, row.manifest, self._cache)
-        index = await asyncio.to_thread(_open, folder, row, self._device)
+        folder = await fetch_files(
+            self._blobs, row.version, row.manifest, self._cache, self._loader
+        )
+        loop = asyncio.get_running_loop()
+        index = await loop.run_in_executor(self._loader, _open, folder, row, self._device)
         fresh = LoadedVersion(row.version, row.embedder_version, index, row.base_seq)
         await self._catch_up(fresh, is_served=False)
         return fresh
@@ -141,7 +152,15 @@ class LiveIndex:
             for start in range(0, len(changes), SLICE):
                 part = changes[start : start + SLICE]
                 await asyncio.get_running_loop().run_in_executor(thread, _apply, loaded, part)
-                loaded.applied_seq = part[-1][0].change_seq
+                loaded.applied_seq = part[-1].change_seq
+            if not is_served:
+                await asyncio.sleep(REST_S)
+
+
+def _stand_back() -> None:
+    """This thread, not the process: on Linux each has a niceness of its own."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _open(folder: Path, row: IndexVersion, device: str | None) -> ProductIndex:
@@ -169,12 +188,12 @@ def _search(index: ProductIndex, query: IndexQuery) -> list[tuple[str, float]]:
     )
 
 
-def _apply(loaded: LoadedVersion, changes: Sequence[tuple[Product, bytes | None]]) -> None:
-    for product, packed in changes:
-        if product.deleted_at is not None or packed is None:
-            loaded.index.remove(product.id)
+def _apply(loaded: LoadedVersion, changes: Sequence[Change]) -> None:
+    for change in changes:
+        if change.deleted_at is not None or change.vector is None:
+            loaded.index.remove(change.id)
             continue
-        vector = unpack_vector(packed)
+        vector = unpack_vector(change.vector)
         if loaded.index.count == 0 and loaded.index.dim != vector.shape[0]:
             loaded.index = ProductIndex(empty_files(vector.shape[0]), loaded.index.stats)
-        loaded.index.put(product.id, vector, attributes_of(product))
+        loaded.index.put(change.id, vector, attributes_of(change))
