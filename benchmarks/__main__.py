@@ -6,7 +6,7 @@ import sys
 BENCHMARKS = (
     "search_quality", "parsing_quality", "segmentation", "served", "topologies",
     "proxy_modes", "index_scale", "index_live", "jobs", "regressor", "heatmap", "predict",
-    "gateway_cost",
+    "gateway_cost", "batchers", "reindex",
 )  # fmt: skip
 
 

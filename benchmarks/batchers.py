@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESULTS = Path(__file__).parent / "results" / "batchers.md"
-CALLERS, ROUNDS, SECONDS = (1, 8, 64), 5, 2.0
+CALLERS, ROUNDS, SECONDS = (1, 8, 64), 4, 1.5
 MAX_BATCH = 16
 WAITS_MS = (0.0, 2.0, 10.0)
 """`batch_wait_timeout_s` in ms; 10 is Serve's default."""

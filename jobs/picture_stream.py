@@ -60,7 +60,7 @@ class StreamArgs:
     model_gpus: float = 0.0
     max_batch: int = 16
     threads: int = 1
-    in_flight_mb: int = 128
+    in_flight_mb: int = 192
     niceness: int = 5
 
 
@@ -235,7 +235,7 @@ class EmbedPictures:
             raise Unavailable("the embedder is being replaced by another one")
         good = np.flatnonzero(batch["error"] == "")
         vectors = np.zeros((len(batch["id"]), self._model.dim), np.float32)
-        vectors[good] = self._model.embed_images(list(batch["pixels"][good]))
+        vectors[good] = self._model.embed_images([batch["pixels"][row] for row in good])
         log.info("pictures.embedded", count=len(good))
         self._logs.flush()
         return {name: batch[name] for name in ("id", "sha256", "error")} | {"vector": vectors}

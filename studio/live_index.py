@@ -153,7 +153,7 @@ class LiveIndex:
                 part = changes[start : start + SLICE]
                 await asyncio.get_running_loop().run_in_executor(thread, _apply, loaded, part)
                 loaded.applied_seq = part[-1].change_seq
-            if not is_served:
+            if not is_served and self._loaded is not None:
                 await asyncio.sleep(REST_S)
 
 
