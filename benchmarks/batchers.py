@@ -38,8 +38,8 @@ class Batchers:
     def __init__(self) -> None:
         from ray import serve
 
-        from deployments.batching import MicroBatcher
         from models.embedder import EmbedderConfig, load
+        from studio.batching import MicroBatcher
 
         self._model = load(EmbedderConfig(max_batch=MAX_BATCH, threads=1))
         self._model.warm_up()
