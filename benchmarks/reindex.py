@@ -3,46 +3,38 @@
     python -m benchmarks.reindex [warm|ray [PICTURES [PRODUCTS]]]
 
 Each way has a studio of its own, and one caller who searches all the time, also while the bare
-loop runs. A full run over a quarter of the products, then rounds over all of them, the bare loop
+loop runs. Two full runs over a quarter of the products, then rounds over all, the bare loop
 before and after each, then one whose worker is killed at half. PICTURES is a folder that keeps
-what is drawn. (`up FROM_PICTURES` and `bare FOLDER` are processes of its own.)
+what is drawn.
 """
 
 import asyncio
-import json
 import os
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-import numpy as np
 import psutil
-from numpy.typing import NDArray
 
-from benchmarks.reindex_studio import DEMO, Bench, draw_all, run_studio, start_studio
+from benchmarks.reindex_bare import BATCH, Bare
+from benchmarks.reindex_studio import DEMO, Bench, draw_all, start_studio
 from db.tables import JobEvent
-from models.embedder import Embedder, EmbedderConfig, load
-from settings import PROJECT_ROOT
 from tests.embedded.running import RunningStudio
 from training.catalogue import demo_products
 
 PRODUCTS = 5000
 WAYS = {"warm": ("By the warm Embedder", 10**9, 3), "ray": ("By Ray Data", 1, 2)}
 """What a way is called, the `from_pictures` that chooses it, and rounds."""
-BARE, BATCH = 640, 64
 SEARCH_EVERY_S = 0.2
 RESULTS = Path(__file__).parent / "results" / "reindex.md"
-Batch = list[NDArray[np.float32]]
 
 
 @dataclass
@@ -80,6 +72,7 @@ class Run:
     total_s: float = 0.0
     rate: float = 0.0
     cpu_ms: float = 0.0
+    embedding_mb: float = 0.0
     peak_mb: float = 0.0
     p95_ms: float = 0.0
     again: int = 0
@@ -135,6 +128,7 @@ async def reindex(bench: Bench, searcher: Searcher, idle_mb: float, *, kill: boo
             if "pictures embedded" not in event.progress["message"]:
                 continue
             marks.append((event, cpu_s(bench.processes())))
+            run.embedding_mb = max(samples)
             if kill and 2 * event.progress["done"] >= event.progress["total"]:
                 await bench.kill_worker(job_id)
                 kill = False
@@ -153,74 +147,6 @@ async def reindex(bench: Bench, searcher: Searcher, idle_mb: float, *, kill: boo
     run.failed = len(searcher.failed) - failed
     run.again = bench.embedded() - embedded - await bench.count()
     return run
-
-
-class Bare:
-    """The loop in a process of its own, loaded once, run when asked."""
-
-    def __init__(self, pictures: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.reindex", "bare", str(pictures)],
-            cwd=PROJECT_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            start_new_session=True,  # a scheduler group of its own, as the studio has
-        )  # fmt: skip
-
-    async def run(self) -> dict[str, float]:
-        """Images/s with decoding in a thread beside the model, and one after the other; CPU ms."""
-        return await asyncio.to_thread(self._ask)
-
-    def _ask(self) -> dict[str, float]:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        found: dict[str, float] = json.loads(self._process.stdout.readline())
-        return found
-
-    def end(self) -> None:
-        """Ends the process."""
-        self._process.kill()
-        self._process.communicate()
-
-
-def bare(folder: Path) -> None:
-    """One line of JSON for each line read."""
-    model = load(EmbedderConfig(max_batch=16, threads=1))
-    model.warm_up()
-    files = sorted(folder.glob("*.jpg"))[:BARE]
-    batches = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
-    for _ in sys.stdin:
-        cpu_from_s = time.process_time()
-        side_by_side, serial = loop_ahead(model, batches), loop(model, batches)
-        cpu_ms = 1000 * (time.process_time() - cpu_from_s) / (2 * len(files))
-        print(json.dumps({"ahead": side_by_side, "serial": serial, "cpu": cpu_ms}), flush=True)
-
-
-def read(model: Embedder, batch: list[Path]) -> Batch:
-    """Files -> what the network looks at."""
-    return [model.reader.read(path.read_bytes()) for path in batch]
-
-
-def loop(model: Embedder, batches: list[list[Path]]) -> float:
-    """Images/s after the first batch."""
-    model.embed_images(read(model, batches[0]))
-    began_s = time.perf_counter()
-    for batch in batches[1:]:
-        model.embed_images(read(model, batch))
-    return BATCH * (len(batches) - 1) / (time.perf_counter() - began_s)
-
-
-def loop_ahead(model: Embedder, batches: list[list[Path]]) -> float:
-    """The same, the next batch decoded in one thread while the model has this one."""
-    with ThreadPoolExecutor(1) as decoder:
-        coming = decoder.submit(read, model, batches[1])
-        model.embed_images(read(model, batches[0]))
-        began_s = time.perf_counter()
-        for batch in [*batches[2:], None]:
-            pixels = coming.result()
-            if batch is not None:
-                coming = decoder.submit(read, model, batch)
-            model.embed_images(pixels)
-        return BATCH * (len(batches) - 1) / (time.perf_counter() - began_s)
 
 
 @dataclass
@@ -283,7 +209,13 @@ def table(found: Figures, idle_ms: float) -> list[str]:
         "s until the first batch; in all, index built and active": (
             f"{whole[-1].start_s:.1f}; {whole[-1].total_s:.1f}"
         ),
-        "most memory beyond the idle studio's, MB, run by run: a quarter; all": (
+        "most memory beyond the idle studio's while embedding, MB, run by run: a quarter; all": (
+            "; ".join(
+                ", ".join(f"{run.embedding_mb:.0f}" for run in runs)
+                for runs in (found.quarter, whole)
+            )
+        ),
+        "the same with building and loading the index": (
             "; ".join(
                 ", ".join(f"{run.peak_mb:.0f}" for run in runs) for runs in (found.quarter, whole)
             )
@@ -349,15 +281,10 @@ def keep(title: str, lines: list[str]) -> None:
 
 def main() -> None:
     """Reads the command line."""
-    match sys.argv[1:]:
-        case ["up", from_pictures]:
-            raise SystemExit(run_studio(int(from_pictures)))
-        case ["bare", folder]:
-            bare(Path(folder))
-        case words:
-            pictures = Path(words[1] if words[1:] else tempfile.mkdtemp())
-            for way in words[:1] or WAYS:
-                run_way(way, pictures, int(words[2]) if words[2:] else PRODUCTS)
+    words = sys.argv[1:]
+    pictures = Path(words[1] if words[1:] else tempfile.mkdtemp())
+    for way in words[:1] or WAYS:
+        run_way(way, pictures, int(words[2]) if words[2:] else PRODUCTS)
 
 
 if __name__ == "__main__":

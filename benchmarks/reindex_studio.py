@@ -1,4 +1,7 @@
-"""The studio of the re-index benchmark: filled with drawn products, driven job by job."""
+"""The studio of the re-index benchmark: filled with drawn products, driven job by job.
+
+python -m benchmarks.reindex_studio FROM_PICTURES
+"""
 
 import asyncio
 import hashlib
@@ -62,7 +65,7 @@ def start_studio(folder: Path, from_pictures: int) -> RunningStudio:
     """Ours with another choice between the two ways, in a process of its own."""
     return RunningStudio(
         folder / "data",
-        command=[sys.executable, "-m", "benchmarks.reindex", "up", str(from_pictures)],
+        command=[sys.executable, "-m", "benchmarks.reindex_studio", str(from_pictures)],
         port=free_port(),
         STUDIO_DEMO_PRODUCTS=str(DEMO),
         STUDIO_LIMIT_SEARCH="10000000",
@@ -172,3 +175,7 @@ class Bench:
     async def aclose(self) -> None:
         """Gives the connections back."""
         await self.database.aclose()
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_studio(int(sys.argv[1])))
