@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextvars import Context
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from errors import StudioError, Unavailable
 
@@ -63,7 +63,7 @@ class MicroBatcher(Generic[Item, Result]):
         self._max_weight = max_weight
         self._observe = observe
         self._waiting: deque[Waiting[Item, Result]] = deque()
-        self._loops: set[asyncio.Task[None]] = set()
+        self._loops: set[asyncio.Task[Any] | None] = set()
 
     async def submit(self, item: Item) -> Result:
         """The item's result.
@@ -97,6 +97,9 @@ class MicroBatcher(Generic[Item, Result]):
         while batch := self._take():
             self._observe(len(batch), len(self._waiting))
             await self._run_batch(batch)
+        # Now, not when the loop hears of it: a caller who was just answered and asks again at once
+        # comes before that, and would take this task for one that still looks.
+        self._loops.discard(asyncio.current_task())
 
     def _take(self) -> list[Waiting[Item, Result]]:
         """The oldest items that one call may carry, without those whose callers have left."""

@@ -48,6 +48,15 @@ async def test_a_lone_item_runs_alone(thread: ThreadPoolExecutor) -> None:
     assert model.batches == [[3]]
 
 
+async def test_a_caller_who_asks_again_at_once_is_answered(thread: ThreadPoolExecutor) -> None:
+    submit = batcher(Model(), thread).submit
+
+    async def ask() -> list[int]:
+        return [await submit(item) for item in range(50)]
+
+    assert await asyncio.wait_for(ask(), 10) == [2 * item for item in range(50)]
+
+
 async def test_what_waits_while_the_model_works_becomes_one_batch(
     thread: ThreadPoolExecutor,
 ) -> None:
