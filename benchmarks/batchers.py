@@ -92,6 +92,7 @@ async def run_rounds(handle: "object") -> dict[tuple[int, str], list[Figures]]:
         for callers in CALLERS:
             for name in names:
                 figures = await measure.remote(name, callers)
+                print(turn, callers, name, figures, flush=True)
                 if turn:  # the first round warms up
                     found.setdefault((callers, name), []).append(figures)
     return found
