@@ -5,10 +5,13 @@ Run: python -m benchmarks.predict [--url http://127.0.0.1:8000]  (a running `mak
 
 import argparse
 import io
+import os
 import statistics
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as Ray has it in a replica of less than two CPUs
 
 import httpx
 import numpy as np

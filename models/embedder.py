@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from models.freed_memory import keep_freed_memory
 from models.images import decode_image
 from models.weights import HUB_PREFIX, LOCAL_PREFIX, checkpoint_folder, fingerprint, short_name
 
@@ -182,6 +183,7 @@ def load(config: EmbedderConfig) -> Embedder:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         torch.set_num_threads(config.threads)
+        keep_freed_memory()
     network, transform = open_clip.create_model_from_pretrained(
         name, tag, precision=config.precision, device=device
     )
