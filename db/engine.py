@@ -114,7 +114,7 @@ class Database:
         """
         asked = text("SELECT current_setting('transaction_read_only')")
         try:
-            async with self.transaction() as session:
+            async with self.read() as session:
                 found = await session.exec(asked)  # type: ignore[call-overload]
                 return bool(found.scalar_one() == "off")
         except SQLAlchemyError as error:

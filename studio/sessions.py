@@ -13,13 +13,14 @@ from db.audit import insert_audit
 from db.tables import RefreshToken
 from db.users import (
     get_database_time,
+    get_user,
     insert_refresh_token,
     list_successors,
     lock_refresh_token,
     revoke_family,
     revoke_sessions,
 )
-from errors import NotAuthenticated
+from errors import NotAuthenticated, NotFound
 from studio.context import current_request_id
 from studio.ports import Studio
 
@@ -125,12 +126,20 @@ async def close_session_of(studio: Studio, refresh_token: str, *, ip: str | None
             await _close(session, token.family_id, token.user_id, ip)
 
 
-async def close_all_sessions(studio: Studio, user_id: UUID, *, ip: str | None) -> None:
-    """Signs an account out everywhere."""
+async def close_all_sessions(
+    studio: Studio, user_id: UUID, *, actor_id: UUID, ip: str | None
+) -> None:
+    """Signs an account out everywhere.
+
+    Raises:
+        NotFound: no such account.
+    """
     async with studio.database.transaction() as session:
+        if await get_user(session, user_id) is None:
+            raise NotFound("no such account")
         await revoke_sessions(session, user_id)
         insert_audit(
-            session, "LOGOUT_EVERYWHERE", actor_id=user_id, subject=str(user_id), ip=ip,
+            session, "LOGOUT_EVERYWHERE", actor_id=actor_id, subject=str(user_id), ip=ip,
             request_id=current_request_id(),
         )  # fmt: skip
 

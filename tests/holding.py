@@ -1,6 +1,9 @@
 """Many connections that hold a studio up: slow heads, slow bodies, slow readers, and idle ones."""
 
 import asyncio
+import json
+import subprocess
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,6 +11,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import psutil
+
+from settings import PROJECT_ROOT
 
 KINDS = ("slow head", "slow body", "slow reader", "idle")
 
@@ -24,7 +29,26 @@ class Held:
 
 
 async def hold(url: str, connections: int, duration_s: float) -> Held:
-    """Holds them while a caller with a connection of its own asks for health and for a search."""
+    """Holds them from a process of its own, so that only the studio is what callers wait for.
+
+    Meanwhile a caller with a connection of its own asks for health and for a search.
+    """
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.holding", url, str(connections),
+        cwd=PROJECT_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert child.stdout is not None
+    await child.stdout.readline()  # it begins
+    held = Held()
+    await ask(url, duration_s, held)
+    told, _ = await child.communicate()  # whose end of input is its end
+    found = json.loads(told)
+    held.kinds, held.open_at_most = Counter(found["kinds"]), found["open_at_most"]
+    return held
+
+
+async def keep(url: str, connections: int) -> Held:
+    """Child process: opens them, until the input ends."""
     held, ended = Held(), asyncio.Event()
     opened = 0
 
@@ -49,11 +73,9 @@ async def hold(url: str, connections: int, duration_s: float) -> Held:
                 writer.transport.abort()
 
     tasks = [asyncio.create_task(one(KINDS[place % len(KINDS)])) for place in range(connections)]
-    try:
-        await ask(url, duration_s, held)
-    finally:
-        ended.set()
-        await asyncio.gather(*tasks)
+    await asyncio.to_thread(sys.stdin.read)
+    ended.set()
+    await asyncio.gather(*tasks)
     return held
 
 
@@ -108,3 +130,15 @@ def memory_of(processes: list[psutil.Process]) -> int:
         except psutil.NoSuchProcess:
             continue
     return total
+
+
+def main() -> None:
+    """`python -m tests.holding URL CONNECTIONS`."""
+    sys.stdout.write("begins\n")
+    sys.stdout.flush()
+    held = asyncio.run(keep(sys.argv[1], int(sys.argv[2])))
+    sys.stdout.write(json.dumps({"kinds": held.kinds, "open_at_most": held.open_at_most}))
+
+
+if __name__ == "__main__":
+    main()

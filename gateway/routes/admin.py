@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
 from db.audit import list_audit
 from db.users import list_users
@@ -13,6 +13,7 @@ from gateway.paging import Cursor, PageDep
 from gateway.wire import Page, Storable, WireRequest, WireResponse
 from studio.accounts import change_role
 from studio.latency import WINDOW_S, LatencyLog
+from studio.sessions import close_all_sessions
 
 router = APIRouter(prefix="/api/admin", tags=["admin"])
 
@@ -121,6 +122,14 @@ async def patch_user(
     """Changes a role; it acts on the account's next request."""
     account = await change_role(studio, user_id, body.role, actor_id=admin.id, ip=ip)
     return AccountResponse(id=account.id, email=account.email, name=account.name, role=account.role)
+
+
+@router.delete("/users/{user_id}/sessions", status_code=204, response_class=Response)
+async def end_sessions(
+    user_id: UUID, admin: Admin, studio: StudioDep, ip: ClientAddressDep
+) -> None:
+    """Signs an account out everywhere: none of its tokens works any more."""
+    await close_all_sessions(studio, user_id, actor_id=admin.id, ip=ip)
 
 
 @router.get("/audit")

@@ -246,7 +246,7 @@ async def logout(
     if user is not None:
         await close_session(studio, user.session_id, user.id, ip=ip)
         if body is not None and body.everywhere:
-            await close_all_sessions(studio, user.id, ip=ip)
+            await close_all_sessions(studio, user.id, actor_id=user.id, ip=ip)
 
 
 @router.post("/password", status_code=204, response_class=Response)

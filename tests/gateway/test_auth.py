@@ -1,5 +1,7 @@
 """Signing up, in, on and out, over HTTP."""
 
+from uuid import uuid4
+
 import httpx
 import pytest
 from sqlmodel import col, select
@@ -199,6 +201,25 @@ async def test_signing_out_everywhere(client: httpx.AsyncClient, studio: Studio)
         assert (await client.get("/api/auth/me", headers=headers)).status_code == 401
     assert "LOGOUT_EVERYWHERE" in await audited(studio)
     assert (await login(client)).status_code == 200
+
+
+async def test_admins_sign_others_out(client: httpx.AsyncClient, studio: Studio) -> None:
+    await register(client)
+    sessions = [(await login(client)).json() for _ in range(2)]
+    admin = await sign_in(client, studio, "admin")
+    path = f"/api/admin/users/{sessions[0]['user']['id']}/sessions"
+    assert (await client.delete(path, headers=admin)).status_code == 204
+    for one in sessions:
+        headers = {"Authorization": f"Bearer {one['accessToken']}"}
+        assert (await client.get("/api/auth/me", headers=headers)).status_code == 401
+        token = {"refreshToken": one["refreshToken"]}
+        assert (await client.post("/api/auth/refresh", json=token)).status_code == 401
+    assert (await client.get("/api/auth/me", headers=admin)).status_code == 200
+    line = (await client.get("/api/admin/audit?action=LOGOUT_EVERYWHERE", headers=admin)).json()
+    own = (await client.get("/api/auth/me", headers=admin)).json()["id"]
+    assert [one["actorId"] for one in line["items"]] == [own]
+    nobody = f"/api/admin/users/{uuid4()}/sessions"
+    assert (await client.delete(nobody, headers=admin)).status_code == 404
 
 
 async def test_a_changed_password_ends_the_other_sessions(

@@ -108,7 +108,8 @@ class Walk:
     def operations(self) -> list[Any]:
         """Every operation of the document; what takes things away, and the session, comes last."""
         found = [one.ok() for one in self._schema.get_all_operations() if isinstance(one, Ok)]
-        return sorted(found, key=lambda one: (one.path.endswith("/logout"), one.method == "delete"))
+        ending = ("/logout", "/sessions")
+        return sorted(found, key=lambda one: (one.path.endswith(ending), one.method == "delete"))
 
     def visit(self, operation: Any, caller: Caller, mode: GenerationMode, cases: int) -> None:
         """So many requests to one operation, well formed or not."""

@@ -227,6 +227,7 @@ PLACES: dict[tuple[str, str], Owned | Open] = {
     ("POST /api/paypal/captures/{capture_id}/refund", "capture_id"): ADMINS,
     ("GET /api/health/{service}", "service"): Open("a part of the studio"),
     ("PATCH /api/admin/users/{user_id}", "user_id"): ADMINS,
+    ("DELETE /api/admin/users/{user_id}/sessions", "user_id"): ADMINS,
     ("POST /api/admin/index/versions/{version}/activate", "version"): ADMINS,
 }
 
