@@ -75,7 +75,9 @@ async def keep(url: str, connections: int) -> Held:
     tasks = [asyncio.create_task(one(KINDS[place % len(KINDS)])) for place in range(connections)]
     await asyncio.to_thread(sys.stdin.read)
     ended.set()
-    await asyncio.gather(*tasks)
+    _, stuck = await asyncio.wait(tasks, timeout=5)  # in a read or write that nobody answers
+    for task in stuck:
+        task.cancel()
     return held
 
 
