@@ -3,7 +3,8 @@
 Run: python -m benchmarks.batchers
 
 All batchers live in one Serve replica, beside their callers, over the same model in the same
-thread: only the way in which pictures become batches differs. Callers ask again at once.
+thread: only the way in which pictures become batches differs. Callers ask again at once, or after a
+pause that differs each time, as people do.
 """
 
 import asyncio
@@ -14,13 +15,17 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 RESULTS = Path(__file__).parent / "results" / "batchers.md"
-CALLERS, ROUNDS, SECONDS = (1, 8, 64), 4, 1.5
+CALLERS, ROUNDS, SECONDS = (1, 8, 64), 3, 1.2
+PAUSES_MS = (0.0, 20.0)
+"""A caller asks again after a random part of it; without one, all march in step."""
 MAX_BATCH = 16
 WAITS_MS = (0.0, 2.0, 10.0)
 """`batch_wait_timeout_s` in ms; 10 is Serve's default."""
@@ -64,10 +69,11 @@ class Batchers:
         """Of the batchers."""
         return list(self._submits)
 
-    async def measure(self, name: str, callers: int) -> Figures:
-        """So many callers who ask without pause for a while."""
+    async def measure(self, name: str, callers: int, pause_ms: float) -> Figures:
+        """So many callers who ask again and again for a while."""
         side, submit = self._model.side, self._submits[name]
-        picture = np.random.default_rng(0).normal(size=(3, side, side)).astype(np.float32)
+        random = np.random.default_rng(0)
+        picture = random.normal(size=(3, side, side)).astype(np.float32)
         took_ms: list[float] = []
         self._sizes.clear()
         began_s = time.perf_counter()
@@ -76,6 +82,8 @@ class Batchers:
             while (asked_s := time.perf_counter()) < began_s + SECONDS:
                 await submit(picture)
                 took_ms.append(1000 * (time.perf_counter() - asked_s))
+                if pause_ms:
+                    await asyncio.sleep(random.uniform(0, pause_ms) / 1000)
 
         await asyncio.gather(*(call() for _ in range(callers)))
         rate = len(took_ms) / (time.perf_counter() - began_s)
@@ -83,36 +91,40 @@ class Batchers:
         return rate, statistics.median(took_ms), p95_ms, statistics.mean(self._sizes)
 
 
-async def run_rounds(handle: "object") -> dict[tuple[int, str], list[Figures]]:
-    """Each batcher in turn, at each number of callers, round after round."""
-    measure = handle.measure  # type: ignore[attr-defined]
-    names = await handle.names.remote()  # type: ignore[attr-defined]
-    found: dict[tuple[int, str], list[Figures]] = {}
+Setting = tuple[int, float, str]
+"""Callers, their pause in ms, and the batcher."""
+
+
+async def run_rounds(handle: Any) -> dict[Setting, list[Figures]]:
+    """Each batcher in turn, in each setting, round after round."""
+    names = await handle.names.remote()
+    found: dict[Setting, list[Figures]] = {}
     for turn in range(ROUNDS + 1):
-        for callers in CALLERS:
-            for name in names:
-                figures = await measure.remote(name, callers)
-                print(turn, callers, name, figures, flush=True)
-                if turn:  # the first round warms up
-                    found.setdefault((callers, name), []).append(figures)
+        for callers, pause_ms, name in product(CALLERS, PAUSES_MS, names):
+            figures = await handle.measure.remote(name, callers, pause_ms)
+            print(turn, callers, pause_ms, name, figures, flush=True)
+            if turn:  # the first round warms up
+                found.setdefault((callers, pause_ms, name), []).append(figures)
     return found
 
 
-def table(found: dict[tuple[int, str], list[Figures]]) -> list[str]:
+def table(found: dict[Setting, list[Figures]]) -> list[str]:
     """Medians over the rounds, and the rate beside ours of the same round."""
     lines = [
-        "| callers | batcher | requests/s | beside ours | median ms | p95 ms | pictures a batch |",
-        "|---|---|---|---|---|---|---|",
+        "| callers | pause, ms | batcher | requests/s | beside ours | median ms | p95 ms "
+        "| pictures a batch |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for (callers, name), rounds in found.items():
+    for (callers, pause_ms, name), rounds in found.items():
         rate, median_ms, p95_ms, size = (
             statistics.median(column) for column in zip(*rounds, strict=True)
         )
-        ours = found[callers, OURS]
+        ours = found[callers, pause_ms, OURS]
         beside = statistics.median(one[0] / our[0] for one, our in zip(rounds, ours, strict=True))
+        pause = f"0 to {pause_ms:.0f}" if pause_ms else "none"
         lines.append(
-            f"| {callers} | {name} | {rate:.0f} | {beside:.2f} | {median_ms:.1f} | {p95_ms:.1f} "
-            f"| {size:.1f} |"
+            f"| {callers} | {pause} | {name} | {rate:.0f} | {beside:.2f} | {median_ms:.1f} "
+            f"| {p95_ms:.1f} | {size:.1f} |"
         )
     return lines
 
