@@ -22,7 +22,7 @@ from studio.index_rows import attributes_of, unpack_vector
 from studio.index_store import fetch_files
 from studio.ports import BlobStore, IndexAnswer, IndexQuery
 
-PAGE = 50
+PAGE = 100
 """Changes read at a time: reading them holds the event loop, and with it every answer."""
 SLICE = 25
 """Changes applied at a time: a search that comes between waits a millisecond."""
@@ -32,7 +32,10 @@ REST_S = 0.005
 """Pause between pages of changes for a version that is loading: searches come first."""
 WARM_UP = 32
 NICENESS = 10
-"""How far the thread that checks and maps files stands back, where the system can say so."""
+"""How far the thread that checks files stands back, where the system can say so.
+
+Only that: whoever runs Python at low priority keeps everybody waiting while it holds the GIL.
+"""
 
 
 @dataclass
@@ -61,7 +64,7 @@ class LiveIndex:
         self._database = database
         self._blobs = blobs
         self._thread = thread
-        self._loader = ThreadPoolExecutor(1, "load index", initializer=_stand_back)
+        self._checker = ThreadPoolExecutor(1, "check index", initializer=_stand_back)
         self._cache = cache
         self._max_waiting = max_waiting
         self._device = device
@@ -132,10 +135,9 @@ class LiveIndex:
     async def _load(self, row: IndexVersion) -> LoadedVersion:
         """Mapped, warmed up and brought up to date while the old one still answers."""
         folder = await fetch_files(
-            self._blobs, row.version, row.manifest, self._cache, self._loader
+            self._blobs, row.version, row.manifest, self._cache, self._checker
         )
-        loop = asyncio.get_running_loop()
-        index = await loop.run_in_executor(self._loader, _open, folder, row, self._device)
+        index = await asyncio.to_thread(_open, folder, row, self._device)
         fresh = LoadedVersion(row.version, row.embedder_version, index, row.base_seq)
         await self._catch_up(fresh, is_served=False)
         return fresh
