@@ -3,12 +3,14 @@
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from settings import PROJECT_ROOT
 from tests.acceptance.client import search, sign_in
 from tests.cluster import WholeStudio
 from tests.collector import Span
@@ -108,3 +110,21 @@ def test_prometheus_reads_the_studio_through_ray(
         return [one.pattern for one in patterns if not any(one.match(name) for name in found)]
 
     wait_for(lambda: not missing(), 60)
+
+
+def test_what_dashboard_and_alerts_ask_for_is_exported(
+    whole_studio: WholeStudio, followed: tuple[str, str]
+) -> None:
+    asked = {
+        name
+        for file in ("grafana.json", "prometheus-rules.yaml")
+        for name in re.findall(r"\bray_[a-z_]+[a-z]\b", (PROJECT_ROOT / "ops" / file).read_text())
+    } - {"ray_node_gpus_utilization", "ray_node_gram_used"}  # of machines that have a GPU
+    assert len(asked) > 12
+
+    def missing() -> set[str]:
+        return asked - {name.partition("{")[0] for name in whole_studio.metrics()}
+
+    with suppress(AssertionError):
+        wait_for(lambda: not missing(), 60)
+    assert missing() == set()
