@@ -32,8 +32,9 @@ CALLERS = 16
 ROUNDS = 5
 WORDS = b'{"query": "red dress", "topK": 10}'
 ROUTES = {
-    "text search, 10 products": ("POST", "/api/search/text", WORDS),
-    "a route that does nothing": ("GET", "/api/auth/me", b""),
+    f"text search, 10 products, {CALLERS} callers": ("POST", "/api/search/text", WORDS, CALLERS),
+    "text search, 10 products, one caller": ("POST", "/api/search/text", WORDS, 1),
+    f"a route that does nothing, {CALLERS} callers": ("GET", "/api/auth/me", b"", CALLERS),
 }
 
 
@@ -87,8 +88,8 @@ def serve(variant: str, given: dict[str, str]) -> None:
     asyncio.run(run())
 
 
-async def load(port: int, request: bytes, seconds: float) -> tuple[int, float]:
-    """(requests, seconds) of `CALLERS` connections that ask again as soon as they are answered."""
+async def load(port: int, request: bytes, callers: int, seconds: float) -> tuple[int, float]:
+    """(requests, seconds) of so many connections that ask again as soon as they are answered."""
     end_s = time.perf_counter() + seconds
     answered = 0
 
@@ -105,13 +106,13 @@ async def load(port: int, request: bytes, seconds: float) -> tuple[int, float]:
         writer.close()
 
     started_s = time.perf_counter()
-    await asyncio.gather(*(caller() for _ in range(CALLERS)))
+    await asyncio.gather(*(caller() for _ in range(callers)))
     return answered, time.perf_counter() - started_s
 
 
 def raw_request(route: str, token: str) -> bytes:
     """The bytes of one request."""
-    method, path, body = ROUTES[route]
+    method, path, body, _ = ROUTES[route]
     lines = (
         f"{method} {path} HTTP/1.1", "Host: studio.test", f"Authorization: Bearer {token}",
         "Content-Type: application/json", f"Content-Length: {len(body)}",
@@ -185,7 +186,9 @@ def measure(running: dict[str, Running], token: str, seconds: float) -> Found:
             for variant in VARIANTS if turn % 2 else VARIANTS[::-1]:
                 server = running[variant]
                 before_s = server.cpu_s()
-                answered, took_s = asyncio.run(load(server.port, request, seconds))
+                answered, took_s = asyncio.run(
+                    load(server.port, request, ROUTES[route][-1], seconds)
+                )
                 cpu_us = (server.cpu_s() - before_s) / answered * 1e6
                 if turn:  # the first round warms up
                     found[variant].append(Turn(answered / took_s, cpu_us))
@@ -247,7 +250,7 @@ def main() -> None:
     print(table)
     head = (
         f"`python -m benchmarks.gateway_cost {seconds:g}`, {time.strftime('%Y-%m-%d')}, "
-        f"{os.cpu_count()} cores, {CALLERS} callers, load before {os.getloadavg()[0]:.1f}"
+        f"{os.cpu_count()} cores, load before {os.getloadavg()[0]:.1f}"
     )
     RESULTS.write_text(f"{head}\n\n{table}\n")
 
