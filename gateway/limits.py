@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -84,22 +86,22 @@ class RateLimits:
         Raises:
             Unavailable: the cache is away and the class must not go uncounted.
         """
-        if time.monotonic() >= self._away_until_s:
-            try:
-                asked = Take(f"{route_class}:{who}", self._quotas[route_class])
-                return self._allowance(route_class, await self._shared.submit(asked))
-            except Unavailable as error:
-                self._away_until_s = time.monotonic() + CACHE_PAUSE_S
-                log.warning("rate limits fall back to memory", error=repr(error))
+        with suppress(Unavailable):
+            asked = Take(f"{route_class}:{who}", self._quotas[route_class])
+            return self._allowance(route_class, await self._shared.submit(asked))
         if route_class == "auth":
             raise Unavailable("signing in is not possible right now")
         return self._allowance(route_class, await self._count_in_memory(route_class, who))
 
-    async def _count(self, asked: list[Take]) -> list[Window | StudioError]:
-        """Those who ask meanwhile share the next round trip."""
+    async def _count(self, asked: list[Take]) -> Sequence[Window | StudioError]:
+        """Those who ask meanwhile share the next round trip, or what it failed with."""
+        if time.monotonic() < self._away_until_s:
+            return [Unavailable("the cache was away a moment ago") for _ in asked]
         try:
-            return list(await self._cache.count_in_windows(asked, window_ms=WINDOW_S * 1000))
+            return await self._cache.count_in_windows(asked, window_ms=WINDOW_S * 1000)
         except Unavailable as error:
+            self._away_until_s = time.monotonic() + CACHE_PAUSE_S
+            log.warning("rate limits fall back to memory", error=repr(error))
             return [error for _ in asked]
 
     async def _count_in_memory(self, route_class: str, who: str) -> Window:
