@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import atan2, cos, degrees, hypot, radians, sin
+from math import cos, hypot, radians, sin
+
+import numpy as np
 
 from training.body import Body, along, tube
 from training.outline import Part, Point, smooth
+from training.woven import Flat, Plane, along_arm, ramp
 
 Map = Callable[[Point], Point]
 KINDS: dict[str, str] = {
@@ -21,28 +24,32 @@ _ARM = 1.15
 class Worn:
     """A garment's pieces on the body: torso and legs, and the sleeves of (right, left).
 
-    unit: what one garment unit measures there.
+    flat, sleeve_flats: where a point of the body's is on the garment that lies flat, so that the
+    pattern stays woven into the cloth.
     """
 
     pieces: list[Part]
     sleeves: tuple[list[Part], list[Part]]
-    unit: float
+    flat: Flat
+    sleeve_flats: tuple[Flat, Flat]
 
 
 def wear(category: str, parts: list[Part], body: Body) -> Worn:
     """parts: as the garment's builder makes them, in garment coordinates."""
     place = {"upper": _upper, "dress": _dress, "lower": _lower}[KINDS[category]]
-    mapped, unit = place(parts, body, category)
+    mapped, flat, unit = place(parts, body, category)
     sleeves: tuple[list[Part], list[Part]] = ([], [])
+    flats = [flat, flat]
     if any(part.sleeve for part in parts):  # a cap at each shoulder: no gap however the arm lies
         for side in (0, 1):
             sleeves[side].append(_cap(body, side))
     for part in parts:
         if part.sleeve:
             side = int(sum(x for x, _ in part.points) > 0)
-            sleeves[side].append(_along_arm(part, parts, body, side, unit))
+            moved, flats[side] = _along_arm(part, parts, body, side, unit)
+            sleeves[side].append(moved)
     pieces = [_moved(part, mapped, unit) for part in parts if not part.sleeve]
-    return Worn(pieces, sleeves, unit)
+    return Worn(pieces, sleeves, flat, (flats[0], flats[1]))
 
 
 def _cap(body: Body, side: int) -> Part:
@@ -73,7 +80,7 @@ def _extent(parts: list[Part], low: float, high: float) -> float:
                 for x, y in part.points if low <= y <= high), default=0.5)  # fmt: skip
 
 
-def _upper(parts: list[Part], body: Body, category: str) -> tuple[Map, float]:
+def _upper(parts: list[Part], body: Body, category: str) -> tuple[Map, Flat, float]:
     unit = (body.crotch_y - body.neck_y) / 1.45
     wide = _extent(parts, -0.75, -0.25)
     across = (body.shoulder + 0.012) * (0.86 + 0.3 * wide) / wide
@@ -85,10 +92,14 @@ def _upper(parts: list[Part], body: Body, category: str) -> tuple[Map, float]:
         fit = 1.0 - 0.1 * max(0.0, min(1.0, (y + 0.3) / 0.5)) * (body.hip < body.shoulder)
         return x * across * fit, body.neck_y + (y + 0.8) * unit
 
-    return to, unit
+    def flat(x: Plane, y: Plane) -> tuple[Plane, Plane]:
+        v = (y - body.neck_y) / unit - 0.8
+        return x / (across * (1.0 - 0.1 * ramp(v, -0.3, 0.5) * (body.hip < body.shoulder))), v
+
+    return to, flat, unit
 
 
-def _dress(parts: list[Part], body: Body, category: str) -> tuple[Map, float]:
+def _dress(parts: list[Part], body: Body, category: str) -> tuple[Map, Flat, float]:
     upper = (body.waist_y - body.neck_y) / 0.8
     lower = (body.ankle_y - body.waist_y) / 1.75
     chest, waist = _extent(parts, -0.6, -0.45), _extent(parts, -0.3, 0.0)
@@ -105,10 +116,17 @@ def _dress(parts: list[Part], body: Body, category: str) -> tuple[Map, float]:
         share = min(1.0, (y + 0.15) / 0.25)
         return x * (over_waist + (over_hip - over_waist) * share), body.waist_y + (y + 0.15) * lower
 
-    return to, upper
+    def flat(x: Plane, y: Plane) -> tuple[Plane, Plane]:
+        above, below = (y - body.neck_y) / upper - 0.95, (y - body.waist_y) / lower - 0.15
+        v = np.where(y < body.waist_y, above, below)
+        wide = over_chest + (over_waist - over_chest) * ramp(v, -0.55, 0.4)
+        wide = wide + (over_hip - over_waist) * ramp(v, -0.15, 0.25)
+        return x / wide, np.asarray(v, np.float32)
+
+    return to, flat, upper
 
 
-def _lower(parts: list[Part], body: Body, category: str) -> tuple[Map, float]:
+def _lower(parts: list[Part], body: Body, category: str) -> tuple[Map, Flat, float]:
     unit = (body.ankle_y - body.waist_y) / 1.84
     top = min(y for part in parts for _, y in part.points)
     waist = _extent(parts, top, top + 0.12)
@@ -119,8 +137,15 @@ def _lower(parts: list[Part], body: Body, category: str) -> tuple[Map, float]:
         share = max(0.0, min(1.0, (y - top - 0.05) / 0.35))
         return x * (narrow + (broad - narrow) * share), body.waist_y + (y - top) * unit
 
+    def wide_at(v: Plane) -> Plane:
+        return np.asarray(narrow + (broad - narrow) * ramp(v, top + 0.05, 0.35), np.float32)
+
+    def flat(x: Plane, y: Plane) -> tuple[Plane, Plane]:
+        v = (y - body.waist_y) / unit + top
+        return x / wide_at(v), v
+
     if category == "skirt":
-        return skirted, unit
+        return skirted, flat, unit
     bottom = max(y for part in parts for _, y in part.points)
     outer = _extent(parts, bottom - 0.06, bottom + 0.01)
     inner = min((abs(x) for part in parts if part.ink != "seam" for x, y in part.points
@@ -141,11 +166,29 @@ def _lower(parts: list[Part], body: Body, category: str) -> tuple[Map, float]:
         legs = lx + (abs(x) - middle) * (1 if side else -1) * broad
         return sx + (legs - sx) * share, sy
 
-    return legged, unit
+    def flat_leg(x: Plane, y: Plane) -> tuple[Plane, Plane]:
+        v = (y - body.waist_y) / unit + top
+        share, down = ramp(v, crotch - 0.12, 0.34), ramp(v, crotch, max(0.05, bottom - crotch))
+        side = np.where(x > 0, 1.0, -1.0)
+        middle = (waist + 0.08) / 2 + (hem_middle - (waist + 0.08) / 2) * down
+        legs = np.where(x > 0, *(_column(body.legs[side], y) for side in (1, 0)))
+        off = np.abs(x) - share * (side * legs - middle * broad)
+        u = side * off / (wide_at(v) * (1 - share) + broad * share)
+        return np.asarray(u, np.float32), v
+
+    return legged, flat_leg, unit
 
 
-def _along_arm(part: Part, parts: list[Part], body: Body, side: int, unit: float) -> Part:
-    """A sleeve's piece along the bent arm."""
+def _column(line: list[Point], y: Plane) -> Plane:
+    """Where a leg's line is at a height."""
+    xs, ys = zip(*line, strict=True)
+    return np.asarray(np.interp(y, ys, xs), np.float32)
+
+
+def _along_arm(
+    part: Part, parts: list[Part], body: Body, side: int, unit: float
+) -> tuple[Part, Flat]:
+    """A sleeve's piece along the bent arm, and the way back."""
     sign = 1 if side else -1
     first = next(each for each in parts if each.sleeve and each.turn)  # the right-hand sleeve
     angle = radians(first.turn + 90.0)
@@ -174,6 +217,10 @@ def _along_arm(part: Part, parts: list[Part], body: Body, side: int, unit: float
         nx, ny = -dy * sign, dx * sign
         return px + nx * off, py + ny * off
 
-    (_, _), (dx, dy) = along(arm, reach * 0.4)
-    turn = degrees(atan2(dy, dx)) - 90.0
-    return replace(_moved(part, to, unit), turn=turn if part.turn else 0.0)
+    def flat(x: Plane, y: Plane) -> tuple[Plane, Plane]:
+        a, off = along_arm(arm, x, y)
+        a, c = a / along_scale, (off * sign / half / 2 + 0.5) * end_width
+        u = start[0] + a * direction[0] + c * normal[0]
+        return sign * u, start[1] + a * direction[1] + c * normal[1]
+
+    return _moved(part, to, unit), flat

@@ -26,10 +26,12 @@ from training.extras import Extra, choose_extras
 from training.fabric import Rgb, Weave, choose_inks, choose_weave, second_colour
 from training.outline import Part, Point
 from training.street_ground import draw_ground
+from training.woven import Flat, Plane, scaled
 
 _OVERSAMPLE = 2
 _NEUTRAL = 128
 _PLAIN = Weave("plain", 1.0, 0.5, 0.0, 0)
+_AS_DRAWN = scaled(1.0)
 _CLASSES: dict[str, Atr] = {
     "t-shirt": Atr.UPPER_CLOTHES, "shirt": Atr.UPPER_CLOTHES, "jacket": Atr.UPPER_CLOTHES,
     "dress": Atr.DRESS, "skirt": Atr.SKIRT, "trousers": Atr.PANTS, "shorts": Atr.PANTS,
@@ -53,13 +55,13 @@ class DrawnPerson:
 
 @dataclass(frozen=True)
 class _Layer:
-    """Pieces of one class in one cloth; unit: what a garment unit of its pattern measures."""
+    """Pieces of one class in one cloth; flat: where the body's points are in its pattern."""
 
     parts: list[Part]
     atr: Atr
     inks: dict[str, Rgb]
     weave: Weave = _PLAIN
-    unit: float = 0.25
+    flat: Flat = _AS_DRAWN
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,11 @@ class _View:
     def to_canvas(self, points: list[Point]) -> list[Point]:
         c, s = cos(radians(self.turn)) * self.unit, sin(radians(self.turn)) * self.unit
         return [(self.x + c * px - s * py, self.y + s * px + c * py) for px, py in points]
+
+    def to_body(self, columns: NDArray[np.intp], rows: NDArray[np.intp]) -> tuple[Plane, Plane]:
+        c, s = cos(radians(self.turn)) / self.unit, sin(radians(self.turn)) / self.unit
+        x, y = columns - np.float32(self.x), rows - np.float32(self.y)
+        return np.asarray(c * x + s * y, np.float32), np.asarray(c * y - s * x, np.float32)
 
 
 def kind_of(garment: Garment) -> str:
@@ -159,7 +166,7 @@ def _layers(body: Body, extras: list[Extra], outfit: list[Garment], rng: Generat
     style = str(rng.choice(["short", "bob", "long", "up", "bald"], p=[0.3, 0.2, 0.3, 0.15, 0.05]))
     tucked = rng.random() < 0.35
     dyes = {each.name: _dye_extra(each, rng) for each in extras}
-    fittings = {id(e): _Layer(e.parts, e.classes, *dyes[e.name], 0.14) for e in extras}
+    fittings = {id(e): _Layer(e.parts, e.classes, *dyes[e.name], scaled(0.14)) for e in extras}
     at = {layer: [fittings[id(e)] for e in extras if e.layer == layer]
           for layer in ("below", "over", "head", "waist")}  # fmt: skip
     bare = [_Layer(leg_parts(body, side), kind, skin)
@@ -171,9 +178,10 @@ def _layers(body: Body, extras: list[Extra], outfit: list[Garment], rng: Generat
         inks, weave = choose_inks(garment.colour, own), choose_weave(garment.pattern, own)
         worn = wear(garment.category, BUILDERS[garment.category](own), body)
         kind = _CLASSES[garment.category]
-        clothes.append(_Layer(worn.pieces, kind, inks, weave, worn.unit))
+        clothes.append(_Layer(worn.pieces, kind, inks, weave, worn.flat))
         for side in (0, 1):
-            sleeves[side].append(_Layer(worn.sleeves[side], kind, inks, weave, worn.unit))
+            flat = worn.sleeve_flats[side]
+            sleeves[side].append(_Layer(worn.sleeves[side], kind, inks, weave, flat))
     arms = [_Layer(arm_parts(body, side, any(layer.parts for layer in sleeves[side])), kind, skin)
             for side, kind in ((0, Atr.RIGHT_ARM), (1, Atr.LEFT_ARM))]  # fmt: skip
     if len(clothes) == 2 and tucked and outfit[1].category != "jacket":
@@ -266,16 +274,18 @@ def _weave_in(
         patterned = np.zeros(256, np.bool_)
         turns = np.zeros(256, np.float32)
         for at, part in enumerate(layer.parts, first):
-            patterned[at], turns[at] = part.ink == "main", part.turn + view.turn
+            patterned[at], turns[at] = part.ink == "main", part.turn
         rows, columns = np.nonzero(patterned[number_of])
-        unit = np.float32(view.unit * layer.unit)
-        angle = np.radians(turns[number_of[rows, columns]])
-        x = (columns.astype(np.float32) - np.float32(view.x)) / unit
-        y = (rows.astype(np.float32) - np.float32(view.y)) / unit
-        c, s = np.cos(angle), np.sin(angle)
-        share = second_colour(layer.weave, c * x + s * y, c * y - s * x)[:, None]
+        x, y = layer.flat(*view.to_body(columns, rows))
+        share = second_colour(layer.weave, *_turned(x, y, turns[number_of[rows, columns]]))[:, None]
         main, accent = (np.array(layer.inks[ink], np.float32) for ink in ("main", "accent"))
         cloth[rows, columns, :3] = main + (accent - main) * share
+
+
+def _turned(x: Plane, y: Plane, degrees: NDArray[np.float32]) -> tuple[Plane, Plane]:
+    angle = np.radians(degrees)
+    c, s = np.cos(angle), np.sin(angle)
+    return np.asarray(c * x + s * y, np.float32), np.asarray(c * y - s * x, np.float32)
 
 
 def _light_up(

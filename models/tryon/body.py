@@ -35,9 +35,14 @@ LOWER = (SKIRT, PANTS)
 
 # Measures of a grown body in halves of its shoulder width (Pheasant, Bodyspace, rounded): used
 # where the picture or the parse map shows nothing better.
-NECK, WAIST, CROTCH, ANKLE, ARM = 0.42, 1.8, 2.75, 5.7, 2.75
+NECK, CROTCH, ARM = 0.42, 2.75, 2.75
 HAND, STATURE = 0.8, 8.6
+TO_WAIST, TO_ANKLE = 0.635, 2.34
+"""From the shoulders down, in shares of the way from the shoulders to the crotch."""
 STEPS = 14
+NARROWEST, WIDEST = 0.85, 1.6
+"""How far a shoulder is from the middle, in heights of the face, at least and at most."""
+NEAR_WAIST = 0.42
 LEAST_BARE = 0.03
 """Face, hair and limbs are more than this share of a person, but not of a garment lying flat."""
 
@@ -75,6 +80,8 @@ class Body:
 
     neck, shoulders: left and right point, (2, 2). half: half the shoulder width, the unit of
     all measures. axis: x of the spine at the neck and at the hip. waist, crotch, ankle: rows.
+    span: from the shoulders down to where the legs begin, the unit of lengths; the crotch of
+    clothes may hang lower. tucked: whether trousers or a skirt are seen up to the waist.
     trunk: left and right edge of the torso without arms a row, (h, 2), NaN where there is none.
     arms: left and right, None where not seen. hands: (h, w). seen_to: the last row of the body.
     """
@@ -90,6 +97,8 @@ class Body:
     arms: tuple[Limb | None, Limb | None]
     hands: Mask
     seen_to: float
+    span: float
+    tucked: bool
 
     @property
     def top(self) -> float:
@@ -122,7 +131,7 @@ class Body:
             self.neck * share, self.shoulders * share, self.half * share,
             (self.axis[0] * share, self.axis[1] * share), self.waist * share,
             self.crotch * share, self.ankle * share, trunk, (arms[0], arms[1]),
-            resized(self.hands, shape), self.seen_to * share,
+            resized(self.hands, shape), self.seen_to * share, self.span * share, self.tucked,
         )  # fmt: skip
 
 
@@ -167,14 +176,16 @@ def find_body(labels: Labels) -> Body:
     shoulders, half = _find_shoulders(labels)
     top = float(shoulders[:, 1].mean())
     middle = float(shoulders[:, 0].mean())
-    waist, crotch, ankle = _find_levels(labels, top, half)
+    levels = _find_levels(labels, top, half)
+    crotch = levels.crotch
     hip = _hip_middle(labels, middle, crotch, half)
     neck = np.array([[between(shoulders[0], shoulders[1], share)[0], 0.0] for share in (0.3, 0.7)])
     neck[:, 1] = top - NECK * half * 0.55
     seen_to = float(bounds(person)[3])
     body = Body(
-        neck, shoulders, half, (middle, hip), waist, crotch, ankle,
+        neck, shoulders, half, (middle, hip), levels.waist, crotch, levels.ankle,
         np.full((len(labels), 2), np.nan), (None, None), np.zeros_like(person), seen_to,
+        levels.span, levels.tucked,
     )  # fmt: skip
     body = replace(body, trunk=_find_trunk(labels, body))
     arms = [_find_arm(labels, body, side) for side in (0, 1)]
@@ -184,39 +195,54 @@ def find_body(labels: Labels) -> Body:
 
 def _find_shoulders(labels: Labels) -> tuple[Points, float]:
     """Both tips of the shoulders and half their distance, held to what the head allows."""
-    trunk = np.isin(labels, (UPPER, DRESS, SCARF, *ARMS))
+    trunk = np.isin(labels, (UPPER, DRESS, *ARMS))
     if not trunk.any():
         return _shoulders_above(labels)
-    face = largest_part(labels == FACE)
-    head = face if face.any() else labels == HAIR
-    y0 = bounds(trunk)[1]
-    if head.any():
-        x0, head_y0, x1, head_y1 = bounds(head)
-        # Some parse maps count neck and chest as face.
-        middle, tall = (x0 + x1) / 2, float(max(min(head_y1 - head_y0, 1.5 * (x1 - x0)), 1))
-        start = max(y0, round(head_y0 + 0.45 * tall))
-    else:
-        x0, _, x1, _ = bounds(trunk)
-        middle, start, tall = (x0 + x1) / 2, y0, max(0.6 * (x1 - x0), 1.0)
+    middle, start, tall, seen = _head_of(labels, trunk)
     zone = trunk.copy()
     zone[:start] = False
     zone[start + round(2.2 * tall) + 2 :] = False
     columns = np.arange(labels.shape[1])
+    zone &= np.abs(columns - middle) < WIDEST * tall
     sides = [zone & (columns < middle), zone & (columns >= middle)]
     tips = [
         extreme(side, (sign * 0.62, -1.0)) if side.any() else None
         for side, sign in zip(sides, (-1, 1), strict=True)
     ]
     reach = [abs(tip[0] - middle) if tip is not None else 0.0 for tip in tips]
-    half = max(sum(reach) / 2, 1.0)
-    if head.any():
-        half = float(np.clip(half, 0.65 * tall, 2.0 * tall))
-    half = _held_to_stature(half, labels)
+    even = min(reach) > 0.72 * max(reach)
+    half = sum(reach) / 2 if even or not min(reach) else 1.15 * min(reach)  # one arm is raised
+    if seen:
+        half = float(np.clip(half, NARROWEST * tall, WIDEST * tall))
+    half = _held_to_stature(max(half, 1.0), labels)
+    for number, side in enumerate(sides):  # what looks like a tip near the neck is a scarf's edge
+        out = np.abs(columns - middle) > 0.75 * half
+        if reach[number] < 0.7 * half and (side & out).any():
+            tips[number] = extreme(side & out, (0.0, -1.0))
     known = [tip for tip in tips if tip is not None]
-    level = float(np.mean([tip[1] for tip in known]))
-    centre = middle + 0.5 * (reach[1] - reach[0]) if min(reach) > 0.4 * max(reach) else middle
-    slope = np.clip(known[-1][1] - known[0][1], -0.5 * half, 0.5 * half) if len(known) == 2 else 0.0
+    level = float(np.mean([tip[1] for tip in known])) if known else start + 0.4 * tall
+    if not even and len(known) == 2:
+        level = float(known[int(np.argmin(reach))][1])
+    centre = middle + 0.5 * (reach[1] - reach[0]) if even else middle
+    steep = known[-1][1] - known[0][1] if len(known) == 2 and even else 0.0
+    slope = np.clip(steep, -0.5 * half, 0.5 * half)
     return np.array([[centre - half, level - slope / 2], [centre + half, level + slope / 2]]), half
+
+
+def _head_of(labels: Labels, trunk: Mask) -> tuple[float, int, float, bool]:
+    """The head's middle column, the first row a shoulder may be in, its height, and whether it is
+    seen; where it isn't, what the trunk lets expect.
+    """
+    face = largest_part(np.isin(labels, (FACE, SUNGLASSES)))
+    head = face if face.any() else labels == HAIR
+    first = bounds(trunk)[1]
+    if not head.any():
+        x0, _, x1, _ = bounds(trunk)
+        return (x0 + x1) / 2, first, max(0.6 * (x1 - x0), 1.0), False
+    x0, y0, x1, y1 = bounds(head)
+    # Some parse maps count neck and chest as face.
+    tall = float(max(np.clip(y1 - y0, 1.2 * (x1 - x0), 1.5 * (x1 - x0)), 1))
+    return (x0 + x1) / 2, max(first, round(y0 + 0.45 * tall)), tall, True
 
 
 def _held_to_stature(half: float, labels: Labels) -> float:
@@ -235,29 +261,38 @@ def _shoulders_above(labels: Labels) -> tuple[Points, float]:
         raise Invalid("personUrl: no clothes, arms or legs of the person can be seen")
     x0, y0, x1, _ = bounds(lower)
     half, middle = max((x1 - x0) / 1.7, 1.0), (x0 + x1) / 2
-    return np.array([[middle - half, y0 - WAIST * half], [middle + half, y0 - WAIST * half]]), half
+    level = y0 - TO_WAIST * CROTCH * half
+    return np.array([[middle - half, level], [middle + half, level]]), half
 
 
-def _find_levels(labels: Labels, top: float, half: float) -> tuple[float, float, float]:
-    """Rows of waist, crotch and ankles: seen where they can be, else by proportion."""
-    legs = np.isin(labels, (*LOWER, *LEGS, *SHOES))
-    ankle, crotch, waist = (top + share * half for share in (ANKLE, CROTCH, WAIST))
-    shoes = np.isin(labels, SHOES)
-    if legs.any():
-        last = bounds(legs)[3]
-        if last < len(labels) - 2:
-            ankle = bounds(shoes)[1] + 0.35 * half if shoes.any() else last - 0.2 * half
-            ankle = float(np.clip(ankle, top + 4.2 * half, last))
-            tall = ankle - top
-            crotch, waist = top + 0.46 * tall, top + 0.3 * tall
-    split = _find_split(np.isin(labels, (PANTS, *LEGS)), top, half, crotch)
-    if split is not None:
-        crotch = split
-    pants = np.isin(labels, LOWER)
-    if pants.any():
-        first = float(bounds(pants)[1])
-        waist = float(np.clip(first, top + 1.35 * half, crotch - 0.35 * half))
-    return waist, crotch, ankle
+@dataclass(frozen=True)
+class _Levels:
+    """Rows of waist, crotch and ankles; span and tucked as `Body` has them."""
+
+    waist: float
+    crotch: float
+    ankle: float
+    span: float
+    tucked: bool
+
+
+def _find_levels(labels: Labels, top: float, half: float) -> _Levels:
+    """Seen where they can be, else by proportion."""
+    legs, shoes = np.isin(labels, (*LOWER, *LEGS, *SHOES)), np.isin(labels, SHOES)
+    span = CROTCH * half
+    ankle = top + TO_ANKLE * span
+    if legs.any() and (last := bounds(legs)[3]) < len(labels) - 2:
+        ankle = bounds(shoes)[1] + 0.35 * half if shoes.any() else last - 0.2 * half
+        ankle = float(np.clip(ankle, top + 4.2 * half, max(last, top + 4.2 * half)))
+        span = 0.3 * span + 0.7 * (ankle - top) / TO_ANKLE
+    waist = top + TO_WAIST * span
+    lower, tucked = np.isin(labels, LOWER), False
+    if lower.any():
+        first = float(bounds(lower)[1])
+        tucked = abs(first - waist) < NEAR_WAIST * half
+        waist = first if tucked else waist
+    split = _find_split(np.isin(labels, (PANTS, *LEGS)), top, half, top + span)
+    return _Levels(waist, top + span if split is None else split, ankle, span, tucked)
 
 
 def _find_split(legs: Mask, top: float, half: float, guess: float) -> float | None:
@@ -293,7 +328,7 @@ def _find_trunk(labels: Labels, body: Body) -> NDArray[np.float64]:
     worn = np.isin(labels, (UPPER, DRESS, BELT, *LOWER, *LEGS))
     trunk = np.full((len(labels), 2), np.nan)
     rows = np.array([body.top, body.top + 0.8 * body.half, body.waist, body.crotch])
-    least, most = np.array([0.62, 0.62, 0.5, 0.55]), np.array([0.92, 0.9, 0.84, 0.98])
+    least, most = np.array([0.62, 0.62, 0.5, 0.55]), np.array([0.92, 0.9, 0.8, 0.95])
     for y in range(max(0, round(body.top)), len(labels)):
         middle = body.spine(y)
         run = central_run(worn[y], middle)

@@ -13,6 +13,7 @@ from models.tryon.fill import Zones, fill_behind, find_zones
 from models.tryon.garment import Category, Top, find_garment
 from models.tryon.landmarks import Piece, place_bottom, place_top
 from models.tryon.outline import Mask
+from models.tryon.upright import upright
 from models.tryon.warp import Cover, Layer, Picture, flatten, warp_piece
 
 LABEL_SIDE = 320
@@ -53,6 +54,7 @@ def compose(
     coarse = resized(labels, (round(size[0] * share), round(size[1] * share)))
     body = find_body(coarse).scaled(size)
     fine = resized(labels, size)
+    garment, mask = upright(garment, mask)
     found = find_garment(mask, category)
     pieces = place_top(found, body) if isinstance(found, Top) else place_bottom(found, body, fine)
     zones = find_zones(fine, body, category)

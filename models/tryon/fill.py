@@ -51,6 +51,8 @@ def find_zones(labels: Labels, body: Body, category: Category) -> Zones:
     rows = np.arange(len(labels))[:, None]
     kept = np.isin(labels, (*HEAD, *SHOES)) | body.hands | (labels == 16)
     if category == "upper":
+        if body.tucked:  # what was tucked in stays so
+            kept |= np.isin(labels, (*LOWER, BELT))
         old = (labels == UPPER) | ((labels == DRESS) & (rows < body.waist))
     elif category == "lower":
         old = np.isin(labels, LOWER) | ((labels == DRESS) & (rows > body.waist))

@@ -45,6 +45,7 @@ class Top:
     sides: NDArray[np.float64]
     sleeves: tuple[Sleeve | None, Sleeve | None]
     torso: Mask
+    is_dress: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Bottom:
 
 def find_garment(mask: Mask, category: Category) -> Top | Bottom:
     """Landmarks of the mask's largest part, which lies upright give or take a quarter of a right
-    angle; `tilt_of` says how much.
+    angle; `models.tryon.upright` turns them so.
 
     Raises:
         Invalid: the mask holds next to nothing, or fills the picture.
@@ -113,9 +114,10 @@ def _find_top(mask: Mask, category: Category) -> Top:
         _find_sleeve(mask, torso, shoulders[side], pits[side], side, least) for side in (0, 1)
     ]
     torso = _with_stubs(mask, torso, sleeves, centre)
-    rows = np.linspace(armpit, len(edges) - 1, ROWS).round().astype(int)
+    hem = len(edges) - 1 - round(0.025 * len(edges))  # above the hem's rounded corners
+    rows = np.linspace(armpit, hem, ROWS).round().astype(int)
     sides = np.array([[[edges[r, 0], y0 + r], [edges[r, 1], y0 + r]] for r in rows], float)
-    return Top(neck, shoulders, sides, (sleeves[0], sleeves[1]), torso)
+    return Top(neck, shoulders, sides, (sleeves[0], sleeves[1]), torso, category == "dress")
 
 
 def _central_edges(mask: Mask, middle: float, y0: int, y1: int) -> NDArray[np.float64]:

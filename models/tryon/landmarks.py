@@ -5,13 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.tryon.body import NECK, WAIST, Body, Labels, Limb
+from models.tryon.body import NECK, Body, Labels, Limb
 from models.tryon.garment import Bottom, Sleeve, Top
 from models.tryon.legs import leg_tracks
 from models.tryon.outline import Mask, Points, between
 
 EASE = 1.02
 """Cloth lies this much outside the body."""
+USUAL = {"upper": (0.77, 1.09), "dress": (0.58, 1.58), "skirt": (0.72, 0.83), "legs": (0.48, 0.78)}
+"""How large garments lying flat usually are, in spans of a body from shoulders to crotch: tops'
+chest and length; a skirt's waistband and hips; trousers' rise and hips. Measured on drawn garments.
+"""
+CHEST, CHEST_OF_DRESS = 1.02, 0.93
+"""Half a worn garment's width at the chest, in halves of the shoulders'."""
+HANGS = 0.07
+"""By how much tops are narrower below the chest than where they lie flat."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class Piece:
 
 def place_top(top: Top, body: Body) -> list[Piece]:
     """Sleeves first, then the torso over them, or the other way round where an arm is in front."""
-    scale = _top_scale(top, body)
+    scale = top_scale(top, body)
     source, target, pits = _torso_pairs(top, body, scale)
     torso = Piece(top.torso, source, target)
     behind, front = list[Piece](), list[Piece]()
@@ -38,14 +46,21 @@ def place_top(top: Top, body: Body) -> list[Piece]:
         sleeve, arm = top.sleeves[side], body.arms[side]
         if sleeve is None or arm is None:
             continue
-        piece = _place_sleeve(sleeve, arm, body, scale, side, target[2 + side], pits[side])
+        piece = _place_sleeve(sleeve, arm, body, 1.1 * scale, side, target[2 + side], pits[side])
         (front if _is_in_front(arm, body) else behind).append(piece)
     return [*behind, torso, *front]
 
 
-def _top_scale(top: Top, body: Body) -> float:
-    """Body pixels a garment pixel: shoulders to shoulders."""
-    return 2 * body.half / max(float(np.ptp(top.shoulders[:, 0])), 1.0)
+def top_scale(top: Top, body: Body) -> float:
+    """Body pixels a garment pixel, downwards.
+
+    How large a garment is can't be seen where it lies alone. Its chest and its length are each as
+    large as usual give or take their spread, so both are asked, and half of either's is believed.
+    """
+    wide = float(np.ptp(top.sides[0, :, 0]))
+    long = float(top.sides[-1, :, 1].mean() - top.shoulders[:, 1].mean())
+    usual_wide, usual_long = USUAL["dress" if top.is_dress else "upper"]
+    return body.span / float(np.sqrt(max(wide, 1.0) / usual_wide * max(long, 1.0) / usual_long))
 
 
 def _torso_pairs(top: Top, body: Body, scale: float) -> tuple[Points, Points, Points]:
@@ -53,18 +68,19 @@ def _torso_pairs(top: Top, body: Body, scale: float) -> tuple[Points, Points, Po
     level = float(top.shoulders[:, 1].mean())
     slope = (body.shoulders[1] - body.shoulders[0]) / (2 * body.half)
     middle = body.shoulders.mean(0)
-    neck = []
-    for corner, sign in zip(top.neck, (-1, 1), strict=True):
-        apart = abs(corner[0] - top.shoulders[:, 0].mean()) * scale / body.half
-        out = float(np.clip(apart, 0.26, 0.62))
-        neck.append(middle + sign * out * body.half * slope + [0.0, -NECK * body.half * (1 - out)])
-    source, target = [*top.neck, *top.shoulders], [*neck, *body.shoulders]
-    first = float(np.clip((top.sides[0, :, 1].mean() - level) * scale, 0.5 * body.half, body.half))
-    stretch = first - (top.sides[0, :, 1].mean() - level) * scale
+    centre = float(top.shoulders[:, 0].mean())
+    wide = float(np.ptp(top.sides[0, :, 0])) / 2
+    chest = CHEST_OF_DRESS if top.is_dress else CHEST
+    across = chest * body.half / max(wide, 1.0)
+    source, target = [*top.neck, *top.shoulders], list[Points]()
+    for point in source:
+        x = (point[0] - centre) * across
+        y = float(np.clip((point[1] - level) * scale, -0.6 * NECK * body.half, 0.2 * body.half))
+        target.append(middle + x * slope + np.array([0.0, y]))
     for pair in top.sides:
-        below = (pair[:, 1].mean() - level) * scale + stretch
+        below = (pair[:, 1].mean() - level) * scale
         y = body.top + below
-        for point, x in zip(pair, _side_places(pair, body, scale, y), strict=True):
+        for point, x in zip(pair, _side_places(pair, body, across, y), strict=True):
             tilt = slope[1] * (x - middle[0]) * max(0.0, 1 - below / (2 * body.half))
             source.append(point)
             target.append(np.array([x, y + tilt]))
@@ -72,16 +88,17 @@ def _torso_pairs(top: Top, body: Body, scale: float) -> tuple[Points, Points, Po
 
 
 def _side_places(
-    pair: NDArray[np.float64], body: Body, scale: float, y: float
+    pair: NDArray[np.float64], body: Body, across: float, y: float
 ) -> tuple[float, float]:
     """Columns of a garment's left and right edge at a row: the body's, with the garment's cut."""
-    half = (pair[1, 0] - pair[0, 0]) / 2 * scale
+    fall = float(np.clip((y - body.top - 0.4 * body.span) / (0.3 * body.span), 0.0, 1.0))
+    half = (pair[1, 0] - pair[0, 0]) / 2 * across * (1 - HANGS * fall)
     left, right = body.edges(min(y, body.crotch))
     middle = body.spine(y)
     share = float(np.clip((y - body.waist) / max(body.crotch - body.waist, 1.0), 0.0, 1.0))
-    most = 1.22 + share * 1.6
+    most = 1.5 + share * 1.6
     reach = [
-        float(np.clip(0.96 * half, EASE * edge, most * edge))
+        float(np.clip(half, EASE * edge, most * edge))
         for edge in (max(middle - left, 1.0), max(right - middle, 1.0))
     ]
     return middle - reach[0], middle + reach[1]
@@ -124,26 +141,39 @@ def _place_sleeve(
 
 def place_bottom(bottom: Bottom, body: Body, labels: Labels) -> list[Piece]:
     """One piece, waistband to hem."""
-    waist = min(body.waist, body.top + (WAIST + 0.1) * body.half)
+    scale = bottom_scale(bottom, body)
     if bottom.legs is None:
-        return [_place_skirt(bottom, body, waist)]
-    return [_place_legs(bottom, bottom.legs, body, labels, waist)]
+        return [_place_skirt(bottom, body, scale)]
+    return [_place_legs(bottom, bottom.legs, body, labels, scale)]
 
 
-def _place_skirt(bottom: Bottom, body: Body, waist: float) -> Piece:
+def bottom_scale(bottom: Bottom, body: Body) -> float:
+    """As `top_scale`, by a skirt's waistband or trousers' rise, and by the hips."""
+    hips = float(np.ptp(bottom.sides[1][:, 0]))
+    if bottom.legs is None:
+        first, usual = float(np.ptp(bottom.sides[0][:, 0])), USUAL["skirt"]
+    else:
+        first = float(bottom.sides[-1][:, 1].mean() - bottom.sides[0][:, 1].mean())
+        usual = USUAL["legs"]
+    return body.span / float(np.sqrt(max(first, 1.0) / usual[0] * max(hips, 1.0) / usual[1]))
+
+
+def _place_skirt(bottom: Bottom, body: Body, scale: float) -> Piece:
+    """Cloth that lies flat is wider than the body that it is laid around."""
     first = bottom.sides[0]
-    left, right = body.edges(waist)
-    scale = EASE * (right - left) / max(first[1, 0] - first[0, 0], 1.0)
+    left, right = body.edges(body.waist)
+    across = EASE * (right - left) / max(first[1, 0] - first[0, 0], 1.0)
     low = body.edges(body.crotch)
     hip = EASE * (low[1] - low[0]) / max(float(np.ptp(bottom.sides[1][:, 0])), 1.0)
-    scale = float(np.clip(scale, 0.85 * hip, 1.2 * hip))
+    across = float(np.clip(across, 0.85 * hip, 1.2 * hip))
     source, target = [], []
     for pair in bottom.sides:
-        y = waist + (pair[:, 1].mean() - first[:, 1].mean()) * scale
-        middle, share = body.spine(y), np.clip((y - waist) / max(body.crotch - waist, 1), 0, 1)
+        y = body.waist + (pair[:, 1].mean() - first[:, 1].mean()) * scale
+        middle = body.spine(y)
+        share = np.clip((y - body.waist) / max(body.crotch - body.waist, 1), 0, 1)
         edges = body.edges(min(y, body.crotch))
         reach = [max(middle - edges[0], 1.0), max(edges[1] - middle, 1.0)]
-        half = (pair[1, 0] - pair[0, 0]) / 2 * scale
+        half = (pair[1, 0] - pair[0, 0]) / 2 * across
         for side, sign in ((0, -1), (1, 1)):
             out = float(np.clip(half, EASE * reach[side], (1.1 + 2.2 * share) * reach[side]))
             source.append(pair[side])
@@ -156,27 +186,30 @@ def _place_legs(
     legs: tuple[NDArray[np.float64], NDArray[np.float64]],
     body: Body,
     labels: Labels,
-    waist: float,
+    scale: float,
 ) -> Piece:
     source, target = [], []
     first, last = bottom.sides[0], bottom.sides[-1]
     rise = max(float(last[:, 1].mean() - first[:, 1].mean()), 1.0)
+    crotch = max(body.crotch, body.waist + 0.95 * rise * scale)
     for pair in bottom.sides:
-        y = waist + (pair[:, 1].mean() - first[:, 1].mean()) / rise * (body.crotch - waist)
+        share = (pair[:, 1].mean() - first[:, 1].mean()) / rise
+        y = body.waist + share * (crotch - body.waist)
         left, right = body.edges(y)
         middle = (left + right) / 2
         for point, x in zip(pair, (left, right), strict=True):
             source.append(point)
             target.append(np.array([middle + EASE * (x - middle), y]))
     hips = body.edges(body.crotch)
-    scale = (hips[1] - hips[0]) / max(float(np.ptp(last[:, 0])), 1.0)
-    long = _leg_length(bottom, legs[0], body, waist)
+    across = (hips[1] - hips[0]) / max(float(np.ptp(last[:, 0])), 1.0)
+    long = (legs[0][-1, 0, 1] - last[:, 1].mean()) * scale
+    long = _leg_length(long, crotch, body)
     tracks = leg_tracks(labels, body)
     for side in (0, 1):
         for number, pair in enumerate(legs[side]):
             share = number / (len(legs[side]) - 1)
-            y = body.crotch + share * long
-            edges = _leg_places(pair, tracks[side], y, scale, body, share)
+            y = crotch + share * long
+            edges = _leg_places(pair, tracks[side], y, across, body)
             for inner, (point, x) in enumerate(zip(pair, edges, strict=True)):
                 if number == 0 and inner == 1 - side:
                     if side == 0:
@@ -188,27 +221,20 @@ def _place_legs(
     return Piece(bottom.mask, np.array(source), np.array(target))
 
 
-def _leg_length(bottom: Bottom, leg: NDArray[np.float64], body: Body, waist: float) -> float:
-    """How far below the crotch the legs of the trousers end: by their proportions, to the ankle.
-
-    Trousers lying flat are about 2.1 halves of the shoulders wide at the hips.
-    """
-    tall = float(leg[-1, 0, 1] - bottom.sides[0, 0, 1])
-    hips = max(float(np.ptp(bottom.sides[1][:, 0])), 1.0)
-    below = waist + tall / hips * 2.1 * body.half
-    room = body.ankle - body.crotch
-    if below - waist > 0.8 * (body.ankle - waist):
-        return 1.04 * room
-    return max(below - body.crotch, 0.12 * room)
+def _leg_length(long: float, crotch: float, body: Body) -> float:
+    """How far below the crotch trousers end; those that nearly reach the ankle reach it."""
+    room = body.ankle - crotch
+    if long > 0.8 * room:
+        return float(np.clip(long, 0.96 * room, 1.04 * room))
+    return max(long, 0.12 * room)
 
 
 def _leg_places(
-    pair: NDArray[np.float64], track: NDArray[np.float64], y: float, scale: float, body: Body,
-    share: float,
+    pair: NDArray[np.float64], track: NDArray[np.float64], y: float, across: float, body: Body
 ) -> tuple[float, float]:  # fmt: skip
     """Left and right edge of one leg's cloth: the leg's middle, the cloth's width within reason."""
     row = int(np.clip(round(y), 0, len(track) - 1))
     left, right = track[row]
     leg = min((right - left) / 2, 0.44 * body.half)
-    wide = float(np.clip((pair[1, 0] - pair[0, 0]) / 2 * scale, 0.95 * leg, 1.35 * leg + 1))
+    wide = float(np.clip((pair[1, 0] - pair[0, 0]) / 2 * across, 0.95 * leg, 1.35 * leg + 1))
     return (left + right) / 2 - wide, (left + right) / 2 + wide
