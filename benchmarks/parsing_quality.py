@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from errors import Invalid
+from models.asking import Ask, Features
 from models.atr import NAMES, PERSON, UPPER
 from models.parser import ParserConfig
 from models.regions import iou
 from models.sam import SamConfig
-from models.segmenter import Ask, Features, Segmenter, load
+from models.segmenter import Segmenter, load
 from settings import load_settings
 from training.captions import combinations
 from training.draw import Garment, draw_with_cover

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from models.asking import Ask, Features, thumbnail_of
 from models.images import decode_image, measure_image
 from models.parsing import Parsing
-from models.segmenter import Ask, Features, Segmenter, finish, thumbnail_of
+from models.segmenter import Segmenter, finish
 from training.people import draw_person
 
 CALLERS, SIZE = 8, (960, 640)

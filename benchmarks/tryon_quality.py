@@ -18,7 +18,7 @@ from PIL import Image
 from scipy import ndimage
 
 from models.parser import Parser, ParserConfig, load
-from models.tryon.body import DRESS, PANTS, SKIRT, UPPER
+from models.tryon.anatomy import DRESS, PANTS, SKIRT, UPPER
 from models.tryon.composite import compose
 from models.tryon.outline import bounds
 from models.tryon.repaint import repaint

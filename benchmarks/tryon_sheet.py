@@ -18,8 +18,9 @@ from PIL import Image
 
 from benchmarks.tryon_quality import SEED, choose_pair
 from errors import Invalid
+from models.asking import Ask
 from models.parser import Parser, ParserConfig, load
-from models.segmenter import Ask, Segmenter
+from models.segmenter import Segmenter
 from models.tryon.garment import Category
 from models.tryon.inpaint import Plain
 from models.tryon.outline import Mask

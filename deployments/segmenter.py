@@ -15,11 +15,12 @@ from PIL import Image
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
 from integrations.blob import open_blob_store
+from models.asking import Ask, Features, Segment, require_inside, thumbnail_of
 from models.images import decode_image, measure_image
 from models.parser import ParserConfig
 from models.parsing import Parsing, Plane
 from models.sam import SamConfig
-from models.segmenter import Ask, Features, Segment, finish, load, require_inside, thumbnail_of
+from models.segmenter import finish, load
 from settings import Settings
 from studio.batching import MicroBatcher, in_thread
 from studio.ports import SegmentAnswer, SegmentPrompt

@@ -174,7 +174,7 @@ def _lower(parts: list[Part], body: Body, category: str) -> tuple[Map, Flat, flo
         legs = np.where(x > 0, *(_column(body.legs[side], y) for side in (1, 0)))
         off = np.abs(x) - share * (side * legs - middle * broad)
         u = side * off / (wide_at(v) * (1 - share) + broad * share)
-        return np.asarray(u, np.float32), v
+        return np.asarray(u, np.float32), np.asarray(v, np.float32)
 
     return legged, flat_leg, unit
 

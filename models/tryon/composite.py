@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from models.tryon.body import Labels, find_body, resized
+from models.tryon.anatomy import Labels, resized
+from models.tryon.body import find_body
 from models.tryon.fill import Zones, fill_behind, find_zones
 from models.tryon.garment import Category, Top, find_garment
 from models.tryon.landmarks import Piece, place_bottom, place_top

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from models.tryon.body import (
+from models.tryon.anatomy import (
     ARMS,
     BELT,
     DRESS,

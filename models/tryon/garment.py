@@ -1,4 +1,4 @@
-"""Where a flat garment's neck, shoulders, sleeves, sides and legs are, derived from its mask."""
+"""Where a flat garment's neck, shoulders, sleeves and sides are, derived from its mask."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from errors import Invalid
-from models.tryon.outline import Mask, Points, bounds, central_run, extreme, largest_part, runs
+from models.tryon.bottoms import ROWS, Bottom, find_bottom
+from models.tryon.outline import Mask, Points, bounds, central_run, extreme, largest_part
 
 Category = Literal["upper", "lower", "dress"]
 CATEGORIES: tuple[Category, ...] = ("upper", "lower", "dress")
 LEAST_SHARE = 0.01
 LEAST_SLEEVE = 0.015
-ROWS = 6
-"""How many rows of a garment's sides become landmarks."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +47,6 @@ class Top:
     is_dress: bool = False
 
 
-@dataclass(frozen=True)
-class Bottom:
-    """Trousers, shorts or a skirt.
-
-    sides: (k, 2, 2), left and right edge from the waistband to the hem (of trousers: to the
-    crotch). legs: left and right, (m, 2, 2): left and right edge from the crotch to the hem.
-    """
-
-    sides: NDArray[np.float64]
-    legs: tuple[NDArray[np.float64], NDArray[np.float64]] | None
-    mask: Mask
-
-
 def find_garment(mask: Mask, category: Category) -> Top | Bottom:
     """Landmarks of the mask's largest part, which lies upright give or take a quarter of a right
     angle; `models.tryon.upright` turns them so.
@@ -73,7 +59,7 @@ def find_garment(mask: Mask, category: Category) -> Top | Bottom:
         raise Invalid("garmentUrl: no garment was found in the picture")
     if whole.mean() > 0.985:
         raise Invalid("garmentUrl: the garment can't be told from its background")
-    return _find_bottom(whole) if category == "lower" else _find_top(whole, category)
+    return find_bottom(whole) if category == "lower" else _find_top(whole, category)
 
 
 def _mirror_axis(mask: Mask) -> float:
@@ -248,62 +234,3 @@ def _with_stubs(mask: Mask, torso: Mask, sleeves: list[Sleeve | None], centre: f
         if sleeve is None:
             torso = torso | (mask & ((columns < centre) if side == 0 else (columns >= centre)))
     return torso
-
-
-def _find_bottom(mask: Mask) -> Bottom:
-    x0, y0, x1, y1 = bounds(mask)
-    tall, wide = y1 - y0 + 1, x1 - x0 + 1
-    crotch = _find_crotch(mask, y0, y1, wide)
-    end = y1 - round(0.02 * tall) if crotch is None else crotch
-    rows = np.linspace(y0 + round(0.025 * tall), end, ROWS if crotch is None else 4)
-    sides = np.array([_outer_edges(mask, round(y)) for y in rows])
-    if crotch is None:
-        return Bottom(sides, None, mask)
-    middle = _gap_middle(mask, crotch, y1)
-    last = y1 - round(0.03 * tall)
-    legs = [
-        np.array([_leg_edges(mask, round(y), middle, side) for y in np.linspace(crotch, last, 4)])
-        for side in (0, 1)
-    ]
-    return Bottom(sides, (legs[0], legs[1]), mask)
-
-
-def _find_crotch(mask: Mask, y0: int, y1: int, wide: int) -> int | None:
-    """The first row, from above, below which two legs are apart; None for a skirt."""
-    apart = []
-    for y in range(y0, y1 + 1):
-        found = [run for run in runs(mask[y]) if run[1] - run[0] > 0.1 * wide]
-        apart.append(len(found) == 2)
-    split = np.array(apart)
-    if split[round(0.3 * len(split)) :].mean() < 0.2:
-        return None
-    first = int(np.flatnonzero(split[round(0.25 * len(split)) :])[0]) + round(0.25 * len(split))
-    return y0 + first
-
-
-def _outer_edges(mask: Mask, y: int) -> list[list[float]]:
-    """First and last pixel of a row, as two points; the nearest row that has any."""
-    rows = np.flatnonzero(mask.any(1))
-    y = int(rows[np.abs(rows - y).argmin()])
-    columns = np.flatnonzero(mask[y])
-    return [[float(columns[0]), float(y)], [float(columns[-1]), float(y)]]
-
-
-def _gap_middle(mask: Mask, crotch: int, y1: int) -> float:
-    """The column between the legs."""
-    gaps = []
-    for y in range(crotch, y1 + 1):
-        found = runs(mask[y])
-        if len(found) >= 2:
-            widest = max(range(len(found) - 1), key=lambda i: found[i + 1][0] - found[i][1])
-            gaps.append((found[widest][1] + found[widest + 1][0]) / 2)
-    return float(np.median(gaps[: max(3, len(gaps) // 4)]))
-
-
-def _leg_edges(mask: Mask, y: int, middle: float, side: int) -> list[list[float]]:
-    """Left and right edge of one leg in a row."""
-    columns = np.flatnonzero(mask[y])
-    own = columns[columns <= middle] if side == 0 else columns[columns > middle]
-    if not len(own):
-        return [[middle, float(y)], [middle, float(y)]]
-    return [[float(own[0]), float(y)], [float(own[-1]), float(y)]]

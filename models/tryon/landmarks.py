@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.tryon.body import NECK, Body, Labels, Limb
-from models.tryon.garment import Bottom, Sleeve, Top
+from models.tryon.anatomy import NECK, Body, Labels, Limb
+from models.tryon.bottoms import Bottom
+from models.tryon.garment import Sleeve, Top
 from models.tryon.legs import leg_tracks
 from models.tryon.outline import Mask, Points, between
 

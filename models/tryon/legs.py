@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.tryon.body import DRESS, LEGS, LOWER, SKIRT, Body, Labels, Limb
+from models.tryon.anatomy import DRESS, LEGS, LOWER, SKIRT, Body, Labels, Limb
 from models.tryon.outline import runs
 
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.checkpoints import require_licence
-from models.tryon.body import FACE, LEFT_ARM, LEFT_LEG, PANTS, RIGHT_ARM, RIGHT_LEG, UPPER, Labels
+from models.tryon.anatomy import (
+    FACE,
+    LEFT_ARM,
+    LEFT_LEG,
+    PANTS,
+    RIGHT_ARM,
+    RIGHT_LEG,
+    UPPER,
+    Labels,
+)
 from models.tryon.composite import compose
 from models.tryon.inpaint import COMPOSITE, PainterConfig, load_painter
 from models.tryon.outline import Mask

@@ -10,7 +10,7 @@ from PIL import Image
 
 from errors import Invalid
 from models.parsing import Parsing
-from models.tryon.body import DRESS, LOWER, UPPER, Labels
+from models.tryon.anatomy import DRESS, LOWER, UPPER, Labels
 from models.tryon.composite import Composite, compose
 from models.tryon.garment import CATEGORIES, Category
 from models.tryon.inpaint import Painter, Plain

@@ -40,9 +40,7 @@ def tilt_of(mask: Mask) -> float:
     scale = SIDE / max(part.size)
     size = (max(4, round(part.width * scale)), max(4, round(part.height * scale)))
     board = Image.new("L", (2 * SIDE, 2 * SIDE))
-    board.paste(
-        part.resize(size, Image.Resampling.BOX), (SIDE - size[0] // 2, SIDE - size[1] // 2)
-    )
+    board.paste(part.resize(size, Image.Resampling.BOX), (SIDE - size[0] // 2, SIDE - size[1] // 2))
     angles = np.arange(-MOST, MOST + STEP / 2, STEP)
     likeness = np.array([_likeness(board, float(angle)) for angle in angles])
     best = int(likeness.argmax())

@@ -12,12 +12,13 @@ from PIL import Image
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 
 from errors import SetupError
+from models.asking import Ask
 from models.atr import MIRRORED, NAMES
 from models.checkpoints import REGISTRY, licence_of, require_licence
 from models.parser import ParserConfig, load
 from models.sam import CONFIG_FILE, PUBLISHED, Prompt, SamArchitecture, SamConfig, build
 from models.sam import load as load_sam
-from models.segmenter import Ask, Segmenter
+from models.segmenter import Segmenter
 from training.sam import save as save_sam
 
 TINY_SAM = SamArchitecture(

@@ -9,7 +9,8 @@ from PIL import Image
 
 from errors import CancelRequested, Invalid
 from models.parsing import Parsing
-from models.tryon.body import FACE, PANTS, UPPER, find_body
+from models.tryon.anatomy import FACE, PANTS, UPPER
+from models.tryon.body import find_body
 from models.tryon.garment import CATEGORIES, Category
 from models.tryon.inpaint import Plain
 from models.tryon.landmarks import Piece

@@ -1,0 +1,170 @@
+"""What a target's name, points or a box mean in a parsed picture."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from errors import Invalid
+from models.asking import Ask, Candidate, Features, resize
+from models.atr import BODY, CATEGORIES, CLOTHES, GARMENTS, PERSON, SHOES, Atr
+from models.lying import guess_garment
+from models.parsing import Mask, Parsing
+from models.regions import LEAST_SHARE, bbox_of, iou, pieces
+from models.sam import Prompt
+
+FAINT = 0.15
+"""A lying garment of this probability is looked for by its colours."""
+PERSON_SHARE = 0.004
+"""Less face, hair and limbs than this share of a picture is no person."""
+
+
+def shows_person(parsing: Parsing) -> bool:
+    """Whether enough face, hair and limbs are there."""
+    return bool((parsing.probability(BODY) > 0.5).mean() >= PERSON_SHARE)
+
+
+def find_target(features: Features, target: str) -> Candidate:
+    """What a target's name means in this picture.
+
+    Raises:
+        Invalid: it is not there.
+    """
+    parsing = features.parsing
+    worn = shows_person(parsing)
+    if target == "person":
+        if not worn:
+            raise Invalid("there is no person in the picture")
+        return _largest(features, PERSON, together=0.1, what="person")
+    if target in CATEGORIES:
+        what = {"upper": "upper-body garment", "lower": "lower-body garment", "dress": "dress"}
+        return _largest(features, CATEGORIES[target], together=0.1, what=what[target])
+    if not worn:  # lying flat: one thing, whatever the parser calls its parts
+        seen = _largest(features, GARMENTS, together=0.25, what="garment", least=FAINT)
+        return _by_colour(features, seen)
+    groups = [CATEGORIES["upper"], CATEGORIES["lower"], CATEGORIES["dress"]]
+    areas = [float(parsing.probability(group).sum()) for group in groups]
+    return _largest(features, groups[int(np.argmax(areas))], together=0.1, what="garment")
+
+
+def _by_colour(features: Features, found: Candidate) -> Candidate:
+    """A lying garment as far as its colours reach, where the parser saw only the middle of it.
+
+    Both must agree on where it is: the parser's piece lies in the colours' one, which is larger
+    and leaves some ground.
+    """
+    if features.thumbnail is None:
+        return found
+    guess = (guess_garment(features.thumbnail) == 1).astype(np.float32)
+    plane = resize(guess, features.size)
+    mask = plane > 0.5
+    inside = int((mask & found.mask).sum()) / max(1, int(found.mask.sum()))
+    if inside < 0.6 or mask.mean() > 0.9 or mask.sum() < 1.15 * found.mask.sum():
+        return found
+    return Candidate(np.asarray(mask, np.bool_), plane, found.classes)
+
+
+def _largest(
+    features: Features, classes: frozenset[Atr], *, together: float, what: str, least: float = 0.5
+) -> Candidate:
+    """The group's largest piece, and others of at least this share of it."""
+    plane = resize(features.parsing.probability(classes), features.size)
+    crumb = int(LEAST_SHARE * plane.size)
+    found = pieces(plane > 0.5, crumb) or pieces(plane > least, crumb)
+    if not found:
+        raise Invalid(f"there is no {what} in the picture")
+    kept = [piece for piece in found if piece.sum() >= together * found[0].sum()]
+    return Candidate(np.any(kept, axis=0), plane, classes)
+
+
+def list_candidates(features: Features, target: str | None) -> list[Candidate]:
+    """Everything that a prompt may mean, each piece on its own."""
+    groups = [*CATEGORIES.values(), SHOES, CLOTHES, PERSON]
+    groups += [frozenset({each}) for each in Atr if each != Atr.BACKGROUND]
+    if target == "person":
+        groups = [PERSON]
+    elif target is not None and target in CATEGORIES:
+        groups = [CATEGORIES[target]]
+    elif target == "garment":
+        groups = [*CATEGORIES.values(), SHOES, *(frozenset({each}) for each in GARMENTS)]
+    found = []
+    for group in groups:
+        plane = resize(features.parsing.probability(group), features.size)
+        least = int(LEAST_SHARE * plane.size)
+        found += [Candidate(piece, plane, group) for piece in pieces(plane > 0.5, least)]
+    return found
+
+
+def choose(candidates: Sequence[Candidate], features: Features, ask: Ask) -> Candidate | None:
+    """By points: the smallest piece that fits. By a box: the group whose pieces fill it best."""
+    fitting = [each for each in candidates if fits(each.mask, features, ask)]
+    if not fitting:
+        return None
+    if ask.box is None:
+        return min(fitting, key=lambda each: int(each.mask.sum()))
+    fitting = [
+        Candidate(np.any([one.mask for one in fitting if one.classes == classes], axis=0), plane,
+                   classes)
+        for classes, plane in {each.classes: each.plane for each in fitting}.items()
+    ]  # fmt: skip
+    asked = clip(np.ones(features.size, np.bool_), features, ask)
+
+    def likeness(each: Candidate) -> float:
+        found = bbox_of(each.mask)
+        if found is None:
+            return 0.0
+        x, y, width, height = found
+        frame = np.zeros(features.size, np.bool_)
+        frame[y : y + height, x : x + width] = True
+        return iou(frame, asked)
+
+    best = max(fitting, key=likeness)
+    return Candidate(clip(best.mask, features, ask), best.plane, best.classes)
+
+
+def fits(mask: Mask, features: Features, ask: Ask) -> bool:
+    """Whether the mask holds the points inside, none outside, and mostly lies in the box."""
+    height, width = features.size
+    for x, y, inside in ask.points:
+        column = min(width - 1, int(x * width / features.parsing.width))
+        row = min(height - 1, int(y * height / features.parsing.height))
+        if bool(mask[row, column]) != inside:
+            return False
+    if ask.box is None:
+        return True
+    return int(clip(mask, features, ask).sum()) >= 0.5 * int(mask.sum()) > 0
+
+
+def clip(mask: Mask, features: Features, ask: Ask) -> Mask:
+    """The part of the mask that lies in the box, with a small margin."""
+    if ask.box is None:
+        return mask
+    height, width = features.size
+    x0, y0, x1, y1 = ask.box
+    across, down = width / features.parsing.width, height / features.parsing.height
+    kept = np.zeros_like(mask)
+    part = (slice(max(0, int(y0 * down) - 1), int(np.ceil(y1 * down)) + 1),
+            slice(max(0, int(x0 * across) - 1), int(np.ceil(x1 * across)) + 1))  # fmt: skip
+    kept[part] = mask[part]
+    return kept
+
+
+def sam_prompt(features: Features, ask: Ask, found: Candidate | None) -> Prompt:
+    """The caller's own points and box; where there are none, the piece's padded box. The parser's
+    mask goes along as a guess.
+    """
+    height, width = features.parsing.height, features.parsing.width
+    box, guess = None, None
+    if found is not None:
+        guess = np.asarray(np.where(found.mask, found.plane, 0.0), np.float32)
+        around = bbox_of(found.mask)
+        if around is not None:
+            x, y, w, h = around
+            rows, columns = features.size
+            pad = 0.02
+            box = (max(0.0, x / columns - pad), max(0.0, y / rows - pad),
+                   min(1.0, (x + w) / columns + pad), min(1.0, (y + h) / rows + pad))  # fmt: skip
+    if ask.box is not None:
+        x0, y0, x1, y1 = ask.box
+        box = (x0 / width, y0 / height, x1 / width, y1 / height)
+    points = tuple((x / width, y / height) for x, y, _ in ask.points)
+    return Prompt(points, tuple(int(inside) for *_, inside in ask.points), box, guess)

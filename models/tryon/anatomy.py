@@ -1,0 +1,134 @@
+"""What a body in a picture is described by: 18 labels, limbs, landmarks and usual measures."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.tryon.outline import (
+    Mask,
+    Points,
+)
+
+Labels = NDArray[np.uint8]
+"""Shape (h, w), uint8: the 18 ATR classes."""
+
+Kind = TypeVar("Kind", bound=np.generic)
+
+HAT, HAIR, SUNGLASSES, UPPER, SKIRT, PANTS, DRESS, BELT = range(1, 9)
+LEFT_SHOE, RIGHT_SHOE, FACE, LEFT_LEG, RIGHT_LEG, LEFT_ARM, RIGHT_ARM, BAG, SCARF = range(9, 18)
+HEAD = (HAT, HAIR, SUNGLASSES, FACE)
+ARMS = (LEFT_ARM, RIGHT_ARM)
+LEGS = (LEFT_LEG, RIGHT_LEG)
+SHOES = (LEFT_SHOE, RIGHT_SHOE)
+LOWER = (SKIRT, PANTS)
+
+# Measures of a grown body in halves of its shoulder width (Pheasant, Bodyspace, rounded): used
+# where the picture or the parse map shows nothing better.
+NECK, CROTCH, ARM = 0.42, 2.75, 2.75
+HAND, STATURE = 0.8, 8.6
+TO_WAIST, TO_ANKLE = 0.635, 2.34
+"""From the shoulders down, in shares of the way from the shoulders to the crotch."""
+STEPS = 14
+NARROWEST, WIDEST = 0.85, 1.6
+"""How far a shoulder is from the middle, in heights of the face, at least and at most."""
+NEAR_WAIST = 0.42
+LEAST_BARE = 0.03
+"""Face, hair and limbs are more than this share of a person, but not of a garment lying flat."""
+
+
+@dataclass(frozen=True)
+class Limb:
+    """An arm or a leg: its middle line from the joint to the end, and half its width there.
+
+    line: (k, 2), half: (k,).
+    """
+
+    line: Points
+    half: NDArray[np.float64]
+
+    @property
+    def length(self) -> float:
+        """Along the line."""
+        return float(np.hypot(*np.diff(self.line, axis=0).T).sum())
+
+    def at(self, share: float) -> tuple[Points, Points, float]:
+        """Point, unit normal (to the right of the way along) and half width at a share of it."""
+        steps = np.concatenate(([0.0], np.cumsum(np.hypot(*np.diff(self.line, axis=0).T))))
+        where = share * steps[-1]
+        point = np.array([np.interp(where, steps, axis) for axis in self.line.T])
+        ahead, behind = min(where + 0.12 * steps[-1], steps[-1]), max(where - 0.12 * steps[-1], 0.0)
+        way = np.array([np.interp(ahead, steps, a) - np.interp(behind, steps, a)
+                        for a in self.line.T])  # fmt: skip
+        way = way / (np.hypot(*way) + 1e-9)
+        return point, np.array([-way[1], way[0]]), float(np.interp(where, steps, self.half))
+
+
+@dataclass(frozen=True)
+class Body:
+    """A body that stands upright in a picture; "left" is the picture's left everywhere.
+
+    neck, shoulders: left and right point, (2, 2). half: half the shoulder width, the unit of
+    all measures. axis: x of the spine at the neck and at the hip. waist, crotch, ankle: rows.
+    span: from the shoulders down to where the legs begin, the unit of lengths; the crotch of
+    clothes may hang lower. tucked: whether trousers or a skirt are seen up to the waist.
+    trunk: left and right edge of the torso without arms a row, (h, 2), NaN where there is none.
+    arms: left and right, None where not seen. hands: (h, w). seen_to: the last row of the body.
+    """
+
+    neck: Points
+    shoulders: Points
+    half: float
+    axis: tuple[float, float]
+    waist: float
+    crotch: float
+    ankle: float
+    trunk: NDArray[np.float64]
+    arms: tuple[Limb | None, Limb | None]
+    hands: Mask
+    seen_to: float
+    span: float
+    tucked: bool
+
+    @property
+    def top(self) -> float:
+        """The row of the shoulders."""
+        return float(self.shoulders[:, 1].mean())
+
+    def spine(self, y: float) -> float:
+        """X of the middle of the body at a row."""
+        share = (y - self.top) / max(self.crotch - self.top, 1.0)
+        return float(self.axis[0] + (self.axis[1] - self.axis[0]) * np.clip(share, 0.0, 1.0))
+
+    def edges(self, y: float) -> tuple[float, float]:
+        """Left and right edge of torso, hips or legs at a row, taken from the nearest known one."""
+        row = int(np.clip(round(y), 0, len(self.trunk) - 1))
+        known = np.flatnonzero(~np.isnan(self.trunk[:, 0]))
+        if not len(known):
+            middle = self.spine(y)
+            return middle - 0.8 * self.half, middle + 0.8 * self.half
+        nearest = known[np.abs(known - row).argmin()]
+        return float(self.trunk[nearest, 0]), float(self.trunk[nearest, 1])
+
+    def scaled(self, shape: tuple[int, int]) -> "Body":
+        """The same body on a map of another shape (h, w) of the same proportions."""
+        share = shape[0] / len(self.trunk)
+        rows = (np.arange(shape[0]) + 0.5) / share - 0.5
+        known = np.arange(len(self.trunk))
+        trunk = np.stack([np.interp(rows, known, edge) * share for edge in self.trunk.T], axis=1)
+        arms = [arm and Limb(arm.line * share, arm.half * share) for arm in self.arms]
+        return Body(
+            self.neck * share, self.shoulders * share, self.half * share,
+            (self.axis[0] * share, self.axis[1] * share), self.waist * share,
+            self.crotch * share, self.ankle * share, trunk, (arms[0], arms[1]),
+            resized(self.hands, shape), self.seen_to * share, self.span * share, self.tucked,
+        )  # fmt: skip
+
+
+def resized(labels: NDArray[Kind], shape: tuple[int, int]) -> NDArray[Kind]:
+    """A map (h, w) at another shape, nearest neighbour."""
+    rows = ((np.arange(shape[0]) + 0.5) * labels.shape[0] / shape[0]).astype(int)
+    columns = ((np.arange(shape[1]) + 0.5) * labels.shape[1] / shape[1]).astype(int)
+    taken: NDArray[Kind] = labels[rows][:, columns]
+    return taken

@@ -1,0 +1,144 @@
+"""Where shoulders, waist, crotch and ankles are: seen where they can be, else by proportion."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from errors import Invalid
+from models.tryon.anatomy import (
+    ARMS,
+    CROTCH,
+    DRESS,
+    FACE,
+    HAIR,
+    LEGS,
+    LOWER,
+    NARROWEST,
+    NEAR_WAIST,
+    PANTS,
+    SHOES,
+    STATURE,
+    SUNGLASSES,
+    TO_ANKLE,
+    TO_WAIST,
+    UPPER,
+    WIDEST,
+    Labels,
+)
+from models.tryon.outline import Mask, Points, bounds, extreme, largest_part, runs
+
+
+def find_shoulders(labels: Labels) -> tuple[Points, float]:
+    """Both tips of the shoulders and half their distance, held to what the head allows."""
+    trunk = np.isin(labels, (UPPER, DRESS, *ARMS))
+    if not trunk.any():
+        return _shoulders_above(labels)
+    middle, start, tall, seen = _head_of(labels, trunk)
+    zone = trunk.copy()
+    zone[:start] = False
+    zone[start + round(2.2 * tall) + 2 :] = False
+    columns = np.arange(labels.shape[1])
+    zone &= np.abs(columns - middle) < WIDEST * tall
+    sides = [zone & (columns < middle), zone & (columns >= middle)]
+    tips = [
+        extreme(side, (sign * 0.62, -1.0)) if side.any() else None
+        for side, sign in zip(sides, (-1, 1), strict=True)
+    ]
+    reach = [abs(tip[0] - middle) if tip is not None else 0.0 for tip in tips]
+    even = min(reach) > 0.72 * max(reach)
+    half = sum(reach) / 2 if even or not min(reach) else 1.15 * min(reach)  # one arm is raised
+    if seen:
+        half = float(np.clip(half, NARROWEST * tall, WIDEST * tall))
+    half = _held_to_stature(max(half, 1.0), labels)
+    for number, side in enumerate(sides):  # what looks like a tip near the neck is a scarf's edge
+        out = np.abs(columns - middle) > 0.75 * half
+        if reach[number] < 0.7 * half and (side & out).any():
+            tips[number] = extreme(side & out, (0.0, -1.0))
+    known = [tip for tip in tips if tip is not None]
+    level = float(np.mean([tip[1] for tip in known])) if known else start + 0.4 * tall
+    if not even and len(known) == 2:
+        level = float(known[int(np.argmin(reach))][1])
+    centre = middle + 0.5 * (reach[1] - reach[0]) if even else middle
+    steep = known[-1][1] - known[0][1] if len(known) == 2 and even else 0.0
+    slope = np.clip(steep, -0.5 * half, 0.5 * half)
+    return np.array([[centre - half, level - slope / 2], [centre + half, level + slope / 2]]), half
+
+
+def _head_of(labels: Labels, trunk: Mask) -> tuple[float, int, float, bool]:
+    """The head's middle column, the first row a shoulder may be in, its height, and whether it is
+    seen; where it isn't, what the trunk lets expect.
+    """
+    face = largest_part(np.isin(labels, (FACE, SUNGLASSES)))
+    head = face if face.any() else labels == HAIR
+    first = bounds(trunk)[1]
+    if not head.any():
+        x0, _, x1, _ = bounds(trunk)
+        return (x0 + x1) / 2, first, max(0.6 * (x1 - x0), 1.0), False
+    x0, y0, x1, y1 = bounds(head)
+    # Some parse maps count neck and chest as face.
+    tall = float(max(np.clip(y1 - y0, 1.2 * (x1 - x0), 1.5 * (x1 - x0)), 1))
+    return (x0 + x1) / 2, max(first, round(y0 + 0.45 * tall)), tall, True
+
+
+def _held_to_stature(half: float, labels: Labels) -> float:
+    """Where the whole figure is in the picture, the shoulders are a known share of the stature."""
+    _, top, _, bottom = bounds(labels > 0)
+    if top < 2 or bottom > len(labels) - 3 or not np.isin(labels, (*SHOES, *LOWER, *LEGS)).any():
+        return half
+    usual = (bottom - top) / STATURE
+    return float(np.clip(half, 0.82 * usual, 1.18 * usual))
+
+
+def _shoulders_above(labels: Labels) -> tuple[Points, float]:
+    """A picture of legs alone: where the shoulders would be above it."""
+    lower = np.isin(labels, (*LOWER, *LEGS))
+    if not lower.any():
+        raise Invalid("personUrl: no clothes, arms or legs of the person can be seen")
+    x0, y0, x1, _ = bounds(lower)
+    half, middle = max((x1 - x0) / 1.7, 1.0), (x0 + x1) / 2
+    level = y0 - TO_WAIST * CROTCH * half
+    return np.array([[middle - half, level], [middle + half, level]]), half
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Rows of waist, crotch and ankles; span and tucked as `Body` has them."""
+
+    waist: float
+    crotch: float
+    ankle: float
+    span: float
+    tucked: bool
+
+
+def find_levels(labels: Labels, top: float, half: float) -> Levels:
+    """Seen where they can be, else by proportion."""
+    legs, shoes = np.isin(labels, (*LOWER, *LEGS, *SHOES)), np.isin(labels, SHOES)
+    span = CROTCH * half
+    ankle = top + TO_ANKLE * span
+    if legs.any() and (last := bounds(legs)[3]) < len(labels) - 2:
+        ankle = bounds(shoes)[1] + 0.35 * half if shoes.any() else last - 0.2 * half
+        ankle = float(np.clip(ankle, top + 4.2 * half, max(last, top + 4.2 * half)))
+        span = 0.3 * span + 0.7 * (ankle - top) / TO_ANKLE
+    waist = top + TO_WAIST * span
+    lower, tucked = np.isin(labels, LOWER), False
+    if lower.any():
+        first = float(bounds(lower)[1])
+        tucked = abs(first - waist) < NEAR_WAIST * half
+        waist = first if tucked else waist
+    split = _find_split(np.isin(labels, (PANTS, *LEGS)), top, half, top + span)
+    return Levels(waist, top + span if split is None else split, ankle, span, tucked)
+
+
+def _find_split(legs: Mask, top: float, half: float, guess: float) -> float | None:
+    """The row from which two legs stay apart, if that is near where a crotch can be."""
+
+    def is_split(y: int) -> bool:
+        found = [run for run in runs(legs[y]) if run[1] - run[0] > 0.16 * half]
+        return len(found) >= 2 and found[1][0] - found[0][1] > 1
+
+    reach = max(2, round(0.5 * half))
+    for y in range(round(top + 1.9 * half), min(len(legs) - reach, round(guess + 0.9 * half))):
+        if y >= 0 and all(is_split(y + ahead) for ahead in range(0, reach, 2)):
+            return float(np.clip(y, guess - 0.5 * half, guess + 0.6 * half))
+    return None
