@@ -1,12 +1,13 @@
 """Served searches in three topologies: ours, the seed's, and stock Ray Serve; one run.
 
-    python -m benchmarks.topologies
+    python -m benchmarks.topologies [--rounds 3] [--seconds 8]
 
 The same FastAPI application, model, index, PostgreSQL, Valkey and pictures; only what lies between
 the HTTP side and the models differs. One topology runs at a time, the others are suspended; rounds
 alternate. Callers are connections of one client process on the same machine.
 """
 
+import argparse
 import asyncio
 import os
 import shutil
@@ -30,7 +31,6 @@ from tests.embedded.running import RunningStudio, free_port
 from training.draw import COLOURS, Garment, draw_garment
 
 RESULTS = Path(__file__).parent / "results" / "topologies.md"
-ROUNDS = 3
 CALLERS = (1, 16)
 SHARED = ("postgres", "valkey-server")
 SECRET = "a secret of the benchmark, which all three topologies share"
@@ -115,16 +115,18 @@ def kinds(files: list[str], run: int) -> dict[str, Ask]:
 
 
 def compare(
-    topologies: list[Topology], files: list[str], headers: dict[str, str]
+    topologies: list[Topology], files: list[str], headers: dict[str, str], args: argparse.Namespace
 ) -> dict[tuple[str, int, str], Row]:
     """(search, callers, topology) -> medians over the rounds: requests/s, median ms, p95 ms."""
     found: dict[tuple[str, int, str], list[Row]] = {}
-    for turn in range(ROUNDS):
+    for turn in range(args.rounds):
         for place, topology in enumerate(topologies):
             with topology.awake():
                 for kind, ask in kinds(files, 100 * turn + place).items():
                     for callers in CALLERS:
-                        row = asyncio.run(measure(topology.url, headers, ask, callers))
+                        row = asyncio.run(
+                            measure(topology.url, headers, ask, callers, args.seconds)
+                        )
                         found.setdefault((kind, callers, topology.name), []).append(row)
                         print(turn, topology.name, kind, callers, row, flush=True)
     return {
@@ -176,6 +178,10 @@ def start_all(stack: ExitStack, studio: RunningStudio) -> list[Topology]:
 
 def main() -> None:
     """Starts all three, measures, writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    args = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="studio-bench-"))
     folder.chmod(0o711)
     command = [sys.executable, "-m", "cli", "up"]
@@ -189,13 +195,13 @@ def main() -> None:
                 files = [upload(http, headers, encode(picture))[0] for picture in pictures]
             topologies = start_all(stack, studio)
             bare_ms = model_ms()
-            lines = table(compare(topologies, files, headers), bare_ms)
+            lines = table(compare(topologies, files, headers, args), bare_ms)
     finally:
         studio.end()
         shutil.rmtree(folder, ignore_errors=True)
     RESULTS.write_text(
         f"`python -m benchmarks.topologies`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores; "
-        f"medians of {ROUNDS} alternating rounds; 640 px uploads, 648 products, words never asked "
+        f"medians of {args.rounds} alternating rounds of {args.seconds:g} s; 640 px uploads, 648 products, words never asked "
         "before.\n\n" + "\n".join(lines) + "\n"
     )
     print(RESULTS.read_text())
