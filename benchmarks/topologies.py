@@ -201,8 +201,8 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
     RESULTS.write_text(
         f"`python -m benchmarks.topologies`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores; "
-        f"medians of {args.rounds} alternating rounds of {args.seconds:g} s; 640 px uploads, 648 products, words never asked "
-        "before.\n\n" + "\n".join(lines) + "\n"
+        f"medians of {args.rounds} alternating rounds of {args.seconds:g} s; "
+        "640 px uploads, 648 products, words never asked before.\n\n" + "\n".join(lines) + "\n"
     )
     print(RESULTS.read_text())
 
