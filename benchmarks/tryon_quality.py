@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from errors import Invalid
 from models.parser import Parser, ParserConfig, load
 from models.tryon.anatomy import DRESS, PANTS, SKIRT, UPPER
 from models.tryon.composite import compose
@@ -46,16 +47,19 @@ def main() -> None:
     torch.set_num_threads(1)
     parser = None if chosen.truth else load(ParserConfig(max_batch=1))
     print(
-        "| category | people | SSIM paste | SSIM try-on | share gained | folded at first | affine |"
+        "| category | people | paste | try-on | share gained | folded first | affine | torn |"
     )
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for kind in CATEGORIES:
-        rows = [measure(kind, at, parser) for at in range(chosen.count)]
+        measured = [measure(kind, at, parser) for at in range(chosen.count)]
+        rows = [row for row in measured if row is not None]
         paste, ours = (float(np.mean([row[name] for row in rows])) for name in ("paste", "ours"))
-        folded, affine = (sum(row[name] for row in rows) for name in ("folded", "affine"))
+        folded, affine, torn = (
+            sum(row[name] for row in rows) for name in ("folded", "affine", "torn")
+        )
         gain = (ours - paste) / (1 - paste)
         print(f"| {kind} | {len(rows)} | {paste:.3f} | {ours:.3f} | {gain:+.1%} | {folded:.0f} "
-              f"| {affine:.0f} |", flush=True)  # fmt: skip
+              f"| {affine:.0f} | {torn:.0f} |", flush=True)  # fmt: skip
 
 
 def choose_pair(kind: str, at: int) -> tuple[DrawnPerson, DrawnPerson, Garment]:
@@ -76,14 +80,20 @@ def choose_pair(kind: str, at: int) -> tuple[DrawnPerson, DrawnPerson, Garment]:
     return worn, draw_person(seed, [wanted, *beside], SIZE), wanted
 
 
-def measure(kind: str, at: int, parser: Parser | None) -> dict[str, float]:
-    """SSIM of a paste and of a try-on against the truth, where the clothes of either are."""
+def measure(kind: str, at: int, parser: Parser | None) -> dict[str, float] | None:
+    """SSIM of a paste and of a try-on against the truth, where the clothes of either are; None
+    where the person is refused.
+    """
     worn, truth, garment = choose_pair(kind, at)
     person, wanted = np.asarray(worn.image), np.asarray(truth.image)
     picture, cover = draw_with_cover(garment, 256, SEED + at)
     cloth, cut = np.asarray(picture), np.asarray(cover) > 127
     labels = worn.parse if parser is None else parser.parse(person).labels
-    made = compose(person, labels, cloth, cut, kind)  # type: ignore[arg-type]
+    try:
+        made = compose(person, labels, cloth, cut, kind)  # type: ignore[arg-type]
+    except Invalid as refused:
+        print(f"{kind} {at}: {refused.detail}")
+        return None
     result = np.asarray(repaint(worn.image, made.picture, made.share, made.kept))
     zone = np.isin(worn.parse, KINDS[kind]) | np.isin(truth.parse, KINDS[kind])
     pasted = paste(person, cloth, cut, np.isin(labels, KINDS[kind]))
@@ -92,6 +102,7 @@ def measure(kind: str, at: int, parser: Parser | None) -> dict[str, float]:
         "ours": float(ssim(result, wanted)[zone].mean()),
         "folded": float(made.garment.folds > FOLDED),
         "affine": float(made.garment.affine),
+        "torn": float(made.garment.torn > FOLDED),
     }
 
 

@@ -14,6 +14,11 @@ from models.sam import Prompt
 
 FAINT = 0.15
 """A lying garment of this probability is looked for by its colours."""
+LEAST_LYING, LEAST_SEEN, MOST_DOUBT = 0.03, 0.2, 1.2
+"""What is no garment lying flat: a smaller share of the picture, one whose surest fiftieth of
+pixels is less probable, or one about whose classes the parser is in more doubt (nats). By
+benchmarks/no_garment.py.
+"""
 PERSON_SHARE = 0.004
 """Less face, hair and limbs than this share of a picture is no person."""
 
@@ -37,13 +42,30 @@ def find_target(features: Features, target: str) -> Candidate:
         return _largest(features, PERSON, together=0.1, what="person")
     if target in CATEGORIES:
         what = {"upper": "upper-body garment", "lower": "lower-body garment", "dress": "dress"}
-        return _largest(features, CATEGORIES[target], together=0.1, what=what[target])
+        found = _largest(features, CATEGORIES[target], together=0.1, what=what[target])
+        return found if worn else _lying(features, found)
     if not worn:  # lying flat: one thing, whatever the parser calls its parts
         seen = _largest(features, GARMENTS, together=0.25, what="garment", least=FAINT)
-        return _by_colour(features, seen)
+        return _lying(features, _by_colour(features, seen))
     groups = [CATEGORIES["upper"], CATEGORIES["lower"], CATEGORIES["dress"]]
     areas = [float(parsing.probability(group).sum()) for group in groups]
     return _largest(features, groups[int(np.argmax(areas))], together=0.1, what="garment")
+
+
+def _lying(features: Features, found: Candidate) -> Candidate:
+    """What was found, if it looks like a garment: landscapes and bare grounds make the parser see
+    crumbs, or something of everything.
+
+    Raises:
+        Invalid: it doesn't.
+    """
+    probabilities = features.parsing.probabilities
+    doubt = -(probabilities * np.log(probabilities + 1e-6)).sum(axis=0)
+    inside = float(resize(doubt, features.size)[found.mask].mean())
+    seen = float(np.quantile(features.parsing.probability(GARMENTS), 0.98))
+    if found.mask.mean() < LEAST_LYING or seen < LEAST_SEEN or inside > MOST_DOUBT:
+        raise Invalid("there is no garment in the picture that can be told from its surroundings")
+    return found
 
 
 def _by_colour(features: Features, found: Candidate) -> Candidate:

@@ -221,6 +221,7 @@ def _along_arm(
         a, off = along_arm(arm, x, y)
         a, c = a / along_scale, (off * sign / half / 2 + 0.5) * end_width
         u = start[0] + a * direction[0] + c * normal[0]
-        return sign * u, start[1] + a * direction[1] + c * normal[1]
+        v = start[1] + a * direction[1] + c * normal[1]
+        return np.asarray(sign * u, np.float32), np.asarray(v, np.float32)
 
     return _moved(part, to, unit), flat

@@ -2,7 +2,7 @@
 starts from.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,7 @@ def _under_arms(layer: Layer, piece: Piece, zones: Zones) -> Layer:
     if piece.over_arms or not zones.front.any():
         return layer
     open_ = 1.0 - ndimage.gaussian_filter(zones.front.astype(np.float32), 0.8)
-    return Layer(layer.colour * open_[..., None], layer.cover * open_, layer.folds, layer.affine)
+    return replace(layer, colour=layer.colour * open_[..., None], cover=layer.cover * open_)
 
 
 def _blend(person: Picture, bare: NDArray[np.float32], layer: Layer, zones: Zones) -> Composite:

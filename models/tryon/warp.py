@@ -1,7 +1,7 @@
 """Thin-plate splines that lay a garment's pieces on a body, without folding it over itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,12 +77,14 @@ class Layer:
 
     colour: (h, w, 3) float32, 0 to 255. cover: (h, w). folds: the share of the piece that the
     first map would have folded over. affine: whether nothing but an affine map was fold-free.
+    torn: the share that the map which was used does fold over.
     """
 
     colour: NDArray[np.float32]
     cover: Cover
     folds: float
     affine: bool
+    torn: float
 
 
 def warp_piece(picture: Picture, piece: Piece, size: tuple[int, int]) -> Layer:
@@ -90,7 +92,8 @@ def warp_piece(picture: Picture, piece: Piece, size: tuple[int, int]) -> Layer:
 
     The map runs backwards, from the body to the garment, so that every pixel is filled once.
     """
-    first_folds, found = 0.0, None
+    first_folds = folds = 0.0
+    at = np.zeros((0, 0, 2))
     for number, stiffness in enumerate((*STIFFNESS, np.inf)):
         spline = fit_spline(piece.target, piece.source, stiffness)
         at = _grid(spline, size)
@@ -98,10 +101,9 @@ def warp_piece(picture: Picture, piece: Piece, size: tuple[int, int]) -> Layer:
         if number == 0:
             first_folds = folds
         if folds <= FOLDED:
-            found = at
             break
-    affine = not np.isfinite(stiffness)
-    return _sample(picture, piece, at if found is None else found, size, first_folds, affine)
+    layer = _sample(picture, piece, at, size)
+    return replace(layer, folds=first_folds, affine=not np.isfinite(stiffness), torn=folds)
 
 
 def _grid(spline: Spline, size: tuple[int, int]) -> NDArray[np.float64]:
@@ -124,9 +126,8 @@ def _folded(at: NDArray[np.float64], piece: Piece) -> float:
 
 
 def _sample(
-    picture: Picture, piece: Piece, at: NDArray[np.float64], size: tuple[int, int], folds: float,
-    affine: bool,
-) -> Layer:  # fmt: skip
+    picture: Picture, piece: Piece, at: NDArray[np.float64], size: tuple[int, int]
+) -> Layer:
     """The garment's pixels at the map's places, bilinear between cells and between pixels."""
     colour = np.zeros((*size, 3), np.float32)
     cover = np.zeros(size, np.float32)
@@ -136,7 +137,7 @@ def _sample(
     x0, y0 = np.maximum(low - margin, 0)
     x1, y1 = np.minimum(high + margin, (size[1], size[0]))
     if x1 <= x0 or y1 <= y0:
-        return Layer(colour, cover, folds, affine)
+        return Layer(colour, cover, 0.0, False, 0.0)
     rows, columns = np.mgrid[y0:y1, x0:x1].astype(np.float32) / CELL
     source = [ndimage.map_coordinates(at[..., axis], (rows, columns), order=1) for axis in (1, 0)]
     soft = ndimage.gaussian_filter(piece.mask.astype(np.float32), 0.7)
@@ -148,7 +149,7 @@ def _sample(
             picture[..., channel].astype(np.float32), source, order=1, mode="nearest"
         )
         colour[y0:y1, x0:x1, channel] = values * alpha
-    return Layer(colour, cover, folds, affine)
+    return Layer(colour, cover, 0.0, False, 0.0)
 
 
 def flatten(layers: Sequence[Layer]) -> Layer:
@@ -157,5 +158,5 @@ def flatten(layers: Sequence[Layer]) -> Layer:
     for layer in layers[1:]:
         colour = layer.colour + colour * (1 - layer.cover[..., None])
         cover = layer.cover + cover * (1 - layer.cover)
-    folds = max(layer.folds for layer in layers)
-    return Layer(colour, cover, folds, any(layer.affine for layer in layers))
+    folds, torn = (max(getattr(layer, name) for layer in layers) for name in ("folds", "torn"))
+    return Layer(colour, cover, folds, any(layer.affine for layer in layers), torn)

@@ -81,6 +81,21 @@ def test_what_is_not_there_is_told(person: DrawnPerson) -> None:
             segment(features_of(parse), Ask(target))
 
 
+def test_a_ground_in_which_the_parser_sees_a_little_of_everything_is_no_garment() -> None:
+    _, cover = draw_with_cover(Garment("t-shirt", "green", style_seed=4), 256)
+    codes = np.where(np.asarray(cover) > 127, DRAWN_CODES["t-shirt"], 0).astype(np.uint8)
+    sure = features_of(codes)
+    assert segment(sure, Ask("garment")).area > 0
+    count = len(sure.parsing.probabilities)
+    doubtful = 0.4 * sure.parsing.probabilities + 0.6 / count
+    blurred = Features(Parsing(doubtful.astype(np.float32), *codes.shape), None)
+    crumb = features_of(np.where(np.indices(codes.shape).sum(0) < 50, codes.max(), 0))
+    for picture in (blurred, crumb):
+        for target in ("garment", "upper"):
+            with pytest.raises(Invalid, match=r"no (garment|upper)"):
+                segment(picture, Ask(target))
+
+
 def at_middle(mask: Mask) -> tuple[float, float]:
     rows, columns = np.nonzero(mask)
     nearest = np.argmin(np.hypot(rows - rows.mean(), columns - columns.mean()))
