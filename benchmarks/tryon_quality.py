@@ -46,9 +46,7 @@ def main() -> None:
     chosen = options.parse_args()
     torch.set_num_threads(1)
     parser = None if chosen.truth else load(ParserConfig(max_batch=1))
-    print(
-        "| category | people | paste | try-on | share gained | folded first | affine | torn |"
-    )
+    print("| category | people | paste | try-on | share gained | folded first | affine | torn |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for kind in CATEGORIES:
         measured = [measure(kind, at, parser) for at in range(chosen.count)]
@@ -111,6 +109,8 @@ def paste(
     old: NDArray[np.bool_],
 ) -> NDArray[np.uint8]:  # fmt: skip
     """The cut-out stretched to the box of the old clothes."""
+    if not old.any():
+        return person
     x0, y0, x1, y1 = bounds(cut)
     left, top, right, bottom = bounds(old)
     size = (right - left + 1, bottom - top + 1)

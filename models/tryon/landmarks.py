@@ -19,6 +19,8 @@ chest and length; a skirt's waistband and hips; trousers' rise and hips. Measure
 """
 CHEST, CHEST_OF_DRESS = 1.02, 0.93
 """Half a worn garment's width at the chest, in halves of the shoulders'."""
+LONGEST = 1.45
+"""A skirt is not drawn out further than this, measured by what its width is narrowed."""
 HANGS = 0.07
 """By how much tops are narrower below the chest than where they lie flat."""
 
@@ -167,6 +169,7 @@ def _place_skirt(bottom: Bottom, body: Body, scale: float) -> Piece:
     low = body.edges(body.crotch)
     hip = EASE * (low[1] - low[0]) / max(float(np.ptp(bottom.sides[1][:, 0])), 1.0)
     across = float(np.clip(across, 0.85 * hip, 1.2 * hip))
+    scale = float(np.clip(scale, across, LONGEST * across))
     source, target = [], []
     for pair in bottom.sides:
         y = body.waist + (pair[:, 1].mean() - first[:, 1].mean()) * scale

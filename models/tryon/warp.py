@@ -102,8 +102,17 @@ def warp_piece(picture: Picture, piece: Piece, size: tuple[int, int]) -> Layer:
             first_folds = folds
         if folds <= FOLDED:
             break
+    else:  # points so out of order that even the affine map turns the piece over
+        at = _grid(fit_spline(_corners(piece.target), _corners(piece.source), np.inf), size)
+        folds = _folded(at, piece)
     layer = _sample(picture, piece, at, size)
     return replace(layer, folds=first_folds, affine=not np.isfinite(stiffness), torn=folds)
+
+
+def _corners(points: Points) -> Points:
+    """The corners of the box around points, (4, 2)."""
+    (x0, y0), (x1, y1) = points.min(0), points.max(0) + 1e-3
+    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
 
 
 def _grid(spline: Spline, size: tuple[int, int]) -> NDArray[np.float64]:
