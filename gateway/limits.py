@@ -73,7 +73,7 @@ class RateLimits:
         }
         self._cache = studio.cache
         self._shared: MicroBatcher[Take, Window] = MicroBatcher(
-            self._count, max_batch=64, max_waiting=10_000, calls=2
+            self._count, max_batch=64, max_waiting=10_000
         )
         # The strategy keeps only a weak reference to its storage.
         self._storage = MemoryStorage()
