@@ -69,7 +69,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "embedder")
     parser.add_argument("--start", type=Path, help="a kept state whose weights to start from")
-    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--minutes", type=float, default=60.0, help="of CPU time")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--fold-in", type=float, default=0.7)
     parser.add_argument("--instances", type=int, default=24, help="drawn garments a combination")

@@ -21,11 +21,13 @@ from training.parser_run import Run, Schedule, Source
 from training.parser_validation import report
 from training.people import draw_people
 from training.street import load_street
+from training.street_guesses import guess_street
 
 HEIGHT, WIDTH = 256, 184  # pixels in memory
 LYING_HEIGHT, LYING_WIDTH = 208, 150
-INPUT = (224, 160)
-BATCH = {"street": 6, "people": 2, "drawn": 1, "lying": 2}
+INPUT = (256, 184)  # views in training are enlarged on average: at this size garments look alike
+BATCH = {"street": 6, "people": 3, "drawn": 1, "lying": 2}
+GUESSED = 4  # street photographs with guessed maps, in a run that has them
 REPORT_EVERY_S = 180
 
 
@@ -61,15 +63,20 @@ def save(network: Any, folder: Path) -> None:
     write_tensors(folder / "model.safetensors", network.state_dict())
 
 
-def _sources(args: argparse.Namespace) -> dict[str, Source]:
-    street = load_street(args.street, {"train"}, HEIGHT, WIDTH)
+def _sources(args: argparse.Namespace, start: ConvParser) -> dict[str, Source]:
+    splits = {"train", "validation"} if args.guess else {"train"}
+    street = load_street(args.street, splits, HEIGHT, WIDTH)
     lying = load_lying(args.lying, {"train", "validation"}, LYING_HEIGHT, LYING_WIDTH)
     drawn = draw_lying(args.drawings, LYING_HEIGHT, LYING_WIDTH, args.seed * 1_000_000)
     people = draw_people(args.people, HEIGHT, WIDTH, args.seed * 1_000_000)
-    return {
+    sources = {
         "street": (street.pixels, street.codes), "people": people,
         "lying": (lying.pixels, lying.codes), "drawn": (drawn.pixels, drawn.codes),
     }  # fmt: skip
+    if args.guess:
+        guessed = guess_street(args.street, start.eval(), splits, HEIGHT, WIDTH, INPUT)
+        sources["guessed"] = (guessed.pixels, guessed.codes)
+    return sources
 
 
 def _parse() -> argparse.Namespace:
@@ -79,7 +86,11 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "parser")
     parser.add_argument("--start", type=Path, help="a kept state whose weights to start from")
-    parser.add_argument("--minutes", type=float, default=45.0)
+    parser.add_argument(
+        "--guess", action="store_true", help="a last run, with all photographs: those without "
+        "a map get one from --start, and validation's join"
+    )  # fmt: skip
+    parser.add_argument("--minutes", type=float, default=45.0, help="of CPU time")
     parser.add_argument("--rate", type=float, default=1.2e-3)
     parser.add_argument("--drawings", type=int, default=1200)
     parser.add_argument("--people", type=int, default=1200)
@@ -97,9 +108,10 @@ def main() -> None:
     network = build(STARTER_FOLDER / "embedder")
     if args.start:
         network.load_state_dict(torch.load(args.start, weights_only=True)["average"])
-    sources = _sources(args)
-    validation = load_street(args.street, {"validation"}, *INPUT)
-    schedule = Schedule(args.minutes, BATCH, rate=args.rate)
+    sources = _sources(args, network)
+    validation = load_street(args.street, {"validation"}, HEIGHT, WIDTH)
+    batch = BATCH | {"guessed": GUESSED} if args.guess else BATCH
+    schedule = Schedule(args.minutes, batch, rate=args.rate)
     run = Run(network, sources, schedule, args.seed)
     if (args.work / "state.pt").exists():
         run.resume(args.work / "state.pt")

@@ -35,7 +35,10 @@ _RARE = {
 
 @dataclass(frozen=True)
 class Schedule:
-    """Length and batch. batch: pictures a step by source; sizes: (from this share on, (h, w))."""
+    """Length and batch.
+
+    minutes: of CPU time; batch: pictures a step by source; sizes: (from this share on, (h, w)).
+    """
 
     minutes: float
     batch: dict[str, int]
@@ -82,7 +85,7 @@ class Run:
 
     def step(self) -> float:
         """One optimiser step; returns its loss."""
-        started = time.monotonic()
+        started = time.process_time()
         for group in self._optimiser.param_groups:
             group["lr"] = self.schedule.rate_at(self.share)
         pictures, codes = self._batch(self.schedule.size_at(self.share))
@@ -97,7 +100,7 @@ class Run:
         self._optimiser.step()
         self.steps += 1
         self._follow()
-        self.seconds += time.monotonic() - started
+        self.seconds += time.process_time() - started
         return float(loss.detach())
 
     def keep(self, path: Path) -> None:

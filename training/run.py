@@ -33,6 +33,7 @@ Tokenize = Callable[[list[str]], torch.Tensor]
 class Schedule:
     """The run's length and batch; sizes: (from this share of the run on, pixels a side).
 
+    minutes: of CPU time, so that a busy machine doesn't shorten the run;
     fold_in: the share of the run after which the validation photographs join the training;
     gentle: the share after which photographs are disturbed less; mix: the share of steps whose
     photographs are mixed in pairs; label: the weight of "same label, so alike", which colours and
@@ -93,7 +94,7 @@ class Run:
 
     def step(self) -> dict[str, float]:
         """One optimiser step; returns the parts of its loss."""
-        started = time.monotonic()
+        started = time.process_time()
         for group in self._optimiser.param_groups:
             group["lr"] = self.schedule.rate_at(self.share)
         losses = self._losses(self.schedule.size_at(self.share))
@@ -105,7 +106,7 @@ class Run:
             self.network.logit_scale.clamp_(max=float(np.log(50)))
         self.steps += 1
         self._follow()
-        self.seconds += time.monotonic() - started
+        self.seconds += time.process_time() - started
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
     def keep(self, path: Path) -> None:
