@@ -41,7 +41,7 @@ async def hold(url: str, connections: int, duration_s: float) -> Held:
     await child.stdout.readline()  # it begins
     held = Held()
     await ask(url, duration_s, held)
-    told, _ = await child.communicate()  # whose end of input is its end
+    told, _ = await child.communicate(b"")  # the end of its input is its end
     found = json.loads(told)
     held.kinds, held.open_at_most = Counter(found["kinds"]), found["open_at_most"]
     return held
