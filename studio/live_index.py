@@ -149,12 +149,12 @@ class LiveIndex:
                 changes = await list_changes(
                     session, loaded.embedder_version, after_seq=loaded.applied_seq, limit=PAGE
                 )
-            if not changes:
-                return
             for start in range(0, len(changes), SLICE):
                 part = changes[start : start + SLICE]
                 await asyncio.get_running_loop().run_in_executor(thread, _apply, loaded, part)
                 loaded.applied_seq = part[-1].change_seq
+            if len(changes) < PAGE:  # all there was; whoever waits for none may wait for ever
+                return
             if not is_served and self._loaded is not None:
                 await asyncio.sleep(REST_S)
 
