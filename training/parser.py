@@ -63,7 +63,7 @@ def save(network: Any, folder: Path) -> None:
     write_tensors(folder / "model.safetensors", network.state_dict())
 
 
-def _sources(args: argparse.Namespace, start: ConvParser) -> dict[str, Source]:
+def _sources(args: argparse.Namespace, start: Any) -> dict[str, Source]:
     splits = {"train", "validation"} if args.guess else {"train"}
     street = load_street(args.street, splits, HEIGHT, WIDTH)
     lying = load_lying(args.lying, {"train", "validation"}, LYING_HEIGHT, LYING_WIDTH)
