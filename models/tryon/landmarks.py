@@ -19,7 +19,7 @@ chest and length; a skirt's waistband and hips; trousers' rise and hips. Measure
 """
 CHEST, CHEST_OF_DRESS = 1.02, 0.93
 """Half a worn garment's width at the chest, in halves of the shoulders'."""
-LONGEST = 1.45
+LONGEST = 1.65
 """A skirt is not drawn out further than this, measured by what its width is narrowed."""
 HANGS = 0.07
 """By how much tops are narrower below the chest than where they lie flat."""
