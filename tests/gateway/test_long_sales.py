@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from studio.sales_csv import MOST_ERRORS
 from tests.fakes import sign_in
 from tests.gateway.test_analytics import CSV, stock, versions, whoami
 from tests.gateway.test_jobs import dataset
-from tests.jobs.working import dispatching, events_of, until_state
+from tests.jobs.working import QUICK, dispatching, events_of, until_state
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(900)]
 LINES, PRODUCTS = 1_000_000, 120
@@ -27,7 +28,7 @@ MOST_BYTES = 400_000_000
 
 def sales_csv(ids: list[str], bad: str = "", every: int = 0) -> bytes:
     """The later in the list, the more it sells; one line of so many is the bad one instead."""
-    units = np.exp(2 + 0.02 * np.arange(LINES) % len(ids)).round(2)
+    units = np.exp(2 + 0.02 * (np.arange(LINES) % len(ids))).round(2)
     lines = [
         f"{ids[at % len(ids)]},2025-{1 + at % 12:02}-{1 + at % 28:02},{units[at]}"
         for at in range(LINES)
@@ -63,7 +64,7 @@ async def train(
     answer = await client.post("/api/analytics/train", json={"fileId": file_id}, headers=headers)
     started_s = time.perf_counter()
     with memory() as peak:
-        async with dispatching(studio):
+        async with dispatching(studio, args=replace(QUICK, lease_s=15.0)):  # as deployed
             job = await until_state(studio, UUID(answer.json()["jobId"]), timeout_s=600)
     took_s = time.perf_counter() - started_s
     print(f"\n{LINES:,} lines: {job.state} after {took_s:.0f} s, {peak[0] / 1e6:.0f} MB")  # noqa: T201
