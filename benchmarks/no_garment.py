@@ -35,6 +35,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--photos", type=Path, required=True)
     options.add_argument("--count", type=int, default=60, help="pictures a kind")
+    options.add_argument("--split", default="test", help="of the photographs of garments")
     chosen = options.parse_args()
     torch.set_num_threads(1)
     segmenter = load(ParserConfig(max_batch=1), None)
@@ -42,7 +43,9 @@ def main() -> None:
         "drawn streets and walls": streets(chosen.count),
         "drawn grounds": grounds(chosen.count),
         "ground of street photographs": beside_people(chosen.photos / "people", chosen.count),
-        "photographs of garments": garments(chosen.photos / "clothing", 4 * chosen.count),
+        "photographs of garments": garments(
+            chosen.photos / "clothing", 4 * chosen.count, chosen.split
+        ),
     }
     print("| pictures | number | refused |")
     print("| --- | ---: | ---: |")
@@ -92,9 +95,9 @@ def beside_people(folder: Path, count: int) -> Iterator[Pixels]:
         yield pixels[top : top + tall, left:right]
 
 
-def garments(folder: Path, count: int) -> Iterator[Pixels]:
-    """Held-out photographs of clothes, chosen by chance."""
-    files = [file for file, label in list_photos(folder, {"test"}) if label not in WORN]
+def garments(folder: Path, count: int, split: str) -> Iterator[Pixels]:
+    """Photographs of clothes of a part of the set, chosen by chance."""
+    files = [file for file, label in list_photos(folder, {split}) if label not in WORN]
     for file in default_rng(3).choice(files, min(count, len(files)), replace=False):
         with Image.open(folder / str(file)) as photo:
             yield np.asarray(photo.convert("RGB"))

@@ -14,7 +14,7 @@ from models.sam import Prompt
 
 FAINT = 0.15
 """A lying garment of this probability is looked for by its colours."""
-LEAST_LYING, LEAST_SEEN, MOST_DOUBT = 0.025, 0.12, 1.35
+LEAST_LYING, LEAST_SEEN, MOST_DOUBT = 0.08, 0.8, 1.6
 """What is no garment lying flat: a smaller share of the picture, one whose surest fiftieth of
 pixels is less probable, or one about whose classes the parser is in more doubt (nats). By
 benchmarks/no_garment.py.

@@ -30,7 +30,8 @@ def leg_tracks(labels: Labels, body: Body) -> list[NDArray[np.float64]]:
     for y in range(max(0, round(body.crotch)), min(len(labels), round(body.ankle) + 1)):
         skirt = np.isin(labels[y], (SKIRT, DRESS)).sum()
         found = [run for run in runs(worn[y]) if run[1] - run[0] > 0.12 * body.half]
-        if not found or skirt > 0.5 * worn[y].sum():
+        alone = len(found) == 1 and found[0][1] - found[0][0] < 0.5 * body.half  # one leg hides
+        if not found or alone or skirt > 0.5 * worn[y].sum():
             continue
         if len(found) >= 2:
             tracks[0][y], tracks[1][y] = found[0], found[-1]
