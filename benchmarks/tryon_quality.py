@@ -1,6 +1,6 @@
 """How good try-ons of drawn, held-out people are: SSIM inside the mask beside a plain paste.
 
-    python -m benchmarks.tryon_quality [--count 60] [--truth]
+    python -m benchmarks.tryon_quality [--count 60] [--first 0] [--truth]
 
 Each person is drawn twice, in their own clothes and in another garment (the truth); the garment is
 drawn flat. Parse maps are predicted by the starter parser (--truth: given). The plain paste is the
@@ -42,6 +42,7 @@ def main() -> None:
     """Prints one row a category, and how often a warp would have torn."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--count", type=int, default=60, help="people a category")
+    options.add_argument("--first", type=int, default=0, help="the first person's number")
     options.add_argument("--truth", action="store_true", help="parse maps given, not predicted")
     chosen = options.parse_args()
     torch.set_num_threads(1)
@@ -49,7 +50,8 @@ def main() -> None:
     print("| category | people | paste | try-on | share gained | folded first | affine | torn |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for kind in CATEGORIES:
-        measured = [measure(kind, at, parser) for at in range(chosen.count)]
+        people = range(chosen.first, chosen.first + chosen.count)
+        measured = [measure(kind, at, parser) for at in people]
         rows = [row for row in measured if row is not None]
         paste, ours = (float(np.mean([row[name] for row in rows])) for name in ("paste", "ours"))
         folded, affine, torn = (
