@@ -63,8 +63,7 @@ async def evaluate_file(studio: Studio, user_id: UUID, file_id: UUID) -> Evaluat
     names, words = list(table.names), list(table.words)
     seen, failed = await see_products(studio, user_id, names, most_new=MOST_NEW)
     if failed:
-        blame_lines(table, failed)
-        table.errors.refuse(len(table))
+        blame_lines(table, failed).refuse(len(table))
     lines = [
         Observation(
             units=table.units[row],

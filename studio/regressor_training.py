@@ -29,7 +29,7 @@ from studio.job_types import JobRun, JobType, Outcome
 from studio.ports import Studio
 from studio.regressor_store import fetch_regressor, store_regressor
 from studio.regressor_versions import put_in_service, trained
-from studio.sales_csv import SalesTable, read_sales
+from studio.sales_csv import LineErrors, read_sales
 from studio.sales_lines import blame_lines, see_products, to_sales
 
 TELL_S = 0.5
@@ -116,13 +116,12 @@ async def _read(studio: Studio, run: JobRun, owner_id: UUID, key: str) -> Sales:
         await studio.blobs.get_file(key, path)
         await run.progress(0, 0, "reading lines")
         table = await asyncio.to_thread(read_sales, path, needs_date=True)
-    await _refuse_bad_lines(run, table)
+    await _refuse(run, table.errors, table.total)
     names = list(table.names)
     await run.progress(len(table), len(table), "lines read")
     seen, failed = await see_products(studio, owner_id, names, run.progress)
     if failed:
-        blame_lines(table, failed)
-        await _refuse_bad_lines(run, table)
+        await _refuse(run, blame_lines(table, failed), len(table))
     sales = await asyncio.to_thread(to_sales, table, seen)
     products = len(np.unique(sales.key))
     if products < LEAST_PRODUCTS:
@@ -130,11 +129,10 @@ async def _read(studio: Studio, run: JobRun, owner_id: UUID, key: str) -> Sales:
     return sales
 
 
-async def _refuse_bad_lines(run: JobRun, table: SalesTable) -> None:
-    if table.errors.count:
-        kept, total = table.errors.kept, table.total
-        await run.progress(0, total, f"{table.errors.count:,} bad lines", errors=kept)
-        table.errors.refuse(total)
+async def _refuse(run: JobRun, bad: LineErrors, total: int) -> None:
+    if bad.count:
+        await run.progress(0, total, f"{bad.count:,} bad lines", errors=bad.kept)
+        bad.refuse(total)
 
 
 @dataclass(frozen=True)

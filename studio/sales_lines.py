@@ -119,14 +119,14 @@ def _seen(product: Product, vector: NDArray[np.float32]) -> Seen:
     return Seen(product.id, vector, product.category, product.brand or "", price)
 
 
-def blame_lines(table: SalesTable, failed: dict[Name, StudioError]) -> None:
-    """Names every line of a product that stands for nothing."""
+def blame_lines(table: SalesTable, failed: dict[Name, StudioError]) -> LineErrors:
+    """Every line of a product that stands for nothing."""
     reasons = {table.names[name]: error.detail for name, error in failed.items()}
     errors = LineErrors()
     for item, line in zip(table.item, table.line, strict=True):
         if item in reasons:
             errors.add(line, reasons[item])
-    table.errors = errors
+    return errors
 
 
 def to_sales(table: SalesTable, seen: dict[Name, Seen]) -> Sales:

@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -13,17 +12,20 @@ import numpy as np
 import psutil
 import pytest
 
+from jobs.dispatcher import DispatcherArgs
 from studio.ports import Studio
 from studio.sales_csv import MOST_ERRORS
 from tests.fakes import sign_in
 from tests.gateway.test_analytics import CSV, stock, versions, whoami
 from tests.gateway.test_jobs import dataset
-from tests.jobs.working import QUICK, dispatching, events_of, until_state
+from tests.jobs.working import dispatching, events_of, until_state
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(900)]
 LINES, PRODUCTS = 1_000_000, 120
-MOST_BYTES = 400_000_000
-"""Beside what the process holds already; the file itself has 22 MB."""
+DEPLOYED = DispatcherArgs()
+"""Its patience: reading holds the interpreter, which the dispatcher here shares with the job."""
+MOST_BYTES = 1_000_000_000
+"""Beside what the process holds already, with XGBoost and matplotlib; the file has 22 MB."""
 
 
 def sales_csv(ids: list[str], bad: str = "", every: int = 0) -> bytes:
@@ -64,11 +66,11 @@ async def train(
     answer = await client.post("/api/analytics/train", json={"fileId": file_id}, headers=headers)
     started_s = time.perf_counter()
     with memory() as peak:
-        async with dispatching(studio, args=replace(QUICK, lease_s=15.0)):  # as deployed
+        async with dispatching(studio, args=DEPLOYED):
             job = await until_state(studio, UUID(answer.json()["jobId"]), timeout_s=600)
     took_s = time.perf_counter() - started_s
     print(f"\n{LINES:,} lines: {job.state} after {took_s:.0f} s, {peak[0] / 1e6:.0f} MB")  # noqa: T201
-    assert peak[0] < MOST_BYTES
+    assert peak[0] < MOST_BYTES and job.attempts == 1
     return job
 
 
@@ -96,7 +98,8 @@ async def test_a_million_lines_with_bad_ones_train_nothing(
     ids = await stock(studio, await whoami(client, headers), PRODUCTS)
     job = await train(client, studio, headers, sales_csv(ids, bad, every=4))
     assert job.state == "failed" and said in (job.error or "")
-    told = [one for event in await events_of(studio, job.id) for one in event.progress["errors"]]
+    events = await events_of(studio, job.id)
+    told = [one for event in events for one in event.progress.get("errors", [])]
     assert [one["line"] for one in told] == [2 + 4 * at for at in range(MOST_ERRORS)]
     assert await versions(studio) == []
     assert [key async for key in studio.blobs.list("regressors/")] == []
