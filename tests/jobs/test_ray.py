@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from uuid import UUID
 
+import psutil
 from sqlalchemy import text
 
 from db.engine import AsyncSession, Database
@@ -43,11 +44,16 @@ def wait_for(url: str, job_id: UUID, is_right: Callable[[Job], bool], limit_s: f
         time.sleep(0.2)
 
 
+def holders(prey: Prey, job: Job) -> list[psutil.Process]:
+    """The worker that has the job; none for a moment where a slow machine cost it its lease."""
+    return [one for one in prey.workers() if str(job.leased_by).endswith(f":{one.pid}")]
+
+
 async def put_long_job(session: AsyncSession) -> UUID:
     await session.exec(  # type: ignore[call-overload]
         text("CREATE TABLE hunt_effect (job_id uuid NOT NULL)")
     )
-    job = await enqueue(session, HUNT, {"steps": 12, "pause_s": 0.25}, owner_id=None)
+    job = await enqueue(session, HUNT, {"steps": 20, "pause_s": 0.25}, owner_id=None)
     return job.id
 
 
@@ -62,12 +68,14 @@ def test_a_killed_ray_worker_loses_its_job_to_another_one(database_url: str) -> 
     job_id = ask(database_url, put_long_job)
     prey = Prey("ray", database_url, LEASE_S)
     try:
-        begun = wait_for(database_url, job_id, lambda job: job.progress_done >= 2)
-        (worker,) = [one for one in prey.workers() if str(begun.leased_by).endswith(f":{one.pid}")]
+        begun = wait_for(
+            database_url, job_id, lambda job: job.progress_done >= 2 and bool(holders(prey, job))
+        )
+        (worker,) = holders(prey, begun)
         assert "run_job" in " ".join(worker.cmdline())
         worker.kill()
         job = wait_for(database_url, job_id, lambda job: job.finished_at is not None)
-        assert (job.state, job.crashes) == ("succeeded", 1)
+        assert (job.state, job.crashes) == ("succeeded", begun.crashes + 1)
         assert job.fence > begun.fence
         assert ask(database_url, count_effects) == 1
     finally:
