@@ -35,6 +35,7 @@ from gateway.routes import (
 )
 from settings import PROJECT_ROOT
 from studio.accounts import OpenAccounts
+from studio.health import HealthWatch
 from studio.latency import LatencyLog
 from studio.logs import configure_logging, flushing
 from studio.ports import Studio
@@ -110,6 +111,7 @@ def create_app(studio: Studio, observers: Sequence[Observe] = ()) -> FastAPI:
     app.state.tokens = AccessTokens(studio.settings)
     app.state.limits = RateLimits(studio)
     app.state.accounts = OpenAccounts(studio.database)
+    app.state.health = HealthWatch(studio)
     app.state.latency = LatencyLog(studio.cache)
     register_handlers(app)
     add_layers(app, [app.state.latency.note, *observers])

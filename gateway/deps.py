@@ -16,6 +16,7 @@ from errors import Forbidden, NotAuthenticated
 from gateway.auth import AccessClaims, AccessTokens
 from gateway.wire import Storable
 from studio.accounts import OpenAccounts
+from studio.health import HealthWatch
 from studio.ports import Studio
 
 ROLES = ("customer", "merchant", "admin")
@@ -62,9 +63,15 @@ async def get_accounts(request: Request) -> OpenAccounts:
     return cast(OpenAccounts, request.app.state.accounts)
 
 
+async def get_health_watch(request: Request) -> HealthWatch:
+    """How the studio is."""
+    return cast(HealthWatch, request.app.state.health)
+
+
 StudioDep = Annotated[Studio, Depends(get_studio)]
 TokensDep = Annotated[AccessTokens, Depends(get_tokens)]
 AccountsDep = Annotated[OpenAccounts, Depends(get_accounts)]
+HealthDep = Annotated[HealthWatch, Depends(get_health_watch)]
 
 
 async def get_client_address(request: Request) -> str:

@@ -12,6 +12,10 @@ from studio.ports import Studio
 TIMEOUT_S = 1.0
 SILENT_S = 15.0
 OVERDUE_S = 60.0
+TICK_S = 0.1
+LATE_S = 0.15
+"""A timer that comes so much too late says that this process itself is behind."""
+REMEMBERED_S = 15.0
 NEEDED = ("rec", "db")
 
 Status = Literal["ok", "degraded", "down"]
@@ -163,3 +167,43 @@ async def check_studio(studio: Studio) -> StudioHealth:
         return StudioHealth("down", services)
     is_whole = all(health.status == "ok" for health in found)
     return StudioHealth("ok" if is_whole else "degraded", services)
+
+
+class HealthWatch:
+    """One check at a time, shared by all who ask meanwhile.
+
+    Health is asked without limit, and most often while much else is going on. When this process is
+    behind with its work, checks run out of time though their services are well; then what was
+    found up to `REMEMBERED_S` ago is told, and at once.
+    """
+
+    def __init__(self, studio: Studio) -> None:
+        """Nothing is asked yet."""
+        self._studio = studio
+        self._running: asyncio.Task[StudioHealth] | None = None
+        self._last: tuple[float, StudioHealth] | None = None
+
+    async def check(self) -> StudioHealth:
+        """Every part, as `check_studio`."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._check(), name="health")
+        running = self._running
+        while not running.done():
+            since_s = time.monotonic()
+            await asyncio.wait({running}, timeout=TICK_S)
+            if time.monotonic() - since_s > TICK_S + LATE_S and (remembered := self._remember()):
+                return remembered
+        return running.result()
+
+    async def _check(self) -> StudioHealth:
+        since_s = time.monotonic()
+        found = await check_studio(self._studio)
+        if time.monotonic() - since_s > TIMEOUT_S + LATE_S:
+            return self._remember() or found
+        self._last = time.monotonic(), found
+        return found
+
+    def _remember(self) -> StudioHealth | None:
+        if self._last is None or time.monotonic() - self._last[0] > REMEMBERED_S:
+            return None
+        return self._last[1]

@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Response
 
 from errors import NotFound
-from gateway.deps import Public, StudioDep
+from gateway.deps import HealthDep, Public, StudioDep
 from gateway.wire import WireResponse
-from studio.health import SERVICES, ServiceHealth, check_service, check_studio
+from studio.health import SERVICES, ServiceHealth, check_service
 
 router = APIRouter(prefix="/api/health", tags=["health"], dependencies=[Public])
 
@@ -44,9 +44,9 @@ def set_status(response: Response, *, is_up: bool) -> None:
 
 
 @router.get("", responses={503: {"model": HealthResponse}})
-async def get_health(response: Response, studio: StudioDep) -> HealthResponse:
+async def get_health(response: Response, watch: HealthDep) -> HealthResponse:
     """Every part; 503 while search can't be served."""
-    found = await check_studio(studio)
+    found = await watch.check()
     set_status(response, is_up=found.status != "down")
     services = {name: ServiceResponse.of(health) for name, health in found.services.items()}
     return HealthResponse(status=found.status, services=services)

@@ -1,5 +1,8 @@
 """How the studio says how it is."""
 
+import asyncio
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -7,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from errors import Unavailable
+from studio.health import REMEMBERED_S, TIMEOUT_S, HealthWatch
 from studio.ports import Studio
 from tests.fakes import (
     FakeDispatcher,
@@ -118,3 +122,62 @@ async def test_a_read_only_database_is_degraded_and_search_goes_on(
     assert "takes no changes right now" in refused.json()["detail"]
     found = await client.post("/api/search/text", json={"query": "anything"})
     assert found.status_code == 200
+
+
+class SlowStatus:
+    """An index's status that takes some turns of the event loop, and how often it was asked."""
+
+    def __init__(self, index: FakeIndex, turns: int) -> None:
+        self.index, self.turns, self.asked = index, turns, 0
+        self._answer = index.status
+
+    async def __call__(self) -> Mapping[str, object]:
+        """As the index's own."""
+        self.asked += 1
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
+        return await self._answer()
+
+
+@pytest.fixture
+async def slow_status(searchable: FakeIndex, monkeypatch: pytest.MonkeyPatch) -> SlowStatus:
+    slow = SlowStatus(searchable, turns=3)
+    monkeypatch.setattr(searchable, "status", slow)
+    return slow
+
+
+async def test_all_who_ask_at_once_share_one_check(
+    client: httpx.AsyncClient, slow_status: SlowStatus
+) -> None:
+    answers = await asyncio.gather(*(client.get("/api/health") for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert slow_status.asked < 5
+    before = slow_status.asked
+    slow_status.index.items.clear()
+    assert (await client.get("/api/health")).status_code == 503  # nothing is kept once it is told
+    assert slow_status.asked == before + 1
+
+
+async def test_a_process_that_is_behind_calls_nobody_down(
+    studio: Studio, slow_status: SlowStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = HealthWatch(studio)
+    slow_status.turns = 100
+    assert (await watch.check()).status == "ok"
+    busy = True
+
+    async def keep_busy() -> None:
+        while busy:
+            time.sleep(0.3)  # noqa: ASYNC251 - this is what is tested
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(keep_busy())
+    assert (await asyncio.wait_for(watch.check(), TIMEOUT_S)).status == "ok"
+    await asyncio.sleep(TIMEOUT_S)  # the check that went on ran out of time: nobody was told
+    assert (await watch.check()).status == "ok"
+    monkeypatch.setattr("studio.health.REMEMBERED_S", -REMEMBERED_S)
+    late = await watch.check()  # with nothing to remember, what was found is told
+    assert late.services["rec"].detail == f"no answer within {TIMEOUT_S:g} s"
+    busy = False
+    await task
+    assert (await watch.check()).status == "ok"
