@@ -24,18 +24,19 @@ for place, key in ipairs(KEYS) do
   elseif now - began >= width then
     began, count, before = began + width, 0, count
   end
-  local gone = math.max(0, (now - began) / width)
-  local weight = math.floor(before * (1 - gone))
+  local gone = math.max(0, now - began)
+  local weight = math.floor(before * (width - gone) / width)
   local taken = weight + count < quota
   if taken then
     count = count + 1
     state = string.format('%d %d %d', began, count, before)
     redis.call('SET', key, state, 'PX', 2 * width)
   end
-  local more_at = weight > 0 and 1 - weight / before or 1
+  -- Whole milliseconds throughout: shares would promise room a millisecond too soon at times.
+  local rest = weight > 0 and math.ceil(weight * width / before) or 0
   answer[#answer + 1] = taken and 1 or 0
   answer[#answer + 1] = math.max(0, quota - weight - count)
-  answer[#answer + 1] = math.floor((more_at - gone) * width) + 1
+  answer[#answer + 1] = width - rest - gone + 1
 end
 return answer
 """
