@@ -39,7 +39,9 @@ from studio.ports import Embedding, IndexQuery, Studio
 
 RESULTS = Path(__file__).parent / "results" / "index_live.md"
 COUNT, DIM, CALLERS, WRITES_PER_S, POLL_S = 100_000, 512, 4, 100, 0.2
-BEFORE_S, BETWEEN_S, SWAPS = 15.0, 4.0, 8
+BEFORE_S, BETWEEN_S = 15.0, 4.0
+# Which of three versions answers, in turn: new ones that load, and steps back to the one before.
+FIRST, SWAPS = 1, ((0, "load"), (1, "back"), (2, "load"), (1, "back")) * 2
 STALE_S = 2.0
 
 
@@ -190,12 +192,13 @@ async def measure(run: Run, database: Database, versions: list[str], url: str) -
     await asyncio.sleep(2.0)
     started = time.time()
     await asyncio.sleep(BEFORE_S)
-    before, during = [(started, time.time())], []
-    for turn in range(SWAPS):
+    before = [(started, time.time())]
+    during: dict[str, list[tuple[float, float]]] = {"load": [], "back": []}
+    for turn, kind in SWAPS:
         asked = time.time()
-        await switch_version(database, versions[turn % 2], "bench")
-        await run.answering(versions[turn % 2])
-        during.append((asked, time.time()))
+        await switch_version(database, versions[turn], "bench")
+        await run.answering(versions[turn])
+        during[kind].append((asked, time.time()))
         await asyncio.sleep(BETWEEN_S)
     writer.terminate()
     await writer.wait()
@@ -209,13 +212,12 @@ async def measure(run: Run, database: Database, versions: list[str], url: str) -
 
 
 def describe(
-    run: Run, before: list[tuple[float, float]], during: list[tuple[float, float]]
+    run: Run, before: list[tuple[float, float]], during: dict[str, list[tuple[float, float]]]
 ) -> list[str]:
     """The table."""
     p50, p99, count = run.latency(before)
-    swap_p50, swap_p99, swap_count = run.latency(during)
-    seen, lasted = np.array(run.visible_s), [end - start for start, end in during]
-    return [
+    seen = np.array(run.visible_s)
+    lines = [
         f"# Swaps and writes under load: {COUNT:,} × {DIM}\n",
         (__doc__ or "").split("\n\n")[2],
         "| measure | value |\n| --- | --- |",
@@ -225,16 +227,26 @@ def describe(
         f"| writes | {run.writes:,} |",
         f"| write → visible: median · p99 · max, s | {np.median(seen):.2f} · "
         f"{np.percentile(seen, 99):.2f} · {seen.max():.2f} ({len(seen)} probes) |",
-        f"| swaps and roll-backs | {len(during)}, {min(lasted):.2f} to {max(lasted):.2f} s each |",
         f"| search before: p50 · p99, ms | {p50:.2f} · {p99:.2f} ({count:,} searches) |",
-        f"| search during swaps: p50 · p99, ms | {swap_p50:.2f} · {swap_p99:.2f} "
-        f"({swap_count:,} searches) |",
-        f"| p99 during ÷ before | {swap_p99 / p99:.2f} |",
     ]
+    for name, windows in (
+        ("swaps to another version", during["load"]),
+        ("roll-backs to the one before", during["back"]),
+        ("both", during["load"] + during["back"]),
+    ):
+        lasted = [end - start for start, end in windows]
+        swap_p50, swap_p99, swap_count = run.latency(windows)
+        lines += [
+            f"| {name} | {len(windows)}, {min(lasted):.2f} to {max(lasted):.2f} s each |",
+            f"| … search meanwhile: p50 · p99, ms | {swap_p50:.2f} · {swap_p99:.2f} "
+            f"({swap_count:,} searches) |",
+            f"| … p99 ÷ before | {swap_p99 / p99:.2f} |",
+        ]
+    return lines
 
 
 async def run_all(folder: Path, url: str, data: Path) -> list[str]:
-    """Fills, builds two versions, measures."""
+    """Fills, builds three versions, measures."""
     items = np.load(data / f"data-{COUNT}.npy", mmap_mode="r")
     queries = np.load(data / f"data-{COUNT}.npz")
     settings = Settings(data_dir=folder / "data", database_url=url)
@@ -257,9 +269,9 @@ async def run_all(folder: Path, url: str, data: Path) -> list[str]:
     )
     await fill(database, items)
     started = time.perf_counter()
-    versions = [await build_version(studio) for _ in range(2)]
-    print(f"two versions built in {time.perf_counter() - started:.0f} s", flush=True)
-    await switch_version(database, versions[1], "bench")
+    versions = [await build_version(studio) for _ in range(3)]
+    print(f"three versions built in {time.perf_counter() - started:.0f} s", flush=True)
+    await switch_version(database, versions[FIRST], "bench")
     with ThreadPoolExecutor(1) as thread:
         live = LiveIndex(database, blobs, thread, cache_folder(settings))
         await live.sync()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ FOLLOW_S = 0.2
 """Pause between looks at the catalogue while another version is loading."""
 REST_S = 0.005
 """Pause between pages of changes for a version that is loading: searches come first."""
+KEPT_S = 600.0
+"""So long after a swap the version before stays in memory: rolling back then loads nothing."""
 WARM_UP = 32
 NICENESS = 10
 """How far the thread that checks files stands back, where the system can say so.
@@ -70,6 +73,8 @@ class LiveIndex:
         self._device = device
         self._waiting = 0
         self._loaded: LoadedVersion | None = None
+        self._kept: LoadedVersion | None = None
+        self._kept_until = 0.0
 
     async def sync(self) -> None:
         """Loads the active version if it is another one, then applies what changed since.
@@ -85,6 +90,8 @@ class LiveIndex:
         if active is None:
             return
         if self._loaded is not None and self._loaded.version == active.version:
+            if time.monotonic() > self._kept_until:
+                self._kept = None
             await self._catch_up(self._loaded)
             return
         loading = asyncio.create_task(self._load(active), name="load index")
@@ -97,7 +104,8 @@ class LiveIndex:
         finally:
             loading.cancel()
         await self._catch_up(fresh)
-        self._loaded = fresh
+        self._loaded, self._kept = fresh, self._loaded
+        self._kept_until = time.monotonic() + KEPT_S
 
     async def search(self, query: IndexQuery) -> IndexAnswer:
         """Raises:
@@ -134,6 +142,9 @@ class LiveIndex:
 
     async def _load(self, row: IndexVersion) -> LoadedVersion:
         """Mapped, warmed up and brought up to date while the old one still answers."""
+        if self._kept is not None and self._kept.version == row.version:
+            await self._catch_up(self._kept, is_served=False)
+            return self._kept
         folder = await fetch_files(
             self._blobs, row.version, row.manifest, self._cache, self._checker
         )
@@ -143,7 +154,8 @@ class LiveIndex:
         return fresh
 
     async def _catch_up(self, loaded: LoadedVersion, *, is_served: bool = True) -> None:
-        thread = self._thread if is_served else None
+        # A kept version's last searches may still wait in their thread: it changes there alone.
+        thread = self._thread if is_served or loaded is self._kept else None
         while True:
             async with self._database.transaction() as session:
                 changes = await list_changes(

@@ -1,5 +1,6 @@
 """Versions and changes: nothing is lost between build and activation, nothing damaged is loaded."""
 
+import math
 import shutil
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 
 from db.tables import File, IndexVersion
 from errors import Conflict, Invalid, NotFound
+from models.index_files import IndexFiles, open_files
 from settings import Settings
 from studio.accounts import create_user
 from studio.catalog import Owner, ProductDraft, delete_product, put_product
@@ -97,6 +99,39 @@ async def test_rolling_back_is_the_same_step_and_loses_no_change(studio: Studio)
     await activate_version(studio, first)
     assert (await studio.index.status())["version"] == first
     assert "red" not in await nearest(studio, "red")
+
+
+async def test_rolling_back_soon_loads_nothing(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, _ = await fill(studio)
+    first, second, third = [await build_version(studio) for _ in range(3)]
+    for version in (first, second):
+        await activate_version(studio, version)
+        await nearest(studio, "red")
+    opened: list[str] = []
+
+    def open_and_tell(folder: Path) -> IndexFiles:
+        opened.append(folder.name)
+        return open_files(folder)
+
+    monkeypatch.setattr("studio.live_index.open_files", open_and_tell)
+    await delete_product(studio, owner, "red")
+    for version in (first, second, first):
+        await activate_version(studio, version)
+        assert set(await nearest(studio, "red")) == {"green", "blue", "yellow"}
+        assert (await studio.index.status())["version"] == version
+    assert opened == []
+    await activate_version(studio, third)
+    await nearest(studio, "red")
+    await activate_version(studio, second)  # the one before is `first` now
+    assert set(await nearest(studio, "red")) == {"green", "blue", "yellow"}
+    assert opened == [third, second]
+    monkeypatch.setattr("studio.live_index.time.monotonic", lambda: math.inf)
+    await nearest(studio, "red")
+    await activate_version(studio, third)
+    assert set(await nearest(studio, "red")) == {"green", "blue", "yellow"}
+    assert opened == [third, second, third]
 
 
 async def test_two_builds_of_one_catalogue_have_the_same_files(studio: Studio) -> None:
