@@ -23,13 +23,11 @@ from studio.index_rows import attributes_of, unpack_vector
 from studio.index_store import fetch_files
 from studio.ports import BlobStore, IndexAnswer, IndexQuery
 
-PAGE = 100
-"""Changes read at a time: reading them holds the event loop, and with it every answer."""
-SLICE = 25
-"""Changes applied at a time: a search that comes between waits a millisecond."""
+PAGE = 25
+"""Changes read and applied at a time: either holds up every answer for a millisecond."""
 FOLLOW_S = 0.2
 """Pause between looks at the catalogue while another version is loading."""
-REST_S = 0.005
+REST_S = 0.01
 """Pause between pages of changes for a version that is loading: searches come first."""
 KEPT_S = 600.0
 """So long after a swap the version before stays in memory: rolling back then loads nothing."""
@@ -161,10 +159,9 @@ class LiveIndex:
                 changes = await list_changes(
                     session, loaded.embedder_version, after_seq=loaded.applied_seq, limit=PAGE
                 )
-            for start in range(0, len(changes), SLICE):
-                part = changes[start : start + SLICE]
-                await asyncio.get_running_loop().run_in_executor(thread, _apply, loaded, part)
-                loaded.applied_seq = part[-1].change_seq
+            if changes:
+                await asyncio.get_running_loop().run_in_executor(thread, _apply, loaded, changes)
+                loaded.applied_seq = changes[-1].change_seq
             if len(changes) < PAGE:  # all there was; whoever waits for none may wait for ever
                 return
             if not is_served and self._loaded is not None:
