@@ -114,7 +114,7 @@ def main() -> None:
     index = ProductIndex(open_files(Path(folder)) if folder else empty_files(512))
     random = np.random.default_rng(0)
     for turn in range(200):
-        query = random.normal(size=512).astype(np.float32)
+        query = random.normal(size=index.dim).astype(np.float32)
         where = (
             RowFilter(in_stock=True, price_max=1000.0 * (turn % 20)) if turn % 2 else RowFilter()
         )

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 from benchmarks import index_peers
 from benchmarks.index_limits import filter_table, memory_lines
 from benchmarks.index_peers import K, Peer, Vectors
+from benchmarks.starter_vectors import starter_vectors
 from models.columns import ProductAttributes
 from models.index import ProductIndex
 from models.index_build import IndexWriter
@@ -46,25 +48,33 @@ BUILDERS: dict[str, Callable[[Vectors, Path], Peer]] = {
     "USearch i8 rescored": index_peers.usearch_of("i8"),
     "LanceDB IVF_PQ": index_peers.lancedb,
 }
+Make = Callable[[int], tuple[NDArray[Any], ...]]
 SIDES: tuple[Side, Side] = ("image", "text")
 
 
-class Data:
-    """Vectors and queries of one size, generated once and kept in the folder."""
+def clip_like(source: Path, count: int) -> tuple[NDArray[Any], ...]:
+    """Items, their categories, image and text queries, as the source file makes them."""
+    spec = importlib.util.spec_from_file_location("vectors", source)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made: tuple[NDArray[Any], ...] = module.clip_like(count)
+    return made
 
-    def __init__(self, source: Path, folder: Path, count: int) -> None:
+
+class Data:
+    """Vectors and queries of one kind and size, generated once and kept in the folder."""
+
+    def __init__(self, make: Make, folder: Path, count: int, title: str = "") -> None:
         path = folder / f"data-{count}.npz"
         if not path.exists():
-            spec = importlib.util.spec_from_file_location("vectors", source)
-            assert spec is not None and spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            items, categories, images, texts = module.clip_like(count)
+            items, categories, images, texts = make(count)
             np.save(folder / f"data-{count}.npy", items)
             np.savez(path, categories=categories, images=images, texts=texts)
         arrays = np.load(path)
         self.count = count
         self.items: Vectors = np.load(folder / f"data-{count}.npy", mmap_mode="r")
+        self.title = f"{title}{count:,} × {self.items.shape[1]}"
         self.categories: NDArray[np.int32] = arrays["categories"]
         self.queries: dict[Side, Vectors] = {"image": arrays["images"], "text": arrays["texts"]}
         self.price = np.random.default_rng(5).permutation(count)
@@ -190,7 +200,7 @@ def run_size(data: Data, folder: Path, names: list[str]) -> list[dict[str, Any]]
 def table(data: Data, rows: list[dict[str, Any]]) -> list[str]:
     """The rows as Markdown."""
     lines = [
-        f"\n## {data.count:,} × {data.items.shape[1]}\n",
+        f"\n## {data.title}\n",
         "| system | build s | bytes a vector | image: recall | q/s | × Flat "
         "| text: recall | q/s | × Flat | settings |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -209,6 +219,15 @@ def table(data: Data, rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def describe(data: Data, folder: Path, systems: list[str]) -> list[str]:
+    """The section of one kind and size: ours beside the systems, filters, memory."""
+    names = systems if any(name.startswith("ours") for name in systems) else ["ours", *systems]
+    lines = table(data, run_size(data, folder, names))
+    files, _ = build_ours(data, folder)
+    lines += filter_table(files, data.queries, data.categories, data.price, data.nearest)
+    return lines + memory_lines(files)
+
+
 def main() -> None:
     """Measures what was asked for and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -217,6 +236,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="where pip put the peers' packages")
     parser.add_argument("--only", default="", help="systems, separated by commas")
     parser.add_argument("--counts", default="100000,500000")
+    parser.add_argument("--starter", type=int, default=60_000, help="drawn garments; 0: none")
     given = parser.parse_args()
     if not given.vectors.exists():
         print(f"index_scale was left out: {given.vectors} is not there")
@@ -228,14 +248,15 @@ def main() -> None:
     host = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     lines = ["# Search at scale\n", "Every system" + (__doc__ or "").split("Every system")[1]]
     lines.append(f"FAISS {faiss.__version__}, numpy {np.__version__}, {host} at the start.")
-    for count in map(int, given.counts.split(",")):
-        data = Data(given.vectors, given.folder, count)
+    for count in map(int, filter(None, given.counts.split(","))):
+        data = Data(partial(clip_like, given.vectors), given.folder, count)
         everyone = [*BUILDERS, "pgvector HNSW"] if count <= ALL_PEERS else ["flat"]
-        names = given.only.split(",") if given.only else ["ours", *everyone]
-        lines += table(data, run_size(data, given.folder, names))
-        files, _ = build_ours(data, given.folder)
-        lines += filter_table(files, data.queries, data.categories, data.price, data.nearest)
-        lines += memory_lines(files)
+        lines += describe(data, given.folder, given.only.split(",") if given.only else everyone)
+    if given.starter:
+        folder = given.folder / "starter"
+        folder.mkdir(exist_ok=True)
+        data = Data(starter_vectors, folder, given.starter, "The starter embedder's: ")
+        lines += describe(data, folder, ["flat", "FAISS HNSW32", "hnswlib", "USearch i8 rescored"])
     RESULTS.write_text("\n".join(lines) + "\n")
 
 

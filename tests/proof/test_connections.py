@@ -18,7 +18,7 @@ GROWTH = 1.10
 
 
 def test_a_thousand_slow_callers_for_a_minute(whole_studio: WholeStudio) -> None:
-    asyncio.run(hold(whole_studio.url, CONNECTIONS, 5))  # pools and caches have their size then
+    asyncio.run(hold(whole_studio.url, CONNECTIONS, 15))  # pools and caches have their size then
     time.sleep(5)
     gateway = replica(whole_studio, "Gateway")
     before = memory_of(whole_studio.processes()), memory_of([gateway]), gateway.num_fds()
