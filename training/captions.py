@@ -52,7 +52,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun(("blouse",), ("Blouse",), ("Shirt", "Top")),
     Noun(("bag", "handbag", "purse"), ("Bag",)),
 )  # fmt: skip
-_NOUN_OF_KIND = {kind: noun for noun in reversed(NOUNS) for kind in noun.names}
+NOUN_OF_KIND = {kind: noun for noun in reversed(NOUNS) for kind in noun.names}
 _PATTERN_WORDS: dict[str, tuple[str, ...]] = {
     "plain": ("plain", "solid"),
     "striped": ("striped", "striped", "stripy", "stripe"),
@@ -137,7 +137,7 @@ def write_caption(traits: Traits, rng: Generator) -> Caption:
 
     A noun with a colour and no pattern word means a plain garment, as in the catalogue's titles.
     """
-    full = _NOUN_OF_KIND[traits.kind]
+    full = NOUN_OF_KIND[traits.kind]
     noun: Noun | None = full
     colour, pattern = traits.colour, traits.pattern
     if pattern and pattern != "plain" and colour:

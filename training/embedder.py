@@ -9,6 +9,7 @@ import json
 import tempfile
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +44,15 @@ PREPROCESSING: dict[str, Any] = {
 }  # fmt: skip
 
 
-def save(network: Any, folder: Path) -> None:
+def save(network: Any, folder: Path, architecture: dict[str, Any] = ARCHITECTURE) -> None:
     """Write the network in open_clip's published format: config and float16 safetensors."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write_config(folder)
+    _write_config(folder, architecture)
     write_tensors(folder / "open_clip_model.safetensors", network.state_dict())
 
 
-def _write_config(folder: Path) -> None:
-    config = {"model_cfg": ARCHITECTURE, "preprocess_cfg": PREPROCESSING}
+def _write_config(folder: Path, architecture: dict[str, Any] = ARCHITECTURE) -> None:
+    config = {"model_cfg": architecture, "preprocess_cfg": PREPROCESSING}
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
@@ -88,13 +89,14 @@ def _prepare(args: argparse.Namespace, train: Photos, validation: Photos) -> Run
     network = open_clip.CLIP(**deepcopy(ARCHITECTURE))
     if args.start:
         network.load_state_dict(torch.load(args.start, weights_only=True)["average"])
-    schedule = Schedule(args.minutes, rate=args.rate, fold_in=args.fold_in)
+    schedule = Schedule(minutes=args.minutes, rate=args.rate, fold_in=args.fold_in)
+    if args.start:  # what small pictures teach, it knows
+        schedule = replace(schedule, sizes=((0.0, 96), (0.3, 112), (0.7, 128)))
     run = Run(
         network, _tokenizer(), photos, len(worn.files), len(validation.files), drawings, schedule,
         args.seed,
     )  # fmt: skip
-    if (args.work / "state.pt").exists():
-        run.resume(args.work / "state.pt")
+    run.resume(args.work / "state.pt")
     return run
 
 

@@ -39,7 +39,7 @@ def build(embedder: Path) -> ConvParser:
             label2id={name: at for at, name in enumerate(NAMES)},
         )
     )  # fmt: skip
-    prefix = "visual.trunk."
+    prefix = "visual.trunk.looks."
     tensors = read_tensors(embedder / "open_clip_model.safetensors")
     trunk = {name.removeprefix(prefix): tensor.float() if tensor.is_floating_point() else tensor
              for name, tensor in tensors.items()
@@ -111,15 +111,14 @@ def main() -> None:
     sources = _sources(args, network)
     validation = load_street(args.street, {"validation"}, HEIGHT, WIDTH)
     batch = BATCH | {"guessed": GUESSED} if args.guess else BATCH
-    schedule = Schedule(args.minutes, batch, rate=args.rate)
+    schedule = Schedule(minutes=args.minutes, batch=batch, rate=args.rate)
     run = Run(network, sources, schedule, args.seed)
-    if (args.work / "state.pt").exists():
-        run.resume(args.work / "state.pt")
+    run.resume(args.work / "state.pt")
     sizes = {name: len(pixels) for name, (pixels, _) in sources.items()}
     print(f"{sizes}, {sum(p.numel() for p in network.parameters()):,} weights", flush=True)
     next_report, cpu_s = run.seconds + 60, time.process_time()
     while run.share < 1.0:
-        loss = run.step()
+        loss = run.step()["parse"]
         if run.steps % 50 == 0:
             print(f"step {run.steps} {run.seconds / 60:.1f} min loss {loss:.3f} "
                   f"{(time.process_time() - cpu_s) / 60:.1f} CPU min", flush=True)  # fmt: skip

@@ -1,9 +1,6 @@
 """One training run of the parser: batches of all sources, the partial-label loss, the average."""
 
-import time
-from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +10,7 @@ from numpy.typing import NDArray
 
 from training.parse_views import disturb, normalise, paste
 from training.street import SETS
+from training.trainee import Pace, Trainee
 
 Source = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Pixels (n, h, w, 3) uint8 RGB and codes (n, h, w) uint8."""
@@ -33,43 +31,37 @@ _RARE = {
 """Weights of classes that few pixels have; 1 for the others."""
 
 
-@dataclass(frozen=True)
-class Schedule:
+@dataclass(frozen=True, kw_only=True)
+class Schedule(Pace):
     """Length and batch.
 
-    minutes: of CPU time; batch: pictures a step by source; sizes: (from this share on, (h, w)).
+    batch: pictures a step by source; sizes: (from this share on, (h, w)).
     """
 
-    minutes: float
     batch: dict[str, int]
     rate: float = 1.2e-3
     decay: float = 0.05
-    average: float = 0.998
+    clip: float = 1.0
+    memory: float = 0.99
+    warm_up: float = 0.03
     sizes: tuple[tuple[float, tuple[int, int]], ...] = (
         (0.0, (144, 104)), (0.3, (192, 136)), (0.72, (224, 160)),
     )  # fmt: skip
-
-    def rate_at(self, share: float) -> float:
-        """The learning rate after this share of the run: a short warm-up, then a cosine to zero."""
-        warm_up = min(1.0, share / 0.03 + 0.02)
-        return self.rate * warm_up * 0.5 * (1.0 + float(np.cos(np.pi * share)))
 
     def size_at(self, share: float) -> tuple[int, int]:
         """The pictures' height and width after this share of the run."""
         return [size for start, size in self.sizes if share >= start][-1]
 
 
-class Run:
+class Run(Trainee):
     """The network, its running average, the optimiser and all sources of pictures."""
 
     def __init__(
         self, network: Any, sources: dict[str, Source], schedule: Schedule, seed: int
     ) -> None:
-        self.network, self.schedule = network.to(memory_format=torch.channels_last), schedule
-        self.average: Any = deepcopy(network).eval().requires_grad_(False)
+        super().__init__(network, schedule)
+        self.schedule = schedule
         self._sources, self._rng = sources, default_rng(seed)
-        self._optimiser = _build_optimiser(network, schedule)
-        self.steps, self.seconds = 0, 0.0
         allowed = torch.zeros(len(SETS), 18)
         for code, classes in enumerate(SETS):
             allowed[code, sorted(classes)] = 1
@@ -78,47 +70,14 @@ class Run:
         for number, weight in _RARE.items():
             self._weight[number] = weight
 
-    @property
-    def share(self) -> float:
-        """How much of the run is done, 0 to 1."""
-        return min(1.0, self.seconds / 60 / self.schedule.minutes)
-
-    def step(self) -> float:
-        """One optimiser step; returns its loss."""
-        started = time.process_time()
-        for group in self._optimiser.param_groups:
-            group["lr"] = self.schedule.rate_at(self.share)
+    def losses(self) -> dict[str, torch.Tensor]:
+        """Of a batch of all sources."""
         pictures, codes = self._batch(self.schedule.size_at(self.share))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = self.network.train()(
                 pixel_values=normalise(pictures).contiguous(memory_format=torch.channels_last)
             ).logits
-        loss = self._loss(logits.float(), codes)
-        self._optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self._optimiser.step()
-        self.steps += 1
-        self._follow()
-        self.seconds += time.process_time() - started
-        return float(loss.detach())
-
-    def keep(self, path: Path) -> None:
-        """Save all that resuming needs."""
-        state = {
-            "network": self.network.state_dict(), "average": self.average.state_dict(),
-            "optimiser": self._optimiser.state_dict(), "steps": self.steps, "seconds": self.seconds,
-        }  # fmt: skip
-        torch.save(state, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
-
-    def resume(self, path: Path) -> None:
-        """Go on where `keep` left off."""
-        state = torch.load(path, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        self.steps, self.seconds = state["steps"], state["seconds"]
+        return {"parse": self._loss(logits.float(), codes)}
 
     def _batch(self, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         views = []
@@ -176,22 +135,3 @@ class Run:
         allowed = (logits + self._forbidden[half]).logsumexp(-1)
         weight = self._weight[half]
         return ((logits.logsumexp(-1) - allowed) * weight).sum() / weight.sum()
-
-    def _follow(self) -> None:
-        keep = min(self.schedule.average, (1 + self.steps) / (10 + self.steps))
-        target = self.network.state_dict()
-        for name, value in self.average.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(target[name], 1.0 - keep)
-            else:
-                value.copy_(target[name])
-
-
-def _build_optimiser(network: Any, schedule: Schedule) -> torch.optim.Optimizer:
-    """AdamW that decays matrices and kernels only."""
-    parameters = list(network.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": schedule.decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=schedule.rate, betas=(0.9, 0.99))

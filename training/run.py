@@ -1,10 +1,7 @@
 """One training run of the embedder: batches of both sources, losses, running average."""
 
-import time
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,47 +22,40 @@ from training.drawings import Drawings
 from training.losses import multi_positive, same_label, two_views
 from training.mix import mix
 from training.photos import Photos
+from training.trainee import Pace, Trainee
 
 Tokenize = Callable[[list[str]], torch.Tensor]
 
 
-@dataclass(frozen=True)
-class Schedule:
+@dataclass(frozen=True, kw_only=True)
+class Schedule(Pace):
     """The run's length and batch; sizes: (from this share of the run on, pixels a side).
 
-    minutes: of CPU time, so that a busy machine doesn't shorten the run;
     fold_in: the share of the run after which the validation photographs join the training;
     gentle: the share after which photographs are disturbed less; mix: the share of steps whose
     photographs are mixed in pairs; label: the weight of "same label, so alike", which colours and
-    patterns would drown; worn: how often a worn garment is shown, beside 1 for others.
+    patterns would drown; view: the weight of "the same garment in another view"; worn: how often
+    a worn garment is shown, beside 1 for others.
     Few groups of many instances: garments that differ in cut alone tell each other apart.
     """
 
-    minutes: float
     photos: int = 80
     groups: int = 3
     instances: int = 6
-    mix: float = 0.35
-    label: float = 3.0
+    mix: float = 0.45
+    label: float = 4.0
+    view: float = 0.8
     worn: float = 0.5
-    rate: float = 2e-3
-    decay: float = 0.05
-    average: float = 0.998
     fold_in: float = 0.7
     gentle: float = 0.8
     sizes: tuple[tuple[float, int], ...] = ((0.0, 72), (0.2, 88), (0.45, 96), (0.8, 128))
-
-    def rate_at(self, share: float) -> float:
-        """The learning rate after this share of the run: a short warm-up, then a cosine to zero."""
-        warm_up = min(1.0, share / 0.04 + 0.02)
-        return self.rate * warm_up * 0.5 * (1.0 + float(np.cos(np.pi * share)))
 
     def size_at(self, share: float) -> int:
         """The pictures' side after this share of the run."""
         return [pixels for start, pixels in self.sizes if share >= start][-1]
 
 
-class Run:
+class Run(Trainee):
     """The network, its running average, the optimiser and both sources of pictures."""
 
     def __init__(
@@ -73,13 +63,10 @@ class Run:
         drawings: Drawings, schedule: Schedule, seed: int,
     ) -> None:  # fmt: skip
         """`photos`: the first `worn` ones are worn garments, the last ones are validation's."""
-        self.network = network.to(memory_format=torch.channels_last)
-        self.average: Any = deepcopy(network).eval().requires_grad_(False)
+        super().__init__(network, schedule)
         self.schedule, self.drawings = schedule, drawings
         self._tokenize, self._photos, self._validation = tokenize, photos, validation
-        self._optimiser = _build_optimiser(network, schedule)
         self._rng, self._generator = default_rng(seed), torch.Generator().manual_seed(seed)
-        self.steps, self.seconds = 0, 0.0
         self._traits = [
             Traits(label, colour, "", drawn=False)
             for label, colour in zip(photos.labels, photos.colours, strict=True)
@@ -87,56 +74,9 @@ class Run:
         self._weights = np.array([photos.labels.count(label) ** -0.2 for label in photos.labels])
         self._weights[:worn] *= schedule.worn
 
-    @property
-    def share(self) -> float:
-        """How much of the run is done, 0 to 1."""
-        return min(1.0, self.seconds / 60 / self.schedule.minutes)
-
-    def step(self) -> dict[str, float]:
-        """One optimiser step; returns the parts of its loss."""
-        started = time.process_time()
-        for group in self._optimiser.param_groups:
-            group["lr"] = self.schedule.rate_at(self.share)
-        losses = self._losses(self.schedule.size_at(self.share))
-        self._optimiser.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
-        self._optimiser.step()
-        with torch.no_grad():
-            self.network.logit_scale.clamp_(max=float(np.log(50)))
-        self.steps += 1
-        self._follow()
-        self.seconds += time.process_time() - started
-        return {name: float(loss.detach()) for name, loss in losses.items()}
-
-    def keep(self, path: Path) -> None:
-        """Save all that resuming needs."""
-        state = {
-            "network": self.network.state_dict(), "average": self.average.state_dict(),
-            "optimiser": self._optimiser.state_dict(), "steps": self.steps, "seconds": self.seconds,
-        }  # fmt: skip
-        torch.save(state, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
-
-    def resume(self, path: Path) -> None:
-        """Go on where `keep` left off."""
-        state = torch.load(path, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        self.steps, self.seconds = state["steps"], state["seconds"]
-
-    def _follow(self) -> None:
-        """Move the running average towards the network."""
-        keep = min(self.schedule.average, (1 + self.steps) / (10 + self.steps))
-        target = self.network.state_dict()
-        for name, value in self.average.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(target[name], 1.0 - keep)
-            else:
-                value.copy_(target[name])
-
-    def _losses(self, size: int) -> dict[str, torch.Tensor]:
+    def losses(self) -> dict[str, torch.Tensor]:
+        """Of a batch of both sources, by what is asked of its vectors."""
+        size = self.schedule.size_at(self.share)
         rows = self._choose_photos()
         drawn, drawn_traits = self.drawings.sample(
             self.schedule.groups, self.schedule.instances, self._rng
@@ -156,7 +96,8 @@ class Run:
             losses = self._text_losses(vectors, seen + drawn_traits, seen + 2 * drawn_traits)
             labels = torch.tensor([KINDS.index(each.kind) for each in seen])
             losses["label"] = self.schedule.label * same_label(vectors[:n], labels, 0.1)
-        losses["view"] = 0.5 * two_views(vectors[n : n + half], vectors[n + half :], 0.07)
+        views = two_views(vectors[n : n + half], vectors[n + half :], 0.07)
+        losses["view"] = self.schedule.view * views
         return losses
 
     def _encode(self, pictures: torch.Tensor) -> torch.Tensor:
@@ -213,13 +154,3 @@ class Run:
             losses[name] = weight * multi_positive(logits[:, part], relation[:, part], smoothing)
         losses["picture"] = 0.5 * multi_positive(logits.T, relation.T)
         return losses
-
-
-def _build_optimiser(network: Any, schedule: Schedule) -> torch.optim.Optimizer:
-    """AdamW that decays matrices and kernels only."""
-    parameters = list(network.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": schedule.decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=schedule.rate, betas=(0.9, 0.98))

@@ -1,6 +1,6 @@
 """What a training run watches: photographs of the validation part and held-out drawings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -64,15 +64,17 @@ def _drawn(network: Any, tokenize: Tokenize, size: int) -> tuple[float, float]:
 
 def embed(network: Any, pixels: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
     """(n, s, s, 3) uint8 -> (n, dim) float32 unit vectors at `size` pixels."""
-    batches = []
     with torch.inference_mode():
-        for part in np.array_split(pixels, max(1, len(pixels) // 64)):
-            batch = torch.from_numpy(part).permute(0, 3, 1, 2).float()
-            small = torch.nn.functional.interpolate(
-                batch, (size, size), mode="bicubic", antialias=True
-            )
-            batches.append(network.encode_image(small / 127.5 - 1.0, normalize=True))
+        batches = [network.encode_image(part, normalize=True) for part in resize(pixels, size)]
     return torch.cat(batches).numpy().copy()
+
+
+def resize(pixels: NDArray[np.uint8], size: int) -> Iterator[torch.Tensor]:
+    """(n, s, s, 3) uint8 -> batches (m, 3, size, size) float32 in -1 to 1, as in use."""
+    for part in np.array_split(pixels, max(1, len(pixels) // 64)):
+        batch = torch.from_numpy(part).permute(0, 3, 1, 2).float()
+        small = torch.nn.functional.interpolate(batch, (size, size), mode="bicubic", antialias=True)
+        yield small / 127.5 - 1.0
 
 
 def embed_texts(network: Any, tokenize: Tokenize, texts: list[str]) -> NDArray[np.float32]:
