@@ -19,7 +19,7 @@ BLOCK_ROWS = 8192
 SAME = 2e-6
 """Scores this near are one: both are rounded or in single precision."""
 LIST_CHOICES = (1, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-DEPTH_CHOICES = (50, 100, 200, 400, 800)
+DEPTH_CHOICES = (50, 100, 200, 400, 800, 1600, 3200, 6400)
 ROW_COST = 7
 """Nanoseconds a scanned row takes, and a candidate read and rescored; both as measured."""
 CANDIDATE_COST = 400
