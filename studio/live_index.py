@@ -27,7 +27,7 @@ PAGE = 25
 """Changes read and applied at a time: either holds up every answer for a millisecond."""
 FOLLOW_S = 0.2
 """Pause between looks at the catalogue while another version is loading."""
-REST_S = 0.01
+REST_S = 0.02
 """Pause between pages of changes for a version that is loading: searches come first."""
 KEPT_S = 600.0
 """So long after a swap the version before stays in memory: rolling back then loads nothing."""
