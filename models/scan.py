@@ -73,5 +73,10 @@ def train_scan(vectors: NDArray[np.float16]) -> Scan | None:
 
 
 def code_parts(dim: int) -> int:
-    """How many 4-bit codes a vector gets: one for every 4 numbers, or fewer where 4 won't do."""
-    return next(parts for parts in range(max(dim // 4, 1), 0, -1) if dim % parts == 0)
+    """How many 4-bit codes a vector gets: one for every 4 numbers, or fewer where 4 won't do.
+
+    Short vectors get one for every 2 numbers, up to 128: on the starter embedder's, of which many
+    are nearly alike, texts are then answered twice as fast for 32 bytes more.
+    """
+    wanted = max(dim // 4, min(dim // 2, 128), 1)
+    return next(parts for parts in range(wanted, 0, -1) if dim % parts == 0)

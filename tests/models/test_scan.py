@@ -185,4 +185,4 @@ def test_queries_that_nobody_has_seen_are_near_their_product() -> None:
 
 
 def test_every_length_has_a_code() -> None:
-    assert [code_parts(dim) for dim in (512, 256, 768, 64, 6, 7, 1)] == [128, 64, 192, 16, 1, 1, 1]
+    assert [code_parts(dim) for dim in (512, 256, 768, 64, 6, 7, 1)] == [128, 128, 192, 32, 3, 1, 1]
