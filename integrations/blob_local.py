@@ -84,7 +84,7 @@ class LocalBlobStore:
         try:
             await anyio.to_thread.run_sync(copy)
         except FileNotFoundError:
-            raise NotFound("no such blob") from None
+            raise self._absent() from None
 
     async def put_new(self, key: str, chunks: AsyncIterator[bytes], max_bytes: int) -> int:
         """Streams a blob that must not exist yet; returns its size.
@@ -112,7 +112,7 @@ class LocalBlobStore:
             with told_as_unavailable():
                 return await anyio.to_thread.run_sync(path.read_bytes)
         except FileNotFoundError:
-            raise NotFound("no such blob") from None
+            raise self._absent() from None
 
     async def head(self, key: str) -> BlobInfo | None:
         """None where there is no such blob."""
@@ -121,6 +121,9 @@ class LocalBlobStore:
             with told_as_unavailable():
                 status = await anyio.to_thread.run_sync(path.stat)
         except FileNotFoundError:
+            absent = self._absent()
+            if isinstance(absent, Unavailable):
+                raise absent from None
             return None
         return BlobInfo(key, status.st_size, content_type_of(key))
 
@@ -200,6 +203,12 @@ class LocalBlobStore:
     async def aclose(self) -> None:
         """There is nothing to close."""
 
+    def _absent(self) -> NotFound | Unavailable:
+        """A blob is gone only where the folder is there: a disk that is not mounted has none."""
+        if (self._folder / UNFINISHED).is_dir():
+            return NotFound("no such blob")
+        return Unavailable("the blob folder is gone")
+
     def path_of(self, key: str) -> Path:
         """Where the blob lies.
 
@@ -211,7 +220,10 @@ class LocalBlobStore:
     @contextmanager
     def _unfinished(self) -> Iterator[tuple[IO[bytes], Path]]:
         """A new file beside the blobs, gone again unless it was moved."""
-        descriptor, name = tempfile.mkstemp(dir=self._folder / UNFINISHED)
+        try:
+            descriptor, name = tempfile.mkstemp(dir=self._folder / UNFINISHED)
+        except FileNotFoundError:
+            raise Unavailable("the blob folder is gone") from None
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file, Path(name)

@@ -299,3 +299,19 @@ async def test_a_local_url_stays_the_same_for_a_while(tmp_path: Path) -> None:
     localhost = LocalBlobStore(tmp_path, "http://127.0.0.1:8000", [SECRET])
     assert localhost.key_of("http://localhost:8000/blobs/a.png") == "a.png"
     assert localhost.key_of("http://localhost:8001/blobs/a.png") is None
+
+
+async def test_a_folder_that_is_gone_holds_no_blob_absent(tmp_path: Path) -> None:
+    store = open_blob_store(settings_for(f"file://{tmp_path}/blobs"))
+    await store.put("products/a/b.jpg", b"x", "image/jpeg")
+    (tmp_path / "blobs").rename(tmp_path / "aside")
+    for call in (
+        store.get("products/a/b.jpg"), store.head("products/a/b.jpg"),
+        store.get_file("products/a/b.jpg", tmp_path / "copy"),
+        store.put("products/a/c.jpg", b"y", "image/jpeg"), store.check(),
+    ):  # fmt: skip
+        with pytest.raises(Unavailable):
+            await call
+    (tmp_path / "aside").rename(tmp_path / "blobs")
+    assert await store.get("products/a/b.jpg") == b"x"
+    assert await store.head("products/a/c.jpg") is None
