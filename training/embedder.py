@@ -26,7 +26,6 @@ from training.validation import report
 from training.worn import load_worn
 
 PHOTO_SIZE, DRAWING_SIZE = 160, 150  # pixels in memory; crops for training are cut from them
-REPORT_EVERY_S = 300
 ARCHITECTURE: dict[str, Any] = {
     "embed_dim": 256,
     "vision_cfg": {
@@ -92,34 +91,25 @@ def _prepare(args: argparse.Namespace, train: Photos, validation: Photos) -> Run
     schedule = Schedule(minutes=args.minutes, rate=args.rate, fold_in=args.fold_in)
     if args.start:  # what small pictures teach, it knows
         schedule = replace(schedule, sizes=((0.0, 96), (0.3, 112), (0.7, 128)))
-    run = Run(
+    return Run(
         network, _tokenizer(), photos, len(worn.files), len(validation.files), drawings, schedule,
         args.seed,
     )  # fmt: skip
-    run.resume(args.work / "state.pt")
-    return run
 
 
 def main() -> None:
     """Train, reporting on the validation part, and write the running average's weights."""
     args = _parse()
     torch.set_num_threads(args.threads)
-    args.work.mkdir(parents=True, exist_ok=True)
     train = load_photos(args.photos, {"train"}, PHOTO_SIZE)
     validation = load_photos(args.photos, {"validation"}, PHOTO_SIZE)
     run, tokenize = _prepare(args, train, validation), _tokenizer()
-    next_report = run.seconds + 30
-    while run.share < 1.0:
-        losses = run.step()
-        if run.steps % 50 == 0:
-            parts = " ".join(f"{name} {loss:.2f}" for name, loss in losses.items())
-            print(f"step {run.steps} {run.seconds / 60:.1f} min {parts}", flush=True)
-        if run.seconds > next_report or run.share >= 1.0:
-            next_report = run.seconds + REPORT_EVERY_S
-            run.keep(args.work / "state.pt")
-            save(run.average, args.out)
-            size = run.schedule.size_at(run.share)
-            print(report(run.average, tokenize, validation, size), flush=True)
+
+    def told() -> str:
+        save(run.average, args.out)
+        return report(run.average, tokenize, validation, run.schedule.size_at(run.share))
+
+    run.train(args.work, told)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,6 @@ WORN = 0.5  # how often a worn garment is shown, beside 1 for others
 SMOOTHING, DROPPED_PATHS = 0.1, 0.05
 GENTLE_FROM = 0.85  # of the run: photographs are disturbed less
 SIZES = ((0.0, 80), (0.25, 96), (0.55, 112), (0.8, 128))  # from this share of the run on
-REPORT_EVERY_S = 240
 
 
 class Run(Trainee):
@@ -135,21 +134,14 @@ def main() -> None:
     """Train, reporting on the validation part, and write the running average's weights."""
     args = _parse()
     torch.set_num_threads(args.threads)
-    args.work.mkdir(parents=True, exist_ok=True)
     run = Run(args)
-    run.resume(args.work / "state.pt")
-    next_report = run.seconds + 30
-    while run.share < 1.0:
-        losses = run.step()
-        if run.steps % 50 == 0:
-            parts = " ".join(f"{name} {loss:.2f}" for name, loss in losses.items())
-            print(f"step {run.steps} {run.seconds / 60:.1f} min {parts}", flush=True)
-        if run.seconds > next_report or run.share >= 1.0:
-            next_report = run.seconds + REPORT_EVERY_S
-            run.keep(args.work / "state.pt")
-            write_tensors(args.out, run.average.state_dict())
-            with torch.inference_mode():
-                print(run.report(), flush=True)
+
+    def report() -> str:
+        write_tensors(args.out, run.average.state_dict())
+        with torch.inference_mode():
+            return run.report()
+
+    run.train(args.work, report)
 
 
 if __name__ == "__main__":

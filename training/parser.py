@@ -7,7 +7,6 @@ Run: python -m training.parser --street ../shared/data/people --lying ../shared/
 import argparse
 import json
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ LYING_HEIGHT, LYING_WIDTH = 208, 150
 INPUT = (256, 184)  # views in training are enlarged on average: at this size garments look alike
 BATCH = {"street": 6, "people": 3, "drawn": 1, "lying": 2}
 GUESSED = 4  # street photographs with guessed maps, in a run that has them
-REPORT_EVERY_S = 180
 
 
 def build(embedder: Path) -> ConvParser:
@@ -104,7 +102,6 @@ def main() -> None:
     args = _parse()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    args.work.mkdir(parents=True, exist_ok=True)
     network = build(STARTER_FOLDER / "embedder")
     if args.start:
         network.load_state_dict(torch.load(args.start, weights_only=True)["average"])
@@ -113,20 +110,14 @@ def main() -> None:
     batch = BATCH | {"guessed": GUESSED} if args.guess else BATCH
     schedule = Schedule(minutes=args.minutes, batch=batch, rate=args.rate)
     run = Run(network, sources, schedule, args.seed)
-    run.resume(args.work / "state.pt")
     sizes = {name: len(pixels) for name, (pixels, _) in sources.items()}
     print(f"{sizes}, {sum(p.numel() for p in network.parameters()):,} weights", flush=True)
-    next_report, cpu_s = run.seconds + 60, time.process_time()
-    while run.share < 1.0:
-        loss = run.step()["parse"]
-        if run.steps % 50 == 0:
-            print(f"step {run.steps} {run.seconds / 60:.1f} min loss {loss:.3f} "
-                  f"{(time.process_time() - cpu_s) / 60:.1f} CPU min", flush=True)  # fmt: skip
-        if run.seconds > next_report or run.share >= 1.0:
-            next_report = run.seconds + REPORT_EVERY_S
-            run.keep(args.work / "state.pt")
-            save(run.average, args.out)
-            print(report(run.average, validation, run.schedule.size_at(run.share)), flush=True)
+
+    def told() -> str:
+        save(run.average, args.out)
+        return report(run.average, validation, run.schedule.size_at(run.share))
+
+    run.train(args.work, told)
 
 
 if __name__ == "__main__":

@@ -100,6 +100,11 @@ class Run(Trainee):
         losses["view"] = self.schedule.view * views
         return losses
 
+    def _follow(self) -> None:
+        with torch.no_grad():
+            self.network.logit_scale.clamp_(max=float(np.log(50)))
+        super()._follow()
+
     def _encode(self, pictures: torch.Tensor) -> torch.Tensor:
         """(n, 3, s, s) -> (n, dim) unit vectors, float32; half the time of float32 throughout."""
         with torch.autocast("cpu", dtype=torch.bfloat16):

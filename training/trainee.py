@@ -2,6 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
+
+STATE = "state.pt"
+FIRST_REPORT_S, REPORT_EVERY_S = 30, 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,25 @@ class Trainee(ABC):
     def share(self) -> float:
         """How much of the run is done, 0 to 1."""
         return min(1.0, self.seconds / 60 / self._pace.minutes)
+
+    def train(self, work: Path, report: Callable[[], str]) -> None:
+        """To the end of the run, from where `work` says an earlier process had come to.
+
+        Prints progress; every few minutes of CPU time and at the end keeps the state and prints
+        the report.
+        """
+        work.mkdir(parents=True, exist_ok=True)
+        self.resume(work / STATE)
+        next_report = self.seconds + FIRST_REPORT_S
+        while self.share < 1.0:
+            losses = self.step()
+            if self.steps % 50 == 0:
+                parts = " ".join(f"{name} {loss:.2f}" for name, loss in losses.items())
+                print(f"step {self.steps} {self.seconds / 60:.1f} min {parts}", flush=True)
+            if self.seconds > next_report or self.share >= 1.0:
+                next_report = self.seconds + REPORT_EVERY_S
+                self.keep(work / STATE)
+                print(report(), flush=True)
 
     def step(self) -> dict[str, float]:
         """One optimiser step; returns the parts of its loss."""

@@ -1,12 +1,14 @@
 """A studio in a process of its own, as an operator starts it, and what is left of it afterwards."""
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,9 +19,14 @@ READY = "Studio is ready: "
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Below those that the system gives away: a starting Ray takes dozens, and this one is free
+    until the studio comes to it.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:
