@@ -12,29 +12,28 @@ _MIRRORED = torch.from_numpy(MIRRORED_CODES.astype(np.int64))
 
 def disturb(
     pixels: NDArray[np.uint8], codes: NDArray[np.uint8], size: tuple[int, int], rng: Generator,
-    strength: float = 1.0,
+    strength: float = 1.0, device: torch.device | str = "cpu",
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """(n, h, w, 3) and (n, h, w) -> pictures (n, 3, *size) float32 in 0..1, codes (n, *size) int64.
 
-    Every picture is mirrored or not, turned, scaled, moved and recoloured on its own. What comes in
+    On the device. Every picture is mirrored or not, turned, scaled, moved and recoloured on its own. What comes in
     from outside repeats the edge.
     """
     n = len(pixels)
-    picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
-    said = torch.from_numpy(np.ascontiguousarray(codes)).float()[:, None]
+    picture = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+    picture = picture.permute(0, 3, 1, 2).float() / 255
+    said = torch.from_numpy(np.ascontiguousarray(codes)).to(device).float()[:, None]
     flip = rng.random(n) < 0.5
-    grid = torch.nn.functional.affine_grid(
-        _affine(n, flip, pixels.shape[1] / pixels.shape[2], strength, rng), [n, 3, *size],
-        align_corners=False,
-    )  # fmt: skip
+    places = _affine(n, flip, pixels.shape[1] / pixels.shape[2], strength, rng).to(device)
+    grid = torch.nn.functional.affine_grid(places, [n, 3, *size], align_corners=False)
     view = torch.nn.functional.grid_sample(
         picture, grid, "bilinear", padding_mode="border", align_corners=False
     )
     labels = torch.nn.functional.grid_sample(
         said, grid, "nearest", padding_mode="border", align_corners=False
     )[:, 0].long()
-    mirrored = torch.from_numpy(flip)
-    labels[mirrored] = _MIRRORED[labels[mirrored]]
+    mirrored = torch.from_numpy(flip).to(device)[:, None, None]
+    labels = torch.where(mirrored, _MIRRORED.to(device)[labels], labels)
     return _recolour(view, strength, rng), labels
 
 
@@ -67,16 +66,14 @@ def _recolour(view: torch.Tensor, strength: float, rng: Generator) -> torch.Tens
 
     def each(low: float, high: float, channels: int = 1) -> torch.Tensor:
         drawn = rng.uniform(low, high, (n, channels, 1, 1)) * strength
-        return torch.from_numpy(drawn.astype(np.float32))
+        return torch.from_numpy(drawn.astype(np.float32)).to(view.device)
 
     grey = view.mean(1, keepdim=True)
     view = grey + (view - grey) * (1 + each(-0.6, 0.5))
     middle = view.mean((2, 3), keepdim=True)
     view = middle + (view - middle) * (1 + each(-0.35, 0.35))
     view = view * (1 + each(-0.12, 0.12, 3)) + each(-0.14, 0.14)
-    view = view + torch.from_numpy(
-        rng.standard_normal(view.shape, np.float32) * rng.uniform(0, 0.03)
-    )
+    view = view + torch.randn_like(view) * float(rng.uniform(0, 0.03))
     for at in np.flatnonzero(rng.random(n) < 0.35 * strength):
         h, w = (int(side * rng.uniform(0.08, 0.28)) for side in view.shape[2:])
         top, left = (int(rng.integers(0, full - part)) for full, part in

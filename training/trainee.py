@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 STATE = "state.pt"
 FIRST_REPORT_S, REPORT_EVERY_S = 30, 300
@@ -19,8 +20,8 @@ FIRST_REPORT_S, REPORT_EVERY_S = 30, 300
 class Pace:
     """How long and how fast a run learns.
 
-    minutes: of CPU time, so that a busy machine doesn't shorten the run; rate: the highest learning
-    rate; decay: of matrices and kernels; average: how much of the running average a step keeps;
+    minutes: of CPU time, so that a busy machine doesn't shorten the run, or of the clock's on a GPU;
+    rate: the highest learning rate; decay: of matrices and kernels; average: how much of the running average a step keeps;
     clip: the longest gradient; memory: AdamW's second beta; warm_up: the share of the run until
     the rate is reached, from where a cosine leads to zero.
     """
@@ -42,11 +43,12 @@ class Pace:
 class Trainee(ABC):
     """A network that learns, and the running average of its weights, which is what is kept of it.
 
-    steps, seconds: what was done, in optimiser steps and CPU time; they survive `keep` and
-    `resume`.
+    It learns on the device that its weights are on. steps, seconds: what was done, in optimiser
+    steps and in `Pace`'s time; they survive `keep` and `resume`.
     """
 
     def __init__(self, network: Any, pace: Pace) -> None:
+        self.device: torch.device = next(network.parameters()).device
         self.network: Any = network.to(memory_format=torch.channels_last)
         self.average: Any = deepcopy(network).eval().requires_grad_(False)
         self.steps, self.seconds = 0, 0.0
@@ -57,6 +59,7 @@ class Trainee(ABC):
             {"params": [p for p in every if p.ndim <= 1], "weight_decay": 0.0},
         ]
         self._optimiser = torch.optim.AdamW(groups, lr=pace.rate, betas=(0.9, pace.memory))
+        self._clock_s = time.process_time if self.device.type == "cpu" else time.perf_counter
 
     @abstractmethod
     def losses(self) -> dict[str, torch.Tensor]:
@@ -79,16 +82,16 @@ class Trainee(ABC):
         while self.share < 1.0:
             losses = self.step()
             if self.steps % 50 == 0:
-                parts = " ".join(f"{name} {loss:.2f}" for name, loss in losses.items())
+                parts = " ".join(f"{name} {float(loss):.2f}" for name, loss in losses.items())
                 print(f"step {self.steps} {self.seconds / 60:.1f} min {parts}", flush=True)
             if self.seconds > next_report or self.share >= 1.0:
                 next_report = self.seconds + REPORT_EVERY_S
                 self.keep(work / STATE)
                 print(report(), flush=True)
 
-    def step(self) -> dict[str, float]:
-        """One optimiser step; returns the parts of its loss."""
-        started = time.process_time()
+    def step(self) -> dict[str, torch.Tensor]:
+        """One optimiser step; returns the parts of its loss, still on their way on a GPU."""
+        started_s = self._clock_s()
         for group in self._optimiser.param_groups:
             group["lr"] = self._pace.rate_at(self.share)
         losses = self.losses()
@@ -98,8 +101,8 @@ class Trainee(ABC):
         self._optimiser.step()
         self.steps += 1
         self._follow()
-        self.seconds += time.process_time() - started
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        self.seconds += self._clock_s() - started_s
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def keep(self, path: Path) -> None:
         """Save all that resuming needs."""
@@ -114,7 +117,7 @@ class Trainee(ABC):
         """Go on where `keep` left off; from the beginning where there is no such file."""
         if not path.exists():
             return
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location=self.device)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
@@ -123,9 +126,8 @@ class Trainee(ABC):
     def _follow(self) -> None:
         """Move the running average towards the network."""
         keep = min(self._pace.average, (1 + self.steps) / (10 + self.steps))
-        target = self.network.state_dict()
-        for name, value in self.average.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(target[name], 1.0 - keep)
-            else:
-                value.copy_(target[name])
+        kept, target = self.average.state_dict(), self.network.state_dict()
+        moving = [name for name, value in kept.items() if value.is_floating_point()]
+        get_ema_multi_avg_fn(keep)([kept[n] for n in moving], [target[n] for n in moving], None)
+        for name in kept.keys() - moving:
+            kept[name].copy_(target[name])
