@@ -16,8 +16,8 @@ def disturb(
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """(n, h, w, 3) and (n, h, w) -> pictures (n, 3, *size) float32 in 0..1, codes (n, *size) int64.
 
-    On the device. Every picture is mirrored or not, turned, scaled, moved and recoloured on its own. What comes in
-    from outside repeats the edge.
+    On the device. Every picture is mirrored or not, turned, scaled, moved and recoloured on its
+    own. What comes in from outside repeats the edge.
     """
     n = len(pixels)
     picture = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)

@@ -20,10 +20,10 @@ FIRST_REPORT_S, REPORT_EVERY_S = 30, 300
 class Pace:
     """How long and how fast a run learns.
 
-    minutes: of CPU time, so that a busy machine doesn't shorten the run, or of the clock's on a GPU;
-    rate: the highest learning rate; decay: of matrices and kernels; average: how much of the running average a step keeps;
-    clip: the longest gradient; memory: AdamW's second beta; warm_up: the share of the run until
-    the rate is reached, from where a cosine leads to zero.
+    minutes: of CPU time, so that a busy machine doesn't shorten the run, or on a GPU of the clock's;
+    rate: the highest learning rate; decay: of matrices and kernels; average: how much of the
+    running average a step keeps; clip: the longest gradient; memory: AdamW's second beta; warm_up:
+    the share of the run until the rate is reached, from where a cosine leads to zero.
     """
 
     minutes: float
@@ -128,6 +128,7 @@ class Trainee(ABC):
         keep = min(self._pace.average, (1 + self.steps) / (10 + self.steps))
         kept, target = self.average.state_dict(), self.network.state_dict()
         moving = [name for name, value in kept.items() if value.is_floating_point()]
-        get_ema_multi_avg_fn(keep)([kept[n] for n in moving], [target[n] for n in moving], None)
+        follow: Any = get_ema_multi_avg_fn(keep)  # type: ignore[no-untyped-call]
+        follow([kept[n] for n in moving], [target[n] for n in moving], None)
         for name in kept.keys() - moving:
             kept[name].copy_(target[name])
