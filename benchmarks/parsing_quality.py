@@ -15,7 +15,7 @@ from PIL import Image
 
 from errors import Invalid
 from models.asking import Ask, Features
-from models.atr import NAMES, PERSON, UPPER
+from models.atr import NAMES, PERSON, UPPER, Atr
 from models.parser import ParserConfig
 from models.regions import iou
 from models.sam import SamConfig
@@ -25,7 +25,7 @@ from training.captions import combinations
 from training.draw import Garment, draw_with_cover
 from training.people import draw_person
 from training.photos import list_photos, split_of
-from training.street import ANYTHING, read_street
+from training.street import read_street, told
 
 FIRST_SEED = 900_000_000  # people and garments that training never draws
 DRAWN, DRAWN_SIZE = 80, (320, 224)
@@ -40,8 +40,11 @@ class Pairs:
         self.inside = self.union = 0
         self.each: list[float] = []
 
-    def add(self, found: Mask, truth: Mask) -> None:
-        """One picture's; one that shows none and in which none is found counts for nothing."""
+    def add(self, found: Mask, truth: Mask, known: Mask | None = None) -> None:
+        """One picture's, where the truth is known; a picture that shows none and in which none is
+        found counts for nothing.
+        """
+        found = found if known is None else found & known
         self.inside += int((found & truth).sum())
         self.union += int((found | truth).sum())
         if truth.any():
@@ -87,22 +90,22 @@ def measure_street(segmenter: Segmenter, plain: Segmenter, folder: Path, split: 
               for target in ("person", "upper")}  # fmt: skip
     for file in files:
         image, codes = read_street(folder, file)
-        known = codes != ANYTHING
-        truth = {"person": (codes != 0) & known, "upper": codes == min(UPPER)}
+        truth = {"person": told(codes, PERSON), "upper": told(codes, UPPER)}
         features = segmenter.encode(image)
         parsing = features.parsing
-        parsed["person"].add(parsing.mask(PERSON) & known, truth["person"])
-        parsed["upper-body garment"].add(parsing.mask(UPPER), truth["upper"])
-        for number, name in enumerate(NAMES):
-            classes[name].add(parsing.labels == number, codes == number)
-        for kind, each in variants(segmenter, plain):
-            for target, mask in cut(each, features, ("person", "upper")).items():
-                served[kind, target].add(mask & known, truth[target])
+        parsed["person"].add(parsing.mask(PERSON), *truth["person"])
+        parsed["upper-body garment"].add(parsing.mask(UPPER), *truth["upper"])
+        for each, name in enumerate(NAMES):
+            classes[name].add(parsing.labels == each, *told(codes, {Atr(each)}))
+        for kind, one in variants(segmenter, plain):
+            for target, mask in cut(one, features, ("person", "upper")).items():
+                served[kind, target].add(mask, *truth[target])
     lines = [f"\n## Street photographs: {len(files)} of the {split} part\n", HEAD]
     lines += [pairs.row(f"{name}, parse map") for name, pairs in parsed.items()]
     lines += [pairs.row(f"target {target}, {kind}") for (kind, target), pairs in served.items()]
     lines += [
-        "\nPer class (sides of limbs and feet are told by their place in the picture):\n",
+        "\nPer class (sides of limbs and feet are told by their place in the picture; a pixel whose "
+        'label leaves a class open, as "suit" leaves jacket and trousers, doesn\'t count there):\n',
         HEAD,
     ]
     return lines + [pairs.row(name) for name, pairs in classes.items()]

@@ -1,7 +1,7 @@
 """Garments without a person: drawn ones with exact masks, photographs with a known label."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import default_rng
@@ -30,8 +30,7 @@ _GARMENT_CODES: tuple[int, ...] = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Lying:
+class Lying(NamedTuple):
     """Pictures in memory: pixels (n, h, w, 3) uint8 RGB, codes (n, h, w) uint8 (`street.SETS`)."""
 
     pixels: NDArray[np.uint8]

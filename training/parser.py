@@ -2,11 +2,13 @@
 
 Run: python -m training.parser --street ../shared/data/people --lying ../shared/data/clothing
      --out models/starter/parser
+On a machine with a GPU: --device cuda --workers 12 --batch 4
 """
 
 import argparse
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,12 @@ from models.atr import NAMES
 from models.parser_network import ConvParser, ConvParserConfig
 from models.weights import STARTER_FOLDER, read_tensors, write_tensors
 from training.lying import draw_lying, load_lying
-from training.parser_run import Run, Schedule, Source
+from training.parser_run import GPU_SIZES, SIZES, Run, Schedule, Source
 from training.parser_validation import report
 from training.people import draw_people
 from training.street import load_street
-from training.street_guesses import guess_street
+from training.street_guesses import load_unknown
+from training.workers import spread
 
 HEIGHT, WIDTH = 256, 184  # pixels in memory
 LYING_HEIGHT, LYING_WIDTH = 208, 150
@@ -61,20 +64,18 @@ def save(network: Any, folder: Path) -> None:
     write_tensors(folder / "model.safetensors", network.state_dict())
 
 
-def _sources(args: argparse.Namespace, start: Any) -> dict[str, Source]:
-    splits = {"train", "validation"} if args.guess else {"train"}
+def _sources(args: argparse.Namespace, splits: set[str]) -> dict[str, Source]:
     street = load_street(args.street, splits, HEIGHT, WIDTH)
     lying = load_lying(args.lying, {"train", "validation"}, LYING_HEIGHT, LYING_WIDTH)
-    drawn = draw_lying(args.drawings, LYING_HEIGHT, LYING_WIDTH, args.seed * 1_000_000)
-    people = draw_people(args.people, HEIGHT, WIDTH, args.seed * 1_000_000)
-    sources = {
-        "street": (street.pixels, street.codes), "people": people,
-        "lying": (lying.pixels, lying.codes), "drawn": (drawn.pixels, drawn.codes),
+    seed = args.seed * 1_000_000
+    draw = partial(draw_people, height=HEIGHT, width=WIDTH)
+    lay = partial(draw_lying, height=LYING_HEIGHT, width=LYING_WIDTH)
+    people, people_codes = spread(draw, args.people, seed, args.workers)
+    drawn, drawn_codes = spread(lay, args.drawings, seed, args.workers)
+    return {
+        "street": (street.pixels, street.codes), "people": (people, people_codes),
+        "lying": lying, "drawn": (drawn, drawn_codes),
     }  # fmt: skip
-    if args.guess:
-        guessed = guess_street(args.street, start.eval(), splits, HEIGHT, WIDTH, INPUT)
-        sources["guessed"] = (guessed.pixels, guessed.codes)
-    return sources
 
 
 def _parse() -> argparse.Namespace:
@@ -83,7 +84,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--lying", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "parser")
-    parser.add_argument("--start", type=Path, help="a kept state whose weights to start from")
+    parser.add_argument("--start", type=Path, help="a folder of weights to start from")
     parser.add_argument(
         "--guess", action="store_true", help="a last run, with all photographs: those without "
         "a map get one from --start, and validation's join"
@@ -94,6 +95,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--people", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw")
+    parser.add_argument("--batch", type=int, default=1, help="times the usual pictures a step")
     return parser.parse_args()
 
 
@@ -104,12 +108,18 @@ def main() -> None:
     torch.manual_seed(args.seed)
     network = build(STARTER_FOLDER / "embedder")
     if args.start:
-        network.load_state_dict(torch.load(args.start, weights_only=True)["average"])
-    sources = _sources(args, network)
+        network.load_state_dict(read_tensors(args.start / "model.safetensors"))
+    splits = {"train", "validation"} if args.guess else {"train"}
+    sources = _sources(args, splits)
+    network.to(args.device)
+    unknown = load_unknown(args.street, splits, HEIGHT, WIDTH) if args.guess else None
     validation = load_street(args.street, {"validation"}, HEIGHT, WIDTH)
     batch = BATCH | {"guessed": GUESSED} if args.guess else BATCH
-    schedule = Schedule(minutes=args.minutes, batch=batch, rate=args.rate)
-    run = Run(network, sources, schedule, args.seed)
+    schedule = Schedule(
+        minutes=args.minutes, rate=args.rate, sizes=SIZES if args.device == "cpu" else GPU_SIZES,
+        batch={name: count * args.batch for name, count in batch.items()},
+    )  # fmt: skip
+    run = Run(network, sources, schedule, args.seed, unknown)
     sizes = {name: len(pixels) for name, (pixels, _) in sources.items()}
     print(f"{sizes}, {sum(p.numel() for p in network.parameters()):,} weights", flush=True)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from training.parse_views import disturb, normalise, paste
 from training.street import SETS
+from training.street_guesses import guess_maps
 from training.trainee import Pace, Trainee
 
 Source = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -30,12 +31,19 @@ _RARE = {
 }
 """Weights of classes that few pixels have; 1 for the others."""
 
+Sizes = tuple[tuple[float, tuple[int, int]], ...]
+"""From which share of the run on the pictures have which (height, width)."""
+SIZES: Sizes = ((0.0, (144, 104)), (0.3, (192, 136)), (0.72, (224, 160)))
+GPU_SIZES: Sizes = ((0.0, (192, 136)), (0.5, (256, 184)))
+GUESS_AGAIN = 0.2
+"""The share of a run after which the average network's guesses replace the last ones."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule(Pace):
     """Length and batch.
 
-    batch: pictures a step by source; sizes: (from this share on, (h, w)).
+    batch: pictures a step by source.
     """
 
     batch: dict[str, int]
@@ -44,9 +52,7 @@ class Schedule(Pace):
     clip: float = 1.0
     memory: float = 0.99
     warm_up: float = 0.03
-    sizes: tuple[tuple[float, tuple[int, int]], ...] = (
-        (0.0, (144, 104)), (0.3, (192, 136)), (0.72, (224, 160)),
-    )  # fmt: skip
+    sizes: Sizes = SIZES
 
     def size_at(self, share: float) -> tuple[int, int]:
         """The pictures' height and width after this share of the run."""
@@ -57,23 +63,33 @@ class Run(Trainee):
     """The network, its running average, the optimiser and all sources of pictures."""
 
     def __init__(
-        self, network: Any, sources: dict[str, Source], schedule: Schedule, seed: int
-    ) -> None:
+        self, network: Any, sources: dict[str, Source], schedule: Schedule, seed: int,
+        unknown: NDArray[np.uint8] | None = None,
+    ) -> None:  # fmt: skip
+        """unknown: photographs without a map, (n, h, w, 3); the source "guessed" is theirs."""
         super().__init__(network, schedule)
         self.schedule = schedule
         self._sources, self._rng = sources, default_rng(seed)
+        self._unknown, self._guess_at = unknown, 0.0
         allowed = torch.zeros(len(SETS), 18)
         for code, classes in enumerate(SETS):
             allowed[code, sorted(classes)] = 1
-        self._forbidden = (1 - allowed) * -1e4
+        self._forbidden = ((1 - allowed) * -1e4).to(self.device)
         self._weight = torch.ones(len(SETS))
         for number, weight in _RARE.items():
             self._weight[number] = weight
+        self._weight = self._weight.to(self.device)
 
     def losses(self) -> dict[str, torch.Tensor]:
         """Of a batch of all sources."""
+        if self._unknown is not None and self.share >= self._guess_at:
+            size = self.schedule.sizes[-1][1]
+            self._sources["guessed"] = (
+                self._unknown, guess_maps(self.average, self._unknown, size)
+            )  # fmt: skip
+            self._guess_at += GUESS_AGAIN
         pictures, codes = self._batch(self.schedule.size_at(self.share))
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
             logits = self.network.train()(
                 pixel_values=normalise(pictures).contiguous(memory_format=torch.channels_last)
             ).logits
@@ -84,7 +100,7 @@ class Run(Trainee):
         for name, count in self.schedule.batch.items():
             pixels, codes = self._sources[name]
             rows = self._rng.integers(0, len(pixels), count)
-            views.append(disturb(pixels[rows], codes[rows], size, self._rng))
+            views.append(disturb(pixels[rows], codes[rows], size, self._rng, device=self.device))
         pictures, codes_ = (torch.cat(parts) for parts in zip(*views, strict=True))
         self._paste_some(pictures, codes_)
         return pictures, codes_
@@ -116,6 +132,7 @@ class Run(Trainee):
                         int(self._rng.integers(0, w - side)),
                     )
                 piece = torch.from_numpy(pixels[row, top : top + side, left : left + side].copy())
+                piece = piece.to(self.device)
                 found.append(
                     torch.nn.functional.interpolate(
                         piece.permute(2, 0, 1)[None].float() / 255, tuple(size), mode="bilinear"

@@ -6,13 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.atr import NAMES, PERSON, UPPER
+from models.atr import NAMES, PERSON, UPPER, Atr
 from training.parse_views import normalise
-from training.street import ANYTHING, SETS, Street
-
-_ALLOWED = np.zeros((len(SETS), 18), np.bool_)
-for _code, _classes in enumerate(SETS):
-    _ALLOWED[_code, sorted(_classes)] = True
+from training.street import Street, told
 
 
 def predict(
@@ -20,14 +16,16 @@ def predict(
 ) -> NDArray[np.uint8]:
     """(n, h, w, 3) uint8 RGB -> the likeliest class of each pixel (n, h, w) uint8."""
     answers = []
+    device = next(network.parameters()).device
     with torch.inference_mode():
         for start in range(0, len(pixels), 8):
-            pictures = torch.from_numpy(pixels[start : start + 8]).permute(0, 3, 1, 2) / 255
+            pictures = torch.from_numpy(pixels[start : start + 8]).to(device)
+            pictures = pictures.permute(0, 3, 1, 2) / 255
             if size is not None:
                 pictures = torch.nn.functional.interpolate(pictures, size, mode="bilinear")
             logits = network(pixel_values=normalise(pictures)).logits
             large = torch.nn.functional.interpolate(logits, pixels.shape[1:3], mode="bilinear")
-            answers.append(large.argmax(1).to(torch.uint8).numpy())
+            answers.append(large.argmax(1).to(torch.uint8).cpu().numpy())
     return np.concatenate(answers)
 
 
@@ -40,13 +38,14 @@ def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
 def report(network: Any, street: Street, size: tuple[int, int]) -> str:
     """Person and upper-body IoU (all pixels together; mean over pictures), per class IoU."""
     classes = predict(network, street.pixels, size)
-    known = street.codes != ANYTHING
-    worn = (street.codes != 0) & known
-    person, upper = np.isin(classes, sorted(PERSON)) & known, np.isin(classes, sorted(UPPER))
-    truth = street.codes == min(UPPER)
     parts = []
-    for name, found, said in (("person", person, worn), ("upper", upper, truth)):
-        means = [iou(a, b) for a, b in zip(found, said, strict=True) if b.any()]
-        parts.append(f"{name} {iou(found, said):.3f} (mean {np.mean(means):.3f})")
-    single = [f"{NAMES[c]} {iou(classes == c, street.codes == c):.2f}" for c in range(18)]
+    for name, group in (("person", PERSON), ("upper", UPPER)):
+        truth, known = told(street.codes, group)
+        found = np.isin(classes, sorted(group)) & known
+        means = [iou(a, b) for a, b in zip(found, truth, strict=True) if b.any()]
+        parts.append(f"{name} {iou(found, truth):.3f} (mean {np.mean(means):.3f})")
+    single = []
+    for each in Atr:
+        truth, known = told(street.codes, {each})
+        single.append(f"{NAMES[each]} {iou((classes == each) & known, truth):.2f}")
     return "validation: " + ", ".join(parts) + "\n  " + ", ".join(single)

@@ -4,6 +4,7 @@ A map that says only "skin" or "shoes" leaves open which limb or foot: such a pi
 the set of classes that it may be.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,18 @@ _CODES: dict[str, int] = {
          "jumper", "shirt", "sweater", "sweatshirt", "t-shirt", "top", "vest"),
         int(Atr.UPPER_CLOTHES)),
 }  # fmt: skip
+
+
+def told(
+    codes: NDArray[np.uint8], classes: Collection[Atr]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where codes say one of the classes, and where they say whether it is one, both as `codes`.
+
+    "suit" may be a jacket or trousers, so that it doesn't say whether it is upper clothes.
+    """
+    inside = np.array([each <= set(classes) for each in SETS])
+    outside = np.array([each.isdisjoint(classes) for each in SETS])
+    return inside[codes], (inside | outside)[codes]
 
 
 @dataclass(frozen=True)

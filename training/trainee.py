@@ -20,7 +20,7 @@ FIRST_REPORT_S, REPORT_EVERY_S = 30, 300
 class Pace:
     """How long and how fast a run learns.
 
-    minutes: of CPU time, so that a busy machine doesn't shorten the run, or on a GPU of the clock's;
+    minutes: of CPU time, so that a busy machine doesn't shorten the run; on a GPU the clock's.
     rate: the highest learning rate; decay: of matrices and kernels; average: how much of the
     running average a step keeps; clip: the longest gradient; memory: AdamW's second beta; warm_up:
     the share of the run until the rate is reached, from where a cosine leads to zero.
