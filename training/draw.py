@@ -86,6 +86,22 @@ def draw_with_cover(
     return lay_on_backdrop(*small, inks["main"], rng), small[2]
 
 
+def places_in_picture(
+    garment: Garment, points: NDArray[np.float32], size: int = 256, view_seed: int = 0
+) -> NDArray[np.float32]:
+    """Garment coordinates (m, 2) -> x and y in `draw_garment`'s picture, pixels."""
+    style = default_rng([garment.style_seed, CATEGORIES.index(garment.category)])
+    choose_inks(garment.colour, style)
+    choose_weave(garment.pattern, style)  # parts come after these in the style's sequence
+    parts = BUILDERS[garment.category](style)
+    rng = default_rng([view_seed, garment.style_seed, 1])
+    view = _choose_view(parts, size * _OVERSAMPLE, rng)
+    c, s = cos(radians(view.turn)) * view.unit, sin(radians(view.turn)) * view.unit
+    turned = points @ np.array([[c, s], [-s, c]], np.float32)
+    origin = np.array([view.x, view.y], np.float32)
+    return np.asarray((turned + origin) / _OVERSAMPLE - 0.5, np.float32)
+
+
 def _choose_view(parts: list[Part], canvas: int, rng: Generator) -> _View:
     """Centre the garment so that it fills most of the canvas, then disturb it a little."""
     xs = [x for part in parts for x, _ in part.points]
