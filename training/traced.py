@@ -14,9 +14,10 @@ from training.people import dress_body
 def trace_garment(
     person_seed: int, garments: Sequence[Garment], wanted: Garment, size: tuple[int, int],
     flat_size: int, view_seed: int,
-) -> NDArray[np.float32]:  # fmt: skip
-    """The person of `draw_person`; for its pixels, (height, width, 2) float32: x and y in
-    `draw_garment(wanted, flat_size, view_seed)`, NaN where the wanted garment is not seen.
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:  # fmt: skip
+    """For the pixels of `draw_person`'s picture, (height, width, 2) float32: x and y in
+    `draw_garment(wanted, flat_size, view_seed)`, NaN where the wanted garment is not seen; and that
+    person's parse map (height, width).
     """
     height, width = size
     _, layers = dress_body(person_seed, garments)
@@ -32,4 +33,7 @@ def trace_garment(
         u, v = layer.flat(*view.to_body(columns * OVERSAMPLE, rows * OVERSAMPLE))
         flat = np.stack([u, v], 1).astype(np.float32)
         traced[rows, columns] = places_in_picture(wanted, flat, flat_size, view_seed)
-    return traced
+    table = np.zeros(256, np.uint8)
+    for number, (_, layer) in enumerate(pieces_of(layers), 1):
+        table[number] = layer.atr
+    return traced, table[numbers]

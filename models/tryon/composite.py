@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from models.tryon.anatomy import Labels, resized
-from models.tryon.body import find_body
+from models.tryon.anatomy import Body, Labels, resized
+from models.tryon.body import find_body, find_person
 from models.tryon.fill import Zones, fill_behind, find_zones
+from models.tryon.flow import FlowModel, Shift, Window, frame_person, sketch
 from models.tryon.garment import Category, Top, find_garment
 from models.tryon.landmarks import Piece, place_bottom, place_top
 from models.tryon.outline import Mask
 from models.tryon.upright import upright
-from models.tryon.warp import Cover, Layer, Picture, flatten, warp_piece
+from models.tryon.warp import Cover, Fit, Layer, Picture, fit_piece, flatten, warp_piece
 
 LABEL_SIDE = 320
 """Landmarks are looked for on a map whose longest side is this."""
@@ -38,30 +39,62 @@ class Composite:
 
 
 def compose(
-    person: Picture, labels: Labels, garment: Picture, mask: Mask, category: Category
-) -> Composite:
+    person: Picture, labels: Labels, garment: Picture, mask: Mask, category: Category,
+    flow: FlowModel | None = None,
+) -> Composite:  # fmt: skip
     """Dresses a person.
 
     Args:
         person: (h, w, 3), the working frame.
         labels: the person's parse map, (lh, lw), any size of the same proportions.
         garment, mask: (gh, gw, 3) and (gh, gw), about as large as it will lie on the person.
+        flow: what knows better where cloth comes to lie than the splines do.
 
     Raises:
         Invalid: no person, two people, or no garment.
     """
     size = (person.shape[0], person.shape[1])
+    garment, mask = upright(garment, mask)
+    lay = lay_out(labels, size, mask, category)
+    zones = find_zones(lay.labels, lay.body, category)
+    shift = find_shift(flow, lay, mask) if flow else None
+    layers = [
+        _under_arms(warp_piece(garment, piece, fit, size, shift), piece, zones)
+        for piece, fit in zip(lay.pieces, lay.fits, strict=True)
+    ]
+    bare = fill_behind(person, lay.labels, lay.body, zones, category)
+    return _blend(person, bare, flatten(layers), zones)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A garment's pieces on a body. labels: the parse map at the frame's size; window: around the
+    person.
+    """
+
+    labels: Labels
+    body: Body
+    window: Window
+    pieces: list[Piece]
+    fits: list[Fit]
+
+
+def lay_out(labels: Labels, size: tuple[int, int], mask: Mask, category: Category) -> Layout:
+    """Where the splines lay an upright garment's pieces, by landmarks; raises as `compose` does."""
     share = min(1.0, LABEL_SIDE / max(size))
     coarse = resized(labels, (round(size[0] * share), round(size[1] * share)))
     body = find_body(coarse).scaled(size)
     fine = resized(labels, size)
-    garment, mask = upright(garment, mask)
     found = find_garment(mask, category)
     pieces = place_top(found, body) if isinstance(found, Top) else place_bottom(found, body, fine)
-    zones = find_zones(fine, body, category)
-    layer = flatten([_under_arms(warp_piece(garment, one, size), one, zones) for one in pieces])
-    bare = fill_behind(person, fine, body, zones, category)
-    return _blend(person, bare, layer, zones)
+    fits = [fit_piece(piece, size) for piece in pieces]
+    return Layout(fine, body, frame_person(find_person(coarse), size), pieces, fits)
+
+
+def find_shift(flow: FlowModel, lay: Layout, mask: Mask) -> Shift:
+    """What the network makes of a layout."""
+    shown = sketch(lay.labels, lay.window, mask, lay.pieces, lay.fits)
+    return Shift(flow.flow(shown), lay.window)
 
 
 def _under_arms(layer: Layer, piece: Piece, zones: Zones) -> Layer:

@@ -58,9 +58,17 @@ def travel(mask: Mask, start: Points, limit: int = 2000) -> NDArray[np.float64]:
     Steps alternate between four and eight neighbours, so that a circle grows as an octagon.
     """
     distance = np.full(mask.shape, np.inf)
-    rows, columns = np.nonzero(mask)
-    if not len(rows):
+    if not mask.any():
         return distance
+    x0, y0, x1, y1 = bounds(mask)
+    inner = (slice(y0, y1 + 1), slice(x0, x1 + 1))
+    distance[inner] = _travel_within(mask[inner], start - (x0, y0), limit)
+    return distance
+
+
+def _travel_within(mask: Mask, start: Points, limit: int) -> NDArray[np.float64]:
+    distance = np.full(mask.shape, np.inf)
+    rows, columns = np.nonzero(mask)
     nearest = np.hypot(columns - start[0], rows - start[1]).argmin()
     seen = np.zeros_like(mask)
     seen[rows[nearest], columns[nearest]] = True

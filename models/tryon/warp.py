@@ -1,6 +1,6 @@
 """Thin-plate splines that lay a garment's pieces on a body, without folding it over itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +18,8 @@ Cover = NDArray[np.float32]
 STIFFNESS = (1e-3, 1e-2, 1e-1, 1.0)
 FOLDED = 0.004
 CELL = 6
+Move = Callable[[Points], Points]
+"""Points (n, 2) -> what is to be added to them, (n, 2)."""
 
 
 @dataclass(frozen=True)
@@ -87,26 +89,49 @@ class Layer:
     torn: float
 
 
-def warp_piece(picture: Picture, piece: Piece, size: tuple[int, int]) -> Layer:
-    """The piece as it lies on the body, in a picture of `size` (height, width).
+@dataclass(frozen=True)
+class Fit:
+    """The map that a piece is warped by. folds, affine: see `Layer`."""
+
+    spline: Spline
+    folds: float
+    affine: bool
+
+
+def fit_piece(piece: Piece, size: tuple[int, int]) -> Fit:
+    """The softest spline that folds nothing over, in a picture of `size` (height, width).
 
     The map runs backwards, from the body to the garment, so that every pixel is filled once.
     """
-    first_folds = folds = 0.0
-    at = np.zeros((0, 0, 2))
+    first_folds = 0.0
     for number, stiffness in enumerate((*STIFFNESS, np.inf)):
         spline = fit_spline(piece.target, piece.source, stiffness)
-        at = _grid(spline, size)
-        folds = _folded(at, piece)
+        folds = _folded(_grid(spline, size), piece)
         if number == 0:
             first_folds = folds
         if folds <= FOLDED:
+            return Fit(spline, first_folds, affine=not np.isfinite(stiffness))
+    # points so out of order that even the affine map turns the piece over
+    upright = fit_spline(_corners(piece.target), _corners(piece.source), np.inf)
+    return Fit(upright, first_folds, affine=True)
+
+
+def warp_piece(
+    picture: Picture, piece: Piece, fit: Fit, size: tuple[int, int], shift: Move | None = None
+) -> Layer:
+    """The piece as it lies on the body. shift: how far aside each point looks, where that folds
+    nothing over; else half as far, a quarter, or not at all.
+    """
+    for share in (1.0, 0.5, 0.25) if shift else ():
+        at = _grid(fit.spline, size, shift, share)
+        folds = _folded(at, piece)
+        if folds <= FOLDED:
             break
-    else:  # points so out of order that even the affine map turns the piece over
-        at = _grid(fit_spline(_corners(piece.target), _corners(piece.source), np.inf), size)
+    else:
+        at = _grid(fit.spline, size)
         folds = _folded(at, piece)
     layer = _sample(picture, piece, at, size)
-    return replace(layer, folds=first_folds, affine=not np.isfinite(stiffness), torn=folds)
+    return replace(layer, folds=fit.folds, affine=fit.affine, torn=folds)
 
 
 def _corners(points: Points) -> Points:
@@ -115,11 +140,15 @@ def _corners(points: Points) -> Points:
     return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
 
 
-def _grid(spline: Spline, size: tuple[int, int]) -> NDArray[np.float64]:
+def _grid(
+    spline: Spline, size: tuple[int, int], shift: Move | None = None, share: float = 0.0
+) -> NDArray[np.float64]:
     """Where in the garment's picture the corners of cells of the person's frame come from."""
     rows = np.arange(0, size[0] + CELL, CELL, dtype=np.float64)
     columns = np.arange(0, size[1] + CELL, CELL, dtype=np.float64)
     points = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+    if shift is not None:
+        points = points + share * shift(points)
     return spline(points).reshape(len(rows), len(columns), 2)
 
 
@@ -142,7 +171,7 @@ def _sample(
     cover = np.zeros(size, np.float32)
     low = np.floor(piece.target.min(0)).astype(int)
     high = np.ceil(piece.target.max(0)).astype(int)
-    margin = np.maximum((high - low) // 3, 12)
+    margin = np.maximum((high - low) // 2, 12)
     x0, y0 = np.maximum(low - margin, 0)
     x1, y1 = np.minimum(high + margin, (size[1], size[0]))
     if x1 <= x0 or y1 <= y0:

@@ -1,0 +1,155 @@
+"""Appearance flow: where to look on the first warp, so that cloth comes to lie as cloth of that cut
+lies on such a body.
+
+Zhou et al., View Synthesis by Appearance Flow, ECCV 2016; Han et al., ClothFlow, ICCV 2019. The
+network sees shapes alone (a parse map, the first warp, the garment's outline), so that what it
+learnt on drawings holds for photographs; colours and patterns are moved, never made.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from models.tryon.anatomy import Labels
+from models.tryon.landmarks import Piece
+from models.tryon.outline import Mask, Points, bounds
+from models.tryon.warp import Fit
+
+GRID = (192, 144)
+"""Height and width of what the network sees of the person."""
+STRIDE = 4
+"""The flow has one vector for so many cells of the grid, each way."""
+FLAT = 64
+"""Side of the square in which the network sees the garment's outline."""
+OUTSIDE = 18
+"""The label of what is beyond the photograph; the others are `anatomy`'s."""
+MARGIN = 0.08
+Planes = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of the person's frame that the grid shows: its corner, and frame pixels a cell."""
+
+    x: float
+    y: float
+    scale: float
+
+    def in_frame(self, points: Points) -> Points:
+        """Cells of the grid (n, 2) -> pixels of the frame."""
+        return np.asarray(points * self.scale + np.array([self.x, self.y]), np.float64)
+
+    def in_grid(self, points: Points) -> Points:
+        """Pixels of the frame (n, 2) -> cells of the grid."""
+        return np.asarray((points - np.array([self.x, self.y])) / self.scale, np.float64)
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """What the network is shown.
+
+    labels: GRID uint8, with `OUTSIDE`. cover: GRID float32, the first warp's. place: (2, *GRID)
+    float32, where in the garment's box it comes from, x and y in 0..1, 0 where there is none.
+    flat: (FLAT, FLAT) float32, the garment's outline. source: (2, *GRID), as `place` in pixels of
+    the garment's picture.
+    """
+
+    labels: NDArray[np.uint8]
+    cover: Planes
+    place: Planes
+    flat: Planes
+    source: Planes
+
+
+class FlowModel(Protocol):
+    """`models.tryon.flow_network.FlowNet` is one."""
+
+    version: str
+    """Changes with the weights."""
+
+    def flow(self, sketch: Sketch) -> Planes:
+        """(2, GRID / STRIDE) float32: x and y in cells, where to look from each place."""
+        ...
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A flow in its window: by how far each point of the frame looks aside."""
+
+    flow: Planes
+    window: Window
+
+    def __call__(self, points: Points) -> Points:
+        """Points of the frame (n, 2) -> what is to be added to them, (n, 2)."""
+        cells = (self.window.in_grid(points) + 0.5) / STRIDE - 0.5
+        moved = [
+            ndimage.map_coordinates(plane, (cells[:, 1], cells[:, 0]), order=1, mode="nearest")
+            for plane in self.flow
+        ]
+        return np.stack(moved, axis=1) * self.window.scale
+
+
+def frame_person(person: Mask, size: tuple[int, int]) -> Window:
+    """The window around a person with some surroundings, in a frame of `size` (height, width).
+
+    person: a mask of the frame's proportions, any size.
+    """
+    x0, y0, x1, y1 = (each * size[0] / len(person) for each in bounds(person))
+    tall, wide = max(y1 - y0, 1.0), max(x1 - x0, 1.0)
+    scale = max(tall / GRID[0], wide / GRID[1]) * (1 + 2 * MARGIN)
+    x = (x0 + x1) / 2 - (GRID[1] - 1) / 2 * scale
+    y = (y0 + y1) / 2 - (GRID[0] - 1) / 2 * scale
+    return Window(x, y, scale)
+
+
+def sketch(
+    labels: Labels, window: Window, mask: Mask, pieces: Sequence[Piece], fits: Sequence[Fit]
+) -> Sketch:
+    """The first warp in the window. labels: (h, w) of the frame; mask: of the garment's picture."""
+    columns, rows = np.meshgrid(np.arange(GRID[1], dtype=float), np.arange(GRID[0], dtype=float))
+    points = window.in_frame(np.stack([columns, rows], axis=-1).reshape(-1, 2))
+    cover, source = np.zeros(GRID, np.float32), np.zeros((2, *GRID), np.float32)
+    for piece, fit in zip(pieces, fits, strict=True):
+        at = fit.spline(points).T.reshape(2, *GRID)
+        over = ndimage.map_coordinates(
+            piece.mask.astype(np.float32), at[::-1], order=1, cval=0.0
+        )  # fmt: skip
+        source = over * at + (1 - over) * source
+        cover = over + (1 - over) * cover
+    x0, y0, x1, y1 = bounds(mask)
+    corner, size = np.array([x0, y0])[:, None, None], np.array([x1 - x0 + 1, y1 - y0 + 1])
+    place = np.where(cover > 0, (source - corner * cover) / size[:, None, None], 0.0)
+    return Sketch(
+        _seen(labels, points), cover, place.astype(np.float32), _outline(mask),
+        source.astype(np.float32),
+    )  # fmt: skip
+
+
+def _seen(labels: Labels, points: Points) -> NDArray[np.uint8]:
+    """The labels at the grid's points, `OUTSIDE` beyond the frame."""
+    x, y = points.round().astype(int).T
+    height, width = labels.shape
+    within = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    seen = np.full(len(points), OUTSIDE, np.uint8)
+    seen[within] = labels[y[within], x[within]]
+    return seen.reshape(GRID)
+
+
+def _outline(mask: Mask) -> Planes:
+    """The mask's box in the middle of a square, its proportions kept."""
+    x0, y0, x1, y1 = bounds(mask)
+    part = mask[y0 : y1 + 1, x0 : x1 + 1]
+    scale = FLAT / max(part.shape)
+    height, width = (max(1, round(side * scale)) for side in part.shape)
+    small = np.asarray(
+        Image.fromarray(part.astype(np.uint8) * 255).resize((width, height), Image.Resampling.BOX)
+    )
+    flat = np.zeros((FLAT, FLAT), np.float32)
+    top, left = (FLAT - height) // 2, (FLAT - width) // 2
+    flat[top : top + height, left : left + width] = small / np.float32(255)
+    return flat
