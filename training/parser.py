@@ -29,18 +29,20 @@ HEIGHT, WIDTH = 256, 184  # pixels in memory
 LYING_HEIGHT, LYING_WIDTH = 208, 150
 INPUT = (256, 184)  # views in training are enlarged on average: at this size garments look alike
 BATCH = {"street": 6, "people": 3, "drawn": 1, "lying": 2}
+WIDTHS = {"looks": (112, 72, 48, 32), "kinds": (160, 112, 72, 48)}
+"""The decoder's channels on each of the embedder's encoders."""
 GUESSED = 4  # street photographs with guessed maps, in a run that has them
 
 
-def build(embedder: Path) -> ConvParser:
-    """The network: the embedder's encoder as it was trained, the decoder untrained."""
+def build(embedder: Path, encoder: str = "looks") -> ConvParser:
+    """The network: one of the embedder's encoders as it was trained, the decoder untrained."""
     network = ConvParser(
         ConvParserConfig(
-            num_labels=len(NAMES), id2label=dict(enumerate(NAMES)),
-            label2id={name: at for at, name in enumerate(NAMES)},
+            num_labels=len(NAMES), id2label=dict(enumerate(NAMES)), encoder=encoder,
+            label2id={name: at for at, name in enumerate(NAMES)}, widths=WIDTHS[encoder],
         )
     )  # fmt: skip
-    prefix = "visual.trunk.looks."
+    prefix = f"visual.trunk.{encoder}."
     tensors = read_tensors(embedder / "open_clip_model.safetensors")
     trunk = {name.removeprefix(prefix): tensor.float() if tensor.is_floating_point() else tensor
              for name, tensor in tensors.items()
@@ -84,6 +86,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--lying", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "parser")
+    parser.add_argument("--encoder", choices=list(WIDTHS), default="looks")
     parser.add_argument("--start", type=Path, help="a folder of weights to start from")
     parser.add_argument(
         "--guess", action="store_true", help="a last run, with all photographs: those without "
@@ -97,6 +100,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw")
+    parser.add_argument("--strength", type=float, default=1.0, help="of what disturbs a picture")
     parser.add_argument("--batch", type=int, default=1, help="times the usual pictures a step")
     return parser.parse_args()
 
@@ -106,7 +110,7 @@ def main() -> None:
     args = _parse()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    network = build(STARTER_FOLDER / "embedder")
+    network = build(STARTER_FOLDER / "embedder", args.encoder)
     if args.start:
         network.load_state_dict(read_tensors(args.start / "model.safetensors"))
     splits = {"train", "validation"} if args.guess else {"train"}
@@ -117,7 +121,7 @@ def main() -> None:
     batch = BATCH | {"guessed": GUESSED} if args.guess else BATCH
     schedule = Schedule(
         minutes=args.minutes, rate=args.rate, sizes=SIZES if args.device == "cpu" else GPU_SIZES,
-        batch={name: count * args.batch for name, count in batch.items()},
+        batch={name: count * args.batch for name, count in batch.items()}, strength=args.strength,
     )  # fmt: skip
     run = Run(network, sources, schedule, args.seed, unknown)
     sizes = {name: len(pixels) for name, (pixels, _) in sources.items()}

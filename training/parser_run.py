@@ -43,10 +43,11 @@ GUESS_AGAIN = 0.2
 class Schedule(Pace):
     """Length and batch.
 
-    batch: pictures a step by source.
+    batch: pictures a step by source; strength: how much pictures are moved and recoloured.
     """
 
     batch: dict[str, int]
+    strength: float = 1.0
     rate: float = 1.2e-3
     decay: float = 0.05
     clip: float = 1.0
@@ -100,7 +101,8 @@ class Run(Trainee):
         for name, count in self.schedule.batch.items():
             pixels, codes = self._sources[name]
             rows = self._rng.integers(0, len(pixels), count)
-            views.append(disturb(pixels[rows], codes[rows], size, self._rng, device=self.device))
+            strength = self.schedule.strength
+            views.append(disturb(pixels[rows], codes[rows], size, self._rng, strength, self.device))
         pictures, codes_ = (torch.cat(parts) for parts in zip(*views, strict=True))
         self._paste_some(pictures, codes_)
         return pictures, codes_

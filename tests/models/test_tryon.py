@@ -17,7 +17,7 @@ from models.tryon.landmarks import Piece
 from models.tryon.loading import check_pipeline, square_shirt, stick_figure
 from models.tryon.pipeline import Asked, Dressed, Quality, TryOnPipeline, fit_category
 from models.tryon.repaint import changed_area, repaint
-from models.tryon.warp import FOLDED, fit_spline, warp_piece
+from models.tryon.warp import FOLDED, Layer, Move, Picture, fit_piece, fit_spline, warp_piece
 from training.draw import Garment, draw_with_cover
 from training.people import DrawnPerson, draw_person
 
@@ -93,11 +93,28 @@ def test_a_map_that_folds_gives_way_to_a_stiffer_one() -> None:
     mask = np.zeros((80, 80), bool)
     mask[4:77, 4:77] = True
     cloth = np.full((80, 80, 3), 90, np.uint8)
-    layer = warp_piece(cloth, Piece(mask, corners, crossed), (80, 80))
+    layer = _warped(cloth, Piece(mask, corners, crossed))
     assert layer.folds > FOLDED and layer.affine
-    straight = warp_piece(cloth, Piece(mask, corners, corners), (80, 80))
+    straight = _warped(cloth, Piece(mask, corners, corners))
     assert straight.folds == 0 and not straight.affine
     assert (straight.cover > 0.5).sum() == pytest.approx(mask.sum(), rel=0.06)
+
+
+def test_a_shift_moves_the_cloth_unless_it_would_fold_over() -> None:
+    corners = np.array([[5, 5], [75, 5], [5, 75], [75, 75]], float)
+    mask = np.zeros((80, 80), bool)
+    mask[4:77, 4:77] = True
+    piece = Piece(mask, corners, corners / 2 + 20)
+    cloth = np.full((80, 80, 3), 90, np.uint8)
+    still = _warped(cloth, piece)
+    moved = _warped(cloth, piece, lambda points: np.tile([7.0, 0.0], (len(points), 1)))
+    assert np.allclose(moved.cover[:, :-7], still.cover[:, 7:], atol=1e-3)
+    folding = _warped(cloth, piece, lambda points: -3 * (points - 40))
+    assert folding.torn <= FOLDED and np.allclose(folding.cover, still.cover)
+
+
+def _warped(cloth: Picture, piece: Piece, shift: Move | None = None) -> Layer:
+    return warp_piece(cloth, piece, fit_piece(piece, (80, 80)), (80, 80), shift)
 
 
 def test_repaint_keeps_what_is_kept_at_another_size() -> None:
