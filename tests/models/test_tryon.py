@@ -109,7 +109,7 @@ def test_a_shift_moves_the_cloth_unless_it_would_fold_over() -> None:
     still = _warped(cloth, piece)
     moved = _warped(cloth, piece, lambda points: np.tile([7.0, 0.0], (len(points), 1)))
     assert np.allclose(moved.cover[:, :-7], still.cover[:, 7:], atol=1e-3)
-    folding = _warped(cloth, piece, lambda points: -3 * (points - 40))
+    folding = _warped(cloth, piece, lambda points: (points - 40) * (-9.0, 0.0))
     assert folding.torn <= FOLDED and np.allclose(folding.cover, still.cover)
 
 
