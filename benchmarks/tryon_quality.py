@@ -1,6 +1,6 @@
 """How good try-ons of drawn, held-out people are: SSIM inside the mask beside a plain paste.
 
-    python -m benchmarks.tryon_quality [--count 60] [--first 0] [--truth]
+    python -m benchmarks.tryon_quality [--count 60] [--first 0] [--truth] [--flow FOLDER|off]
 
 Each person is drawn twice, in their own clothes and in another garment (the truth); the garment is
 drawn flat. Parse maps are predicted by the starter parser (--truth: given). The plain paste is the
@@ -9,6 +9,7 @@ cut-out garment stretched to the box of the clothes that it replaces. The share 
 """
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from errors import Invalid
 from models.parser import Parser, ParserConfig, load
 from models.tryon.anatomy import DRESS, PANTS, SKIRT, UPPER
 from models.tryon.composite import compose
+from models.tryon.flow import FlowModel
+from models.tryon.flow_network import load_flow
+from models.tryon.garment import Category
 from models.tryon.outline import bounds
 from models.tryon.repaint import repaint
 from models.tryon.warp import FOLDED
@@ -31,7 +35,7 @@ SEED = 9_000_000
 """Far from every seed of the recipes."""
 SIZE = (384, 288)
 KINDS = {"upper": (UPPER, DRESS), "lower": (PANTS, SKIRT), "dress": (DRESS, UPPER, PANTS, SKIRT)}
-CATEGORIES = {
+CATEGORIES: dict[Category, tuple[str, ...]] = {
     "upper": ("t-shirt", "shirt", "jacket"),
     "lower": ("trousers", "shorts", "skirt"),
     "dress": ("dress",),
@@ -44,14 +48,18 @@ def main() -> None:
     options.add_argument("--count", type=int, default=60, help="people a category")
     options.add_argument("--first", type=int, default=0, help="the first person's number")
     options.add_argument("--truth", action="store_true", help="parse maps given, not predicted")
+    options.add_argument("--flow", help="a folder of the flow's weights, or off; default: starter")
     chosen = options.parse_args()
     torch.set_num_threads(1)
+    flow = None
+    if chosen.flow != "off":
+        flow = load_flow(Path(chosen.flow)) if chosen.flow else load_flow()
     parser = None if chosen.truth else load(ParserConfig(max_batch=1))
     print("| category | people | paste | try-on | share gained | folded first | affine | torn |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for kind in CATEGORIES:
         people = range(chosen.first, chosen.first + chosen.count)
-        measured = [measure(kind, at, parser) for at in people]
+        measured = [measure(kind, at, parser, flow) for at in people]
         rows = [row for row in measured if row is not None]
         paste, ours = (float(np.mean([row[name] for row in rows])) for name in ("paste", "ours"))
         folded, affine, torn = (
@@ -62,7 +70,7 @@ def main() -> None:
               f"| {affine:.0f} | {torn:.0f} |", flush=True)  # fmt: skip
 
 
-def choose_pair(kind: str, at: int) -> tuple[DrawnPerson, DrawnPerson, Garment]:
+def choose_pair(kind: Category, at: int) -> tuple[DrawnPerson, DrawnPerson, Garment]:
     """A person in own clothes of the kind, the same one in another garment, and that garment."""
     rng = default_rng([SEED, at, len(kind)])
 
@@ -80,7 +88,9 @@ def choose_pair(kind: str, at: int) -> tuple[DrawnPerson, DrawnPerson, Garment]:
     return worn, draw_person(seed, [wanted, *beside], SIZE), wanted
 
 
-def measure(kind: str, at: int, parser: Parser | None) -> dict[str, float] | None:
+def measure(
+    kind: Category, at: int, parser: Parser | None, flow: FlowModel | None
+) -> dict[str, float] | None:
     """SSIM of a paste and of a try-on against the truth, where the clothes of either are; None
     where the person is refused.
     """
@@ -90,7 +100,7 @@ def measure(kind: str, at: int, parser: Parser | None) -> dict[str, float] | Non
     cloth, cut = np.asarray(picture), np.asarray(cover) > 127
     labels = worn.parse if parser is None else parser.parse(person).labels
     try:
-        made = compose(person, labels, cloth, cut, kind)  # type: ignore[arg-type]
+        made = compose(person, labels, cloth, cut, kind, flow)
     except Invalid as refused:
         print(f"{kind} {at}: {refused.detail}")
         return None

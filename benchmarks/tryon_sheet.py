@@ -21,6 +21,7 @@ from errors import Invalid
 from models.asking import Ask
 from models.parser import Parser, ParserConfig, load
 from models.segmenter import Segmenter
+from models.tryon.flow_network import load_flow
 from models.tryon.garment import Category
 from models.tryon.inpaint import Plain
 from models.tryon.outline import Mask
@@ -76,7 +77,7 @@ def main() -> None:
     chosen = options.parse_args()
     torch.set_num_threads(1)
     parser = load(ParserConfig(max_batch=1))
-    pipeline = TryOnPipeline(parser, Plain())
+    pipeline = TryOnPipeline(parser, Plain(), flow=load_flow())
     pairs = real_pairs(12, chosen.photos, parser, chosen.seed) if chosen.photos else drawn_pairs(12)
     columns = [column for pair in pairs if (column := draw_column(pipeline, pair)) is not None]
     sheet = Image.new("RGB", (CELL[0] * len(columns), columns[0].height), "white")

@@ -44,6 +44,7 @@ def load_pipeline(config: TryOnConfig) -> TryOnPipeline:
     OSError: there is no such checkpoint.
     """
     from models.parser import load
+    from models.tryon.flow_network import load_flow
 
     allowed = config.allow_noncommercial
     if config.painter.checkpoint != COMPOSITE:
@@ -53,7 +54,7 @@ def load_pipeline(config: TryOnConfig) -> TryOnPipeline:
         require_licence(adapter, "tryon", allow_noncommercial=allowed)
     parser = load(config.parser)
     parser.warm_up()
-    return TryOnPipeline(parser, load_painter(config.painter), config.sizes)
+    return TryOnPipeline(parser, load_painter(config.painter), config.sizes, load_flow())
 
 
 def check_pipeline(pipeline: TryOnPipeline) -> None:
@@ -65,7 +66,7 @@ def check_pipeline(pipeline: TryOnPipeline) -> None:
     pipeline.parser.check()
     person, labels = stick_figure()
     garment, mask = square_shirt()
-    composite = compose(person, labels, garment, mask, "upper")
+    composite = compose(person, labels, garment, mask, "upper", pipeline.flow)
     if not (composite.share > 0).any():
         raise RuntimeError("the warp puts nothing on anybody")
     painted, _ = pipeline.painter.paint(

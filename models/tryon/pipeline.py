@@ -12,6 +12,7 @@ from errors import Invalid
 from models.parsing import Parsing
 from models.tryon.anatomy import DRESS, LOWER, UPPER, Labels
 from models.tryon.composite import Composite, compose
+from models.tryon.flow import FlowModel
 from models.tryon.garment import CATEGORIES, Category
 from models.tryon.inpaint import Painter, Plain
 from models.tryon.outline import Mask, bounds
@@ -87,12 +88,17 @@ OnProgress = Callable[[int, int, str], None]
 class TryOnPipeline:
     """Holds the networks and nothing of a request; one call at a time."""
 
-    def __init__(self, parser: Parser, painter: Painter, sizes: Sizes | None = None) -> None:
+    def __init__(
+        self, parser: Parser, painter: Painter, sizes: Sizes | None = None,
+        flow: FlowModel | None = None,
+    ) -> None:  # fmt: skip
         self.parser = parser
         self.painter = painter
+        self.flow = flow
         self._plain = Plain()
         self._sizes = sizes or Sizes()
-        self.version = f"{painter.version}+{parser.version}"
+        parts = [painter.version, *([flow.version] if flow else []), parser.version]
+        self.version = "+".join(parts)
 
     def dress(
         self,
@@ -123,7 +129,7 @@ class TryOnPipeline:
         category = self._category_of(asked.category, cloth, cut)
         clock.lap("parseMs")
         on_progress(1, total, "warp")
-        composite = compose(frame, labels, cloth, cut, category)
+        composite = compose(frame, labels, cloth, cut, category, self.flow)
         clock.lap("warpMs")
 
         def on_step(done: int, _of: int) -> None:
