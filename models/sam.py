@@ -113,7 +113,7 @@ class SamModel:
         width, height = (max(1, round(length * scale)) for length in image.size)
         small = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
         pixels = np.asarray(small, np.float32)
-        mean, spread = _pixel_statistics()
+        mean, spread = pixel_statistics()
         square = np.zeros((3, self.side, self.side), np.float32)
         square[:, :height, :width] = ((pixels - mean) / spread).transpose(2, 0, 1)
         return square, (height, width)
@@ -208,7 +208,7 @@ def build(architecture: SamArchitecture) -> Any:
 
     a = architecture
     side = a.image_size // a.patch
-    mean, spread = _pixel_statistics()
+    mean, spread = pixel_statistics()
     return Sam(
         image_encoder=ImageEncoderViT(
             depth=a.depth, embed_dim=a.width, img_size=a.image_size, mlp_ratio=4,
@@ -287,7 +287,7 @@ def _locate(checkpoint: str) -> Path:
     return Path(hf_hub_download(f"{owner}/{name}", file))
 
 
-def _pixel_statistics() -> tuple[Plane, Plane]:
+def pixel_statistics() -> tuple[Plane, Plane]:
     """segment-anything's mean and spread of RGB in 0..255, (3,) float32 each."""
     mean = np.array([123.675, 116.28, 103.53], np.float32)
     return mean, np.array([58.395, 57.12, 57.375], np.float32)

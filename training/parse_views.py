@@ -34,7 +34,7 @@ def disturb(
     )[:, 0].long()
     mirrored = torch.from_numpy(flip).to(device)[:, None, None]
     labels = torch.where(mirrored, _MIRRORED.to(device)[labels], labels)
-    return _recolour(view, strength, rng), labels
+    return _pierce(recolour(view, strength, rng), strength, rng), labels
 
 
 def normalise(pictures: torch.Tensor) -> torch.Tensor:
@@ -60,8 +60,8 @@ def _affine(
     return torch.from_numpy(rows.astype(np.float32))
 
 
-def _recolour(view: torch.Tensor, strength: float, rng: Generator) -> torch.Tensor:
-    """Light, contrast, colour cast and strength of colour of each picture; a hole in some."""
+def recolour(view: torch.Tensor, strength: float, rng: Generator) -> torch.Tensor:
+    """Light, contrast, colour cast and strength of colour of each picture (n, 3, h, w) in 0..1."""
     n = len(view)
 
     def each(low: float, high: float, channels: int = 1) -> torch.Tensor:
@@ -74,12 +74,17 @@ def _recolour(view: torch.Tensor, strength: float, rng: Generator) -> torch.Tens
     view = middle + (view - middle) * (1 + each(-0.35, 0.35))
     view = view * (1 + each(-0.12, 0.12, 3)) + each(-0.14, 0.14)
     view = view + torch.randn_like(view) * float(rng.uniform(0, 0.03))
-    for at in np.flatnonzero(rng.random(n) < 0.35 * strength):
+    return view.clamp(0, 1)
+
+
+def _pierce(view: torch.Tensor, strength: float, rng: Generator) -> torch.Tensor:
+    """A grey rectangle over some pictures, in place."""
+    for at in np.flatnonzero(rng.random(len(view)) < 0.35 * strength):
         h, w = (int(side * rng.uniform(0.08, 0.28)) for side in view.shape[2:])
         top, left = (int(rng.integers(0, full - part)) for full, part in
                      zip(view.shape[2:], (h, w), strict=True))  # fmt: skip
         view[at, :, top : top + h, left : left + w] = float(rng.random())
-    return view.clamp(0, 1)
+    return view
 
 
 def paste(
