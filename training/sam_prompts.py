@@ -120,11 +120,13 @@ def spoil(masks: torch.Tensor, inner: tuple[int, int]) -> torch.Tensor:
         return value * (torch.rand(m, 1, 1, 1, device=masks.device) < share)
 
     half = _move(torch.nn.functional.avg_pool2d(masks, 2))
-    widths = torch.stack([_blur(half, by) for by in (1, 3, 6)])
-    at = torch.multinomial(torch.tensor([0.5, 0.35, 0.15], device=masks.device), m, True)
+    widths = torch.stack([_blur(half, by) for by in (0, 1, 2, 4)])
+    at = torch.multinomial(torch.tensor([0.3, 0.3, 0.25, 0.15], device=masks.device), m, True)
     field = widths[at, torch.arange(m, device=masks.device)] - 0.5
-    for cells, most in ((5, 0.35), (10, 0.35), (21, 0.3), (43, 0.25)):
-        field = field + some(0, 1) ** 2 * most * _waves(m, cells, half)
+    wide = _blur(half, 5)
+    worst = some(0, 1) * (4 * wide * (1 - wide)).clamp(min=0.15)
+    for cells, most in ((5, 0.6), (10, 0.6), (21, 0.5), (43, 0.4)):
+        field = field + worst * some(0, 1) ** 2 * most * _waves(m, cells, half)
     blobs = ((_waves(m, 4, half) - some(0.4, 1.6)) * 6).sigmoid()
     field = field - some(0.5, 1.2, 0.25) * blobs
     another = half.roll(1, 0) * ((_waves(m, 5, half) - some(0, 1.2)) * 6).sigmoid()
