@@ -4,11 +4,13 @@
 one part or, in the order of their names, in several; or both in `*.npz` files as `NAME_pixels` and
 `NAME_codes`. Names: street, validation, people, drawn, lying.
 
-Run: python -m training.packed --out FOLDER --street ../shared/data/people --people 500 --seed 0
+Run: python -m training.packed --out FOLDER --street ../shared/data/people --people 1000
+     --drawings 1000 --workers 2
 """
 
 import argparse
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +19,11 @@ from numpy.typing import NDArray
 from training.lying import draw_lying
 from training.people import draw_people
 from training.street import load_street
+from training.workers import spread
 
 HEIGHT, WIDTH = 256, 184
 LYING_HEIGHT, LYING_WIDTH = 208, 150
+PARTS = {"street": "train", "validation": "validation"}
 Source = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Pixels (n, h, w, 3) uint8 RGB and codes (n, h, w) uint8."""
 
@@ -59,29 +63,39 @@ def load_packed(folder: Path) -> dict[str, Source]:
     return sources
 
 
-def _parse() -> argparse.Namespace:
+def gather(
+    street: Path | None, people: int, drawings: int, seed: int, workers: int
+) -> dict[str, Source]:
+    """Street photographs of two parts, and so many drawn people and lying garments."""
+    sources: dict[str, Source] = {}
+    for name, split in PARTS.items() if street else ():
+        photographs = load_street(street, {split}, HEIGHT, WIDTH)
+        sources[name] = photographs.pixels, photographs.codes
+    draw = partial(draw_people, height=HEIGHT, width=WIDTH)
+    lay = partial(draw_lying, height=LYING_HEIGHT, width=LYING_WIDTH)
+    if people:
+        pixels, codes = spread(draw, people, seed * 1_000_000, workers)
+        sources["people"] = pixels, codes
+    if drawings:
+        pixels, codes = spread(lay, drawings, seed * 1_000_000, workers)
+        sources["drawn"] = pixels, codes
+    return sources
+
+
+def main() -> None:
+    """Load and draw, and write the arrays; drawn ones as a part that is named after the seed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--street", type=Path, help="also pack street and validation from here")
     parser.add_argument("--people", type=int, default=0)
     parser.add_argument("--drawings", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0, help="another one for each process")
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Load and draw, and write the arrays; drawn ones as a part that is named after the seed."""
-    args = _parse()
-    if args.street:
-        for name, split in (("street", "train"), ("validation", "validation")):
-            street = load_street(args.street, {split}, HEIGHT, WIDTH)
-            pack(args.out, name, (street.pixels, street.codes))
-    first, part = args.seed * 1_000_000, f"_{args.seed:03d}"
-    if args.people:
-        pack(args.out, "people", draw_people(args.people, HEIGHT, WIDTH, first), part)
-    if args.drawings:
-        drawn = draw_lying(args.drawings, LYING_HEIGHT, LYING_WIDTH, first)
-        pack(args.out, "drawn", (drawn.pixels, drawn.codes), part)
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw")
+    args = parser.parse_args()
+    sources = gather(args.street, args.people, args.drawings, args.seed, args.workers)
+    for name, source in sources.items():
+        drawn = name in ("people", "drawn")
+        pack(args.out, name, source, f"_{args.seed:03d}" if drawn else "")
 
 
 if __name__ == "__main__":

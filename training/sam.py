@@ -3,7 +3,8 @@ photographs, drawn people and drawn garments.
 
 Run: python -m training.sam --street ../shared/data/people --out models/starter/sam
 or, with pictures that `training/packed.py` put there:
-     python -m training.sam --data FOLDER --device cuda --minutes 7 --out models/starter/sam
+     python -m training.sam --data FOLDER --device cuda --threads 4 --minutes 7
+     --out models/starter/sam
 """
 
 import argparse
@@ -18,13 +19,10 @@ import torch
 
 from models.sam import CONFIG_FILE, WEIGHTS_FILE, SamArchitecture, build
 from models.weights import write_tensors
-from training.lying import draw_lying
-from training.packed import HEIGHT, LYING_HEIGHT, LYING_WIDTH, WIDTH, Source, load_packed
-from training.people import draw_people
+from training.packed import Source, gather, load_packed
 from training.sam_run import SamRun
 from training.sam_validation import report
 from training.sam_views import Views
-from training.street import load_street
 from training.trainee import Pace
 
 ARCHITECTURE = SamArchitecture(
@@ -56,19 +54,6 @@ def split_batch(pictures: int, sources: Mapping[str, Source]) -> dict[str, int]:
     return {name: max(1, round(pictures * share / total)) for name, share in present.items()}
 
 
-def _sources(args: argparse.Namespace) -> dict[str, Source]:
-    if args.data:
-        return load_packed(args.data)
-    street, validation = (load_street(args.street, {split}, HEIGHT, WIDTH)
-                          for split in ("train", "validation"))  # fmt: skip
-    drawn = draw_lying(args.drawings, LYING_HEIGHT, LYING_WIDTH, args.seed * 1_000_000)
-    return {
-        "street": (street.pixels, street.codes), "drawn": (drawn.pixels, drawn.codes),
-        "people": draw_people(args.drawings, HEIGHT, WIDTH, args.seed * 1_000_000),
-        "validation": (validation.pixels, validation.codes),
-    }  # fmt: skip
-
-
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     where = parser.add_mutually_exclusive_group(required=True)
@@ -83,6 +68,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--drawings", type=int, default=500)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -93,7 +79,9 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.set_float32_matmul_precision("high")
     torch.manual_seed(args.seed)
-    sources = _sources(args)
+    drawings, seed = args.drawings, args.seed
+    sources = (load_packed(args.data) if args.data else
+               gather(args.street, drawings, drawings, seed, args.workers))  # fmt: skip
     views = Views(sources, ARCHITECTURE.image_size, args.device)
     network = start(ARCHITECTURE).to(args.device)
     pace = Pace(minutes=args.minutes, rate=args.rate, decay=0.05, clip=1.0)
@@ -102,7 +90,7 @@ def main() -> None:
     print(f"{views.sizes}, {batch}, {sum(p.numel() for p in network.parameters()):,} weights")
 
     def told() -> str:
-        save(run.average, args.out)
+        save(run.average, args.out, ARCHITECTURE)
         shown = ("validation" if "validation" in sources else "street", "drawn")
         return "\n".join(report(run.average, views, name) for name in shown if name in sources)
 
