@@ -60,9 +60,10 @@ def attempt(
     cut = segmenter.sam.decode(features.embedding, [sam_prompt(features, Ask(target), found)])[0]
     plane = resized(cut.probability, features.size)
     agreed = iou(plane > 0.5, found.mask)
+    mean = ((plane + found.plane) / 2).astype(np.float32)
     drafts = {
         "parser": Draft(found, found.plane, "parser"), "sam": Draft(found, plane, "sam"),
-        "mean": Draft(found, (plane + found.plane) / 2, "parser"),
+        "mean": Draft(found, mean, "parser"),
     }  # fmt: skip
     ious = {}
     for name, draft in drafts.items():

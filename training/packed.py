@@ -68,9 +68,10 @@ def gather(
 ) -> dict[str, Source]:
     """Street photographs of two parts, and so many drawn people and lying garments."""
     sources: dict[str, Source] = {}
-    for name, split in PARTS.items() if street else ():
-        photographs = load_street(street, {split}, HEIGHT, WIDTH)
-        sources[name] = photographs.pixels, photographs.codes
+    if street:
+        for name, split in PARTS.items():
+            photographs = load_street(street, {split}, HEIGHT, WIDTH)
+            sources[name] = photographs.pixels, photographs.codes
     draw = partial(draw_people, height=HEIGHT, width=WIDTH)
     lay = partial(draw_lying, height=LYING_HEIGHT, width=LYING_WIDTH)
     if people:
