@@ -9,7 +9,6 @@ the machine may be shared; pgvector, LanceDB and a GPU work outside of it: wall 
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import statistics
@@ -28,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import index_peers
+from benchmarks.clip_like import clip_like
 from benchmarks.index_limits import filter_table, memory_lines
 from benchmarks.index_peers import K, Peer, Vectors
 from benchmarks.starter_vectors import starter_vectors
@@ -50,16 +50,6 @@ BUILDERS: dict[str, Callable[[Vectors, Path], Peer]] = {
 }
 Make = Callable[[int], tuple[NDArray[Any], ...]]
 SIDES: tuple[Side, Side] = ("image", "text")
-
-
-def clip_like(source: Path, count: int) -> tuple[NDArray[Any], ...]:
-    """Items, their categories, image and text queries, as the source file makes them."""
-    spec = importlib.util.spec_from_file_location("vectors", source)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    made: tuple[NDArray[Any], ...] = module.clip_like(count)
-    return made
 
 
 class Data:

@@ -1,0 +1,151 @@
+"""The networks of production at full size with random weights, and the index's scan, on a GPU.
+
+Run: python -m benchmarks.production_size --vectors ../shared/bench/vectors.py
+     python -m benchmarks.production_size --device cuda --sections index,tryon --budget-s 160
+
+Every network is written in its published format, found by name and loaded by the product's own
+loader. With random weights, times and memory are those of the published checkpoints; what comes
+out means nothing. Without a GPU pictures are small and times only show that it runs. One SigLIP
+detail differs: its tokenizer has few words. Needs no Ray, database or FAISS.
+"""
+
+import argparse
+import logging
+import os
+import platform
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import torch
+
+from benchmarks.section_run import Run
+
+RESULTS = Path(__file__).parent / "results" / "production_size.md"
+LEAST_S = 5.0
+PACKAGES = ("torch", "transformers", "diffusers", "open_clip_torch", "segment_anything")
+
+
+def index(run: Run) -> None:
+    """See `production_index`."""
+    from benchmarks.production_index import measure_index
+
+    measure_index(run)
+
+
+def embedder(run: Run) -> None:
+    """See `production_networks`."""
+    from benchmarks.production_networks import measure_embedder
+
+    measure_embedder(run)
+
+
+def parser(run: Run) -> None:
+    """See `production_networks`."""
+    from benchmarks.production_networks import measure_parser
+
+    measure_parser(run)
+
+
+def sam(run: Run) -> None:
+    """See `production_networks`."""
+    from benchmarks.production_networks import measure_sam
+
+    measure_sam(run)
+
+
+def tryon(run: Run) -> None:
+    """See `production_tryon`."""
+    from benchmarks.production_tryon import measure_tryon
+
+    measure_tryon(run)
+
+
+SECTIONS: dict[str, tuple[str, Callable[[Run], None]]] = {
+    "index": ("The index's scan", index),
+    "embedder": ("Embedder", embedder),
+    "parser": ("Parser", parser),
+    "sam": ("SAM", sam),
+    "tryon": ("Try-on", tryon),
+}
+
+
+def run_sections(run: Run, names: list[str]) -> list[str]:
+    """The sections in order, each by itself; the names of those that broke."""
+    broken = []
+    for name in names:
+        title, measure = SECTIONS[name]
+        run.say(f"\n## {title}\n")
+        if run.left_s < LEAST_S:
+            run.say(f"Skipped: {run.left_s:.0f} s of the budget were left.")
+            continue
+        started = time.perf_counter()
+        try:
+            measure(run)
+        except Exception as error:
+            traceback.print_exc()
+            run.say("", f"Broke: `{type(error).__name__}: {str(error)[:300]}`")
+            broken.append(name)
+        run.say("", f"This section took {time.perf_counter() - started:.0f} s.")
+    return broken
+
+
+def described(device: str) -> str:
+    """The machine and the versions that the figures are of."""
+    versions = []
+    for name in PACKAGES:
+        try:
+            versions.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            versions.append(f"no {name}")
+    where = torch.cuda.get_device_name() if device.startswith("cuda") else "CPU only"
+    cores = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    return f"{where}; {cores}; Python {platform.python_version()}, {', '.join(versions)}."
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--sections", default=",".join(SECTIONS), help="separated by commas")
+    parser.add_argument("--budget-s", type=float, default=3600.0, help="then no section begins")
+    parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), help="try-on: bf16")
+    parser.add_argument("--adapter", choices=("vit-bigg", "vit-h", "none"), default="vit-bigg")
+    parser.add_argument("--vectors", type=Path, default=Path("../shared/bench/vectors.py"))
+    parser.add_argument("--counts", help="of vectors, separated by commas")
+    parser.add_argument("--folder", type=Path, help="where networks are written, 12 GB at most")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measures what was asked for and writes the table."""
+    started = time.perf_counter()
+    given = arguments()
+    logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of networks without weights
+    is_gpu = given.device.startswith("cuda")
+    counts = given.counts or ("100000,1000000" if is_gpu else "5000,20000")
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        run = Run(
+            device=given.device, folder=Path(folder), out=given.out,
+            ends=started + given.budget_s,
+            precision=given.precision or ("bf16" if is_gpu else "fp32"),
+            vectors=given.vectors, counts=tuple(map(int, counts.split(","))),
+            adapter=given.adapter,
+        )  # fmt: skip
+        about = (__doc__ or "").split("\n\n")[2].replace("\n", " ")
+        run.say("# Production's sizes\n", about, "", described(given.device))
+        broken = run_sections(run, given.sections.split(","))
+        run.say("", f"All in all {time.perf_counter() - started:.0f} s.")
+    if broken:
+        raise SystemExit(f"broken: {', '.join(broken)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Random weights in the shapes and under the names of a network that takes no memory itself."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+SPREAD = 0.02
+POOL = 16_777_213
+"""Normal numbers, drawn once and repeated; a prime, so that no two rows of a matrix are equal."""
+SAMPLED = 64
+
+Tensors = dict[str, torch.Tensor]
+
+
+def on_meta(build: Callable[[], Any]) -> Any:
+    """A module with shapes and without memory."""
+    with torch.device("meta"):
+        return build()
+
+
+class Weights:
+    """Draws state dicts: matrices normal, norms' scales 1, biases 0, as in an untrained network.
+
+    device: where the numbers are drawn; state dicts are on the CPU, ready to be written.
+    """
+
+    def __init__(self, dtype: torch.dtype, device: str = "cpu", pool: int = POOL) -> None:
+        generator = torch.Generator(device).manual_seed(0)
+        numbers = torch.empty(pool, device=device).normal_(0, SPREAD, generator=generator)
+        self._dtype, self._pool, self._at = dtype, numbers.to("cpu", dtype), 0
+
+    def of(self, shapes: Mapping[str, torch.Tensor]) -> Tensors:
+        """One tensor for each of the (shapes only) state dict's."""
+        return {name: self._drawn(name, shape) for name, shape in shapes.items()}
+
+    def _drawn(self, name: str, like: torch.Tensor) -> torch.Tensor:
+        if not like.is_floating_point():
+            steps = torch.arange(like.numel(), dtype=like.dtype).reshape(like.shape)
+            return steps if name.endswith("position_ids") else torch.zeros_like(steps)
+        if like.dim() <= 1:
+            is_scale = name.endswith(("weight", "running_var"))
+            return torch.full(like.shape, float(is_scale), dtype=self._dtype)
+        return self._taken(like.numel()).reshape(like.shape)
+
+    def _taken(self, count: int) -> torch.Tensor:
+        """The pool's next `count` numbers, over and over."""
+        size = len(self._pool)
+        first = self._pool[self._at :][:count]
+        whole, rest = divmod(count - len(first), size)
+        self._at = (self._at + count) % size
+        return torch.cat([first, *[self._pool] * whole, self._pool[:rest]])
+
+
+def sample_sum(tensors: Mapping[str, torch.Tensor]) -> float:
+    """Tells whether weights are those that were written, whatever a library calls them inside."""
+    parts = [tensor.detach().flatten()[:SAMPLED] for tensor in tensors.values()]
+    return float(torch.cat([part.float() for part in parts]).double().abs().sum())
+
+
+def save_diffusers(network: Any, weights: Weights, folder: Path) -> float:
+    """A diffusers network as its `save_pretrained` writes it; what `sample_sum` says of it."""
+    from safetensors.torch import save_file
+
+    network.save_config(folder)
+    state = weights.of(network.state_dict())
+    save_file(state, folder / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
+    return sample_sum(state)
+
+
+def save_transformers(network: Any, weights: Weights, folder: Path) -> float:
+    """A transformers network in its published format; what `sample_sum` says of it."""
+    state = weights.of(network.state_dict())
+    written = sample_sum(state)
+    network.save_pretrained(folder, state_dict=state, max_shard_size="50GB")  # it empties `state`
+    return written
+
+
+def save_text_encoder(network: Any, weights: Weights, folder: Path) -> float:
+    """As `save_transformers`, with the published names that transformers 5 only reads."""
+    from safetensors.torch import save_file
+
+    state = weights.of(network.state_dict())
+    named = {
+        name if name.startswith(("text_model.", "text_projection.")) else f"text_model.{name}": each
+        for name, each in state.items()
+    }
+    network.config.architectures = [type(network).__name__]
+    network.config.save_pretrained(folder)
+    save_file(named, folder / "model.safetensors", metadata={"format": "pt"})
+    return sample_sum(state)
