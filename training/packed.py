@@ -22,7 +22,7 @@ from training.street import load_street
 from training.workers import spread
 
 HEIGHT, WIDTH = 256, 184
-LYING_HEIGHT, LYING_WIDTH = 208, 150
+LYING = 256  # a side: edges that SAM is to follow must be sharp
 PARTS = {"street": "train", "validation": "validation"}
 Source = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Pixels (n, h, w, 3) uint8 RGB and codes (n, h, w) uint8."""
@@ -73,7 +73,7 @@ def gather(
             photographs = load_street(street, {split}, HEIGHT, WIDTH)
             sources[name] = photographs.pixels, photographs.codes
     draw = partial(draw_people, height=HEIGHT, width=WIDTH)
-    lay = partial(draw_lying, height=LYING_HEIGHT, width=LYING_WIDTH)
+    lay = partial(draw_lying, height=LYING, width=LYING)
     if people:
         pixels, codes = spread(draw, people, seed * 1_000_000, workers)
         sources["people"] = pixels, codes

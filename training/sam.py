@@ -2,8 +2,8 @@
 photographs, drawn people and drawn garments.
 
 Run: python -m training.sam --street ../shared/data/people --out models/starter/sam
-or, with pictures that `training/packed.py` put there:
-     python -m training.sam --data FOLDER --device cuda --threads 4 --minutes 7
+or, with pictures that `training/packed.py` put there (what is missing there is drawn):
+     python -m training.sam --data FOLDER --device cuda --workers 4 --minutes 7
      --out models/starter/sam
 """
 
@@ -54,18 +54,28 @@ def split_batch(pictures: int, sources: Mapping[str, Source]) -> dict[str, int]:
     return {name: max(1, round(pictures * share / total)) for name, share in present.items()}
 
 
+def _sources(args: argparse.Namespace) -> dict[str, Source]:
+    """What is packed, and the rest loaded and drawn."""
+    packed = load_packed(args.data) if args.data else {}
+    street = None if "street" in packed else args.street
+    people, drawn = (0 if name in packed else args.drawings for name in ("people", "drawn"))
+    sources = gather(street, people, drawn, args.seed, args.workers) | packed
+    if "street" not in sources:
+        raise SystemExit("no street photographs: give --street, or --data with street_pixels.npy")
+    return sources
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--street", type=Path, help="photographs; the rest is drawn first")
-    where.add_argument("--data", type=Path, help="a folder of arrays, see training/packed.py")
+    parser.add_argument("--street", type=Path, help="a folder of photographs and maps")
+    parser.add_argument("--data", type=Path, help="a folder of arrays, see training/packed.py")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "sam")
     parser.add_argument("--minutes", type=float, default=7.0, help="of the GPU, or of CPU time")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--batch", type=int, default=32, help="pictures a step")
     parser.add_argument("--prompts", type=int, default=4, help="a picture and step")
-    parser.add_argument("--drawings", type=int, default=500)
+    parser.add_argument("--drawings", type=int, default=500, help="of each kind, if none is packed")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes that draw")
@@ -79,9 +89,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.set_float32_matmul_precision("high")
     torch.manual_seed(args.seed)
-    drawings, seed = args.drawings, args.seed
-    sources = (load_packed(args.data) if args.data else
-               gather(args.street, drawings, drawings, seed, args.workers))  # fmt: skip
+    sources = _sources(args)
     views = Views(sources, ARCHITECTURE.image_size, args.device)
     network = start(ARCHITECTURE).to(args.device)
     pace = Pace(minutes=args.minutes, rate=args.rate, decay=0.05, clip=1.0)

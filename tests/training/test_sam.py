@@ -151,7 +151,7 @@ def test_packed_arrays_come_back(people: Source, tmp_path: Path) -> None:
 def test_the_recipe_runs_and_writes_a_checkpoint(
     people: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("street", "people", "validation"):
+    for name in ("street", "people", "validation", "drawn"):
         pack(tmp_path / "data", name, people)
     monkeypatch.setattr(sam, "ARCHITECTURE", TINY)
     asked = f"sam --data {tmp_path}/data --out {tmp_path}/out --work {tmp_path}/work"
