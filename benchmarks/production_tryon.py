@@ -206,14 +206,14 @@ def compiled_rows(run: Run, pipeline: Any) -> None:
     unet = pipeline.unet
 
     def blocks() -> Any:
-        unet.compile_repeated_blocks()
+        unet.compile_repeated_blocks(dynamic=False)
         return unet
 
     def whole() -> Any:
         for module in unet.modules():
             module._compiled_call_impl = None  # what `blocks` set
         torch._dynamo.reset()
-        return torch.compile(unet)
+        return torch.compile(unet, dynamic=False)
 
     for name, ready in (("compiled, repeated blocks", blocks), ("compiled, whole", whole)):
         limit = min(COMPILE_MOST_S, run.left_s - SPARE_S)
