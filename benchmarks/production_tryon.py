@@ -155,7 +155,7 @@ def paint_row(run: Run, painter: Diffusion, name: str) -> str:
 
 def denoiser_row(run: Run, pipeline: Any, name: str, batch: int, call: Any = None) -> str:
     """All steps of a batch, once, after a step that warms up."""
-    network = call or pipeline.unet
+    network = pipeline.unet if call is None else call  # a compiled one has no truth value
     inputs = denoiser_inputs(pipeline, batch, (HEIGHT, WIDTH) if run.is_gpu else (64, 64))
     steps = STEPS if run.is_gpu else 1
 
