@@ -20,9 +20,6 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
 import torch
 
 from benchmarks.section_run import Run
@@ -128,6 +125,7 @@ def main() -> None:
     """Measures what was asked for and writes the table."""
     started = time.perf_counter()
     given = arguments()
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of networks without weights
     is_gpu = given.device.startswith("cuda")
     counts = given.counts or ("100000,1000000" if is_gpu else "5000,20000")

@@ -68,10 +68,10 @@ def write_segformer(folder: Path, weights: Weights, sizes: Config, side: int) ->
         SegformerImageProcessor,
     )
 
-    known: Config = dict(
-        num_labels=len(NAMES), id2label=dict(enumerate(NAMES)),
-        label2id={name: at for at, name in enumerate(NAMES)},
-    )  # fmt: skip
+    known: Config = {
+        "num_labels": len(NAMES), "id2label": dict(enumerate(NAMES)),
+        "label2id": {name: at for at, name in enumerate(NAMES)},
+    }  # fmt: skip
     config = SegformerConfig(**(known | sizes))
     network = on_meta(lambda: SegformerForSemanticSegmentation(config))
     SegformerImageProcessor(size={"height": side, "width": side}).save_pretrained(folder)

@@ -56,7 +56,7 @@ class Run:
         if self.is_gpu:
             torch.cuda.synchronize()
 
-    def seconds(self, call: Callable[[], Any], *, most: int = 20, within_s: float = 1.0) -> float:
+    def seconds(self, call: Callable[[], Any], *, most: int = 20, within_s: float = 0.4) -> float:
         """The median of repeated calls, after one that warms up where that is cheap to do."""
         if self.is_gpu:
             call()

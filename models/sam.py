@@ -52,7 +52,8 @@ class SamConfig:
     """Which checkpoint, where and how it runs.
 
     checkpoint: "starter"; a folder with `sam_config.json`; a published file `sam_vit_b_….pth`, or
-    a folder that holds one; or "hf-hub:owner/name/path/of/sam_vit_b_….pth".
+    a folder that holds one; or "hf-hub:owner/name/path/of/sam_vit_b_….pth". precision: of the
+    picture's encoder; prompts and masks take little time, and segment-anything wants them in fp32.
     """
 
     checkpoint: str = "starter"
@@ -101,7 +102,7 @@ class SamModel:
         self.config, self.side = config, architecture.image_size
         self._network = network
         self._device = next(network.parameters()).device
-        self._dtype = next(network.parameters()).dtype
+        self._dtype = next(network.image_encoder.parameters()).dtype
         digest = fingerprint(network.state_dict(), [asdict(architecture), config.precision])
         self.version = f"{short_name(config.checkpoint)}-{digest}"
 
@@ -151,15 +152,15 @@ class SamModel:
         import torch
 
         with torch.inference_mode():
-            planes = torch.from_numpy(embedding.planes)[None].to(self._device, self._dtype)
+            planes = torch.from_numpy(embedding.planes)[None].to(self._device)
             points, box, mask = self._encode_prompt(prompt, embedding.inner)
             sparse, dense = self._network.prompt_encoder(points=points, boxes=box, masks=mask)
             alone = len(prompt.points) == 1 and prompt.box is None and prompt.mask is None
             masks, ious = self._network.mask_decoder(
                 image_embeddings=planes,
                 image_pe=self._network.prompt_encoder.get_dense_pe(),
-                sparse_prompt_embeddings=sparse.to(self._dtype),
-                dense_prompt_embeddings=dense.to(self._dtype),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
                 multimask_output=alone,
             )
             best = int(ious[0].argmax())
@@ -187,7 +188,7 @@ class SamModel:
             height, width = (max(1, round(n / self.side * side)) for n in inner)
             small = Image.fromarray(prompt.mask).resize((width, height), Image.Resampling.BOX)
             logits[:height, :width] = (np.asarray(small) - 0.5) * 16.0
-            mask = torch.from_numpy(logits)[None, None].to(self._device, self._dtype)
+            mask = torch.from_numpy(logits)[None, None].to(self._device)
         return points, box, mask
 
 
@@ -251,7 +252,8 @@ def load(config: SamConfig) -> SamModel:
     network = build(architecture)
     network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
     kind = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[config.precision]
-    network.eval().requires_grad_(False).to(device, kind)
+    network.eval().requires_grad_(False).to(device)
+    network.image_encoder.to(kind)
     return SamModel(config, network, architecture)
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -142,6 +142,23 @@ def test_a_sam_encodes_once_and_decodes_many(sam_folder: Path) -> None:
         assert 0 <= cutout.probability.min() <= cutout.probability.max() <= 1
         alone = sam.decode(embedding, [prompt])[0]
         assert np.array_equal(alone.probability, cutout.probability)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_a_sam_of_half_precision_cuts_out_nearly_the_same(
+    sam_folder: Path, precision: Literal["fp16", "bf16"]
+) -> None:
+    prompts = [
+        Prompt(points=((0.5, 0.5), (0.1, 0.1)), labels=(1, 0)),
+        Prompt(box=(0.1, 0.1, 0.9, 0.9), mask=np.full((30, 20), 0.5, np.float32)),
+    ]
+    planes = []
+    for each in ("fp32", precision):
+        sam = load_sam(SamConfig(str(sam_folder), each))
+        sam.warm_up()
+        embedding = sam.encode(*sam.preprocess(Image.fromarray(picture())))
+        planes.append([cut.probability for cut in sam.decode(embedding, prompts)])
+    assert np.abs(np.array(planes[0]) - np.array(planes[1])).max() < 0.05
 
 
 def test_both_networks_together(folder: Path, sam_folder: Path) -> None:
