@@ -14,7 +14,7 @@ from models.parser import Parser, ParserConfig, load
 from models.tryon.anatomy import HEAD, Labels
 from models.tryon.composite import lay_out
 from models.tryon.flow import GRID, Window, sketch
-from models.tryon.garment import CATEGORIES, Category
+from models.tryon.garment import Category
 from models.tryon.upright import upright
 from training.body import choose_body
 from training.draw import COLOURS, Garment, draw_with_cover
@@ -26,6 +26,8 @@ KINDS: dict[Category, tuple[str, ...]] = {
     "upper": ("t-shirt", "shirt", "jacket"), "lower": ("trousers", "shorts", "skirt"),
     "dress": ("dress",),
 }  # fmt: skip
+KINDS_DRAWN: tuple[Category, ...] = ("upper", "lower", "lower", "dress")
+"""Skirts, shorts and trousers have the least in common, and what they replace even less."""
 GIVEN = 0.15
 """So many pairs have the drawn parse map, the others what the starter parser predicts."""
 NO, YES, UNKNOWN = 0, 1, 2
@@ -66,7 +68,7 @@ def draw_pairs(count: int, seed: int) -> Pairs:
 
 def _draw_pair(seed: int) -> tuple[NDArray[np.uint8], ...] | None:
     rng = default_rng([seed, 11])
-    kind: Category = CATEGORIES[int(rng.integers(len(CATEGORIES)))]
+    kind: Category = KINDS_DRAWN[int(rng.integers(len(KINDS_DRAWN)))]
     wanted, beside = _garment(kind, rng), []
     own = [_garment(kind, rng)]
     if kind != "dress" and rng.random() < 0.85:

@@ -28,6 +28,10 @@ SETS: tuple[frozenset[Atr], ...] = (
 SKIN, EITHER_ARM, EITHER_LEG, EITHER_SHOE, LIMB, WORN, ANYTHING, SUIT, AT_NECK = range(18, 27)
 GROUND_OR = 27
 """The first code of "ground or the garment", in the order of `LYING`."""
+JACKET = 0.75
+"""A "suit" that ends above this share of the figure is its jacket (67 of 69 do: the trousers have a
+label of their own); one that reaches further may be either.
+"""
 MIRRORED_CODES = np.array([*MIRRORED, *range(18, len(SETS))], np.uint8)
 
 _CODES: dict[str, int] = {
@@ -95,9 +99,8 @@ def read_street(folder: Path, file: str) -> tuple[NDArray[np.uint8], NDArray[np.
 
 
 def _tell_sides(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Settle face, limbs and feet where the place says it: the figures stand and face the camera.
-
-    The wearer's left is on the picture's right. Near the middle the side stays open.
+    """Settle face, limbs, feet and suits where the place says it: the figures stand and face the
+    camera. The wearer's left is on the picture's right. Near the middle the side stays open.
     """
     worn = codes != Atr.BACKGROUND
     if not worn.any():
@@ -109,6 +112,9 @@ def _tell_sides(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     y, x = np.mgrid[: codes.shape[0], : codes.shape[1]]
     high, aside = (y - top) / tall, (x - middle) / tall
     told = codes.copy()
+    suit = codes == SUIT
+    if suit.any() and high[suit].max() < JACKET:
+        told[suit] = Atr.UPPER_CLOTHES
     skin = codes == SKIN
     told[skin & (high < 0.18)] = Atr.FACE
     told[skin & (high >= 0.18)] = LIMB
