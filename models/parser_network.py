@@ -1,4 +1,4 @@
-"""The starter parser's network: one of the starter embedder's encoders, and a decoder."""
+"""The starter parser's network: the starter embedder's encoder, and a decoder for fine edges."""
 
 from typing import Any
 
@@ -7,22 +7,18 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
-from models.backbone import kinds_resnet, studio_resnet
+from models.backbone import studio_resnet
 
 MODEL_TYPE = "studio-parser"
 
 
 class ConvParserConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
-    """widths: the decoder's channels at strides 16, 8, 4 and 2. encoder: which of the embedder's
-    two networks, "looks" or "kinds".
-    """
+    """widths: the decoder's channels at strides 16, 8, 4 and 2."""
 
     model_type = MODEL_TYPE
 
-    def __init__(
-        self, widths: tuple[int, ...] = (112, 72, 48, 32), encoder: str = "looks", **kwargs: Any
-    ) -> None:
-        self.widths, self.encoder = list(widths), encoder
+    def __init__(self, widths: tuple[int, ...] = (112, 72, 48, 32), **kwargs: Any) -> None:
+        self.widths = list(widths)
         super().__init__(**kwargs)
 
 
@@ -57,13 +53,10 @@ class ConvParser(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def __init__(self, config: ConvParserConfig) -> None:
         super().__init__(config)
-        encoder: Any = studio_resnet() if config.encoder == "looks" else kinds_resnet()
-        encoder.reset_classifier(0)
+        encoder: Any = studio_resnet(num_classes=0)
         self.encoder = encoder
-        channels = [stage[-1].conv2.out_channels for stage in
-                    (encoder.layer4, encoder.layer3, encoder.layer2, encoder.layer1)]  # fmt: skip
-        beside = (*channels[1:], int(encoder.conv1[-1].out_channels))
-        below = (channels[0], *config.widths[:-1])
+        beside = (144, 64, 32, int(encoder.conv1[-1].out_channels))
+        below = (288, *config.widths[:-1])
         self.steps = nn.ModuleList(
             _Step(*sizes) for sizes in zip(below, beside, config.widths, strict=True)
         )

@@ -29,20 +29,18 @@ HEIGHT, WIDTH = 256, 184  # pixels in memory
 LYING_HEIGHT, LYING_WIDTH = 208, 150
 INPUT = (256, 184)  # views in training are enlarged on average: at this size garments look alike
 BATCH = {"street": 6, "people": 3, "drawn": 1, "lying": 2}
-WIDTHS = {"looks": (112, 72, 48, 32), "kinds": (160, 112, 72, 48)}
-"""The decoder's channels on each of the embedder's encoders."""
 GUESSED = 4  # street photographs with guessed maps, in a run that has them
 
 
-def build(embedder: Path, encoder: str = "looks") -> ConvParser:
-    """The network: one of the embedder's encoders as it was trained, the decoder untrained."""
+def build(embedder: Path) -> ConvParser:
+    """The network: the embedder's encoder as it was trained, the decoder untrained."""
     network = ConvParser(
         ConvParserConfig(
-            num_labels=len(NAMES), id2label=dict(enumerate(NAMES)), encoder=encoder,
-            label2id={name: at for at, name in enumerate(NAMES)}, widths=WIDTHS[encoder],
+            num_labels=len(NAMES), id2label=dict(enumerate(NAMES)),
+            label2id={name: at for at, name in enumerate(NAMES)},
         )
     )  # fmt: skip
-    prefix = f"visual.trunk.{encoder}."
+    prefix = "visual.trunk.looks."
     tensors = read_tensors(embedder / "open_clip_model.safetensors")
     trunk = {name.removeprefix(prefix): tensor.float() if tensor.is_floating_point() else tensor
              for name, tensor in tensors.items()
@@ -86,7 +84,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--lying", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "parser")
-    parser.add_argument("--encoder", choices=list(WIDTHS), default="looks")
     parser.add_argument("--start", type=Path, help="a folder of weights to start from")
     parser.add_argument(
         "--guess", action="store_true", help="a last run, with all photographs: those without "
@@ -110,7 +107,7 @@ def main() -> None:
     args = _parse()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    network = build(STARTER_FOLDER / "embedder", args.encoder)
+    network = build(STARTER_FOLDER / "embedder")
     if args.start:
         network.load_state_dict(read_tensors(args.start / "model.safetensors"))
     splits = {"train", "validation"} if args.guess else {"train"}

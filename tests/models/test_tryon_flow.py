@@ -1,0 +1,99 @@
+"""The appearance flow: what it sees, what it answers, and that cloth comes to lie better by it."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from models.tryon.anatomy import Labels
+from models.tryon.composite import Composite, compose, lay_out
+from models.tryon.flow import FLAT, GRID, OUTSIDE, STRIDE, Shift, Window, frame_person, sketch
+from models.tryon.flow_network import FlowNet, FlowNetwork, load_flow
+from models.tryon.garment import Category
+from models.tryon.outline import Mask
+from models.tryon.warp import FOLDED, Picture
+from training.draw import Garment, draw_with_cover
+from training.people import draw_person
+
+SIZE = (256, 192)
+WANTED: dict[Category, Garment] = {
+    "upper": Garment("jacket", "red", "striped", 5),
+    "lower": Garment("shorts", "green", "dotted", 8),
+    "dress": Garment("dress", "blue", "checked", 3),
+}
+KINDS: dict[Category, tuple[int, ...]] = {"upper": (4,), "lower": (5, 6), "dress": (7,)}
+SEEDS = range(880_000_000, 880_000_004)
+
+
+@cache
+def _starter() -> FlowNet:
+    return load_flow()
+
+
+def _pair(kind: Category, seed: int) -> tuple[Picture, Labels, Picture, Mask]:
+    person = draw_person(seed, size=SIZE)
+    picture, cover = draw_with_cover(WANTED[kind], 160, seed)
+    return np.asarray(person.image), person.parse, np.asarray(picture), np.asarray(cover) > 127
+
+
+def _dressed(kind: Category, seed: int, flow: FlowNet | None) -> Composite:
+    return compose(*_pair(kind, seed), kind, flow)
+
+
+@pytest.mark.parametrize("kind", ["upper", "lower", "dress"])
+def test_cloth_lies_more_like_worn_cloth(kind: Category) -> None:
+    without: list[float] = []
+    by_flow: list[float] = []
+    for seed in SEEDS:
+        beside = [Garment("trousers", "navy", "plain", seed)] if kind == "upper" else []
+        worn = draw_person(seed, [WANTED[kind], *beside], SIZE).parse
+        truth = np.isin(worn, KINDS[kind])
+        for found, flow in ((without, None), (by_flow, _starter())):
+            made = _dressed(kind, seed, flow)
+            lain = (made.garment.cover > 0.5) & ~made.kept
+            found.append(float((lain & truth).sum() / (lain | truth).sum()))
+            assert made.garment.torn <= FOLDED
+    assert np.mean(by_flow) > np.mean(without) + 0.02
+
+
+def test_same_picture_every_time() -> None:
+    first, second = (_dressed("upper", SEEDS[0], load_flow()) for _ in range(2))
+    assert np.array_equal(first.picture, second.picture)
+    assert np.array_equal(first.share, second.share)
+
+
+def test_an_untrained_network_moves_nothing() -> None:
+    plain, moved = (_dressed("dress", SEEDS[1], flow) for flow in (None, FlowNet(FlowNetwork())))
+    assert np.array_equal(plain.picture, moved.picture)
+
+
+def test_weights_name_the_version() -> None:
+    assert load_flow().version == _starter().version != FlowNet(FlowNetwork()).version
+
+
+def test_sketch_shows_the_first_warp_in_the_window() -> None:
+    _, labels, _, mask = _pair("upper", SEEDS[0])
+    lay = lay_out(labels, SIZE, mask, "upper")
+    shown = sketch(lay.labels, lay.window, mask, lay.pieces, lay.fits)
+    assert shown.labels.shape == shown.cover.shape == GRID and shown.flat.shape == (FLAT, FLAT)
+    assert shown.place.shape == (2, *GRID)
+    assert shown.cover.min() >= 0 and shown.cover.max() <= 1 and (shown.cover > 0.9).any()
+    inside = shown.cover > 0.9
+    assert (shown.place[:, inside] > -0.05).all() and (shown.place[:, inside] < 1.05).all()
+    assert set(np.unique(shown.labels)) <= set(range(OUTSIDE + 1))
+
+
+def test_window_holds_the_person_and_goes_both_ways() -> None:
+    person = np.zeros((100, 80), bool)
+    person[10:90, 30:50] = True
+    window = frame_person(person, (400, 320))
+    corners = window.in_grid(np.array([[120.0, 40.0], [200.0, 360.0]]))
+    assert (corners >= 0).all() and (corners < (GRID[1], GRID[0])).all()
+    np.testing.assert_allclose(window.in_frame(corners), [[120, 40], [200, 360]])
+
+
+def test_shift_is_the_flow_at_a_point_in_pixels() -> None:
+    flow = np.zeros((2, GRID[0] // STRIDE, GRID[1] // STRIDE), np.float32)
+    flow[0], flow[1] = 2.0, -1.0
+    shift = Shift(flow, Window(5.0, 7.0, 1.5))
+    np.testing.assert_allclose(shift(np.array([[50.0, 60.0], [-90.0, 900.0]])), [[3, -1.5]] * 2)
