@@ -104,8 +104,8 @@ def measure_street(segmenter: Segmenter, plain: Segmenter, folder: Path, split: 
     lines += [pairs.row(f"{name}, parse map") for name, pairs in parsed.items()]
     lines += [pairs.row(f"target {target}, {kind}") for (kind, target), pairs in served.items()]
     lines += [
-        "\nPer class (sides of limbs and feet are told by their place in the picture; where a label\n"
-        "leaves a class open, as a suit's leaves jacket and trousers, its pixels don't count):\n",
+        "\nPer class (sides of limbs and feet are told by their place in the picture; where a\n"
+        "label leaves a class open, as a suit's leaves jacket and trousers, its pixels don't count):\n",
         HEAD,
     ]
     return lines + [pairs.row(name) for name, pairs in classes.items()]
