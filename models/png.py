@@ -21,7 +21,7 @@ PACKING = 1
 def encode_png(pixels: NDArray[np.uint8], icc_profile: bytes | None = None) -> bytes:
     """(h, w) grey or (h, w, 3) RGB, 0 to 255; the profile says what its colours mean."""
     height, width = pixels.shape[:2]
-    kind = GREY if pixels.ndim == 2 else COLOUR  # noqa: PLR2004 - rows and columns
+    kind = GREY if pixels.ndim == 2 else COLOUR
     head = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
     lines = np.ascontiguousarray(pixels).reshape(height, -1)
     filtered = np.empty((height, lines.shape[1] + 1), np.uint8)
