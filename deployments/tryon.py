@@ -133,15 +133,14 @@ class TryOn:
     async def _begin(
         self, order: TryOnOrder, asked: Asked, on_progress: OnProgress
     ) -> tuple[Image.Image, Lying, Seen, float]:
-        """The pictures, the person parsed while the garment is decoded, and the milliseconds of
+        """The pictures, the person parsed while the garment is read, and the milliseconds of
         reading that no parsing hid.
         """
         started_s = time.perf_counter()
-        keys = (order.person_key, order.garment_key, order.mask_key)
-        blobs = await asyncio.gather(*(self._blobs.get(key) for key in keys))
-        person = await self._in(self._codec, _decoded, "personUrl", blobs[0])
+        data = await self._blobs.get(order.person_key)
+        person = await self._in(self._codec, _decoded, "personUrl", data)
         lying, seen = await asyncio.gather(
-            self._in(self._codec, _lying, *blobs[1:]),
+            self._read_lying(order),
             _to_its_end(self._in(self._thread, self._pipeline.see, person, asked, on_progress)),
             return_exceptions=True,  # neither is left running
         )
@@ -150,6 +149,11 @@ class TryOn:
         if isinstance(lying, BaseException):
             raise lying
         return person, lying, seen, (time.perf_counter() - started_s) * 1000 - seen.parse_ms
+
+    async def _read_lying(self, order: TryOnOrder) -> Lying:
+        keys = (order.garment_key, order.mask_key)
+        garment, mask = await asyncio.gather(*(self._blobs.get(key) for key in keys))
+        return await self._in(self._codec, _lying, garment, mask)
 
     async def _write(self, key: str, dressed: Dressed) -> None:
         data = await self._in(self._codec, _encoded, dressed.picture)
