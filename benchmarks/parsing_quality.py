@@ -105,7 +105,7 @@ def measure_street(segmenter: Segmenter, plain: Segmenter, folder: Path, split: 
     lines += [pairs.row(f"target {target}, {kind}") for (kind, target), pairs in served.items()]
     lines += [
         "\nPer class (sides of limbs and feet are told by their place in the picture; where a\n"
-        "label leaves a class open, as a suit's leaves jacket and trousers, its pixels don't count):\n",
+        "label leaves a class open, as a suit's does, its pixels don't count):\n",
         HEAD,
     ]
     return lines + [pairs.row(name) for name, pairs in classes.items()]

@@ -11,16 +11,22 @@ import logging
 import os
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import yaml
 
 from models.asking import Ask, Features, thumbnail_of
 from models.images import decode_image, measure_image
 from models.parsing import Parsing
 from models.segmenter import Segmenter, finish
+from settings import PROJECT_ROOT
 from training.people import draw_person
+
+if TYPE_CHECKING:
+    from deployments.segmenter import SegmenterArgs
 
 CALLERS, SIZE = 8, (960, 640)
 RESULTS = Path(__file__).parent / "results" / "segmentation.md"
@@ -72,6 +78,14 @@ async def run_served(handle: Any, keys: list[str], turn: int) -> float:
     return len(keys) / (time.perf_counter() - started_s)
 
 
+def starter_args() -> "SegmenterArgs":
+    """The replica's numbers as `studio up` deploys it."""
+    from deployments.segmenter import SegmenterArgs
+
+    config = yaml.safe_load((PROJECT_ROOT / "embedded" / "serve_config.yaml").read_text())
+    return SegmenterArgs(**config["applications"][0]["args"]["segmenter"])
+
+
 def measure(folder: Path, count: int) -> list[str]:
     """Both, in turns, in one run: only their ratio means anything on a busy machine."""
     import ray
@@ -79,12 +93,11 @@ def measure(folder: Path, count: int) -> list[str]:
 
     import models.segmenter
     from deployments.segmenter import Segmenter as Deployed
-    from deployments.segmenter import SegmenterArgs
     from gateway_app import parser_config, sam_config
     from settings import Settings
 
     settings = Settings(blob_url=f"file://{folder}", jwt_secret="x" * 32)
-    args = SegmenterArgs(kept=1)
+    args = replace(starter_args(), kept=1)
     parser, sam = parser_config(settings, args), sam_config(settings, args)
     keys = write_pictures(folder, count)
     bare = models.segmenter.load(parser, sam)

@@ -1,7 +1,6 @@
 """`Segmenter`: a picture's key and a prompt to a mask's key; pictures meet in batches."""
 
 import asyncio
-import io
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,6 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
@@ -19,6 +17,7 @@ from models.asking import Ask, Features, Segment, require_inside, thumbnail_of
 from models.images import decode_image, measure_image
 from models.parser import ParserConfig
 from models.parsing import Parsing, Plane
+from models.png import encode_png
 from models.sam import SamConfig
 from models.segmenter import finish, load
 from settings import Settings
@@ -76,7 +75,8 @@ class Segmenter:
         features = await self._features(image_key)
         ask = Ask(prompt.target, prompt.points, prompt.box)
         require_inside(ask, features.parsing.height, features.parsing.width)
-        draft = await self._in(self._thread, self._model.draft, features, ask)
+        networks = self._thread if self._model.sam else self._pool  # else there is none in it
+        draft = await self._in(networks, self._model.draft, features, ask)
         segment, png = await self._in(self._pool, lambda: draw_png(finish(features, draft)))
         await self._blobs.put(mask_key, png, "image/png")
         return SegmentAnswer(
@@ -146,6 +146,4 @@ class Segmenter:
 
 def draw_png(segment: Segment) -> tuple[Segment, bytes]:
     """A segment and its mask as PNG: one 8-bit channel, 255 inside."""
-    out = io.BytesIO()
-    Image.fromarray(segment.mask).convert("L").save(out, "PNG", compress_level=1)
-    return segment, out.getvalue()
+    return segment, encode_png(segment.mask.view(np.uint8) * 255)

@@ -29,15 +29,20 @@ def pieces(mask: Mask, least: int) -> list[Mask]:
 
 
 def fill_holes(mask: Mask, most: float = 0.02) -> Mask:
-    """The mask without holes smaller than this share of it; larger ones belong to the shape."""
-    holes = np.asarray(ndimage.binary_fill_holes(mask)) & ~mask
-    if not holes.any():
+    """The mask without holes smaller than this share of it; larger ones belong to the shape.
+
+    A hole is a connected piece of the rest that does not reach the picture's edge.
+    """
+    numbered, count = ndimage.label(~mask)
+    kept = np.zeros(count + 1, np.bool_)
+    for edge in (numbered[0], numbered[-1], numbered[:, 0], numbered[:, -1]):
+        kept[edge] = True
+    kept[0] = True  # the mask itself
+    if kept.all():
         return mask
-    numbered, _ = ndimage.label(holes)
     areas = np.bincount(numbered.ravel())
-    small = areas <= most * mask.sum()
-    small[0] = False
-    return np.asarray(mask | small[numbered], np.bool_)
+    filled = (areas <= most * mask.sum()) & ~kept
+    return np.asarray(mask | filled[numbered], np.bool_)
 
 
 def bbox_of(mask: Mask) -> Bbox | None:

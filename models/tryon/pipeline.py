@@ -81,8 +81,21 @@ class Dressed:
     composite: Composite = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A person in the working frame (h, w, 3), and what the parser sees there."""
+
+    frame: Picture
+    labels: Labels
+    parse_ms: float
+
+
 OnProgress = Callable[[int, int, str], None]
 """Steps done, steps in all, the step that begins; what it raises ends the try-on."""
+
+
+def _untold(_done: int, _total: int, _message: str) -> None:
+    """Nobody wants to know."""
 
 
 class TryOnPipeline:
@@ -106,30 +119,30 @@ class TryOnPipeline:
         garment: Image.Image,
         mask: Mask,
         asked: Asked,
-        on_progress: OnProgress = lambda *_: None,
+        on_progress: OnProgress = _untold,
+        seen: Seen | None = None,
     ) -> Dressed:
         """The person in the garment; the same arguments give the same picture.
 
         Args:
             person, garment: upright RGB pictures of any size.
             mask: (height, width) of the garment picture, True on the garment.
+            seen: what `see` made of this person for the same `asked`; else it is done here.
 
         Raises:
             Invalid: a picture can't be used; the message says which one and why.
         """
         check_sizes(person, garment, mask)
+        seen = seen or self.see(person, asked, on_progress)
         clock = _Clock()
         painter = self._plain if asked.quality == "fast" else self.painter
         steps = self._steps_of(asked)
         total = steps + 3
-        on_progress(0, total, "parse")
-        frame = _framed(person, getattr(self._sizes, asked.quality))
-        labels = self.parser.parse(frame).labels
-        cloth, cut = _cut_out(garment, mask, max(frame.shape))
+        cloth, cut = _cut_out(garment, mask, max(seen.frame.shape))
         category = self._category_of(asked.category, cloth, cut)
-        clock.lap("parseMs")
+        clock.lap("parseMs", seen.parse_ms)
         on_progress(1, total, "warp")
-        composite = compose(frame, labels, cloth, cut, category, self.flow)
+        composite = compose(seen.frame, seen.labels, cloth, cut, category, self.flow)
         clock.lap("warpMs")
 
         def on_step(done: int, _of: int) -> None:
@@ -145,6 +158,20 @@ class TryOnPipeline:
         how = "affine warp" if composite.garment.affine else "warp"
         names = ("parse", how, "blend", *ran, "repaint")
         return Dressed(picture, category, names, clock.laps_ms, composite)
+
+    def see(self, person: Image.Image, asked: Asked, on_progress: OnProgress = _untold) -> Seen:
+        """The part of `dress` that needs no garment: it can run while that is being decoded.
+
+        Raises:
+            Invalid: the person's picture is too small.
+        """
+        check_person(person)
+        clock = _Clock()
+        on_progress(0, self._steps_of(asked) + 3, "parse")
+        frame = _framed(person, getattr(self._sizes, asked.quality))
+        labels = self.parser.parse(frame).labels
+        clock.lap("parseMs")
+        return Seen(frame, labels, clock.laps_ms["parseMs"])
 
     def _steps_of(self, asked: Asked) -> int:
         """Steps of the network; the composite is one."""
@@ -196,8 +223,7 @@ def check_sizes(person: Image.Image, garment: Image.Image, mask: Mask) -> None:
     """Raises:
     Invalid: a picture is too small, or the mask is not the garment's.
     """
-    if min(person.size) < LEAST_PERSON:
-        raise Invalid(f"personUrl: the picture's sides must have at least {LEAST_PERSON} pixels")
+    check_person(person)
     if min(garment.size) < LEAST_GARMENT:
         raise Invalid(f"garmentUrl: the picture's sides must have at least {LEAST_GARMENT} pixels")
     if mask.shape != (garment.height, garment.width):
@@ -207,6 +233,14 @@ def check_sizes(person: Image.Image, garment: Image.Image, mask: Mask) -> None:
         )
     if not mask.any():
         raise Invalid("maskUrl: the mask is empty")
+
+
+def check_person(person: Image.Image) -> None:
+    """Raises:
+    Invalid: the picture is too small.
+    """
+    if min(person.size) < LEAST_PERSON:
+        raise Invalid(f"personUrl: the picture's sides must have at least {LEAST_PERSON} pixels")
 
 
 def _framed(person: Image.Image, side: int) -> Picture:
@@ -239,8 +273,8 @@ class _Clock:
         self.laps_ms: dict[str, float] = {}
         self._last_s = time.perf_counter()
 
-    def lap(self, name: str) -> None:
-        """What passed since the last one is this one's."""
+    def lap(self, name: str, before_ms: float = 0.0) -> None:
+        """What passed since the last one is this one's, with what it has taken before."""
         now_s = time.perf_counter()
-        self.laps_ms[name] = round((now_s - self._last_s) * 1000, 2)
+        self.laps_ms[name] = round(before_ms + (now_s - self._last_s) * 1000, 2)
         self._last_s = now_s

@@ -76,6 +76,21 @@ def test_nothing_but_the_mask_changes(category: Category, quality: Quality, scal
     np.testing.assert_array_equal(after, np.asarray(again.picture))
 
 
+def test_a_person_may_be_parsed_before_the_garment_is_there() -> None:
+    person = dressed_in("upper")
+    picture, cover = draw_with_cover(Garment("t-shirt", "blue", "striped", 8), 160, 1)
+    pipeline, asked = TryOnPipeline(GivenParser(person.parse), Plain()), Asked("upper", "fast")
+    told: list[tuple[int, int, str]] = []
+    args = (person.image, picture, np.asarray(cover) > 127, asked)
+    at_once = pipeline.dress(*args, lambda *step: told.append(step))
+    steps, told = told, []
+    seen = pipeline.see(person.image, asked, lambda *step: told.append(step))
+    made = pipeline.dress(*args, lambda *step: told.append(step), seen)
+    np.testing.assert_array_equal(np.asarray(made.picture), np.asarray(at_once.picture))
+    assert told == steps
+    assert made.timings_ms["parseMs"] >= seen.parse_ms
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_spline_goes_through_its_points(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -1,0 +1,62 @@
+"""PNG as we write it: every pixel back, the profile kept, readable elsewhere, and fast."""
+
+import io
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from models.png import encode_png
+from training.people import draw_person
+
+
+def reopened(data: bytes) -> Image.Image:
+    """With every checksum looked at."""
+    Image.open(io.BytesIO(data)).verify()
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 1, 3), (7, 5), (64, 1, 3), (3, 301, 3), (257, 129)])
+def test_every_pixel_comes_back(shape: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    for given in (pixels, pixels[::-1], np.asfortranarray(pixels)):
+        image = reopened(encode_png(given))
+        assert image.mode == ("L" if len(shape) == 2 else "RGB")
+        np.testing.assert_array_equal(np.asarray(image), given)
+
+
+def test_the_profile_is_kept() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    assert reopened(encode_png(pixels, profile)).info["icc_profile"] == profile
+    assert "icc_profile" not in reopened(encode_png(pixels)).info
+
+
+def test_it_is_faster_than_pillow_and_about_as_small() -> None:
+    picture = draw_person(3, size=(960, 640)).image
+    pixels = np.asarray(picture)
+    ours = encode_png(pixels)
+    assert len(ours) < 1.1 * len(by_pillow(picture))
+    assert fastest(lambda: encode_png(pixels)) < 0.5 * fastest(lambda: by_pillow(picture))
+    mask: NDArray[np.uint8] = np.where(pixels[..., 0] > 128, 255, 0).astype(np.uint8)
+    assert len(encode_png(mask)) < 1.3 * len(by_pillow(Image.fromarray(mask)))
+
+
+def by_pillow(picture: Image.Image) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
+def fastest(work: Callable[[], bytes]) -> float:
+    times = []
+    for _ in range(5):
+        started_s = time.thread_time()
+        work()
+        times.append(time.thread_time() - started_s)
+    return min(times)
