@@ -27,6 +27,11 @@ from models.tryon.anatomy import (
 )
 from models.tryon.outline import Mask, Points, bounds, extreme, largest_part, runs
 
+LOWEST = 0.5
+"""How far below where they may begin shoulders are at most, in heights of the face: on nine of ten
+street photographs they are within 0.6, on drawn people within 0.45.
+"""
+
 
 def find_shoulders(labels: Labels) -> tuple[Points, float]:
     """Both tips of the shoulders and half their distance, held to what the head allows."""
@@ -58,6 +63,8 @@ def find_shoulders(labels: Labels) -> tuple[Points, float]:
     level = float(np.mean([tip[1] for tip in known])) if known else start + 0.4 * tall
     if not even and len(known) == 2:
         level = float(known[int(np.argmin(reach))][1])
+    if seen:  # of someone turned aside the outermost point may be an elbow or a hip
+        level = min(level, start + LOWEST * tall)
     centre = middle + 0.5 * (reach[1] - reach[0]) if even else middle
     steep = known[-1][1] - known[0][1] if len(known) == 2 and even else 0.0
     slope = np.clip(steep, -0.5 * half, 0.5 * half)
