@@ -9,10 +9,12 @@ from PIL import Image
 
 from errors import CancelRequested, Invalid
 from models.parsing import Parsing
-from models.tryon.anatomy import FACE, PANTS, UPPER
+from models.tryon.anatomy import ARMS, FACE, LEFT_ARM, PANTS, UPPER
 from models.tryon.body import find_body
+from models.tryon.fill import skin_colour
 from models.tryon.garment import CATEGORIES, Category
 from models.tryon.inpaint import Plain
+from models.tryon.joints import find_shoulders
 from models.tryon.landmarks import Piece
 from models.tryon.loading import check_pipeline, square_shirt, stick_figure
 from models.tryon.pipeline import Asked, Dressed, Quality, TryOnPipeline, fit_category
@@ -207,3 +209,25 @@ def test_a_try_on_ends_at_the_step_where_it_is_cancelled() -> None:
         pipeline.dress(Image.fromarray(person), Image.fromarray(cloth), mask, Asked("upper"), stop)
     assert told == ["parse", "warp", "inpaint"]
     check_pipeline(pipeline)
+
+
+def test_red_arms_beside_a_pale_face_are_sleeves() -> None:
+    labels = np.zeros((60, 60), np.uint8)
+    labels[5:25, 20:40] = FACE
+    labels[30:55, 5:20] = LEFT_ARM
+    person = np.zeros((60, 60, 3), np.uint8)
+    person[labels == FACE] = (220, 180, 150)
+    person[labels == LEFT_ARM] = (200, 30, 30)
+    assert skin_colour(person, labels, ARMS) == pytest.approx((220, 180, 150))
+    person[labels == LEFT_ARM] = (176, 144, 120)
+    assert skin_colour(person, labels, ARMS) == pytest.approx((176, 144, 120))
+
+
+def test_shoulders_of_someone_turned_aside_are_below_the_head() -> None:
+    labels = np.zeros((300, 160), np.uint8)
+    labels[20:50, 68:92] = FACE
+    labels[54:120, 66:94] = UPPER
+    labels[96:110, 40:120] = UPPER  # elbows
+    labels[120:200, 64:96] = PANTS
+    shoulders, _ = find_shoulders(labels)
+    assert shoulders[:, 1].max() < 75
