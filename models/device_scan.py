@@ -1,7 +1,7 @@
 """The scan on a GPU: every vector in half precision, one product of matrix and vector a search.
 
 faiss-gpu isn't used: without cuVS it takes a filter and ignores it (`GpuIndexFlat::searchImpl_`
-never reads its `params`; FAISS issues 3114 and 3924), and its wheel wants another CUDA than torch's.
+never reads its `params`), and its wheel wants another CUDA than torch's.
 A million vectors of 512 numbers take 1 GB of the device's memory.
 """
 
