@@ -20,13 +20,11 @@ from errors import Invalid
 from models.asking import Ask
 from models.parser import ParserConfig
 from models.segmenter import Segmenter, load
-from training.backdrop import lay_on_backdrop
+from training.empty import beside_people, draw_floor, draw_street
 from training.photos import list_photos
-from training.street_ground import draw_ground
 
 WORN = {"Shoes", "Hat", "Not sure", "Skip", "Other", "Undershirt", "Body"}
 """Labels of what a try-on doesn't take, or where the set itself isn't sure."""
-LEAST_WIDE = 110
 Pixels = NDArray[np.uint8]
 
 
@@ -35,14 +33,14 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--photos", type=Path, required=True)
     options.add_argument("--count", type=int, default=60, help="pictures a kind")
-    options.add_argument("--split", default="test", help="of the photographs of garments")
+    options.add_argument("--split", default="test", help="of the photographs")
     chosen = options.parse_args()
     torch.set_num_threads(1)
     segmenter = load(ParserConfig(max_batch=1), None)
     kinds = {
-        "drawn streets and walls": streets(chosen.count),
-        "drawn grounds": grounds(chosen.count),
-        "ground of street photographs": beside_people(chosen.photos / "people", chosen.count),
+        "drawn streets and walls": (draw_street(default_rng(at)) for at in range(chosen.count)),
+        "drawn grounds": (draw_floor(default_rng(at)) for at in range(chosen.count)),
+        "ground of street photographs": beside_people(chosen.photos / "people", {chosen.split}),
         "photographs of garments": garments(
             chosen.photos / "clothing", 4 * chosen.count, chosen.split
         ),
@@ -61,38 +59,6 @@ def is_refused(segmenter: Segmenter, picture: Pixels) -> bool:
     except Invalid:
         return True
     return False
-
-
-def streets(count: int) -> Iterator[Pixels]:
-    """What drawn people stand before."""
-    for seed in range(count):
-        yield np.clip(draw_ground(384, 288, default_rng(seed)), 0, 255).astype(np.uint8)
-
-
-def grounds(count: int) -> Iterator[Pixels]:
-    """What drawn garments lie on."""
-    blank = Image.new("L", (320, 320))
-    for seed in range(count):
-        cloth = Image.new("RGB", blank.size)
-        yield np.asarray(lay_on_backdrop(cloth, blank, blank, (0, 0, 0), default_rng(seed)))
-
-
-def beside_people(folder: Path, count: int) -> Iterator[Pixels]:
-    """The street to the left or right of the person, where that is wide enough."""
-    for parse in sorted((folder / "parse").glob("*.png")):
-        with Image.open(parse) as labels, Image.open(folder / f"photos/{parse.stem}.jpg") as photo:
-            person, pixels = np.asarray(labels) > 0, np.asarray(photo.convert("RGB"))
-        columns = np.flatnonzero(person.any(0))
-        if not len(columns):
-            continue
-        sides = ((0, int(columns[0])), (int(columns[-1]) + 1, person.shape[1]))
-        left, right = max(sides, key=lambda side: side[1] - side[0])
-        if right - left < LEAST_WIDE or count == 0:
-            continue
-        tall = min(len(person), round(1.5 * (right - left)))
-        top = (len(person) - tall) // 2
-        count -= 1
-        yield pixels[top : top + tall, left:right]
 
 
 def garments(folder: Path, count: int, split: str) -> Iterator[Pixels]:

@@ -12,13 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from models.atr import NAMES
 from models.parser_network import ConvParser, ConvParserConfig
 from models.weights import STARTER_FOLDER, read_tensors, write_tensors
+from training.empty import beside_people, draw_empty, squash
 from training.lying import draw_lying, load_lying
-from training.parser_run import GPU_SIZES, SIZES, Run, Schedule, Source
+from training.parser_run import LARGE, SIZES, Run, Schedule, Source
 from training.parser_validation import report
 from training.people import draw_people
 from training.street import load_street
@@ -28,7 +30,8 @@ from training.workers import spread
 HEIGHT, WIDTH = 256, 184  # pixels in memory
 LYING_HEIGHT, LYING_WIDTH = 208, 150
 INPUT = (256, 184)  # views in training are enlarged on average: at this size garments look alike
-BATCH = {"street": 6, "people": 3, "drawn": 1, "lying": 2}
+BATCH = {"street": 6, "people": 3, "drawn": 1, "lying": 2, "empty": 1}
+EMPTY = 500  # drawn pictures without a garment
 GUESSED = 4  # street photographs with guessed maps, in a run that has them
 
 
@@ -72,9 +75,12 @@ def _sources(args: argparse.Namespace, splits: set[str]) -> dict[str, Source]:
     lay = partial(draw_lying, height=LYING_HEIGHT, width=LYING_WIDTH)
     people, people_codes = spread(draw, args.people, seed, args.workers)
     drawn, drawn_codes = spread(lay, args.drawings, seed, args.workers)
+    bare = spread(partial(draw_empty, height=HEIGHT, width=WIDTH), EMPTY, seed, args.workers)
+    beside = squash(list(beside_people(args.street, splits)), HEIGHT, WIDTH)
+    empty, none = (np.concatenate(each) for each in zip(bare, beside, strict=True))
     return {
         "street": (street.pixels, street.codes), "people": (people, people_codes),
-        "lying": lying, "drawn": (drawn, drawn_codes),
+        "lying": lying, "drawn": (drawn, drawn_codes), "empty": (empty, none),
     }  # fmt: skip
 
 
@@ -117,7 +123,7 @@ def main() -> None:
     validation = load_street(args.street, {"validation"}, HEIGHT, WIDTH)
     batch = BATCH | {"guessed": GUESSED} if args.guess else BATCH
     schedule = Schedule(
-        minutes=args.minutes, rate=args.rate, sizes=SIZES if args.device == "cpu" else GPU_SIZES,
+        minutes=args.minutes, rate=args.rate, sizes=LARGE if args.start or args.device != "cpu" else SIZES,
         batch={name: count * args.batch for name, count in batch.items()}, strength=args.strength,
     )  # fmt: skip
     run = Run(network, sources, schedule, args.seed, unknown)

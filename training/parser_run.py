@@ -34,7 +34,8 @@ _RARE = {
 Sizes = tuple[tuple[float, tuple[int, int]], ...]
 """From which share of the run on the pictures have which (height, width)."""
 SIZES: Sizes = ((0.0, (144, 104)), (0.3, (192, 136)), (0.72, (224, 160)))
-GPU_SIZES: Sizes = ((0.0, (192, 136)), (0.5, (256, 184)))
+LARGE: Sizes = ((0.0, (192, 136)), (0.5, (256, 184)))
+"""On a GPU, and for a network that has learnt before."""
 GUESS_AGAIN = 0.2
 """The share of a run after which the average network's guesses replace the last ones."""
 
