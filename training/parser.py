@@ -122,8 +122,9 @@ def main() -> None:
     unknown = load_unknown(args.street, splits, HEIGHT, WIDTH) if args.guess else None
     validation = load_street(args.street, {"validation"}, HEIGHT, WIDTH)
     batch = BATCH | {"guessed": GUESSED} if args.guess else BATCH
+    large = args.start or args.device != "cpu"
     schedule = Schedule(
-        minutes=args.minutes, rate=args.rate, sizes=LARGE if args.start or args.device != "cpu" else SIZES,
+        minutes=args.minutes, rate=args.rate, sizes=LARGE if large else SIZES,
         batch={name: count * args.batch for name, count in batch.items()}, strength=args.strength,
     )  # fmt: skip
     run = Run(network, sources, schedule, args.seed, unknown)

@@ -95,10 +95,10 @@ def read_street(folder: Path, file: str) -> tuple[NDArray[np.uint8], NDArray[np.
         pixels = np.asarray(photo.convert("RGB"))
     with Image.open(folder / f"parse/{file}.png") as parse:
         codes = table[np.asarray(parse)]
-    return pixels, _tell_sides(codes)
+    return pixels, tell_sides(codes)
 
 
-def _tell_sides(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def tell_sides(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Settle face, limbs, feet and suits where the place says it: the figures stand and face the
     camera. The wearer's left is on the picture's right. Near the middle the side stays open.
     """

@@ -1,0 +1,27 @@
+"""What labels leave open, and what the place of a pixel settles."""
+
+import numpy as np
+
+from models.atr import PERSON, UPPER, Atr
+from training.street import ANYTHING, SETS, SUIT, tell_sides, told
+
+
+def test_told_knows_what_a_code_leaves_open() -> None:
+    codes = np.array([[0, Atr.UPPER_CLOTHES, SUIT, ANYTHING, Atr.PANTS]], np.uint8)
+    truth, known = told(codes, UPPER)
+    assert truth.tolist() == [[False, True, False, False, False]]
+    assert known.tolist() == [[True, True, False, False, True]]
+    truth, known = told(codes, PERSON)
+    assert truth.tolist() == [[False, True, True, False, True]]
+    assert known.tolist() == [[True, True, True, False, True]]
+    assert all(each for each in SETS)
+
+
+def test_a_suit_that_ends_at_the_hips_is_a_jacket() -> None:
+    codes = np.zeros((100, 40), np.uint8)
+    codes[5:15, 15:25] = Atr.FACE
+    codes[15:50, 10:30] = SUIT
+    codes[50:95, 12:28] = Atr.PANTS
+    assert (tell_sides(codes)[15:50, 10:30] == Atr.UPPER_CLOTHES).all()
+    codes[50:95, 12:28] = SUIT
+    assert (tell_sides(codes)[15:50, 10:30] == SUIT).all()
