@@ -126,7 +126,7 @@ def _light(person: Picture, layer: Layer, zones: Zones) -> NDArray[np.float32]:
     spread = 0.02 * max(where.shape)
     weight = ndimage.gaussian_filter(where, spread)
     local = ndimage.gaussian_filter(bright * where, spread) / np.maximum(weight, 1e-3)
-    usual = float(np.median(bright[where > 0]))
+    usual = float(bright[where > 0].mean())  # a pattern's mean, as the local one is
     ratio = np.clip((local + 20) / (usual + 20), 0.6, 1.4) ** SHADING
     fade = np.clip(ndimage.gaussian_filter(where, spread / 2), 0.0, 1.0)
     return np.asarray(1.0 + (np.clip(ratio, 0.84, 1.12) - 1.0) * fade, dtype=np.float32)

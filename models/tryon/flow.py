@@ -7,7 +7,7 @@ learnt on drawings holds for photographs; colours and patterns are moved, never 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from models.atr import MIRRORED
 from models.tryon.anatomy import Labels
 from models.tryon.landmarks import Piece
 from models.tryon.outline import Mask, Points, bounds
@@ -128,6 +129,14 @@ def sketch(
         _seen(labels, points), cover, place.astype(np.float32), _outline(mask),
         source.astype(np.float32),
     )  # fmt: skip
+
+
+def mirror(shown: Sketch) -> Sketch:
+    """The same person and garment in a mirror; `source` stays as it is."""
+    swapped = np.array([*MIRRORED, OUTSIDE], np.uint8)[shown.labels[:, ::-1]]
+    cover, place = shown.cover[:, ::-1], shown.place[..., ::-1]
+    across = np.stack([cover - place[0], place[1]])
+    return replace(shown, labels=swapped, cover=cover, place=across, flat=shown.flat[:, ::-1])
 
 
 def _seen(labels: Labels, points: Points) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate, one_hot
 
-from models.tryon.flow import OUTSIDE, STRIDE, Planes, Sketch
+from models.tryon.flow import OUTSIDE, STRIDE, Planes, Sketch, mirror
 from models.weights import STARTER_FOLDER, fingerprint, read_tensors
 
 WEIGHTS_FILE = "model.safetensors"
@@ -81,15 +81,18 @@ class FlowNet:
         self.version = f"flow-{fingerprint(network.state_dict(), [STRIDE])}"
 
     def flow(self, sketch: Sketch) -> Planes:
-        """See `FlowModel`."""
+        """See `FlowModel`; the mean of the sketch's and its mirror image's, which costs 10 ms."""
+        both = (sketch, mirror(sketch))
         with torch.inference_mode():
-            found = self._network(
-                torch.from_numpy(sketch.labels.astype(np.int64))[None],
-                torch.from_numpy(sketch.cover)[None],
-                torch.from_numpy(sketch.place)[None],
-                torch.from_numpy(sketch.flat)[None],
-            )
-        flow: Planes = found[0].numpy()
+            plain, turned = self._network(
+                torch.from_numpy(np.stack([each.labels for each in both]).astype(np.int64)),
+                *(
+                    torch.from_numpy(np.stack([getattr(each, name) for each in both]))
+                    for name in ("cover", "place", "flat")
+                ),
+            ).numpy()
+        turned = turned[..., ::-1] * np.array([-1, 1], np.float32)[:, None, None]
+        flow: Planes = (plain + turned) / 2
         return flow
 
 

@@ -7,7 +7,17 @@ import pytest
 
 from models.tryon.anatomy import Labels
 from models.tryon.composite import Composite, compose, lay_out
-from models.tryon.flow import FLAT, GRID, OUTSIDE, STRIDE, Shift, Window, frame_person, sketch
+from models.tryon.flow import (
+    FLAT,
+    GRID,
+    OUTSIDE,
+    STRIDE,
+    Shift,
+    Window,
+    frame_person,
+    mirror,
+    sketch,
+)
 from models.tryon.flow_network import FlowNet, FlowNetwork, load_flow
 from models.tryon.garment import Category
 from models.tryon.outline import Mask
@@ -81,6 +91,16 @@ def test_sketch_shows_the_first_warp_in_the_window() -> None:
     inside = shown.cover > 0.9
     assert (shown.place[:, inside] > -0.05).all() and (shown.place[:, inside] < 1.05).all()
     assert set(np.unique(shown.labels)) <= set(range(OUTSIDE + 1))
+
+
+def test_a_person_in_the_mirror_is_dressed_in_the_mirror() -> None:
+    _, labels, _, mask = _pair("upper", SEEDS[0])
+    lay = lay_out(labels, SIZE, mask, "upper")
+    shown = sketch(lay.labels, lay.window, mask, lay.pieces, lay.fits)
+    plain, turned = _starter().flow(shown), _starter().flow(mirror(shown))
+    assert np.abs(plain).max() > 1
+    np.testing.assert_allclose(turned[0], -plain[0, :, ::-1], atol=1e-4)
+    np.testing.assert_allclose(turned[1], plain[1, :, ::-1], atol=1e-4)
 
 
 def test_window_holds_the_person_and_goes_both_ways() -> None:
