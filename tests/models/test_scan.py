@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from models.index_check import check_index, refuse_low
 from models.index_files import open_files
 from models.index_quality import unseen
 from models.index_stats import Recall
-from models.scan import code_parts
+from models.scan import Scan, code_parts, main_axes, train_scan
 
 COUNT, DIM = 25_000, 64
 PRICES = np.random.default_rng(7).permutation(COUNT) * 10_000
@@ -186,3 +187,24 @@ def test_queries_that_nobody_has_seen_are_near_their_product() -> None:
 
 def test_every_length_has_a_code() -> None:
     assert [code_parts(dim) for dim in (512, 256, 768, 64, 6, 7, 1)] == [128, 128, 192, 32, 3, 1, 1]
+
+
+def test_vectors_near_few_axes_are_turned_onto_them(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    thin = random.normal(size=(scan.EXACT_ROWS, 10)) @ random.normal(size=(10, DIM))
+    vectors = (thin + 0.01 * random.normal(size=thin.shape)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert len(main_axes(vectors)) == 10
+    assert len(main_axes(random.normal(size=(500, DIM)).astype(np.float32))) == 0
+    built = train_scan(vectors.astype(np.float16))
+    assert built is not None
+    built.add(np.arange(len(vectors)), vectors)
+    faiss.write_index(built.index, str(tmp_path / "scan"))
+    read = Scan(faiss.read_index(str(tmp_path / "scan")))
+    query = vectors[17] + 0.1 * random.normal(size=DIM).astype(np.float32)
+    true = np.argsort(-(vectors @ query))
+    assert np.isin(true[:10], read.search(query, 60, 99, None)).mean() == 1
+    even = np.packbits(np.arange(len(vectors)) % 2 == 0, bitorder="little")
+    found = read.search(query, 60, 99, even)
+    assert len(found) == 60 and (found % 2 == 0).all()
+    assert np.isin(true[true % 2 == 0][:10], found).mean() == 1
