@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks import prompt_quality
 from errors import Invalid
 from models.asking import Ask, Features
 from models.atr import NAMES, PERSON, UPPER, Atr
@@ -104,8 +105,8 @@ def measure_street(segmenter: Segmenter, plain: Segmenter, folder: Path, split: 
     lines += [pairs.row(f"{name}, parse map") for name, pairs in parsed.items()]
     lines += [pairs.row(f"target {target}, {kind}") for (kind, target), pairs in served.items()]
     lines += [
-        "\nPer class (sides of limbs and feet are told by their place in the picture; where a\n"
-        "label leaves a class open, as a suit's does, its pixels don't count):\n",
+        "\nPer class (sides of limbs and feet are told by their place in the picture; where a label"
+        " leaves a class open, as a suit's leaves jacket and trousers, its pixels don't count):\n",
         HEAD,
     ]
     return lines + [pairs.row(name) for name, pairs in classes.items()]
@@ -181,6 +182,14 @@ def main() -> None:
         *measure_street(segmenter, plain, args.street, args.split),
         *measure_people(segmenter),
         *measure_garments(segmenter, plain),
+        *prompt_quality.rows(
+            variants(segmenter, plain),
+            {
+                "street photographs": prompt_quality.street_pictures(args.street, args.split),
+                "drawn people": prompt_quality.drawn_people(FIRST_SEED, DRAWN),
+                "drawn garments": prompt_quality.drawn_garments(FIRST_SEED, DRAWN),
+            },
+        ),
     ]
     text = "\n".join(lines) + "\n"
     print(text)

@@ -1,12 +1,13 @@
 """What a target's name, points or a box mean in a parsed picture."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from errors import Invalid
 from models.asking import Ask, Candidate, Features, resize
-from models.atr import BODY, CATEGORIES, CLOTHES, GARMENTS, PERSON, SHOES, Atr
+from models.atr import BODY, CATEGORIES, CLOTHES, GARMENTS, LOWER, PERSON, SHOES, Atr
 from models.lying import guess_garment
 from models.parsing import Mask, Parsing
 from models.regions import LEAST_SHARE, bbox_of, iou, pieces
@@ -19,6 +20,8 @@ LEAST_LYING, LEAST_SEEN, MOST_DOUBT = 0.08, 0.8, 1.6
 pixels is less probable, or one about whose classes the parser is in more doubt (nats). By
 benchmarks/no_garment.py.
 """
+LEAST_FILLED = 0.5
+"""A piece that is cut off at a caller's box has a bounding box that agrees with it to this IoU."""
 PERSON_SHARE = 0.004
 """Less face, hair and limbs than this share of a picture is no person."""
 
@@ -99,15 +102,21 @@ def _largest(
 
 
 def list_candidates(features: Features, target: str | None) -> list[Candidate]:
-    """Everything that a prompt may mean, each piece on its own."""
+    """Everything that a prompt may mean, each piece on its own.
+
+    No skirt without what the parser took for trousers in the middle of it, and a shoe that nobody
+    wears is a pair, which hides the one or the other.
+    """
     groups = [*CATEGORIES.values(), SHOES, CLOTHES, PERSON]
-    groups += [frozenset({each}) for each in Atr if each != Atr.BACKGROUND]
+    whole = LOWER if shows_person(features.parsing) else LOWER | SHOES
+    groups += [frozenset({each}) for each in Atr if each not in whole | {Atr.BACKGROUND}]
     if target == "person":
         groups = [PERSON]
     elif target is not None and target in CATEGORIES:
         groups = [CATEGORIES[target]]
     elif target == "garment":
-        groups = [*CATEGORIES.values(), SHOES, *(frozenset({each}) for each in GARMENTS)]
+        groups = [*CATEGORIES.values(), SHOES]
+        groups += [frozenset({each}) for each in sorted(GARMENTS - whole)]
     found = []
     for group in groups:
         plane = resize(features.parsing.probability(group), features.size)
@@ -117,30 +126,47 @@ def list_candidates(features: Features, target: str | None) -> list[Candidate]:
 
 
 def choose(candidates: Sequence[Candidate], features: Features, ask: Ask) -> Candidate | None:
-    """By points: the smallest piece that fits. By a box: the group whose pieces fill it best."""
+    """By points: the smallest piece that fits. By a box: the group whose pieces fill it best.
+
+    Where none nearly fills it, as where the parser took shirt and skirt for one dress, pieces are
+    cut off at the box, and the smallest that then fills it about as well as any is meant.
+    """
     fitting = [each for each in candidates if fits(each.mask, features, ask)]
-    if not fitting:
-        return None
     if ask.box is None:
-        return min(fitting, key=lambda each: int(each.mask.sum()))
-    fitting = [
-        Candidate(np.any([one.mask for one in fitting if one.classes == classes], axis=0), plane,
-                   classes)
-        for classes, plane in {each.classes: each.plane for each in fitting}.items()
-    ]  # fmt: skip
+        return min(fitting, key=lambda each: int(each.mask.sum()), default=None)
     asked = clip(np.ones(features.size, np.bool_), features, ask)
+    best = max(_merge(fitting), key=lambda each: _likeness(each.mask, asked), default=None)
+    if best is not None and _likeness(best.mask, asked) >= LEAST_FILLED:
+        return replace(best, mask=clip(best.mask, features, ask))
+    parts = [replace(each, mask=clip(each.mask, features, ask)) for each in candidates]
+    parts = _merge([each for each in parts if fits(each.mask, features, ask)])
+    likely = [_likeness(each.mask, asked) for each in parts]
+    least = max(LEAST_FILLED, 0.9 * max(likely, default=0.0))
+    filling = [each for each, share in zip(parts, likely, strict=True) if share >= least]
+    found = min(filling, key=lambda each: int(each.mask.sum()), default=best)
+    return found and replace(found, mask=clip(found.mask, features, ask))
 
-    def likeness(each: Candidate) -> float:
-        found = bbox_of(each.mask)
-        if found is None:
-            return 0.0
-        x, y, width, height = found
-        frame = np.zeros(features.size, np.bool_)
-        frame[y : y + height, x : x + width] = True
-        return iou(frame, asked)
 
-    best = max(fitting, key=likeness)
-    return Candidate(clip(best.mask, features, ask), best.plane, best.classes)
+def _merge(parts: Sequence[Candidate]) -> list[Candidate]:
+    """One for each group, of all its pieces."""
+    groups: dict[frozenset[Atr], list[Candidate]] = {}
+    for each in parts:
+        groups.setdefault(each.classes, []).append(each)
+    return [
+        replace(some[0], mask=np.any([one.mask for one in some], axis=0))
+        for some in groups.values()
+    ]
+
+
+def _likeness(mask: Mask, asked: Mask) -> float:
+    """How well the mask's bounding box and the caller's agree."""
+    found = bbox_of(mask)
+    if found is None:
+        return 0.0
+    x, y, width, height = found
+    frame = np.zeros_like(mask)
+    frame[y : y + height, x : x + width] = True
+    return iou(frame, asked)
 
 
 def fits(mask: Mask, features: Features, ask: Ask) -> bool:

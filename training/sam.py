@@ -2,9 +2,7 @@
 photographs, drawn people and drawn garments.
 
 Run: python -m training.sam --street ../shared/data/people --out models/starter/sam
-or, with pictures that `training/packed.py` put there (what is missing there is drawn):
-     python -m training.sam --data FOLDER --device cuda --workers 4 --minutes 7
-     --out models/starter/sam
+     [--device cuda --workers 4 --minutes 7]
 """
 
 import argparse
@@ -12,6 +10,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,14 @@ import torch
 
 from models.sam import CONFIG_FILE, WEIGHTS_FILE, SamArchitecture, build
 from models.weights import write_tensors
-from training.packed import Source, gather, load_packed
+from training.lying import draw_lying
+from training.people import draw_people
 from training.sam_run import SamRun
 from training.sam_validation import report
-from training.sam_views import Views
+from training.sam_views import Source, Views
+from training.street import load_street
 from training.trainee import Pace
+from training.workers import spread
 
 ARCHITECTURE = SamArchitecture(
     image_size=256, patch=8, width=192, depth=6, heads=3, global_layers=(2, 5), window=8,
@@ -31,6 +33,9 @@ ARCHITECTURE = SamArchitecture(
 )  # fmt: skip
 SHARES = {"street": 0.55, "people": 0.22, "drawn": 0.23}
 """Of a batch."""
+HEIGHT, WIDTH = 256, 184
+LYING = 256  # a side: edges that SAM is to follow must be sharp
+PARTS = {"street": "train", "validation": "validation"}
 
 
 def save(network: Any, folder: Path, architecture: SamArchitecture = ARCHITECTURE) -> None:
@@ -54,28 +59,30 @@ def split_batch(pictures: int, sources: Mapping[str, Source]) -> dict[str, int]:
     return {name: max(1, round(pictures * share / total)) for name, share in present.items()}
 
 
-def _sources(args: argparse.Namespace) -> dict[str, Source]:
-    """What is packed, and the rest loaded and drawn."""
-    packed = load_packed(args.data) if args.data else {}
-    street = None if "street" in packed else args.street
-    people, drawn = (0 if name in packed else args.drawings for name in ("people", "drawn"))
-    sources = gather(street, people, drawn, args.seed, args.workers) | packed
-    if "street" not in sources:
-        raise SystemExit("no street photographs: give --street, or --data with street_pixels.npy")
+def gather(street: Path, drawings: int, seed: int, workers: int) -> dict[str, Source]:
+    """Street photographs of two parts, and so many drawn people and lying garments."""
+    sources: dict[str, Source] = {}
+    for name, split in PARTS.items():
+        photographs = load_street(street, {split}, HEIGHT, WIDTH)
+        sources[name] = photographs.pixels, photographs.codes
+    draw = partial(draw_people, height=HEIGHT, width=WIDTH)
+    lay = partial(draw_lying, height=LYING, width=LYING)
+    for name, draw_some in (("people", draw), ("drawn", lay)):
+        pixels, codes = spread(draw_some, drawings, seed * 1_000_000, workers)
+        sources[name] = pixels, codes
     return sources
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--street", type=Path, help="a folder of photographs and maps")
-    parser.add_argument("--data", type=Path, help="a folder of arrays, see training/packed.py")
+    parser.add_argument("--street", type=Path, required=True, help="photographs and their maps")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "sam")
     parser.add_argument("--minutes", type=float, default=7.0, help="of the GPU, or of CPU time")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--batch", type=int, default=32, help="pictures a step")
     parser.add_argument("--prompts", type=int, default=4, help="a picture and step")
-    parser.add_argument("--drawings", type=int, default=500, help="of each kind, if none is packed")
+    parser.add_argument("--drawings", type=int, default=500, help="of each kind")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes that draw")
@@ -89,7 +96,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.set_float32_matmul_precision("high")
     torch.manual_seed(args.seed)
-    sources = _sources(args)
+    sources = gather(args.street, args.drawings, args.seed, args.workers)
     views = Views(sources, ARCHITECTURE.image_size, args.device)
     network = start(ARCHITECTURE).to(args.device)
     pace = Pace(minutes=args.minutes, rate=args.rate, decay=0.05, clip=1.0)

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from models.sam import pixel_statistics
-from training.packed import Source
 from training.parse_views import recolour
 from training.street import MIRRORED_CODES
 
+Source = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""Pixels (n, h, w, 3) uint8 RGB and codes (n, h, w) uint8."""
 ASPECTS: dict[str, float] = {
     "street": 0.667, "validation": 0.667, "people": 0.719, "drawn": 1.0, "lying": 0.75,
 }  # fmt: skip

@@ -185,3 +185,26 @@ def test_pieces_and_holes() -> None:
     assert not fill_holes(ring)[20, 20]
     assert bbox_of(ring) == (5, 5, 30, 30)
     assert bbox_of(np.zeros((3, 3), bool)) is None
+
+
+def test_a_box_cuts_what_the_parser_took_for_one_piece(person: DrawnPerson) -> None:
+    both = np.isin(person.parse, [Atr.UPPER_CLOTHES, Atr.PANTS, Atr.SKIRT, Atr.BELT])
+    mistaken = np.where(both, Atr.DRESS, person.parse)
+    found = bbox_of(truth := person.parse == Atr.UPPER_CLOTHES)
+    assert found is not None
+    x, y, w, h = found
+    h = h * 3 // 4
+    cut = segment(features_of(mistaken), Ask(box=(x, y, x + w, y + h)))
+    assert cut.label == "Dress" and cut.bbox[1] + cut.bbox[3] <= y + h + 4
+    assert iou(cut.mask[y : y + h], truth[y : y + h]) > 0.8
+
+
+def test_a_click_on_a_lying_pair_or_skirt_takes_the_whole() -> None:
+    for category, mistaken in (("shoes", (9, 10)), ("skirt", (5, 6))):
+        _, cover = draw_with_cover(Garment(category, "green", style_seed=4), 256)
+        truth = np.asarray(cover) > 127
+        halves = np.where(np.arange(256) < 128, *mistaken)
+        parse = np.where(truth, halves, 0).astype(np.uint8)
+        x, y = at_middle(truth & (halves == mistaken[1]))
+        found = segment(features_of(parse), Ask(points=((x, y, True),)))
+        assert iou(found.mask, truth) > 0.97, category

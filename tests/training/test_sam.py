@@ -12,12 +12,12 @@ from PIL import Image
 from models.atr import PERSON
 from models.sam import Prompt, SamArchitecture, SamConfig, build, load
 from training import sam
-from training.packed import Source, load_packed, pack
 from training.people import draw_people
+from training.photos import split_of
 from training.sam_prompts import GROUPS, Groups, Layout, Wanted, as_guess, make_prompts, spoil
 from training.sam_run import ASKED, REFINING, SamRun, decode, encode, true_iou
 from training.sam_validation import report
-from training.sam_views import Views
+from training.sam_views import Source, Views
 from training.street import SUIT
 from training.trainee import Pace
 
@@ -135,26 +135,21 @@ def test_views_stay_true_to_the_codes(people: Source) -> None:
     assert len(encode(build(TINY), view.pictures)) == len(pixels)
 
 
-def test_packed_arrays_come_back(people: Source, tmp_path: Path) -> None:
-    pixels, codes = people
-    pack(tmp_path, "people", (pixels[:2], codes[:2]), "_0")
-    pack(tmp_path, "people", (pixels[2:], codes[2:]), "_1")
-    np.savez(tmp_path / "street.npz", street_pixels=pixels, street_codes=codes)
-    found = load_packed(tmp_path)
-    assert all(np.array_equal(found[name][0], pixels) for name in ("people", "street"))
-    assert all(np.array_equal(found[name][1], codes) for name in ("people", "street"))
-    np.save(tmp_path / "drawn_pixels.npy", pixels)
-    with pytest.raises(ValueError, match="drawn"):
-        load_packed(tmp_path)
-
-
 def test_the_recipe_runs_and_writes_a_checkpoint(
-    people: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("street", "people", "validation", "drawn"):
-        pack(tmp_path / "data", name, people)
+    street = tmp_path / "street"
+    for folder in ("photos", "parse"):
+        (street / folder).mkdir(parents=True)
+    (street / "labels.txt").write_text("null\nskin\nshirt\n")
+    codes = np.zeros((60, 40), np.uint8)
+    codes[10:20, 15:25], codes[20:50, 10:30] = 1, 2
+    files = {split_of(str(number)): str(number) for number in range(60)}
+    for split in ("train", "validation"):
+        Image.fromarray(codes * 90).convert("RGB").save(street / f"photos/{files[split]}.jpg")
+        Image.fromarray(codes).save(street / f"parse/{files[split]}.png")
     monkeypatch.setattr(sam, "ARCHITECTURE", TINY)
-    asked = f"sam --data {tmp_path}/data --out {tmp_path}/out --work {tmp_path}/work"
+    asked = f"sam --street {street} --out {tmp_path}/out --work {tmp_path}/work --drawings 3"
     monkeypatch.setattr(sys, "argv", [*asked.split(), "--minutes", "0.005", "--batch", "4"])
     sam.main()
     load(SamConfig(str(tmp_path / "out"))).check()
