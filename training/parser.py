@@ -29,7 +29,7 @@ from training.workers import spread
 
 HEIGHT, WIDTH = 256, 184  # pixels in memory
 LYING_HEIGHT, LYING_WIDTH = 208, 150
-INPUT = (256, 184)  # views in training are enlarged on average: at this size garments look alike
+INPUT = (288, 208)  # views in training are enlarged on average: at this size garments look alike
 BATCH = {"street": 6, "people": 3, "drawn": 1, "lying": 2, "empty": 1}
 EMPTY = 500  # drawn pictures without a garment
 GUESSED = 4  # street photographs with guessed maps, in a run that has them
