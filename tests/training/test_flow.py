@@ -89,4 +89,4 @@ def test_a_run_learns_its_pairs(pairs: Pairs) -> None:
     first = loss()
     for _ in range(40):
         run.step()
-    assert loss() < 0.8 * first
+    assert loss() < 0.9 * first
