@@ -16,7 +16,7 @@ import platform
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -29,62 +29,28 @@ LEAST_S = 5.0
 PACKAGES = ("torch", "transformers", "diffusers", "open_clip_torch", "segment_anything")
 
 
-def index(run: Run) -> None:
-    """See `production_index`."""
-    from benchmarks.production_index import measure_index
-
-    measure_index(run)
-
-
-def embedder(run: Run) -> None:
-    """See `production_networks`."""
-    from benchmarks.production_networks import measure_embedder
-
-    measure_embedder(run)
-
-
-def parser(run: Run) -> None:
-    """See `production_networks`."""
-    from benchmarks.production_networks import measure_parser
-
-    measure_parser(run)
-
-
-def sam(run: Run) -> None:
-    """See `production_networks`."""
-    from benchmarks.production_networks import measure_sam
-
-    measure_sam(run)
-
-
-def tryon(run: Run) -> None:
-    """See `production_tryon`."""
-    from benchmarks.production_tryon import measure_tryon
-
-    measure_tryon(run)
-
-
-SECTIONS: dict[str, tuple[str, Callable[[Run], None]]] = {
-    "index": ("The index's scan", index),
-    "embedder": ("Embedder", embedder),
-    "parser": ("Parser", parser),
-    "sam": ("SAM", sam),
-    "tryon": ("Try-on", tryon),
+SECTIONS = {
+    "index": ("The index's scan", "production_index", "measure_index"),
+    "embedder": ("Embedder", "production_networks", "measure_embedder"),
+    "parser": ("Parser", "production_networks", "measure_parser"),
+    "sam": ("SAM", "production_networks", "measure_sam"),
+    "tryon": ("Try-on", "production_tryon", "measure_tryon"),
 }
+"""Each section's title, and what measures it: a section whose packages are missing fails alone."""
 
 
 def run_sections(run: Run, names: list[str]) -> list[str]:
     """The sections in order, each by itself; the names of those that broke."""
     broken = []
     for name in names:
-        title, measure = SECTIONS[name]
+        title, module, function = SECTIONS[name]
         run.say(f"\n## {title}\n")
         if run.left_s < LEAST_S:
             run.say(f"Skipped: {run.left_s:.0f} s of the budget were left.")
             continue
         started = time.perf_counter()
         try:
-            measure(run)
+            getattr(import_module(f"benchmarks.{module}"), function)(run)
         except Exception as error:
             traceback.print_exc()
             run.say("", f"Broke: `{type(error).__name__}: {str(error)[:300]}`")
