@@ -13,8 +13,9 @@ from training.accessories import bag, shoes
 from training.backdrop import lay_on_backdrop
 from training.bottoms import shorts, skirt, trousers
 from training.fabric import SHADES, Rgb, Weave, choose_inks, choose_weave, second_colour
-from training.outline import Part
+from training.outline import Part, Point
 from training.tops import dress, jacket, shirt, t_shirt
+from training.woven import Plane
 
 BUILDERS: dict[str, Callable[[Generator], list[Part]]] = {
     "t-shirt": t_shirt, "shirt": shirt, "dress": dress, "skirt": skirt, "trousers": trousers,
@@ -24,8 +25,8 @@ CATEGORIES: tuple[str, ...] = tuple(BUILDERS)
 COLOURS: tuple[str, ...] = tuple(SHADES)
 PATTERNS: tuple[str, ...] = ("plain", "striped", "dotted", "checked")
 
-_OVERSAMPLE = 2
-_NEUTRAL = 128  # the shade plane's value for "as bright as the ink"
+OVERSAMPLE = 2
+NEUTRAL = 128  # the shade plane's value for "as bright as the ink"
 
 
 @dataclass(frozen=True)
@@ -45,17 +46,26 @@ class Garment:
 
 
 @dataclass(frozen=True)
-class _View:
-    """Where the garment's origin lies in the picture (canvas pixels), its unit and its turn."""
+class View:
+    """Where the origin of a garment or body lies in the picture (canvas pixels), its unit and its
+    turn in degrees.
+    """
 
     x: float
     y: float
     unit: float
     turn: float
 
-    def to_canvas(self, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    def to_canvas(self, points: list[Point]) -> list[Point]:
+        """Its own coordinates -> canvas pixels."""
         c, s = cos(radians(self.turn)) * self.unit, sin(radians(self.turn)) * self.unit
         return [(self.x + c * px - s * py, self.y + s * px + c * py) for px, py in points]
+
+    def to_body(self, columns: NDArray[np.intp], rows: NDArray[np.intp]) -> tuple[Plane, Plane]:
+        """The way back, for many points at once."""
+        c, s = cos(radians(self.turn)) / self.unit, sin(radians(self.turn)) / self.unit
+        x, y = columns - np.float32(self.x), rows - np.float32(self.y)
+        return np.asarray(c * x + s * y, np.float32), np.asarray(c * y - s * x, np.float32)
 
 
 def caption(garment: Garment) -> str:
@@ -80,9 +90,9 @@ def draw_with_cover(
     inks, weave = choose_inks(garment.colour, style), choose_weave(garment.pattern, style)
     parts = BUILDERS[garment.category](style)
     rng = default_rng([view_seed, garment.style_seed, 1])
-    view = _choose_view(parts, size * _OVERSAMPLE, rng)
-    cloth, shade, cover = _paint(parts, view, inks, weave, size * _OVERSAMPLE)
-    small = (cloth.reduce(_OVERSAMPLE), shade.reduce(_OVERSAMPLE), cover.reduce(_OVERSAMPLE))
+    view = _choose_view(parts, size * OVERSAMPLE, rng)
+    cloth, shade, cover = _paint(parts, view, inks, weave, size * OVERSAMPLE)
+    small = (cloth.reduce(OVERSAMPLE), shade.reduce(OVERSAMPLE), cover.reduce(OVERSAMPLE))
     return lay_on_backdrop(*small, inks["main"], rng), small[2]
 
 
@@ -95,37 +105,35 @@ def places_in_picture(
     choose_weave(garment.pattern, style)  # parts come after these in the style's sequence
     parts = BUILDERS[garment.category](style)
     rng = default_rng([view_seed, garment.style_seed, 1])
-    view = _choose_view(parts, size * _OVERSAMPLE, rng)
+    view = _choose_view(parts, size * OVERSAMPLE, rng)
     c, s = cos(radians(view.turn)) * view.unit, sin(radians(view.turn)) * view.unit
     turned = points @ np.array([[c, s], [-s, c]], np.float32)
     origin = np.array([view.x, view.y], np.float32)
-    return np.asarray((turned + origin) / _OVERSAMPLE - 0.5, np.float32)
+    return np.asarray((turned + origin) / OVERSAMPLE - 0.5, np.float32)
 
 
-def _choose_view(parts: list[Part], canvas: int, rng: Generator) -> _View:
+def _choose_view(parts: list[Part], canvas: int, rng: Generator) -> View:
     """Centre the garment so that it fills most of the canvas, then disturb it a little."""
     xs = [x for part in parts for x, _ in part.points]
     ys = [y for part in parts for _, y in part.points]
     extent = max(max(xs) - min(xs), max(ys) - min(ys), 1.35)
     unit = canvas / extent * float(rng.uniform(0.76, 0.9))
     turn = float(np.clip(rng.normal(0, 4), -10, 10))
-    centred = _View(0, 0, unit, turn).to_canvas(
-        [((max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2)]
-    )
+    centred = View(0, 0, unit, turn).to_canvas([((max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2)])
     dx, dy = rng.uniform(0.475, 0.525, 2) * canvas
-    return _View(float(dx) - centred[0][0], float(dy) - centred[0][1], unit, turn)
+    return View(float(dx) - centred[0][0], float(dy) - centred[0][1], unit, turn)
 
 
 def _paint(
-    parts: list[Part], view: _View, inks: dict[str, Rgb], weave: Weave, canvas: int
+    parts: list[Part], view: View, inks: dict[str, Rgb], weave: Weave, canvas: int
 ) -> tuple[Image.Image, Image.Image, Image.Image]:
     """Paint the parts one over the other: colour (RGB), brightness (L) and coverage (L) planes.
 
     Colour is zero outside the garment, so that it stays premultiplied when reduced.
     """
-    ids, shade = Image.new("L", (canvas, canvas)), Image.new("L", (canvas, canvas), _NEUTRAL)
+    ids, shade = Image.new("L", (canvas, canvas)), Image.new("L", (canvas, canvas), NEUTRAL)
     for number, part in enumerate(parts, 1):
-        _paint_part(ImageDraw.Draw(ids), ImageDraw.Draw(shade), part, number, view)
+        paint_part(ImageDraw.Draw(ids), ImageDraw.Draw(shade), part, number, view, 0.012, 0.7)
     number_of = np.asarray(ids)
     table = np.zeros((256, 3), np.uint8)
     table[1 : len(parts) + 1] = [inks.get(part.ink, (0, 0, 0)) for part in parts]
@@ -136,26 +144,30 @@ def _paint(
     return Image.fromarray(cloth), shade, cover
 
 
-def _paint_part(
-    ids: ImageDraw.ImageDraw, shade: ImageDraw.ImageDraw, part: Part, number: int, view: _View
-) -> None:
-    """One part into the id plane and the brightness plane, with a soft dark rim."""
+def paint_part(
+    ids: ImageDraw.ImageDraw, shade: ImageDraw.ImageDraw, part: Part, number: int, view: View,
+    rim: float, dark: float,
+) -> None:  # fmt: skip
+    """One part into the id plane and the brightness plane, with a soft dark rim.
+
+    rim: its width in the view's units; dark: how bright it is beside the part.
+    """
     points = view.to_canvas(part.points)
-    tone = round(_NEUTRAL * part.tone)
-    width = max(1, round(part.width * view.unit))
+    tone = min(255, round(NEUTRAL * part.tone))
     if part.width:
+        width = max(1, round(part.width * view.unit))
         if part.ink != "seam":
             ids.line(points, fill=number, width=width, joint="curve")
         shade.line(points, fill=tone, width=width, joint="curve")
         return
     ids.polygon(points, fill=number)
     shade.polygon(points, fill=tone)
-    rim = max(1, round(0.012 * view.unit))
-    shade.line([*points, points[0]], fill=round(tone * 0.7), width=rim)
+    outline = [*points, points[0]]
+    shade.line(outline, fill=round(tone * dark), width=max(1, round(rim * view.unit)))
 
 
 def _weave_in(
-    cloth: NDArray[np.uint8], number_of: NDArray[np.uint8], parts: list[Part], view: _View,
+    cloth: NDArray[np.uint8], number_of: NDArray[np.uint8], parts: list[Part], view: View,
     weave: Weave, inks: dict[str, Rgb],
 ) -> None:  # fmt: skip
     """Blend the pattern's second colour into every part of patterned cloth, in place."""

@@ -1,7 +1,6 @@
 """A drawn person as layers of pieces from the back to the front, and those as planes of pixels."""
 
 from dataclasses import dataclass
-from math import cos, radians, sin
 
 import numpy as np
 from numpy.random import Generator, default_rng
@@ -10,15 +9,23 @@ from PIL import Image, ImageDraw
 
 from models.atr import Atr
 from training.body import Body, arm_parts, hair_parts, head_parts, leg_parts, neck_parts
-from training.draw import BUILDERS, CATEGORIES, COLOURS, PATTERNS, Garment
+from training.draw import (
+    BUILDERS,
+    CATEGORIES,
+    COLOURS,
+    NEUTRAL,
+    OVERSAMPLE,
+    PATTERNS,
+    Garment,
+    View,
+    paint_part,
+)
 from training.dressing import wear
 from training.extras import Extra
 from training.fabric import Rgb, Weave, choose_inks, choose_weave, second_colour
-from training.outline import Part, Point
+from training.outline import Part
 from training.woven import Flat, Plane, scaled
 
-OVERSAMPLE = 2
-NEUTRAL = 128
 _PLAIN = Weave("plain", 1.0, 0.5, 0.0, 0)
 _AS_DRAWN = scaled(1.0)
 _CLASSES: dict[str, Atr] = {
@@ -43,25 +50,6 @@ class Layer:
     weave: Weave = _PLAIN
     flat: Flat = _AS_DRAWN
     garment: Garment | None = None
-
-
-@dataclass(frozen=True)
-class View:
-    """Body coordinates to canvas pixels."""
-
-    x: float
-    y: float
-    unit: float
-    turn: float
-
-    def to_canvas(self, points: list[Point]) -> list[Point]:
-        c, s = cos(radians(self.turn)) * self.unit, sin(radians(self.turn)) * self.unit
-        return [(self.x + c * px - s * py, self.y + s * px + c * py) for px, py in points]
-
-    def to_body(self, columns: NDArray[np.intp], rows: NDArray[np.intp]) -> tuple[Plane, Plane]:
-        c, s = cos(radians(self.turn)) / self.unit, sin(radians(self.turn)) / self.unit
-        x, y = columns - np.float32(self.x), rows - np.float32(self.y)
-        return np.asarray(c * x + s * y, np.float32), np.asarray(c * y - s * x, np.float32)
 
 
 def choose_view(height: int, width: int, rng: Generator, full_figure: bool) -> View:
@@ -169,25 +157,8 @@ def number_pieces(
         raise ValueError(f"{len(pieces)} pieces do not fit into one byte")
     brushes = ImageDraw.Draw(ids), ImageDraw.Draw(shade)
     for number, (part, _) in enumerate(pieces, 1):
-        _paint_part(*brushes, part, number, view)
+        paint_part(*brushes, part, number, view, 0.003, 0.76)
     return np.asarray(ids), shade
-
-
-def _paint_part(
-    ids: ImageDraw.ImageDraw, shade: ImageDraw.ImageDraw, part: Part, number: int, view: View
-) -> None:
-    points = view.to_canvas(part.points)
-    tone = min(255, round(NEUTRAL * part.tone))
-    if part.width:
-        width = max(1, round(part.width * view.unit))
-        if part.ink != "seam":
-            ids.line(points, fill=number, width=width, joint="curve")
-        shade.line(points, fill=tone, width=width, joint="curve")
-        return
-    ids.polygon(points, fill=number)
-    shade.polygon(points, fill=tone)
-    rim = max(1, round(0.003 * view.unit))
-    shade.line([*points, points[0]], fill=round(tone * 0.76), width=rim)
 
 
 def _weave_in(

@@ -10,18 +10,10 @@ from PIL import Image
 
 from training.backdrop import folds, grain, light_over
 from training.body import Body, choose_body
-from training.draw import CATEGORIES, COLOURS, PATTERNS, Garment
+from training.draw import CATEGORIES, COLOURS, NEUTRAL, OVERSAMPLE, PATTERNS, Garment
 from training.dressing import KINDS
 from training.extras import choose_extras
-from training.figure import (
-    NEUTRAL,
-    OVERSAMPLE,
-    Layer,
-    build_layers,
-    choose_view,
-    paint,
-    pieces_of,
-)
+from training.figure import Layer, build_layers, choose_view, paint, pieces_of
 from training.outline import Point
 from training.street_ground import draw_ground
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
-from training.draw import Garment, places_in_picture
-from training.figure import OVERSAMPLE, choose_view, number_pieces, pieces_of
+from training.draw import OVERSAMPLE, Garment, places_in_picture
+from training.figure import choose_view, number_pieces, pieces_of
 from training.people import dress_body
 
 
