@@ -1,6 +1,7 @@
-"""From where on SAM's mask is taken instead of the parser's: chosen on pictures not set aside.
+"""From where on a SAM is relied on beside the parser: chosen on pictures not set aside.
 
-For `models.segmenter.Acceptance`: a rule is good where no kind of picture gets worse by it.
+For `models.sam.Acceptance`, which a checkpoint's `sam_config.json` may hold. A rule is good where
+no kind of picture gets worse by it.
 
 Run: python -m benchmarks.sam_acceptance --street ../shared/data/people
 """
@@ -22,7 +23,7 @@ from models.atr import PERSON, UPPER
 from models.parser import ParserConfig
 from models.regions import iou
 from models.sam import SamConfig
-from models.segmenter import Segmenter, finish, load
+from models.segmenter import Segmenter, finish, load, together
 from models.targets import find_target, sam_prompt
 from training.captions import combinations
 from training.draw import Garment, draw_with_cover
@@ -33,13 +34,13 @@ Mask = NDArray[np.bool_]
 TUNED_SEED = FIRST_SEED + 1_000_000  # neither training's nor benchmarks/parsing_quality.py's
 SURE = (0.0, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98)
 AGREED = (0.0, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98)
-DRAWN = ("parser", "sam", "mean")
+DRAWN = ("parser", "sam", "both")
 
 
 @dataclass(frozen=True)
 class Try:
     """One picture and target: what SAM foretells, its agreement with the parser, and the IoU with
-    the truth of the parser's mask, of SAM's and of the one that the mean of both planes gives.
+    the truth of the parser's mask, of SAM's and of the one that both give together.
     """
 
     kind: str
@@ -61,10 +62,9 @@ def attempt(
     cut = segmenter.sam.decode(features.embedding, [sam_prompt(features, Ask(target), found)])[0]
     plane = resized(cut.probability, features.size)
     agreed = iou(plane > 0.5, found.mask)
-    mean = ((plane + found.plane) / 2).astype(np.float32)
     drafts = {
         "parser": Draft(found, found.plane, "parser"), "sam": Draft(found, plane, "sam"),
-        "mean": Draft(found, mean, "parser"),
+        "both": Draft(found, together(found.plane, plane), "sam"),
     }  # fmt: skip
     ious = {}
     for name, draft in drafts.items():
@@ -93,12 +93,12 @@ def try_all(segmenter: Segmenter, street: Path, split: str, drawings: int) -> It
         yield from attempt(segmenter, features, "drawn garment", "garment", truth, known)
 
 
-def gains(tries: list[Try], sure: float, agreed: float, taken: str) -> dict[str, tuple[float, int]]:
+def gains(tries: list[Try], sure: float, agreed: float) -> dict[str, tuple[float, int]]:
     """By kind: what the rule adds to the mean IoU, and how many pictures it changes."""
     found = {}
     for kind in sorted({one.kind for one in tries}):
         every = [one for one in tries if one.kind == kind]
-        changed = [one.ious[taken] - one.ious["parser"] for one in every
+        changed = [one.ious["both"] - one.ious["parser"] for one in every
                    if one.foretold >= sure and one.agreed >= agreed]  # fmt: skip
         found[kind] = sum(changed) / len(every), len(changed)
     return found
@@ -125,11 +125,11 @@ def main() -> None:
         means = [f"{name} {np.mean([one.ious[name] for one in every]):.4f}" for name in DRAWN]
         off = np.mean([abs(one.foretold - one.ious["sam"]) for one in every])
         print(f"{kind}, {len(every)}: IoU {', '.join(means)}; foretold IoU off by {off:.3f}")
-    rules = [(gains(tries, *rule), rule) for rule in product(SURE, AGREED, DRAWN[1:])]
+    rules = [(gains(tries, *rule), rule) for rule in product(SURE, AGREED)]
     rules.sort(key=lambda pair: _worth(pair[0]), reverse=True)
-    for found, (sure, agreed, taken) in rules[:20]:
+    for found, (sure, agreed) in rules[:20]:
         told_ = [f"{kind} {gain:+.4f} ({count})" for kind, (gain, count) in found.items()]
-        print(f"iou {sure:.2f} agreement {agreed:.2f} {taken}: {', '.join(told_)}")
+        print(f"iou {sure:.2f} agreement {agreed:.2f}: {', '.join(told_)}")
 
 
 if __name__ == "__main__":

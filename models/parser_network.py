@@ -13,13 +13,57 @@ MODEL_TYPE = "studio-parser"
 
 
 class ConvParserConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
-    """widths: the decoder's channels at strides 16, 8, 4 and 2."""
+    """widths: the decoder's channels at strides 16, 8, 4 and 2; context: layers of `_Context`."""
 
     model_type = MODEL_TYPE
 
-    def __init__(self, widths: tuple[int, ...] = (112, 72, 48, 32), **kwargs: Any) -> None:
-        self.widths = list(widths)
+    def __init__(
+        self, widths: tuple[int, ...] = (112, 72, 48, 32), context: int = 0, **kwargs: Any
+    ) -> None:
+        self.widths, self.context = list(widths), context
         super().__init__(**kwargs)
+
+
+class _Context(nn.Module):
+    """All of the picture to each of its places: attention (Vaswani et al., 2017) at stride 32.
+
+    Whether something is a dress or a top shows far from most of its pixels. Untrained it changes
+    nothing, so that it can join a network that has learnt without it.
+    """
+
+    def __init__(self, width: int, layers: int) -> None:
+        super().__init__()
+        self.place = nn.Linear(8, width, bias=False)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                width, width // 48, 2 * width, 0.0, batch_first=True, norm_first=True
+            )
+            for _ in range(layers)
+        )
+
+    def settle(self) -> None:
+        """Make it change nothing, as long as it is untrained."""
+        nn.init.zeros_(self.place.weight)
+        for name, weights in self.layers.named_parameters():
+            if "out_proj" in name or "linear2" in name:
+                nn.init.zeros_(weights)
+
+    def forward(self, seen: torch.Tensor) -> torch.Tensor:
+        """(n, width, h, w) -> the same shape."""
+        x = seen.flatten(2).transpose(1, 2) + self.place(_places(seen)).to(seen.dtype)
+        for layer in self.layers:
+            x = layer(x)
+        told: torch.Tensor = x.transpose(1, 2).reshape(seen.shape)
+        return told
+
+
+def _places(seen: torch.Tensor) -> torch.Tensor:
+    """Where each place of (n, c, h, w) lies: (h * w, 8), two waves along each side."""
+    sides = [(torch.arange(n, device=seen.device) + 0.5) * (torch.pi / n) for n in seen.shape[-2:]]
+    y, x = torch.meshgrid(*sides, indexing="ij")
+    waves = [wave(turns * side) for side in (y, x) for turns in (1, 2)
+             for wave in (torch.sin, torch.cos)]  # fmt: skip
+    return torch.stack(waves, -1).flatten(0, 1).to(seen.dtype)
 
 
 class _Step(nn.Module):
@@ -55,6 +99,7 @@ class ConvParser(PreTrainedModel):  # type: ignore[no-untyped-call]
         super().__init__(config)
         encoder: Any = studio_resnet(num_classes=0)
         self.encoder = encoder
+        self.context: Any = _Context(288, config.context) if config.context else None
         beside = (144, 64, 32, int(encoder.conv1[-1].out_channels))
         below = (288, *config.widths[:-1])
         self.steps = nn.ModuleList(
@@ -72,6 +117,8 @@ class ConvParser(PreTrainedModel):  # type: ignore[no-untyped-call]
         for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
             x = stage(x)
             seen.append(x)
+        if self.context is not None:
+            x = self.context(x)
         for step, beside in zip(self.steps, seen[-2::-1], strict=True):
             x = step(x, beside)
         return SemanticSegmenterOutput(logits=self.classify(x))

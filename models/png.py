@@ -1,11 +1,13 @@
 """Writes pictures as PNG: lossless as any, several times faster than Pillow, about as small.
 
 Pillow tries five filters on every line; here a line is always its difference to the one above,
-the best single filter on photographs and on masks, and Intel's ISA-L packs it.
+the best single filter on photographs and on masks. Intel's ISA-L packs the lines, large pictures in
+bands side by side, each of which ends on a byte and begins without what was before, as pigz does.
 """
 
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from isal import isal_zlib
@@ -16,6 +18,11 @@ UP = 2
 GREY, COLOUR = 0, 2
 PACKING = 1
 """ISA-L's level; the others save or cost a few hundredths."""
+ZLIB_HEAD = b"\x78\x01"
+RAW = -15
+"""ISA-L's word for deflate without a head, its window the largest."""
+BAND_BYTES = 1_000_000
+THREADS = 2
 
 
 def encode_png(pixels: NDArray[np.uint8], icc_profile: bytes | None = None) -> bytes:
@@ -23,16 +30,38 @@ def encode_png(pixels: NDArray[np.uint8], icc_profile: bytes | None = None) -> b
     height, width = pixels.shape[:2]
     kind = GREY if pixels.ndim == 2 else COLOUR
     head = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
-    lines = np.ascontiguousarray(pixels).reshape(height, -1)
-    filtered = np.empty((height, lines.shape[1] + 1), np.uint8)
-    filtered[:, 0] = UP
-    filtered[0, 1:] = lines[0]
-    np.subtract(lines[1:], lines[:-1], out=filtered[1:, 1:])  # modulo 256, as the format wants it
     parts = [SIGNATURE, _chunk(b"IHDR", head)]
     if icc_profile:
         parts.append(_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc_profile)))
-    parts += [_chunk(b"IDAT", isal_zlib.compress(filtered, PACKING)), _chunk(b"IEND", b"")]
+    lines = np.ascontiguousarray(pixels).reshape(height, -1)
+    parts += [_chunk(b"IDAT", _packed(lines)), _chunk(b"IEND", b"")]
     return b"".join(parts)
+
+
+def _packed(lines: NDArray[np.uint8]) -> bytes:
+    """Lines (h, bytes) filtered, as one zlib stream."""
+    height, length = lines.shape
+    filtered = np.empty((height, length + 1), np.uint8)
+    step = max(1, BAND_BYTES // length)
+
+    def pack(top: int) -> bytes:
+        band, end = filtered[top : top + step], min(top + step, height)
+        band[:, 0] = UP
+        if top == 0:
+            band[0, 1:] = lines[0]
+        first = max(top, 1)  # modulo 256, as the format wants it
+        np.subtract(lines[first:end], lines[first - 1 : end - 1], out=filtered[first:end, 1:])
+        packer = isal_zlib.compressobj(PACKING, wbits=RAW)
+        last = isal_zlib.Z_FINISH if end == height else isal_zlib.Z_FULL_FLUSH
+        return b"".join((packer.compress(band), packer.flush(last)))
+
+    tops = range(0, height, step)
+    if len(tops) == 1:
+        bands = [pack(0)]
+    else:
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="png") as pool:
+            bands = list(pool.map(pack, tops))
+    return b"".join((ZLIB_HEAD, *bands, struct.pack(">I", isal_zlib.adler32(filtered))))
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:

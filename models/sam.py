@@ -40,6 +40,16 @@ class SamArchitecture:
     iou_hidden: int = 256
 
 
+@dataclass(frozen=True)
+class Acceptance:
+    """When a caller may rely on a cutout: it is sure of itself (the IoU that the network foretells)
+    and agrees with the parser's mask (the IoU of both). `benchmarks/sam_acceptance.py` finds them.
+    """
+
+    iou: float = 0.9
+    agreement: float = 0.9
+
+
 PUBLISHED: dict[str, SamArchitecture] = {
     "vit_b": SamArchitecture(),
     "vit_l": SamArchitecture(width=1024, depth=24, heads=16, global_layers=(5, 11, 17, 23)),
@@ -98,12 +108,16 @@ class Cutout:
 class SamModel:
     """A loaded checkpoint; holds no state of a picture, unlike `SamPredictor`."""
 
-    def __init__(self, config: SamConfig, network: Any, architecture: SamArchitecture) -> None:
-        self.config, self.side = config, architecture.image_size
+    def __init__(
+        self, config: SamConfig, network: Any, architecture: SamArchitecture,
+        acceptance: Acceptance,
+    ) -> None:  # fmt: skip
+        self.config, self.side, self.acceptance = config, architecture.image_size, acceptance
         self._network = network
         self._device = next(network.parameters()).device
         self._dtype = next(network.image_encoder.parameters()).dtype
-        digest = fingerprint(network.state_dict(), [asdict(architecture), config.precision])
+        described = [asdict(architecture), asdict(acceptance), config.precision]
+        digest = fingerprint(network.state_dict(), described)
         self.version = f"{short_name(config.checkpoint)}-{digest}"
 
     def preprocess(self, image: Image.Image) -> tuple[Plane, tuple[int, int]]:
@@ -248,17 +262,17 @@ def load(config: SamConfig) -> SamModel:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         torch.set_num_threads(config.threads)
-    architecture, state = _read(config.checkpoint)
+    architecture, acceptance, state = _read(config.checkpoint)
     network = build(architecture)
     network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
     kind = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[config.precision]
     network.eval().requires_grad_(False).to(device)
     network.image_encoder.to(kind)
-    return SamModel(config, network, architecture)
+    return SamModel(config, network, architecture, acceptance)
 
 
-def _read(checkpoint: str) -> tuple[SamArchitecture, dict[str, Any]]:
-    """A checkpoint's sizes and tensors, in either format."""
+def _read(checkpoint: str) -> tuple[SamArchitecture, Acceptance, dict[str, Any]]:
+    """A checkpoint's sizes, when to rely on it, and its tensors, in either format."""
     import torch
 
     from models.weights import read_tensors
@@ -267,12 +281,14 @@ def _read(checkpoint: str) -> tuple[SamArchitecture, dict[str, Any]]:
     if path.is_dir() and (path / CONFIG_FILE).exists():
         sizes = json.loads((path / CONFIG_FILE).read_text())
         sizes["global_layers"] = tuple(sizes["global_layers"])
-        return SamArchitecture(**sizes), read_tensors(path / WEIGHTS_FILE)
+        acceptance = Acceptance(**sizes.pop("acceptance", {}))
+        return SamArchitecture(**sizes), acceptance, read_tensors(path / WEIGHTS_FILE)
     if path.is_dir():
         path = next(iter(sorted(path.glob("sam_vit_*.pth"))), path)
     for name, architecture in PUBLISHED.items():
         if path.name.startswith(f"sam_{name}"):
-            return architecture, torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            return architecture, Acceptance(), state
     raise ValueError(f"{checkpoint!r} holds no {CONFIG_FILE} and no sam_vit_b, _l or _h .pth file")
 
 

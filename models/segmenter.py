@@ -1,7 +1,5 @@
 """A picture and a prompt to one mask: the parser says what is there, SAM draws finer edges."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -27,26 +25,11 @@ from models.sam import load as load_sam
 from models.targets import choose, clip, find_target, fits, list_candidates, sam_prompt
 
 
-@dataclass(frozen=True)
-class Acceptance:
-    """When SAM's mask is taken instead of the parser's: it is sure of itself, and it agrees.
-
-    Both by the validation part, so that refined masks are never worse than unrefined ones
-    (benchmarks/parsing_quality.py).
-    """
-
-    iou: float = 0.9
-    agreement: float = 0.9
-
-
 class Segmenter:
     """Holds the networks and no state of a picture; `encode`'s parts may run in any order."""
 
-    def __init__(
-        self, parser: Parser, sam: SamModel | None, acceptance: Acceptance | None = None
-    ) -> None:
+    def __init__(self, parser: Parser, sam: SamModel | None) -> None:
         self.parser, self.sam = parser, sam
-        self._acceptance = acceptance or Acceptance()
 
     @property
     def version(self) -> str:
@@ -111,21 +94,28 @@ class Segmenter:
         if chosen is not None:
             rivals = [each for each in candidates if fits(each.mask, features, ask)]
             closest = max(rivals, key=lambda each: iou(each.mask, mask), default=chosen)
-            return closest if cut.iou >= self._acceptance.iou else chosen
-        if cut.iou < self._acceptance.iou or not mask.any() or not fits(mask, features, ask):
+            return closest if cut.iou >= self.sam.acceptance.iou else chosen
+        if cut.iou < self.sam.acceptance.iou or not mask.any() or not fits(mask, features, ask):
             raise Invalid(NOTHING_THERE)
         return Candidate(mask, drawn, frozenset({Atr.BACKGROUND}))
 
     def _refine(self, features: Features, found: Candidate, ask: Ask) -> tuple[Plane, str]:
-        """The probability plane that the mask is cut from, at the working size or finer."""
+        """The probability plane that the mask is cut from, at the working size: the mean of the
+        parser's and SAM's where SAM can be relied on.
+        """
         if self.sam is None or features.embedding is None:
             return found.plane, "parser"
         cut = self.sam.decode(features.embedding, [sam_prompt(features, ask, found)])[0]
         drawn = resize(cut.probability, features.size)
-        sure = cut.iou >= self._acceptance.iou
-        if sure and iou(drawn > 0.5, found.mask) >= self._acceptance.agreement:
-            return drawn, "sam"
+        sure = cut.iou >= self.sam.acceptance.iou
+        if sure and iou(drawn > 0.5, found.mask) >= self.sam.acceptance.agreement:
+            return together(found.plane, drawn), "sam"
         return found.plane, "parser"
+
+
+def together(parsed: Plane, drawn: Plane) -> Plane:
+    """What parser and SAM say as one: the mean of their probabilities."""
+    return np.asarray((parsed + drawn) / 2, np.float32)
 
 
 NOTHING_THERE = "there is nothing to cut out at these points or in this box"

@@ -153,10 +153,12 @@ async def _do_now(studio: Studio, user_id: UUID, asked: Asked) -> Finished:
     started_s = time.perf_counter()
     made = await perform(studio, asked, output_key_of(tryon_id), datetime.now(UTC))
     timings = all_timings(asked, made, started_s)
-    row = asked.row(tryon_id, user_id, state="succeeded", finished_at=datetime.now(UTC))
+    row = asked.row(
+        tryon_id, user_id, state="succeeded", finished_at=datetime.now(UTC),
+        **written(made, tryon_id, timings),
+    )  # fmt: skip
     async with studio.database.transaction() as session:
         await insert_tryon(session, row)
-        await update_tryon(session, tryon_id, **written(made, tryon_id, timings))
     return Finished(
         tryon_id, output_key_of(tryon_id), asked.seed, timings, made.category, made.steps
     )

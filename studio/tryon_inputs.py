@@ -50,8 +50,8 @@ async def _store(studio: Studio, user_id: UUID, url: str) -> StoredPicture:
     key = studio.blobs.key_of(url)
     if key is not None:
         async with studio.database.read() as session:
-            is_made = await made_for(session, user_id, key)
-            file = None if is_made else await get_file_by_key(session, key)
+            file = await get_file_by_key(session, key)
+            is_made = file is None and await made_for(session, user_id, key)
         if is_made:
             return await _measured(key, await studio.blobs.get(key))
         known = file is not None and file.owner_id == user_id and file.status == "ready"

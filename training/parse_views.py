@@ -5,6 +5,7 @@ import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from training.reclothe import reclothe
 from training.street import MIRRORED_CODES
 
 _MIRRORED = torch.from_numpy(MIRRORED_CODES.astype(np.int64))
@@ -12,12 +13,13 @@ _MIRRORED = torch.from_numpy(MIRRORED_CODES.astype(np.int64))
 
 def disturb(
     pixels: NDArray[np.uint8], codes: NDArray[np.uint8], size: tuple[int, int], rng: Generator,
-    strength: float = 1.0, device: torch.device | str = "cpu",
+    strength: float = 1.0, device: torch.device | str = "cpu", reclothed: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """(n, h, w, 3) and (n, h, w) -> pictures (n, 3, *size) float32 in 0..1, codes (n, *size) int64.
 
     On the device. Every picture is mirrored or not, turned, scaled, moved and recoloured on its
-    own. What comes in from outside repeats the edge.
+    own. What comes in from outside repeats the edge. reclothed: the share of pictures whose
+    garments take other colours, each its own.
     """
     n = len(pixels)
     picture = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
@@ -34,6 +36,8 @@ def disturb(
     )[:, 0].long()
     mirrored = torch.from_numpy(flip).to(device)[:, None, None]
     labels = torch.where(mirrored, _MIRRORED.to(device)[labels], labels)
+    if reclothed:
+        view = reclothe(view, labels, reclothed, rng)
     return _pierce(recolour(view, strength, rng), strength, rng), labels
 
 

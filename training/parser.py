@@ -30,7 +30,8 @@ from training.workers import spread
 HEIGHT, WIDTH = 256, 184  # pixels in memory
 LYING_HEIGHT, LYING_WIDTH = 208, 150
 INPUT = (288, 208)  # views in training are enlarged on average: at this size garments look alike
-BATCH = {"street": 6, "people": 3, "drawn": 1, "lying": 2, "empty": 1}
+BATCH = {"street": 8, "people": 3, "drawn": 1, "lying": 2, "empty": 1}
+CONTEXT = 2  # layers
 EMPTY = 500  # drawn pictures without a garment
 GUESSED = 4  # street photographs with guessed maps, in a run that has them
 
@@ -40,7 +41,7 @@ def build(embedder: Path) -> ConvParser:
     network = ConvParser(
         ConvParserConfig(
             num_labels=len(NAMES), id2label=dict(enumerate(NAMES)),
-            label2id={name: at for at, name in enumerate(NAMES)},
+            label2id={name: at for at, name in enumerate(NAMES)}, context=CONTEXT,
         )
     )  # fmt: skip
     prefix = "visual.trunk.looks."
@@ -49,6 +50,7 @@ def build(embedder: Path) -> ConvParser:
              for name, tensor in tensors.items()
              if name.startswith(prefix) and ".fc." not in name}  # fmt: skip
     network.encoder.load_state_dict(trunk)
+    network.context.settle()
     return network
 
 
@@ -115,7 +117,12 @@ def main() -> None:
     torch.manual_seed(args.seed)
     network = build(STARTER_FOLDER / "embedder")
     if args.start:
-        network.load_state_dict(read_tensors(args.start / "model.safetensors"))
+        learnt = network.load_state_dict(
+            read_tensors(args.start / "model.safetensors"), strict=False
+        )
+        missing = {key for key in learnt.missing_keys if not key.startswith("context.")}
+        if unlike := missing | set(learnt.unexpected_keys):
+            raise SystemExit(f"{args.start} is of another network: {', '.join(sorted(unlike))}")
     splits = {"train", "validation"} if args.guess else {"train"}
     sources = _sources(args, splits)
     network.to(args.device)

@@ -8,6 +8,7 @@ import torch
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
+from models.atr import CLOTHES
 from training.parse_views import disturb, normalise, paste
 from training.street import SETS
 from training.street_guesses import guess_maps
@@ -36,6 +37,10 @@ Sizes = tuple[tuple[float, tuple[int, int]], ...]
 SIZES: Sizes = ((0.0, (144, 104)), (0.3, (192, 136)), (0.72, (224, 160)))
 LARGE: Sizes = ((0.0, (192, 136)), (0.5, (256, 184)))
 """On a GPU, and for a network that has learnt before."""
+_RECLOTHED = {"street": 0.5, "guessed": 0.3}
+"""The share of a source's pictures whose garments take other colours."""
+_OVERLAP = 0.3
+"""How much the garments' overlap counts beside the likelihood of each pixel's class."""
 GUESS_AGAIN = 0.2
 """The share of a run after which the average network's guesses replace the last ones."""
 
@@ -77,6 +82,12 @@ class Run(Trainee):
         for code, classes in enumerate(SETS):
             allowed[code, sorted(classes)] = 1
         self._forbidden = ((1 - allowed) * -1e4).to(self.device)
+        garments = sorted(CLOTHES)
+        inside = torch.tensor([[each == {one} for one in garments] for each in SETS])
+        known = torch.tensor([[each == {one} or one not in each for one in garments]
+                              for each in SETS])  # fmt: skip
+        self._garments = garments
+        self._inside, self._known = inside.to(self.device), known.to(self.device)
         self._weight = torch.ones(len(SETS))
         for number, weight in _RARE.items():
             self._weight[number] = weight
@@ -95,7 +106,11 @@ class Run(Trainee):
             logits = self.network.train()(
                 pixel_values=normalise(pictures).contiguous(memory_format=torch.channels_last)
             ).logits
-        return {"parse": self._loss(logits.float(), codes)}
+        half = codes[:, ::2, ::2]  # at half of the pictures' size: every second pixel's code counts
+        logits = torch.nn.functional.interpolate(
+            logits.float(), tuple(half.shape[1:]), mode="bilinear", align_corners=False
+        ).permute(0, 2, 3, 1)
+        return {"parse": self._loss(logits, half), "apart": _OVERLAP * self._apart(logits, half)}
 
     def _batch(self, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         views = []
@@ -103,7 +118,12 @@ class Run(Trainee):
             pixels, codes = self._sources[name]
             rows = self._rng.integers(0, len(pixels), count)
             strength = self.schedule.strength
-            views.append(disturb(pixels[rows], codes[rows], size, self._rng, strength, self.device))
+            views.append(
+                disturb(
+                    pixels[rows], codes[rows], size, self._rng, strength, self.device,
+                    _RECLOTHED.get(name, 0.0),
+                )
+            )  # fmt: skip
         pictures, codes_ = (torch.cat(parts) for parts in zip(*views, strict=True))
         self._paste_some(pictures, codes_)
         return pictures, codes_
@@ -144,14 +164,17 @@ class Run(Trainee):
         return torch.cat(found)
 
     def _loss(self, logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-        """Minus the log of the probability that a pixel's class is one of its allowed ones.
-
-        At half of the pictures' size: every second pixel's code counts.
-        """
-        half = codes[:, ::2, ::2]
-        logits = torch.nn.functional.interpolate(
-            logits, tuple(half.shape[1:]), mode="bilinear", align_corners=False
-        ).permute(0, 2, 3, 1)
-        allowed = (logits + self._forbidden[half]).logsumexp(-1)
-        weight = self._weight[half]
+        """Minus the log of the probability that a pixel's class is one of its allowed ones."""
+        allowed = (logits + self._forbidden[codes]).logsumexp(-1)
+        weight = self._weight[codes]
         return ((logits.logsumexp(-1) - allowed) * weight).sum() / weight.sum()
+
+    def _apart(self, logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        """One minus the soft IoU of each kind of garment over the batch, their mean (Rahman and
+        Wang, 2016): a garment of two classes costs more than its pixels say.
+        """
+        odds = logits.softmax(-1)[..., self._garments]
+        inside, known = self._inside[codes].float(), self._known[codes].float()
+        both = (odds * inside).sum((0, 1, 2))
+        either = ((odds + inside - odds * inside) * known).sum((0, 1, 2))
+        return (1 - both / either.clamp(min=1.0)).mean()
