@@ -1,5 +1,7 @@
 """Parsers and SAMs in their published formats, with random weights: loaded by name, and run."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,13 +14,24 @@ from PIL import Image
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 
 from errors import SetupError
-from models.asking import Ask
+from models.asking import Ask, resize
 from models.atr import MIRRORED, NAMES
 from models.checkpoints import REGISTRY, licence_of, require_licence
 from models.parser import ParserConfig, load
-from models.sam import CONFIG_FILE, PUBLISHED, Prompt, SamArchitecture, SamConfig, build
+from models.sam import (
+    CONFIG_FILE,
+    PUBLISHED,
+    Acceptance,
+    Prompt,
+    SamArchitecture,
+    SamConfig,
+    build,
+)
 from models.sam import load as load_sam
 from models.segmenter import Segmenter
+from models.targets import sam_prompt
+from models.weights import STARTER_FOLDER
+from training.parser import build as build_parser
 from training.sam import save as save_sam
 
 TINY_SAM = SamArchitecture(
@@ -180,6 +193,37 @@ def _upper() -> NDArray[Any]:
     planes[0] = 1
     planes[0, 20:40, 10:30], planes[4, 20:40, 10:30] = 0, 1
     return planes
+
+
+def test_a_checkpoint_says_when_it_can_be_relied_on(sam_folder: Path, tmp_path: Path) -> None:
+    assert load_sam(SamConfig(str(sam_folder))).acceptance == Acceptance()
+    shutil.copytree(sam_folder, tmp_path, dirs_exist_ok=True)
+    described = json.loads((tmp_path / CONFIG_FILE).read_text())
+    described["acceptance"] = {"iou": -9.0, "agreement": 0.0}
+    (tmp_path / CONFIG_FILE).write_text(json.dumps(described))
+    willing = load_sam(SamConfig(str(tmp_path)))
+    assert willing.acceptance == Acceptance(-9.0, 0.0)
+    features = Segmenter(load(ParserConfig()), willing).encode(picture())
+    sure = replace(features, parsing=replace(features.parsing, probabilities=_upper()))
+    draft = Segmenter(load(ParserConfig()), willing).draft(sure, Ask("upper"))
+    assert draft.source == "sam"
+    assert sure.embedding is not None
+    cut = willing.decode(sure.embedding, [sam_prompt(sure, Ask("upper"), draft.found)])[0]
+    drawn = resize(cut.probability, sure.size)
+    assert np.allclose(draft.plane, (drawn + draft.found.plane) / 2, atol=1e-6)
+
+
+def test_untrained_attention_changes_nothing() -> None:
+    pixels = torch.randn(2, 3, 96, 64, generator=torch.Generator().manual_seed(0))
+    network: Any = build_parser(STARTER_FOLDER / "embedder").eval()  # type: ignore[no-untyped-call]
+    context, network.context = network.context, None
+    with torch.inference_mode():
+        without = network(pixel_values=pixels).logits
+        network.context = context
+        assert torch.allclose(network(pixel_values=pixels).logits, without, atol=1e-6)
+        torch.nn.init.normal_(context.place.weight)
+        torch.nn.init.normal_(context.layers[0].linear2.weight)
+        assert not torch.allclose(network(pixel_values=pixels).logits, without, atol=1e-3)
 
 
 def test_what_is_no_sam(tmp_path: Path) -> None:
