@@ -31,7 +31,7 @@ HEIGHT, WIDTH = 256, 184  # pixels in memory
 LYING_HEIGHT, LYING_WIDTH = 208, 150
 INPUT = (288, 208)  # views in training are enlarged on average: at this size garments look alike
 BATCH = {"street": 8, "people": 3, "drawn": 1, "lying": 2, "empty": 1}
-CONTEXT = 2  # layers
+CONTEXT = 1  # layers
 EMPTY = 500  # drawn pictures without a garment
 GUESSED = 4  # street photographs with guessed maps, in a run that has them
 
@@ -50,7 +50,8 @@ def build(embedder: Path) -> ConvParser:
              for name, tensor in tensors.items()
              if name.startswith(prefix) and ".fc." not in name}  # fmt: skip
     network.encoder.load_state_dict(trunk)
-    network.context.settle()
+    if network.context is not None:
+        network.context.settle()
     return network
 
 

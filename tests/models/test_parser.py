@@ -221,8 +221,7 @@ def test_untrained_attention_changes_nothing() -> None:
         without = network(pixel_values=pixels).logits
         network.context = context
         assert torch.allclose(network(pixel_values=pixels).logits, without, atol=1e-6)
-        torch.nn.init.normal_(context.place.weight)
-        torch.nn.init.normal_(context.layers[0].linear2.weight)
+        torch.nn.init.normal_(context.add.weight)
         assert not torch.allclose(network(pixel_values=pixels).logits, without, atol=1e-3)
 
 
