@@ -39,7 +39,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="studio-bench-"))
     folder.chmod(0o711)
     command = [sys.executable, "-m", "cli", "up"]
-    studio = RunningStudio(folder / "data", command=command, STUDIO_LIMIT_DEFAULT="10000000")
+    studio = RunningStudio(folder / "data", command=command, STUDIO_LIMIT_CV="10000000")
     try:
         studio.wait_ready(timeout_s=300)
         with httpx.Client(base_url=f"http://127.0.0.1:{studio.port}", timeout=120) as http:
