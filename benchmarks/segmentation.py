@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from models.asking import Ask, Features, thumbnail_of
+from models.asking import Ask, Features
 from models.images import decode_image, measure_image
 from models.parsing import Parsing
 from models.segmenter import Segmenter, finish
@@ -56,7 +56,7 @@ def run_bare(segmenter: Segmenter, folder: Path, keys: list[str]) -> float:
         planes = segmenter.parser.probabilities([segmenter.parser.preprocess(picture)])[0]
         sam = segmenter.sam
         embedding = sam.encode(*sam.preprocess(picture)) if sam else None
-        features = Features(Parsing(planes, height, width), embedding, thumbnail_of(picture))
+        features = Features(Parsing(planes, height, width), embedding)
         _, png = draw_png(finish(features, segmenter.draft(features, Ask("person"))))
         (folder / "bare" / f"{number}.png").write_bytes(png)
     return len(keys) / (time.perf_counter() - started_s)

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
 from integrations.blob import open_blob_store
-from models.asking import Ask, Features, Segment, require_inside, thumbnail_of
+from models.asking import Ask, Features, Segment, require_inside
 from models.images import decode_image, measure_image
 from models.parser import ParserConfig
 from models.parsing import Parsing, Plane
@@ -46,7 +45,6 @@ class _Prepared:
     height: int
     pixels: Plane
     square: tuple[Plane, tuple[int, int]] | None
-    thumbnail: NDArray[np.uint8]
 
 
 class Segmenter:
@@ -124,7 +122,7 @@ class Segmenter:
         sam = self._model.sam
         square = sam.preprocess(picture) if sam else None
         pixels = self._model.parser.preprocess(picture)
-        return _Prepared(width, height, pixels, square, thumbnail_of(picture))
+        return _Prepared(width, height, pixels, square)
 
     def _encode(self, pictures: Sequence[_Prepared]) -> list[Features]:
         planes = self._model.parser.probabilities([each.pixels for each in pictures])
@@ -133,7 +131,6 @@ class Segmenter:
             Features(
                 Parsing(plane, each.height, each.width),
                 sam.encode(*each.square) if sam and each.square else None,
-                each.thumbnail,
             )
             for plane, each in zip(planes, pictures, strict=True)
         ]

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from errors import Invalid
@@ -13,7 +12,6 @@ from models.regions import WORKING_SIDE, Bbox
 from models.sam import Embedding
 
 TARGETS = ("garment", "upper", "lower", "dress", "person")
-THUMBNAIL = (208, 150)
 
 
 @dataclass(frozen=True)
@@ -31,12 +29,11 @@ class Ask:
 class Features:
     """A picture, encoded once: what every prompt on it starts from.
 
-    thumbnail: the picture at `THUMBNAIL`, for its colours. size: (height, width) to work at.
+    size: (height, width) to work at.
     """
 
     parsing: Parsing
     embedding: Embedding | None
-    thumbnail: NDArray[np.uint8] | None = None
     size: tuple[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,13 +89,6 @@ def require_inside(ask: Ask, height: int, width: int) -> None:
             raise Invalid("the box is empty: give [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
         if not (x0 >= 0 and y0 >= 0 and x1 <= width and y1 <= height):
             raise Invalid(f"the box reaches out of the picture, {width} x {height}")
-
-
-def thumbnail_of(picture: Image.Image) -> NDArray[np.uint8]:
-    """The picture squashed to `THUMBNAIL`, (h, w, 3) uint8."""
-    height, width = THUMBNAIL
-    small = picture.convert("RGB").resize((width, height), Image.Resampling.BOX, reducing_gap=2.0)
-    return np.asarray(small, np.uint8)
 
 
 def resize(plane: Plane, size: tuple[int, int]) -> Plane:

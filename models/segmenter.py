@@ -13,7 +13,6 @@ from models.asking import (
     Segment,
     require_inside,
     resize,
-    thumbnail_of,
 )
 from models.atr import NAMES, PERSON, Atr
 from models.parser import Parser, ParserConfig
@@ -59,7 +58,7 @@ class Segmenter:
         pixels = self.parser.preprocess(picture)
         parsing = Parsing(self.parser.probabilities([pixels])[0], picture.height, picture.width)
         embedding = self.sam.encode(*self.sam.preprocess(picture)) if self.sam else None
-        return Features(parsing, embedding, thumbnail_of(picture))
+        return Features(parsing, embedding)
 
     def decode(self, features: Features, ask: Ask) -> Segment:
         """One mask; see `draft`."""

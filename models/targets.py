@@ -8,13 +8,12 @@ import numpy as np
 from errors import Invalid
 from models.asking import Ask, Candidate, Features, resize
 from models.atr import BODY, CATEGORIES, CLOTHES, GARMENTS, LOWER, PERSON, SHOES, Atr
-from models.lying import guess_garment
 from models.parsing import Mask, Parsing
 from models.regions import LEAST_SHARE, bbox_of, iou, pieces
 from models.sam import Prompt
 
 FAINT = 0.15
-"""A lying garment of this probability is looked for by its colours."""
+"""A garment that lies flat counts from this probability on, where none is likelier."""
 LEAST_LYING, LEAST_SEEN, MOST_DOUBT = 0.08, 0.8, 1.6
 """What is no garment lying flat: a smaller share of the picture, one whose surest fiftieth of
 pixels is less probable, or one about whose classes the parser is in more doubt (nats). By
@@ -49,7 +48,7 @@ def find_target(features: Features, target: str) -> Candidate:
         return found if worn else _lying(features, found)
     if not worn:  # lying flat: one thing, whatever the parser calls its parts
         seen = _largest(features, GARMENTS, together=0.25, what="garment", least=FAINT)
-        return _lying(features, _by_colour(features, seen))
+        return _lying(features, seen)
     groups = [CATEGORIES["upper"], CATEGORIES["lower"], CATEGORIES["dress"]]
     areas = [float(parsing.probability(group).sum()) for group in groups]
     return _largest(features, groups[int(np.argmax(areas))], together=0.1, what="garment")
@@ -69,23 +68,6 @@ def _lying(features: Features, found: Candidate) -> Candidate:
     if found.mask.mean() < LEAST_LYING or seen < LEAST_SEEN or inside > MOST_DOUBT:
         raise Invalid("there is no garment in the picture that can be told from its surroundings")
     return found
-
-
-def _by_colour(features: Features, found: Candidate) -> Candidate:
-    """A lying garment as far as its colours reach, where the parser saw only the middle of it.
-
-    Both must agree on where it is: the parser's piece lies in the colours' one, which is larger
-    and leaves some ground.
-    """
-    if features.thumbnail is None:
-        return found
-    guess = (guess_garment(features.thumbnail) == 1).astype(np.float32)
-    plane = resize(guess, features.size)
-    mask = plane > 0.5
-    inside = int((mask & found.mask).sum()) / max(1, int(found.mask.sum()))
-    if inside < 0.6 or mask.mean() > 0.9 or mask.sum() < 1.15 * found.mask.sum():
-        return found
-    return Candidate(np.asarray(mask, np.bool_), plane, found.classes)
 
 
 def _largest(

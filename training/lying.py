@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.atr import Atr
-from models.lying import guess_garment
 from training.captions import combinations
 from training.draw import Garment, draw_with_cover
+from training.lying_guess import guess_garment
 from training.photos import list_photos
 from training.street import EITHER_SHOE, GROUND_OR, WORN
 
