@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from numpy.random import default_rng
 from torch import nn
+from transformers.modeling_outputs import SemanticSegmenterOutput
 
-from models.atr import NAMES, PERSON, UPPER
+from models.atr import NAMES
 from training.parse_views import disturb, normalise
-from training.parser_validation import iou, predict
-from training.street import SETS, Street, load_street, told
+from training.parser_run import forbidden
+from training.parser_validation import report
+from training.street import Street, load_street
 
 SIZE = (192, 128)
 WIDTHS = (16, 32, 64, 112, 160)
@@ -43,8 +45,9 @@ class Plain(nn.Module):
         self.up = nn.ModuleList(_block(below + width, width) for below, width in pairs)
         self.classify = nn.Conv2d(WIDTHS[0], len(NAMES), 1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, pixel_values: torch.Tensor) -> SemanticSegmenterOutput:
         """(n, 3, h, w) -> logits (n, 18, h, w)."""
+        x = pixel_values
         seen: list[torch.Tensor] = []
         for block in self.down:
             x = block(nn.functional.max_pool2d(x, 2) if seen else x)
@@ -52,16 +55,13 @@ class Plain(nn.Module):
         for block, beside in zip(self.up, seen[-2::-1], strict=True):
             large = nn.functional.interpolate(x, beside.shape[-2:], mode="bilinear")
             x = block(torch.cat([large, beside], 1))
-        logits: torch.Tensor = self.classify(x)
-        return logits
+        return SemanticSegmenterOutput(logits=self.classify(x))
 
 
 def train(network: nn.Module, street: Street, minutes: float) -> int:
     """For so many minutes of CPU time; returns the steps. What a label leaves open is no error."""
     rng, started_s, steps = default_rng(0), time.process_time(), 0
-    forbidden = torch.full((len(SETS), len(NAMES)), -1e4)
-    for code, classes in enumerate(SETS):
-        forbidden[code, sorted(classes)] = 0
+    ruled_out = forbidden()
     optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.01)
     network.train()
     while (share := (time.process_time() - started_s) / 60 / minutes) < 1:
@@ -70,9 +70,11 @@ def train(network: nn.Module, street: Street, minutes: float) -> int:
         rows = rng.integers(0, len(street.pixels), BATCH)
         pictures, codes = disturb(street.pixels[rows], street.codes[rows], SIZE, rng, STRENGTH)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = network(normalise(pictures).contiguous(memory_format=torch.channels_last))
+            logits = network(
+                normalise(pictures).contiguous(memory_format=torch.channels_last)
+            ).logits
         planes = logits.float().permute(0, 2, 3, 1)
-        loss = (planes.logsumexp(-1) - (planes + forbidden[codes]).logsumexp(-1)).mean()
+        loss = (planes.logsumexp(-1) - (planes + ruled_out[codes]).logsumexp(-1)).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -80,19 +82,8 @@ def train(network: nn.Module, street: Street, minutes: float) -> int:
     return steps
 
 
-class _Answer:
-    """Logits as `predict` wants them."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self._network, self.parameters = network.eval(), network.parameters
-
-    def __call__(self, pixel_values: torch.Tensor) -> "_Answer":
-        self.logits = self._network(pixel_values)
-        return self
-
-
 def main() -> None:
-    """Prints the IoU over all pixels, and the mean of the photographs that show such a thing."""
+    """Prints the IoU over all pixels, and its mean over the photographs that show such a thing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--street", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=23.0)
@@ -102,13 +93,8 @@ def main() -> None:
     network = Plain().to(memory_format=torch.channels_last)
     steps = train(network, load_street(args.street, {"train", "validation"}, *SIZE), args.minutes)
     test = load_street(args.street, {"test"}, *SIZE)
-    classes = predict(_Answer(network), test.pixels)
     print(f"{sum(p.numel() for p in network.parameters()):,} weights, {steps:,} steps")
-    for name, group in (("person", PERSON), ("upper", UPPER)):
-        truth, known = told(test.codes, group)
-        found = np.isin(classes, sorted(group)) & known
-        means = [iou(a, b) for a, b in zip(found, truth, strict=True) if b.any()]
-        print(f"{name}: {iou(found, truth):.3f} over all pixels, {np.mean(means):.3f} in the mean")
+    print(report(network.eval(), test, SIZE))
 
 
 if __name__ == "__main__":

@@ -50,8 +50,7 @@ def build(embedder: Path) -> ConvParser:
              for name, tensor in tensors.items()
              if name.startswith(prefix) and ".fc." not in name}  # fmt: skip
     network.encoder.load_state_dict(trunk)
-    if network.context is not None:
-        network.context.settle()
+    network.context.settle()
     return network
 
 
@@ -141,7 +140,8 @@ def main() -> None:
 
     def told() -> str:
         save(run.average, args.out)
-        return report(run.average, validation, run.schedule.size_at(run.share))
+        size = run.schedule.size_at(run.share)
+        return f"validation: {report(run.average, validation, size)}"
 
     run.train(args.work, told)
 

@@ -8,7 +8,7 @@ import torch
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
-from models.atr import CLOTHES
+from models.atr import CLOTHES, NAMES
 from training.parse_views import disturb, normalise, paste
 from training.street import SETS
 from training.street_guesses import guess_maps
@@ -66,6 +66,14 @@ class Schedule(Pace):
         return [size for start, size in self.sizes if share >= start][-1]
 
 
+def forbidden() -> torch.Tensor:
+    """(codes, 18): what to add to logits so that only the classes that a code allows count."""
+    table = torch.full((len(SETS), len(NAMES)), -1e4)
+    for code, classes in enumerate(SETS):
+        table[code, sorted(classes)] = 0
+    return table
+
+
 class Run(Trainee):
     """The network, its running average, the optimiser and all sources of pictures."""
 
@@ -78,10 +86,7 @@ class Run(Trainee):
         self.schedule = schedule
         self._sources, self._rng = sources, default_rng(seed)
         self._unknown, self._guess_at = unknown, 0.0
-        allowed = torch.zeros(len(SETS), 18)
-        for code, classes in enumerate(SETS):
-            allowed[code, sorted(classes)] = 1
-        self._forbidden = ((1 - allowed) * -1e4).to(self.device)
+        self._forbidden = forbidden().to(self.device)
         garments = sorted(CLOTHES)
         inside = torch.tensor([[each == {one} for one in garments] for each in SETS])
         known = torch.tensor([[each == {one} or one not in each for one in garments]
@@ -110,7 +115,10 @@ class Run(Trainee):
         logits = torch.nn.functional.interpolate(
             logits.float(), tuple(half.shape[1:]), mode="bilinear", align_corners=False
         ).permute(0, 2, 3, 1)
-        return {"parse": self._loss(logits, half), "apart": _OVERLAP * self._apart(logits, half)}
+        return {
+            "parse": self._loss(logits, half),
+            "overlap": _OVERLAP * self._overlap_loss(logits, half),
+        }
 
     def _batch(self, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         views = []
@@ -169,7 +177,7 @@ class Run(Trainee):
         weight = self._weight[codes]
         return ((logits.logsumexp(-1) - allowed) * weight).sum() / weight.sum()
 
-    def _apart(self, logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    def _overlap_loss(self, logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         """One minus the soft IoU of each kind of garment over the batch, their mean (Rahman and
         Wang, 2016): a garment of two classes costs more than its pixels say.
         """

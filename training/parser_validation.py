@@ -48,4 +48,4 @@ def report(network: Any, street: Street, size: tuple[int, int]) -> str:
     for each in Atr:
         truth, known = told(street.codes, {each})
         single.append(f"{NAMES[each]} {iou((classes == each) & known, truth):.2f}")
-    return "validation: " + ", ".join(parts) + "\n  " + ", ".join(single)
+    return ", ".join(parts) + "\n  " + ", ".join(single)

@@ -1,4 +1,4 @@
-"""PNG as we write it: every pixel back, the profile kept, readable elsewhere, and fast."""
+"""PNG as we write it: every pixel back, the profile kept, readable elsewhere, and small."""
 
 import io
 
