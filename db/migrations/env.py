@@ -15,11 +15,24 @@ from db.engine import async_url
 URL = context.config.get_main_option("sqlalchemy.url") or os.environ["STUDIO_DATABASE_URL"]
 
 
+LOCK_TIMEOUT = "5s"
+"""A migration that waits longer for a table would hold up every request that comes after it."""
+
+
 def migrate(connection: Connection) -> None:
-    """One transaction for all steps: a failed migration leaves the schema as it was."""
+    """One transaction a step: a failed step leaves the schema as the one before it made it.
+
+    A step may leave its transaction with `op.get_context().autocommit_block()` to build an index
+    `CONCURRENTLY`, while callers go on writing.
+    """
     context.configure(
-        connection=connection, target_metadata=SQLModel.metadata, compare_server_default=True
+        connection=connection,
+        target_metadata=SQLModel.metadata,
+        compare_server_default=True,
+        transaction_per_migration=True,
     )
+    connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+    connection.commit()
     with context.begin_transaction():
         context.run_migrations()
 
