@@ -8,6 +8,7 @@ from deployments.embedder import Embedder, EmbedderArgs
 from deployments.gateway import Gateway
 from deployments.handles import HandleArgs
 from deployments.index import Index, IndexArgs
+from deployments.preflight import require_closed_cluster, require_schema
 from deployments.regressor import Regressor, RegressorArgs
 from deployments.segmenter import Segmenter, SegmenterArgs
 from deployments.tryon import TryOn, TryOnArgs
@@ -34,8 +35,14 @@ class StudioArgs(BaseModel):
 
 
 def build(args: StudioArgs) -> Application:
-    """Reads `STUDIO_*` where it runs and binds the graph."""
+    """Reads `STUDIO_*` where it runs and binds the graph.
+
+    Raises:
+        SetupError: a setting is wrong, the cluster is open, or the schema is not up to date.
+    """
     settings = load_settings()
+    require_closed_cluster(settings)
+    require_schema(settings)
     index = deployment(name="Index")(Index).bind(settings, args.index)
     embedder = deployment(name="Embedder", max_constructor_retry_count=3)(Embedder).bind(
         embedder_config(settings, args.embedder), args.embedder, index

@@ -5,7 +5,7 @@ from functools import cached_property
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,6 +15,10 @@ from errors import SetupError
 PREFIX = "STUDIO_"
 PROJECT_ROOT = Path(__file__).resolve().parent
 PAYPAL_SITES = ("live", "sandbox", "off")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+SECRET_BYTES = 32
+SECRET_SYMBOLS = 10
+"""Different bytes that a secret must have; 32 random ones have fewer than 20 in no lifetime."""
 PRODUCTION_TRYON = "hf-hub:diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
 PRODUCTION_TRYON_ADAPTER = "h94/IP-Adapter:sdxl_models:ip-adapter_sdxl.safetensors"
 PRODUCTION_EMBEDDER = "hf-hub:Marqo/marqo-fashionSigLIP"
@@ -38,6 +42,7 @@ class Settings(BaseSettings):
     redis_url: str | None = None
     blob_url: str | None = None
     database_pool_size: int = Field(10, ge=1, le=100)
+    private_network: bool = False
 
     jwt_secret: SecretStr | None = None
     jwt_previous_secret: SecretStr | None = None
@@ -109,6 +114,39 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def refuse_open_production(self) -> "Settings":
+        """In production nothing that is worth reading crosses a network unencrypted."""
+        if self.env != "production":
+            return self
+        if not self.has_tls:
+            raise ValueError("STUDIO_ENV=production needs a STUDIO_PUBLIC_URL of https://")
+        if (self.blob_url or "").startswith("file:"):
+            raise ValueError(
+                "STUDIO_ENV=production needs a STUDIO_BLOB_URL that every node reaches: "
+                "azure://… or https://…, not a folder"
+            )
+        if not self.private_network:
+            self._refuse_plain_servers()
+        return self
+
+    def _refuse_plain_servers(self) -> None:
+        """TLS that verifies, unless the server is on this machine."""
+        hint = "or STUDIO_PRIVATE_NETWORK=true where the network itself is encrypted"
+        database = urlsplit(self.database_url or "")
+        mode = parse_qs(database.query).get("sslmode", [""])[-1]
+        if database.hostname not in LOOPBACK and mode not in ("verify-ca", "verify-full"):
+            raise ValueError(
+                f"STUDIO_ENV=production needs ?sslmode=verify-full in STUDIO_DATABASE_URL, {hint}"
+            )
+        cache = urlsplit(self.redis_url or "")
+        verified = parse_qs(cache.query).get("ssl_cert_reqs", ["required"])[-1] == "required"
+        if cache.hostname not in LOOPBACK and not (cache.scheme == "rediss" and verified):
+            raise ValueError(
+                "STUDIO_ENV=production needs a STUDIO_REDIS_URL of rediss:// with certificates "
+                f"verified, {hint}"
+            )
+
+    @model_validator(mode="after")
     def refuse_half_a_paypal(self) -> "Settings":
         """An address without an account, or the other way round, would fail at the first order."""
         if self.paypal_url not in PAYPAL_SITES and not self._is_loopback(self.paypal_url):
@@ -124,15 +162,22 @@ class Settings(BaseSettings):
 
     @staticmethod
     def _is_loopback(url: str | None) -> bool:
-        return url is None or urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+        return url is None or urlsplit(url).hostname in LOOPBACK
 
     @model_validator(mode="after")
-    def refuse_short_secrets(self) -> "Settings":
-        """HS256 keys shorter than its digest weaken it (RFC 7518, 3.2)."""
+    def refuse_weak_secrets(self) -> "Settings":
+        """HS256 keys shorter than its digest weaken it (RFC 7518, 3.2); so does one letter."""
         for name in ("jwt_secret", "jwt_previous_secret"):
-            secret = getattr(self, name)
-            if secret is not None and len(secret.get_secret_value().encode()) < 32:
+            if (secret := getattr(self, name)) is None:
+                continue
+            value = secret.get_secret_value().encode()
+            if len(value) < SECRET_BYTES:
                 raise ValueError(f"{PREFIX}{name.upper()} must have at least 32 bytes")
+            if self.env == "production" and len(set(value)) < SECRET_SYMBOLS:
+                raise ValueError(
+                    f"{PREFIX}{name.upper()} is too regular to be random; "
+                    "`openssl rand -base64 48` prints a good one"
+                )
         return self
 
     @model_validator(mode="after")

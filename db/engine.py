@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db.connect import connect
 from errors import DeadlinePassed, Unavailable
 
 STATEMENT_LIMIT_S = 30.0
@@ -29,12 +30,13 @@ TOO_SLOW = "57014"
 LOCKED = "55P03"
 
 
-def async_url(url: str) -> str:
-    """`postgresql://…` as people write it -> SQLAlchemy's asyncpg form."""
-    for scheme in ("postgresql://", "postgres://"):
-        if url.startswith(scheme):
-            return "postgresql+asyncpg://" + url.removeprefix(scheme)
-    return url
+def make_engine(url: str, *, connect_options: dict[str, Any] | None = None, **options: Any) -> Any:
+    """SQLAlchemy's engine over `db.connect`: pool, listener and doctor read one URL alike."""
+
+    async def open_connection() -> Any:
+        return await connect(url, **(connect_options or {}))
+
+    return create_async_engine("postgresql+asyncpg://", async_creator=open_connection, **options)
 
 
 def state_of(error: object) -> str:
@@ -64,13 +66,13 @@ class Database:
             "idle_in_transaction_session_timeout": IDLE_LIMIT_S,
         }
         told = {name: f"{limit_s * 1000:.0f}" for name, limit_s in limits.items()}
-        self._engine = create_async_engine(
-            async_url(url),
+        self._engine = make_engine(
+            url,
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=5,
             hide_parameters=True,  # an error's text may reach a log, values of rows may not
-            connect_args={
+            connect_options={
                 "timeout": 5,
                 "command_timeout": statement_limit_s + 5,
                 "server_settings": {"application_name": "studio"} | told,
@@ -161,4 +163,4 @@ def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
         raise DisconnectionError
 
 
-__all__ = ["AsyncSession", "Database", "async_url"]
+__all__ = ["AsyncSession", "Database", "make_engine"]

@@ -4,6 +4,10 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from db.engine import Database
 
 
 def alembic_config(database_url: str) -> Config:
@@ -17,3 +21,32 @@ def alembic_config(database_url: str) -> Config:
 def upgrade(database_url: str) -> None:
     """Runs every missing migration; call it outside of an event loop."""
     command.upgrade(alembic_config(database_url), "head")
+
+
+async def missing_migrations(database_url: str) -> list[str]:
+    """Revisions of this code that the database lacks, oldest first; a newer schema lacks none.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    database = Database(database_url, pool_size=1)
+    try:
+        revision = await _read_revision(database)
+    finally:
+        await database.aclose()
+    scripts = ScriptDirectory.from_config(alembic_config(database_url))
+    ours = [script.revision for script in scripts.walk_revisions()][::-1]
+    if revision is None:
+        return ours
+    return ours[ours.index(revision) + 1 :] if revision in ours else []
+
+
+async def _read_revision(database: Database) -> str | None:
+    """The schema's revision; None where there is no schema yet."""
+    table = text("SELECT to_regclass('alembic_version') IS NOT NULL")
+    async with database.read() as session:
+        if not (await session.exec(table)).scalar_one():  # type: ignore[call-overload]
+            return None
+        found = await session.exec(text("SELECT version_num FROM alembic_version"))  # type: ignore[call-overload]
+        revision = found.scalar()
+    return None if revision is None else str(revision)

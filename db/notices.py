@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 
+from db.connect import connect
 from errors import Unavailable
 
 CONNECT_S = 5
@@ -26,7 +27,7 @@ async def listen(url: str, channel: str, hear: Callable[[], None]) -> None:
         hear()
 
     try:
-        connection = await asyncpg.connect(url, timeout=CONNECT_S)
+        connection = await connect(url, timeout=CONNECT_S)
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         raise Unavailable("the database can't be reached") from error
     try:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import psutil
 
+from db.connect import connect
 from embedded.folder import DataFolder, require_space
 from embedded.ports import holder, is_free, require_reachable
 from errors import SetupError, StudioError
@@ -184,7 +185,7 @@ def _connections(url: str | None, wanted: Mapping[str, int]) -> Iterator[Finding
     shares = ", ".join(f"{name} {count}" for name, count in wanted.items())
     try:
         room, can_write = asyncio.run(_ask_server(url))
-    except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
+    except (OSError, TimeoutError, asyncpg.PostgresError, ValueError, SetupError) as error:
         yield Finding("fail", "database", f"can't be asked: {type(error).__name__}", "see its log")
         return
     detail = f"up to {total} ({shares}) of {room} that the server allows"
@@ -201,7 +202,7 @@ def _connections(url: str | None, wanted: Mapping[str, int]) -> Iterator[Finding
 
 async def _ask_server(url: str) -> tuple[int, bool]:
     """Connections that are not reserved for administrators, and whether changes are taken."""
-    connection = await asyncpg.connect(url, timeout=5)
+    connection = await connect(url, timeout=5)
     try:
         row = await connection.fetchrow(
             """SELECT current_setting('max_connections')::int

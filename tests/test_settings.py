@@ -13,8 +13,9 @@ ACCOUNT = {
     "paypal_client_id": "id", "paypal_client_secret": "secret", "paypal_webhook_id": "WH1",
 }  # fmt: skip
 PRODUCTION = {
-    "env": "production", "database_url": "postgresql://db/x", "redis_url": "redis://cache",
-    "blob_url": "https://blobs.example/c", "jwt_secret": "x" * 32,
+    "env": "production", "database_url": "postgresql://db/x?sslmode=verify-full",
+    "redis_url": "rediss://cache", "blob_url": "https://blobs.example/c",
+    "jwt_secret": "k3Yq8sVw0ZrT5uNb1LxHc7JdPm2RfAg9",
     "public_url": "https://studio.example",
 }  # fmt: skip
 
@@ -68,3 +69,31 @@ def test_a_short_secret_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(SetupError, match=f"STUDIO_{name.upper()} must have at least 32") as told:
         load_settings()
     assert "tooshort" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("public_url", "http://studio.example", "STUDIO_PUBLIC_URL of https"),
+        ("blob_url", "file:///srv/blobs", "STUDIO_BLOB_URL that every node reaches"),
+        ("jwt_secret", "a" * 32, "STUDIO_JWT_SECRET is too regular"),
+        ("jwt_previous_secret", "ab" * 20, "STUDIO_JWT_PREVIOUS_SECRET is too regular"),
+        ("database_url", "postgresql://db/x", "sslmode=verify-full in STUDIO_DATABASE_URL"),
+        ("database_url", "postgresql://db/x?sslmode=require", "STUDIO_DATABASE_URL"),
+        ("redis_url", "redis://cache", "STUDIO_REDIS_URL of rediss"),
+        ("redis_url", "rediss://cache?ssl_cert_reqs=none", "certificates verified"),
+    ],
+)
+def test_production_refuses_what_is_open(name: str, value: str, message: str) -> None:
+    values: dict[str, Any] = WHOLE | {name: value}
+    with pytest.raises(ValidationError, match=message):
+        Settings(**values)
+
+
+def test_servers_without_tls_are_taken_on_this_machine_and_on_an_encrypted_network() -> None:
+    plain: dict[str, Any] = {"database_url": "postgresql://db/x", "redis_url": "redis://cache"}
+    Settings(**(WHOLE | plain | {"private_network": True}))
+    local: dict[str, Any] = {
+        "database_url": "postgresql://127.0.0.1/x", "redis_url": "redis://localhost",
+    }  # fmt: skip
+    Settings(**(WHOLE | local))

@@ -5,12 +5,11 @@ import os
 
 from alembic import context
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
 import db.tables  # noqa: F401  (fills the metadata)
-from db.engine import async_url
+from db.engine import make_engine
 
 URL = context.config.get_main_option("sqlalchemy.url") or os.environ["STUDIO_DATABASE_URL"]
 
@@ -39,7 +38,7 @@ def migrate(connection: Connection) -> None:
 
 async def connect() -> None:
     """Opens one connection and migrates on it."""
-    engine = create_async_engine(async_url(URL), poolclass=NullPool)
+    engine = make_engine(URL, poolclass=NullPool)
     async with engine.connect() as connection:
         await connection.run_sync(migrate)
         await connection.commit()

@@ -5,12 +5,13 @@ import asyncio
 import pytest
 from alembic import command
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from db.catalog import take_change_seq
+from db.connect import connect
 from db.engine import Database
 from db.index_versions import activate
-from db.migrate import alembic_config, upgrade
+from db.migrate import alembic_config, missing_migrations, upgrade
 from db.tables import IndexVersion, User
 from errors import Unavailable
 
@@ -100,3 +101,33 @@ async def test_a_database_that_is_away_is_told_as_unavailable() -> None:
     with pytest.raises(Unavailable):
         await database.check()
     await database.aclose()
+
+
+async def test_missing_migrations_are_named_and_a_newer_schema_lacks_none(
+    empty_database_url: str,
+) -> None:
+    everything = await missing_migrations(empty_database_url)
+    assert everything[0] == "0001"
+    config = alembic_config(empty_database_url)
+    await asyncio.to_thread(command.upgrade, config, everything[-3])
+    assert await missing_migrations(empty_database_url) == everything[-2:]
+    await asyncio.to_thread(upgrade, empty_database_url)
+    assert await missing_migrations(empty_database_url) == []
+    database = Database(empty_database_url)
+    async with database.transaction() as session:
+        await session.exec(text("UPDATE alembic_version SET version_num = 'of a later code'"))  # type: ignore[call-overload]
+    await database.aclose()
+    assert await missing_migrations(empty_database_url) == []
+
+
+async def test_a_migration_gives_up_where_a_table_is_held(empty_database_url: str) -> None:
+    """Others would stand behind it, and nobody could write."""
+    config = alembic_config(empty_database_url)
+    await asyncio.to_thread(command.upgrade, config, "0005")
+    holder = await connect(empty_database_url)
+    async with holder.transaction():
+        await holder.execute("LOCK TABLE job IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(DBAPIError, match="lock timeout"):
+            await asyncio.to_thread(command.upgrade, config, "0006")
+    await holder.close()
+    await asyncio.to_thread(command.upgrade, config, "head")

@@ -1,7 +1,11 @@
 """What operators import: dashboard and alerts name metrics that exist, the manifest the ingress."""
 
 import json
+import os
 import re
+import shlex
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -52,10 +56,57 @@ def containers(document: Any) -> list[dict[str, Any]]:
 
 
 def test_every_pod_has_the_environment_of_the_ingress() -> None:
-    service, balancer = yaml.safe_load_all((OPS / "kuberay.yaml").read_text())
+    service, balancer, _ = yaml.safe_load_all((OPS / "kuberay.yaml").read_text())
     wanted = ingress_environment(8000)
     assert len(containers(service)) == 3
     for container in containers(service):
         given = {one["name"]: one.get("value") for one in container["env"]}
         assert wanted.items() <= given.items()
     assert balancer["spec"]["ports"] == [{"port": 80, "targetPort": 8000}]
+
+
+def test_the_cluster_of_pods_is_closed() -> None:
+    text = (OPS / "kuberay.yaml").read_text()
+    service, _, policy = yaml.safe_load_all(text)
+    assert service["spec"]["rayClusterConfig"]["authOptions"] == {"mode": "token"}
+    assert "STUDIO_TRUSTED_PROXIES" not in text  # no proxy forwards there
+    spec = policy["spec"]
+    assert spec["podSelector"] == {"matchLabels": {"ray.io/is-ray-node": "yes"}}
+    assert spec["policyTypes"] == ["Ingress"]
+    open_to_all = [rule for rule in spec["ingress"] if "from" not in rule]
+    assert [port["port"] for rule in open_to_all for port in rule["ports"]] == [8000]
+
+
+def test_the_manifest_is_filled_by_the_command_it_names() -> None:
+    lines = (OPS / "kuberay.yaml").read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if "python -c" in line)
+    command = "\n".join(line.removeprefix("#") for line in lines[start : start + 2])
+    filled = subprocess.run(
+        command.replace("python", shlex.quote(sys.executable), 1),
+        shell=True, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    documents = list(yaml.safe_load_all(filled.stdout))
+    assert [one["kind"] for one in documents] == ["RayService", "Service", "NetworkPolicy"]
+    assert yaml.safe_load(documents[0]["spec"]["serveConfigV2"])["applications"]
+
+
+def test_every_node_of_the_virtual_machines_asks_for_a_token() -> None:
+    cluster = yaml.safe_load((PROJECT_ROOT / "cluster.yaml").read_text())
+    for kind in ("head", "worker"):
+        (start,) = [line for line in cluster[f"{kind}_start_ray_commands"] if "ray start" in line]
+        assert start.index("RAY_AUTH_MODE=token") < start.index("ray start")
+
+
+@pytest.mark.parametrize(("mode", "opens"), [("token", True), ("disabled", False)])
+def test_production_starts_in_a_closed_cluster_only(mode: str, opens: bool) -> None:
+    """In a process of its own: Ray reads its mode once."""
+    check = (
+        "from types import SimpleNamespace; from deployments.preflight import *;"
+        "require_closed_cluster(SimpleNamespace(env='production'))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", check], cwd=PROJECT_ROOT, capture_output=True, text=True,
+        env=os.environ | {"RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": "t" * 32}, check=False,
+    )  # fmt: skip
+    assert (ended.returncode == 0) == opens
+    assert opens or "RAY_AUTH_MODE=token" in ended.stderr
