@@ -20,6 +20,7 @@ from models.regressor import COMPARABLES
 from studio.context import current_request_id
 from studio.files import load_image
 from studio.index_rows import unpack_vector
+from studio.picture_memory import hold_picture
 from studio.picture_threads import run_on_picture
 from studio.ports import Studio
 from studio.regressor_versions import trained
@@ -148,6 +149,7 @@ async def _find_picture(
         loaded = await load_image(
             studio, user_id, image_url=request.image_url, file_id=request.file_id
         )
+        hold_picture(len(loaded.data))
         name = loaded.key or (request.image_url or "").split("?")[0]
         return _Picture(name, None, loaded.data)
     if not request.heatmap:

@@ -26,6 +26,7 @@ from models.images import public_copy
 from studio.context import current_request_id
 from studio.files import LoadedImage, load_image
 from studio.index_rows import pack_vector
+from studio.picture_memory import hold_picture
 from studio.picture_threads import run_on_picture
 from studio.ports import Embedding, Studio
 
@@ -163,6 +164,7 @@ async def _see_picture(
     """Vector and public copy; neither is made again for a picture that did not change."""
     if before is not None and loaded.key == before.image_key:
         return Picture(before.image_key, before.image_sha256, None)
+    hold_picture(len(loaded.data))
     sha256 = hashlib.sha256(loaded.data).hexdigest()
     embedding = await studio.embedder.embed_image(loaded.data)
     folder = hashlib.sha256(product_id.encode()).hexdigest()[:16]

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -17,11 +18,12 @@ import pytest
 from sqlmodel import select, update
 
 from db.tables import File
+from errors import Unavailable
 from gateway import arrivals
 from integrations.blob_local import LocalBlobStore
-from studio import file_checks, uploads
-from studio.ports import Studio
-from tests.fakes import make_settings, open_client, open_studio, picture, sign_in
+from studio import file_checks, picture_memory, uploads
+from studio.ports import EmbeddedAnswer, RawQuery, Studio
+from tests.fakes import FakeEmbedder, make_settings, open_client, open_studio, picture, sign_in
 from tests.gateway.test_files import JPEG, presign, ready, upload
 
 Headers = dict[str, str]
@@ -369,6 +371,50 @@ async def test_puts_count_against_the_address(
         for _ in range(3):
             assert (await client.put(receipt["url"], headers=wrong)).status_code == 415
         check_told_to_wait(await client.put(receipt["url"], headers=receipt["headers"]), 429)
+
+
+class SlowEmbedder(FakeEmbedder):
+    """Keeps every picture until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting, self.most_waiting = 0, 0
+        self.end = asyncio.Event()
+
+    async def search(self, raw: RawQuery) -> EmbeddedAnswer:
+        self.waiting += 1
+        self.most_waiting = max(self.most_waiting, self.waiting)
+        await self.end.wait()
+        raise Unavailable("let go")
+
+
+async def test_searches_by_picture_hold_a_bounded_part_of_the_memory(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture_memory, "MAX_BYTES", 15 * len(JPEG))
+    monkeypatch.setattr(picture_memory, "MAX_BYTES_PER_OWNER", 10 * len(JPEG))
+    embedder = SlowEmbedder()
+    async with open_client(replace(studio, embedder=embedder)) as client:
+        accounts = [await sign_in(client, studio) for _ in range(2)]
+        made = [(headers, (await ready(client, headers))["fileId"]) for headers in accounts]
+        tasks = [
+            asyncio.ensure_future(
+                client.post("/api/search/image", json={"fileId": file_id}, headers=headers)
+            )
+            for headers, file_id in made
+            for _ in range(20)
+        ]
+        statuses: Counter[int] = Counter()
+        for answer in asyncio.as_completed(tasks):
+            status = (await answer).status_code
+            statuses[status] += 1
+            if statuses.total() == 25:  # all that are refused
+                assert embedder.most_waiting == 15
+                assert set(statuses) == {429, 503}
+                embedder.end.set()
+        assert statuses.total() == 40
+        again = client.post("/api/search/image", json={"fileId": made[0][1]}, headers=made[0][0])
+        assert (await again).json()["detail"] == "let go"
 
 
 def end_of(url: str) -> int:
