@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
@@ -68,7 +68,11 @@ ROUTERS = (
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """What lives as long as the app; a router's own `lifespan` runs inside this one."""
-    async with flushing(configure_logging()), sharing(app.state.latency):
+    async with (
+        flushing(configure_logging()),
+        sharing(app.state.latency),
+        aclosing(app.state.file_checks),
+    ):
         yield
 
 

@@ -55,6 +55,13 @@ class FileChecks:
             task.add_done_callback(lambda _: self._running.pop(file_id, None))
         return await asyncio.shield(task)
 
+    async def aclose(self) -> None:
+        """Ends the checks that nobody waits for any more; their files can be checked again."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _in_turn(self, owner_id: UUID, check: Callable[[], Awaitable[File]]) -> File:
         async with self._shares.place(owner_id):
             return await check()

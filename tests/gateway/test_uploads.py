@@ -180,6 +180,21 @@ async def test_a_gateway_that_died_holds_no_file(client: httpx.AsyncClient, stud
         assert (await complete(client, headers, receipt["fileId"])).status_code == status
 
 
+async def test_a_gateway_that_ends_gives_its_files_back(
+    client: httpx.AsyncClient, studio: Studio, reads: Reads
+) -> None:
+    headers = await sign_in(client, studio)
+    receipt = await upload(client, headers)
+    async with open_client(studio) as ending:
+        hanging_up = complete(ending, headers, receipt["fileId"])
+        await reads.started.wait()
+        hanging_up.cancel()
+    async with studio.database.transaction() as session:
+        file = (await session.exec(select(File))).one()
+        assert (file.status, file.check_ends_at) in (("pending", None), ("ready", None))
+    assert (await complete(client, headers, receipt["fileId"])).status_code == 200
+
+
 async def test_a_store_that_is_away_fails_no_file(
     client: httpx.AsyncClient, studio: Studio, tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ async def test_only_what_nobody_finished_leaves(studio: Studio, owner_id: UUID) 
     old = [
         await add_file(studio, owner_id, hours_ago=25, status="pending") for _ in range(BATCH + 1)
     ]
+    old += [await add_file(studio, owner_id, hours_ago=25, status="failed")]
     recent = await add_file(studio, owner_id, hours_ago=23, status="pending")
     done = await add_file(studio, owner_id, hours_ago=100, status="ready")
     counts = await asyncio.gather(
