@@ -29,6 +29,8 @@ UPLOAD_LIFETIME_S = 900
 ARRIVAL_S = 900
 """How much longer than its URL an upload may take to arrive."""
 CLOCK_SKEW_S = 300
+UPLOAD_END = timedelta(seconds=UPLOAD_LIFETIME_S + ARRIVAL_S + CLOCK_SKEW_S)
+"""From the presigning on: nothing arrives any more then."""
 MAX_FIRST_LINE_CHARS = 100_000
 
 
@@ -61,7 +63,7 @@ class FileFacts:
 
 def upload_ends_at(presigned_at: datetime) -> datetime:
     """From then on no signed PUT of that moment works any more; a key stays buried until then."""
-    return presigned_at + timedelta(seconds=UPLOAD_LIFETIME_S + ARRIVAL_S + CLOCK_SKEW_S)
+    return presigned_at + UPLOAD_END
 
 
 def extension_for(purpose: str, content_type: str, size_bytes: int) -> str:
