@@ -1,11 +1,11 @@
 """Products: written with their picture's vector in one transaction, so search never lags behind."""
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +26,8 @@ from models.images import public_copy
 from studio.context import current_request_id
 from studio.files import LoadedImage, load_image
 from studio.index_rows import pack_vector
+from studio.picture_memory import hold_picture
+from studio.picture_threads import run_on_picture
 from studio.ports import Embedding, Studio
 
 
@@ -162,12 +164,13 @@ async def _see_picture(
     """Vector and public copy; neither is made again for a picture that did not change."""
     if before is not None and loaded.key == before.image_key:
         return Picture(before.image_key, before.image_sha256, None)
+    hold_picture(len(loaded.data))
     sha256 = hashlib.sha256(loaded.data).hexdigest()
     embedding = await studio.embedder.embed_image(loaded.data)
     folder = hashlib.sha256(product_id.encode()).hexdigest()[:16]
     key = f"products/{folder}/{sha256[:32]}.jpg"
     if await studio.blobs.head(key) is None:
-        copy = await asyncio.to_thread(public_copy, loaded.data)
+        copy = await run_on_picture(partial(public_copy, loaded.data))
         await studio.blobs.put(key, copy, "image/jpeg")
     return Picture(key, sha256, embedding)
 

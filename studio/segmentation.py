@@ -1,9 +1,9 @@
 """Segmentation: a picture and a prompt to a mask, and a row of what was made from what."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,6 +14,7 @@ from db.tables import SegmentationResult
 from models.images import inspect_image
 from studio.context import current_request_id
 from studio.files import load_image
+from studio.picture_threads import run_on_picture
 from studio.ports import SegmentAnswer, SegmentPrompt, Studio
 
 TARGETS = ("garment", "upper", "lower", "dress", "person")
@@ -78,7 +79,7 @@ async def keep_picture(
     loaded = await load_image(studio, user_id, image_url=image_url, file_id=file_id)
     if loaded.key is not None:
         return loaded.key
-    info = await asyncio.to_thread(inspect_image, loaded.data)
+    info = await run_on_picture(partial(inspect_image, loaded.data))
     key = f"uploads/{user_id}/fetched/{result_id}"
     await studio.blobs.put(key, loaded.data, info.content_type)
     return key

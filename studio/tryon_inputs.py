@@ -2,9 +2,8 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID, uuid5
-
-import anyio.to_thread
 
 from db.files import get_file_by_key
 from db.tryons import made_for
@@ -13,6 +12,7 @@ from models.images import ImageInfo, inspect_image
 from studio.file_rules import IMAGE_TYPES
 from studio.files import load_image
 from studio.job_types import JobRun
+from studio.picture_threads import run_on_picture
 from studio.ports import SegmentPrompt, Studio
 from studio.segmentation import segment_stored
 
@@ -60,7 +60,7 @@ async def _store(studio: Studio, user_id: UUID, url: str) -> StoredPicture:
     loaded = await load_image(studio, user_id, image_url=url, file_id=None)
     if loaded.key is not None:
         return await _measured(loaded.key, loaded.data)
-    facts = await anyio.to_thread.run_sync(inspect_image, loaded.data)
+    facts = await run_on_picture(partial(inspect_image, loaded.data))
     extension = IMAGE_TYPES[facts.content_type]
     name = hashlib.sha256(loaded.data).hexdigest()
     kept = f"uploads/{user_id}/fetched/{name}{extension}"
@@ -69,7 +69,7 @@ async def _store(studio: Studio, user_id: UUID, url: str) -> StoredPicture:
 
 
 async def _measured(key: str, data: bytes) -> StoredPicture:
-    facts: ImageInfo = await anyio.to_thread.run_sync(inspect_image, data)
+    facts: ImageInfo = await run_on_picture(partial(inspect_image, data))
     return StoredPicture(key, facts.width, facts.height)
 
 
