@@ -89,6 +89,13 @@ class RefreshToken(SQLModel, table=True):
     """One link of a rotating family; only the SHA-256 of the token is kept."""
 
     __tablename__ = "refresh_token"
+    __table_args__ = (
+        Index(
+            "ix_refresh_token_revoked_at",
+            "revoked_at",
+            postgresql_where=text("revoked_at IS NOT NULL"),
+        ),
+    )
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     family_id: UUID = Field(index=True)
     user_id: UUID = Field(foreign_key="users.id", index=True, ondelete="CASCADE")
@@ -196,11 +203,20 @@ class IndexVersion(SQLModel, table=True):
     activated_at: datetime | None = moment(nullable=True)
 
 
+PERSONAL_SEARCH = (
+    "user_id IS NOT NULL OR params ?| ARRAY['query'::text, 'image_url'::text, 'file_id'::text]"
+)
+"""Searches that still say who searched for what."""
+
+
 class SearchLog(SQLModel, table=True):
     """One search: what was asked, what was answered, by which versions, how fast."""
 
     __tablename__ = "search_log"
-    __table_args__ = (one_of("type", "text", "image", "hybrid", "similar"),)
+    __table_args__ = (
+        one_of("type", "text", "image", "hybrid", "similar"),
+        Index("ix_search_log_personal", "at", postgresql_where=text(PERSONAL_SEARCH)),
+    )
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     at: datetime = moment(index=True)
     user_id: UUID | None = Field(default=None, index=True)
