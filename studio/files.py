@@ -21,10 +21,8 @@ from db.tables import File
 from errors import Conflict, Invalid, NotAnImage, NotFound
 from integrations.blob_keys import SignedUpload
 from studio.context import current_request_id
-from studio.file_rules import extension_for, inspect_file
+from studio.file_rules import UPLOAD_LIFETIME_S, extension_for, inspect_file
 from studio.ports import Studio
-
-UPLOAD_LIFETIME_S = 900
 
 
 @dataclass(frozen=True)
