@@ -96,7 +96,8 @@ async def forget_garments(session: AsyncSession, keys: Collection[str]) -> None:
 
 MENTIONING = """
 SELECT id, state, payload, result FROM job
-WHERE owner_id = :owner_id AND (payload::text LIKE ANY(:patterns) OR result::text LIKE ANY(:patterns))
+WHERE owner_id = :owner_id
+    AND (payload::text LIKE ANY(:patterns) OR result::text LIKE ANY(:patterns))
 FOR UPDATE
 """
 STRIP_SEARCHES = """

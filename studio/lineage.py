@@ -99,6 +99,12 @@ async def _follow_tryon(session: AsyncSession, tryon: DeletedTryon) -> set[str]:
     return masks | {output_key} | {key for key in tryon.inputs if is_fetched(key)}
 
 
+async def delete_inputs(session: AsyncSession, tryon_id: UUID, keys: Collection[str]) -> None:
+    """Removes what was stored for a try-on that came to nothing."""
+    masks = await delete_segmentations(session, ids=[mask_id_of(tryon_id)])
+    await delete_made_of(session, masks | set(keys))
+
+
 async def strip_mentions(session: AsyncSession, owner_id: UUID, keys: Collection[str]) -> None:
     """Ended jobs and searches of the owner no longer name pictures that are deleted.
 
