@@ -10,6 +10,7 @@ from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.catalog import take_change_lock
+from db.erasures import pieces
 from db.tables import Product, ProductEmbedding, product_change_seq
 
 EMPTY: dict[str, Any] = {
@@ -41,7 +42,8 @@ async def empty_own_products(session: AsyncSession, owner_id: UUID) -> set[str]:
     await take_change_lock(session)
     query = select(Product.id, Product.image_key).where(Product.owner_id == owner_id)
     rows = (await session.exec(query.with_for_update())).all()
-    await empty_products(session, [product_id for product_id, _ in rows], owner_id=None)
+    for some in pieces(rows):
+        await empty_products(session, [product_id for product_id, _ in some], owner_id=None)
     return {key for _, key in rows if key}
 
 

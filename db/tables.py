@@ -471,12 +471,19 @@ class Erasure(SQLModel, table=True):
 
 
 class DoomedBlob(SQLModel, table=True):
-    """A blob whose rows are deleted; it is removed at once, and again by the tidy until it is gone.
+    """A blob whose rows are deleted; it is removed at once, or by the tidy, until it is gone.
 
     Attributes:
-        due_at: not before; a job that is being stopped may still write the blob.
+        due_at: not before. A second row, due later, where a job that is being stopped may still
+            write the blob.
     """
 
     __tablename__ = "doomed_blob"
     key: str = Field(primary_key=True, sa_type=Text)
-    due_at: datetime = moment(index=True)
+    due_at: datetime = Field(
+        default=None,
+        primary_key=True,
+        index=True,
+        sa_type=DateTime(timezone=True),
+        sa_column_kwargs={"server_default": func.now()},
+    )

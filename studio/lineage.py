@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlmodel import col, delete
+from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.erasures import doom_blobs
+from db.erasures import doom_blobs, pieces
 from db.jobs import delete_jobs
 from db.lineage import (
     DeletedTryon,
@@ -63,22 +63,33 @@ async def find_deleted(session: AsyncSession, user_id: UUID, keys: Collection[st
     return ours - await find_present(session, ours)
 
 
-async def delete_made_of(session: AsyncSession, keys: Collection[str]) -> set[str]:
+async def delete_made_of(
+    session: AsyncSession, keys: Collection[str], *, due_at: datetime | None = None
+) -> set[str]:
     """Removes every row of what was made of these blobs, and of what was made of that.
 
-    Returns all their blobs, the given ones included; they are entered as doomed.
+    Returns all their blobs, the given ones included; they are entered as doomed, the given ones
+    for `due_at`.
     """
     doomed, fresh = set(keys), set(keys)
     while fresh:
-        made = await delete_segmentations(session, inputs=fresh)
-        made |= await delete_predictions(session, fresh)
-        for tryon in await delete_tryons(session, people=fresh):
-            made |= await _follow_tryon(session, tryon)
-        await forget_garments(session, fresh)
+        made = set[str]()
+        for some in pieces(sorted(fresh)):
+            made |= await _delete_made_directly(session, some)
         fresh = made - doomed
         doomed |= fresh
-    await doom_blobs(session, doomed)
+    await doom_blobs(session, keys, due_at=due_at)
+    await doom_blobs(session, doomed - set(keys))
     return doomed
+
+
+async def _delete_made_directly(session: AsyncSession, keys: Collection[str]) -> set[str]:
+    made = await delete_segmentations(session, inputs=keys)
+    made |= await delete_predictions(session, keys)
+    for tryon in await delete_tryons(session, people=keys):
+        made |= await _follow_tryon(session, tryon)
+    await forget_garments(session, keys)
+    return made
 
 
 async def delete_tryon_rows(session: AsyncSession, ids: Collection[UUID]) -> set[str]:
@@ -148,8 +159,10 @@ async def delete_own_jobs(session: AsyncSession, owner_id: UUID) -> set[str]:
     """Removes all jobs of an account with their events, running ones too: their workers find out
     at their next step. Returns the blobs that came with them.
     """
-    gone = await session.exec(delete(Job).where(col(Job.owner_id) == owner_id).returning(Job))
-    rows = gone.scalars().all()
+    query = select(Job).where(Job.owner_id == owner_id).with_for_update()
+    rows = (await session.exec(query)).all()
+    for some in pieces(rows):
+        await delete_jobs(session, [row.id for row in some])
     outputs = [output_key_of(row.id) for row in rows if row.type == "tryon"]
     await doom_blobs(session, outputs, due_at=datetime.now(UTC) + WORKER_END)
     return {str(row.payload["blobKey"]) for row in rows if "blobKey" in row.payload}

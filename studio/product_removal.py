@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.erasures import doom_blobs, insert_erasure
+from db.erasures import insert_erasure
 from db.product_removal import empty_products
 from db.tables import Product
 from studio.lineage import delete_made_of
@@ -16,8 +16,7 @@ READABLE = timedelta(minutes=20)
 async def retire_copy(session: AsyncSession, former_key: str | None, key: str) -> None:
     """After a PUT: the copy that the product no longer shows goes, once no answer names it."""
     if former_key and former_key != key and former_key.startswith("products/"):
-        await doom_blobs(session, [former_key], due_at=datetime.now(UTC) + READABLE)
-        await delete_made_of(session, [former_key])
+        await delete_made_of(session, [former_key], due_at=datetime.now(UTC) + READABLE)
 
 
 async def empty_product(session: AsyncSession, product: Product) -> None:

@@ -50,7 +50,7 @@ def upgrade() -> None:
         sa.Column(
             "due_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False
         ),
-        sa.PrimaryKeyConstraint("key", name=op.f("pk_doomed_blob")),
+        sa.PrimaryKeyConstraint("key", "due_at", name=op.f("pk_doomed_blob")),
     )
     op.create_index("ix_doomed_blob_due_at", "doomed_blob", ["due_at"])
     for table, column in NULLABLE:
