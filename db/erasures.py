@@ -1,12 +1,12 @@
 """Queries over deletions: what was deleted, and blobs that have to go with it."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import col, delete, select
+from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.tables import DoomedBlob, Erasure
@@ -58,3 +58,12 @@ async def forget_doomed(session: AsyncSession, keys: Sequence[str]) -> None:
     """The blobs are gone; one that may be written again stays entered for its later time."""
     due = col(DoomedBlob.due_at) <= func.now()
     await session.exec(delete(DoomedBlob).where(col(DoomedBlob.key).in_(keys), due))
+
+
+async def postpone_doomed(session: AsyncSession, keys: Sequence[str]) -> None:
+    """The store refused to remove them; they come again later."""
+    due = col(DoomedBlob.due_at) <= func.now()
+    later = func.clock_timestamp() + timedelta(minutes=10)
+    await session.exec(
+        update(DoomedBlob).where(col(DoomedBlob.key).in_(keys), due).values(due_at=later)
+    )

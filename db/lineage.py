@@ -79,9 +79,12 @@ async def delete_tryons(
     ]  # fmt: skip
 
 
-async def delete_predictions(session: AsyncSession, inputs: Collection[str]) -> set[str]:
-    """Removes scores by their pictures; the keys of their heatmaps."""
-    statement = delete(Prediction).where(col(Prediction.input_key).in_(inputs))
+async def delete_predictions(
+    session: AsyncSession, *, inputs: Collection[str] = (), ids: Collection[UUID] = ()
+) -> set[str]:
+    """Removes scores, by their pictures or by id; the keys of their heatmaps."""
+    those = or_(col(Prediction.input_key).in_(inputs), col(Prediction.id).in_(ids))
+    statement = delete(Prediction).where(those)
     keys = (await session.exec(statement.returning(col(Prediction.heatmap_key)))).scalars().all()
     return {key for key in keys if key}
 

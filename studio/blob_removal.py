@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from db.engine import Database
-from db.erasures import forget_doomed, lock_doomed
+from db.erasures import forget_doomed, lock_doomed, postpone_doomed
 from errors import StudioError
 from studio.ports import BlobStore
 
@@ -31,37 +31,40 @@ async def remove_blob(blobs: BlobStore, key: str) -> None:
         await blobs.delete(key)
 
 
-async def remove_blobs(blobs: BlobStore, keys: Collection[str]) -> None:
-    """As `remove_blob`, several side by side; every one is tried.
-
-    Raises:
-        Unavailable: the store was away for at least one.
-    """
+async def remove_blobs(blobs: BlobStore, keys: Collection[str]) -> dict[str, StudioError]:
+    """As `remove_blob`, several side by side; those that could not be removed, and why."""
     room = asyncio.Semaphore(AT_ONCE)
+    failures: dict[str, StudioError] = {}
 
     async def remove(key: str) -> None:
         async with room:
-            await remove_blob(blobs, key)
+            try:
+                await remove_blob(blobs, key)
+            except StudioError as error:
+                failures[key] = error
 
-    results = await asyncio.gather(*map(remove, sorted(keys)), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+    await asyncio.gather(*map(remove, sorted(keys)))
+    return failures
 
 
 async def remove_doomed(database: Database, blobs: BlobStore) -> int:
     """Removes what is due; how many. Any number of processes may do this at once.
 
+    A blob that can't be removed is tried again later, and keeps no other one waiting.
+
     Raises:
-        Unavailable: database or blob store are away; what is left stays entered.
+        Unavailable: the database is away, or the store removed nothing; all stays entered.
     """
     removed = 0
     while True:
         async with database.transaction() as session:
             keys = await lock_doomed(session, limit=BATCH)
-            await remove_blobs(blobs, keys)
-            await forget_doomed(session, keys)
-        removed += len(keys)
+            failures = await remove_blobs(blobs, keys)
+            if failures and len(failures) == len(set(keys)):
+                raise next(iter(failures.values()))
+            await forget_doomed(session, [key for key in keys if key not in failures])
+            await postpone_doomed(session, list(failures))
+        removed += len(keys) - len(failures)
         if len(keys) < BATCH:
             return removed
 

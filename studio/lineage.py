@@ -85,7 +85,7 @@ async def delete_made_of(
 
 async def _delete_made_directly(session: AsyncSession, keys: Collection[str]) -> set[str]:
     made = await delete_segmentations(session, inputs=keys)
-    made |= await delete_predictions(session, keys)
+    made |= await delete_predictions(session, inputs=keys)
     for tryon in await delete_tryons(session, people=keys):
         made |= await _follow_tryon(session, tryon)
     await forget_garments(session, keys)

@@ -97,9 +97,9 @@ async def add_books(owner: Possessor) -> None:
     async with owner.studio.database.transaction() as session:
         session.add(
             Payment(
-                user_id=owner.id, order_id=order_id, status="COMPLETED", amount=Decimal(5), currency="EUR",
-                payload={"request": {"intent": "CAPTURE"}, "payer": payer}, request_id="r",
-                idempotency_key="key", fingerprint="f",
+                user_id=owner.id, order_id=order_id, status="COMPLETED", amount=Decimal(5),
+                currency="EUR", payload={"request": {"intent": "CAPTURE"}, "payer": payer},
+                idempotency_key="key", fingerprint="f", request_id="r",
             )
         )  # fmt: skip
         event = {"event_type": "CHECKOUT.ORDER.COMPLETED", "resource": resource}
