@@ -6,6 +6,7 @@ import pytest
 from alembic import command
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
+from sqlmodel import SQLModel
 
 from db.catalog import take_change_seq
 from db.engine import Database
@@ -100,3 +101,27 @@ async def test_a_database_that_is_away_is_told_as_unavailable() -> None:
     with pytest.raises(Unavailable):
         await database.check()
     await database.aclose()
+
+
+LOOKED_UP = {
+    "segmentation_result": {"user_id", "input_key", "mask_key"},
+    "tryon_job": {"user_id", "job_id", "person_key", "garment_key", "mask_key", "output_key"},
+    "prediction": {"user_id", "input_key", "heatmap_key"},
+    "product": {"owner_id", "file_id", "image_key"},
+    "files": {"owner_id", "blob_key"},
+    "search_log": {"user_id", "at"},
+    "audit_log": {"actor_id", "subject", "at"},
+    "refresh_token": {"user_id", "family_id", "expires_at", "revoked_at"},
+    "webhook_event": {"received_at"},
+    "payment": {"user_id"},
+    "job": {"owner_id"},
+}
+"""Columns that deletions, readers of pictures and the end of old rows look rows up by."""
+
+
+def test_what_rows_are_looked_up_by_has_an_index() -> None:
+    for name, columns in LOOKED_UP.items():
+        table = SQLModel.metadata.tables[name]
+        first = {next(iter(index.columns)).name for index in table.indexes if index.columns}
+        first |= {column.name for column in table.columns if column.unique}
+        assert columns <= first, name

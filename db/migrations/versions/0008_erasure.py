@@ -1,4 +1,4 @@
-"""what was deleted is gone with all that was made of it"""
+"""what was deleted is gone with all that was made of it."""
 
 from collections.abc import Sequence
 
