@@ -15,8 +15,9 @@ from db.account_rows import list_owned
 from db.tables import DoomedBlob, Erasure, Payment, Product, TryonJob
 from settings import Settings
 from studio.erasing import erase_again
-from studio.lifecycle import BLOBS, TABLES
+from studio.lifecycle import TABLES
 from studio.ports import Studio
+from studio.sweep import rule_of
 from tests.azurite import Azurite
 from tests.fakes import make_settings
 from tests.gateway.possessions import (
@@ -158,6 +159,7 @@ async def test_an_account_leaves_books_and_nothing_else(
     await fill(owner)
     for table, rule in TABLES.items():
         assert rule.owned is None or await owned_rows(owner, table), f"{table} was not filled"
+    assert [key for key in await blobs_of(studio) if rule_of(key) is None] == []
     await owner.ask("DELETE", "/api/auth/me", {"password": "not it"}, 403)
     await owner.ask("DELETE", "/api/auth/me", {}, 422)
     await owner.ask("DELETE", "/api/auth/me", {"password": PASSWORD}, 204)
@@ -223,9 +225,3 @@ async def test_deletions_can_be_applied_again(owner: Possessor) -> None:
         await erase_again(owner.studio, "account", str(owner.id))
     assert await tables_naming(owner.studio, [owner.email]) == {}
     assert await blobs_of(owner.studio) == set()
-
-
-def test_every_kind_of_blob_has_a_rule() -> None:
-    assert {rule.pattern.partition("/")[0] for rule in BLOBS} == {
-        "uploads", "masks", "tryon", "heatmaps", "products", "indexes", "regressors",
-    }  # fmt: skip

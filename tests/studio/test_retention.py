@@ -1,5 +1,7 @@
 """Old rows and index versions end, blobs and rows that miss each other are found and removed."""
 
+import ast
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -29,7 +31,7 @@ from db.tables import (
 from errors import Unavailable
 from integrations.blob_keys import BlobEntry
 from studio.blob_removal import remove_doomed
-from studio.lifecycle import TABLES
+from studio.lifecycle import BLOBS, TABLES
 from studio.ports import Studio
 from studio.retention import (
     end_forgotten_products,
@@ -41,6 +43,7 @@ from studio.retention import (
 from studio.sweep import compare, rule_of, sweep
 from tests.fakes import make_settings, open_studio
 
+ROOT = Path(__file__).parents[2]
 NOW = datetime.now(UTC)
 OWNER = uuid4()
 
