@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
 from pydantic import Field
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.tables import Job, TryonJob
 from db.tryons import get_own_tryon, insert_tryon, update_tryon
@@ -18,9 +17,17 @@ from errors import Invalid, NotFound, StudioError, Unavailable
 from studio.context import current_request_id
 from studio.forms import Form
 from studio.job_types import JobRun, JobType, Outcome, enqueue
-from studio.lineage import find_deleted, output_key_of
+from studio.lineage import output_key_of
 from studio.ports import Studio, TryOnMade, TryOnOrder
-from studio.tryon_inputs import Draft, check_mask, discard, drafting, find_garment, store_picture
+from studio.tryon_inputs import (
+    Draft,
+    check_mask,
+    discard,
+    drafting,
+    find_garment,
+    insert_present,
+    store_picture,
+)
 
 Url = Annotated[str, Field(min_length=1, max_length=4096)]
 Mode = Literal["auto", "sync", "queued"]
@@ -169,21 +176,6 @@ async def _do_now(studio: Studio, draft: Draft, asked: Asked) -> Finished:
             await studio.blobs.delete(output_key)
         raise
     return Finished(tryon_id, output_key, asked.seed, timings, made.category, made.steps)
-
-
-async def insert_present(session: AsyncSession, row: TryonJob) -> None:
-    """The row of a try-on, without pictures of the garment that were deleted meanwhile.
-
-    Raises:
-        NotFound: the person's picture was deleted meanwhile; nothing may show it any more.
-    """
-    keys = [key for key in (row.person_key, row.garment_key, row.mask_key) if key]
-    gone = await find_deleted(session, row.user_id, keys)
-    if row.person_key in gone:
-        raise NotFound("personUrl: the picture was deleted")
-    row.garment_key = None if row.garment_key in gone else row.garment_key
-    row.mask_key = None if row.mask_key in gone else row.mask_key
-    await insert_tryon(session, row)
 
 
 async def _enqueue(studio: Studio, draft: Draft, asked: Asked, idempotency_key: str | None) -> Job:

@@ -6,17 +6,19 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import anyio.to_thread
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.files import get_file_by_key
-from db.tryons import made_for
-from errors import Invalid, StudioError
+from db.tables import TryonJob
+from db.tryons import insert_tryon, made_for
+from errors import Invalid, NotFound, StudioError
 from integrations.blob_keys import EXTENSIONS
 from models.clean_copy import clean_copy
 from models.images import ImageInfo, inspect_image
 from studio.blob_removal import remove_soon
 from studio.files import load_image
 from studio.job_types import JobRun
-from studio.lineage import delete_inputs, mask_id_of
+from studio.lineage import delete_inputs, find_deleted, mask_id_of
 from studio.ports import SegmentPrompt, Studio
 from studio.segmentation import segment_stored
 
@@ -166,3 +168,18 @@ async def find_garment(
     draft.has_mask = True
     guessed = next((name for name, labels in KINDS.items() if found.answer.label in labels), None)
     return FoundGarment(found.mask_key, guessed)
+
+
+async def insert_present(session: AsyncSession, row: TryonJob) -> None:
+    """The row of a try-on, without pictures of the garment that were deleted meanwhile.
+
+    Raises:
+        NotFound: the person's picture was deleted meanwhile; nothing may show it any more.
+    """
+    keys = [key for key in (row.person_key, row.garment_key, row.mask_key) if key]
+    gone = await find_deleted(session, row.user_id, keys)
+    if row.person_key in gone:
+        raise NotFound("personUrl: the picture was deleted")
+    row.garment_key = None if row.garment_key in gone else row.garment_key
+    row.mask_key = None if row.mask_key in gone else row.mask_key
+    await insert_tryon(session, row)

@@ -98,7 +98,29 @@ def test_every_table_has_a_rule() -> None:
         assert {rule.key, *rule.cleared, *rule.withheld} <= set(columns.keys()), name
 
 
-def test_every_column_of_an_account_is_in_a_rule() -> None:
+def prefixes_in(folder: str) -> set[str]:
+    """What keys begin with, where code puts one together."""
+    texts = [
+        node.values[0].value
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant)
+    ]
+    return {match[1] for text in texts if (match := re.match(r"([a-z]+)/", str(text)))}
+
+
+def test_every_kind_of_blob_has_a_rule() -> None:
+    in_archives = {"pictures"}
+    written = set[str]()
+    for folder in ("studio", "jobs", "deployments", "embedded"):
+        written |= prefixes_in(folder)
+    ruled = {rule.pattern.partition("/")[0] for rule in BLOBS}
+    assert written - in_archives == ruled
+    assert all(rule.deletion and rule.retention and rule.is_in_backup for rule in BLOBS)
+    assert [rule for rule in BLOBS if rule.known is None] == [rule_of(STRAYS[-1])]
+
+
+def test_every_table_about_an_account_is_owned() -> None:
     """A table that refers to users, or names one, has rows about an account."""
     for name, table in SQLModel.metadata.tables.items():
         about = {column.name for column in table.columns} & {"user_id", "owner_id", "actor_id"}
