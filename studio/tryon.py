@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from pydantic import Field
 
 from db.tables import Job, TryonJob
-from db.tryons import get_own_tryon, insert_tryon, update_tryon
+from db.tryons import get_own_tryon, update_tryon
 from errors import Invalid, NotFound, StudioError, Unavailable
 from studio.context import current_request_id
 from studio.forms import Form
