@@ -72,6 +72,10 @@ class Settings(BaseSettings):
     paypal_ca_file: Path | None = None
 
     job_retention_days: int = Field(30, ge=1)
+    search_log_days: int = Field(90, ge=1)
+    search_personal_days: int = Field(30, ge=1)
+    audit_days: int = Field(365, ge=1)
+    webhook_event_days: int = Field(90, ge=1)
 
     limit_auth: int = Field(10, ge=1)
     limit_search: int = Field(600, ge=1)

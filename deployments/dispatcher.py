@@ -29,6 +29,7 @@ from jobs.runner import RayExecutor
 from settings import Settings
 from studio.job_reaper import reap_old_jobs
 from studio.rebuild import rebuild_if_due
+from studio.retention import tidy
 from studio.settlement import settle_forever
 from studio.upload_reaper import reap_unfinished
 
@@ -54,6 +55,7 @@ class Dispatcher:
         self._logs = log_to_worker_files()
         url = settings.required("database_url")
         self._args = numbers.run
+        self._settings = settings
         self._keep_days = settings.job_retention_days
         self._database = Database(url, pool_size=DISPATCHER_POOL)
         self._jobs = JobDispatcher(
@@ -131,3 +133,4 @@ class Dispatcher:
             with suppress(StudioError, SQLAlchemyError):
                 await reap_unfinished(self._database, self._blobs)
                 await reap_old_jobs(self._database, self._blobs, days=self._keep_days)
+                await tidy(self._database, self._blobs, self._cache, self._settings)

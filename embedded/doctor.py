@@ -13,12 +13,17 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import psutil
+from pydantic import SecretStr
+from sqlalchemy.exc import SQLAlchemyError
 
 from db.connect import connect
+from db.engine import Database
 from embedded.folder import DataFolder, require_space
 from embedded.ports import holder, is_free, require_reachable
 from errors import SetupError, StudioError
+from integrations.blob import open_blob_store
 from settings import PROJECT_ROOT, Settings, unknown_variables
+from studio.sweep import Differences, compare
 
 NEEDED_MEMORY = 6 * 2**30
 LOCK = PROJECT_ROOT / "requirements.lock"
@@ -56,6 +61,7 @@ def examine(
     if wanted_connections is not None:
         url = settings.database_url or (running or {}).get("database_url")
         yield from _connections(url, wanted_connections)
+    yield from _blobs(settings, folder, running or {})
     yield from _models(verify_models)
     yield _leftovers(folder, running is not None)
 
@@ -198,6 +204,36 @@ def _connections(url: str | None, wanted: Mapping[str, int]) -> Iterator[Finding
         yield Finding("ok", "connections", detail)
     if not can_write:
         yield Finding("fail", "database", "takes no changes (a standby?)", "name the primary")
+
+
+def _blobs(settings: Settings, folder: DataFolder, running: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether every blob has its row and every row its blob; only where both can be reached."""
+    url = settings.database_url or running.get("database_url")
+    blob_url = settings.blob_url or (f"file://{folder.path / 'blobs'}" if running else None)
+    if url is None or blob_url is None:
+        return
+    unsigned = SecretStr("nothing is signed by the doctor, so any")
+    asked = settings.model_copy(update={"blob_url": blob_url, "jwt_secret": unsigned})
+    try:
+        found = asyncio.run(_compare_blobs(asked, url))
+    except (StudioError, SQLAlchemyError, OSError) as error:
+        yield Finding("warn", "blobs", f"can't be compared: {type(error).__name__}")
+        return
+    detail = f"{found.blobs} blobs, {len(found.strays)} without a row for over a day"
+    detail += f"; {found.rows} rows with a blob, {found.missing_count} without it"
+    if found.strays or found.missing_count:
+        yield Finding("warn", "blobs", detail, "a running studio removes both once a day")
+    else:
+        yield Finding("ok", "blobs", detail)
+
+
+async def _compare_blobs(settings: Settings, database_url: str) -> Differences:
+    database, blobs = Database(database_url, pool_size=2), open_blob_store(settings)
+    try:
+        return await compare(database, blobs)
+    finally:
+        await blobs.aclose()
+        await database.aclose()
 
 
 async def _ask_server(url: str) -> tuple[int, bool]:

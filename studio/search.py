@@ -195,7 +195,7 @@ def _log_row(
         "user_id": user_id,
         "type": request.type,
         "params": _params(request),
-        "results": [[product_id, score] for product_id, score in found.answer.hits],
+        "results": [product_id for product_id, _ in found.answer.hits],
         "latency_ms": latency_ms,
         "index_version": found.answer.version,
         "embedder_version": found.embedder_version,

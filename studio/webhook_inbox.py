@@ -2,20 +2,20 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from db.audit import insert_audit
 from db.engine import Database
 from db.tables import WebhookEvent
 from errors import Malformed, StudioError, Unavailable, UpstreamFailed
 from integrations.paypal import PayPal
 from integrations.paypal_webhooks import Forged, WebhookVerifier
-from studio.context import current_request_id
 from studio.webhooks import apply_event, read_event, store_event
 
+TELL_S = 60.0
 AT_ONCE = 4
 """Events that one process applies side by side; the others wait in their rows' order."""
 
@@ -31,12 +31,14 @@ class WebhookInbox:
         self._verifier = WebhookVerifier(paypal)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
+        self.refused = 0
+        self._tell_from_s = 0.0
 
     async def receive(self, headers: Mapping[str, str], body: bytes, *, ip: str) -> bool:
         """Stores a transmission that is PayPal's; False where it was there already.
 
         Raises:
-            Malformed: it must not be believed; the audit log has it.
+            Malformed: it must not be believed; such refusals are counted.
             Unavailable: it can't be checked now: PayPal will send it again.
         """
         try:
@@ -46,7 +48,7 @@ class WebhookInbox:
             raise Unavailable("the event can't be checked right now") from error
         except (Forged, ValueError, RecursionError) as error:
             why = error.detail if isinstance(error, Forged) else "no JSON"
-            await self._record_refusal(headers, why, ip)
+            self._count_refusal(why, ip)
             raise Malformed("this is no webhook of PayPal's") from error
         is_new = await store_event(self._database, event)
         if is_new:
@@ -66,11 +68,9 @@ class WebhookInbox:
             except (StudioError, SQLAlchemyError) as error:
                 log.warning("webhook.left", webhook=event.event_id, error=repr(error))
 
-    async def _record_refusal(self, headers: Mapping[str, str], why: str, ip: str) -> None:
-        shown = {name: headers.get(f"paypal-{name}", "")[:200].replace("\x00", "")
-                 for name in ("transmission-id", "cert-url")}  # fmt: skip
-        async with self._database.transaction() as session:
-            insert_audit(
-                session, "WEBHOOK_REFUSED", actor_id=None, outcome="failed", ip=ip,
-                detail={"why": why, **shown}, request_id=current_request_id(),
-            )  # fmt: skip
+    def _count_refusal(self, why: str, ip: str) -> None:
+        """Anybody can send these: a line of the log now and then, with their number, is enough."""
+        self.refused += 1
+        if time.monotonic() >= self._tell_from_s:
+            log.warning("webhook.refused", refused=self.refused, why=why, ip=ip)
+            self._tell_from_s = time.monotonic() + TELL_S

@@ -6,6 +6,7 @@ import pytest
 from alembic import command
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlmodel import SQLModel
 
 from db.catalog import take_change_seq
 from db.connect import connect
@@ -18,7 +19,7 @@ from errors import Unavailable
 CONTRACT_TABLES = {
     "users", "files", "search_log", "tryon_job", "segmentation_result", "prediction", "payment",
     "webhook_event", "audit_log", "index_version", "product", "product_embedding", "job",
-    "job_event", "refresh_token", "regressor_version",
+    "job_event", "refresh_token", "regressor_version", "erasure", "doomed_blob",
 }  # fmt: skip
 
 
@@ -131,3 +132,27 @@ async def test_a_migration_gives_up_where_a_table_is_held(empty_database_url: st
             await asyncio.to_thread(command.upgrade, config, "0006")
     await holder.close()
     await asyncio.to_thread(command.upgrade, config, "head")
+
+
+LOOKED_UP = {
+    "segmentation_result": {"user_id", "input_key", "mask_key"},
+    "tryon_job": {"user_id", "job_id", "person_key", "garment_key", "mask_key", "output_key"},
+    "prediction": {"user_id", "input_key", "heatmap_key"},
+    "product": {"owner_id", "file_id", "image_key"},
+    "files": {"owner_id", "blob_key"},
+    "search_log": {"user_id", "at"},
+    "audit_log": {"actor_id", "subject", "at"},
+    "refresh_token": {"user_id", "family_id", "expires_at", "revoked_at"},
+    "webhook_event": {"received_at"},
+    "payment": {"user_id"},
+    "job": {"owner_id"},
+}
+"""Columns that deletions, readers of pictures and the end of old rows look rows up by."""
+
+
+def test_what_rows_are_looked_up_by_has_an_index() -> None:
+    for name, columns in LOOKED_UP.items():
+        table = SQLModel.metadata.tables[name]
+        first = {next(iter(index.columns)).name for index in table.indexes if index.columns}
+        first |= {column.name for column in table.columns if column.unique}
+        assert columns <= first, name

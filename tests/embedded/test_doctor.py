@@ -1,3 +1,4 @@
+import os
 import socket
 import subprocess
 import sys
@@ -121,3 +122,20 @@ def test_a_standby_is_named(settings: Settings, database_url: str) -> None:
     asked = settings.model_copy(update={"database_url": url})
     findings = [one for one in examine(asked, None, {}) if one.subject == "database"]
     assert [one.status for one in findings] == ["fail"]
+
+
+def test_blobs_without_rows_are_counted(
+    settings: Settings, database_url: str, tmp_path: Path
+) -> None:
+    urls = {"database_url": database_url, "blob_url": f"file://{tmp_path}/pictures"}
+    asked = settings.model_copy(update=urls)
+    assert [found.status for found in of("blobs", asked)] == ["ok"]
+    for name in ("old", "new"):
+        path = tmp_path / "pictures" / "masks" / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+        if name == "old":
+            os.utime(path, (0, 0))
+    (found,) = of("blobs", asked)
+    assert found.status == "warn"
+    assert "2 blobs, 1 without a row" in found.detail

@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,9 +13,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from pydantic import SecretStr
-from sqlmodel import select
+from sqlmodel import select, update
 
-from db.tables import AuditLog, User
+from db.tables import AuditLog, RefreshToken, User
 from errors import SetupError
 from settings import Settings, load_settings
 from studio.accounts import create_user
@@ -22,6 +23,7 @@ from studio.ports import Studio
 from tests.fakes import PASSWORD, open_client, open_studio, sign_in
 from tests.openid_provider import CLIENT_ID, CLIENT_SECRET, OpenIdServer, key_of, running_provider
 
+OLD = timedelta(minutes=6)
 LOGIN, CALLBACK = "/api/auth/oidc/login", "/api/auth/oidc/callback"
 
 
@@ -282,3 +284,20 @@ def test_half_a_provider_is_refused(monkeypatch: pytest.MonkeyPatch, given: dict
         monkeypatch.setenv(f"STUDIO_OIDC_{name}", value)
     with pytest.raises(SetupError, match="STUDIO_OIDC_"):
         load_settings()
+
+
+async def test_an_account_of_a_provider_ends_soon_after_a_sign_in(
+    client: httpx.AsyncClient, studio: Studio
+) -> None:
+    body = (await log_in(client)).json()
+    headers = {"Authorization": f"Bearer {body['accessToken']}"}
+    async with studio.database.transaction() as session:
+        await session.exec(update(RefreshToken).values(issued_at=datetime.now(UTC) - OLD))
+    refused = await client.request("DELETE", "/api/auth/me", json={}, headers=headers)
+    assert refused.status_code == 403 and "five minutes" in refused.json()["detail"]
+    body = (await log_in(client)).json()
+    headers = {"Authorization": f"Bearer {body['accessToken']}"}
+    done = await client.request("DELETE", "/api/auth/me", json={}, headers=headers)
+    assert done.status_code == 204, done.text
+    assert await accounts(studio) == []
+    assert (await client.get("/api/auth/me", headers=headers)).status_code == 401

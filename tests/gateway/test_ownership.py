@@ -219,6 +219,7 @@ PLACES: dict[tuple[str, str], Owned | Open] = {
         for name in TRYON_PICTURES
     },
     ("GET /api/cv/tryons/{tryon_id}", "tryon_id"): Owned(make_tryon),
+    ("DELETE /api/cv/tryons/{tryon_id}", "tryon_id"): Owned(make_tryon),
     ("GET /api/paypal/orders/{order_id}", "order_id"): Owned(make_order),
     ("POST /api/paypal/orders/{order_id}/capture", "order_id"): Owned(make_order),
     ("POST /api/paypal/orders", "productId"): PUBLIC,

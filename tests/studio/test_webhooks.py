@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from sqlmodel import select
 
+from db.tables import AuditLog
 from errors import Malformed
 from studio.order_form import AmountForm, RefundForm
 from studio.refunds import refund
@@ -146,15 +148,9 @@ async def test_forged_events_leave_nothing_to_apply(till: Till) -> None:
     assert await till.events() == []
     assert (await till.row(payment)).status == "CREATED"
     async with till.database.read() as session:
-        from sqlmodel import select
-
-        from db.tables import AuditLog
-
-        lines = (
-            await session.exec(select(AuditLog).where(AuditLog.action == "WEBHOOK_REFUSED"))
-        ).all()
-    assert len(lines) == len(forged)
-    assert {line.ip for line in lines} == {"192.0.2.9"}
+        lines = (await session.exec(select(AuditLog.action))).all()
+    assert "WEBHOOK_REFUSED" not in lines  # anybody may send these: they are counted
+    assert till.inbox.refused == len(forged)
 
 
 async def test_a_lie_in_a_signed_body_moves_no_money(till: Till) -> None:
