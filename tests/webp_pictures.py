@@ -22,6 +22,15 @@ def webp_frame_flood(width: int, height: int, count: int, frame: bytes) -> bytes
     return webp(head, webp_chunk(b"ANIM", bytes(6)), one * count)
 
 
+def alpha_tables(width: int, height: int, groups: int) -> bytes:
+    """A lossy picture, of which only the header is whole, with the tables in its alpha plane."""
+    size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    head = webp_chunk(b"VP8X", b"\x10\0\0\0" + size)
+    stream = vp8l_tables(width, height, groups)[13:]
+    lossy = b"\0\0\0\x9d\x01\x2a" + struct.pack("<HH", width, height)
+    return webp(head, webp_chunk(b"ALPH", b"\x01" + stream), webp_chunk(b"VP8 ", lossy))
+
+
 class _Bits:
     """Bits of VP8L, least significant first."""
 
