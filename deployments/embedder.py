@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -11,6 +11,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from deployments.decoding import Decoders
 from deployments.handles import Handle, HandleArgs, IndexHandle
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
@@ -69,7 +70,7 @@ class Embedder:
         self._model = load(config)
         self._model.warm_up()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self._decoders = ThreadPoolExecutor(args.decoders, thread_name_prefix="decode")
+        self._decoders = Decoders(args.decoders)
         metrics = BatchMetrics()
         self._images: MicroBatcher[NDArray[np.float32], Vector] = MicroBatcher(
             in_thread(self._thread, self._model.embed_images),
@@ -127,7 +128,7 @@ class Embedder:
         if len(boxes) >= MOST_PATCHES:
             raise Invalid(f"at most {MOST_PATCHES - 1} boxes are covered at a time")
         with span("Embedder.embed_covered", boxes=len(boxes)):
-            pixels, view = await self._in_pool(self._pixels_and_view, image)
+            pixels, view = await self._decoders.run(self._pixels_and_view, image)
             fill = background(pixels)
             patches = [Patch(pixels, fill, box) for box in (None, *boxes)]
             vectors = await asyncio.gather(*(self._patches.submit(patch) for patch in patches))
@@ -178,17 +179,15 @@ class Embedder:
         return EmbeddedAnswer(await self._index.search(asked), version, text)
 
     async def _decode(self, image: bytes) -> NDArray[np.float32]:
-        return await self._in_pool(self._model.reader.read, image)
-
-    async def _in_pool(self, run: Callable[[bytes], Result], image: bytes) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._decoders, run, image)
+        return await self._decoders.run(self._model.reader.read, image)
 
     async def version(self) -> str:
         """Fingerprint of the loaded checkpoint."""
         return self._model.version
 
     async def check_health(self) -> None:
-        """Runs the model for real; raises where it or a batching loop is broken."""
+        """Runs the model for real; raises where it, a batching loop or a decoder is broken."""
+        self._decoders.check()
         self._images.check()
         self._texts.check()
         self._patches.check()

@@ -9,11 +9,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from deployments.decoding import Decoders
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
 from integrations.blob import open_blob_store
 from models.asking import Ask, Features, Segment, require_inside
-from models.images import decode_image, measure_image
+from models.images import decode_measured
 from models.parser import ParserConfig
 from models.parsing import Parsing, Plane
 from models.png import encode_png
@@ -59,7 +60,7 @@ class Segmenter:
         self._model = load(parser, sam)
         self._model.warm_up()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self._pool = ThreadPoolExecutor(args.decoders, thread_name_prefix="decode")
+        self._decoders = Decoders(args.decoders)
         self._kept: OrderedDict[str, asyncio.Task[Features]] = OrderedDict()
         self._most_kept = args.kept
         self._pictures: MicroBatcher[_Prepared, Features] = MicroBatcher(
@@ -73,9 +74,11 @@ class Segmenter:
         features = await self._features(image_key)
         ask = Ask(prompt.target, prompt.points, prompt.box)
         require_inside(ask, features.parsing.height, features.parsing.width)
-        networks = self._thread if self._model.sam else self._pool  # else there is none in it
-        draft = await self._in(networks, self._model.draft, features, ask)
-        segment, png = await self._in(self._pool, lambda: draw_png(finish(features, draft)))
+        if self._model.sam:
+            draft = await self._in_model(self._model.draft, features, ask)
+        else:  # no network in it
+            draft = await self._decoders.run(self._model.draft, features, ask)
+        segment, png = await self._decoders.run(lambda: draw_png(finish(features, draft)))
         await self._blobs.put(mask_key, png, "image/png")
         return SegmentAnswer(
             features.parsing.width, features.parsing.height, segment.area, segment.bbox,
@@ -87,9 +90,10 @@ class Segmenter:
         return self._model.version
 
     async def check_health(self) -> None:
-        """Runs the networks for real; raises where one or the batching loop is broken."""
+        """Runs the networks for real; raises where one, the batches or a decoder is broken."""
+        self._decoders.check()
         self._pictures.check()
-        await self._in(self._thread, self._model.check)
+        await self._in_model(self._model.check)
 
     async def _features(self, key: str) -> Features:
         """A picture's features; two prompts on one picture share them, also side by side.
@@ -112,13 +116,12 @@ class Segmenter:
 
     async def _encode_blob(self, key: str) -> Features:
         data = await self._blobs.get(key)
-        prepared = await self._in(self._pool, self._prepare, data)
+        prepared = await self._decoders.run(self._prepare, data)
         return await self._pictures.submit(prepared)
 
     def _prepare(self, data: bytes) -> _Prepared:
         """Large JPEGs are decoded at a fraction of their size, twice what the networks look at."""
-        width, height = measure_image(data)
-        picture = decode_image(data, shortest_side=2 * self._model.side)
+        picture, (width, height) = decode_measured(data, shortest_side=2 * self._model.side)
         sam = self._model.sam
         square = sam.preprocess(picture) if sam else None
         pixels = self._model.parser.preprocess(picture)
@@ -135,10 +138,8 @@ class Segmenter:
             for plane, each in zip(planes, pictures, strict=True)
         ]
 
-    async def _in(
-        self, pool: ThreadPoolExecutor, work: Callable[..., Result], *args: object
-    ) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(pool, work, *args)
+    async def _in_model(self, work: Callable[..., Result], *args: object) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
 
 
 def draw_png(segment: Segment) -> tuple[Segment, bytes]:

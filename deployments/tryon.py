@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from deployments.decoding import Decoders
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
 from deployments.turns import Turns
@@ -57,7 +58,7 @@ class TryOn:
         self._pipeline = load_pipeline(config)
         check_pipeline(self._pipeline)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self._codec = ThreadPoolExecutor(1, thread_name_prefix="codec")
+        self._codec = Decoders(1, name="codec")
         self._turns = Turns(args.max_waiting)
 
     async def dress(self, order: TryOnOrder) -> AsyncGenerator[TryOnStep | TryOnMade, None]:
@@ -93,9 +94,12 @@ class TryOn:
         )
 
     async def check_health(self) -> None:
-        """Dresses a drawn person where nobody waits; a long try-on is no reason to restart."""
+        """Dresses a drawn person where nobody waits; a long try-on is no reason to restart, a
+        picture that is decoded for long is.
+        """
+        self._codec.check()
         if self._turns.waiting == 0:
-            await self._in(self._thread, check_pipeline, self._pipeline)
+            await self._in_model(check_pipeline, self._pipeline)
 
     async def _dress(
         self, order: TryOnOrder, told: "asyncio.Queue[TryOnStep]", gone: threading.Event
@@ -113,7 +117,7 @@ class TryOn:
             asked = _asked(order)
             person, (garment, mask), seen, read_ms = await self._begin(order, asked, on_progress)
             args = (person, garment, mask, asked, on_progress, seen)
-            dressed = await _to_its_end(self._in(self._thread, self._pipeline.dress, *args))
+            dressed = await _to_its_end(self._in_model(self._pipeline.dress, *args))
         dressed_s = time.perf_counter()
         await self._write(order.output_key, dressed)
         timings = {
@@ -138,10 +142,10 @@ class TryOn:
         """
         started_s = time.perf_counter()
         data = await self._blobs.get(order.person_key)
-        person = await self._in(self._codec, _decoded, "personUrl", data)
+        person = await self._codec.run(_decoded, "personUrl", data)
         lying, seen = await asyncio.gather(
             self._read_lying(order),
-            _to_its_end(self._in(self._thread, self._pipeline.see, person, asked, on_progress)),
+            _to_its_end(self._in_model(self._pipeline.see, person, asked, on_progress)),
             return_exceptions=True,  # neither is left running
         )
         if isinstance(seen, BaseException):
@@ -153,16 +157,14 @@ class TryOn:
     async def _read_lying(self, order: TryOnOrder) -> Lying:
         keys = (order.garment_key, order.mask_key)
         garment, mask = await asyncio.gather(*(self._blobs.get(key) for key in keys))
-        return await self._in(self._codec, _lying, garment, mask)
+        return await self._codec.run(_lying, garment, mask)
 
     async def _write(self, key: str, dressed: Dressed) -> None:
-        data = await self._in(self._codec, _encoded, dressed.picture)
+        data = await self._codec.run(_encoded, dressed.picture)
         await self._blobs.put(key, data, "image/png")
 
-    async def _in(
-        self, pool: ThreadPoolExecutor, function: Callable[..., Result], *args: object
-    ) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(pool, function, *args)
+    async def _in_model(self, function: Callable[..., Result], *args: object) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
 
 def _asked(order: TryOnOrder) -> Asked:

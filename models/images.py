@@ -2,29 +2,50 @@
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from errors import Invalid, NotAnImage, TooLarge
+from models.bounds.formats import FORMATS as TABLE
+from models.bounds.formats import Format, find_format
+from models.bounds.limits import MAX_PIXELS, check_size
 
 MAX_BYTES = 15_000_000
-MAX_PIXELS = 40_000_000
 PUBLIC_SIDE = 1600
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = tuple(each.name for each in TABLE)
 """Pillow opens MPO, what many phones write, as JPEG."""
-CONTENT_TYPES = {
-    "JPEG": "image/jpeg",
-    "MPO": "image/jpeg",
-    "PNG": "image/png",
-    "WEBP": "image/webp",
-    "GIF": "image/gif",
-    "BMP": "image/bmp",
-    "TIFF": "image/tiff",
+BAND_PIXELS = 1_000_000
+"""Larger pictures are converted in bands, so that no second copy of them is made on the way."""
+MAX_USED_PROFILE_BYTES = 1_000_000
+PROFILE_CLASSES = frozenset({b"mntr", b"scnr", b"prtr", b"spac"})
+TURN = 0x0112
+"""EXIF's tag of how a picture has to be turned."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
 }
+SIDEWAYS = frozenset({5, 6, 7, 8})
+
+__all__ = [
+    "FORMATS",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "ImageInfo",
+    "decode_image",
+    "decode_measured",
+    "inspect_image",
+    "measure_image",
+    "public_copy",
+]
 
 
 @dataclass(frozen=True)
@@ -37,21 +58,20 @@ class ImageInfo:
 
 
 @contextmanager
-def _opened(data: bytes) -> Iterator[Image.Image]:
-    """The picture with its header read and its size checked; Pillow's failures become ours."""
+def _opened(data: bytes) -> Iterator[tuple[Image.Image, Format]]:
+    """The picture with its header read and its cost bounded; Pillow's failures become ours."""
     if len(data) > MAX_BYTES:
         raise TooLarge(f"the image has {len(data):,} bytes; at most {MAX_BYTES:,} are taken")
+    kind = find_format(data)
+    if kind is None:
+        raise NotAnImage("the data is no JPEG, PNG, WebP, GIF, BMP or TIFF image")
+    kind.check(data)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise Invalid(
-                    f"the image has {width} x {height} pixels; "
-                    f"at most {MAX_PIXELS // 1_000_000} megapixels are taken"
-                )
-            yield image
+        with Image.open(io.BytesIO(data), formats=(kind.name,)) as image:
+            check_size(*image.size)
+            yield image, kind
     except UnidentifiedImageError:
-        raise NotAnImage("the data is no JPEG, PNG, WebP, GIF, BMP or TIFF image") from None
+        raise NotAnImage(f"the data is no {kind.name} image that can be read") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Invalid(f"the image has more than {MAX_PIXELS // 1_000_000} megapixels") from None
     except (
@@ -72,29 +92,24 @@ def inspect_image(data: bytes) -> ImageInfo:
 
     Raises:
         NotAnImage: no supported format.
-        Invalid: damaged, or more than 40 megapixels.
+        Invalid: damaged, or beyond one of the limits of `models.bounds`.
         TooLarge: more than 15 MB.
 
     """
-    with _opened(data) as image:
-        content_type = CONTENT_TYPES[image.format or "JPEG"]
-        turned = image.getexif().get(0x0112, 1) in {5, 6, 7, 8}
+    with _opened(data) as (image, kind):
         image.load()
-        width, height = image.size
-    return ImageInfo(*((height, width) if turned else (width, height)), content_type)
+        return ImageInfo(*_upright_size(image), kind.content_type)
 
 
 def measure_image(data: bytes) -> tuple[int, int]:
-    """(width, height) as a viewer shows the picture, by its header alone.
+    """(width, height) as a viewer shows the picture; of a PNG, it takes a decoding.
 
     Raises:
         NotAnImage, Invalid, TooLarge: as `inspect_image`.
 
     """
-    with _opened(data) as image:
-        turned = image.getexif().get(0x0112, 1) in {5, 6, 7, 8}
-        width, height = image.size
-    return (height, width) if turned else (width, height)
+    with _opened(data) as (image, _):
+        return _upright_size(image)
 
 
 def decode_image(data: bytes, *, shortest_side: int | None = None) -> Image.Image:
@@ -109,12 +124,39 @@ def decode_image(data: bytes, *, shortest_side: int | None = None) -> Image.Imag
         NotAnImage, Invalid, TooLarge: as `inspect_image`.
 
     """
-    with _opened(data) as image:
-        if shortest_side is not None and image.format in {"JPEG", "MPO"}:
+    return decode_measured(data, shortest_side=shortest_side)[0]
+
+
+def decode_measured(
+    data: bytes, *, shortest_side: int | None = None
+) -> tuple[Image.Image, tuple[int, int]]:
+    """As `decode_image`, and the (width, height) of the whole picture as a viewer shows it.
+
+    Raises:
+        NotAnImage, Invalid, TooLarge: as `inspect_image`.
+
+    """
+    with _opened(data) as (image, kind):
+        width, height = image.size
+        if shortest_side is not None and kind.name == "JPEG":
             scale = shortest_side / min(image.size)
             image.draft("RGB", (int(image.width * scale) + 1, int(image.height * scale) + 1))
         image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+        turn = _turn(image)
+        upright = image.transpose(TURNS[turn]) if turn in TURNS else image
+        size = (height, width) if turn in SIDEWAYS else (width, height)
+        return _to_rgb(upright), size
+
+
+def _turn(image: Image.Image) -> int:
+    """What EXIF says; Pillow turns TIFF itself."""
+    turn = 1 if image.format == "TIFF" else image.getexif().get(TURN, 1)
+    return turn if isinstance(turn, int) else 1
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    return (height, width) if _turn(image) in SIDEWAYS else (width, height)
 
 
 def public_copy(data: bytes) -> bytes:
@@ -135,7 +177,7 @@ def public_copy(data: bytes) -> bytes:
 def _to_srgb(image: Image.Image) -> Image.Image:
     """The colours that the picture's own profile means, for viewers who are told of none."""
     profile = image.info.get("icc_profile")
-    if not profile:
+    if not profile or not _is_usable(profile):
         return image
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -145,21 +187,63 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         return image  # damaged, or of another kind of colours than RGB
 
 
+def _is_usable(profile: bytes) -> bool:
+    """Of RGB, and without chains of any length: those of D2B tags are evaluated step by step."""
+    if len(profile) < 132 or len(profile) > MAX_USED_PROFILE_BYTES:
+        return False
+    (count,) = struct.unpack_from(">I", profile, 128)
+    tags = {profile[at : at + 3] for at in range(132, min(132 + 12 * count, len(profile)), 12)}
+    known = profile[16:20] == b"RGB " and profile[12:16] in PROFILE_CLASSES
+    return known and not tags & {b"D2B", b"B2D"}
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return _from_deep_grey(image)
-    if image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
+    convert = _lay_on_white if _is_transparent(image) else _drop_all_but_colour
+    small = image.width * image.height <= BAND_PIXELS
+    rgb = convert(image) if small else _in_bands(image, convert)
+    rgb.info = {name: value for name, value in image.info.items() if name != "transparency"}
+    return rgb
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    return image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info
+
+
+def _lay_on_white(image: Image.Image) -> Image.Image:
+    rgba = image.convert("RGBA")
+    white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, rgba).convert("RGB")
+
+
+def _drop_all_but_colour(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
+
+
+def _in_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """The same, without whole pictures on the way."""
+    width, height = image.size
+    rgb = Image.new("RGB", image.size)
+    step = max(1, BAND_PIXELS // width)
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
+        rgb.paste(convert(image.crop((0, top, width, bottom))), (0, top))
+    return rgb
 
 
 def _from_deep_grey(image: Image.Image) -> Image.Image:
     """16- and 32-bit grey: Pillow's own conversion would clip it to white."""
-    grey = np.asarray(image).astype(np.float64)
-    if image.mode == "F" and grey.size and grey.max() <= 1.0:
-        grey = grey * 255.0
-    elif grey.size and grey.max() > 255.0:
-        grey = grey / (65535.0 if grey.max() <= 65535.0 else grey.max()) * 255.0
-    return Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8)).convert("RGB")
+    deep = np.asarray(image)
+    most = float(np.nanmax(deep)) if deep.size else 0.0
+    scale = 1.0
+    if image.mode == "F" and most <= 1.0:
+        scale = 255.0
+    elif most > 255.0:
+        scale = 255.0 / max(most, 65535.0)
+    grey = np.empty(deep.shape, np.uint8)
+    step = max(1, BAND_PIXELS // max(1, image.width))
+    for top in range(0, len(deep), step):
+        band = np.nan_to_num(deep[top : top + step].astype(np.float64) * scale)
+        grey[top : top + step] = np.clip(np.rint(band), 0, 255)
+    return Image.fromarray(grey).convert("RGB")

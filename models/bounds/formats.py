@@ -1,0 +1,53 @@
+"""The table of formats that are taken: how each begins, and what bounds its decoding."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from models.bounds.bmp import check_bmp
+from models.bounds.gif import check_gif
+from models.bounds.jpeg import check_jpeg
+from models.bounds.png import check_png
+from models.bounds.tiff import check_tiff
+from models.bounds.webp import check_webp
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that is taken.
+
+    Attributes:
+        name: Pillow's.
+        content_type: how the world calls it.
+        starts: what its files begin with; a `?` byte in `starts` stands for any byte.
+        check: raises `Invalid` where decoding the file could cost too much.
+    """
+
+    name: str
+    content_type: str
+    starts: tuple[bytes, ...]
+    check: Callable[[bytes], None]
+
+    def begins(self, data: bytes) -> bool:
+        """Whether the file is of this format, by its first bytes."""
+        return any(_matches(data, start) for start in self.starts)
+
+
+FORMATS = (
+    Format("JPEG", "image/jpeg", (b"\xff\xd8\xff",), check_jpeg),
+    Format("PNG", "image/png", (b"\x89PNG\r\n\x1a\n",), check_png),
+    Format("WEBP", "image/webp", (b"RIFF????WEBP",), check_webp),
+    Format("GIF", "image/gif", (b"GIF87a", b"GIF89a"), check_gif),
+    Format("BMP", "image/bmp", (b"BM",), check_bmp),
+    Format("TIFF", "image/tiff", (b"II*\0", b"MM\0*"), check_tiff),
+)
+
+
+def find_format(data: bytes) -> Format | None:
+    """The format of a file, by its first bytes."""
+    return next((each for each in FORMATS if each.begins(data)), None)
+
+
+def _matches(data: bytes, start: bytes) -> bool:
+    if len(data) < len(start):
+        return False
+    return all(wanted in {b"?"[0], byte} for wanted, byte in zip(start, data, strict=False))

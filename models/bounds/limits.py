@@ -1,0 +1,40 @@
+"""The limits that all formats share; `benchmarks/picture_bounds.py` measures what they allow."""
+
+from errors import Invalid
+
+MAX_PIXELS = 40_000_000
+MAX_ASPECT = 20
+"""The longer side, in shorter sides: models that resize by the shorter side stay bounded."""
+MAX_DECODED_BYTES = 256_000_000
+"""What a decoder holds beside Pillow's picture: 40 megapixels of 16-bit RGB are 240 MB."""
+MAX_EXIF_BYTES = 1_000_000
+MAX_PROFILE_BYTES = 4_000_000
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises:
+    Invalid: too many pixels, or one side is much longer than the other.
+    """
+    if width * height > MAX_PIXELS:
+        raise Invalid(
+            f"the image has {width} x {height} pixels; "
+            f"at most {MAX_PIXELS // 1_000_000} megapixels are taken"
+        )
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise Invalid(
+            f"the image has {width} x {height} pixels; "
+            f"its longer side may be at most {MAX_ASPECT} times its shorter side"
+        )
+
+
+def check_most(what: str, count: int, most: int) -> None:
+    """Raises:
+    Invalid: more than `most`; `what` is a plural noun.
+    """
+    if count > most:
+        raise Invalid(f"the image has {count:,} {what}; at most {most:,} are taken")
+
+
+def damaged() -> Invalid:
+    """The error of a file that contradicts its format."""
+    return Invalid("the image is damaged and can't be decoded")
