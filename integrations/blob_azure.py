@@ -82,6 +82,13 @@ class AzureBlobStore:
             download = await self._container.download_blob(check_key(key))
             return bytes(await download.readall())
 
+    async def stream(self, key: str) -> AsyncIterator[bytes]:
+        """The blob in pieces."""
+        async with told_as_unavailable():
+            download = await self._container.download_blob(check_key(key))
+            async for chunk in download.chunks():
+                yield bytes(chunk)
+
     async def put_file(self, key: str, path: Path) -> None:
         """As `put`, from a file of any size, in blocks."""
         async with told_as_unavailable():

@@ -332,6 +332,14 @@ class BlobStore(Protocol):
         """
         ...
 
+    def stream(self, key: str) -> AsyncIterator[bytes]:
+        """The blob in pieces of at most 1 MB.
+
+        Raises:
+            NotFound: no such blob.
+        """
+        ...
+
     async def head(self, key: str) -> BlobInfo | None:
         """None where there is no such blob."""
         ...
