@@ -60,9 +60,10 @@ class BadLines:
     unreported: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, errors: Sequence[dict[str, Any]]) -> None:
-        """Errors of lines that come after all that were added before."""
-        self.count += len(errors)
-        fresh = list(errors)[: MAX_ERRORS - len(self.kept)]
+        """Errors of lines; one that an earlier attempt has reported counts once."""
+        fresh = [one for one in errors if one["line"] not in self.kept]
+        self.count += len(fresh)
+        fresh = fresh[: MAX_ERRORS - len(self.kept)]
         self.kept |= {one["line"]: one for one in fresh}
         self.unreported += fresh
 
