@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from pydantic import Field, model_validator
 
 from db.regressor_versions import list_regressors
@@ -26,6 +26,9 @@ router = APIRouter(prefix="/api/analytics", tags=["analytics"])
 Address = Annotated[str, Field(min_length=1, max_length=4096)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 Price = Annotated[Decimal, Field(gt=0, le=1_000_000_000, max_digits=30)]
+
+
+VersionName = Annotated[Storable, Path(max_length=200)]
 
 
 class PictureNames(WireRequest):
@@ -99,10 +102,13 @@ class ObservationRequest(PictureNames):
 class EvalRequest(WireRequest):
     """Sales that were observed, here or in an uploaded CSV."""
 
-    observations: Annotated[
-        list[ObservationRequest] | None,
-        Field(min_length=1, max_length=MOST_OBSERVATIONS, fail_fast=True),
-    ] = None
+    observations: (
+        Annotated[
+            list[ObservationRequest],
+            Field(min_length=1, max_length=MOST_OBSERVATIONS, fail_fast=True),
+        ]
+        | None
+    ) = None
     file_id: UUID | None = None
 
     @model_validator(mode="after")
@@ -264,7 +270,7 @@ async def read_versions(
 
 
 @router.post("/versions/{version}/activate")
-async def activate(version: Storable, user: Merchant, studio: StudioDep) -> ActivatedResponse:
+async def activate(version: VersionName, user: Merchant, studio: StudioDep) -> ActivatedResponse:
     """Rolls back or forward to a version of one's own, or to `starter`."""
     await activate_regressor(studio, user.id, version)
     return ActivatedResponse(version=version)

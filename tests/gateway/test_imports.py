@@ -63,14 +63,15 @@ async def test_an_import_is_never_read_whole(
         assert (job.progress_done, job.progress_total) == (10, 10)
 
 
+@pytest.mark.parametrize("count", [300, pytest.param(3050, marks=pytest.mark.proof)])
 async def test_a_large_body_goes_to_the_disk_as_it_arrives(
-    client: httpx.AsyncClient, studio: Studio
+    client: httpx.AsyncClient, studio: Studio, count: int
 ) -> None:
     headers = await sign_in(client, studio, "merchant") | LINES
     piece = b'{"a":1}\n' * 8192
 
     async def pieces() -> AsyncIterator[bytes]:
-        for _ in range(300):
+        for _ in range(count):
             yield piece
 
     tracemalloc.start()
@@ -82,7 +83,7 @@ async def test_a_large_body_goes_to_the_disk_as_it_arrives(
     kept = [key async for key in studio.blobs.list("uploads/imports/")]
     assert len(kept) == 1
     blob = await studio.blobs.head(kept[0])
-    assert blob is not None and blob.size == 300 * len(piece)
+    assert blob is not None and blob.size == count * len(piece)
 
 
 async def test_one_key_stands_for_the_bytes_of_one_file(
