@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from pydantic import Field, model_validator
 
 from db.regressor_versions import list_regressors
@@ -20,6 +20,7 @@ from studio.jobs import submit_job
 from studio.ports import Studio
 from studio.regressor_training import TRAIN_REGRESSOR, TrainForm
 from studio.regressor_versions import activate_regressor
+from studio.shares import Shares
 
 router = APIRouter(prefix="/api/analytics", tags=["analytics"])
 
@@ -213,10 +214,19 @@ def to_comparable(one: analytics.Resembled) -> ComparableResponse:
 
 
 @router.post("/eval")
-async def evaluate(body: EvalRequest, user: Merchant, studio: StudioDep) -> EvalResponse:
+async def evaluate(
+    request: Request, body: EvalRequest, user: Merchant, studio: StudioDep
+) -> EvalResponse:
     """Measures the version that answers this merchant on sales it is given."""
+    places: Shares = request.app.state.evaluations
+    async with places.place(user.id):
+        return to_eval(await evaluate_sales(studio, user.id, body))
+
+
+async def evaluate_sales(studio: Studio, user_id: UUID, body: EvalRequest) -> EvaluationAnswer:
+    """Of the file that is named, or of the observations."""
     if body.file_id is not None:
-        return to_eval(await evaluation.evaluate_file(studio, user.id, body.file_id))
+        return await evaluation.evaluate_file(studio, user_id, body.file_id)
     lines = [
         Observation(
             **one.model_dump(exclude={"price", "date"}),
@@ -225,7 +235,7 @@ async def evaluate(body: EvalRequest, user: Merchant, studio: StudioDep) -> Eval
         )
         for one in body.observations or ()
     ]
-    return to_eval(await evaluation.evaluate(studio, user.id, lines))
+    return await evaluation.evaluate(studio, user_id, lines)
 
 
 def to_eval(told: EvaluationAnswer) -> EvalResponse:

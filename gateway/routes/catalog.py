@@ -11,6 +11,7 @@ import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi import Path as PathParameter
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 
 from db.catalog import get_product, list_products
 from db.tables import Product
@@ -33,10 +34,13 @@ from studio.catalog_import import (
 from studio.jobs import submit_job
 from studio.ports import Studio
 from studio.product_form import ID_PATTERN, ProductForm
+from studio.shares import Shares
 
 router = APIRouter(prefix="/api/catalog", tags=["catalog"])
 
 ProductId = Annotated[str, PathParameter(pattern=ID_PATTERN)]
+
+ARRIVAL_LIMIT_S = 600.0
 
 log = structlog.get_logger("studio.gateway")
 
@@ -136,14 +140,26 @@ async def read_products(page: PageDep, studio: StudioDep) -> Page[ProductRespons
 
 
 async def read_import(request: Request, user: Merchant) -> AsyncIterator[ReceivedFile | ImportForm]:
-    """The file itself, on the disk until the answer is sent, or the name of an uploaded dataset."""
-    with tempfile.TemporaryDirectory(prefix="import-") as folder:
-        received = await receive_file(request.stream(), Path(folder) / "lines")
-        content_type = request.headers.get("content-type", "").split(";")[0].strip()
-        form = None
-        if content_type == "application/json":
-            form = await asyncio.to_thread(name_dataset, received)
-        yield form or received
+    """The file itself, on the disk until the answer is sent, or the name of an uploaded dataset.
+
+    Raises:
+        OwnerBusy, AllBusy: too many imports arrive already.
+        HTTPException: 408, the body did not arrive in time.
+    """
+    places: Shares = request.app.state.imports
+    async with places.place(user.id):
+        with tempfile.TemporaryDirectory(prefix="import-") as folder:
+            try:
+                async with asyncio.timeout(ARRIVAL_LIMIT_S):
+                    received = await receive_file(request.stream(), Path(folder) / "lines")
+            except TimeoutError:
+                detail = "the body did not arrive in time"
+                raise HTTPException(408, detail, headers={"Connection": "close"}) from None
+            content_type = request.headers.get("content-type", "").split(";")[0].strip()
+            form = None
+            if content_type == "application/json":
+                form = await asyncio.to_thread(name_dataset, received)
+            yield form or received
 
 
 def name_dataset(received: ReceivedFile) -> ImportForm | None:

@@ -1,5 +1,6 @@
 """Imports take little memory in the Gateway and the worker, and what is bad in them stays small."""
 
+import asyncio
 import json
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -84,6 +85,32 @@ async def test_a_large_body_goes_to_the_disk_as_it_arrives(
     assert len(kept) == 1
     blob = await studio.blobs.head(kept[0])
     assert blob is not None and blob.size == count * len(piece)
+
+
+async def test_few_bodies_of_one_account_arrive_at_once(
+    client: httpx.AsyncClient, studio: Studio
+) -> None:
+    headers, other = [await sign_in(client, studio, "merchant") | LINES for _ in range(2)]
+    arriving, go_on = [asyncio.Event() for _ in range(2)], asyncio.Event()
+
+    async def slow(place: int) -> AsyncIterator[bytes]:
+        arriving[place].set()
+        await go_on.wait()
+        yield b"{}\n"
+
+    path = "/api/catalog/import"
+    held = [
+        asyncio.create_task(client.post(path, content=slow(place), headers=headers))
+        for place in range(2)
+    ]
+    for one in arriving:
+        await one.wait()
+    refused = await client.post(path, content=b"{}\n", headers=headers)
+    assert refused.status_code == 429 and refused.headers["retry-after"]
+    assert (await client.post(path, content=b"{}\n", headers=other)).status_code == 202
+    go_on.set()
+    assert [(await one).status_code for one in held] == [202, 202]
+    assert (await client.post(path, content=b"{}\n", headers=headers)).status_code == 202
 
 
 async def test_one_key_stands_for_the_bytes_of_one_file(
