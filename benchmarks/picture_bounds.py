@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import PIL
 from PIL import Image
 
 from errors import StudioError
@@ -182,9 +183,9 @@ def main() -> None:
         return
     RESULTS.write_text(
         f"# The worst pictures that are decoded\n\n`python -m benchmarks.picture_bounds` on"
-        f" {datetime.date.today()}, Pillow {Image.__version__}. Hand-made files at the bounds of"
-        f" `models/bounds/`: CPU seconds (the fastest of {TURNS}) and the memory taken in megabytes,"
-        " the decoded picture included (160 MB of 40 megapixels of RGB).\n\n"
+        f" {datetime.date.today()}, Pillow {PIL.__version__}. Hand-made files at the bounds of"
+        f" `models/bounds/`: CPU seconds (the fastest of {TURNS}) and the memory taken in"
+        " megabytes, the decoded picture included (160 MB of 40 megapixels of RGB).\n\n"
         + "\n".join(lines) + "\n"
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.tables import Product, ProductEmbedding, product_change_seq
+from db.tables import File, Product, ProductEmbedding, product_change_seq
 
 STREAM_PAGE = 1000
 CHANGE_LOCK = 0x73_74_75_64_69_6F
@@ -35,6 +35,11 @@ async def get_product(
     """A live product; a deleted one too where asked for."""
     product = await session.get(Product, product_id, with_for_update=lock or None)
     return None if product is None or (product.deleted_at and not deleted) else product
+
+
+async def hold_file(session: AsyncSession, file_id: UUID) -> File | None:
+    """Anyone's file, which nobody can delete until the transaction ends."""
+    return await session.get(File, file_id, with_for_update={"read": True, "key_share": True})
 
 
 async def upsert_product(session: AsyncSession, product_id: str, values: dict[str, Any]) -> Product:

@@ -1,10 +1,12 @@
 """The connection pool and the transaction; the caller of a query owns the transaction."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
+import structlog
 from sqlalchemy import event, text
 from sqlalchemy.exc import (
     DBAPIError,
@@ -29,6 +31,8 @@ READ_ONLY = "25006"
 TOO_SLOW = "57014"
 LOCKED = "55P03"
 
+log = structlog.get_logger("studio.database")
+
 
 def make_engine(url: str, *, connect_options: dict[str, Any] | None = None, **options: Any) -> Any:
     """SQLAlchemy's engine over `db.connect`: pool, listener and doctor read one URL alike."""
@@ -47,6 +51,18 @@ def state_of(error: object) -> str:
 def is_going_away(error: object) -> bool:
     """Whether the server is stopping, starting or full: classes 08, 57P and 53 of SQLSTATE."""
     return state_of(error).startswith(("08", "57P", "53"))
+
+
+def read_document(text: str) -> Any:
+    """A JSON column's value; an empty object where it is nested too deeply for Python to read.
+
+    One such row would otherwise fail every list that it is in.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        log.error("a stored document is nested too deeply to be read", chars=len(text))
+        return {}
 
 
 class Database:
@@ -71,6 +87,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=5,
+            json_deserializer=read_document,
             hide_parameters=True,  # an error's text may reach a log, values of rows may not
             connect_options={
                 "timeout": 5,

@@ -42,6 +42,7 @@ from studio.health import HealthWatch
 from studio.latency import LatencyLog
 from studio.logs import configure_logging, flushing
 from studio.ports import Studio
+from studio.shares import Shares
 
 TITLE = "AI Fashion Studio"
 LATENCY_FLUSH_S = 1.0
@@ -116,6 +117,8 @@ def create_app(studio: Studio, observers: Sequence[Observe] = ()) -> FastAPI:
     )
     app.state.studio = studio
     app.state.draining = asyncio.Event()  # whoever serves the app sets it when it is to end
+    app.state.imports = Shares(places=8, per_owner=2)
+    app.state.evaluations = Shares(places=4, per_owner=2, waiting=32, waiting_per_owner=8)
     app.state.tokens = AccessTokens(studio.settings)
     app.state.limits = RateLimits(studio)
     app.state.accounts = OpenAccounts(studio.database)

@@ -15,13 +15,14 @@ from db.audit import insert_audit
 from db.catalog import (
     get_embedding,
     get_product,
+    hold_file,
     put_embedding,
     take_change_lock,
     take_change_seq,
     upsert_product,
 )
-from db.tables import Product, ProductEmbedding
-from errors import NotFound
+from db.tables import File, Product, ProductEmbedding
+from errors import Conflict, NotFound
 from models.images import public_copy
 from studio.blob_removal import remove_soon
 from studio.context import current_request_id
@@ -58,15 +59,36 @@ class ProductDraft:
 
 
 Guard = Callable[[AsyncSession], Awaitable[None]]
+Check = Callable[[Product], Awaitable[None]]
+MAX_STARTS = 5
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A product's picture: what the models saw, and the copy that everyone may see."""
+    """A product's picture: what the models saw, and the copy that everyone may see.
+
+    embedding: None where the row has this picture already, so that nothing is embedded.
+    """
 
     key: str
     sha256: str
     embedding: Embedding | None
+
+    def is_of(self, product: Product) -> bool:
+        """Whether the product shows this picture."""
+        return (product.image_key, product.image_sha256) == (self.key, self.sha256)
+
+
+@dataclass(frozen=True)
+class Write:
+    """One PUT of a product, as far as it is decided before its transaction."""
+
+    owner: Owner
+    product_id: str
+    draft: ProductDraft
+    loaded: LoadedImage
+    guard: Guard | None
+    check: Check | None
 
 
 async def put_product(
@@ -76,50 +98,93 @@ async def put_product(
     draft: ProductDraft,
     *,
     guard: Guard | None = None,
+    check: Check | None = None,
 ) -> tuple[Product, bool]:
     """Creates or replaces a product; the second value says whether it is new.
 
-    `guard` runs first in the transaction that writes, and raises where it must not write.
+    `guard` runs first in the transaction that writes, and raises where it must not write; `check`
+    runs last, and raises where the row can't be answered: nothing is committed then.
 
     Raises:
         NotFound: the product is another merchant's, or the picture can't be seen by the owner.
+        Conflict: others change the product's picture all the time.
         Invalid, NotAnImage, TooLarge, UpstreamFailed: the picture can't be used.
         Unavailable: the embedder is saturated or down; nothing is written then.
     """
-    async with studio.database.transaction() as session:
-        before = await get_product(session, product_id)
-        refuse_foreign(before, owner)
+    before = await _find_own(studio, owner, product_id)
     loaded = await load_image(studio, owner.id, image_url=draft.image_url, file_id=draft.file_id)
-    picture = await _see_picture(studio, product_id, before, loaded)
+    write = Write(owner, product_id, draft, loaded, guard, check)
+    for _ in range(MAX_STARTS):
+        picture = await _see_picture(studio, product_id, before, loaded)
+        async with studio.database.transaction() as session:
+            written = await _write(session, write, picture)
+        if written is not None:
+            return written
+        before = await _find_own(studio, owner, product_id)
+    raise Conflict("the product's picture is being changed by others; try again")
+
+
+async def _find_own(studio: Studio, owner: Owner, product_id: str) -> Product | None:
     async with studio.database.transaction() as session:
-        if guard is not None:
-            await guard(session)
-        seq = await take_change_seq(session)
-        there = await get_product(session, product_id, deleted=True, lock=True)
-        if there is not None and there.deleted_at is None:
-            refuse_foreign(there, owner)
-            is_new, former_key = False, there.image_key
-            kept: dict[str, Any] = {"owner_id": there.owner_id, "created_at": there.created_at}
-        else:
-            is_new, former_key = True, None
-            kept = {"owner_id": owner.id, "created_at": func.now()}
-        values = (
-            asdict(draft)
-            | kept
-            | {
-                "file_id": loaded.file_id,
-                "image_url": outside_url(draft, loaded),
-                "image_key": picture.key,
-                "image_sha256": picture.sha256,
-                "change_seq": seq,
-                "updated_at": func.now(),
-                "deleted_at": None,
-            }
-        )
-        product = await upsert_product(session, product_id, values)
-        await _keep_vector(session, product, picture)
-        await retire_copy(session, former_key, picture.key)
-    return product, is_new
+        product = await get_product(session, product_id)
+        refuse_foreign(product, owner)
+        return product
+
+
+async def _write(
+    session: AsyncSession, write: Write, picture: Picture
+) -> tuple[Product, bool] | None:
+    """The row and whether it is new; None where the picture changed since it was looked at."""
+    if write.guard is not None:
+        await write.guard(session)
+    file = await _hold_source(session, write.loaded)  # before other locks: so do deletions
+    await take_change_lock(session)
+    there = await get_product(session, write.product_id, deleted=True, lock=True)
+    live = there if there is not None and there.deleted_at is None else None
+    refuse_foreign(live, write.owner)
+    values = asdict(write.draft) | {
+        "owner_id": live.owner_id if live else write.owner.id,
+        "created_at": live.created_at if live else func.now(),
+        "image_key": picture.key,
+        "image_sha256": picture.sha256,
+        "updated_at": func.now(),
+        "deleted_at": None,
+    }
+    if picture.embedding is None:
+        if live is None:
+            raise NotFound("no such picture")  # it was the product's own, and went with it
+        if not picture.is_of(live):
+            return None
+        values |= {"file_id": live.file_id, "image_url": live.image_url}
+    else:
+        # Another merchant's upload stays its owner's to delete: the product has its own copy.
+        is_own = file is not None and file.owner_id == values["owner_id"]
+        values |= {
+            "file_id": file.id if file is not None and is_own else None,
+            "image_url": outside_url(write.draft, write.loaded),
+        }
+    former_key = live.image_key if live else None
+    values["change_seq"] = await take_change_seq(session)
+    product = await upsert_product(session, write.product_id, values)
+    await _keep_vector(session, product, picture)
+    await retire_copy(session, former_key, picture.key)
+    if write.check is not None:
+        await write.check(product)
+    return product, live is None
+
+
+async def _hold_source(session: AsyncSession, loaded: LoadedImage) -> File | None:
+    """The upload that the picture is, which can't be deleted meanwhile.
+
+    Raises:
+        NotFound: it was deleted since it was read.
+    """
+    if loaded.file_id is None:
+        return None
+    file = await hold_file(session, loaded.file_id)
+    if file is None:
+        raise NotFound("no such picture")
+    return file
 
 
 async def delete_product(studio: Studio, owner: Owner, product_id: str) -> None:

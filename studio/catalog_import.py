@@ -1,12 +1,13 @@
 """The job `import-catalog`: CSV or JSON lines to products, bad lines told from the good ones."""
 
 import asyncio
-import csv
-import io
-import json
+import hashlib
+import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -16,15 +17,24 @@ from db.users import get_user
 from errors import Conflict, DeadlinePassed, Invalid, NotFound, StudioError, Unavailable
 from studio.catalog import Owner, put_product
 from studio.file_rules import DATASET_TYPES
-from studio.forms import Form
+from studio.forms import UNSTORABLE, Form
 from studio.idempotency import fingerprint
+from studio.import_lines import (
+    START_BYTES,
+    Line,
+    check_start,
+    count_lines,
+    is_json_lines,
+    read_lines,
+)
 from studio.job_types import JobRun, JobType, Outcome, enqueue
 from studio.ports import BlobStore, Studio
 from studio.product_form import read_line
 
-MAX_ERRORS = 1000
+MAX_ERRORS, MAX_ID_CHARS, MAX_DETAIL_CHARS = 1000, 128, 1000
 AT_ONCE = 8
 REPORT_S = 0.5
+WRITE_BYTES = 1 << 20
 
 
 class ImportForm(Form):
@@ -34,63 +44,33 @@ class ImportForm(Form):
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of the file: its number from 1, and its fields or why it has none."""
+class ReceivedFile:
+    """A file that came with a request, on this machine's disk until the request ends."""
 
-    number: int
-    fields: dict[str, Any] | None
-    error: str | None = None
-
-
-def read_lines(data: bytes) -> list[Line]:
-    """CSV with a header, or JSON lines; told apart by the first character.
-
-    Raises:
-        Invalid: not UTF-8, or empty.
-    """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Invalid(f"the file is not UTF-8 (byte {error.start})") from None
-    if not text.strip():
-        raise Invalid("the file is empty")
-    lines = _json_lines(text) if text.lstrip().startswith("{") else _csv_lines(text)
-    return list(lines)
+    path: Path
+    sha256: str
 
 
-def _json_lines(text: str) -> Iterator[Line]:
-    # Not `splitlines`, which also cuts where JSON may have a line separator inside a text.
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            fields = json.loads(line)
-        except json.JSONDecodeError as error:
-            yield Line(number, None, f"not JSON: {error}")
-            continue
-        except (ValueError, RecursionError):  # a number of thousands of digits; a deep nest
-            yield Line(number, None, "not JSON that can be read: too large or too deep")
-            continue
-        if isinstance(fields, dict):
-            yield Line(number, fields)
-        else:
-            yield Line(number, None, "not a JSON object")
+@dataclass
+class BadLines:
+    """The bad lines of every attempt: all are counted, the first thousand are kept by number."""
 
+    count: int = 0
+    kept: dict[int, dict[str, Any]] = field(default_factory=dict)
+    unreported: list[dict[str, Any]] = field(default_factory=list)
 
-def _csv_lines(text: str) -> Iterator[Line]:
-    reader = csv.DictReader(io.StringIO(text), strict=True)
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield Line(reader.line_num, None, f"not CSV: {error}")
-            return
-        if None in row or None in row.values():
-            yield Line(reader.line_num, None, "another number of columns than the header")
-            continue
-        yield Line(reader.line_num, {name: value for name, value in row.items() if value != ""})
+    def add(self, errors: Sequence[dict[str, Any]]) -> None:
+        """Errors of lines; one that an earlier attempt has reported counts once."""
+        fresh = [one for one in errors if one["line"] not in self.kept]
+        self.count += len(fresh)
+        fresh = fresh[: MAX_ERRORS - len(self.kept)]
+        self.kept |= {one["line"]: one for one in fresh}
+        self.unreported += fresh
+
+    def take_unreported(self) -> list[dict[str, Any]]:
+        """Those that no report has had yet."""
+        fresh, self.unreported = self.unreported, []
+        return fresh
 
 
 async def dataset_key(studio: Studio, owner_id: UUID, file_id: UUID) -> str:
@@ -111,11 +91,17 @@ async def dataset_key(studio: Studio, owner_id: UUID, file_id: UUID) -> str:
 
 
 async def check_import(studio: Studio, owner_id: UUID, form: ImportForm) -> None:
-    """Raises:
-    StudioError: the dataset can't be imported; see `dataset_key` and `read_lines`.
+    """Judges the first lines; whatever comes after them is judged line by line by the job.
+
+    Raises:
+        StudioError: the dataset can't be imported; see `dataset_key` and `check_start`.
     """
-    data = await studio.blobs.get(await dataset_key(studio, owner_id, form.file_id))
-    await asyncio.to_thread(read_lines, data)
+    start = b""
+    async for piece in studio.blobs.stream(await dataset_key(studio, owner_id, form.file_id)):
+        start += piece
+        if len(start) > START_BYTES:
+            break
+    check_start(start[:START_BYTES], is_whole=len(start) <= START_BYTES)
 
 
 IMPORT_CATALOG = JobType(
@@ -123,26 +109,51 @@ IMPORT_CATALOG = JobType(
 )
 
 
+async def receive_file(pieces: AsyncIterator[bytes], path: Path) -> ReceivedFile:
+    """Writes what arrives to the disk, a megabyte in memory at a time."""
+    digest, waiting = hashlib.sha256(), bytearray()
+    with path.open("wb") as file:
+
+        def flush() -> None:
+            digest.update(waiting)
+            file.write(waiting)
+            waiting.clear()
+
+        async for piece in pieces:
+            waiting += piece
+            if len(waiting) >= WRITE_BYTES:
+                await asyncio.to_thread(flush)
+        await asyncio.to_thread(flush)
+    return ReceivedFile(path, digest.hexdigest())
+
+
+def read_start(path: Path) -> bytes:
+    """The first bytes of a file, one more than are judged where there are more."""
+    with path.open("rb") as file:
+        return file.read(START_BYTES + 1)
+
+
 async def enqueue_import(
-    studio: Studio, owner_id: UUID, data: bytes, idempotency_key: str | None
+    studio: Studio, owner_id: UUID, received: ReceivedFile, idempotency_key: str | None
 ) -> Job:
     """A job for a file that came with the request; kept in the blob store until it is imported.
 
     Raises:
-        Invalid: not UTF-8, or empty.
+        Invalid: the file can't be imported; see `check_start`.
         Conflict: the key was used with another file.
     """
-    await asyncio.to_thread(read_lines, data)
+    start = await asyncio.to_thread(read_start, received.path)
+    check_start(start[:START_BYTES], is_whole=len(start) <= START_BYTES)
     job_id = uuid4()
-    kind = "application/x-ndjson" if data.lstrip()[:1] == b"{" else "text/csv"
+    kind = "application/x-ndjson" if is_json_lines(start) else "text/csv"
     key = f"uploads/imports/{job_id}{DATASET_TYPES[kind]}"
-    await studio.blobs.put(key, data, kind)
+    await studio.blobs.put_file(key, received.path)
     there: Job | None = None
     try:
         async with studio.database.transaction() as session:
             there = await enqueue(
                 session, IMPORT_CATALOG, {"blobKey": key}, owner_id=owner_id, job_id=job_id,
-                idempotency_key=idempotency_key, asked=fingerprint(data.hex()),
+                idempotency_key=idempotency_key, asked=fingerprint(received.sha256),
             )  # fmt: skip
     finally:
         if there is None or there.id != job_id:
@@ -154,9 +165,10 @@ async def import_catalog(studio: Studio, run: JobRun) -> Outcome:
     """Writes every good line under an id of its own, so that doing it again changes nothing.
 
     Goes on where the last attempt was when it reported. The result counts the lines and names
-    the bad ones.
+    the bad ones. The file lies on the disk and is read line by line: memory doesn't grow with it.
 
     Raises:
+        Invalid: the file can't be imported; see `read_lines`.
         Unavailable: a part of the studio is down; the lines after the last report are tried again.
         JobStopped: the job is another worker's, or nobody's any more.
     """
@@ -165,18 +177,49 @@ async def import_catalog(studio: Studio, run: JobRun) -> Outcome:
     if key is None:
         form = ImportForm.model_validate(run.payload)
         key = await dataset_key(studio, owner.id, form.file_id)
-    lines = await asyncio.to_thread(read_lines, await studio.blobs.get(key))
-    errors = {one["line"]: one for told in await run.past() for one in told.get("errors", ())}
-    reported_s, fresh = time.monotonic(), list[dict[str, Any]]()
-    for start in range(run.done, len(lines), AT_ONCE):
-        chunk = lines[start : start + AT_ONCE]
-        fresh += await _import_chunk(studio, owner, run, chunk)
-        done = start + len(chunk)
-        if done == len(lines) or time.monotonic() - reported_s > REPORT_S:
-            await run.progress(done, len(lines), "lines read", errors=fresh[:MAX_ERRORS])
-            errors |= {one["line"]: one for one in fresh}
-            reported_s, fresh = time.monotonic(), []
-    return Outcome(_result(len(lines), errors))
+    with tempfile.TemporaryDirectory(prefix="import-") as folder:
+        path = Path(folder) / "lines"
+        await studio.blobs.get_file(key, path)
+        return Outcome(await _import_file(studio, owner, run, path))
+
+
+async def _import_file(studio: Studio, owner: Owner, run: JobRun, path: Path) -> dict[str, Any]:
+    bad = await _bad_lines_before(run)
+    with path.open("rb") as file:
+        total = await asyncio.to_thread(count_lines, file)
+        file.seek(0)
+        lines = read_lines(file, skip=run.done)
+        reported_s, done = time.monotonic(), run.done
+        while chunk := await asyncio.to_thread(_take, lines):
+            bad.add(await _import_chunk(studio, owner, run, chunk))
+            done += len(chunk)
+            if done == total or time.monotonic() - reported_s > REPORT_S:
+                fresh = bad.take_unreported()
+                await run.progress(done, total, "lines read", errors=fresh, failed=bad.count)
+                reported_s = time.monotonic()
+    return {
+        "total": total,
+        "imported": total - bad.count,
+        "failed": bad.count,
+        "errors": [bad.kept[number] for number in sorted(bad.kept)],
+    }
+
+
+def _take(lines: Iterator[Line]) -> list[Line]:
+    """In a thread: parsing a long line takes milliseconds."""
+    return list(islice(lines, AT_ONCE))
+
+
+async def _bad_lines_before(run: JobRun) -> BadLines:
+    """Those of earlier attempts, up to the report that this one goes on from."""
+    bad = BadLines()
+    if run.done:
+        for report in await run.past():
+            for one in report.get("errors", ()):
+                if len(bad.kept) < MAX_ERRORS:
+                    bad.kept[one["line"]] = one
+            bad.count = max(report.get("failed", 0), len(bad.kept))
+    return bad
 
 
 async def drop_import(studio: Studio, run: JobRun) -> None:
@@ -216,7 +259,6 @@ async def _import_line(
     studio: Studio, owner: Owner, run: JobRun, line: Line
 ) -> dict[str, Any] | None:
     """None where the line landed, else its number and what is wrong with it."""
-    product_id = (line.fields or {}).get("id")
     try:
         if line.fields is None:
             raise Invalid(line.error or "unreadable")
@@ -226,14 +268,12 @@ async def _import_line(
     except (Unavailable, DeadlinePassed):  # ours, not the line's
         raise
     except StudioError as error:
-        return {"line": line.number, "id": product_id, "detail": error.detail}
+        detail = UNSTORABLE.sub("?", error.detail[:MAX_DETAIL_CHARS])
+        return {"line": line.number, "id": _id_of(line), "detail": detail}
     return None
 
 
-def _result(total: int, errors: dict[int, dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "total": total,
-        "imported": total - len(errors),
-        "failed": len(errors),
-        "errors": [errors[number] for number in sorted(errors)][:MAX_ERRORS],
-    }
+def _id_of(line: Line) -> str | None:
+    """What a bad line gives as its id, as far as a row can keep it."""
+    given = (line.fields or {}).get("id")
+    return UNSTORABLE.sub("?", given[:MAX_ID_CHARS]) if isinstance(given, str) else None

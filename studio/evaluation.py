@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 import numpy as np
 
 from db.regressor_versions import get_active_regressor
-from errors import StudioError
-from studio.files import load_image
+from errors import StudioError, TooLarge
+from studio.files import require_picture
 from studio.ports import Studio
 from studio.regressor_training import csv_key
 from studio.regressor_versions import trained
@@ -23,6 +23,8 @@ from studio.scoring import Observations, Offer
 
 MOST_OBSERVATIONS, MOST_NEW = 2000, 500
 """Lines of one evaluation, and pictures among them that have to be embedded first."""
+MOST_FILE_BYTES = 32_000_000
+"""Of a file with so few lines; a longer one belongs into a training."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,12 @@ async def evaluate_file(studio: Studio, user_id: UUID, file_id: UUID) -> Evaluat
 
     Raises:
         Invalid: lines that can't be used, the first of them named; or too many.
+        TooLarge: the file is too large for so few lines.
     """
     key = await csv_key(studio, user_id, file_id)
+    blob = await studio.blobs.head(key)
+    if blob is not None and blob.size > MOST_FILE_BYTES:
+        raise TooLarge(f"an evaluation takes a file of at most {MOST_FILE_BYTES:,} bytes")
     with tempfile.TemporaryDirectory(prefix="sales-") as folder:
         path = Path(folder) / "sales.csv"
         await studio.blobs.get_file(key, path)
@@ -105,10 +111,10 @@ async def _name(studio: Studio, user_id: UUID, place: int, one: Observation) -> 
     if one.image_url is not None:
         return "imageUrl", one.image_url
     try:
-        loaded = await load_image(studio, user_id, image_url=None, file_id=one.file_id)
+        key = await require_picture(studio, user_id, file_id=one.file_id)
     except StudioError as error:
         raise type(error)(f"/observations/{place}: {error.detail}") from None
-    return "imageUrl", await studio.blobs.sign_get(loaded.key or "")
+    return "imageUrl", await studio.blobs.sign_get(key or "")
 
 
 async def _evaluate(

@@ -105,16 +105,18 @@ async def load_image(
 
 async def require_picture(
     studio: Studio, user_id: UUID, *, image_url: str | None = None, file_id: UUID | None = None
-) -> None:
-    """Looks whether `load_image` would find its own picture; the outside world isn't asked.
+) -> str | None:
+    """The key of the own picture that `load_image` would read; None for one of the outside world.
 
     Raises:
         NotFound: absent, or another's and not on sale.
         Conflict: the upload is not completed.
     """
     key = None if image_url is None else studio.blobs.key_of(image_url)
-    if file_id is not None or key is not None:
-        await _find_usable(studio, user_id, file_id=file_id, key=key)
+    if file_id is None and key is None:
+        return None
+    found_key, _ = await _find_usable(studio, user_id, file_id=file_id, key=key)
+    return found_key
 
 
 async def _find_usable(

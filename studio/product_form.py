@@ -8,12 +8,14 @@ from uuid import UUID
 from pydantic import Field, ValidationError, model_validator
 
 from errors import Invalid
+from studio.attributes import Attributes
 from studio.catalog import ProductDraft
 from studio.forms import Form, require_one_of
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~:-]{0,127}$"
 ShortText = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 Price = Annotated[Decimal, Field(ge=0, le=1_000_000_000, max_digits=14, decimal_places=4)]
+MAX_PROBLEMS, MAX_PROBLEM_CHARS, MAX_PART_CHARS = 5, 200, 40
 
 
 class ProductFields(Form):
@@ -26,7 +28,7 @@ class ProductFields(Form):
     price: Price
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     in_stock: bool = True
-    attributes: Annotated[dict[str, Any], Field(max_length=100)] = {}
+    attributes: Attributes = {}
 
 
 class ProductForm(ProductFields):
@@ -72,9 +74,18 @@ def read_line(fields: dict[str, Any]) -> tuple[str | None, ProductDraft]:
     try:
         line = LineForm.model_validate(fields)
     except ValidationError as error:
-        problems = (
-            f"{'.'.join(str(part) for part in one['loc']) or 'line'}: {one['msg']}"
-            for one in error.errors(include_input=False, include_url=False)
-        )
-        raise Invalid("; ".join(problems)) from None
+        raise Invalid(describe(error)) from None
     return line.id, line.to_draft()
+
+
+def describe(error: ValidationError) -> str:
+    """The first few problems of a line; what the caller wrote is repeated only in part."""
+    problems = error.errors(include_input=False, include_url=False, include_context=False)
+    details = [
+        f"{'.'.join(str(part)[:MAX_PART_CHARS] for part in one['loc']) or 'line'}: "
+        f"{one['msg'][:MAX_PROBLEM_CHARS]}"
+        for one in problems[:MAX_PROBLEMS]
+    ]
+    if more := problems[MAX_PROBLEMS:]:
+        details.append(f"and {len(more):,} more")
+    return "; ".join(details)

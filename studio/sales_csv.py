@@ -2,7 +2,7 @@
 
 import csv
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from math import isfinite, nan
@@ -10,11 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from errors import Invalid
+from studio.text_lines import (
+    BoundedLines,
+    UnreadableLine,
+    check_columns,
+    find_repeated,
+    list_names,
+)
 
 COLUMNS = ("productId", "imageUrl", "date", "units", "price", "category", "brand")
 DELIMITERS = ",;\t"
 LARGEST = 1e9
 MOST_ERRORS, MOST_TOLD, MOST_WORDS = 1000, 20, 10_000
+MOST_PRODUCTS = 20_000
+"""Distinct products of one file."""
+MAX_LINE_BYTES, MAX_LINES = 100_000, 5_000_000
 NO_DAY = -1
 
 
@@ -76,10 +86,10 @@ class SalesTable:
         day = _day(fields.get("date", ""), needed=needs_date, today=today)
         units = _number("units", fields["units"])
         if units < 0:
-            raise Invalid(f"units: {fields['units']!r} is below 0")
+            raise Invalid(f"units: {fields['units'][:40]!r} is below 0")
         price = _number("price", fields["price"]) if fields.get("price") else nan
         if price <= 0:
-            raise Invalid(f"price: {fields['price']!r} is not above 0")
+            raise Invalid(f"price: {fields['price'][:40]!r} is not above 0")
         self.item.append(self.names.setdefault(name, len(self.names)))
         self.line.append(line)
         self.day.append(day)
@@ -101,21 +111,21 @@ def read_sales(path: Path, *, needs_date: bool, most: int | None = None) -> Sale
     With semicolons or tabs numbers may have a decimal comma.
 
     Raises:
-        Invalid: not UTF-8, no header or the wrong one, no line, or more than `most` lines.
+        Invalid: no header or the wrong one, no line, more than `most` lines (and as many blank
+            ones), or more than 20,000 different products.
     """
     table = SalesTable()
     today = date.today() + timedelta(days=1)  # somewhere it is tomorrow already
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            delimiter = max(DELIMITERS, key=first.count)
-            header = _header(first, delimiter, needs_date=needs_date)
-            for number, fields in _rows(file, header, delimiter, table.errors):
-                _add_line(table, number, fields, delimiter, needs_date=needs_date, today=today)
-                if most is not None and table.total > most:
-                    raise Invalid(f"the file has more than {most:,} lines")
-    except UnicodeDecodeError as error:
-        raise Invalid(f"the file is not UTF-8 (byte {error.start})") from None
+    most_lines = MAX_LINES if most is None else 2 * most + 1
+    with path.open("rb") as file:
+        lines = BoundedLines(file, max_bytes=MAX_LINE_BYTES, max_lines=most_lines)
+        header, delimiter = _read_header(lines, needs_date=needs_date)
+        for number, fields in _rows(lines, header, delimiter, table.errors):
+            _add_line(table, number, fields, delimiter, needs_date=needs_date, today=today)
+            if most is not None and table.total > most:
+                raise Invalid(f"the file has more than {most:,} lines")
+            if len(table.names) > MOST_PRODUCTS:
+                raise Invalid(f"the file has more than {MOST_PRODUCTS:,} different products")
     if not table.total:
         raise Invalid("the file has a header and no lines")
     return table
@@ -135,46 +145,60 @@ def _add_line(
         table.errors.add(number, error.detail)
 
 
-def _header(line: str, delimiter: str, *, needs_date: bool) -> list[str]:
+def _read_header(lines: BoundedLines, *, needs_date: bool) -> tuple[list[str], str]:
+    """The columns, and what separates them."""
     try:
+        line = next(lines, "")
+        delimiter = max(DELIMITERS, key=line.count)
         names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+    except UnreadableLine as error:
+        raise Invalid(f"the header is {error.detail}") from None
     except csv.Error as error:
         raise Invalid(f"the header is not CSV: {error}") from None
+    _check_header(names, needs_date=needs_date)
+    return names, delimiter
+
+
+def _check_header(names: list[str], *, needs_date: bool) -> None:
+    check_columns(names)
     wrong = [name for name in names if name not in COLUMNS]
-    twice = sorted({name for name in names if names.count(name) > 1})
     missing = [name for name in ("units", *(("date",) if needs_date else ())) if name not in names]
     if not {"productId", "imageUrl"} & set(names):
         missing.insert(0, "productId or imageUrl")
-    told = [
-        f"{what} {', '.join(columns)}"
-        for what, columns in (("lacks", missing), ("has unknown", wrong), ("repeats", twice))
+    problems = [
+        f"{what} {list_names(columns)}"
+        for what, columns in (
+            ("lacks", missing), ("has unknown", wrong), ("repeats", find_repeated(names))
+        )
         if columns
-    ]
-    if told:
-        raise Invalid(f"the header {' and '.join(told)}; columns are {', '.join(COLUMNS)}")
-    return names
+    ]  # fmt: skip
+    if problems:
+        raise Invalid(f"the header {' and '.join(problems)}; columns are {', '.join(COLUMNS)}")
 
 
 def _rows(
-    file: Iterable[str], header: list[str], delimiter: str, errors: LineErrors
+    lines: BoundedLines, header: list[str], delimiter: str, errors: LineErrors
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """(line number, fields) of every line with as many cells as the header; empty ones are none."""
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         try:
             cells = next(reader)
         except StopIteration:
             return
+        except UnreadableLine as error:
+            errors.add(lines.number, error.detail)
+            continue
         except csv.Error as error:
-            errors.add(reader.line_num + 1, f"not CSV, and what follows was not read: {error}")
+            errors.add(lines.number, f"not CSV, and what follows was not read: {error}")
             return
         if not any(cell.strip() for cell in cells):
             continue
-        number = reader.line_num + 1
         if len(cells) != len(header):
-            errors.add(number, f"{len(cells)} cells where the header has {len(header)}")
+            detail = f"{len(cells):,} cells where the header has {len(header)}"
+            errors.add(lines.number, detail)
             continue
-        yield number, dict(zip(header, (cell.strip() for cell in cells), strict=True))
+        yield lines.number, dict(zip(header, (cell.strip() for cell in cells), strict=True))
 
 
 def _name(fields: dict[str, str]) -> tuple[str, str]:

@@ -16,13 +16,13 @@ from models.sales import Sales
 from studio.files import load_image
 from studio.index_rows import unpack_vector
 from studio.ports import Studio
-from studio.sales_csv import NO_DAY, LineErrors, SalesTable
+from studio.sales_csv import MOST_PRODUCTS, NO_DAY, LineErrors, SalesTable
 from studio.score_answers import offers_of
 from studio.scoring import Offer
 
 PAGE, AT_ONCE = 500, 8
-MOST_PRODUCTS, MOST_LINES = 20_000, 60_000
-"""Distinct products of a file, and lines that are learned from; of more lines a fair sample."""
+MOST_LINES = 60_000
+"""Lines that are learned from; of more lines a fair sample."""
 
 Name = tuple[str, str]
 """("productId" or "imageUrl", text)"""

@@ -5,6 +5,7 @@
 
 import atexit
 import base64
+import io
 import json
 import shutil
 import tempfile
@@ -34,8 +35,8 @@ from integrations.blob_signature import BlobSigner, Grant
 from integrations.fetch import Fetcher
 from models.images import FORMATS, decode_image, inspect_image, public_copy
 from settings import Settings
-from studio.catalog_import import read_lines
 from studio.file_rules import inspect_file
+from studio.import_lines import START_BYTES, check_start, count_lines, read_lines
 from studio.product_form import read_line
 from tests.fakes import SECRET, picture
 
@@ -108,10 +109,13 @@ def check_dataset(data: bytes) -> None:
     for kind in ("text/csv", "application/jsonl"):
         with suppress(Invalid):
             inspect_file(data, "dataset", kind)
+    with suppress(Invalid):
+        check_start(data[:START_BYTES], is_whole=len(data) <= START_BYTES)
     try:
-        lines = read_lines(data)
+        lines = list(read_lines(io.BytesIO(data)))
     except Invalid:
         return
+    assert len(lines) == count_lines(io.BytesIO(data))
     for line in lines:
         assert (line.fields is None) == (line.error is not None)
         if line.fields is not None:

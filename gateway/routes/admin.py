@@ -1,14 +1,16 @@
 """Routes for admins: who is there, what was done, and who may do what."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
 from db.audit import list_audit
+from db.tables import AuditLog
 from db.users import list_users
 from gateway.deps import Admin, ClientAddressDep, StudioDep
+from gateway.documents import Document, show_rows
 from gateway.paging import Cursor, PageDep
 from gateway.wire import Page, Storable, WireRequest, WireResponse
 from studio.accounts import change_role
@@ -50,7 +52,7 @@ class AuditResponse(WireResponse):
     subject: str | None
     outcome: str
     ip: str | None
-    detail: dict[str, Any]
+    detail: Document
     request_id: str | None
 
 
@@ -132,6 +134,11 @@ async def end_sessions(
     await close_all_sessions(studio, user_id, actor_id=admin.id, ip=ip)
 
 
+async def to_audit(row: AuditLog) -> AuditResponse:
+    """Row -> wire."""
+    return AuditResponse.model_validate(row, from_attributes=True)
+
+
 @router.get("/audit")
 async def get_audit(
     _: Admin,
@@ -142,6 +149,6 @@ async def get_audit(
     """What was done, newest first."""
     async with studio.database.transaction() as session:
         rows = await list_audit(session, limit=page.limit + 1, after=page.after_key, action=action)
-    items = [AuditResponse.model_validate(row, from_attributes=True) for row in rows[: page.limit]]
+    items = await show_rows(rows[: page.limit], to_audit)
     last = rows[page.limit - 1] if len(rows) > page.limit else None
     return Page(items=items, next_cursor=last and Cursor(last.at, str(last.id)).encode())

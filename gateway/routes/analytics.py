@@ -2,27 +2,34 @@
 
 import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path, Request
 from pydantic import Field, model_validator
 
 from db.regressor_versions import list_regressors
+from db.tables import RegressorVersion
 from gateway.deps import IdempotencyKey, Merchant, StudioDep
+from gateway.documents import Document, show_rows
 from gateway.paging import Cursor, PageDep
 from gateway.wire import JobAccepted, Page, Storable, WireRequest, WireResponse
 from studio import analytics, evaluation
 from studio.evaluation import MOST_OBSERVATIONS, EvaluationAnswer, Observation
 from studio.jobs import submit_job
+from studio.ports import Studio
 from studio.regressor_training import TRAIN_REGRESSOR, TrainForm
 from studio.regressor_versions import activate_regressor
+from studio.shares import Shares
 
 router = APIRouter(prefix="/api/analytics", tags=["analytics"])
 
 Address = Annotated[str, Field(min_length=1, max_length=4096)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
-Price = Annotated[Decimal, Field(gt=0, le=1_000_000_000)]
+Price = Annotated[Decimal, Field(gt=0, le=1_000_000_000, max_digits=30)]
+
+
+VersionName = Annotated[Storable, Path(max_length=200)]
 
 
 class PictureNames(WireRequest):
@@ -96,9 +103,13 @@ class ObservationRequest(PictureNames):
 class EvalRequest(WireRequest):
     """Sales that were observed, here or in an uploaded CSV."""
 
-    observations: Annotated[
-        list[ObservationRequest] | None, Field(min_length=1, max_length=MOST_OBSERVATIONS)
-    ] = None
+    observations: (
+        Annotated[
+            list[ObservationRequest],
+            Field(min_length=1, max_length=MOST_OBSERVATIONS, fail_fast=True),
+        ]
+        | None
+    ) = None
     file_id: UUID | None = None
 
     @model_validator(mode="after")
@@ -149,7 +160,7 @@ class RegressorVersionResponse(WireResponse):
     version: str
     status: str
     embedder_version: str
-    metrics: dict[str, Any]
+    metrics: Document
     plots: dict[str, str]
     created_at: datetime.datetime
     activated_at: datetime.datetime | None
@@ -203,10 +214,19 @@ def to_comparable(one: analytics.Resembled) -> ComparableResponse:
 
 
 @router.post("/eval")
-async def evaluate(body: EvalRequest, user: Merchant, studio: StudioDep) -> EvalResponse:
+async def evaluate(
+    request: Request, body: EvalRequest, user: Merchant, studio: StudioDep
+) -> EvalResponse:
     """Measures the version that answers this merchant on sales it is given."""
+    places: Shares = request.app.state.evaluations
+    async with places.place(user.id):
+        return to_eval(await evaluate_sales(studio, user.id, body))
+
+
+async def evaluate_sales(studio: Studio, user_id: UUID, body: EvalRequest) -> EvaluationAnswer:
+    """Of the file that is named, or of the observations."""
     if body.file_id is not None:
-        return to_eval(await evaluation.evaluate_file(studio, user.id, body.file_id))
+        return await evaluation.evaluate_file(studio, user_id, body.file_id)
     lines = [
         Observation(
             **one.model_dump(exclude={"price", "date"}),
@@ -215,7 +235,7 @@ async def evaluate(body: EvalRequest, user: Merchant, studio: StudioDep) -> Eval
         )
         for one in body.observations or ()
     ]
-    return to_eval(await evaluation.evaluate(studio, user.id, lines))
+    return await evaluation.evaluate(studio, user_id, lines)
 
 
 def to_eval(told: EvaluationAnswer) -> EvalResponse:
@@ -234,6 +254,16 @@ async def train(
     return JobAccepted(job_id=job.id)
 
 
+async def to_version(studio: Studio, row: RegressorVersion) -> RegressorVersionResponse:
+    """Row -> wire, with signed URLs of its plots."""
+    urls = {
+        name: await studio.blobs.sign_get(f"regressors/{row.version}/{name}.png")
+        for name in ("calibration", "predicted")
+    }
+    names = set(RegressorVersionResponse.model_fields) - {"plots"}
+    return RegressorVersionResponse(**{name: getattr(row, name) for name in names}, plots=urls)
+
+
 @router.get("/versions")
 async def read_versions(
     page: PageDep, user: Merchant, studio: StudioDep
@@ -244,21 +274,13 @@ async def read_versions(
         found = await list_regressors(session, user.id, limit=page.limit + 1, after=after)
     shown = found[: page.limit]
     more = len(found) > page.limit
-    items = []
-    for row in shown:
-        urls = {
-            name: await studio.blobs.sign_get(f"regressors/{row.version}/{name}.png")
-            for name in ("calibration", "predicted")
-        }
-        names = set(RegressorVersionResponse.model_fields) - {"plots"}
-        values = {name: getattr(row, name) for name in names}
-        items.append(RegressorVersionResponse(**values, plots=urls))
+    items = await show_rows(shown, lambda row: to_version(studio, row))
     last = Cursor(shown[-1].created_at, shown[-1].version).encode() if more else None
     return Page(items=items, next_cursor=last)
 
 
 @router.post("/versions/{version}/activate")
-async def activate(version: Storable, user: Merchant, studio: StudioDep) -> ActivatedResponse:
+async def activate(version: VersionName, user: Merchant, studio: StudioDep) -> ActivatedResponse:
     """Rolls back or forward to a version of one's own, or to `starter`."""
     await activate_regressor(studio, user.id, version)
     return ActivatedResponse(version=version)

@@ -1,27 +1,48 @@
 """Routes of the catalogue: products one by one, and many by import."""
 
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+import structlog
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Path as PathParameter
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 
 from db.catalog import get_product, list_products
 from db.tables import Product
 from errors import Malformed, NotFound
 from gateway.deps import CurrentUser, IdempotencyKey, Merchant, Public, StudioDep
+from gateway.documents import show_rows
 from gateway.paging import Cursor, PageDep
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
 from studio import catalog
+from studio.attributes import Attributes, split_attributes
 from studio.catalog import Owner
-from studio.catalog_import import IMPORT_CATALOG, ImportForm, enqueue_import
+from studio.catalog_import import (
+    IMPORT_CATALOG,
+    ImportForm,
+    ReceivedFile,
+    enqueue_import,
+    read_start,
+    receive_file,
+)
 from studio.jobs import submit_job
 from studio.ports import Studio
 from studio.product_form import ID_PATTERN, ProductForm
+from studio.shares import Shares
 
 router = APIRouter(prefix="/api/catalog", tags=["catalog"])
 
-ProductId = Annotated[str, Path(pattern=ID_PATTERN)]
+ProductId = Annotated[str, PathParameter(pattern=ID_PATTERN)]
+
+ARRIVAL_LIMIT_S = 600.0
+
+log = structlog.get_logger("studio.gateway")
 
 
 class ProductRequest(ProductForm, WireRequest):
@@ -40,16 +61,20 @@ class ProductResponse(WireResponse):
     currency: str
     in_stock: bool
     image: str
-    attributes: dict[str, Any]
+    attributes: Attributes
     created_at: datetime
     updated_at: datetime
 
 
 async def to_response(studio: Studio, product: Product) -> ProductResponse:
     """Row -> wire, with a signed URL of the picture."""
-    names = set(ProductResponse.model_fields) - {"image", "price"}
+    names = set(ProductResponse.model_fields) - {"image", "price", "attributes"}
+    attributes, hidden = split_attributes(product.attributes)
+    if hidden:
+        log.warning("attributes were left out", product=product.id, hidden=hidden[:10])
     return ProductResponse(
         **{name: getattr(product, name) for name in names},
+        attributes=attributes,
         price=f"{product.price:f}",
         image=await studio.blobs.sign_get(product.image_key),
     )
@@ -69,11 +94,19 @@ async def put_product(
     response: Response,
 ) -> ProductResponse:
     """Creates (201) or replaces (200) a product; found by searches within two seconds."""
-    product, is_new = await catalog.put_product(studio, owner_of(user), product_id, body.to_draft())
+    answers: list[ProductResponse] = []
+
+    async def make_answer(product: Product) -> None:
+        answers.append(await to_response(studio, product))
+        answers[0].model_dump_json(by_alias=True)  # what can't be answered is not committed
+
+    _, is_new = await catalog.put_product(
+        studio, owner_of(user), product_id, body.to_draft(), check=make_answer
+    )
     if is_new:
         response.status_code = 201
         response.headers["Location"] = f"/api/catalog/products/{product_id}"
-    return await to_response(studio, product)
+    return answers[0]
 
 
 @router.get("/products/{product_id}", dependencies=[Public])
@@ -101,22 +134,47 @@ async def read_products(page: PageDep, studio: StudioDep) -> Page[ProductRespons
     shown = found[: page.limit]
     more = len(found) > page.limit
     return Page(
-        items=[await to_response(studio, product) for product in shown],
+        items=await show_rows(shown, lambda product: to_response(studio, product)),
         next_cursor=Cursor(shown[-1].created_at, shown[-1].id).encode() if more else None,
     )
 
 
-async def read_import(request: Request, user: Merchant) -> bytes | ImportForm:
-    """The file itself, or the name of an uploaded dataset."""
-    body = await request.body()
-    if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
-        return body
+async def read_import(request: Request, user: Merchant) -> AsyncIterator[ReceivedFile | ImportForm]:
+    """The file itself, on the disk until the answer is sent, or the name of an uploaded dataset.
+
+    Raises:
+        OwnerBusy, AllBusy: too many imports arrive already.
+        HTTPException: 408, the body did not arrive in time.
+    """
+    places: Shares = request.app.state.imports
+    async with places.place(user.id):
+        with tempfile.TemporaryDirectory(prefix="import-") as folder:
+            try:
+                async with asyncio.timeout(ARRIVAL_LIMIT_S):
+                    received = await receive_file(request.stream(), Path(folder) / "lines")
+            except TimeoutError:
+                detail = "the body did not arrive in time"
+                raise HTTPException(408, detail, headers={"Connection": "close"}) from None
+            content_type = request.headers.get("content-type", "").split(";")[0].strip()
+            form = None
+            if content_type == "application/json":
+                form = await asyncio.to_thread(name_dataset, received)
+            yield form or received
+
+
+def name_dataset(received: ReceivedFile) -> ImportForm | None:
+    """The dataset that a JSON body names; None where the body is a file of products itself.
+
+    Raises:
+        Malformed: it is neither.
+    """
+    start = read_start(received.path)
     try:
-        return ImportForm.model_validate_json(body)
+        return ImportForm.model_validate_json(start)
     except ValidationError:
         # One product as JSON is a file of one line; `fileId` alone names a dataset.
-        if b'"title"' in body:
-            return body
+        if b'"title"' in start:
+            return None
         raise Malformed('the body must be JSON lines, CSV or {"fileId": …}') from None
 
 
@@ -124,7 +182,7 @@ async def read_import(request: Request, user: Merchant) -> bytes | ImportForm:
 async def import_products(
     user: Merchant,
     studio: StudioDep,
-    source: Annotated[bytes | ImportForm, Depends(read_import)],
+    source: Annotated[ReceivedFile | ImportForm, Depends(read_import)],
     idempotency_key: IdempotencyKey = None,
 ) -> JobAccepted:
     """JSON lines or CSV: good lines land, bad ones are named in the job's result."""

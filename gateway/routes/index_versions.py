@@ -1,8 +1,9 @@
 """Routes for admins over index versions: which there are, which one answers."""
 
 from datetime import datetime
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 
 from db.index_versions import list_index_versions
 from gateway.deps import Admin, StudioDep
@@ -11,6 +12,8 @@ from gateway.wire import Page, Storable, WireResponse
 from studio.index_versions import activate_version
 
 router = APIRouter(prefix="/api/admin/index", tags=["admin"])
+
+VersionName = Annotated[Storable, Path(max_length=200)]
 
 
 class IndexVersionResponse(WireResponse):
@@ -51,7 +54,7 @@ async def read_versions(page: PageDep, _: Admin, studio: StudioDep) -> Page[Inde
 
 
 @router.post("/versions/{version}/activate")
-async def activate(version: Storable, user: Admin, studio: StudioDep) -> ActivatedResponse:
+async def activate(version: VersionName, user: Admin, studio: StudioDep) -> ActivatedResponse:
     """Rolls the index forward or back; replicas swap without dropping a query."""
     await activate_version(studio, version, actor_id=user.id)
     return ActivatedResponse(version=version)

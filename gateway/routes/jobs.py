@@ -12,6 +12,7 @@ from db.jobs import list_jobs, progress_of
 from db.tables import Job
 from errors import Forbidden
 from gateway.deps import CurrentUser, Customer, IdempotencyKey, StudioDep
+from gateway.documents import Document, show_rows
 from gateway.paging import Cursor, PageDep
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
 from studio import jobs
@@ -52,7 +53,7 @@ class JobResponse(WireResponse):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    result: dict[str, Any] | None
+    result: Document | None
     error: str | None
 
     @classmethod
@@ -160,6 +161,6 @@ async def read_jobs(page: PageDep, user: Customer, studio: StudioDep) -> Page[Jo
     shown = found[: page.limit]
     more = len(found) > page.limit
     return Page(
-        items=[await JobResponse.of(studio, job) for job in shown],
+        items=await show_rows(shown, lambda job: JobResponse.of(studio, job)),
         next_cursor=Cursor(shown[-1].created_at, str(shown[-1].id)).encode() if more else None,
     )

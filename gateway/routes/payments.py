@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from db.payments import list_payments
 from db.tables import Payment
 from gateway.deps import Admin, StudioDep
+from gateway.documents import Document, show_rows
 from gateway.paging import Cursor, PageDep
 from gateway.routes.paypal import ReceiptResponse
 from gateway.wire import Page, WireResponse
@@ -44,7 +45,7 @@ class PaymentResponse(WireResponse):
     currency: str
     refunded: str
     refunds: list[RefundShown]
-    items: list[dict[str, Any]]
+    items: list[Document]
     payer: dict[str, str] | None
     check_at: datetime | None
     request_id: str
@@ -52,7 +53,7 @@ class PaymentResponse(WireResponse):
     updated_at: datetime
 
     @classmethod
-    def of(cls, payment: Payment) -> "PaymentResponse":
+    async def of(cls, payment: Payment) -> "PaymentResponse":
         """Row -> wire."""
         same = ("id", "user_id", "order_id", "capture_id", "status", "currency", "check_at",
                 "request_id", "created_at", "updated_at")  # fmt: skip
@@ -89,6 +90,6 @@ async def read_payments(
     shown = rows[: page.limit]
     more = len(rows) > page.limit
     return Page(
-        items=[PaymentResponse.of(row) for row in shown],
+        items=await show_rows(shown, PaymentResponse.of),
         next_cursor=Cursor(shown[-1].created_at, str(shown[-1].id)).encode() if more else None,
     )

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from db.tables import TryonJob
 from db.tryons import list_tryons
 from gateway.deps import ClientAddressDep, Customer, IdempotencyKey, StudioDep
+from gateway.documents import Document, show_rows
 from gateway.paging import Cursor, PageDep
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
 from studio import tryon, tryon_history
@@ -52,7 +53,7 @@ class TryOnRecord(WireResponse):
     garment_url: str | None
     mask_url: str | None
     output_url: str | None
-    params: dict[str, Any]
+    params: Document
     seed: int
     timings: dict[str, float]
     model_version: str | None
@@ -151,7 +152,7 @@ async def read_tryons(page: PageDep, user: Customer, studio: StudioDep) -> Page[
     shown = found[: page.limit]
     more = len(found) > page.limit
     return Page(
-        items=[await record_of(studio, row) for row in shown],
+        items=await show_rows(shown, lambda row: record_of(studio, row)),
         next_cursor=Cursor(shown[-1].created_at, str(shown[-1].id)).encode() if more else None,
     )
 

@@ -1,6 +1,9 @@
 """Ended jobs stay for their time; then they go with their events, files and nothing else."""
 
+import tempfile
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import func
 from sqlmodel import select
@@ -8,11 +11,15 @@ from sqlmodel import select
 from db.tables import Job, JobEvent, TryonJob
 from errors import NotFound
 from studio.accounts import create_user
-from studio.catalog_import import enqueue_import
+from studio.catalog_import import enqueue_import, receive_file
 from studio.job_reaper import reap_old_jobs
 from studio.ports import Studio
 
 CSV = b"title\nA thing\n"
+
+
+async def arriving(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 async def ended(studio: Studio, days_ago: float | None, state: str = "failed") -> Job:
@@ -20,7 +27,9 @@ async def ended(studio: Studio, days_ago: float | None, state: str = "failed") -
     owner = await create_user(
         studio.database, email=f"{days_ago}@example.com", password="x" * 12, role="merchant"
     )
-    job = await enqueue_import(studio, owner.id, CSV, None)
+    with tempfile.TemporaryDirectory() as folder:
+        received = await receive_file(arriving(CSV), Path(folder) / "lines")
+        job = await enqueue_import(studio, owner.id, received, None)
     if days_ago is not None:
         async with studio.database.transaction() as session:
             row = await session.get(Job, job.id)

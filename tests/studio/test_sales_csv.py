@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from errors import Invalid
+from studio import sales_csv
 from studio.sales_csv import MOST_ERRORS, SalesTable, read_sales
 
 HEADER = "productId,date,units,price\n"
@@ -61,13 +62,22 @@ def test_spreadsheets_of_other_countries(tmp_path: Path) -> None:
         (",2026-01-02,1,1", "either productId or imageUrl"),
         ("a,2026-01-02,1", "3 cells where the header has 4"),
         ("a,2026-01-02,1,1,1", "5 cells"),
+        (b"\xff,2026-01-02,1,1", "not UTF-8"),
+        ("a,2026-01-02,-" + "0" * 50_000 + "3,1", "below 0"),
+        ("a,2026-01-02,1,-" + "0" * 50_000 + "3", "not above 0"),
+        ("a,2026-01-02,1," + "1" * 100_000, "longer than 100,000 bytes"),
+        ("a,2026-01-02,1,1" + "," * 90_000, "90,004 cells where the header has 4"),
     ],
 )
-def test_bad_lines_are_named_and_good_ones_kept(tmp_path: Path, cells: str, said: str) -> None:
-    table = read(tmp_path, f"{HEADER}x,2026-01-01,1,1\n{cells}\ny,2026-01-01,1,1\n")
+def test_bad_lines_are_named_and_good_ones_kept(
+    tmp_path: Path, cells: str | bytes, said: str
+) -> None:
+    bad = cells if isinstance(cells, bytes) else cells.encode()
+    lines = [HEADER.strip().encode(), b"x,2026-01-01,1,1", bad, b"y,2026-01-01,1,1", b""]
+    table = read(tmp_path, b"\n".join(lines))
     assert len(table) == 2
     assert list(reasons(table)) == [3]
-    assert said in reasons(table)[3]
+    assert said in reasons(table)[3] and len(reasons(table)[3]) < 200
     with pytest.raises(Invalid, match="1 of 3 lines can't be used: line 3: "):
         table.errors.refuse(table.total)
 
@@ -87,12 +97,41 @@ def test_a_quote_that_never_ends_is_told(tmp_path: Path) -> None:
         ("productId,date,units,units\n", "repeats units"),
         (HEADER, "no lines"),
         ("", "lacks"),
-        (b"productId,date,units\n\xff\xfe,2026-01-02,1\n", "not UTF-8"),
+        (b"\xff\xfep\x00r\x00", "the header is not UTF-8"),
     ],
 )
 def test_files_that_are_no_sales(tmp_path: Path, text: str | bytes, said: str) -> None:
     with pytest.raises(Invalid, match=said):
         read(tmp_path, text)
+
+
+def test_a_wide_header_is_refused_before_its_names_are_compared(tmp_path: Path) -> None:
+    names = (f"column-{at}" for at in range(5000))
+    with pytest.raises(Invalid, match="the header has 5,000 columns; at most 100 are taken"):
+        read(tmp_path, ",".join(names) + "\n")
+    with pytest.raises(Invalid, match="the header is longer than 100,000 bytes"):
+        read(tmp_path, "x" * 5_000_000)
+
+
+def test_messages_repeat_little_of_a_header(tmp_path: Path) -> None:
+    names = [f"{at:02}" * 400 for at in range(45)]
+    with pytest.raises(Invalid, match=r"has unknown 00.* and 80 more.*repeats 00") as refused:
+        read(tmp_path, ",".join(names * 2) + "\n")
+    assert len(str(refused.value)) < 1200
+
+
+def test_blank_lines_and_different_products_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "sales.csv"
+    path.write_text(HEADER + "a,2026-01-02,1,1\n" * 10 + "\n" * 10)
+    assert len(read_sales(path, needs_date=True, most=10)) == 10
+    path.write_text(HEADER + "\n" * 21)
+    with pytest.raises(Invalid, match="more than 21 lines"):
+        read_sales(path, needs_date=True, most=10)
+    monkeypatch.setattr(sales_csv, "MOST_PRODUCTS", 3)
+    with pytest.raises(Invalid, match="more than 3 different products"):
+        read(tmp_path, HEADER + "".join(f"{name},2026-01-02,1,1\n" for name in "abcd"))
 
 
 def test_more_lines_than_are_taken(tmp_path: Path) -> None:

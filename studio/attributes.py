@@ -1,0 +1,92 @@
+"""A product's attributes: a flat object of bounded size, by one set of rules."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+MAX_ATTRIBUTES, MAX_NAME_CHARS, MAX_TEXT_CHARS, MAX_LIST_ITEMS = 50, 64, 500, 50
+MAX_NUMBER = 2**53
+"""Every reader of JSON keeps whole numbers up to this one exactly."""
+
+TEXT_SCHEMA = {"type": "string", "maxLength": MAX_TEXT_CHARS}
+VALUE_SCHEMA = {
+    "anyOf": [
+        TEXT_SCHEMA,
+        {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER},
+        {"type": "boolean"},
+        {"type": "array", "items": TEXT_SCHEMA, "maxItems": MAX_LIST_ITEMS},
+    ]
+}
+
+
+def check_count(value: Any) -> Any:
+    """Runs before the entries are looked at.
+
+    Raises:
+        ValueError: there are too many.
+    """
+    if isinstance(value, Mapping) and len(value) > MAX_ATTRIBUTES:
+        raise ValueError(f"has {len(value):,} attributes; at most {MAX_ATTRIBUTES} are taken")
+    return value
+
+
+def check_value(value: Any) -> Any:
+    """The value itself.
+
+    Raises:
+        ValueError: it is no string, number, boolean or list of strings, or too large.
+    """
+    if isinstance(value, str):
+        _check_text(value, "has")
+    elif isinstance(value, list):
+        if len(value) > MAX_LIST_ITEMS:
+            raise ValueError(f"has {len(value):,} items; at most {MAX_LIST_ITEMS} are taken")
+        for place, item in enumerate(value):
+            if not isinstance(item, str):
+                raise ValueError(f"item {place} is not a string")
+            _check_text(item, f"item {place} has")
+    elif isinstance(value, bool):
+        pass
+    elif not isinstance(value, int | float):
+        raise ValueError("must be a string, a number, true, false or a list of strings")
+    elif not abs(value) <= MAX_NUMBER:
+        raise ValueError(f"must be a number between -{MAX_NUMBER} and {MAX_NUMBER}")
+    return value
+
+
+def _check_text(text: str, subject: str) -> None:
+    if len(text) > MAX_TEXT_CHARS:
+        raise ValueError(f"{subject} {len(text):,} characters; at most {MAX_TEXT_CHARS} are taken")
+
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]
+Value = Annotated[Any, AfterValidator(check_value), WithJsonSchema(VALUE_SCHEMA)]
+Attributes = Annotated[
+    dict[Name, Value], Field(max_length=MAX_ATTRIBUTES), BeforeValidator(check_count)
+]
+
+
+def split_attributes(stored: Any) -> tuple[dict[str, Any], list[str]]:
+    """A row's attributes: those that follow the rules, and the names of the others.
+
+    Rows that were written before the rules may hold anything.
+    """
+    if not isinstance(stored, Mapping):
+        return {}, [type(stored).__name__]
+    shown: dict[str, Any] = {}
+    hidden: list[str] = []
+    for name, value in stored.items():
+        if len(shown) < MAX_ATTRIBUTES and _is_attribute(name, value):
+            shown[name] = value
+        else:
+            hidden.append(str(name)[:MAX_NAME_CHARS])
+    return shown, hidden
+
+
+def _is_attribute(name: Any, value: Any) -> bool:
+    try:
+        check_value(value)
+    except ValueError:
+        return False
+    return isinstance(name, str) and 0 < len(name) <= MAX_NAME_CHARS

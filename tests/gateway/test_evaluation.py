@@ -1,0 +1,73 @@
+"""An evaluation reads no more than it needs, and refuses what is too much before it begins."""
+
+import httpx
+import pytest
+
+from gateway.routes.analytics import EvalRequest
+from studio import evaluation
+from studio.ports import Studio
+from tests.fakes import picture, sign_in
+from tests.gateway.test_analytics import CSV, sales_csv, stock, whoami
+from tests.gateway.test_jobs import dataset
+from tests.gateway.test_search import upload
+
+
+async def test_a_picture_of_many_observations_is_read_once(
+    client: httpx.AsyncClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = await sign_in(client, studio, "merchant")
+    files = [await upload(client, headers, picture(colour)) for colour in ("blue", "red")]
+    observations = [
+        {"fileId": files[at % 2], "units": 5 + at, "category": "dress"} for at in range(100)
+    ]
+    reads = list[str]()
+    get = studio.blobs.get
+
+    async def count(key: str) -> bytes:
+        reads.append(key)
+        return await get(key)
+
+    monkeypatch.setattr(studio.blobs, "get", count)
+    body = {"observations": observations}
+    answer = await client.post("/api/analytics/eval", json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["n"] == 100
+    assert len(reads) == len(set(reads)) == 2
+
+
+async def test_an_observation_of_anothers_file_is_named(
+    client: httpx.AsyncClient, studio: Studio
+) -> None:
+    owner, rival = [await sign_in(client, studio, "merchant") for _ in range(2)]
+    file_id = await upload(client, owner, picture("blue"))
+    body = {"observations": [{"fileId": file_id, "units": 1}]}
+    answer = await client.post("/api/analytics/eval", json=body, headers=rival)
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "/observations/0: no such picture"
+
+
+async def test_a_header_of_many_columns_is_refused_in_few_words(
+    client: httpx.AsyncClient, studio: Studio
+) -> None:
+    headers = await sign_in(client, studio, "merchant")
+    names = (f"column-{at}" for at in range(8000))
+    file_id = await dataset(client, headers, ",".join(names).encode() + b"\n", **CSV)
+    answer = await client.post("/api/analytics/eval", json={"fileId": file_id}, headers=headers)
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "the header has 8,000 columns; at most 100 are taken"
+
+
+async def test_a_file_that_is_too_large_is_not_fetched(
+    client: httpx.AsyncClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = await sign_in(client, studio, "merchant")
+    ids = await stock(studio, await whoami(client, headers), 3)
+    file_id = await dataset(client, headers, sales_csv(ids).encode(), **CSV)
+    monkeypatch.setattr(evaluation, "MOST_FILE_BYTES", 10)
+    answer = await client.post("/api/analytics/eval", json={"fileId": file_id}, headers=headers)
+    assert answer.status_code == 413, answer.text
+
+
+def test_the_first_wrong_observation_ends_the_judging() -> None:
+    with pytest.raises(ValueError, match="1 validation error"):
+        EvalRequest.model_validate({"observations": [{"units": -1, "productId": "a"}] * 2000})
