@@ -18,7 +18,7 @@ MAX_BYTES = 15_000_000
 PUBLIC_SIDE = 1600
 FORMATS = tuple(each.name for each in TABLE)
 """Pillow opens MPO, what many phones write, as JPEG."""
-BAND_PIXELS = 1_000_000
+BAND_PIXELS = 4_000_000
 """Larger pictures are converted in bands, so that no second copy of them is made on the way."""
 MAX_USED_PROFILE_BYTES = 1_000_000
 PROFILE_CLASSES = frozenset({b"mntr", b"scnr", b"prtr", b"spac"})
@@ -200,9 +200,11 @@ def _is_usable(profile: bytes) -> bool:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return _from_deep_grey(image)
-    convert = _lay_on_white if _is_transparent(image) else _drop_all_but_colour
-    small = image.width * image.height <= BAND_PIXELS
-    rgb = convert(image) if small else _in_bands(image, convert)
+    transparent = _is_transparent(image)
+    convert = _lay_on_white if transparent else _drop_all_but_colour
+    plain = image.mode == "RGB" and not transparent  # a copy is all that it takes
+    in_one = plain or image.width * image.height <= BAND_PIXELS
+    rgb = convert(image) if in_one else _in_bands(image, convert)
     rgb.info = {name: value for name, value in image.info.items() if name != "transparency"}
     return rgb
 

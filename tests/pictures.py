@@ -63,15 +63,24 @@ def scan_bomb(width: int, height: int, scans: int, components: int = 1) -> bytes
     return jpeg(width, height, [dc_scan(components), *refining], components=components)
 
 
-def sequential_bomb(width: int, height: int, scans: int) -> bytes:
+def sequential_bomb(width: int, height: int, scans: int, components: int = 3) -> bytes:
     """A JPEG that isn't progressive and codes its first component again and again."""
     scan = segment(0xDA, b"\x01\x01\x00\x00\x3f\x00") + bytes(width * height // 256 + 1)
-    return jpeg(width, height, [scan] * scans, components=3, frame=0xC1, symbol=0)
+    return jpeg(width, height, [scan] * scans, components=components, frame=0xC1, symbol=0)
 
 
 def segment_flood(width: int, height: int, count: int, body: bytes = b"Exif\0\0") -> bytes:
     """A small JPEG behind many application segments; Pillow joins those of EXIF one by one."""
     return jpeg(width, height, [dc_scan()], before=segment(0xE1, body) * count)
+
+
+def exif_flood(width: int, height: int, count: int) -> bytes:
+    """A small JPEG with so many tags of EXIF, in as many segments as it takes."""
+    entries = b"".join(struct.pack("<HHII", 1 + tag, 3, 1, 0) for tag in range(count))
+    body = b"II*\0\x08\0\0\0" + struct.pack("<H", count) + entries + bytes(4)
+    parts = (body[at : at + 65_000] for at in range(0, len(body), 65_000))
+    before = b"".join(segment(0xE1, b"Exif\0\0" + part) for part in parts)
+    return jpeg(width, height, [dc_scan()], before=before)
 
 
 def fill_flood(width: int, height: int, count: int) -> bytes:

@@ -22,6 +22,18 @@ def webp_frame_flood(width: int, height: int, count: int, frame: bytes) -> bytes
     return webp(head, webp_chunk(b"ANIM", bytes(6)), one * count)
 
 
+def vp8l_flat(width: int, height: int) -> bytes:
+    """A lossless WebP chunk of one colour, without transforms, tiles or pixels of its own."""
+    bits = _Bits()
+    bits.put(0x2F, 8)
+    bits.put(width - 1, 14)
+    bits.put(height - 1, 14)
+    bits.put(0, 4 + 3)  # no alpha, version 0; no transform, colour cache or tiles
+    for _ in range(5):
+        _single_table(bits)
+    return webp_chunk(b"VP8L", bits.done())
+
+
 def alpha_tables(width: int, height: int, groups: int) -> bytes:
     """A lossy picture, of which only the header is whole, with the tables in its alpha plane."""
     size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")

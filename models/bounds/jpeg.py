@@ -65,10 +65,10 @@ def check_jpeg(data: bytes) -> None:
     """
     frame, scans_at = _read_header(data)
     check_size(frame.width, frame.height)
+    if not frame.progressive and data[scans_at + 4 : scans_at + 5] == bytes((len(frame.samples),)):
+        return  # libjpeg decodes one scan, and refuses a second one
     total = sum(frame.samples.values())
-    if frame.progressive or data[scans_at + 4 : scans_at + 5] != bytes((len(frame.samples),)):
-        # libjpeg keeps the coefficients of all components, two bytes each
-        _check_memory(2 * total)
+    _check_memory(2 * total)  # the coefficients of all components, two bytes each
     marks = data.count(START_OF_SCAN, scans_at)  # never fewer than there are scans
     if marks > MAX_SCANS or marks * total > MAX_SCANNED_SAMPLES:
         _check_scans(data, scans_at, frame)

@@ -170,6 +170,13 @@ def test_marks_within_a_segment_between_scans_are_no_scans() -> None:
     assert inspect_image(pictures.jpeg(64, 64, scans)).width == 64
 
 
+def test_scans_behind_one_of_all_components_are_not_decoded() -> None:
+    """They needn't be counted: libjpeg refuses the second one before it decodes it."""
+    inspect_image(pictures.sequential_bomb(64, 64, 1, components=1))
+    with pytest.raises(Invalid, match="damaged"):
+        inspect_image(pictures.sequential_bomb(64, 64, 1000, components=1))
+
+
 @pytest.mark.parametrize(
     "between", [b"\xff\xd0", b"\xff\x01", b"\xff\xff\xff", b"junk", b"\xff\x00", b"\xff\xd7junk"]
 )
