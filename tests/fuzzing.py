@@ -37,7 +37,9 @@ from settings import Settings
 from studio.catalog_import import read_lines
 from studio.file_rules import inspect_file
 from studio.product_form import read_line
+from tests import hostile
 from tests.fakes import SECRET, picture
+from tests.hostile import within_bounds
 
 TOKENS = AccessTokens(Settings(jwt_secret=SECRET))
 SIGNER = BlobSigner([SECRET])
@@ -79,7 +81,7 @@ def check_picture(data: bytes) -> None:
         warnings.simplefilter("ignore")  # Pillow warns of much that it puts up with
         for read in (inspect_image, decode_image, public_copy):
             with suppress(StudioError):
-                read(data)
+                within_bounds(read, data)
 
 
 LINE = {
@@ -235,6 +237,8 @@ class Target:
     name: str
     inputs: st.SearchStrategy[Any]
     check: Callable[[Any], None]
+    long_inputs: st.SearchStrategy[Any] | None = None
+    """What `make proof` sends instead, where one input takes a while."""
 
 
 TARGETS = (
@@ -244,19 +248,28 @@ TARGETS = (
     Target("signed URLs", signed_urls(), check_signed_url),
     Target("cursors", cursors, check_cursor),
     Target("addresses", addresses, check_address),
+    Target("JSON documents", hostile.documents(), hostile.check_body),
+    Target("HTTP streams", hostile.streams(), hostile.check_stream),
+    Target("scans", hostile.small_bombs, hostile.check_bomb, hostile.bombs),
+    Target("sales files", hostile.sales_files(), hostile.check_sales),
+    Target("log lines", hostile.lines, hostile.check_line),
 )
 
 
-def fuzz(target: Target, cases: int, seed: int) -> int:
-    """So many inputs; how many there were. Hypothesis shows the smallest one that breaks it."""
+def fuzz(target: Target, cases: int, seed: int, *, is_long: bool = False) -> int:
+    """So many inputs; how many there were. Hypothesis shows the smallest one that breaks it.
+
+    None may take more than `hostile.MOST_CPU_S`; checks of several calls bound each by itself.
+    """
     made = 0
+    inputs = (target.long_inputs if is_long else None) or target.inputs
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
         max_examples=cases, database=None, deadline=None,
         suppress_health_check=list(hypothesis.HealthCheck),
     )  # fmt: skip
-    @hypothesis.given(target.inputs)
+    @hypothesis.given(inputs)
     def one(given: Any) -> None:
         nonlocal made
         made += 1

@@ -96,9 +96,13 @@ class ObservationRequest(PictureNames):
 class EvalRequest(WireRequest):
     """Sales that were observed, here or in an uploaded CSV."""
 
-    observations: Annotated[
-        list[ObservationRequest] | None, Field(min_length=1, max_length=MOST_OBSERVATIONS)
-    ] = None
+    observations: (
+        Annotated[
+            list[ObservationRequest],
+            Field(min_length=1, max_length=MOST_OBSERVATIONS, fail_fast=True),
+        ]
+        | None
+    ) = None
     file_id: UUID | None = None
 
     @model_validator(mode="after")
