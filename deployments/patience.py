@@ -138,13 +138,14 @@ class PatientProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         refusal = self._refusal_cycle()
+        app: Any = refusing(self._reason)  # uvicorn has ASGI's types of its own
         if self._in_body:
             cycle.disconnected = True
             cycle.message_event.set()
         if self._in_body or cycle is None or cycle.response_complete:
-            self._start_asgi_task(refusal, refusing(self._reason))
+            self._start_asgi_task(refusal, app)
         else:
-            self.pipeline.appendleft((refusal, refusing(self._reason)))
+            self.pipeline.appendleft((refusal, app))
 
     def _refusal_cycle(self) -> RequestResponseCycle:
         path = self.url.partition(b"?")[0][:200] if self.scope else b""

@@ -17,7 +17,7 @@ TOO_MANY = ProblemType(429, "pipeline-full", "Too many requests on one connectio
 DETAILS = {
     400: "this is not well-formed HTTP/1.1",
     429: "wait for answers before you send more requests on this connection",
-    431: "at most 64 KB and 100 fields are taken: request line, headers, chunk extensions, trailers",
+    431: "request line, headers and trailers may have 64 KB and 100 fields",
 }
 
 

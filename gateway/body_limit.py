@@ -30,16 +30,19 @@ UNFINISHED_BYTES = 64 * MEGABYTE
 """Of bodies that are not here as a whole: one caller's, and everybody's in this Gateway."""
 
 
+DOCUMENT = DocumentLimits()
+SMALL_DOCUMENT = DocumentLimits(max_values=SMALL_MAX_VALUES)
+
+
 @dataclass(frozen=True)
 class BodyRule:
     """What one part of the API takes; `max_bytes` is None where the route counts itself."""
 
     max_bytes: int | None = JSON_BYTES
     is_streamed: bool = False
-    document: DocumentLimits = DocumentLimits()
+    document: DocumentLimits = DOCUMENT
 
 
-SMALL_DOCUMENT = DocumentLimits(max_values=SMALL_MAX_VALUES)
 RULES: tuple[tuple[str, BodyRule], ...] = (
     ("/api/search/", BodyRule(64 * KILOBYTE, document=SMALL_DOCUMENT)),
     ("/api/auth/", BodyRule(16 * KILOBYTE, document=SMALL_DOCUMENT)),
@@ -47,6 +50,7 @@ RULES: tuple[tuple[str, BodyRule], ...] = (
     ("/api/catalog/import", BodyRule(200 * MEGABYTE, is_streamed=True)),
 )
 OTHER = BodyRule()
+BODY_HEADERS = frozenset({b"content-length", b"content-type", b"transfer-encoding"})
 
 
 def rule_of(path: str) -> BodyRule:
@@ -66,16 +70,24 @@ def declared_bytes(scope: Scope) -> int | None:
         Malformed: it says no number.
     """
     text = Headers(scope=scope).get("content-length")
-    if text is None:
-        return None
+    return None if text is None else read_length(text)
+
+
+def read_length(text: str) -> int:
+    """Raises:
+    Malformed: it is no number.
+    """
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_LENGTH_DIGITS):
         raise Malformed("Content-Length is not a number")
     return int(text)
 
 
-def too_large(max_bytes: int) -> TooLarge:
-    """413, with the limit."""
-    return TooLarge(f"a body of at most {max_bytes} bytes is taken here")
+def check_declared(text: str, max_bytes: int) -> None:
+    """Raises:
+    Malformed, TooLarge: it is no number, or more than is taken.
+    """
+    if read_length(text) > max_bytes:
+        raise TooLarge(f"a body of at most {max_bytes} bytes is taken here")
 
 
 class BodyLimit:
@@ -91,14 +103,15 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         rule = rule_of(scope["path"])
-        if rule.max_bytes is not None and (declared_bytes(scope) or 0) > rule.max_bytes:
-            raise too_large(rule.max_bytes)
+        headers = {name: value for name, value in scope["headers"] if name in BODY_HEADERS}
+        if rule.max_bytes is not None and b"content-length" in headers:
+            check_declared(headers[b"content-length"].decode("latin-1"), rule.max_bytes)
         body = Arriving(receive, rule.max_bytes)
-        if rule.is_streamed:
+        if rule.is_streamed or not headers:
             await self.app(scope, body.receive, send)
             return
         data = await self._read_whole(body, scope["state"].get("caller", ""))
-        if data and "json" in Headers(scope=scope).get("content-type", "").lower():
+        if data and b"json" in headers.get(b"content-type", b"").lower():
             check_document(data, rule.document)
         await self.app(scope, Replay(data, receive).receive, send)
 

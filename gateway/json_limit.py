@@ -36,14 +36,12 @@ def check_document(body: bytes, limits: DocumentLimits) -> None:
         Invalid: more values or keys than are taken.
     """
     try:
-        document = json.loads(body, object_pairs_hook=unique_names)
+        document = DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except RecursionError:
         raise Malformed(f"the body is nested deeper than {limits.max_depth} levels") from None
     except Repeated:
         raise Malformed("an object of the body holds the same name twice") from None
-    except json.JSONDecodeError:
-        return
-    except UnicodeDecodeError:
+    except (json.JSONDecodeError, UnicodeDecodeError):
         return
     except ValueError:
         raise Malformed("the body holds a number of too many digits") from None
@@ -60,6 +58,9 @@ def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise Repeated
     return found
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=unique_names)
 
 
 def check_size(document: Any, limits: DocumentLimits) -> None:

@@ -192,10 +192,16 @@ async def test_a_large_body_in_chunks_is_not_a_head(port: int, app: App) -> None
     assert len(app.bodies[0]) == 16 * 20_000
 
 
-@pytest.mark.parametrize("data", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nA\x00b: c\r\n\r\n",
-                                  b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
-                                  b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
-                                  HEAD + b"Host: x\r\n" * 5 + b"GET / HTTP/1.1\r\n\r\n"])  # fmt: skip
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA\x00b: c\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        HEAD + b"Host: x\r\n" * 5 + b"GET / HTTP/1.1\r\n\r\n",
+    ],
+)
 async def test_what_is_no_http_is_told_in_a_problem_document(port: int, data: bytes) -> None:
     check_refused(await exchange(port, data), 400)
 
