@@ -25,7 +25,7 @@ SILENCE_LIMIT_S = 30.0
 WHOLE_LIMIT_S = 60.0
 """A small body is here by then; a large one only has to keep coming."""
 MAX_LENGTH_DIGITS = 15
-UNFINISHED_BYTES_EACH = 4 * MEGABYTE
+UNFINISHED_BYTES_EACH = 8 * MEGABYTE
 UNFINISHED_BYTES = 64 * MEGABYTE
 """Of bodies that are not here as a whole: one caller's, and everybody's in this Gateway."""
 

@@ -392,26 +392,26 @@ async def test_only_what_the_allow_list_names(server: PictureServer, certificate
 
 
 async def test_one_caller_delays_nobody_else(
-    server: PictureServer, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+    server: PictureServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many hosts that never end he names; on 69772be twenty fetches were everybody's."""
     monkeypatch.setattr(fetch, "TOTAL_S", 1.0)
-    for number in range(30):
-        server.hosts[f"s{number}.{NAME}"] = [["127.0.0.1"]]
-    slow = [
-        asyncio.create_task(
-            fetcher.fetch_image(url_of(server, "/slow", f"s{number}.{NAME}"), "ip:1")
-        )
-        for number in range(30)
-    ]
-    await asyncio.sleep(0.1)
-    assert len(server.resolved) <= fetch.MOST_EACH
-    assert await fetcher.fetch_image(url_of(server, "/ok.jpg"), "ip:2") == JPEG
-    results = await asyncio.gather(*slow, return_exceptions=True)
-    refused = [one for one in results if isinstance(one, RateLimited)]
-    assert len(refused) >= 30 - fetch.MOST_EACH - fetch.WAITING_EACH
-    assert {type(one) for one in results} <= {fetch.FetchesBusy, UpstreamFailed}
-    assert await fetcher.fetch_image(url_of(server, "/ok.jpg"), "ip:1") == JPEG
+    monkeypatch.setattr(fetch, "WAIT_S", 0.5)
+    names = [f"s{number}.{NAME}" for number in range(30)]
+    server.hosts |= {name: [["127.0.0.1"]] for name in names}
+    async with opened(server, certificate) as fetcher:
+        slow = [
+            asyncio.create_task(fetcher.fetch_image(url_of(server, "/slow", name), "ip:1"))
+            for name in names
+        ]
+        await asyncio.sleep(0.1)
+        assert len(server.resolved) <= fetch.MOST_EACH
+        assert await fetcher.fetch_image(url_of(server, "/ok.jpg"), "ip:2") == JPEG
+        results = await asyncio.gather(*slow, return_exceptions=True)
+        refused = [one for one in results if isinstance(one, RateLimited)]
+        assert len(refused) >= 30 - fetch.MOST_EACH - fetch.WAITING_EACH
+        assert {type(one) for one in results} <= {fetch.FetchesBusy, UpstreamFailed}
+        assert await fetcher.fetch_image(url_of(server, "/ok.jpg"), "ip:1") == JPEG
 
 
 async def test_one_host_delays_no_other(
