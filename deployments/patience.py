@@ -38,7 +38,7 @@ class PatientProtocol(HttpToolsProtocol):
     _unproductive = 0
     _trailers = 0
     _in_body = False
-    _is_refused = False
+    _has_ended = False
     _reason = MALFORMED
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -53,12 +53,12 @@ class PatientProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parses a slice at a time; what comes after a refusal is read and thrown away."""
         for start in range(0, len(data), SLICE_BYTES):
-            if self._is_refused or self.transport.is_closing():
+            if self._has_ended or self.transport.is_closing():
                 return
             part = data[start : start + SLICE_BYTES]
             self._unproductive += len(part)
             super().data_received(part)
-            if self._unproductive > MAX_HEAD_BYTES and not self._is_refused:
+            if self._unproductive > MAX_HEAD_BYTES and not self._has_ended:
                 self._reason = TOO_LARGE
                 self._refuse()
         has_answered = self.cycle is not None and self.cycle.response_complete
@@ -110,6 +110,11 @@ class PatientProtocol(HttpToolsProtocol):
         self._unproductive = 0
         super().on_message_complete()
 
+    def handle_websocket_upgrade(self) -> None:
+        """Another protocol has the connection from here on."""
+        self._has_ended = True
+        super().handle_websocket_upgrade()
+
     def send_400_response(self, msg: str) -> None:
         """What uvicorn calls when the parser has stopped, for whatever reason."""
         self._refuse()
@@ -129,7 +134,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _refuse(self) -> None:
         """Answers in its turn, after the requests before it; then the connection ends."""
-        self._is_refused = True
+        self._has_ended = True
         self._stop_waiting()
         self._unset_keepalive_if_required()
         cycle = self.cycle

@@ -213,6 +213,20 @@ async def test_a_line_of_waiting_requests_has_an_end(port: int, app: App) -> Non
     check_refused(answers, 429, before=len(answers) - 1)
 
 
+async def test_what_follows_an_upgrade_is_not_parsed_as_http(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    upgrade = HEAD + (
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: eHh4eHh4eHh4eHh4eHh4eA==\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(upgrade + b"\x00" * 50_000)
+    assert (await asyncio.wait_for(reader.read(8), 5)) == b"HTTP/1.1"
+    writer.close()
+    assert "AttributeError" not in caplog.text
+
+
 async def test_stray_bytes_after_an_answer_do_not_hold_the_connection(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
