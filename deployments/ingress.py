@@ -7,7 +7,7 @@ Nothing here imports Ray, because Ray Serve reads these variables when it is imp
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
@@ -53,7 +53,30 @@ def tracing_environment(given: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-class OneRequestId:
+SERVE_HEADERS = frozenset(
+    {
+        b"x_request_timeout_seconds",
+        b"x_request_disconnect_disabled",
+        b"x_session_id",
+        b"serve_multiplexed_model_id",
+    }
+)
+"""By these a caller would set Serve's own timeout, keep work going after hanging up, and choose
+replicas. Serve reads them with underscores, too, and fails where they are no UTF-8."""
+TRACE_HEADERS = frozenset({b"traceparent", b"tracestate"})
+
+
+def clean_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Those that go on: none by which callers would give orders to Serve, or make it fail."""
+    return [
+        (name, value)
+        for name, value in headers
+        if name.replace(b"-", b"_") not in SERVE_HEADERS
+        and (name not in TRACE_HEADERS or value.isascii())
+    ]
+
+
+class CleanHead:
     """Outermost layer: Serve would echo any `X-Request-ID`, well formed or not, beside ours."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -65,6 +88,7 @@ class OneRequestId:
             await self.app(scope, receive, send)
             return
         request_id = request_id_of(scope)
+        scope["headers"] = clean_headers(scope["headers"])
         MutableHeaders(scope=scope)["X-Request-ID"] = request_id
 
         async def send_once(message: Message) -> None:
@@ -77,7 +101,7 @@ class OneRequestId:
 
 def middlewares() -> list[Middleware]:
     """What Serve wraps around its own HTTP layers; it imports this by name."""
-    return [Middleware(OneRequestId)]
+    return [Middleware(CleanHead)]
 
 
 def main() -> None:

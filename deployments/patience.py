@@ -1,7 +1,7 @@
-"""How long a connection may take over a request's head, and an answer to be taken: uvicorn's gap.
+"""How long and how large the parts of HTTP/1.1 may be that carry no body: uvicorn sets no bound.
 
-uvicorn ends idle connections between requests; one that sends its first line a byte at a time, or
-never reads its answer, it keeps for ever.
+uvicorn ends idle connections between requests. A connection that sends its head a byte at a time,
+or never reads its answer, is kept for ever; and httptools joins the pieces of a header of any size.
 """
 
 import asyncio
@@ -9,16 +9,37 @@ import socket
 from typing import Any
 
 from uvicorn.protocols.http import auto
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from deployments.refusal import MALFORMED, TOO_LARGE, TOO_MANY, LingeringTransport, refusing
+from gateway.problem import ProblemType
 
 HEAD_LIMIT_S = 20.0
 UNREAD_LIMIT_S = 60.0
+MAX_HEAD_BYTES = 65_536
+MAX_HEADERS = 100
+MAX_PIPELINED = 100
+SLICE_BYTES = 8192
+"""What the parser is given at once, so that a bound is noticed soon after it is passed."""
+
+
+class HeadRefused(Exception):
+    """Raised inside of a callback of the parser, which stops at it."""
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with an end to its patience."""
+    """uvicorn's protocol with bounds of time and size.
+
+    `_unproductive` counts the bytes since the last complete head or piece of a body: those of a
+    head, of a chunk's extension, of trailers, or of empty lines.
+    """
 
     _head_timer: asyncio.TimerHandle | None = None
+    _unproductive = 0
+    _trailers = 0
+    _in_body = False
+    _has_ended = False
+    _reason = MALFORMED
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """From here on the head is awaited; the kernel ends a connection that takes nothing."""
@@ -29,21 +50,136 @@ class PatientProtocol(HttpToolsProtocol):
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit_ms)
         self._await_head()
 
+    def data_received(self, data: bytes) -> None:
+        """Parses a slice at a time; what comes after a refusal is read and thrown away."""
+        for start in range(0, len(data), SLICE_BYTES):
+            if self._has_ended or self.transport.is_closing():
+                return
+            part = data[start : start + SLICE_BYTES]
+            self._unproductive += len(part)
+            super().data_received(part)
+            if self._unproductive > MAX_HEAD_BYTES and not self._has_ended:
+                self._reason = TOO_LARGE
+                self._refuse()
+        has_answered = self.cycle is not None and self.cycle.response_complete
+        if has_answered and not self.pipeline and self._head_timer is None:
+            self._await_head()  # stray bytes have stopped uvicorn's own timer for idle connections
+
     def on_message_begin(self) -> None:
         """The first byte of a head."""
         super().on_message_begin()
+        self._trailers = 0
         if self._head_timer is None:
             self._await_head()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header, or one trailer, which is counted and otherwise ignored.
+
+        Raises:
+            HeadRefused: there are too many.
+        """
+        self._trailers += self._in_body
+        if max(len(self.headers), self._trailers) >= MAX_HEADERS:
+            self._stop(TOO_LARGE)
+        if not self._in_body:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """The head is here; the body is `gateway.body_limit`'s."""
+        """The head is here; the body is `gateway.body_limit`'s.
+
+        Raises:
+            HeadRefused: the head is too large, or too many requests wait for their turn.
+        """
+        if self._unproductive > MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES:
+            self._stop(TOO_LARGE)
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._stop(TOO_MANY)
         self._stop_waiting()
+        self._in_body = True
+        self._unproductive = 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._unproductive = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The next byte belongs to the next head."""
+        self._in_body = False
+        self._unproductive = 0
+        super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Another protocol has the connection from here on."""
+        self._has_ended = True
+        super().handle_websocket_upgrade()
+
+    def send_400_response(self, msg: str) -> None:
+        """What uvicorn calls when the parser has stopped, for whatever reason."""
+        self._refuse()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is awaited any more."""
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def _head_bytes(self) -> int:
+        """The size of a complete head: `_unproductive` may hold a part of the body, too."""
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _stop(self, reason: ProblemType) -> None:
+        self._reason = reason
+        raise HeadRefused
+
+    def _refuse(self) -> None:
+        """Answers in its turn, after the requests before it; then the connection ends."""
+        self._has_ended = True
+        self._stop_waiting()
+        self._unset_keepalive_if_required()
+        cycle = self.cycle
+        if self._in_body and (self.pipeline or cycle.response_started):
+            self.transport.close()  # its own answer may have begun
+            return
+        self.flow.resume_reading()
+        refusal = self._refusal_cycle()
+        app: Any = refusing(self._reason)  # uvicorn has ASGI's types of its own
+        if self._in_body:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if self._in_body or cycle is None or cycle.response_complete:
+            self._start_asgi_task(refusal, app)
+        else:
+            self.pipeline.appendleft((refusal, app))
+
+    def _refusal_cycle(self) -> RequestResponseCycle:
+        path = self.url.partition(b"?")[0][:200] if self.scope else b""
+        scope: Any = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": "GET",
+            "path": path.decode("ascii", "replace") if path.startswith(b"/") else "/",
+            "query_string": b"",
+            "headers": list(self.headers or []),
+            "state": {},
+        }
+        return RequestResponseCycle(
+            scope=scope,
+            transport=LingeringTransport(self.transport, self.loop),  # type: ignore[arg-type]
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=False,
+            on_response=self.on_response_complete,
+        )
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_LIMIT_S, self._give_up)

@@ -137,8 +137,8 @@ def create_app(studio: Studio, observers: Sequence[Observe] = ()) -> FastAPI:
 
 def add_layers(app: FastAPI, observers: Sequence[Observe]) -> None:
     """Pure ASGI layers; the last one added is the outermost."""
-    app.add_middleware(BodyLimit)
     app.add_middleware(Concurrency, settings=app.state.studio.settings)
+    app.add_middleware(BodyLimit)  # a body that is still arriving takes no place
     app.add_middleware(RateLimit, limits=app.state.limits, tokens=app.state.tokens)
     app.add_middleware(LastHandler)
     settings = app.state.studio.settings

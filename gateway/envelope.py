@@ -24,6 +24,7 @@ PAGE_POLICY = (
 """The studio page runs its own scripts only; pictures and uploads may live in a blob store."""
 
 METHODS = frozenset(HTTPMethod)
+MAX_PARAMETERS = 100
 UNMATCHED = "(no route)"
 
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -64,9 +65,15 @@ def complete_headers(
         headers.setdefault("Content-Security-Policy", DATA_POLICY)
 
 
-def has_nul(scope: Scope) -> bool:
-    """Whether path or query hold a NUL, which no name of ours has."""
-    return "\x00" in scope["path"] or b"%00" in scope.get("query_string", b"")
+def check_address(scope: Scope) -> None:
+    """Raises:
+    Malformed: path or query hold a NUL, which no name of ours has, or very many parameters.
+    """
+    query = scope.get("query_string", b"")
+    if "\x00" in scope["path"] or b"%00" in query:
+        raise Malformed("the address holds a NUL")
+    if query.count(b"&") >= MAX_PARAMETERS:
+        raise Malformed(f"the address holds more than {MAX_PARAMETERS} parameters")
 
 
 class Envelope:
@@ -115,11 +122,7 @@ class Envelope:
 
         try:
             with span(method_of(scope)) as told:
-                if has_nul(scope):
-                    answer = studio_problem(scope, Malformed("the address holds a NUL"))
-                    await answer(scope, receive, send_completed)
-                else:
-                    await self.app(scope, receive, send_completed)
+                await self._answer(scope, receive, send_completed)
                 told.update_name(f"{method_of(scope)} {route_of(scope) or UNMATCHED}")
                 told.set_attribute("http.response.status_code", status)
         finally:
@@ -127,6 +130,14 @@ class Envelope:
             write_access_line(scope, status, elapsed_ms)
             for observe in self._observers:
                 observe(method_of(scope), route_of(scope) or UNMATCHED, status, elapsed_ms)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            check_address(scope)
+        except Malformed as error:
+            await studio_problem(scope, error)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 def route_of(scope: Scope) -> str | None:

@@ -1,6 +1,5 @@
 """Which status, slug and title every failure gets, and the handlers that answer with them."""
 
-from dataclasses import dataclass
 from typing import Any, cast
 
 import structlog
@@ -13,21 +12,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import errors
 from errors import StudioError
-from gateway.problem import problem
+from gateway.problem import ProblemType, problem
 
 MAX_FIELD_ERRORS = 50
 DEFAULT_RETRY_AFTER_S = 2
 
 log = structlog.get_logger("studio.gateway")
-
-
-@dataclass(frozen=True)
-class ProblemType:
-    """How one class of failure is told to callers."""
-
-    status: int
-    slug: str
-    title: str
 
 
 TABLE: dict[type[StudioError], ProblemType] = {
@@ -141,6 +131,10 @@ class LastHandler:
             if started:
                 raise
             await studio_problem(scope, error)(scope, receive, send)
+        except HTTPException as error:
+            if started:
+                raise
+            await http_problem(scope, error)(scope, receive, send)
         except Exception:
             log.exception("unexpected error", path=scope.get("path"))
             if started:

@@ -17,6 +17,7 @@ from errors import NotAuthenticated, RateLimited, StudioError, Unavailable
 from gateway.auth import AccessClaims, AccessTokens
 from gateway.client_address import limit_key
 from studio.batching import MicroBatcher
+from studio.context import acting_for
 from studio.ports import Studio, Take, Window
 
 WINDOW_S = 60
@@ -136,16 +137,22 @@ class RateLimit:
             return
         identity = scope["state"]["identity"] = self._identify(scope)
         route_class = route_class_of(scope["method"], scope["path"])
-        if route_class is None:
+        who = caller_key(route_class or "default", identity, scope["state"]["client_address"])
+        if route_class is not None:
+            await self._count(scope, route_class, who)
+        scope["state"]["caller"] = who
+        with acting_for(who):
             await self.app(scope, receive, send)
-            return
-        who = caller_key(route_class, identity, scope["state"]["client_address"])
+
+    async def _count(self, scope: Scope, route_class: str, who: str) -> None:
+        """Raises:
+        Throttled: the caller has had its share of this minute.
+        """
         allowance = await self._limits.take(route_class, who)
         scope["state"]["answer_headers"] = allowance.headers()
         if not allowance.allowed:
             detail = f"at most {allowance.quota} requests a minute are served here"
             raise Throttled(detail, allowance.reset_s)
-        await self.app(scope, receive, send)
 
     def _identify(self, scope: Scope) -> AccessClaims | NotAuthenticated | None:
         scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")

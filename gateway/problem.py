@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -12,7 +13,8 @@ from studio.context import current_request_id
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:ai-fashion-studio:problem:"
-
+MAX_DETAIL_CHARS = 1000
+MAX_INSTANCE_CHARS = 1000
 
 TEXT = {"type": "string"}
 FIELD_ERROR_SCHEMA = {
@@ -42,6 +44,15 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
 """How every route's failures stand in the OpenAPI document."""
 
 
+@dataclass(frozen=True)
+class ProblemType:
+    """How one class of failure is told to callers."""
+
+    status: int
+    slug: str
+    title: str
+
+
 class ProblemResponse(Response):
     """`application/problem+json`, pure ASCII, so that no text can break it."""
 
@@ -62,14 +73,17 @@ def problem(
     errors: Sequence[Mapping[str, str]] = (),
     headers: Mapping[str, str] | None = None,
 ) -> ProblemResponse:
-    """The document for one failed request; slug and title follow the status unless given."""
+    """The document for one failed request; slug and title follow the status unless given.
+
+    A detail may quote the caller, and the path is the caller's: neither is repeated at length.
+    """
     phrase = HTTPStatus(status).phrase
     document: dict[str, Any] = {
         "type": TYPE_PREFIX + (slug or phrase.lower().replace(" ", "-").replace("'", "")),
         "title": title or phrase,
         "status": status,
-        "detail": detail or phrase,
-        "instance": scope.get("path", "/"),
+        "detail": (detail or phrase)[:MAX_DETAIL_CHARS],
+        "instance": scope.get("path", "/")[:MAX_INSTANCE_CHARS],
         "requestId": current_request_id(),
     }
     if errors:

@@ -1,9 +1,9 @@
 """Fetches pictures of the outside world, and nothing else, from nowhere else."""
 
-import asyncio
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urljoin
 
@@ -12,8 +12,10 @@ import certifi
 import httpcore
 import httpx
 
-from errors import Invalid, NotAnImage, TooLarge, UpstreamFailed
+from errors import Invalid, NotAnImage, RateLimited, TooLarge, Unavailable, UpstreamFailed
 from integrations.addresses import Address, is_public, is_public_name, parse_addresses
+from integrations.places import Places
+from integrations.resolver import NameResolver
 
 MAX_BYTES = 15_000_000
 MAX_REDIRECTS = 3
@@ -32,14 +34,37 @@ HEADERS = (
     ("User-Agent", "ai-fashion-studio"),
 )
 
+MOST_EACH = 2
+MOST_A_HOST = 6
+MOST_IN_ALL = 40
+"""Fetches side by side: of one caller, from one host, in one process."""
+WAITING_EACH = 8
+WAIT_S = 5.0
+
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
+_caller: ContextVar[str | None] = ContextVar("fetching_for", default=None)
 
-async def resolve_name(host: str, port: int) -> list[str]:
-    """All addresses of a name, IPv4 and IPv6."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(entry[4][0]) for entry in found]
+
+class FetchesBusy(RateLimited):
+    """The caller's other pictures are still on their way."""
+
+    retry_after_s = 2
+
+
+def caller_busy() -> FetchesBusy:
+    """429."""
+    return FetchesBusy(f"at most {MOST_EACH} pictures are fetched for you at once")
+
+
+def host_busy() -> Unavailable:
+    """503."""
+    return Unavailable("too many pictures are being fetched from this host")
+
+
+def all_busy() -> Unavailable:
+    """503."""
+    return Unavailable("too many pictures are being fetched from other hosts")
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
@@ -94,36 +119,57 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 class Fetcher:
     """One guarded client for all outside pictures.
 
-    `resolve`, `is_allowed`, `tls` and `port` are for tests, which have only the loopback.
+    One caller holds `MOST_EACH` of `MOST_IN_ALL` connections, so that slow hosts of his delay
+    nobody else. `resolve`, `is_allowed`, `tls` and `port` are for tests, which have only the
+    loopback.
     """
 
     def __init__(
         self,
         *,
         allow: Sequence[str] = (),
-        resolve: Resolver = resolve_name,
+        resolve: Resolver | None = None,
         is_allowed: Callable[[Address], bool] = is_public,
         tls: ssl.SSLContext | None = None,
         port: int = HTTPS_PORT,
     ) -> None:
         self._allow = tuple(name.lower().lstrip("*") for name in allow)
         self._port = port
+        self._resolver = NameResolver()
+        self._callers = Places(MOST_EACH, waiting=WAITING_EACH, wait_s=WAIT_S, refuse=caller_busy)
+        self._hosts = Places(MOST_A_HOST, waiting=MOST_IN_ALL, wait_s=WAIT_S, refuse=host_busy)
+        self._all = Places(MOST_IN_ALL, waiting=MOST_IN_ALL, wait_s=WAIT_S, refuse=all_busy)
         # httpcore itself reads no proxy variables, follows no redirects and decodes nothing.
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls or ssl.create_default_context(cafile=certifi.where()),
-            network_backend=GuardedBackend(resolve, is_allowed),
-            max_connections=20,
+            network_backend=GuardedBackend(resolve or self._resolve, is_allowed),
+            max_connections=MOST_IN_ALL,
             max_keepalive_connections=0,
         )
 
-    async def fetch_image(self, url: str) -> bytes:
-        """The bytes of a picture, at most `MAX_BYTES`, within `TOTAL_S`.
+    async def fetch_image(self, url: str, caller: str | None = None) -> bytes:
+        """The bytes of a picture, at most `MAX_BYTES`, within `TOTAL_S` of their place.
+
+        caller: who wants it, as limits count; None is the studio's own work, which bounds itself.
 
         Raises:
             Invalid: the address is refused.
             NotAnImage, TooLarge: what lies there can't be used.
+            RateLimited, Unavailable: no place became free.
             UpstreamFailed: it did not answer, or not with a picture.
         """
+        first = self.check_url(url)
+        token = _caller.set(caller)
+        try:
+            async with AsyncExitStack() as places:
+                if caller is not None:
+                    await places.enter_async_context(self._callers.take(caller))
+                await places.enter_async_context(self._all.take(""))
+                return await self._fetch_in_time(str(first))
+        finally:
+            _caller.reset(token)
+
+    async def _fetch_in_time(self, url: str) -> bytes:
         try:
             with anyio.fail_after(TOTAL_S):
                 return await self._follow(url)
@@ -136,7 +182,7 @@ class Fetcher:
     async def _follow(self, url: str) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):
             checked = self.check_url(url)
-            answer = await self._get(checked)
+            answer = await self._get_in_turn(checked)
             if isinstance(answer, bytes):
                 return answer
             url = urljoin(str(checked), answer)
@@ -161,6 +207,15 @@ class Fetcher:
             raise Invalid("pictures are not fetched from this host")
         return url
 
+    async def _get_in_turn(self, url: httpx.URL) -> bytes | str:
+        if _caller.get() is None:
+            return await self._get(url)
+        async with self._hosts.take(url.host):
+            return await self._get(url)
+
+    async def _resolve(self, host: str, port: int) -> list[str]:
+        return await self._resolver.resolve(host, port, _caller.get())
+
     async def _get(self, url: httpx.URL) -> bytes | str:
         """One request: the picture, or where a redirect leads."""
         target = httpcore.URL(
@@ -183,6 +238,7 @@ class Fetcher:
     async def aclose(self) -> None:
         """Closes what is still open."""
         await self._pool.aclose()
+        self._resolver.close()
 
 
 def matches(host: str, entry: str) -> bool:

@@ -13,6 +13,7 @@ OFFLINE = "offline"
 """Stands where no request is the cause: the command line, the demo seed."""
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
+_caller: ContextVar[str | None] = ContextVar("caller", default=None)
 _propagator = TraceContextTextMapPropagator()
 
 
@@ -40,6 +41,21 @@ def serving(request_id: str) -> Iterator[None]:
         yield
     finally:
         _request_id.reset(token)
+
+
+def current_caller() -> str | None:
+    """Whose request this task works for, as limits count it; None for the studio's own work."""
+    return _caller.get()
+
+
+@contextmanager
+def acting_for(caller: str) -> Iterator[None]:
+    """Everything in the block, and every task started in it, is this caller's work."""
+    token = _caller.set(caller)
+    try:
+        yield
+    finally:
+        _caller.reset(token)
 
 
 @dataclass(frozen=True)

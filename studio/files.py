@@ -20,7 +20,7 @@ from db.segmentations import get_segmentation_by_mask
 from db.tables import File
 from errors import Conflict, Invalid, NotAnImage, NotFound
 from studio.blob_removal import remove_blob, remove_soon
-from studio.context import current_request_id
+from studio.context import current_caller, current_request_id
 from studio.lineage import delete_made_of, strip_mentions
 from studio.ports import Studio
 
@@ -98,7 +98,8 @@ async def load_image(
         return LoadedImage(await studio.blobs.get(key), key, found_id)
     own_key = studio.blobs.key_of(image_url)
     if own_key is None:
-        return LoadedImage(await studio.fetcher.fetch_image(image_url), None, None)
+        data = await studio.fetcher.fetch_image(image_url, current_caller())
+        return LoadedImage(data, None, None)
     key, found_id = await _find_usable(studio, user_id, file_id=None, key=own_key)
     return LoadedImage(await studio.blobs.get(key), key, found_id)
 

@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Generic, Literal, TypeVar
 
 from errors import StudioError, Unavailable
 from studio.ports import Studio
@@ -16,9 +17,12 @@ TICK_S = 0.1
 LATE_S = 0.15
 """A timer that comes so much too late says that this process itself is behind."""
 REMEMBERED_S = 15.0
+FRESH_S = 1.0
+"""Whoever asks again within it gets the same answer: health is asked by anyone, without limit."""
 NEEDED = ("rec", "db")
 
 Status = Literal["ok", "degraded", "down"]
+Found = TypeVar("Found")
 Check = Callable[[Studio], Awaitable[str | None]]
 
 
@@ -159,51 +163,78 @@ async def check_service(studio: Studio, name: str) -> ServiceHealth:
     return ServiceHealth(status, round((time.perf_counter() - started_s) * 1000, 1), detail)
 
 
-async def check_studio(studio: Studio) -> StudioHealth:
-    """Every part at once; without `NEEDED` the studio is down, without others degraded."""
-    found = await asyncio.gather(*(check_service(studio, name) for name in SERVICES))
-    services = dict(zip(SERVICES, found, strict=True))
+def sum_up(services: dict[str, ServiceHealth]) -> StudioHealth:
+    """Without `NEEDED` the studio is down, without others degraded."""
     if any(services[name].status == "down" for name in NEEDED):
         return StudioHealth("down", services)
-    is_whole = all(health.status == "ok" for health in found)
+    is_whole = all(health.status == "ok" for health in services.values())
     return StudioHealth("ok" if is_whole else "degraded", services)
 
 
-class HealthWatch:
-    """One check at a time, shared by all who ask meanwhile.
+class Watch(Generic[Found]):
+    """One question: at most one check at a time, and one a `FRESH_S`, shared by all who ask.
 
-    Health is asked without limit, and most often while much else is going on. When this process is
-    behind with its work, checks run out of time though their services are well; then what was
-    found up to `REMEMBERED_S` ago is told, and at once.
+    When this process is behind with its work, checks run out of time though the services are well;
+    then what was found up to `REMEMBERED_S` ago is told, and at once.
     """
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, check: Callable[[], Awaitable[Found]]) -> None:
         """Nothing is asked yet."""
-        self._studio = studio
-        self._running: asyncio.Task[StudioHealth] | None = None
-        self._last: tuple[float, StudioHealth] | None = None
+        self._ask = check
+        self._running: asyncio.Task[Found] | None = None
+        self._last: tuple[float, Found] | None = None
 
-    async def check(self) -> StudioHealth:
-        """Every part, as `check_studio`."""
-        if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._check(), name="health")
-        running = self._running
+    async def check(self) -> Found:
+        """The answer, or that of a moment ago."""
+        if fresh := self._remember(FRESH_S):
+            return fresh
+        running = self.start()
         while not running.done():
             since_s = time.monotonic()
             await asyncio.wait({running}, timeout=TICK_S)
-            if time.monotonic() - since_s > TICK_S + LATE_S and (remembered := self._remember()):
+            is_behind = time.monotonic() - since_s > TICK_S + LATE_S
+            if is_behind and (remembered := self._remember(REMEMBERED_S)):
                 return remembered
         return running.result()
 
-    async def _check(self) -> StudioHealth:
+    def start(self) -> asyncio.Task[Found]:
+        """The check that is running, or a new one."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._check(), name="health")
+        return self._running
+
+    async def _check(self) -> Found:
+        if fresh := self._remember(FRESH_S):
+            return fresh
         since_s = time.monotonic()
-        found = await check_studio(self._studio)
+        found = await self._ask()
         if time.monotonic() - since_s > TIMEOUT_S + LATE_S:
-            return self._remember() or found
+            return self._remember(REMEMBERED_S) or found
         self._last = time.monotonic(), found
         return found
 
-    def _remember(self) -> StudioHealth | None:
-        if self._last is None or time.monotonic() - self._last[0] > REMEMBERED_S:
+    def _remember(self, longest_s: float) -> Found | None:
+        if self._last is None or time.monotonic() - self._last[0] > longest_s:
             return None
         return self._last[1]
+
+
+class HealthWatch:
+    """How the parts are, and their sum; many who ask cost what one does."""
+
+    def __init__(self, studio: Studio) -> None:
+        """Nothing is asked yet."""
+        self._services = {name: Watch(partial(check_service, studio, name)) for name in SERVICES}
+        self._whole = Watch(self._check_all)
+
+    async def check(self) -> StudioHealth:
+        """Every part at once."""
+        return await self._whole.check()
+
+    async def check_service(self, name: str) -> ServiceHealth:
+        """One part."""
+        return await self._services[name].check()
+
+    async def _check_all(self) -> StudioHealth:
+        found = await asyncio.gather(*(watch.start() for watch in self._services.values()))
+        return sum_up(dict(zip(SERVICES, found, strict=True)))

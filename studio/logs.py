@@ -17,11 +17,17 @@ BATCH_LINES = 512
 ROOT_LOGGER = "studio"
 SECRET_KEYS = frozenset({"password", "token", "authorization", "cookie", "secret", "sig"})
 SECRETS = re.compile(
-    r"(?P<name>\bsig=|\bBearer |\b[a-z][a-z0-9+.]*://[^\s:@/\"]*:(?=[^\s@/\"]+@))"
+    r"(?P<name>\bsig=|\bBearer |://[^\s:@/\"]*:(?=[^\s@/\"]+@))"
     r"[^\s&@\"'\\]+"
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*)?"
+    r"|\beyJ[A-Za-z0-9_.-]{8,}"
 )
-"""Signatures in URLs, passwords of servers' URLs, and tokens, wherever in a line they stand."""
+"""Signatures in URLs, passwords of servers' URLs, and tokens, wherever in a line they stand.
+
+Linear: every alternative begins with fixed letters, and what follows them is consumed, or ends at
+the next place where one could begin.
+"""
+MAX_VALUE_CHARS = 2_000
+MAX_TRACEBACK_CHARS = 20_000
 HIDDEN = "[hidden]"
 
 
@@ -72,6 +78,16 @@ def hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMap
     return event
 
 
+def cut_long(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """No caller's text fills a log, whatever quoted it; of a traceback both ends are left."""
+    for key, value in event.items():
+        limit = MAX_TRACEBACK_CHARS if key == "exception" else MAX_VALUE_CHARS
+        if isinstance(value, str) and len(value) > limit:
+            half = limit // 2
+            event[key] = f"{value[:half]} [{len(value) - limit} characters] {value[-half:]}"
+    return event
+
+
 def configure_logging(stream: TextIO | None = None) -> BatchHandler:
     """Sends the studio's loggers through one batching handler; calling again changes nothing."""
     logger = logging.getLogger(ROOT_LOGGER)
@@ -91,6 +107,7 @@ def configure_logging(stream: TextIO | None = None) -> BatchHandler:
             add_request_id,
             hide_secrets,
             structlog.processors.format_exc_info,
+            cut_long,
             structlog.processors.JSONRenderer(),
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),

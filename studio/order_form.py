@@ -59,7 +59,9 @@ class ItemForm(Form):
 class OrderForm(Form):
     """Products, or an amount, or both where the amount is what the caller expects to pay."""
 
-    items: Annotated[list[ItemForm], Field(min_length=1, max_length=MAX_ITEMS)] | None = None
+    items: (
+        Annotated[list[ItemForm], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)] | None
+    ) = None
     amount: AmountForm | None = None
     description: Annotated[str, Field(min_length=1, max_length=NAME_CHARS)] | None = None
     return_url: WebAddress

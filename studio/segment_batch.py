@@ -22,8 +22,8 @@ Url = Annotated[str, Field(min_length=1, max_length=4096)]
 class SegmentBatchForm(Form):
     """Pictures by their files or URLs, and what to cut out of each."""
 
-    file_ids: Annotated[list[UUID], Field(max_length=200)] = []
-    image_urls: Annotated[list[Url], Field(max_length=200)] = []
+    file_ids: Annotated[list[UUID], Field(max_length=200, fail_fast=True)] = []
+    image_urls: Annotated[list[Url], Field(max_length=200, fail_fast=True)] = []
     target: Literal["garment", "upper", "lower", "dress", "person"] = "garment"
 
     @model_validator(mode="after")

@@ -38,7 +38,9 @@ from settings import Settings
 from studio.file_rules import inspect_file
 from studio.import_lines import START_BYTES, check_start, count_lines, read_lines
 from studio.product_form import read_line
+from tests import hostile
 from tests.fakes import SECRET, picture
+from tests.hostile import within_bounds
 
 TOKENS = AccessTokens(Settings(jwt_secret=SECRET))
 SIGNER = BlobSigner([SECRET])
@@ -80,7 +82,7 @@ def check_picture(data: bytes) -> None:
         warnings.simplefilter("ignore")  # Pillow warns of much that it puts up with
         for read in (inspect_image, decode_image, public_copy):
             with suppress(StudioError):
-                read(data)
+                within_bounds(read, data)
 
 
 LINE = {
@@ -239,32 +241,58 @@ class Target:
     name: str
     inputs: st.SearchStrategy[Any]
     check: Callable[[Any], None]
+    long_inputs: st.SearchStrategy[Any] | None = None
+    """What `make proof` sends instead, where one input takes a while."""
+    most_cases: int = 1_000_000
+    is_bounded: bool = False
+    """Whether the check bounds the CPU of each of its calls by itself."""
 
 
 TARGETS = (
-    Target("pictures", damaged(st.sampled_from(PICTURES)) | st.binary(max_size=100), check_picture),
+    Target(
+        "pictures", damaged(st.sampled_from(PICTURES)) | st.binary(max_size=100), check_picture,
+        is_bounded=True,
+    ),
     Target("datasets", datasets, check_dataset),
     Target("tokens", access_tokens() | st.text(), check_token),
     Target("signed URLs", signed_urls(), check_signed_url),
     Target("cursors", cursors, check_cursor),
     Target("addresses", addresses, check_address),
-)
+    Target("JSON documents", hostile.documents(), hostile.check_body),
+    Target("HTTP streams", hostile.streams(), hostile.check_stream),
+    Target(
+        "scans", hostile.bombs(640, 60), hostile.check_bomb, hostile.bombs(6_320, 20_000),
+        most_cases=1_000, is_bounded=True,
+    ),
+    Target(
+        "sales files", hostile.sales_files(1_000), hostile.check_sales,
+        hostile.sales_files(300_000), most_cases=20_000,
+    ),
+    Target("log lines", hostile.lines, hostile.check_line),
+)  # fmt: skip
 
 
-def fuzz(target: Target, cases: int, seed: int) -> int:
-    """So many inputs; how many there were. Hypothesis shows the smallest one that breaks it."""
+def fuzz(target: Target, cases: int, seed: int, *, is_long: bool = False) -> int:
+    """So many inputs; how many there were. Hypothesis shows the smallest one that breaks it.
+
+    No call may take more than `hostile.MOST_CPU_S`.
+    """
     made = 0
+    inputs = (target.long_inputs if is_long else None) or target.inputs
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
         max_examples=cases, database=None, deadline=None,
         suppress_health_check=list(hypothesis.HealthCheck),
     )  # fmt: skip
-    @hypothesis.given(target.inputs)
+    @hypothesis.given(inputs)
     def one(given: Any) -> None:
         nonlocal made
         made += 1
-        target.check(given)
+        if target.is_bounded:
+            target.check(given)
+        else:
+            within_bounds(target.check, given)
 
     one()
     return made

@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Response
 
 from errors import NotFound
-from gateway.deps import HealthDep, Public, StudioDep
+from gateway.deps import HealthDep, Public
 from gateway.wire import WireResponse
-from studio.health import SERVICES, ServiceHealth, check_service
+from studio.health import SERVICES, ServiceHealth
 
 router = APIRouter(prefix="/api/health", tags=["health"], dependencies=[Public])
 
@@ -59,12 +59,10 @@ async def get_live() -> LiveResponse:
 
 
 @router.get("/{service}", responses={503: {"model": ServiceResponse}})
-async def get_service_health(
-    service: str, response: Response, studio: StudioDep
-) -> ServiceResponse:
+async def get_service_health(service: str, response: Response, watch: HealthDep) -> ServiceResponse:
     """One part; 503 while it is down."""
     if service not in SERVICES:
         raise NotFound("no such service")
-    health = await check_service(studio, service)
+    health = await watch.check_service(service)
     set_status(response, is_up=health.status != "down")
     return ServiceResponse.of(health)

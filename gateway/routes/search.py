@@ -56,8 +56,8 @@ Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(refus
 TopK = Annotated[int, Field(strict=True, ge=1, le=200)]
 Words = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=200)]],
+    Field(min_length=1, max_length=100, fail_fast=True),
     BeforeValidator(as_list),
-    Field(min_length=1, max_length=100),
 ]
 Price = Annotated[Decimal, Field(ge=0, le=1_000_000_000)]
 

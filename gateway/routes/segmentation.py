@@ -50,7 +50,11 @@ class PointRequest(WireRequest):
 
 
 Point = Annotated[PointRequest, BeforeValidator(name_point)]
-Box = Annotated[list[float], BeforeValidator(list_corners), Field(min_length=4, max_length=4)]
+Box = Annotated[
+    list[float],
+    Field(min_length=4, max_length=4, fail_fast=True),
+    BeforeValidator(list_corners),
+]
 
 
 class SegmentationRequest(WireRequest):
@@ -62,7 +66,7 @@ class SegmentationRequest(WireRequest):
     image_url: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     file_id: UUID | None = None
     target: Literal["garment", "upper", "lower", "dress", "person"] | None = None
-    points: Annotated[list[Point], Field(min_length=1, max_length=32)] | None = None
+    points: Annotated[list[Point], Field(min_length=1, max_length=32, fail_fast=True)] | None = None
     box: Box | None = None
 
     @model_validator(mode="after")

@@ -2,14 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import text
 
 from errors import Unavailable
+from studio import health
 from studio.health import REMEMBERED_S, TIMEOUT_S, HealthWatch
 from studio.ports import Studio
 from tests.fakes import (
@@ -59,7 +61,7 @@ async def test_without_a_catalogue_it_is_down(client: httpx.AsyncClient) -> None
 
 
 async def test_without_an_embedder_or_an_index_it_is_down(
-    client: httpx.AsyncClient, studio: Studio, searchable: FakeIndex
+    client: httpx.AsyncClient, studio: Studio, searchable: FakeIndex, always_asked: None
 ) -> None:
     assert isinstance(studio.embedder, FakeEmbedder)
     studio.embedder.failure = Unavailable("the embedder is starting")
@@ -69,6 +71,12 @@ async def test_without_an_embedder_or_an_index_it_is_down(
     assert (await client.get("/api/health")).status_code == 503
     searchable.version = "v2"
     assert (await client.get("/api/health")).status_code == 200
+
+
+@pytest.fixture
+def always_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer stands for the next one."""
+    monkeypatch.setattr(health, "FRESH_S", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +113,7 @@ async def test_lost_servers(redis_url: str, database_url: str, tmp_path: Path) -
 
 
 async def test_a_read_only_database_is_degraded_and_search_goes_on(
-    client: httpx.AsyncClient, studio: Studio, searchable: FakeIndex
+    client: httpx.AsyncClient, studio: Studio, searchable: FakeIndex, always_asked: None
 ) -> None:
     async with studio.database.transaction() as session:
         name = (await session.exec(text("SELECT current_database()"))).scalar_one()  # type: ignore[call-overload]
@@ -139,6 +147,19 @@ class SlowStatus:
         return await self._answer()
 
 
+class CountedStatus:
+    """How often something was asked."""
+
+    def __init__(self, answer: Callable[[], Awaitable[Any]]) -> None:
+        self.asked = 0
+        self._answer = answer
+
+    async def __call__(self) -> Any:
+        """As the thing itself."""
+        self.asked += 1
+        return await self._answer()
+
+
 @pytest.fixture
 async def slow_status(searchable: FakeIndex, monkeypatch: pytest.MonkeyPatch) -> SlowStatus:
     slow = SlowStatus(searchable, turns=3)
@@ -151,15 +172,32 @@ async def test_all_who_ask_at_once_share_one_check(
 ) -> None:
     answers = await asyncio.gather(*(client.get("/api/health") for _ in range(20)))
     assert {answer.status_code for answer in answers} == {200}
-    assert slow_status.asked < 5
-    before = slow_status.asked
+    assert slow_status.asked == 1
+
+
+async def test_whoever_asks_again_and_again_costs_one_check_a_second(
+    client: httpx.AsyncClient, studio: Studio, slow_status: SlowStatus,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Single services as well: anyone may ask, without limit."""
+    dispatcher = CountedStatus(studio.dispatcher.status)
+    monkeypatch.setattr(studio.dispatcher, "status", dispatcher)
+    writes = CountedStatus(studio.blobs.check)
+    monkeypatch.setattr(studio.blobs, "check", writes)
+    monkeypatch.setattr(health, "FRESH_S", 60.0)
+    for name in ("jobs", "blob", "db", "rec", "cache"):
+        for _ in range(20):
+            assert (await client.get(f"/api/health/{name}")).status_code == 200
+    assert (await client.get("/api/health")).status_code == 200
+    assert (dispatcher.asked, writes.asked, slow_status.asked) == (1, 1, 1)
+    monkeypatch.setattr(health, "FRESH_S", 0.0)
     slow_status.index.items.clear()
-    assert (await client.get("/api/health")).status_code == 503  # nothing is kept once it is told
-    assert slow_status.asked == before + 1
+    assert (await client.get("/api/health")).status_code == 503  # a change shows a second later
+    assert slow_status.asked == 2
 
 
 async def test_a_process_that_is_behind_calls_nobody_down(
-    studio: Studio, slow_status: SlowStatus, monkeypatch: pytest.MonkeyPatch
+    studio: Studio, slow_status: SlowStatus, monkeypatch: pytest.MonkeyPatch, always_asked: None
 ) -> None:
     watch = HealthWatch(studio)
     slow_status.turns = 100

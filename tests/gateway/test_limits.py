@@ -10,7 +10,7 @@ import pytest
 from sqlmodel import select
 
 from db.tables import AuditLog
-from errors import SetupError
+from errors import SetupError, UpstreamFailed
 from gateway.client_address import ClientAddress, limit_key
 from gateway.limits import RateLimits
 from settings import load_settings
@@ -184,3 +184,22 @@ def test_one_ipv6_network_is_one_caller() -> None:
     assert limit_key("2001:db8:1:2:3::4") == limit_key("2001:db8:1:2:ffff::1")
     assert limit_key("2001:db8:1:2::1") != limit_key("2001:db8:1:3::1")
     assert limit_key("192.0.2.1") == "192.0.2.1"
+
+
+async def test_what_fetches_pictures_knows_whose_work_it_is(
+    client: httpx.AsyncClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fetches are bounded by caller: an account, or the address of somebody who has none."""
+    callers: list[str | None] = []
+
+    async def fetch_image(url: str, caller: str | None = None) -> bytes:
+        callers.append(caller)
+        raise UpstreamFailed("not here")
+
+    monkeypatch.setattr(studio.fetcher, "fetch_image", fetch_image)
+    headers = await sign_in(client, studio)
+    body = {"imageUrl": "https://pictures.example/a.jpg"}
+    assert (await client.post("/api/search/image", json=body)).status_code == 502
+    await client.post("/api/cv/segmentation", json=body, headers=headers)
+    me = (await client.get("/api/auth/me", headers=headers)).json()["id"]
+    assert callers == ["ip:192.0.2.1", f"user:{me}"]

@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import re
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,10 +17,20 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from errors import Invalid, NotAnImage, StudioError, TooLarge, UpstreamFailed
-from integrations import fetch
+from errors import (
+    Invalid,
+    NotAnImage,
+    RateLimited,
+    StudioError,
+    TooLarge,
+    Unavailable,
+    UpstreamFailed,
+)
+from integrations import fetch, resolver
 from integrations.addresses import Address
 from integrations.fetch import Fetcher
+from integrations.places import Places
+from integrations.resolver import NameResolver
 from tests.fakes import picture
 from tests.integrations.test_addresses import HOSTILE
 
@@ -378,3 +389,106 @@ async def test_only_what_the_allow_list_names(server: PictureServer, certificate
         assert await fetcher.fetch_image(url_of(server, "/ok.jpg")) == JPEG
         with pytest.raises(Invalid):
             await fetcher.fetch_image(url_of(server, "/ok.jpg", f"b.{NAME}"))
+
+
+async def test_one_caller_delays_nobody_else(
+    server: PictureServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many hosts that never end he names; on 69772be twenty fetches were everybody's."""
+    monkeypatch.setattr(fetch, "TOTAL_S", 1.0)
+    monkeypatch.setattr(fetch, "WAIT_S", 0.5)
+    names = [f"s{number}.{NAME}" for number in range(30)]
+    server.hosts |= {name: [["127.0.0.1"]] for name in names}
+    async with opened(server, certificate) as fetcher:
+        slow = [
+            asyncio.create_task(fetcher.fetch_image(url_of(server, "/slow", name), "ip:1"))
+            for name in names
+        ]
+        await asyncio.sleep(0.1)
+        assert len(server.resolved) <= fetch.MOST_EACH
+        assert await fetcher.fetch_image(url_of(server, "/ok.jpg"), "ip:2") == JPEG
+        results = await asyncio.gather(*slow, return_exceptions=True)
+        refused = [one for one in results if isinstance(one, RateLimited)]
+        assert len(refused) >= 30 - fetch.MOST_EACH - fetch.WAITING_EACH
+        assert {type(one) for one in results} <= {fetch.FetchesBusy, UpstreamFailed}
+        assert await fetcher.fetch_image(url_of(server, "/ok.jpg"), "ip:1") == JPEG
+
+
+async def test_one_host_delays_no_other(
+    server: PictureServer, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "TOTAL_S", 0.5)
+    slow = [
+        asyncio.create_task(fetcher.fetch_image(url_of(server, "/slow"), f"ip:{number}"))
+        for number in range(20)
+    ]
+    await asyncio.sleep(0.1)
+    assert len(server.requests) <= fetch.MOST_A_HOST
+    assert await fetcher.fetch_image(url_of(server, "/ok.jpg", f"b.{NAME}"), "ip:x") == JPEG
+    await asyncio.gather(*slow, return_exceptions=True)
+
+
+async def test_the_studios_own_work_bounds_itself(server: PictureServer, fetcher: Fetcher) -> None:
+    pictures = await asyncio.gather(
+        *(fetcher.fetch_image(url_of(server, "/ok.jpg")) for _ in range(fetch.MOST_A_HOST * 2))
+    )
+    assert set(pictures) == {JPEG}
+
+
+async def test_places_are_forgotten_with_their_last_user() -> None:
+    def refuse() -> StudioError:
+        return Unavailable("none")
+
+    places = Places(1, waiting=1, wait_s=0.05, refuse=refuse)
+    async with places.take("a"):
+        assert len(places) == 1
+        with pytest.raises(Unavailable):
+            async with places.take("a"):
+                raise AssertionError
+        async with places.take("b"):
+            assert len(places) == 2
+    assert len(places) == 0
+    async with places.take("a"):
+        assert len(places) == 1
+
+
+async def test_look_ups_have_a_deadline_and_threads_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A name server that never answers holds no thread that anything else needs."""
+    monkeypatch.setattr(resolver, "RESOLVE_S", 0.1)
+    answered = threading.Event()
+    threads: set[str] = set()
+
+    def look_up(host: str, port: int) -> list[str]:
+        threads.add(threading.current_thread().name)
+        if host.startswith("slow"):
+            answered.wait(20)
+        return ["192.0.2.7"]
+
+    names = NameResolver(look_up)
+    try:
+        for number in range(resolver.MOST_EACH):
+            with pytest.raises(UpstreamFailed):
+                await names.resolve(f"slow{number}.example", 443, "ip:1")
+        with pytest.raises(RateLimited):  # the threads are still held
+            await names.resolve("slow.example", 443, "ip:1")
+        assert await names.resolve("good.example", 443, "ip:2") == ["192.0.2.7"]
+    finally:
+        answered.set()
+    assert all(name.startswith("resolver") for name in threads)
+    await asyncio.sleep(0.1)
+    assert await names.resolve("good.example", 443, "ip:1") == ["192.0.2.7"]
+    names.close()
+
+
+async def test_more_look_ups_than_threads_are_told_to_come_again() -> None:
+    answered = threading.Event()
+    names = NameResolver(lambda host, port: [str(answered.wait(20))], threads=2)
+    held = [asyncio.create_task(names.resolve("a.example", 443, f"ip:{n}")) for n in range(2)]
+    await asyncio.sleep(0.05)
+    with pytest.raises(Unavailable):
+        await names.resolve("b.example", 443, "ip:9")
+    answered.set()
+    await asyncio.gather(*held)
+    names.close()

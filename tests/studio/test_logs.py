@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,7 @@ import structlog
 
 from studio import context
 from studio.context import Origin, continuing, serving
-from studio.logs import BATCH_LINES, BatchHandler, configure_logging, flushing
+from studio.logs import BATCH_LINES, BatchHandler, configure_logging, flushing, scrub
 
 
 class CountingStream(io.StringIO):
@@ -112,6 +113,47 @@ def test_secrets_inside_of_texts_are_hidden(stream: CountingStream, text: str, s
     assert len(lines) == 2
     assert secret not in stream.getvalue()
     assert "[hidden]" in lines[0]["what"] and "[hidden]" in lines[1]["exception"]
+
+
+REPEATED = [
+    "a.",
+    "a+b.",
+    "eyJ12345678-",
+    "eyJ",
+    "a://",
+    "a://b:",
+    "sig=",
+    "Bearer ",
+    "x:",
+    "@",
+    "-",
+]
+
+
+def longest_scan(pattern: str) -> float:
+    """Seconds of CPU for 200,000 characters of it."""
+    started_s = time.process_time()
+    scrub(pattern * (200_000 // len(pattern)))
+    return time.process_time() - started_s
+
+
+@pytest.mark.parametrize("pattern", REPEATED)
+def test_scrubbing_takes_no_quadratic_time(pattern: str) -> None:
+    """Quadratic time would be a minute here, linear time is some milliseconds."""
+    assert longest_scan(pattern) < 5
+
+
+def test_no_text_of_a_caller_fills_the_log(stream: CountingStream) -> None:
+    log = structlog.get_logger("studio.any")
+    log.info("told", what="x" * 1_000_000)
+    try:
+        raise ValueError("y" * 1_000_000)
+    except ValueError:
+        log.exception("failed")
+    assert len(stream.getvalue()) < 30_000
+    told, failed = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert "[998000 characters]" in told["what"]
+    assert failed["exception"].startswith("Traceback")
 
 
 def test_a_called_process_knows_the_callers_request(

@@ -1,0 +1,53 @@
+"""The answer to a request that can't be parsed to its end: a problem document, then the end."""
+
+import asyncio
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.client_address import ClientAddress
+from gateway.envelope import Envelope
+from gateway.problem import ProblemType, problem
+
+LINGER_S = 1.0
+"""Closing while bytes of the client are unread would destroy the answer on its way (TCP reset)."""
+
+MALFORMED = ProblemType(400, "malformed", "The request can't be read")
+TOO_LARGE = ProblemType(431, "head-too-large", "The head of the request is too large")
+TOO_MANY = ProblemType(429, "pipeline-full", "Too many requests on one connection")
+DETAILS = {
+    400: "this is not well-formed HTTP/1.1",
+    429: "wait for answers before you send more requests on this connection",
+    431: "request line, headers and trailers may have 64 KB and 100 fields",
+}
+
+
+def refusing(reason: ProblemType) -> ASGIApp:
+    """An application that refuses, with all that the Gateway's answers carry around them."""
+
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {"Connection": "close"} | ({"Retry-After": "1"} if reason.status == 429 else {})
+        answer = problem(
+            scope, reason.status, slug=reason.slug, title=reason.title,
+            detail=DETAILS[reason.status], headers=headers,
+        )  # fmt: skip
+        await answer(scope, receive, send)
+
+    return Envelope(refuse, ClientAddress([]))
+
+
+class LingeringTransport:
+    """What a uvicorn cycle needs of a transport; it closes a moment after it has said so."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+
+    def close(self) -> None:
+        """No more is written; what the client still sends is read and thrown away."""
+        if self._transport.is_closing():
+            return
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._loop.call_later(LINGER_S, self._transport.close)

@@ -1,0 +1,73 @@
+"""Looks host names up in threads of its own, for a limited time, a few for each caller.
+
+The system's resolver can't be interrupted: a look-up whose deadline has passed holds its thread
+until the resolver gives up by itself (about half a minute). It is counted for as long.
+"""
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from errors import RateLimited, Unavailable, UpstreamFailed
+
+RESOLVE_S = 3.0
+THREADS = 32
+MOST_EACH = 4
+
+LookUp = Callable[[str, int], list[str]]
+
+
+class LookUpsBusy(RateLimited):
+    """The caller's earlier look-ups have no answer yet."""
+
+    retry_after_s = 10
+
+
+def look_up(host: str, port: int) -> list[str]:
+    """All addresses of a name, IPv4 and IPv6."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in found]
+
+
+class NameResolver:
+    """Names to addresses; whoever asks is named, so that nobody takes every thread."""
+
+    def __init__(self, look_up: LookUp = look_up, *, threads: int = THREADS) -> None:
+        self._look_up = look_up
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="resolver")
+        self._running: Counter[str | None] = Counter()
+
+    async def resolve(self, host: str, port: int, caller: str | None) -> list[str]:
+        """All addresses of a name.
+
+        Raises:
+            OSError: there is no such name.
+            UpstreamFailed: the name servers gave no answer in time.
+            RateLimited, Unavailable: earlier look-ups hold the caller's, or all threads.
+        """
+        if caller is not None and self._running[caller] >= MOST_EACH:
+            raise LookUpsBusy("earlier pictures' hosts are still being looked up for you")
+        if self._running.total() >= self._threads:
+            raise Unavailable("too many hosts of pictures are being looked up")
+        self._running[caller] += 1
+        future = asyncio.get_running_loop().run_in_executor(self._pool, self._look_up, host, port)
+        future.add_done_callback(lambda ended: self._end(ended, caller))
+        try:
+            async with asyncio.timeout(RESOLVE_S):
+                return await asyncio.shield(future)
+        except TimeoutError:
+            raise UpstreamFailed("the host of the picture can't be found in time") from None
+
+    def _end(self, ended: "asyncio.Future[list[str]]", caller: str | None) -> None:
+        if not ended.cancelled():
+            ended.exception()  # nobody may be waiting for it any more
+        self._running[caller] -= 1
+        if not self._running[caller]:
+            del self._running[caller]
+
+    def close(self) -> None:
+        """Takes no more; what is still looked up ends by itself."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
