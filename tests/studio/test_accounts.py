@@ -72,7 +72,7 @@ def test_waits_double_up_to_their_end() -> None:
 
 async def fail_login(studio: Studio, email: str, address: str | None) -> None:
     """One try that was let pass and was wrong."""
-    pace = LoginPace(studio.cache, email=email, address=address)
+    pace = LoginPace(studio.cache, account=email, address=address)
     await pace.admit()
     await pace.shut()
 
@@ -80,7 +80,7 @@ async def fail_login(studio: Studio, email: str, address: str | None) -> None:
 async def test_one_try_per_wait_however_many_come(studio: Studio) -> None:
     for _ in range(5):
         await fail_login(studio, "a@example.com", None)
-    pace = LoginPace(studio.cache, email="A@example.com", address="192.0.2.1")
+    pace = LoginPace(studio.cache, account="a@example.com", address="192.0.2.1")
     for _ in range(3):  # who was refused doesn't make the wait longer
         with pytest.raises(SlowDown) as slowed:
             await pace.admit()
@@ -90,7 +90,7 @@ async def test_one_try_per_wait_however_many_come(studio: Studio) -> None:
 
 
 async def test_tries_side_by_side_are_counted_before_they_are_judged(studio: Studio) -> None:
-    paces = [LoginPace(studio.cache, email="a@example.com", address=None) for _ in range(40)]
+    paces = [LoginPace(studio.cache, account="a@example.com", address=None) for _ in range(40)]
     answers = await asyncio.gather(*(pace.admit() for pace in paces), return_exceptions=True)
     # Five are free, and of the others one a wait; the first waits are a second or two.
     assert 5 <= sum(answer is None for answer in answers) <= 9
@@ -100,16 +100,16 @@ async def test_tries_side_by_side_are_counted_before_they_are_judged(studio: Stu
 async def test_an_address_slows_down_over_many_accounts(studio: Studio) -> None:
     for number in range(20):
         await fail_login(studio, f"a{number}@example.com", "192.0.2.1")
-    fresh = LoginPace(studio.cache, email="new@example.com", address="192.0.2.1")
+    fresh = LoginPace(studio.cache, account="new@example.com", address="192.0.2.1")
     with pytest.raises(SlowDown):
         await fresh.admit()
-    await LoginPace(studio.cache, email="new@example.com", address="192.0.2.2").admit()
+    await LoginPace(studio.cache, account="new@example.com", address="192.0.2.2").admit()
 
 
 async def test_own_successes_do_not_whitewash_an_address(studio: Studio) -> None:
     for number in range(20):
         await fail_login(studio, f"a{number}@example.com", "192.0.2.1")
-        own = LoginPace(studio.cache, email="own@example.com", address="192.0.2.1")
+        own = LoginPace(studio.cache, account="own@example.com", address="192.0.2.1")
         if number < 19:
             await own.admit()
             await own.forgive()
