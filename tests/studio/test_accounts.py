@@ -5,6 +5,10 @@ from uuid import uuid4
 
 import pytest
 
+from sqlmodel import col, update
+
+from db.tables import User
+from db.users import lock_admins
 from errors import Conflict, Invalid, NotAuthenticated, NotFound
 from studio import passwords
 from studio.accounts import change_role, create_user, log_in, normalise_email
@@ -60,6 +64,25 @@ async def test_roles_of_others_only(studio: Studio) -> None:
         await change_role(studio, admin.id, "customer", actor_id=admin.id, ip=None)
     with pytest.raises(NotFound):
         await change_role(studio, uuid4(), "customer", actor_id=admin.id, ip=None)
+
+
+async def test_admins_who_demote_each_other_leave_one(studio: Studio) -> None:
+    for turn in range(5):
+        first, second = [
+            await create_user(
+                studio.database, email=f"{name}{turn}@example.com", password=PASSWORD, role="admin"
+            )
+            for name in ("a", "b")
+        ]
+        answers = await asyncio.gather(
+            change_role(studio, first.id, "customer", actor_id=second.id, ip=None),
+            change_role(studio, second.id, "customer", actor_id=first.id, ip=None),
+            return_exceptions=True,
+        )
+        assert sorted(type(answer).__name__ for answer in answers) == ["Account", "Forbidden"]
+        async with studio.database.transaction() as session:
+            (last,) = await lock_admins(session)
+            await session.exec(update(User).where(col(User.id) == last).values(role="customer"))
 
 
 def test_waits_double_up_to_their_end() -> None:
