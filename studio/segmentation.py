@@ -14,6 +14,7 @@ from db.tables import SegmentationResult
 from models.images import inspect_image
 from studio.context import current_request_id
 from studio.files import load_image
+from studio.idempotency import KeyedRequest, Overtaken
 from studio.ports import SegmentAnswer, SegmentPrompt, Studio
 
 TARGETS = ("garment", "upper", "lower", "dress", "person")
@@ -32,13 +33,15 @@ async def segment(
     studio: Studio, user_id: UUID, prompt: SegmentPrompt, *, image_url: str | None = None,
     file_id: UUID | None = None, result_id: UUID | None = None,
     guard: Callable[[AsyncSession], Awaitable[None]] | None = None,
+    keyed: KeyedRequest | None = None,
 ) -> Segmentation:  # fmt: skip
     """Cuts out what the prompt asks for.
 
     result_id: of a result that may be made twice and shall be there once. guard: makes the row
-    part of a job's attempt.
+    part of a job's attempt. keyed: the row keeps the answer for requests under the same key.
 
     Raises:
+        Overtaken: a request under the same key was answered meanwhile.
         NotFound: the picture is absent or another user's.
         NotAnImage, Invalid, TooLarge, UpstreamFailed: the picture or the prompt can't be used, or
             what is asked for is not in the picture.
@@ -47,13 +50,14 @@ async def segment(
     result_id = result_id or uuid4()
     image_key = await keep_picture(studio, user_id, result_id, image_url, file_id)
     return await segment_stored(
-        studio, user_id, prompt, image_key, result_id=result_id, guard=guard
+        studio, user_id, prompt, image_key, result_id=result_id, guard=guard, keyed=keyed
     )
 
 
 async def segment_stored(
     studio: Studio, user_id: UUID, prompt: SegmentPrompt, image_key: str, *,
     result_id: UUID | None = None, guard: Callable[[AsyncSession], Awaitable[None]] | None = None,
+    keyed: KeyedRequest | None = None,
 ) -> Segmentation:  # fmt: skip
     """As `segment`, of a picture that lies in our own store and that the user may use."""
     started_s = time.perf_counter()
@@ -62,10 +66,15 @@ async def segment_stored(
     answer = await studio.segmenter.segment(image_key, prompt, mask_key)
     latency_ms = round((time.perf_counter() - started_s) * 1000, 2)
     row = _row(user_id, result_id, image_key, mask_key, prompt, answer, latency_ms)
+    if keyed is not None:
+        row.sqlmodel_update(keyed.columns(segmentation_document(mask_key, answer)))
     async with studio.database.transaction() as session:
         if guard is not None:
             await guard(session)
-        await save_segmentation(session, row)
+        is_new = await save_segmentation(session, row)
+    if keyed is not None and not is_new:
+        await studio.blobs.delete(mask_key)
+        raise Overtaken("a request with this Idempotency-Key was answered meanwhile")
     return Segmentation(result_id, mask_key, answer)
 
 
@@ -103,6 +112,15 @@ def _row(
         latency_ms=latency_ms,
         request_id=current_request_id(),
     )
+
+
+def segmentation_document(mask_key: str, answer: SegmentAnswer) -> dict[str, Any]:
+    """As callers get it, but for the mask's URL, which is signed anew."""
+    return {
+        "mask_key": mask_key, "width": answer.width, "height": answer.height,
+        "area": answer.area, "bbox": bbox_document(answer), "score": answer.score,
+        "label": answer.label,
+    }  # fmt: skip
 
 
 def bbox_document(answer: SegmentAnswer) -> dict[str, int]:

@@ -15,6 +15,7 @@ from db.tryons import get_own_tryon, insert_tryon, update_tryon
 from errors import Invalid, NotFound, Unavailable
 from studio.context import current_request_id
 from studio.forms import Form
+from studio.idempotency import KeyedRequest, Overtaken
 from studio.job_types import JobRun, JobType, Outcome, enqueue
 from studio.ports import Studio, TryOnMade, TryOnOrder
 from studio.tryon_inputs import check_mask, find_garment, store_picture
@@ -85,23 +86,26 @@ async def try_on(
     form: TryOnForm,
     mode: Mode,
     *,
-    idempotency_key: str | None = None,
+    keyed: KeyedRequest | None = None,
 ) -> Finished | Job:
     """At once where it is small and TryOn has room, else as a job; `mode` may force either.
 
+    keyed: the row keeps the answer for requests under the same key.
+
     Raises:
+        Overtaken: a request under the same key was answered meanwhile.
         StudioError: a picture can't be used; the message names the field.
         Unavailable: TryOn is down or has too many waiting, and `mode` is sync.
     """
     asked, pixels = await read_form(studio, user_id, form)
     if mode == "queued" or (mode == "auto" and await _is_heavy(studio, pixels)):
-        return await _enqueue(studio, user_id, asked, idempotency_key)
+        return await _enqueue(studio, user_id, asked, keyed)
     try:
-        return await _do_now(studio, user_id, asked)
+        return await _do_now(studio, user_id, asked, keyed)
     except Unavailable:
         if mode == "sync":
             raise
-        return await _enqueue(studio, user_id, asked, idempotency_key)
+        return await _enqueue(studio, user_id, asked, keyed)
 
 
 async def read_form(
@@ -147,34 +151,50 @@ async def _is_heavy(studio: Studio, pixels: int) -> bool:
     return pixels > load.direct_pixels or load.waiting >= load.direct_waiting
 
 
-async def _do_now(studio: Studio, user_id: UUID, asked: Asked) -> Finished:
+async def _do_now(
+    studio: Studio, user_id: UUID, asked: Asked, keyed: KeyedRequest | None
+) -> Finished:
     """The row is written when the picture is there: nothing is left of what didn't succeed."""
     tryon_id = uuid4()
     started_s = time.perf_counter()
     made = await perform(studio, asked, output_key_of(tryon_id), datetime.now(UTC))
     timings = all_timings(asked, made, started_s)
-    row = asked.row(
-        tryon_id, user_id, state="succeeded", finished_at=datetime.now(UTC),
-        **written(made, tryon_id, timings),
-    )  # fmt: skip
-    async with studio.database.transaction() as session:
-        await insert_tryon(session, row)
-    return Finished(
+    finished = Finished(
         tryon_id, output_key_of(tryon_id), asked.seed, timings, made.category, made.steps
     )
+    row = asked.row(
+        tryon_id, user_id, state="succeeded", finished_at=datetime.now(UTC),
+        **written(made, tryon_id, timings), **receipt_of(keyed, finished),
+    )  # fmt: skip
+    async with studio.database.transaction() as session:
+        is_new = await insert_tryon(session, row)
+    if not is_new:
+        await studio.blobs.delete(finished.output_key)
+        raise Overtaken("a request with this Idempotency-Key was answered meanwhile")
+    return finished
 
 
-async def _enqueue(studio: Studio, user_id: UUID, asked: Asked, idempotency_key: str | None) -> Job:
+def answer_of(made: Finished | Job) -> dict[str, Any]:
+    """As callers get it, but for the picture's URL, which is signed anew."""
+    if isinstance(made, Job):
+        return {"job_id": str(made.id)}
+    return {**vars(made), "tryon_id": str(made.tryon_id)}
+
+
+def receipt_of(keyed: KeyedRequest | None, made: Finished | Job) -> dict[str, Any]:
+    """What the row keeps for requests under the same key."""
+    return {} if keyed is None else keyed.columns(answer_of(made))
+
+
+async def _enqueue(studio: Studio, user_id: UUID, asked: Asked, keyed: KeyedRequest | None) -> Job:
     """Job and row, or neither."""
     job_id = uuid4()
     payload = {name: value for name, value in vars(asked).items() if value is not None}
     async with studio.database.transaction() as session:
-        job = await enqueue(
-            session, TRYON, payload, owner_id=user_id, job_id=job_id,
-            idempotency_key=idempotency_key,
-        )  # fmt: skip
-        if job.id == job_id:
-            await insert_tryon(session, asked.row(job_id, user_id, job_id=job_id))
+        job = await enqueue(session, TRYON, payload, owner_id=user_id, job_id=job_id)
+        row = asked.row(job_id, user_id, job_id=job_id, **receipt_of(keyed, job))
+        if not await insert_tryon(session, row):  # the job is rolled back with it
+            raise Overtaken("a request with this Idempotency-Key was answered meanwhile")
     return job
 
 

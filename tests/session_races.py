@@ -15,11 +15,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from db.users import insert_refresh_token
 from errors import NotAuthenticated
 from integrations.openid import Identity
 from studio import accounts, sessions
 from studio.accounts import OpenAccounts, change_password, create_user, log_in
 from studio.openid import _find_or_make
+from studio.passwords import is_password
 from studio.ports import Studio
 from studio.sessions import SignedIn, close_all_sessions, refresh_session
 from tests.fakes import PASSWORD
@@ -29,9 +31,10 @@ Ending = Literal["password", "everywhere", "take-over"]
 Pause = Literal["judged", "read", "none"]
 OPENINGS: tuple[Opening, ...] = ("login", "refresh")
 ENDINGS: tuple[Ending, ...] = ("password", "everywhere", "take-over")
-PAUSED: list[tuple[Opening, Ending, Pause]] = [
+PAUSES: tuple[Pause, ...] = ("judged", "read")
+PAUSED = [
     (opening, ending, pause)
-    for opening, ending, pause in product(OPENINGS, ENDINGS, ("judged", "read"))
+    for opening, ending, pause in product(OPENINGS, ENDINGS, PAUSES)
     if not (opening == "refresh" and pause == "judged")  # a refresh judges under its lock
 ]
 LOCK_WAIT_S = 0.15
@@ -115,10 +118,9 @@ def paused(pause: Pause) -> Iterator[Pausing]:
 
     with pytest.MonkeyPatch.context() as patch:
         if pause == "judged":
-            patch.setattr(accounts, "is_password", behind(accounts.is_password))
+            patch.setattr(accounts, "is_password", behind(is_password))
         if pause == "read":
-            insert = sessions.insert_refresh_token
-            patch.setattr(sessions, "insert_refresh_token", before(insert))
+            patch.setattr(sessions, "insert_refresh_token", before(insert_refresh_token))
         yield pausing
 
 

@@ -4,7 +4,6 @@ import asyncio
 from uuid import uuid4
 
 import pytest
-
 from sqlmodel import col, update
 
 from db.tables import User
