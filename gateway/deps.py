@@ -81,6 +81,8 @@ async def get_client_address(request: Request) -> str:
 
 ClientAddressDep = Annotated[str, Depends(get_client_address)]
 IdempotencyKey = Annotated[Storable | None, Header(min_length=1, max_length=255)]
+RequiredKey = Annotated[Storable, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
+"""Of what must never be done twice by a second click."""
 
 
 async def find_user(

@@ -22,6 +22,8 @@ SECRETS = re.compile(
     r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*)?"
 )
 """Signatures in URLs, passwords of servers' URLs, and tokens, wherever in a line they stand."""
+DETAILS = re.compile(r"(DETAIL: +)(?:[^\n\\]|\\(?!n))*")
+"""To the end of the line, also where a `repr` has spelled that end."""
 HIDDEN = "[hidden]"
 
 
@@ -72,6 +74,14 @@ def hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMap
     return event
 
 
+def hide_rows(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """PostgreSQL's errors repeat values of rows, such as an address that is taken."""
+    for key, value in event.items():
+        if isinstance(value, str) and "DETAIL: " in value:
+            event[key] = DETAILS.sub(rf"\1{HIDDEN}", value)
+    return event
+
+
 def configure_logging(stream: TextIO | None = None) -> BatchHandler:
     """Sends the studio's loggers through one batching handler; calling again changes nothing."""
     logger = logging.getLogger(ROOT_LOGGER)
@@ -91,6 +101,7 @@ def configure_logging(stream: TextIO | None = None) -> BatchHandler:
             add_request_id,
             hide_secrets,
             structlog.processors.format_exc_info,
+            hide_rows,
             structlog.processors.JSONRenderer(),
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
