@@ -53,15 +53,15 @@ def is_going_away(error: object) -> bool:
     return state_of(error).startswith(("08", "57P", "53"))
 
 
-def read_document(text: str) -> Any:
+def read_document(document: str) -> Any:
     """A JSON column's value; an empty object where it is nested too deeply for Python to read.
 
     One such row would otherwise fail every list that it is in.
     """
     try:
-        return json.loads(text)
+        return json.loads(document)
     except RecursionError:
-        log.error("a stored document is nested too deeply to be read", chars=len(text))
+        log.error("a stored document is nested too deeply to be read", chars=len(document))
         return {}
 
 

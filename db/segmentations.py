@@ -1,15 +1,19 @@
 """Queries over masks that were made."""
 
+from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.tables import SegmentationResult
 
 
-async def save_segmentation(session: AsyncSession, result: SegmentationResult) -> None:
-    """A row; a second attempt at the same one finds it there and leaves it."""
-    if await session.get(SegmentationResult, result.id) is None:
-        session.add(result)
+async def save_segmentation(session: AsyncSession, result: SegmentationResult) -> bool:
+    """A row; where its id (a second attempt) or its owner's idempotency key is there already,
+    nothing happens. Whether it was inserted.
+    """
+    values = result.model_dump(exclude_none=True)
+    statement = insert(SegmentationResult).values(values).on_conflict_do_nothing()
+    return bool((await session.exec(statement)).rowcount)
 
 
 async def get_segmentation_by_mask(

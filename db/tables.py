@@ -65,6 +65,17 @@ def one_of(column: str, *values: str) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({listed})", name=column)
 
 
+def one_receipt(table: str) -> Index:
+    """An owner's `idempotency_key` stands for one row; `receipt` is the answer it was given."""
+    return Index(
+        f"uq_{table}_user_id_idempotency_key",
+        "user_id",
+        "idempotency_key",
+        unique=True,
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    )
+
+
 class User(SQLModel, table=True):
     """An account; e-mail addresses are unique without case."""
 
@@ -86,7 +97,11 @@ class User(SQLModel, table=True):
 
 
 class RefreshToken(SQLModel, table=True):
-    """One link of a rotating family; only the SHA-256 of the token is kept."""
+    """One link of a rotating family; only the SHA-256 of the token is kept.
+
+    version: the account's `token_version` that it belongs to; with another one it is worth nothing.
+    network: of the caller who signed in, at the first link of a family.
+    """
 
     __tablename__ = "refresh_token"
     __table_args__ = (
@@ -95,11 +110,19 @@ class RefreshToken(SQLModel, table=True):
             "revoked_at",
             postgresql_where=text("revoked_at IS NOT NULL"),
         ),
+        Index(
+            "ix_refresh_token_network",
+            "user_id",
+            "network",
+            postgresql_where=text("network IS NOT NULL"),
+        ),
     )
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     family_id: UUID = Field(index=True)
     user_id: UUID = Field(foreign_key="users.id", index=True, ondelete="CASCADE")
     token_hash: bytes = Field(sa_type=LargeBinary, unique=True)
+    version: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    network: str | None = Field(default=None, sa_type=Text)
     issued_at: datetime = moment()
     expires_at: datetime = Field(sa_type=DateTime(timezone=True), index=True)
     used_at: datetime | None = moment(nullable=True)
@@ -302,6 +325,7 @@ class SegmentationResult(SQLModel, table=True):
     """A mask that was made, from what, by which model."""
 
     __tablename__ = "segmentation_result"
+    __table_args__ = (one_receipt("segmentation_result"),)
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     user_id: UUID = Field(foreign_key="users.id", index=True)
     input_key: str = Field(sa_type=Text, index=True)
@@ -314,6 +338,8 @@ class SegmentationResult(SQLModel, table=True):
     model_version: str = Field(sa_type=Text)
     latency_ms: float
     request_id: str = Field(sa_type=Text)
+    idempotency_key: str | None = Field(default=None, sa_type=Text)
+    receipt: dict[str, Any] | None = document(nullable=True)
     created_at: datetime = moment()
 
 
@@ -328,6 +354,7 @@ class TryonJob(SQLModel, table=True):
     __table_args__ = (
         one_of("state", "queued", "running", "succeeded", "failed", "cancelled"),
         Index("ix_tryon_job_user_id_created_at", "user_id", "created_at", "id"),
+        one_receipt("tryon_job"),
     )
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     user_id: UUID = Field(foreign_key="users.id")
@@ -343,6 +370,8 @@ class TryonJob(SQLModel, table=True):
     model_version: str | None = Field(default=None, sa_type=Text)
     error: str | None = Field(default=None, sa_type=Text)
     request_id: str = Field(sa_type=Text)
+    idempotency_key: str | None = Field(default=None, sa_type=Text)
+    receipt: dict[str, Any] | None = document(nullable=True)
     created_at: datetime = moment()
     finished_at: datetime | None = moment(nullable=True)
 

@@ -12,10 +12,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.tables import SegmentationResult, TryonJob
 
 
-async def insert_tryon(session: AsyncSession, row: TryonJob) -> None:
-    """A try-on; where its id is there already (a job's second attempt), nothing happens."""
+async def insert_tryon(session: AsyncSession, row: TryonJob) -> bool:
+    """A try-on; where its id (a job's second attempt) or its owner's idempotency key is there
+    already, nothing happens. Whether it was inserted.
+    """
     values = row.model_dump(exclude_none=True)
-    await session.exec(insert(TryonJob).values(values).on_conflict_do_nothing())
+    statement = insert(TryonJob).values(values).on_conflict_do_nothing()
+    return bool((await session.exec(statement)).rowcount)
 
 
 async def update_tryon(session: AsyncSession, tryon_id: UUID, **values: Any) -> None:

@@ -31,6 +31,40 @@ async def get_user(session: AsyncSession, user_id: UUID, *, lock: bool = False) 
     return await session.get(User, user_id, with_for_update=lock or None)
 
 
+async def hold_user(session: AsyncSession, user_id: UUID) -> User | None:
+    """One account as it is now (FOR SHARE): until the transaction ends nobody changes it.
+
+    Whoever ends sessions changes it (`revoke_sessions`), so sessions opened under this lock are
+    seen by them, or see what they did.
+    """
+    return await session.get(User, user_id, with_for_update={"read": True}, populate_existing=True)
+
+
+async def find_account(
+    session: AsyncSession, email: str, network: str | None
+) -> tuple[str, User | None, bool]:
+    """(the address in lower case as PostgreSQL sees it, its account, whether it is known there).
+
+    network: of the caller; known is one from which somebody has signed in to this account. Asked
+    in one query, which is the same for addresses without an account.
+    """
+    asked = select(func.lower(email).label("key")).subquery()
+    is_known = exists().where(
+        col(RefreshToken.user_id) == User.id, col(RefreshToken.network) == network
+    )
+    query = select(asked.c.key, User, is_known).outerjoin_from(
+        asked, User, func.lower(User.email) == asked.c.key
+    )
+    key, user, known = (await session.exec(query)).one()
+    return key, user, bool(known)
+
+
+async def lock_admins(session: AsyncSession) -> list[UUID]:
+    """All admins' ids; none of them can be changed until the end of the transaction."""
+    query = select(User.id).where(User.role == "admin").order_by(col(User.id)).with_for_update()
+    return list((await session.exec(query)).all())
+
+
 async def get_user_by_email(
     session: AsyncSession, email: str, *, lock: bool = False
 ) -> User | None:
@@ -65,6 +99,7 @@ _IN_SESSIONS = sqlalchemy.select(
     exists().where(
         _tokens.c.family_id == _asked.c.family_id,
         _tokens.c.user_id == _users.c.id,
+        _tokens.c.version == _users.c.token_version,
         _tokens.c.revoked_at.is_(None),
     ),
 )
@@ -97,26 +132,42 @@ async def insert_refresh_token(
     user_id: UUID,
     token_hash: bytes,
     expires_at: datetime,
+    version: int,
+    network: str | None = None,
 ) -> None:
     """One more link of a family; `issued_at` is the database's clock, so links are in order."""
     session.add(
         RefreshToken(
-            family_id=family_id, user_id=user_id, token_hash=token_hash, expires_at=expires_at
+            family_id=family_id, user_id=user_id, token_hash=token_hash, expires_at=expires_at,
+            version=version, network=network,
         )
-    )
+    )  # fmt: skip
     await session.flush()
 
 
 async def lock_refresh_token(session: AsyncSession, token_hash: bytes) -> RefreshToken | None:
-    """The token of this hash; its family is locked, so that one rotation runs at a time."""
+    """The token of this hash, unless all sessions of its account have ended since.
+
+    The account is held, and the family locked: one rotation runs at a time, and none beside the
+    end of a session. Each lock is waited for before the row is read.
+    """
     by_hash = select(RefreshToken).where(RefreshToken.token_hash == token_hash)
-    token = (await session.exec(by_hash)).one_or_none()
-    if token is None:
+    found = (await session.exec(by_hash)).one_or_none()
+    if found is None:
         return None
-    key = func.hashtextextended(str(token.family_id), 0)
-    await session.exec(select(func.pg_advisory_xact_lock(key)))
-    await session.refresh(token)
+    user = await hold_user(session, found.user_id)
+    await lock_family(session, found.family_id)
+    again = by_hash.with_for_update().execution_options(populate_existing=True)
+    token = (await session.exec(again)).one_or_none()
+    if user is None or token is None or token.version != user.token_version:
+        return None
     return token
+
+
+async def lock_family(session: AsyncSession, family_id: UUID) -> None:
+    """Until the end of the transaction nobody else rotates or ends this session."""
+    key = func.hashtextextended(str(family_id), 0)
+    await session.exec(select(func.pg_advisory_xact_lock(key)))
 
 
 async def list_successors(session: AsyncSession, token: RefreshToken) -> list[RefreshToken]:
@@ -134,7 +185,10 @@ async def list_successors(session: AsyncSession, token: RefreshToken) -> list[Re
 
 
 async def revoke_family(session: AsyncSession, family_id: UUID) -> bool:
-    """Ends a session: none of its tokens works any more. Whether it was open before."""
+    """Ends a session: none of its tokens works any more. Whether it was open before.
+
+    The caller has locked the family, or the account.
+    """
     ended = await session.exec(
         update(RefreshToken)
         .where(col(RefreshToken.family_id) == family_id, col(RefreshToken.revoked_at).is_(None))
@@ -145,17 +199,30 @@ async def revoke_family(session: AsyncSession, family_id: UUID) -> bool:
 
 async def revoke_sessions(
     session: AsyncSession, user_id: UUID, *, keep: UUID | None = None
-) -> None:
-    """Ends all sessions of an account, but one that may be kept."""
-    await session.exec(
-        update(RefreshToken)
-        .where(
-            col(RefreshToken.user_id) == user_id,
-            col(RefreshToken.revoked_at).is_(None),
-            col(RefreshToken.family_id).is_distinct_from(keep),
-        )
-        .values(revoked_at=func.now())
+) -> bool:
+    """Ends all sessions of an account, but one that may be kept. Whether there is such an account.
+
+    The first statement locks the account's row: sessions that are being opened or continued come
+    before it, and are ended, or after it, and find another `token_version`.
+    """
+    raised = (
+        update(User)
+        .where(col(User.id) == user_id)
+        .values(token_version=col(User.token_version) + 1)
+        .returning(col(User.token_version))
     )
+    version = (await session.exec(raised)).scalar_one_or_none()
+    if version is None:
+        return False
+    is_open = (col(RefreshToken.user_id) == user_id, col(RefreshToken.revoked_at).is_(None))
+    family = col(RefreshToken.family_id)
+    others = update(RefreshToken).where(*is_open, family.is_distinct_from(keep))
+    await session.exec(others.values(revoked_at=func.now()))
+    if keep is not None:
+        await session.exec(
+            update(RefreshToken).where(*is_open, family == keep).values(version=version)
+        )
+    return True
 
 
 async def get_database_time(session: AsyncSession) -> datetime:

@@ -1,25 +1,14 @@
 """Whose request it is, by network address, believing only the proxies that were named."""
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_network
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from studio.client_network import Address, limit_key, parse_address
+
 UNKNOWN = "unknown"
-
-Address = IPv4Address | IPv6Address
-
-
-def parse_address(text: str) -> Address | None:
-    """An address, with IPv4 inside IPv6 taken out; None for anything else."""
-    try:
-        address = ip_address(text.strip())
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
 
 
 def parse_hop(text: str) -> Address | None:
@@ -62,9 +51,4 @@ class ClientAddress:
         return str(peer)
 
 
-def limit_key(address: str) -> str:
-    """Who shares one limit: an IPv4 address, or an IPv6 /64 (one customer's usual share)."""
-    parsed = parse_address(address)
-    if isinstance(parsed, IPv6Address):
-        return str(IPv6Network((parsed, 64), strict=False))
-    return address
+__all__ = ["UNKNOWN", "ClientAddress", "limit_key", "parse_address", "parse_hop"]

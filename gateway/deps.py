@@ -88,6 +88,8 @@ async def get_client_address(request: Request) -> str:
 
 ClientAddressDep = Annotated[str, Depends(get_client_address)]
 IdempotencyKey = Annotated[Storable | None, Header(min_length=1, max_length=255)]
+RequiredKey = Annotated[Storable, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
+"""Of what must never be done twice by a second click."""
 
 
 async def find_user(
@@ -103,7 +105,9 @@ async def find_user(
     if not isinstance(identity, AccessClaims):
         raise NotAuthenticated("the access token is not valid or has expired")
     account = await accounts.find(identity.user_id, identity.session_id)
-    if account is None or account.token_version != identity.version:
+    # A session that a password change has kept is of a later version than its access token. One
+    # of a later version than the account is of before the database was restored.
+    if account is None or account.token_version < identity.version:
         raise NotAuthenticated("the session has ended; sign in again")
     return CurrentUser(account.id, account.email, account.name, account.role, identity.session_id)
 

@@ -40,7 +40,7 @@ def shown_document(value: Any) -> Any:
     if not isinstance(value, dict) or is_within(value):
         return value
     hidden = [name for name, inner in value.items() if not is_within(inner, MAX_DEPTH - 1)]
-    log.warning("a document was shown in part", hidden=[str(name)[:40] for name in hidden[:10]])
+    log.warning("a document was shown in part", hidden=len(hidden))
     return {name: inner for name, inner in value.items() if name not in hidden}
 
 
@@ -55,9 +55,10 @@ async def show_rows(rows: Iterable[Row], show: Callable[[Row], Awaitable[Item]])
         try:
             items.append(await show(row))
         except ROW_ERRORS as error:
+            kind = type(row).__name__
             key = getattr(row, "id", None) or getattr(row, "version", None)
             log.error(
-                "a row was left out of a list", table=type(row).__name__, key=str(key),
+                "a row was left out of a list", table=kind, key=f"{key!s:.200}",
                 error=type(error).__name__,
             )  # fmt: skip
     return items

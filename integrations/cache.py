@@ -14,6 +14,15 @@ from integrations.windows import SCRIPT, Take, Window, read_answer
 
 PREFIX = "studio:"
 TIMEOUT_S = 0.5
+REPLACE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return 1
+"""
+DISCARD = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
 
 
 @asynccontextmanager
@@ -38,6 +47,8 @@ class RedisCache:
             retry=Retry(ConstantBackoff(0.02), 1),
         )
         self._windows = self._client.register_script(SCRIPT)
+        self._replace = self._client.register_script(REPLACE)
+        self._discard = self._client.register_script(DISCARD)
 
     async def get(self, key: str) -> bytes | None:
         """None where there is nothing (any more)."""
@@ -53,6 +64,21 @@ class RedisCache:
         """Sets only where absent; False where the key was there."""
         async with told_as_unavailable():
             return bool(await self._client.set(PREFIX + key, value, ex=lifetime_s, nx=True))
+
+    async def replace(self, key: str, expected: bytes, value: bytes, *, lifetime_s: int) -> bool:
+        """Writes only over the expected value; False where another one, or none, is there."""
+        async with told_as_unavailable():
+            return bool(await self._replace([PREFIX + key], [expected, value, lifetime_s]))
+
+    async def discard(self, key: str, expected: bytes) -> bool:
+        """Deletes only the expected value; False where another one, or none, is there."""
+        async with told_as_unavailable():
+            return bool(await self._discard([PREFIX + key], [expected]))
+
+    async def remaining_s(self, key: str) -> float:
+        """How long the key will still be there; 0 where there is none."""
+        async with told_as_unavailable():
+            return max(0, int(await self._client.pttl(PREFIX + key))) / 1000
 
     async def increment(self, key: str, by: int, *, lifetime_s: int) -> int:
         """Counts in one step, however many do; the lifetime starts anew."""

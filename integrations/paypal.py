@@ -151,7 +151,7 @@ class PayPal:
         if answer.status_code >= 400:
             log.warning(
                 "paypal.refused", method=method, path=path, status=answer.status_code,
-                debug_id=answer.headers.get("paypal-debug-id"), answer=answer.text[:500],
+                debug_id=answer.headers.get("paypal-debug-id"), issue=issue_of(answer),
             )  # fmt: skip
         return answer
 
@@ -177,6 +177,15 @@ def read_answer(answer: httpx2.Response) -> Json:
         raise UpstreamFailed("PayPal's answer can't be understood")
     if answer.is_success:
         return document | {"debug_id": answer.headers.get("paypal-debug-id")}
-    details = document.get("details") or [{}]
-    issue = details[0].get("issue") or document.get("name") or f"status {answer.status_code}"
-    raise Refusal(str(issue))
+    raise Refusal(issue_of(answer))
+
+
+def issue_of(answer: httpx2.Response) -> str:
+    """PayPal's own word for what is wrong. The rest of its answer may repeat what people gave."""
+    try:
+        document = answer.json()
+        details = document.get("details") or [{}]
+        issue = details[0].get("issue") or document.get("name")
+    except (ValueError, AttributeError, LookupError, TypeError):
+        issue = None
+    return str(issue or f"status {answer.status_code}")[:100]

@@ -16,13 +16,12 @@ from db.product_removal import empty_own_products
 from db.tables import User
 from db.users import get_database_time, get_user
 from errors import Conflict, Forbidden, Invalid, NotFound
+from studio.accounts import require_password
 from studio.blob_removal import remove_soon
 from studio.context import current_request_id
 from studio.lifecycle import TABLES
 from studio.lineage import delete_made_of, delete_own_jobs
-from studio.passwords import is_password
 from studio.ports import BlobStore, Studio
-from studio.slowdown import LoginPace
 
 FRESH = timedelta(minutes=5)
 """So young a sign-in by OpenID stands for a password."""
@@ -65,14 +64,7 @@ async def _confirm(
         if password is None:
             await _require_fresh(session, user, session_id)
             return user.password_hash
-    pace = LoginPace(studio.cache, email=user.email, address=ip)
-    await pace.admit()
-    if not await is_password(password, user.password_hash):
-        await pace.shut()
-        await _record_failure(studio, user, ip)
-        raise Forbidden("the password is wrong")
-    await pace.forgive()
-    return user.password_hash
+    return (await require_password(studio, user_id, password, ip=ip)).password_hash
 
 
 async def _require_fresh(session: AsyncSession, user: User, session_id: UUID) -> None:
@@ -81,14 +73,6 @@ async def _require_fresh(session: AsyncSession, user: User, session_id: UUID) ->
     started_at = await get_session_start(session, session_id)
     if started_at is None or await get_database_time(session) - started_at > FRESH:
         raise Forbidden("sign in once more, and repeat this within five minutes")
-
-
-async def _record_failure(studio: Studio, user: User, ip: str | None) -> None:
-    async with studio.database.transaction() as session:
-        insert_audit(
-            session, "LOGIN_FAILED", actor_id=None, subject=str(user.id), outcome="refused", ip=ip,
-            request_id=current_request_id(),
-        )  # fmt: skip
 
 
 async def remove_account(session: AsyncSession, blobs: BlobStore, user_id: UUID) -> None:

@@ -10,18 +10,29 @@ from db.audit import insert_audit
 from db.engine import Database
 from db.tables import User
 from db.users import (
+    find_account,
     get_accounts_in_sessions,
     get_user,
-    get_user_by_email,
     insert_user,
+    lock_admins,
     revoke_sessions,
 )
-from errors import Conflict, Forbidden, Invalid, NotAuthenticated, NotFound, StudioError
+from errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotAuthenticated,
+    NotFound,
+    StudioError,
+    Unavailable,
+)
 from studio.batching import MicroBatcher
+from studio.client_network import limit_key
 from studio.context import current_request_id
+from studio.hash_queue import Rank
 from studio.passwords import hash_password, is_password
 from studio.ports import Studio
-from studio.sessions import SignedIn, open_session
+from studio.sessions import Judged, SignedIn, open_session
 from studio.slowdown import LoginPace
 
 ROLES = ("customer", "merchant", "admin")
@@ -100,23 +111,44 @@ async def log_in(
     Raises:
         NotAuthenticated: unknown address or wrong password; which one is not told.
         SlowDown: too many failures lately.
+        Unavailable: too many passwords are being checked.
     """
-    pace = LoginPace(studio.cache, email=email.strip(), address=ip)
-    await pace.admit()
-    async with studio.database.transaction() as session:
-        user = await get_user_by_email(session, email.strip())
-    if not await is_password(password, user.password_hash if user else None) or user is None:
-        await pace.shut()
+    network = None if ip is None else limit_key(ip)
+    async with studio.database.read() as session:
+        key, user, is_known = await find_account(session, email.strip(), network)
+    pace = LoginPace(studio.cache, account=key, address=ip, is_known=is_known)
+    if not await _judge(pace, password, user.password_hash if user else None) or user is None:
         await _record_failure(studio, user, ip)
         raise NotAuthenticated("the e-mail address or the password is wrong")
     await pace.forgive()
     async with studio.database.transaction() as session:
-        signed_in = await open_session(session, user.id, studio.settings.refresh_token_days)
+        signed_in = await open_session(
+            session, user.id, studio.settings.refresh_token_days, network=network,
+            judged=Judged(user.password_hash, user.token_version),
+        )  # fmt: skip
         insert_audit(
             session, "LOGIN", actor_id=user.id, subject=str(user.id), ip=ip,
             request_id=current_request_id(),
         )  # fmt: skip
     return Account.of(user), signed_in
+
+
+async def _judge(pace: LoginPace, password: str, password_hash: str | None) -> bool:
+    """One counted try; a right one is forgiven by the caller, once it has done what it allows.
+
+    Raises:
+        SlowDown: too many failures lately.
+        Unavailable: too many passwords are being checked; the try doesn't count.
+    """
+    await pace.admit()
+    try:
+        is_right = await is_password(password, password_hash)
+    except Unavailable:
+        await pace.withdraw()
+        raise
+    if not is_right:
+        await pace.shut()
+    return is_right
 
 
 async def _record_failure(studio: Studio, user: User | None, ip: str | None) -> None:
@@ -160,6 +192,28 @@ class OpenAccounts:
         return [Account(*found[one]) if one in found else None for one in asked]
 
 
+async def require_password(studio: Studio, user_id: UUID, password: str, *, ip: str | None) -> User:
+    """The account as it was judged by its present password; a guess counts as those of logins do.
+
+    Raises:
+        NotFound: no such account.
+        Forbidden: the password is wrong.
+        SlowDown: too many failures lately.
+    """
+    network = None if ip is None else limit_key(ip)
+    async with studio.database.read() as session:
+        user = await get_user(session, user_id)
+        if user is None:
+            raise NotFound("no such account")
+        key, _, is_known = await find_account(session, user.email, network)
+    pace = LoginPace(studio.cache, account=key, address=ip, is_known=is_known)
+    if not await _judge(pace, password, user.password_hash):
+        await _record_failure(studio, user, ip)
+        raise Forbidden("the current password is wrong")
+    await pace.forgive()
+    return user
+
+
 async def change_password(
     studio: Studio, user_id: UUID, *, current: str, new: str, session_id: UUID, ip: str | None
 ) -> None:
@@ -170,18 +224,8 @@ async def change_password(
         Invalid: the new one breaks a rule.
         SlowDown: too many failures lately.
     """
-    async with studio.database.transaction() as session:
-        user = await get_user(session, user_id)
-    if user is None:
-        raise NotFound("no such account")
-    pace = LoginPace(studio.cache, email=user.email, address=ip)
-    await pace.admit()
-    if not await is_password(current, user.password_hash):
-        await pace.shut()
-        await _record_failure(studio, user, ip)
-        raise Forbidden("the current password is wrong")
-    await pace.forgive()
-    password_hash = await hash_password(new)
+    user = await require_password(studio, user_id, current, ip=ip)
+    password_hash = await hash_password(new, Rank.SIGN_IN)
     async with studio.database.transaction() as session:
         row = await get_user(session, user_id, lock=True)
         if row is None or row.password_hash != user.password_hash:
@@ -203,12 +247,16 @@ async def change_role(
         Invalid: no such role.
         NotFound: no such account.
         Conflict: admins can't change their own role, so that one is always left.
+        Forbidden: the actor has been demoted meanwhile.
     """
     if role not in ROLES:
         raise Invalid(f"the role must be one of {', '.join(ROLES)}")
     if user_id == actor_id:
         raise Conflict("nobody changes their own role")
     async with studio.database.transaction() as session:
+        # Two admins who demote each other come one after the other here; the second is none.
+        if actor_id not in await lock_admins(session):
+            raise Forbidden("this needs the role admin")
         user = await get_user(session, user_id, lock=True)
         if user is None:
             raise NotFound("no such account")

@@ -28,6 +28,8 @@ the next place where one could begin.
 """
 MAX_VALUE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 20_000
+DETAILS = re.compile(r"(DETAIL: +)(?:[^\n\\]|\\(?!n))*")
+"""To the end of the line, also where a `repr` has spelled that end."""
 HIDDEN = "[hidden]"
 
 
@@ -88,6 +90,14 @@ def cut_long(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping
     return event
 
 
+def hide_rows(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """PostgreSQL's errors repeat values of rows, such as an address that is taken."""
+    for key, value in event.items():
+        if isinstance(value, str) and "DETAIL: " in value:
+            event[key] = DETAILS.sub(rf"\1{HIDDEN}", value)
+    return event
+
+
 def configure_logging(stream: TextIO | None = None) -> BatchHandler:
     """Sends the studio's loggers through one batching handler; calling again changes nothing."""
     logger = logging.getLogger(ROOT_LOGGER)
@@ -107,6 +117,7 @@ def configure_logging(stream: TextIO | None = None) -> BatchHandler:
             add_request_id,
             hide_secrets,
             structlog.processors.format_exc_info,
+            hide_rows,
             cut_long,
             structlog.processors.JSONRenderer(),
         ],

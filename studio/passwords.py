@@ -1,23 +1,21 @@
 """Password hashes: bcrypt, off the event loop, a few at a time."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
-import anyio
-import anyio.to_thread
 import bcrypt
 from anyio.lowlevel import RunVar
 
 from errors import Invalid
+from studio.hash_queue import HashQueue, Rank
 
 COST = 12
 MIN_BYTES = 12
 MAX_BYTES = 72  # bcrypt reads no further; cutting silently would weaken long passwords
 CONCURRENT_HASHES = 2
+MAX_WAITING = 16
+"""About two seconds of work; whoever comes then is answered 503."""
 
-Result = TypeVar("Result")
-_limiter: RunVar[anyio.CapacityLimiter] = RunVar("password_limiter")
+_queue: RunVar[HashQueue] = RunVar("password_queue")
 _dummies: dict[int, bytes] = {}
 
 
@@ -34,28 +32,35 @@ def check_password_rules(password: str) -> None:
         raise Invalid("the password must not contain a NUL")
 
 
-async def hash_password(password: str) -> str:
-    """A new salted hash.
+async def hash_password(password: str, rank: Rank = Rank.REGISTRATION) -> str:
+    """A new salted hash; registrations wait behind sign-ins.
 
     Raises:
         Invalid: the password breaks a rule.
+        Unavailable: too many wait already.
     """
     check_password_rules(password)
-    return await hash_unchecked(password)
+    return await hash_unchecked(password, rank)
 
 
-async def hash_unchecked(password: str) -> str:
+async def hash_unchecked(password: str, rank: Rank = Rank.REGISTRATION) -> str:
     """A new salted hash of a password that an operator chose, however short."""
     salt = bcrypt.gensalt(COST)
-    return (await _in_thread(bcrypt.hashpw, password.encode(), salt)).decode("ascii")
+    work = partial(bcrypt.hashpw, password.encode(), salt)
+    return (await hash_queue().run(work, rank)).decode("ascii")
 
 
 async def is_password(password: str, password_hash: str | None) -> bool:
-    """Whether it is the one that was hashed; takes as long where there is no hash at all."""
+    """Whether it is the one that was hashed; takes as long where there is no hash at all.
+
+    Raises:
+        Unavailable: too many wait already.
+    """
     raw = password.encode("utf-8", "surrogatepass")
     possible = password_hash is not None and 0 < len(raw) <= MAX_BYTES
     expected = password_hash.encode() if password_hash is not None else dummy_hash(COST)
-    matches = await _in_thread(bcrypt.checkpw, raw[:MAX_BYTES], expected)
+    work = partial(bcrypt.checkpw, raw[:MAX_BYTES], expected)
+    matches = await hash_queue().run(work, Rank.SIGN_IN)
     return possible and matches
 
 
@@ -66,10 +71,11 @@ def dummy_hash(cost: int) -> bytes:
     return _dummies[cost]
 
 
-async def _in_thread(work: Callable[[bytes, bytes], Result], raw: bytes, salt: bytes) -> Result:
+def hash_queue() -> HashQueue:
+    """The queue of this event loop."""
     try:
-        limiter = _limiter.get()
+        return _queue.get()
     except LookupError:
-        limiter = anyio.CapacityLimiter(CONCURRENT_HASHES)
-        _limiter.set(limiter)
-    return await anyio.to_thread.run_sync(partial(work, raw, salt), limiter=limiter)
+        queue = HashQueue(places=CONCURRENT_HASHES, most_waiting=MAX_WAITING)
+        _queue.set(queue)
+        return queue

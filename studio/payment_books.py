@@ -77,7 +77,10 @@ def require_ours(payment: Payment, seen: Seen) -> None:
     is_other = seen.custom_id is not None and seen.custom_id != str(payment.id)
     is_second = payment.order_id is not None and payment.order_id != seen.order_id
     if is_other or is_second or seen.captured not in (None, amount_of(payment)):
-        log.error("payment.mismatch", payment=str(payment.id), seen=repr(seen))
+        log.error(
+            "payment.mismatch", payment=str(payment.id), order=seen.order_id, status=seen.status,
+            is_other=is_other, is_second=is_second, captured=str(seen.captured),
+        )  # fmt: skip
         raise UpstreamFailed("PayPal shows another order or amount than was asked for")
 
 

@@ -1,7 +1,7 @@
 """The states of a payment, which may follow which, and what PayPal's order says about them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -70,7 +70,8 @@ class Seen:
     capture_id: str | None
     captured: Money | None
     refunds: Sequence[SeenRefund]
-    payer: Mapping[str, str]
+    payer: Mapping[str, str] = field(repr=False)
+    """A person: never in a log."""
 
 
 def read_order(order: Mapping[str, Any]) -> Seen:

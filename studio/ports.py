@@ -407,6 +407,18 @@ class Cache(Protocol):
         """Sets only where absent; False where the key was there."""
         ...
 
+    async def replace(self, key: str, expected: bytes, value: bytes, *, lifetime_s: int) -> bool:
+        """Writes only over the expected value; whether it did."""
+        ...
+
+    async def discard(self, key: str, expected: bytes) -> bool:
+        """Deletes only the expected value; whether it did."""
+        ...
+
+    async def remaining_s(self, key: str) -> float:
+        """How long the key will still be there; 0 where there is none."""
+        ...
+
     async def increment(self, key: str, by: int, *, lifetime_s: int) -> int:
         """Adds to a count that starts at 0, in one step; returns the sum."""
         ...

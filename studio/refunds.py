@@ -17,7 +17,7 @@ from studio.idempotency import fingerprint
 from studio.money import Money
 from studio.order_form import RefundForm, spelled
 from studio.payment_books import amount_of, write_lines, write_seen
-from studio.payment_states import REFUNDABLE, Seen, SeenRefund, read_refund
+from studio.payment_states import REFUNDABLE, Seen, SeenRefund, read_order, read_refund
 from studio.payments import LEASE_S
 from studio.refund_lines import Lines, RefundLine, now, promised, read_lines
 
@@ -37,9 +37,11 @@ async def refund(
     form: RefundForm,
     *,
     actor_id: UUID,
-    idempotency_key: str | None = None,
+    idempotency_key: str,
 ) -> Refunded:
     """Part of a captured payment, or all that is left, goes back to the payer.
+
+    The key stands for one refund: asked again, it is carried on, and never made twice.
 
     Raises:
         NotFound: there is no such capture.
@@ -55,26 +57,30 @@ async def refund(
             raise NotFound("there is no such capture")
         lines = read_lines(payment.refunds)
         line = known(lines, idempotency_key, asked)
+        is_new = line is None
         if line is None:
             line = promise(payment, lines, wanted)
             line = replace(line, note=form.note, key=idempotency_key, fingerprint=asked)
             await write_lines(session, payment, lines | {line.id: line})
             await set_check(session, payment.id, LEASE_S)
             record(session, payment, line, "REFUND_REQUESTED", actor_id)
+    done = Refunded(payment, line)
     if line.status == "REQUESTED":
-        return await send(database, paypal, payment, line, actor_id=actor_id)
-    if line.status == "FAILED":
+        done = await (send if is_new else carry_on)(
+            database, paypal, payment, line, actor_id=actor_id
+        )
+    if done.line.status == "FAILED":
         raise Conflict("PayPal refused this refund")
-    return Refunded(payment, line)
+    return done
 
 
-def known(lines: Lines, key: str | None, asked: str) -> RefundLine | None:
+def known(lines: Lines, key: str, asked: str) -> RefundLine | None:
     """The refund that was asked for under this key.
 
     Raises:
         Conflict: it was another request.
     """
-    line = next((one for one in lines.values() if key is not None and one.key == key), None)
+    line = next((one for one in lines.values() if one.key == key), None)
     if line is not None and line.fingerprint != asked:
         raise Conflict("this Idempotency-Key was used with another request")
     return line
@@ -97,6 +103,38 @@ def promise(payment: Payment, lines: Lines, wanted: Money | None) -> RefundLine:
         least = Money(payment.currency, left)
         raise Conflict(f"only {least.value} {least.currency} can still be refunded")
     return RefundLine(str(uuid4()), minor, now(), request_id=current_request_id())
+
+
+async def carry_on(
+    database: Database,
+    paypal: PayPal,
+    payment: Payment,
+    line: RefundLine,
+    *,
+    actor_id: UUID | None = None,
+) -> Refunded:
+    """A refund that was promised before. PayPal may have made it, longer ago than it remembers
+    our request's id: it is looked for first, and asked for only where it isn't there.
+
+    Raises:
+        Conflict, UpstreamFailed: as `send`.
+    """
+    try:
+        seen = read_order(await paypal.get_order(str(payment.order_id)))
+    except UpstreamFailed as error:
+        raise later(error) from error
+    async with database.transaction() as session:
+        payment = await write_seen(session, payment.id, seen, actor_id=actor_id)
+    line = read_lines(payment.refunds)[line.id]
+    if line.status != "REQUESTED":
+        return Refunded(payment, line)
+    return await send(database, paypal, payment, line, actor_id=actor_id)
+
+
+def later(error: UpstreamFailed) -> UpstreamFailed:
+    """Says what becomes of the refund."""
+    ask = "the refund is carried on; to learn how it ends, ask with the same Idempotency-Key"
+    return UpstreamFailed(f"{error.detail}: {ask}")
 
 
 async def send(
@@ -124,10 +162,10 @@ async def send(
     except Refusal as refusal:
         await give_up(database, payment, line, refusal, actor_id)
         raise Conflict(f"PayPal refused the refund: {refusal.issue}") from None
-    except UpstreamFailed:
+    except UpstreamFailed as error:
         async with database.transaction() as session:
             await set_check(session, payment.id, 0)
-        raise
+        raise later(error) from error
     return await write_refund(database, payment, line, seen, actor_id)
 
 

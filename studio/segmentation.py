@@ -18,6 +18,7 @@ from integrations.blob_keys import EXTENSIONS
 from models.clean_copy import clean_copy
 from studio.context import current_request_id
 from studio.files import load_image
+from studio.idempotency import KeyedRequest, Overtaken
 from studio.lineage import find_deleted
 from studio.picture_threads import run_on_picture
 from studio.ports import SegmentAnswer, SegmentPrompt, Studio
@@ -38,13 +39,15 @@ async def segment(
     studio: Studio, user_id: UUID, prompt: SegmentPrompt, *, image_url: str | None = None,
     file_id: UUID | None = None, result_id: UUID | None = None,
     guard: Callable[[AsyncSession], Awaitable[None]] | None = None,
+    keyed: KeyedRequest | None = None,
 ) -> Segmentation:  # fmt: skip
     """Cuts out what the prompt asks for.
 
     result_id: of a result that may be made twice and shall be there once. guard: makes the row
-    part of a job's attempt.
+    part of a job's attempt. keyed: the row keeps the answer for requests under the same key.
 
     Raises:
+        Overtaken: a request under the same key was answered meanwhile.
         NotFound: the picture is absent or another user's.
         NotAnImage, Invalid, TooLarge, UpstreamFailed: the picture or the prompt can't be used, or
             what is asked for is not in the picture.
@@ -54,11 +57,11 @@ async def segment(
     loaded = await load_image(studio, user_id, image_url=image_url, file_id=file_id)
     if loaded.key is not None:
         return await segment_stored(
-            studio, user_id, prompt, loaded.key, result_id=result_id, guard=guard
+            studio, user_id, prompt, loaded.key, result_id=result_id, guard=guard, keyed=keyed
         )
     async with borrowed(studio, user_id, result_id, loaded.data) as image_key:
         return await segment_stored(
-            studio, user_id, prompt, image_key, result_id=result_id, guard=guard,
+            studio, user_id, prompt, image_key, result_id=result_id, guard=guard, keyed=keyed,
             source=(image_url or "").split("?")[0],
         )  # fmt: skip
 
@@ -66,7 +69,7 @@ async def segment(
 async def segment_stored(
     studio: Studio, user_id: UUID, prompt: SegmentPrompt, image_key: str, *,
     result_id: UUID | None = None, guard: Callable[[AsyncSession], Awaitable[None]] | None = None,
-    source: str | None = None,
+    keyed: KeyedRequest | None = None, source: str | None = None,
 ) -> Segmentation:  # fmt: skip
     """As `segment`, of a picture that lies in our own store and that the user may use.
 
@@ -79,14 +82,18 @@ async def segment_stored(
         answer = await studio.segmenter.segment(image_key, prompt, mask_key)
         latency_ms = round((time.perf_counter() - started_s) * 1000, 2)
         row = _row(user_id, result_id, source or image_key, mask_key, prompt, answer, latency_ms)
+        if keyed is not None:
+            row.sqlmodel_update(keyed.columns(segmentation_document(mask_key, answer)))
         async with studio.database.transaction() as session:
             if guard is not None:
                 await guard(session)
             if await find_deleted(session, user_id, [row.input_key]):
                 raise NotFound("the picture was deleted")
-            await save_segmentation(session, row)
-    except (NotFound, SQLAlchemyError):
-        await studio.blobs.delete(mask_key)  # its picture or its account was deleted meanwhile
+            is_new = await save_segmentation(session, row)
+        if keyed is not None and not is_new:
+            raise Overtaken("a request with this Idempotency-Key was answered meanwhile")
+    except (NotFound, Overtaken, SQLAlchemyError):
+        await studio.blobs.delete(mask_key)  # nothing names it: deleted or answered meanwhile
         raise
     return Segmentation(result_id, mask_key, answer)
 
@@ -128,6 +135,15 @@ def _row(
         latency_ms=latency_ms,
         request_id=current_request_id(),
     )
+
+
+def segmentation_document(mask_key: str, answer: SegmentAnswer) -> dict[str, Any]:
+    """As callers get it, but for the mask's URL, which is signed anew."""
+    return {
+        "mask_key": mask_key, "width": answer.width, "height": answer.height,
+        "area": answer.area, "bbox": bbox_document(answer), "score": answer.score,
+        "label": answer.label,
+    }  # fmt: skip
 
 
 def bbox_document(answer: SegmentAnswer) -> dict[str, int]:

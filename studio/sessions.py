@@ -10,12 +10,13 @@ from uuid import UUID, uuid4
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.audit import insert_audit
-from db.tables import RefreshToken
+from db.tables import RefreshToken, User
 from db.users import (
     get_database_time,
-    get_user,
+    hold_user,
     insert_refresh_token,
     list_successors,
+    lock_family,
     lock_refresh_token,
     revoke_family,
     revoke_sessions,
@@ -44,14 +45,48 @@ def hash_token(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-async def open_session(session: AsyncSession, user_id: UUID, lifetime_days: int) -> SignedIn:
-    """A new family with its first token."""
+@dataclass(frozen=True)
+class Judged:
+    """What a sign-in was judged by: it must still hold when the session is opened."""
+
+    password_hash: str | None
+    token_version: int
+
+
+async def open_session(
+    session: AsyncSession,
+    user_id: UUID,
+    lifetime_days: int,
+    *,
+    judged: Judged | None = None,
+    network: str | None = None,
+) -> SignedIn:
+    """A new family with its first token; the account is held until the transaction ends.
+
+    Raises:
+        NotAuthenticated: the account is gone, has another password since, or was signed out.
+    """
+    user = await hold_user(session, user_id)
+    if user is None or not (judged is None or holds(judged, user)):
+        raise NotAuthenticated("the account was changed or signed out just now; sign in again")
     now = await get_database_time(session)
-    return await _issue(session, uuid4(), user_id, now + timedelta(days=lifetime_days))
+    expires_at = now + timedelta(days=lifetime_days)
+    return await _issue(session, uuid4(), user_id, expires_at, user.token_version, network)
+
+
+def holds(judged: Judged, user: User) -> bool:
+    """Whether the account is still what the sign-in was judged by."""
+    is_same_password = judged.password_hash in (None, user.password_hash)
+    return is_same_password and judged.token_version == user.token_version
 
 
 async def _issue(
-    session: AsyncSession, family_id: UUID, user_id: UUID, expires_at: datetime
+    session: AsyncSession,
+    family_id: UUID,
+    user_id: UUID,
+    expires_at: datetime,
+    version: int,
+    network: str | None = None,
 ) -> SignedIn:
     token = secrets.token_urlsafe(TOKEN_BYTES)
     await insert_refresh_token(
@@ -60,6 +95,8 @@ async def _issue(
         user_id=user_id,
         token_hash=hash_token(token),
         expires_at=expires_at,
+        version=version,
+        network=network,
     )
     return SignedIn(family_id, user_id, token)
 
@@ -109,12 +146,13 @@ async def _rotate(session: AsyncSession, token: RefreshToken, now: datetime) -> 
     """The old token and any untouched successor are spent; the family's end stays fixed."""
     for spent in (token, *await list_successors(session, token)):
         spent.used_at = spent.used_at or now
-    return await _issue(session, token.family_id, token.user_id, token.expires_at)
+    return await _issue(session, token.family_id, token.user_id, token.expires_at, token.version)
 
 
 async def close_session(studio: Studio, session_id: UUID, user_id: UUID, *, ip: str | None) -> None:
     """Ends a session: its refresh and access tokens are refused from now on."""
     async with studio.database.transaction() as session:
+        await lock_family(session, session_id)
         await _close(session, session_id, user_id, ip)
 
 
@@ -135,9 +173,8 @@ async def close_all_sessions(
         NotFound: no such account.
     """
     async with studio.database.transaction() as session:
-        if await get_user(session, user_id) is None:
+        if not await revoke_sessions(session, user_id):
             raise NotFound("no such account")
-        await revoke_sessions(session, user_id)
         insert_audit(
             session, "LOGOUT_EVERYWHERE", actor_id=actor_id, subject=str(user_id), ip=ip,
             request_id=current_request_id(),

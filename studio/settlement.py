@@ -1,6 +1,7 @@
 """Heals what nobody told us: events that were not applied, payments and refunds left in doubt."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import structlog
@@ -8,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
 from db.payments import advance, claim_due_events, claim_due_payments, set_check
-from db.tables import Payment
+from db.tables import Payment, WebhookEvent
 from errors import Conflict, StudioError
 from integrations.paypal import PayPal, Refusal
 from studio.context import serving
@@ -57,13 +58,21 @@ async def settle_due(database: Database, paypal: PayPal) -> int:
         events = await claim_due_events(session, limit=BATCH, lease_s=EVENT_LEASE_S)
     for event in events:
         with serving(f"event-{event.event_id}"[:64]):
-            await apply_event(database, paypal, event)
+            await apply_quietly(database, paypal, event)
     async with database.transaction() as session:
         payments = await claim_due_payments(session, limit=BATCH, lease_s=LEASE_S)
     for payment in payments:
         with serving(payment.request_id):
             await settle_quietly(database, paypal, payment)
     return len(events) + len(payments)
+
+
+async def apply_quietly(database: Database, paypal: PayPal, event: WebhookEvent) -> None:
+    """One event; whatever goes wrong, the others have their turn, and its lease ends by itself."""
+    try:
+        await apply_event(database, paypal, event)
+    except (StudioError, SQLAlchemyError) as error:
+        log.warning("webhook.left", webhook=event.event_id, error=repr(error))
 
 
 async def settle_quietly(database: Database, paypal: PayPal, payment: Payment) -> None:
@@ -73,8 +82,9 @@ async def settle_quietly(database: Database, paypal: PayPal, payment: Payment) -
     except (StudioError, SQLAlchemyError) as error:
         log.warning("payment.unsettled", payment=str(payment.id), error=repr(error))
         pause_s = HASTE_S if payment.status == "CAPTURING" else UNSETTLED_S
-        async with database.transaction() as session:
-            await set_check(session, payment.id, pause_s)
+        with suppress(StudioError, SQLAlchemyError):  # then its lease ends by itself
+            async with database.transaction() as session:
+                await set_check(session, payment.id, pause_s)
 
 
 async def settle(database: Database, paypal: PayPal, payment: Payment) -> None:

@@ -16,13 +16,13 @@ from db.tryons import get_own_tryon, update_tryon
 from errors import Invalid, NotFound, StudioError, Unavailable
 from studio.context import current_request_id
 from studio.forms import Form
+from studio.idempotency import KeyedRequest, Overtaken
 from studio.job_types import JobRun, JobType, Outcome, enqueue
 from studio.lineage import output_key_of
 from studio.ports import Studio, TryOnMade, TryOnOrder
 from studio.tryon_inputs import (
     Draft,
     check_mask,
-    discard,
     drafting,
     find_garment,
     insert_present,
@@ -95,24 +95,27 @@ async def try_on(
     form: TryOnForm,
     mode: Mode,
     *,
-    idempotency_key: str | None = None,
+    keyed: KeyedRequest | None = None,
 ) -> Finished | Job:
     """At once where it is small and TryOn has room, else as a job; `mode` may force either.
 
+    keyed: the row keeps the answer for requests under the same key.
+
     Raises:
+        Overtaken: a request under the same key was answered meanwhile.
         StudioError: a picture can't be used; the message names the field.
         Unavailable: TryOn is down or has too many waiting, and `mode` is sync.
     """
     async with drafting(studio, user_id, uuid4()) as draft:
         asked, pixels = await read_form(studio, draft, form)
         if mode == "queued" or (mode == "auto" and await _is_heavy(studio, pixels)):
-            return await _enqueue(studio, draft, asked, idempotency_key)
+            return await _enqueue(studio, draft, asked, keyed)
         try:
-            return await _do_now(studio, draft, asked)
+            return await _do_now(studio, draft, asked, keyed)
         except Unavailable:
             if mode == "sync":
                 raise
-            return await _enqueue(studio, draft, asked, idempotency_key)
+            return await _enqueue(studio, draft, asked, keyed)
 
 
 async def read_form(
@@ -158,39 +161,51 @@ async def _is_heavy(studio: Studio, pixels: int) -> bool:
     return pixels > load.direct_pixels or load.waiting >= load.direct_waiting
 
 
-async def _do_now(studio: Studio, draft: Draft, asked: Asked) -> Finished:
+async def _do_now(
+    studio: Studio, draft: Draft, asked: Asked, keyed: KeyedRequest | None
+) -> Finished:
     """The row is written when the picture is there: nothing is left of what didn't succeed."""
     tryon_id = _id_of(draft)
     output_key, started_s = output_key_of(tryon_id), time.perf_counter()
     try:
         made = await perform(studio, asked, output_key, datetime.now(UTC))
         timings = all_timings(asked, made, started_s)
+        finished = Finished(tryon_id, output_key, asked.seed, timings, made.category, made.steps)
         row = asked.row(
             tryon_id, draft.user_id, state="succeeded", finished_at=datetime.now(UTC),
-            **written(made, tryon_id, timings),
+            **written(made, tryon_id, timings), **receipt_of(keyed, finished),
         )  # fmt: skip
         async with studio.database.transaction() as session:
-            await insert_present(session, row)
+            if not await insert_present(session, row):
+                raise Overtaken("a request with this Idempotency-Key was answered meanwhile")
     except BaseException:
         with suppress(StudioError):
             await studio.blobs.delete(output_key)
         raise
-    return Finished(tryon_id, output_key, asked.seed, timings, made.category, made.steps)
+    return finished
 
 
-async def _enqueue(studio: Studio, draft: Draft, asked: Asked, idempotency_key: str | None) -> Job:
+def answer_of(made: Finished | Job) -> dict[str, Any]:
+    """As callers get it, but for the picture's URL, which is signed anew."""
+    if isinstance(made, Job):
+        return {"job_id": str(made.id)}
+    return {**vars(made), "tryon_id": str(made.tryon_id)}
+
+
+def receipt_of(keyed: KeyedRequest | None, made: Finished | Job) -> dict[str, Any]:
+    """What the row keeps for requests under the same key."""
+    return {} if keyed is None else keyed.columns(answer_of(made))
+
+
+async def _enqueue(studio: Studio, draft: Draft, asked: Asked, keyed: KeyedRequest | None) -> Job:
     """Job and row, or neither."""
     job_id = _id_of(draft)
     payload = {name: value for name, value in vars(asked).items() if value is not None}
     async with studio.database.transaction() as session:
-        job = await enqueue(
-            session, TRYON, payload, owner_id=draft.user_id, job_id=job_id,
-            idempotency_key=idempotency_key,
-        )  # fmt: skip
-        if job.id == job_id:
-            await insert_present(session, asked.row(job_id, draft.user_id, job_id=job_id))
-    if job.id != job_id:
-        await discard(studio, draft)
+        job = await enqueue(session, TRYON, payload, owner_id=draft.user_id, job_id=job_id)
+        row = asked.row(job_id, draft.user_id, job_id=job_id, **receipt_of(keyed, job))
+        if not await insert_present(session, row):  # the job is rolled back with it
+            raise Overtaken("a request with this Idempotency-Key was answered meanwhile")
     return job
 
 

@@ -171,8 +171,10 @@ async def find_garment(
     return FoundGarment(found.mask_key, guessed)
 
 
-async def insert_present(session: AsyncSession, row: TryonJob) -> None:
+async def insert_present(session: AsyncSession, row: TryonJob) -> bool:
     """The row of a try-on, without pictures of the garment that were deleted meanwhile.
+
+    Whether it was inserted; see `db.tryons.insert_tryon`.
 
     Raises:
         NotFound: the person's picture was deleted meanwhile; nothing may show it any more.
@@ -183,4 +185,4 @@ async def insert_present(session: AsyncSession, row: TryonJob) -> None:
         raise NotFound("personUrl: the picture was deleted")
     row.garment_key = None if row.garment_key in gone else row.garment_key
     row.mask_key = None if row.mask_key in gone else row.mask_key
-    await insert_tryon(session, row)
+    return await insert_tryon(session, row)

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.audit import insert_audit
@@ -57,11 +58,12 @@ async def apply_event(database: Database, paypal: PayPal, event: WebhookEvent) -
         remark = await _apply(database, paypal, event)
         async with database.transaction() as session:
             await finish_event(session, event.event_id, remark)
-    except StudioError as error:
-        log.warning("webhook.postponed", webhook=event.event_id, error=error.detail)
+    except (StudioError, SQLAlchemyError) as error:
+        why = error.detail if isinstance(error, StudioError) else "the database refused it"
+        log.warning("webhook.postponed", webhook=event.event_id, error=repr(error))
         pause_s = min(FIRST_RETRY_S * 2.0 ** min(event.attempts, 20), LONGEST_RETRY_S)
         async with database.transaction() as session:
-            await postpone_event(session, event.event_id, retry_s=pause_s, error=error.detail)
+            await postpone_event(session, event.event_id, retry_s=pause_s, error=why)
 
 
 async def _apply(database: Database, paypal: PayPal, event: WebhookEvent) -> str | None:

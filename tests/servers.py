@@ -79,14 +79,19 @@ def valkey_server_url(server_data_dir: Path) -> Iterator[str]:
 @pytest.fixture
 def redis_url(valkey_server_url: str) -> str:
     """The run's Valkey, emptied."""
-    parts = urlsplit(valkey_server_url)
+    empty_cache(valkey_server_url)
+    return valkey_server_url
+
+
+def empty_cache(url: str) -> None:
+    """Forgets everything, as a cache may."""
+    parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), timeout=5) as connection:
         connection.sendall(f"AUTH {parts.password}\r\nFLUSHALL\r\n".encode())
         answer = b""
         while answer.count(b"+OK") < 2 and (more := connection.recv(256)):
             answer += more
     assert answer.count(b"+OK") == 2, answer
-    return valkey_server_url
 
 
 def _clone(server_url: str, template: str) -> Iterator[str]:

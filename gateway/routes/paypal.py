@@ -14,6 +14,7 @@ from gateway.deps import (
     Customer,
     IdempotencyKey,
     Public,
+    RequiredKey,
     StudioDep,
 )
 from gateway.wire import Storable, WireRequest, WireResponse
@@ -175,10 +176,10 @@ async def refund(
     capture_id: PayPalId,
     admin: Admin,
     studio: StudioDep,
+    idempotency_key: RequiredKey,
     body: RefundRequest | None = None,
-    idempotency_key: IdempotencyKey = None,
 ) -> RefundResponse:
-    """Gives part of a payment back, or all that is left of it."""
+    """Gives part of a payment back, or all that is left of it; once for each Idempotency-Key."""
     done = await refunds.refund(
         studio.database,
         payments.require_paypal(studio),

@@ -6,13 +6,12 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BeforeValidator, Field, model_validator
 
+from db.tables import SegmentationResult
 from gateway.deps import Customer, IdempotencyKey, StudioDep
 from gateway.wire import WireRequest, WireResponse, require_one_of
-from studio.idempotency import answer_once, fingerprint
+from studio.idempotency import KeyedRequest, answer_by_row
 from studio.ports import SegmentPrompt
-from studio.segmentation import bbox_document, segment
-
-REMEMBERED_S = 15 * 60
+from studio.segmentation import segment, segmentation_document
 
 router = APIRouter(prefix="/api/cv", tags=["vision"])
 
@@ -109,24 +108,15 @@ async def segment_picture(
     idempotency_key: IdempotencyKey = None,
 ) -> SegmentationResponse:  # fmt: skip
     """Cuts a garment or a person out of a picture."""
+    keyed = KeyedRequest.of(idempotency_key, body.model_dump(mode="json"))
 
     async def make() -> dict[str, Any]:
         made = await segment(
-            studio, user.id, body.to_prompt(), image_url=body.image_url, file_id=body.file_id
-        )
-        answer = made.answer
-        return {
-            "mask_key": made.mask_key, "width": answer.width, "height": answer.height,
-            "area": answer.area, "bbox": bbox_document(answer), "score": answer.score,
-            "label": answer.label,
-        }  # fmt: skip
-
-    if idempotency_key is None:
-        told = await make()
-    else:
-        told = await answer_once(
-            studio.cache, f"segmentation:{user.id}:{idempotency_key}",
-            fingerprint(body.model_dump(mode="json")), make, lifetime_s=REMEMBERED_S,
+            studio, user.id, body.to_prompt(), image_url=body.image_url, file_id=body.file_id,
+            keyed=keyed,
         )  # fmt: skip
+        return segmentation_document(made.mask_key, made.answer)
+
+    told = await answer_by_row(studio, SegmentationResult, user.id, keyed, make)
     mask_url = await studio.blobs.sign_get(told.pop("mask_key"))
     return SegmentationResponse(mask_url=mask_url, **told)

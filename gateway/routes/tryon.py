@@ -16,12 +16,11 @@ from gateway.documents import Document, show_rows
 from gateway.paging import Cursor, PageDep
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
 from studio import tryon, tryon_history
-from studio.idempotency import answer_once, fingerprint
+from studio.idempotency import KeyedRequest, answer_by_row
 from studio.ports import Studio
 
 router = APIRouter(prefix="/api/cv", tags=["try-on"])
 
-REMEMBERED_S = 24 * 3600
 LOOK_S = 0.5
 Result = TypeVar("Result")
 
@@ -121,22 +120,13 @@ async def try_on(
     """200 with the picture, or 202 with a job whose result has it."""
     form = tryon.TryOnForm(**body.model_dump(exclude={"mode"}, by_alias=True))
 
-    async def make() -> dict[str, Any]:
-        made = await tryon.try_on(studio, user.id, form, body.mode)
-        if isinstance(made, tryon.Finished):
-            return {**vars(made), "tryon_id": str(made.tryon_id)}
-        return {"job_id": str(made.id)}
+    keyed = KeyedRequest.of(idempotency_key, body.model_dump(mode="json"))
 
-    if idempotency_key is None:
-        answer = await unless_gone(request, make())
-    else:
-        answer = await answer_once(
-            studio.cache,
-            f"tryon:{user.id}:{idempotency_key}",
-            fingerprint(body.model_dump(mode="json")),
-            make,
-            lifetime_s=REMEMBERED_S,
-        )
+    async def make() -> dict[str, Any]:
+        return tryon.answer_of(await tryon.try_on(studio, user.id, form, body.mode, keyed=keyed))
+
+    work = answer_by_row(studio, TryonJob, user.id, keyed, make)
+    answer = await (unless_gone(request, work) if keyed is None else work)
     if "job_id" in answer:
         accepted = JobAccepted(job_id=answer["job_id"])
         return Response(accepted.model_dump_json(by_alias=True), 202, media_type="application/json")

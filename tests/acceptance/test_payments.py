@@ -46,7 +46,8 @@ def test_a_shopper_buys_what_was_found(http: httpx.Client, whole_studio: WholeSt
     assert receipt["status"] == "COMPLETED"
     assert float(receipt["amount"]["value"]) == 2 * float(product["price"])
     refund = f"/api/paypal/captures/{receipt['captureId']}/refund"
-    assert http.post(refund, headers=admin).status_code == 201
+    keyed = admin | {"Idempotency-Key": f"refund {receipt['captureId']}"}
+    assert http.post(refund, headers=keyed).status_code == 201
     wait_for(http, path, shopper, "REFUNDED")
     payments = http.get("/api/admin/payments", headers=admin).json()["items"]
     assert payments[0]["orderId"] == made.json()["id"]

@@ -55,6 +55,7 @@ def test_only_these_routes_are_public(studio: Studio) -> None:
         "/api/auth/refresh",
         "/api/auth/oidc/login",
         "/api/auth/oidc/callback",
+        "/api/auth/oidc/session",
         "/api/health",
         "/api/health/live",
         "/api/health/{service}",

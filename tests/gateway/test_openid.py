@@ -20,6 +20,7 @@ from errors import SetupError
 from settings import Settings, load_settings
 from studio.accounts import create_user
 from studio.ports import Studio
+from studio.sessions import close_all_sessions
 from tests.fakes import PASSWORD, open_client, open_studio, sign_in
 from tests.openid_provider import CLIENT_ID, CLIENT_SECRET, OpenIdServer, key_of, running_provider
 
@@ -110,6 +111,7 @@ async def test_what_is_sent_to_the_provider(
     assert "httponly" in cookie and "samesite=lax" in cookie
     await client.get(await agree(answer.headers["location"]))
     assert "client_secret" not in provider.token_requests[0]
+    assert (await client.head(LOGIN)).status_code == 204
 
 
 async def test_an_account_keeps_its_subject_when_its_address_changes(
@@ -230,6 +232,55 @@ async def test_a_login_ends_once_and_only_where_it_began(
         assert (await client.get(CALLBACK + query)).status_code in (401, 422)
 
 
+NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
+SESSION = "/api/auth/oidc/session"
+
+
+async def navigate(client: httpx.AsyncClient) -> str:
+    """A person's browser at the callback; the fragment that it ends with at the page."""
+    answer = await client.get(await agree(await begin(client)), headers=NAVIGATION)
+    assert answer.status_code == 303 and answer.headers["cache-control"] == "no-store"
+    page, _, fragment = answer.headers["location"].partition("#")
+    assert page == "http://studio.test/" and not answer.content
+    return str(fragment)
+
+
+async def test_a_navigation_ends_at_the_page_with_a_code_that_works_once(
+    client: httpx.AsyncClient, studio: Studio
+) -> None:
+    code = (await navigate(client)).removeprefix("signin=")
+    cookies = dict(client.cookies)
+    async with open_client(studio) as other:  # whoever reads the code has not the cookie
+        stolen = await other.post(SESSION, json={"code": code})
+    assert stolen.status_code == 401
+    code = (await navigate(client)).removeprefix("signin=")
+    opened = await client.post(SESSION, json={"code": code})
+    assert opened.status_code == 200 and dict(client.cookies) == {}
+    headers = {"Authorization": f"Bearer {opened.json()['accessToken']}"}
+    assert (await client.get("/api/auth/me", headers=headers)).json() == opened.json()["user"]
+    client.cookies.update(cookies)
+    assert (await client.post(SESSION, json={"code": code})).status_code == 401
+    assert (await audited(studio)).count("LOGIN") == 1
+
+
+async def test_a_sign_out_everywhere_ends_a_code_too(
+    client: httpx.AsyncClient, studio: Studio
+) -> None:
+    code = (await navigate(client)).removeprefix("signin=")
+    (account,) = await accounts(studio)
+    await close_all_sessions(studio, account.id, actor_id=account.id, ip=None)
+    assert (await client.post(SESSION, json={"code": code})).status_code == 401
+
+
+async def test_a_navigation_that_fails_ends_at_the_page_too(
+    client: httpx.AsyncClient, provider: OpenIdServer
+) -> None:
+    provider.claims = {"aud": "another"}
+    assert await navigate(client) == "signin-failed"
+    refused = await client.get(CALLBACK + "?error=access_denied&state=x", headers=NAVIGATION)
+    assert refused.headers["location"] == "http://studio.test/#signin-failed"
+
+
 async def test_a_code_needs_its_own_verifier(
     client: httpx.AsyncClient, provider: OpenIdServer
 ) -> None:
@@ -271,6 +322,8 @@ async def test_without_a_provider_there_is_no_such_login(
 ) -> None:
     async with open_client(replace(studio, settings=settings)) as client:
         assert (await client.get(LOGIN)).status_code == 404
+        assert (await client.head(LOGIN)).status_code == 404
+        assert (await client.post(SESSION, json={"code": "x"})).status_code == 404
         assert (await client.get(CALLBACK + "?state=x&code=x")).status_code == 404
 
 

@@ -193,17 +193,21 @@ async def test_admins_refund_and_see_every_payment(
     assert (await client.get(path, headers=shopper)).json()["status"] == "PARTIALLY_REFUNDED"
     other = await client.post(refund, json={}, headers=keyed)
     assert other.status_code == 409
+    for headers in (admin, admin | {"Idempotency-Key": ""}):
+        unkeyed = await client.post(refund, json=part, headers=headers)
+        assert unkeyed.status_code == 422 and "Idempotency-Key".lower() in unkeyed.text.lower()
+    fresh = [admin | {"Idempotency-Key": f"r{number}"} for number in range(2, 7)]
     too_much = {"amount": {"value": "15.00", "currency": "USD"}}
-    assert (await client.post(refund, json=too_much, headers=admin)).status_code == 409
+    assert (await client.post(refund, json=too_much, headers=fresh[0])).status_code == 409
     euros = {"amount": {"value": "1.00", "currency": "EUR"}}
-    assert (await client.post(refund, json=euros, headers=admin)).status_code == 422
-    rest = await client.post(refund, headers=admin)
+    assert (await client.post(refund, json=euros, headers=fresh[1])).status_code == 422
+    rest = await client.post(refund, headers=fresh[2])
     assert rest.json()["amount"]["value"] == "14.99"
     assert (await client.post(refund, json=part, headers=keyed)).json() == first.json()
     assert (await client.get(path, headers=shopper)).json()["status"] == "REFUNDED"
-    assert (await client.post(refund, headers=admin)).status_code == 409
+    assert (await client.post(refund, headers=fresh[3])).status_code == 409
     assert (
-        await client.post("/api/paypal/captures/NOTHING/refund", headers=admin)
+        await client.post("/api/paypal/captures/NOTHING/refund", headers=fresh[4])
     ).status_code == 404
     (shown,) = (await client.get("/api/admin/payments", headers=admin)).json()["items"]
     assert (shown["amount"], shown["refunded"], shown["status"]) == ("19.99", "19.99", "REFUNDED")

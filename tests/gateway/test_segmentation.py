@@ -15,6 +15,7 @@ from errors import Unavailable
 from studio.ports import Studio
 from tests.fakes import FakeSegmenter
 from tests.gateway.belongings import Account, open_account, upload
+from tests.servers import empty_cache
 
 URL = "/api/cv/segmentation"
 
@@ -82,11 +83,14 @@ async def test_one_key_makes_one_mask(
 ) -> None:
     headers = account.headers | {"Idempotency-Key": "once"}
     first = await client.post(URL, json={"fileId": file["id"]}, headers=headers)
+    empty_cache(studio.settings.required("redis_url"))
     again = await client.post(URL, json={"fileId": file["id"]}, headers=headers)
     assert first.json()["maskUrl"].split("?")[0] == again.json()["maskUrl"].split("?")[0]
     assert len([one for one in await rows(studio) if one.user_id == account.id]) == 1
     other = {"fileId": file["id"], "target": "upper"}
+    empty_cache(studio.settings.required("redis_url"))
     assert (await client.post(URL, json=other, headers=headers)).status_code == 409
+    assert first.json() | {"maskUrl": ""} == again.json() | {"maskUrl": ""}
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from studio.ports import Studio
 from tests.fakes import FakeSegmenter, FakeTryOn, picture, sign_in
 from tests.gateway.test_files import ready
 from tests.jobs.working import InlineExecutor, dispatching, events_of, until_state
+from tests.servers import empty_cache
 
 
 def mask_png(size: tuple[int, int] = (32, 24)) -> bytes:
@@ -209,6 +210,49 @@ async def test_one_key_one_try_on(shopper: Shopper) -> None:
     again = (await shopper.ask(headers=key)).json()
     assert first["tryonId"] == again["tryonId"] and await shopper.rows() == (1, 0)
     assert (await shopper.ask(headers=key, seed=6)).status_code == 409
+
+
+@pytest.mark.parametrize("mode", ["sync", "queued"])
+async def test_a_key_outlives_the_cache(shopper: Shopper, mode: str) -> None:
+    key, url = {"Idempotency-Key": uuid4().hex}, shopper.studio.settings.required("redis_url")
+    del shopper.body["seed"]
+    first = await shopper.ask(headers=key, mode=mode)
+    rows = await shopper.rows()
+    empty_cache(url)
+    again = await shopper.ask(headers=key, mode=mode)
+    assert (again.status_code, answer_of(again)) == (first.status_code, answer_of(first))
+    assert await shopper.rows() == rows == (1, int(mode == "queued"))
+    empty_cache(url)
+    assert (await shopper.ask(headers=key, mode=mode, seed=6)).status_code == 409
+    stranger = await Shopper(
+        shopper.client, shopper.studio, await sign_in(shopper.client, shopper.studio)
+    ).prepare()
+    assert answer_of(await stranger.ask(headers=key, mode=mode)) != answer_of(first)
+
+
+@pytest.mark.parametrize("mode", ["sync", "queued"])
+async def test_twins_that_both_work_get_one_answer(
+    shopper: Shopper, model: FakeTryOn, mode: str
+) -> None:
+    """The cache forgets that the first one works; one row, one picture, one job are left."""
+    key, model.pause_s = {"Idempotency-Key": uuid4().hex}, 0.2
+    del shopper.body["seed"]
+    twins = []
+    for _ in range(2):
+        twins.append(asyncio.create_task(shopper.ask(headers=key, mode=mode)))
+        await asyncio.sleep(0.1)
+        empty_cache(shopper.studio.settings.required("redis_url"))
+    first, second = await asyncio.gather(*twins)
+    assert answer_of(first) == answer_of(second)
+    assert await shopper.rows() == (1, int(mode == "queued"))
+    pictures = [name async for name in shopper.studio.blobs.list("tryon/")]
+    assert len(pictures) == (mode == "sync")
+
+
+def answer_of(response: httpx.Response) -> dict[str, Any]:
+    """The answer, without signatures, which are made anew."""
+    body: dict[str, Any] = response.json()
+    return body | {"outputUrl": body.get("outputUrl", "").partition("?")[0]}
 
 
 async def test_the_seed_of_a_job_is_told_and_survives_its_retries(shopper: Shopper) -> None:

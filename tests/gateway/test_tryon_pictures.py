@@ -41,7 +41,7 @@ def photograph() -> bytes:
 class Outside:
     """What the guarded fetcher brings, without a network."""
 
-    async def fetch_image(self, url: str) -> bytes:
+    async def fetch_image(self, url: str, caller: str) -> bytes:
         return photograph()
 
     async def aclose(self) -> None:

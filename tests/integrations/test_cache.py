@@ -34,6 +34,18 @@ async def test_only_the_first_adds(cache: RedisCache) -> None:
     assert sum(added) == 1
 
 
+async def test_only_the_expected_value_is_replaced_or_discarded(cache: RedisCache) -> None:
+    await cache.set("mark", b"\x00mine", lifetime_s=60)
+    assert not await cache.replace("mark", b"another's", b"x", lifetime_s=60)
+    assert not await cache.discard("mark", b"another's")
+    assert await cache.replace("mark", b"\x00mine", b"\xffnew", lifetime_s=30)
+    assert 29 < await cache.remaining_s("mark") <= 30
+    assert await cache.discard("mark", b"\xffnew")
+    assert not await cache.discard("mark", b"\xffnew")
+    assert not await cache.replace("mark", b"\xffnew", b"x", lifetime_s=60)
+    assert await cache.remaining_s("mark") == 0
+
+
 async def test_values_end(cache: RedisCache) -> None:
     await cache.set("short", b"x", lifetime_s=1)
     await asyncio.sleep(1.2)

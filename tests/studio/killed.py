@@ -84,6 +84,7 @@ async def work(errand: Errand, database: Database, paypal: PayPal) -> None:
         await payments.capture(database, paypal, payment, wait_s=1)
         return
     form = RefundForm(amount=AmountForm(value="7.00", currency="EUR"))
+    assert errand.key is not None
     await refund(
         database, paypal, str(payment.capture_id), form, actor_id=errand.user_id,
         idempotency_key=errand.key,

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, rule
@@ -111,7 +111,7 @@ class PaymentMachine(RuleBasedStateMachine):
         self.do(
             refund(
                 till.database, till.paypal, row.capture_id, form, actor_id=till.user_id,
-                idempotency_key=f"{key}-{value}" if key else None,
+                idempotency_key=f"{key}-{value}" if key else uuid4().hex,
             )
         )  # fmt: skip
 

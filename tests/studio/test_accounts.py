@@ -4,7 +4,10 @@ import asyncio
 from uuid import uuid4
 
 import pytest
+from sqlmodel import col, update
 
+from db.tables import User
+from db.users import lock_admins
 from errors import Conflict, Invalid, NotAuthenticated, NotFound
 from studio import passwords
 from studio.accounts import change_role, create_user, log_in, normalise_email
@@ -62,6 +65,25 @@ async def test_roles_of_others_only(studio: Studio) -> None:
         await change_role(studio, uuid4(), "customer", actor_id=admin.id, ip=None)
 
 
+async def test_admins_who_demote_each_other_leave_one(studio: Studio) -> None:
+    for turn in range(5):
+        first, second = [
+            await create_user(
+                studio.database, email=f"{name}{turn}@example.com", password=PASSWORD, role="admin"
+            )
+            for name in ("a", "b")
+        ]
+        answers = await asyncio.gather(
+            change_role(studio, first.id, "customer", actor_id=second.id, ip=None),
+            change_role(studio, second.id, "customer", actor_id=first.id, ip=None),
+            return_exceptions=True,
+        )
+        assert sorted(type(answer).__name__ for answer in answers) == ["Account", "Forbidden"]
+        async with studio.database.transaction() as session:
+            (last,) = await lock_admins(session)
+            await session.exec(update(User).where(col(User.id) == last).values(role="customer"))
+
+
 def test_waits_double_up_to_their_end() -> None:
     assert [ACCOUNT.wait_s(failures) for failures in (0, 4, 5, 6, 7, 8, 50)] == [
         0, 0, 1, 2, 4, 8, 60,
@@ -72,7 +94,7 @@ def test_waits_double_up_to_their_end() -> None:
 
 async def fail_login(studio: Studio, email: str, address: str | None) -> None:
     """One try that was let pass and was wrong."""
-    pace = LoginPace(studio.cache, email=email, address=address)
+    pace = LoginPace(studio.cache, account=email, address=address)
     await pace.admit()
     await pace.shut()
 
@@ -80,7 +102,7 @@ async def fail_login(studio: Studio, email: str, address: str | None) -> None:
 async def test_one_try_per_wait_however_many_come(studio: Studio) -> None:
     for _ in range(5):
         await fail_login(studio, "a@example.com", None)
-    pace = LoginPace(studio.cache, email="A@example.com", address="192.0.2.1")
+    pace = LoginPace(studio.cache, account="a@example.com", address="192.0.2.1")
     for _ in range(3):  # who was refused doesn't make the wait longer
         with pytest.raises(SlowDown) as slowed:
             await pace.admit()
@@ -90,7 +112,7 @@ async def test_one_try_per_wait_however_many_come(studio: Studio) -> None:
 
 
 async def test_tries_side_by_side_are_counted_before_they_are_judged(studio: Studio) -> None:
-    paces = [LoginPace(studio.cache, email="a@example.com", address=None) for _ in range(40)]
+    paces = [LoginPace(studio.cache, account="a@example.com", address=None) for _ in range(40)]
     answers = await asyncio.gather(*(pace.admit() for pace in paces), return_exceptions=True)
     # Five are free, and of the others one a wait; the first waits are a second or two.
     assert 5 <= sum(answer is None for answer in answers) <= 9
@@ -100,16 +122,16 @@ async def test_tries_side_by_side_are_counted_before_they_are_judged(studio: Stu
 async def test_an_address_slows_down_over_many_accounts(studio: Studio) -> None:
     for number in range(20):
         await fail_login(studio, f"a{number}@example.com", "192.0.2.1")
-    fresh = LoginPace(studio.cache, email="new@example.com", address="192.0.2.1")
+    fresh = LoginPace(studio.cache, account="new@example.com", address="192.0.2.1")
     with pytest.raises(SlowDown):
         await fresh.admit()
-    await LoginPace(studio.cache, email="new@example.com", address="192.0.2.2").admit()
+    await LoginPace(studio.cache, account="new@example.com", address="192.0.2.2").admit()
 
 
 async def test_own_successes_do_not_whitewash_an_address(studio: Studio) -> None:
     for number in range(20):
         await fail_login(studio, f"a{number}@example.com", "192.0.2.1")
-        own = LoginPace(studio.cache, email="own@example.com", address="192.0.2.1")
+        own = LoginPace(studio.cache, account="own@example.com", address="192.0.2.1")
         if number < 19:
             await own.admit()
             await own.forgive()

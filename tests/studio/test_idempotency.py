@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from errors import Conflict, Invalid
+from studio import idempotency
 from studio.idempotency import answer_once, fingerprint
 from studio.ports import Studio
+from tests.servers import empty_cache
 
 
 class Maker:
@@ -48,3 +50,37 @@ async def test_failures_are_not_remembered(studio: Studio) -> None:
     with pytest.raises(Invalid):
         await once(studio, make)
     assert await once(studio, make) == {"answer": 2}
+
+
+async def test_work_that_outlasts_its_mark_is_still_done_once(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark is renewed for as long as the work runs; the twin waits for it."""
+    monkeypatch.setattr(idempotency, "WORKING_S", 1)
+    make = Maker(wait_s=2.5)
+    first = asyncio.create_task(once(studio, make))
+    await asyncio.sleep(1.5)
+    assert await once(studio, make) == await first == {"answer": 1}
+    assert make.made == 1
+
+
+async def test_a_failure_leaves_the_mark_of_whoever_took_over(studio: Studio) -> None:
+    """The first lost its mark with the cache; the second's receipt is not the first's to delete."""
+    slow, quick = Maker(wait_s=0.3, failures=1), Maker()
+    first = asyncio.create_task(once(studio, slow))
+    await asyncio.sleep(0.1)
+    empty_cache(studio.settings.required("redis_url"))
+    assert await once(studio, quick) == {"answer": 1}
+    with pytest.raises(Invalid):
+        await first
+    assert await once(studio, Maker()) == {"answer": 1} and quick.made == 1
+
+
+async def test_of_two_answers_only_the_first_was_ever_given(studio: Studio) -> None:
+    """Both work, because the cache forgot that the first did; both answer the same."""
+    slow = Maker(wait_s=0.3)
+    slow.made = 10
+    first = asyncio.create_task(once(studio, slow))
+    await asyncio.sleep(0.1)
+    empty_cache(studio.settings.required("redis_url"))
+    assert await once(studio, Maker()) == await first == {"answer": 1}

@@ -70,7 +70,7 @@ async def finish(till: Till, deed: str, killed: int) -> None:
         if deed == "refund":
             lines = read_lines(row.refunds)
             assert len(lines) <= 1
-            key = next((line.key for line in lines.values()), "never begun")
+            key = next((line.key for line in lines.values() if line.key), "never begun")
             form = RefundForm(amount=AmountForm(value="7.00", currency="EUR"))
             done = await refund(
                 till.database, till.paypal, str(row.capture_id), form, actor_id=till.user_id,

@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from errors import Conflict, UpstreamFailed
 from studio import payments
 from studio.order_form import AmountForm, RefundForm
-from studio.payment_states import CAPTURED, STATES, before
+from studio.payment_books import write_seen
+from studio.payment_states import CAPTURED, STATES, before, read_order
 from studio.refunds import Refunded, refund
 from studio.settlement import settle_due
 from tests.simulator import Simulator
@@ -21,10 +25,15 @@ async def till(database_url: str, redis_url: str, simulator: Simulator) -> Async
         yield opened
 
 
-async def give_back(till: Till, capture_id: str | None, value: str | None = None) -> Refunded:
+async def give_back(
+    till: Till, capture_id: str | None, value: str | None = None, *, key: str | None = None
+) -> Refunded:
     amount = AmountForm(value=value, currency="EUR") if value else None
     form = RefundForm(amount=amount)
-    return await refund(till.database, till.paypal, str(capture_id), form, actor_id=till.user_id)
+    return await refund(
+        till.database, till.paypal, str(capture_id), form, actor_id=till.user_id,
+        idempotency_key=key or uuid4().hex,
+    )  # fmt: skip
 
 
 async def check_books(till: Till) -> None:
@@ -190,6 +199,38 @@ async def test_a_refund_that_was_not_answered_is_made_once(till: Till, kind: str
     row = await till.row(payment)
     assert (row.status, f"{row.refunded:.2f}") == ("PARTIALLY_REFUNDED", "7.50")
     await check_books(till)
+
+
+async def test_the_same_key_carries_a_refund_on(till: Till) -> None:
+    """The answer was lost, PayPal has made it: the second click finds it, and asks for none."""
+    payment = await till.captured()
+    till.simulator.fault("refund", "lost_answer", times=3)
+    with pytest.raises(UpstreamFailed, match="same Idempotency-Key"):
+        await give_back(till, payment.capture_id, "7.50", key="click")
+    till.simulator.forget_faults()
+    till.simulator.fault("refund", "error", times=9)
+    for _ in range(2):
+        done = await give_back(till, payment.capture_id, "7.50", key="click")
+        assert (done.line.status, done.line.minor) == ("COMPLETED", 750)
+    till.simulator.forget_faults()
+    assert f"{(await till.row(payment)).refunded:.2f}" == "7.50"
+    with pytest.raises(Conflict):
+        await give_back(till, payment.capture_id, "7.51", key="click")
+    await check_books(till)
+
+
+async def test_a_mismatch_is_logged_without_the_payer(till: Till) -> None:
+    payment = await till.captured()
+    seen = replace(
+        read_order(await till.paypal.get_order(str(payment.order_id))),
+        payer={"email": "payer@example.com", "payer_id": "PAYER77"}, custom_id="another",
+    )  # fmt: skip
+    with capture_logs() as lines, pytest.raises(UpstreamFailed):
+        async with till.database.transaction() as session:
+            await write_seen(session, payment.id, seen)
+    (line,) = lines
+    assert (line["event"], line["order"]) == ("payment.mismatch", payment.order_id)
+    assert "payer@" not in repr([line, seen]) and "PAYER77" not in repr([line, seen])
 
 
 async def test_refunds_at_once_never_exceed_the_payment(till: Till) -> None:

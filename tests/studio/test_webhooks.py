@@ -6,15 +6,27 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlmodel import select
 
+from db.payments import insert_event
 from db.tables import AuditLog
 from errors import Malformed
 from studio.order_form import AmountForm, RefundForm
 from studio.refunds import refund
-from studio.webhooks import names_in
+from studio.webhooks import names_in, read_event
 from tests.simulator import Simulator
 from tests.studio.till import Till, compare, open_till
+
+REFUSE_ONE = """
+DO $$ BEGIN
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN RAISE EXCEPTION ''not this one''; END';
+    CREATE TRIGGER refuse_one BEFORE UPDATE ON webhook_event FOR EACH ROW
+        WHEN (NEW.event_id = '{event_id}' AND NEW.applied_at IS NOT NULL)
+        EXECUTE FUNCTION refuse();
+END $$
+"""
 
 
 @pytest.fixture
@@ -199,11 +211,30 @@ async def test_events_of_others_and_disputes_are_noted(till: Till) -> None:
             await till.receive((sign(raw), raw))
 
 
+async def test_an_event_that_the_database_refuses_holds_up_no_other(till: Till) -> None:
+    await some_business(till, 6)
+    heard = till.simulator.webhooks(0)
+    refused = json.loads(heard[0][1])["id"]
+    async with till.database.transaction() as session:
+        for headers, body in heard:
+            del headers
+            await insert_event(session, read_event(json.loads(body)), 0)
+        await session.exec(text(REFUSE_ONE.format(event_id=refused)))  # type: ignore[call-overload]
+    await till.settle(1)
+    waiting = [event.event_id for event in await till.events() if event.applied_at is None]
+    assert waiting == [refused]
+    (left,) = [event for event in await till.events() if event.event_id == refused]
+    assert left.error == "the database refused it"
+
+
 async def test_a_refund_event_finds_its_payment_by_the_capture_above(till: Till) -> None:
     payment = await till.captured()
     begun = till.simulator.event_count()
     form = RefundForm(amount=AmountForm(value="1.00", currency="EUR"))
-    await refund(till.database, till.paypal, str(payment.capture_id), form, actor_id=till.user_id)
+    await refund(
+        till.database, till.paypal, str(payment.capture_id), form, actor_id=till.user_id,
+        idempotency_key="once",
+    )  # fmt: skip
     ((_, body),) = till.simulator.webhooks(begun)
     assert names_in(json.loads(body))["capture"] == payment.capture_id
 

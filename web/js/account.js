@@ -2,6 +2,7 @@
 
 import { call } from "./api.js";
 import { showProblem } from "./notice.js";
+import { finishAtProvider, hasProvider, leaveForProvider } from "./provider.js";
 import { endSession, getSession, keepSession, watchSession } from "./session.js";
 
 const get = (name) => document.getElementById(name);
@@ -21,6 +22,9 @@ function open(why = "") {
   get("account-why").hidden = !why;
   dialog.showModal();
   get("account-email").focus();
+  hasProvider().then((has) => {
+    get("account-provider").hidden = !has;
+  });
   return new Promise((resolve) => {
     settle = resolve;
   });
@@ -80,6 +84,7 @@ export function startAccount() {
   get("sign-out").addEventListener("click", signOut);
   get("account-close").addEventListener("click", () => dialog.close());
   get("account-switch").addEventListener("click", () => setMode(!isNew));
+  get("account-provider").addEventListener("click", leaveForProvider);
   get("account-form").addEventListener("submit", submit);
   dialog.addEventListener("close", () => {
     get("account-password").value = "";
@@ -87,4 +92,9 @@ export function startAccount() {
     settle = null;
   });
   watchSession(showWho);
+  finishAtProvider().then((problem) => {
+    if (problem === null) return;
+    open();
+    showProblem(notice, problem);
+  });
 }

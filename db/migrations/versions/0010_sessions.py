@@ -1,16 +1,53 @@
-"""sessions and receipts"""
+"""sessions belong to a version of their account; answers under an idempotency key are kept."""
 
 from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision: str = "0010"
 down_revision: str | None = "0009"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
+RECEIPTS = ("tryon_job", "segmentation_result")
+
 
 def upgrade() -> None:
-    pass
+    op.add_column(
+        "refresh_token", sa.Column("version", sa.Integer(), server_default="0", nullable=False)
+    )
+    op.add_column("refresh_token", sa.Column("network", sa.Text(), nullable=True))
+    op.execute(
+        "UPDATE refresh_token SET version = users.token_version FROM users"
+        " WHERE users.id = refresh_token.user_id AND users.token_version <> 0"
+    )
+    for table in RECEIPTS:
+        op.add_column(table, sa.Column("idempotency_key", sa.Text(), nullable=True))
+        op.add_column(
+            table,
+            sa.Column("receipt", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        )
+    with op.get_context().autocommit_block():
+        op.create_index(
+            "ix_refresh_token_network", "refresh_token", ["user_id", "network"],
+            postgresql_where=sa.text("network IS NOT NULL"), postgresql_concurrently=True,
+            if_not_exists=True,
+        )  # fmt: skip
+        for table in RECEIPTS:
+            op.create_index(
+                f"uq_{table}_user_id_idempotency_key", table, ["user_id", "idempotency_key"],
+                unique=True, postgresql_where=sa.text("idempotency_key IS NOT NULL"),
+                postgresql_concurrently=True, if_not_exists=True,
+            )  # fmt: skip
 
 
 def downgrade() -> None:
-    pass
+    for table in RECEIPTS:
+        op.drop_index(f"uq_{table}_user_id_idempotency_key", table)
+        op.drop_column(table, "receipt")
+        op.drop_column(table, "idempotency_key")
+    op.drop_index("ix_refresh_token_network", "refresh_token")
+    op.drop_column("refresh_token", "network")
+    op.drop_column("refresh_token", "version")

@@ -1,0 +1,110 @@
+"""No line of a log names a person, whoever writes it: every call of every logger is read here."""
+
+import ast
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import structlog
+from sqlalchemy.exc import IntegrityError
+
+from db.users import insert_user
+from studio.logs import configure_logging
+from studio.ports import Studio
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("deployments", "gateway", "jobs", "embedded", "studio", "db", "integrations", "models")
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
+ERRORS = {"error", "refusal", "conflict"}
+"""Names of exceptions, whose texts are ours; what PostgreSQL adds to them is hidden."""
+PERSONAL = {
+    "email", "mail", "address", "name", "payer", "person", "password", "payload", "body", "form",
+    "text", "content", "user", "account", "query", "title", "url", "seen", "row",
+}  # fmt: skip
+ALLOWED = {("gateway/envelope.py", "client")}
+"""Access lines hold network addresses: see docs/security.md."""
+
+
+def calls() -> Iterator[tuple[str, str, ast.expr]]:
+    """(file, field, value) of everything that a logger is given."""
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if (
+                    isinstance(node, ast.Call)
+                    and isinstance(node.func, ast.Attribute)
+                    and isinstance(node.func.value, ast.Name)
+                    and node.func.value.id in ("log", "logger")
+                    and node.func.attr in LEVELS
+                ):
+                    name = str(path.relative_to(ROOT))
+                    yield from ((name, str(one.arg), one.value) for one in node.keywords)
+                    yield from ((name, "event", one) for one in node.args[:1])
+
+
+def words_of(value: ast.expr) -> set[str]:
+    """What the value shows: of `payment.order_id` the last word."""
+    owners = {
+        id(node.value)
+        for node in ast.walk(value)
+        if isinstance(node, ast.Attribute | ast.Subscript)
+    }
+    shown = [node for node in ast.walk(value) if id(node) not in owners]
+    names = {node.id for node in shown if isinstance(node, ast.Name)}
+    return names | {node.attr for node in shown if isinstance(node, ast.Attribute)}
+
+
+def is_whole_thing(value: ast.expr) -> bool:
+    """`repr(x)` and `str(x)` of anything but an error or an id show whatever it holds."""
+    return (
+        isinstance(value, ast.Call)
+        and isinstance(value.func, ast.Name)
+        and value.func.id in ("repr", "str")
+        and isinstance(value.args[0], ast.Name)
+        and value.args[0].id not in ERRORS
+    )
+
+
+def test_no_call_of_a_logger_is_given_a_person() -> None:
+    found = list(calls())
+    assert len(found) > 40
+    personal = [
+        (file, field, ast.unparse(value))
+        for file, field, value in found
+        if (words_of(value) & PERSONAL or field in PERSONAL or is_whole_thing(value))
+        and (file, field) not in ALLOWED
+    ]
+    assert personal == []
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """The studio's loggers, writing here for one test."""
+    logger = logging.getLogger("studio")
+    before, logger.handlers = logger.handlers, []
+    captured = io.StringIO()
+    configure_logging(captured)
+    yield captured
+    logger.handlers = before
+
+
+async def test_what_postgresql_repeats_of_a_row_is_hidden(
+    studio: Studio, stream: io.StringIO
+) -> None:
+    log = structlog.get_logger("studio.any")
+    email = f"{uuid4().hex}\\@example.com"
+    for _ in range(2):
+        try:
+            async with studio.database.transaction() as session:
+                await insert_user(session, email=email, password_hash="", name=None, role="admin")
+        except IntegrityError as error:
+            log.warning("refused", error=repr(error))
+            log.exception("refused")
+    lines = stream.getvalue()
+    assert len([json.loads(line) for line in lines.splitlines()]) == 2
+    assert "uq_users_email" in lines and "DETAIL" in lines
+    assert email.partition("\\")[0] not in lines and "example.com" not in lines
