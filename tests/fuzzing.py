@@ -274,7 +274,8 @@ def fuzz(target: Target, cases: int, seed: int, *, is_long: bool = False) -> int
     No call may take more than `hostile.MOST_CPU_S`.
     """
     made = 0
-    inputs = (target.long_inputs if is_long else None) or target.inputs
+    has_long = is_long and target.long_inputs is not None
+    inputs = target.long_inputs if has_long else target.inputs
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
