@@ -274,8 +274,9 @@ def fuzz(target: Target, cases: int, seed: int, *, is_long: bool = False) -> int
     No call may take more than `hostile.MOST_CPU_S`.
     """
     made = 0
-    has_long = is_long and target.long_inputs is not None
-    inputs = target.long_inputs if has_long else target.inputs
+    inputs = target.inputs
+    if is_long and target.long_inputs is not None:
+        inputs = target.long_inputs
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
