@@ -278,7 +278,9 @@ def fuzz(target: Target, cases: int, seed: int, *, is_long: bool = False) -> int
     No call may take more than `hostile.MOST_CPU_S`.
     """
     made = 0
-    inputs = (target.long_inputs if is_long else None) or target.inputs
+    inputs = target.inputs
+    if is_long and target.long_inputs is not None:
+        inputs = target.long_inputs
 
     @hypothesis.seed(seed)
     @hypothesis.settings(

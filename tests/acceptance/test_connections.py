@@ -4,6 +4,7 @@ import asyncio
 
 import httpx
 
+from deployments.patience import MAX_HEAD_BYTES
 from tests.acceptance.client import search
 from tests.cluster import WholeStudio
 from tests.holding import KINDS, hold
@@ -20,3 +21,19 @@ def test_a_hundred_slow_callers_keep_nobody_else_waiting(
     assert [one["id"] for one in search(http, "text", query="red dress", topK=3)] == [
         one["id"] for one in before
     ]
+
+
+def test_a_head_without_end_is_refused_in_words(http: httpx.Client) -> None:
+    """By the servers that Ray Serve starts, too."""
+    refused = http.get("/api/health/live", headers={"X-A": "x" * (MAX_HEAD_BYTES + 1)})
+    assert refused.status_code == 431
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.json()["requestId"] == refused.headers["x-request-id"]
+    assert http.get("/api/health/live").status_code == 200
+
+
+def test_callers_give_no_orders_to_serve(http: httpx.Client) -> None:
+    for value in (b"0.000001", b"\xff\xfe"):
+        headers = [(b"x-request-timeout-seconds", value), (b"x-request-disconnect-disabled", value)]
+        answer = http.get("/api/health/live", headers=headers)
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
