@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     redis_url: str | None = None
     blob_url: str | None = None
     database_pool_size: int = Field(10, ge=1, le=100)
+    quota_mb: int = Field(2000, ge=1)
+    disk_floor_mb: int = Field(500, ge=0)
 
     jwt_secret: SecretStr | None = None
     jwt_previous_secret: SecretStr | None = None
@@ -164,6 +166,11 @@ class Settings(BaseSettings):
     def has_tls(self) -> bool:
         """Whether callers reach the studio by https, whoever ends the TLS."""
         return self.base_url.startswith("https://")
+
+    @property
+    def quota_bytes(self) -> int:
+        """What the uploads of one account may take."""
+        return self.quota_mb * 1_000_000
 
     @cached_property
     def embedder_checkpoint(self) -> str:

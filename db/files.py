@@ -1,13 +1,17 @@
 """Queries over uploads; ownership stands in them, so that another's file is simply not there."""
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import tuple_
+from sqlalchemy import func, tuple_
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.tables import File, Product
+
+DISK_BLOCK_BYTES = 4096
+"""The least that a file takes on a disk, however small it is."""
 
 
 async def insert_file(session: AsyncSession, file: File) -> File:
@@ -50,18 +54,68 @@ async def list_files(
 
 
 async def lock_unfinished(session: AsyncSession, *, before: datetime, limit: int) -> list[File]:
-    """Uploads that were announced before and never completed, locked, oldest first.
+    """Uploads that were announced before and never became ready, locked, oldest first.
 
     Those that someone else has locked (completes, or reaps) are left out.
     """
     query = (
         select(File)
-        .where(File.status == "pending", col(File.created_at) < before)
+        .where(File.status != "ready", col(File.created_at) < before)
         .order_by(col(File.created_at))
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
     return list((await session.exec(query)).all())
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What one account's uploads take: bytes on the disk, and rows that aren't ready."""
+
+    stored_bytes: int
+    pending: int
+    failed: int
+
+
+async def lock_storage(session: AsyncSession, owner_id: UUID) -> Storage:
+    """What the account stores; until the transaction ends, nobody else gets to know it."""
+    lock = func.pg_advisory_xact_lock(func.hashtextextended(f"storage {owner_id}", 0))
+    await session.exec(select(lock))
+    on_disk = func.greatest(File.size_bytes, DISK_BLOCK_BYTES)
+    query = select(
+        func.coalesce(func.sum(on_disk).filter(col(File.status) != "failed"), 0),
+        func.count().filter(col(File.status) == "pending"),
+        func.count().filter(col(File.status) == "failed"),
+    ).where(File.owner_id == owner_id)
+    stored_bytes, pending, failed = (await session.exec(query)).one()
+    return Storage(int(stored_bytes), pending, failed)
+
+
+async def delete_old_failures(session: AsyncSession, owner_id: UUID, *, keep: int) -> None:
+    """Removes the account's failed uploads but the newest; their blobs are gone already."""
+    old = (
+        select(File.id)
+        .where(File.owner_id == owner_id, File.status == "failed")
+        .order_by(col(File.created_at).desc())
+        .offset(keep)
+    )
+    await session.exec(delete(File).where(col(File.id).in_(old)))
+
+
+async def lease_check(session: AsyncSession, file_id: UUID, *, lease_s: float) -> bool:
+    """Takes the right to check a pending upload; False while another Gateway has it."""
+    free = col(File.check_ends_at).is_(None) | (col(File.check_ends_at) < func.now())
+    lease = (
+        update(File)
+        .where(col(File.id) == file_id, col(File.status) == "pending", free)
+        .values(check_ends_at=func.now() + timedelta(seconds=lease_s))
+    )
+    return bool((await session.exec(lease)).rowcount)
+
+
+async def end_check(session: AsyncSession, file_id: UUID) -> None:
+    """Gives the right back."""
+    await session.exec(update(File).where(col(File.id) == file_id).values(check_ends_at=None))
 
 
 async def is_on_sale(session: AsyncSession, *, file_id: UUID | None, blob_key: str) -> bool:

@@ -107,14 +107,18 @@ class RefreshToken(SQLModel, table=True):
 
 
 class File(SQLModel, table=True):
-    """An upload: pending until its blob was checked, then ready."""
+    """An upload: pending until its blob was checked, then ready, or failed and without a blob.
+
+    `failure`: the class of the error, a colon and what is wrong. `check_ends_at`: until when one
+    Gateway checks it and the others leave it alone.
+    """
 
     __tablename__ = "files"
     __table_args__ = (
         one_of("purpose", "selfie", "garment", "product", "dataset"),
-        one_of("status", "pending", "ready"),
+        one_of("status", "pending", "ready", "failed"),
         Index("ix_files_owner_id_created_at", "owner_id", "created_at", "id"),
-        Index("ix_files_pending", "created_at", postgresql_where=text("status = 'pending'")),
+        Index("ix_files_unfinished", "created_at", postgresql_where=text("status <> 'ready'")),
     )
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     owner_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
@@ -127,6 +131,8 @@ class File(SQLModel, table=True):
     sha256: str | None = Field(default=None, sa_type=Text)
     width: int | None = None
     height: int | None = None
+    failure: str | None = Field(default=None, sa_type=Text)
+    check_ends_at: datetime | None = moment(nullable=True)
     created_at: datetime = moment()
     completed_at: datetime | None = moment(nullable=True)
 

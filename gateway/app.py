@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
+from gateway.arrivals import Arrivals
 from gateway.auth import AccessTokens
 from gateway.body_limit import BodyLimit
 from gateway.client_address import ClientAddress
@@ -36,6 +37,7 @@ from gateway.routes import (
 )
 from settings import PROJECT_ROOT
 from studio.accounts import OpenAccounts
+from studio.file_checks import FileChecks
 from studio.health import HealthWatch
 from studio.latency import LatencyLog
 from studio.logs import configure_logging, flushing
@@ -68,7 +70,11 @@ ROUTERS = (
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """What lives as long as the app; a router's own `lifespan` runs inside this one."""
-    async with flushing(configure_logging()), sharing(app.state.latency):
+    async with (
+        flushing(configure_logging()),
+        sharing(app.state.latency),
+        aclosing(app.state.file_checks),
+    ):
         yield
 
 
@@ -114,6 +120,8 @@ def create_app(studio: Studio, observers: Sequence[Observe] = ()) -> FastAPI:
     app.state.limits = RateLimits(studio)
     app.state.accounts = OpenAccounts(studio.database)
     app.state.health = HealthWatch(studio)
+    app.state.file_checks = FileChecks()
+    app.state.uploads = Arrivals()
     app.state.latency = LatencyLog(studio.cache)
     register_handlers(app)
     add_layers(app, [app.state.latency.note, *observers])

@@ -16,6 +16,7 @@ from errors import Forbidden, NotAuthenticated
 from gateway.auth import AccessClaims, AccessTokens
 from gateway.wire import Storable
 from studio.accounts import OpenAccounts
+from studio.file_checks import FileChecks
 from studio.health import HealthWatch
 from studio.ports import Studio
 
@@ -68,9 +69,15 @@ async def get_health_watch(request: Request) -> HealthWatch:
     return cast(HealthWatch, request.app.state.health)
 
 
+async def get_file_checks(request: Request) -> FileChecks:
+    """The checks of uploads that run in this Gateway."""
+    return cast(FileChecks, request.app.state.file_checks)
+
+
 StudioDep = Annotated[Studio, Depends(get_studio)]
 TokensDep = Annotated[AccessTokens, Depends(get_tokens)]
 AccountsDep = Annotated[OpenAccounts, Depends(get_accounts)]
+FileChecksDep = Annotated[FileChecks, Depends(get_file_checks)]
 HealthDep = Annotated[HealthWatch, Depends(get_health_watch)]
 
 

@@ -57,6 +57,8 @@ class Allowance:
 
 def route_class_of(method: str, path: str) -> str | None:
     """Which limit a route counts against; None where nothing is counted."""
+    if method == "PUT" and path.startswith("/blobs/"):
+        return "default"  # by address: the signed URL is all that the caller shows
     if not path.startswith("/api/") or path.startswith(FREE_PATHS):
         return None
     if path.startswith("/api/auth/") and (method in ("POST", "DELETE") or path in AUTH_PATHS):
@@ -129,7 +131,7 @@ class RateLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Leaves `identity` in the scope's state for `gateway.deps`, and headers for `Envelope`."""
-        if scope["type"] != "http" or not scope["path"].startswith("/api/"):
+        if scope["type"] != "http" or not scope["path"].startswith(("/api/", "/blobs/")):
             await self.app(scope, receive, send)
             return
         identity = scope["state"]["identity"] = self._identify(scope)

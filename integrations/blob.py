@@ -57,7 +57,12 @@ def open_local(url: str, settings: Settings) -> LocalBlobStore:
     if settings.jwt_previous_secret is not None:
         secrets.append(settings.jwt_previous_secret.get_secret_value())
     try:
-        return LocalBlobStore(Path(unquote(parts.path)), settings.base_url, secrets)
+        return LocalBlobStore(
+            Path(unquote(parts.path)),
+            settings.base_url,
+            secrets,
+            floor_bytes=settings.disk_floor_mb * 1_000_000,
+        )
     except OSError as error:
         raise SetupError(f"STUDIO_BLOB_URL: {error.strerror}: {parts.path}") from error
 

@@ -40,6 +40,8 @@ KEY_LIFETIME = timedelta(hours=24)
 CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 30
 UPLOADS = 4
+READS = 32
+"""Whole blobs that are read at once: each is in memory, pictures of 15 MB among them."""
 TOMBSTONE = {"tombstone": "true"}
 
 
@@ -78,6 +80,7 @@ class AzureBlobStore:
         self._account_key = account_key
         self._delegation: DelegationKey | None = None
         self._renewing = asyncio.Lock()
+        self._readers = asyncio.Semaphore(READS)
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         """Writes or replaces the blob at once."""
@@ -91,7 +94,7 @@ class AzureBlobStore:
 
     async def get(self, key: str) -> bytes:
         """The whole blob."""
-        async with told_as_unavailable():
+        async with self._readers, told_as_unavailable():
             download = await self._download(key)
             return bytes(await download.readall())
 

@@ -212,7 +212,8 @@ class LocalBlobStore:
         Raises:
             DiskFull: the disk has no room for it.
         """
-        check_free(self._folder, self._floor_bytes, max_bytes)
+        with told_as_unavailable(), suppress(FileNotFoundError):
+            await self._read(partial(check_free, self._folder, self._floor_bytes, max_bytes))
         expires_at_s = int(time()) + lifetime_s
         grant = Grant("put", check_key(key), expires_at_s, content_type, max_bytes)
         return SignedUpload(

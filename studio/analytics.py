@@ -1,9 +1,9 @@
 """Sales scores for merchants: a picture's score, its bounds, what it resembles, and why."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,6 +22,8 @@ from studio.context import current_request_id
 from studio.files import load_image
 from studio.index_rows import unpack_vector
 from studio.lineage import find_deleted
+from studio.picture_memory import hold_picture
+from studio.picture_threads import run_on_picture
 from studio.ports import Studio
 from studio.regressor_versions import trained
 from studio.scoring import (
@@ -95,7 +97,7 @@ async def predict(studio: Studio, user_id: UUID, request: PredictRequest) -> Pre
     row_id, heatmap_key = uuid4(), None
     if request.heatmap and picture.data is not None:
         heatmap_key = f"heatmaps/{row_id}.png"
-        drawn = await asyncio.to_thread(explain, picture.data, seen, answer)
+        drawn = await run_on_picture(partial(explain, picture.data, seen, answer))
         await studio.blobs.put(heatmap_key, drawn, "image/png")
     await _keep(studio, _row(row_id, user_id, request, picture, seen, answer, heatmap_key))
     url = await studio.blobs.sign_get(heatmap_key) if heatmap_key else None
@@ -162,6 +164,7 @@ async def _find_picture(
         loaded = await load_image(
             studio, user_id, image_url=request.image_url, file_id=request.file_id
         )
+        hold_picture(len(loaded.data))
         name = loaded.key or (request.image_url or "").split("?")[0]
         return _Picture(name, None, loaded.data)
     if not request.heatmap:

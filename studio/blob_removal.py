@@ -2,19 +2,18 @@
 
 import asyncio
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import structlog
 
 from db.engine import Database
 from db.erasures import forget_doomed, lock_doomed, postpone_doomed
 from errors import StudioError
+from studio.file_rules import UPLOAD_END
 from studio.ports import BlobStore
 
 AT_ONCE = 8
 BATCH = 200
-UPLOAD_END = timedelta(minutes=20)
-"""Longer than a signed PUT is accepted: until then the key of a deleted upload stays refused."""
 
 log = structlog.get_logger("studio.blobs")
 

@@ -1,10 +1,10 @@
 """Products: written with their picture's vector in one transaction, so search never lags behind."""
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -27,6 +27,8 @@ from studio.blob_removal import remove_soon
 from studio.context import current_request_id
 from studio.files import LoadedImage, load_image
 from studio.index_rows import pack_vector
+from studio.picture_memory import hold_picture
+from studio.picture_threads import run_on_picture
 from studio.ports import Embedding, Studio
 from studio.product_removal import empty_product, retire_copy
 
@@ -164,12 +166,13 @@ async def _see_picture(
     """Vector and public copy; neither is made again for a picture that did not change."""
     if before is not None and loaded.key == before.image_key:
         return Picture(before.image_key, before.image_sha256, None)
+    hold_picture(len(loaded.data))
     sha256 = hashlib.sha256(loaded.data).hexdigest()
     embedding = await studio.embedder.embed_image(loaded.data)
     folder = hashlib.sha256(product_id.encode()).hexdigest()[:16]
     # A copy of its own for each write: the one of a write before may be about to be removed.
     key = f"products/{folder}/{sha256[:24]}-{uuid4().hex[:8]}.jpg"
-    copy = await asyncio.to_thread(public_copy, loaded.data)
+    copy = await run_on_picture(partial(public_copy, loaded.data))
     await studio.blobs.put(key, copy, "image/jpeg")
     return Picture(key, sha256, embedding)
 

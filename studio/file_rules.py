@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from errors import Invalid, NotAnImage, TooLarge
+from integrations.blob_keys import CHUNK_BYTES
 from models.images import MAX_BYTES, inspect_image
 
 IMAGE_TYPES = {
@@ -28,16 +29,18 @@ UPLOAD_LIFETIME_S = 900
 ARRIVAL_S = 900
 """How much longer than its URL an upload may take to arrive."""
 CLOCK_SKEW_S = 300
-DECODE_BYTES = 1 << 20
+UPLOAD_END = timedelta(seconds=UPLOAD_LIFETIME_S + ARRIVAL_S + CLOCK_SKEW_S)
+"""From the presigning on: nothing arrives any more then."""
 MAX_FIRST_LINE_CHARS = 100_000
 
 
 @dataclass(frozen=True)
 class Purpose:
-    """What an upload is for decides its types and its size."""
+    """What an upload is for decides its types, its size and who may make it."""
 
     extensions: dict[str, str]
     max_bytes: int
+    role: str = "customer"
 
 
 IMAGE = Purpose(IMAGE_TYPES, MAX_BYTES)
@@ -45,7 +48,7 @@ PURPOSES = {
     "selfie": IMAGE,
     "garment": IMAGE,
     "product": IMAGE,
-    "dataset": Purpose(DATASET_TYPES, MAX_DATASET_BYTES),
+    "dataset": Purpose(DATASET_TYPES, MAX_DATASET_BYTES, "merchant"),
 }
 
 
@@ -60,7 +63,7 @@ class FileFacts:
 
 def upload_ends_at(presigned_at: datetime) -> datetime:
     """From then on no signed PUT of that moment works any more; a key stays buried until then."""
-    return presigned_at + timedelta(seconds=UPLOAD_LIFETIME_S + ARRIVAL_S + CLOCK_SKEW_S)
+    return presigned_at + UPLOAD_END
 
 
 def extension_for(purpose: str, content_type: str, size_bytes: int) -> str:
@@ -85,37 +88,61 @@ def inspect_file(data: bytes, purpose: str, content_type: str) -> FileFacts:
     Raises:
         NotAnImage, Invalid, TooLarge: it is not what was announced.
     """
-    digest = sha256(data).hexdigest()
     if purpose == "dataset":
-        check_dataset(data, DATASET_TYPES[content_type])
-        return FileFacts(digest)
+        check = DatasetCheck(DATASET_TYPES[content_type])
+        for start in range(0, len(data), CHUNK_BYTES):
+            check.feed(data[start : start + CHUNK_BYTES])
+        return check.finish()
+    digest = sha256(data).hexdigest()
     found = inspect_image(data)
     if found.content_type != content_type:
         raise NotAnImage(f"the file is {found.content_type}, not {content_type} as announced")
     return FileFacts(digest, found.width, found.height)
 
 
-def check_dataset(data: bytes, extension: str) -> None:
+class DatasetCheck:
     """UTF-8 throughout, and a first line of the right kind; the import judges every other line.
 
-    Raises:
-        Invalid: neither CSV nor JSON lines.
+    Takes the file in pieces and keeps none of them.
     """
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    first_line = ""
-    try:
-        for start in range(0, max(len(data), 1), DECODE_BYTES):
-            text = decoder.decode(data[start : start + DECODE_BYTES])
-            if "\x00" in text:
-                raise Invalid("the dataset contains a NUL")
-            first_line = first_line or text.lstrip().partition("\n")[0]
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        raise Invalid("the dataset is not UTF-8 text") from None
-    if not first_line.strip():
-        raise Invalid("the dataset is empty")
-    if not is_first_line(first_line[:MAX_FIRST_LINE_CHARS], extension):
-        raise Invalid("the dataset starts with no CSV header and no JSON object")
+
+    def __init__(self, extension: str) -> None:
+        self._extension = extension
+        self._digest = sha256()
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self._first_line = ""
+
+    def feed(self, piece: bytes) -> None:
+        """The next piece, of any size.
+
+        Raises:
+            Invalid: no UTF-8 text.
+        """
+        self._digest.update(piece)
+        text = self._decode(piece)
+        if "\x00" in text:
+            raise Invalid("the dataset contains a NUL")
+        first_line = self._first_line or text.lstrip().partition("\n")[0]
+        self._first_line = first_line[:MAX_FIRST_LINE_CHARS]
+
+    def finish(self) -> FileFacts:
+        """What the file is, once all of it was fed.
+
+        Raises:
+            Invalid: neither CSV nor JSON lines.
+        """
+        self._decode(b"", final=True)
+        if not self._first_line.strip():
+            raise Invalid("the dataset is empty")
+        if not is_first_line(self._first_line, self._extension):
+            raise Invalid("the dataset starts with no CSV header and no JSON object")
+        return FileFacts(self._digest.hexdigest())
+
+    def _decode(self, piece: bytes, *, final: bool = False) -> str:
+        try:
+            return self._decoder.decode(piece, final=final)
+        except UnicodeDecodeError:
+            raise Invalid("the dataset is not UTF-8 text") from None
 
 
 def is_first_line(line: str, extension: str) -> bool:

@@ -1,10 +1,8 @@
-"""Uploads: announced, put straight into the blob store, checked, and theirs until deleted."""
+"""Files of an account: found, read as pictures, deleted."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import anyio.to_thread
 from sqlalchemy.exc import IntegrityError
 
 from db.audit import insert_audit
@@ -15,70 +13,16 @@ from db.files import (
     get_file_by_key,
     get_own_file,
     get_public_key,
-    insert_file,
     is_on_sale,
 )
 from db.lineage import lock_lineage
 from db.segmentations import get_segmentation_by_mask
 from db.tables import File
 from errors import Conflict, Invalid, NotAnImage, NotFound
-from integrations.blob_keys import SignedUpload
 from studio.blob_removal import remove_blob, remove_soon
 from studio.context import current_request_id
-from studio.file_rules import UPLOAD_LIFETIME_S, extension_for, inspect_file
 from studio.lineage import delete_made_of, strip_mentions
 from studio.ports import Studio
-
-
-@dataclass(frozen=True)
-class Announcement:
-    """What a caller is about to upload."""
-
-    filename: str
-    content_type: str
-    size_bytes: int
-    purpose: str
-
-
-@dataclass(frozen=True)
-class Presigned:
-    """A pending file, where to put its bytes, and where they can be read afterwards."""
-
-    file_id: UUID
-    upload: SignedUpload
-    file_url: str
-
-
-async def presign(studio: Studio, owner_id: UUID, announced: Announcement) -> Presigned:
-    """A pending row and a URL that takes exactly this upload, once.
-
-    Raises:
-        Invalid, TooLarge: the purpose takes no such file.
-    """
-    extension = extension_for(announced.purpose, announced.content_type, announced.size_bytes)
-    file_id = uuid4()
-    key = f"uploads/{owner_id}/{file_id}{extension}"
-    upload = await studio.blobs.sign_put(
-        key,
-        content_type=announced.content_type,
-        max_bytes=announced.size_bytes,
-        lifetime_s=UPLOAD_LIFETIME_S,
-    )
-    file_url = await studio.blobs.sign_get(key)
-    async with studio.database.transaction() as session:
-        await insert_file(
-            session,
-            File(
-                id=file_id,
-                owner_id=owner_id,
-                purpose=announced.purpose,
-                filename=announced.filename,
-                content_type=announced.content_type,
-                size_bytes=announced.size_bytes,
-                blob_key=key,
-            ),
-        )
-    return Presigned(file_id, upload, file_url)
 
 
 async def find_own_file(studio: Studio, owner_id: UUID, file_id: UUID) -> File:
@@ -90,34 +34,6 @@ async def find_own_file(studio: Studio, owner_id: UUID, file_id: UUID) -> File:
     if file is None:
         raise NotFound("no such file")
     return file
-
-
-async def complete(studio: Studio, owner_id: UUID, file_id: UUID) -> File:
-    """Checks what was uploaded; repeating it changes nothing.
-
-    Raises:
-        NotFound: absent, or another's.
-        Conflict: nothing was uploaded yet.
-        NotAnImage, Invalid, TooLarge: it is not what was announced.
-    """
-    file = await find_own_file(studio, owner_id, file_id)
-    if file.status == "ready":
-        return file
-    blob = await studio.blobs.head(file.blob_key)
-    if blob is None:
-        raise Conflict("nothing was uploaded yet")
-    if blob.size != file.size_bytes:
-        raise Invalid(f"{blob.size} bytes were uploaded, {file.size_bytes} were announced")
-    data = await studio.blobs.get(file.blob_key)
-    facts = await anyio.to_thread.run_sync(inspect_file, data, file.purpose, file.content_type)
-    async with studio.database.transaction() as session:
-        row = await get_own_file(session, file_id, owner_id, lock=True)
-        if row is None:
-            raise NotFound("no such file")
-        if row.status != "ready":
-            row.status, row.completed_at = "ready", datetime.now(UTC)
-            row.sha256, row.width, row.height = facts.sha256, facts.width, facts.height
-        return row
 
 
 async def delete(studio: Studio, owner_id: UUID, file_id: UUID, *, ip: str | None) -> None:

@@ -82,15 +82,21 @@ async def find_job(database: Database, job_id: UUID, owner_id: UUID | None) -> J
 
 
 async def signed_result(studio: Studio, result: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A job's result for its reader: where it names a blob (`outputKey`), a URL (`outputUrl`)."""
+    """A job's result for its reader: where it names a blob (`outputKey`), a URL (`outputUrl`).
+
+    The same in each of its `results`. Signed for this answer: rows hold keys, never URLs.
+    """
     if result is None:
         return None
-    return {
-        name.removesuffix("Key") + "Url" if _is_key(name, value) else name: (
-            await studio.blobs.sign_get(value) if _is_key(name, value) else value
-        )
-        for name, value in result.items()
-    }
+    signed: dict[str, Any] = {}
+    for name, value in result.items():
+        if _is_key(name, value):
+            signed[name.removesuffix("Key") + "Url"] = await studio.blobs.sign_get(value)
+        elif name == "results" and isinstance(value, list):
+            signed[name] = [await signed_result(studio, one) for one in value]
+        else:
+            signed[name] = value
+    return signed
 
 
 def _is_key(name: str, value: object) -> bool:

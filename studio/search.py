@@ -16,6 +16,7 @@ from errors import NotFound, Unavailable
 from studio.context import current_request_id
 from studio.files import load_image
 from studio.index_rows import unpack_vector
+from studio.picture_memory import hold_picture
 from studio.ports import (
     EmbeddedAnswer,
     Embedding,
@@ -106,6 +107,7 @@ async def _find(studio: Studio, user_id: UUID | None, request: SearchRequest) ->
             studio, user_id, image_url=request.image_url, file_id=request.file_id
         )
         picture = loaded.data
+        hold_picture(len(picture))
     words = _normalise(request.query)
     if words is not None:
         query = _with(query, text=await _cached_text(studio, words))

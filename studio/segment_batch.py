@@ -15,8 +15,6 @@ from studio.ports import SegmentPrompt, Studio
 from studio.segmentation import bbox_document, segment
 
 AT_ONCE = 4
-URL_LIFETIME_S = 7 * 24 * 3600
-"""The longest that Azure signs by a user's delegation."""
 
 Url = Annotated[str, Field(min_length=1, max_length=4096)]
 
@@ -74,7 +72,9 @@ async def segment_batch(studio: Studio, run: JobRun) -> Outcome:
         fresh = [one for one in found if isinstance(one, dict)]
         told |= {one["at"]: one for one in fresh}
         await run.progress(chunk[-1] + 1, len(pictures), "pictures cut out", pictures=fresh)
-    results = [await _signed(studio, told[at]) for at in sorted(told)]
+    results = [
+        {name: value for name, value in told[at].items() if name != "at"} for at in sorted(told)
+    ]
     failed = sum("error" in one for one in results)
     counts = {"total": len(pictures), "segmented": len(pictures) - failed, "failed": failed}
     return Outcome(counts | {"results": results})
@@ -110,11 +110,3 @@ async def _one(
         "area": answer.area, "bbox": bbox_document(answer), "score": answer.score,
         "label": answer.label,
     }  # fmt: skip
-
-
-async def _signed(studio: Studio, one: dict[str, Any]) -> dict[str, Any]:
-    """A result with its mask's URL in place of the key."""
-    told = {name: value for name, value in one.items() if name not in ("at", "maskKey")}
-    if "maskKey" in one:
-        told["maskUrl"] = await studio.blobs.sign_get(one["maskKey"], lifetime_s=URL_LIFETIME_S)
-    return told

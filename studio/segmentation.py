@@ -1,10 +1,10 @@
 """Segmentation: a picture and a prompt to a mask, and a row of what was made from what."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,6 +19,7 @@ from models.clean_copy import clean_copy
 from studio.context import current_request_id
 from studio.files import load_image
 from studio.lineage import find_deleted
+from studio.picture_threads import run_on_picture
 from studio.ports import SegmentAnswer, SegmentPrompt, Studio
 
 TARGETS = ("garment", "upper", "lower", "dress", "person")
@@ -98,7 +99,7 @@ async def borrowed(
 
     Deployments take keys; the copy has no metadata, and nothing needs it afterwards.
     """
-    copy = await asyncio.to_thread(clean_copy, data)
+    copy = await run_on_picture(partial(clean_copy, data))
     key = f"uploads/{user_id}/fetched/{result_id}{EXTENSIONS[copy.content_type]}"
     try:
         await studio.blobs.put(key, copy.data, copy.content_type)

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
-import anyio.to_thread
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.files import get_file_by_key
@@ -19,6 +19,7 @@ from studio.blob_removal import remove_soon
 from studio.files import load_image
 from studio.job_types import JobRun
 from studio.lineage import delete_inputs, find_deleted, mask_id_of
+from studio.picture_threads import run_on_picture
 from studio.ports import SegmentPrompt, Studio
 from studio.segmentation import segment_stored
 
@@ -108,7 +109,7 @@ async def _store(studio: Studio, draft: Draft, url: str, name: str) -> StoredPic
         return await _measured(loaded.key, loaded.data)
     if draft.tryon_id is None:
         return await _measured("", loaded.data)
-    copy = await anyio.to_thread.run_sync(clean_copy, loaded.data)
+    copy = await run_on_picture(partial(clean_copy, loaded.data))
     key = draft.key_of(name, copy.content_type)
     draft.keys.append(key)
     await studio.blobs.put(key, copy.data, copy.content_type)
@@ -116,7 +117,7 @@ async def _store(studio: Studio, draft: Draft, url: str, name: str) -> StoredPic
 
 
 async def _measured(key: str, data: bytes) -> StoredPicture:
-    facts: ImageInfo = await anyio.to_thread.run_sync(inspect_image, data)
+    facts: ImageInfo = await run_on_picture(partial(inspect_image, data))
     return StoredPicture(key, facts.width, facts.height)
 
 

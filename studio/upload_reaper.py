@@ -1,4 +1,4 @@
-"""Uploads that nobody finished: announced, perhaps put, never completed. They leave after a day."""
+"""Uploads that never became ready: not put, not completed, or failed. They leave after a day."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +9,7 @@ from db.files import delete_file, lock_unfinished
 from studio.ports import BlobStore
 
 KEPT = timedelta(days=1)
-"""Far longer than an upload's URL lives (15 min), so nothing still arrives for what is reaped."""
+"""Far longer than an upload may arrive (`upload_ends_at`), so nothing comes after it is reaped."""
 BATCH = 20
 
 log = structlog.get_logger("studio.files")

@@ -1,8 +1,7 @@
 """Routes of the local blob store: the signed URLs it hands out lead here."""
 
 import re
-from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, cast
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Request
@@ -10,9 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from errors import Malformed, NotAnImage, NotFound, TooLarge
+from gateway.arrivals import Arrivals, in_large_chunks
 from gateway.body_limit import declared_bytes
 from gateway.deps import Public, StudioDep
-from integrations.blob_keys import CHUNK_BYTES, content_type_of
+from integrations.blob_keys import content_type_of
 from integrations.blob_local import LocalBlobStore
 from studio.file_rules import ARRIVAL_S
 
@@ -35,20 +35,18 @@ async def get_local_store(studio: StudioDep) -> LocalBlobStore:
 LocalStoreDep = Annotated[LocalBlobStore, Depends(get_local_store)]
 
 
-async def in_large_chunks(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Fewer, larger writes: every one costs a hop to a thread."""
-    waiting = bytearray()
-    async for chunk in stream:
-        waiting += chunk
-        if len(waiting) >= CHUNK_BYTES:
-            yield bytes(waiting)
-            waiting.clear()
-    if waiting:
-        yield bytes(waiting)
+async def get_arrivals(request: Request) -> Arrivals:
+    """The uploads that are arriving at this Gateway."""
+    return cast(Arrivals, request.app.state.uploads)
+
+
+ArrivalsDep = Annotated[Arrivals, Depends(get_arrivals)]
 
 
 @router.put("/{key:path}", status_code=201, dependencies=[Public])
-async def put_blob(key: str, request: Request, store: LocalStoreDep) -> Response:
+async def put_blob(
+    key: str, request: Request, store: LocalStoreDep, arrivals: ArrivalsDep
+) -> Response:
     """One upload of one new blob, as the signature allows."""
     grant = store.signer.verify("put", key, request.query_params)
     if request.headers.get("content-type", "") != grant.content_type:
@@ -59,7 +57,8 @@ async def put_blob(key: str, request: Request, store: LocalStoreDep) -> Response
         raise Malformed("upload the bytes as they are, without Content-Encoding")
     chunks = in_large_chunks(request.stream())
     until_s = grant.expires_at_s + ARRIVAL_S
-    await store.put_new(key, chunks, grant.max_bytes, until_s=until_s)
+    async with arrivals.place(key):
+        await store.put_new(key, chunks, grant.max_bytes, until_s=until_s)
     return Response(status_code=201)
 
 

@@ -9,11 +9,12 @@ from pydantic import Field
 
 from db.files import list_files
 from db.tables import File
-from gateway.deps import ClientAddressDep, Customer, IdempotencyKey, StudioDep
+from errors import Forbidden
+from gateway.deps import ClientAddressDep, Customer, FileChecksDep, IdempotencyKey, StudioDep
 from gateway.paging import Cursor, PageDep
 from gateway.wire import Page, WireRequest, WireResponse
-from studio import files
-from studio.file_rules import UPLOAD_LIFETIME_S
+from studio import files, uploads
+from studio.file_rules import PURPOSES, UPLOAD_LIFETIME_S
 from studio.idempotency import answer_once, fingerprint
 from studio.ports import Studio
 
@@ -86,37 +87,45 @@ async def presign(
     idempotency_key: IdempotencyKey = None,
 ) -> PresignResponse:
     """A signed URL for one upload; the same again under the same `Idempotency-Key`."""
+    rules = PURPOSES[body.purpose]
+    if not user.has_role(rules.role):
+        raise Forbidden(f"the purpose {body.purpose} needs the role {rules.role}")
 
     async def make() -> dict[str, Any]:
-        announced = files.Announcement(
+        announced = uploads.Announcement(
             body.filename, body.content_type, body.size_bytes, body.purpose
         )
-        made = await files.presign(studio, user.id, announced)
-        return PresignResponse(
-            file_id=made.file_id,
-            url=made.upload.url,
-            headers=made.upload.headers,
-            expires_at=made.upload.expires_at,
-            file_url=made.file_url,
-        ).model_dump(mode="json")
+        made = await uploads.presign(studio, user.id, announced)
+        return {
+            "file_id": str(made.file_id),
+            "url": made.upload.url,
+            "headers": made.upload.headers,
+            "expires_at": made.upload.expires_at.isoformat(),
+            "blob_key": made.blob_key,
+        }
 
     if idempotency_key is None:
-        return PresignResponse.model_validate(await make())
-    name = f"presign:{user.id}:{idempotency_key}"
-    receipt = await answer_once(
-        studio.cache,
-        name,
-        fingerprint(body.model_dump()),
-        make,
-        lifetime_s=UPLOAD_LIFETIME_S,
-    )
-    return PresignResponse.model_validate(receipt)
+        receipt = await make()
+    else:
+        name = f"presign:{user.id}:{idempotency_key}"
+        receipt = await answer_once(
+            studio.cache,
+            name,
+            fingerprint(body.model_dump()),
+            make,
+            lifetime_s=UPLOAD_LIFETIME_S,
+        )
+    # Signed now: the URL of a repeated answer is as good as that of the first.
+    file_url = await studio.blobs.sign_get(receipt.pop("blob_key"))
+    return PresignResponse.model_validate(receipt | {"file_url": file_url})
 
 
 @router.post("/{file_id}/complete")
-async def complete(file_id: UUID, user: Customer, studio: StudioDep) -> FileResponse:
+async def complete(
+    file_id: UUID, user: Customer, studio: StudioDep, checks: FileChecksDep
+) -> FileResponse:
     """Checks the upload; only then it can be used."""
-    return await file_response(studio, await files.complete(studio, user.id, file_id))
+    return await file_response(studio, await uploads.complete(studio, checks, user.id, file_id))
 
 
 @router.get("/{file_id}")

@@ -134,7 +134,7 @@ async def test_an_upload_from_presign_to_delete(client: httpx.AsyncClient, studi
 async def test_what_may_be_announced(
     client: httpx.AsyncClient, studio: Studio, changes: dict[str, Any], status: int
 ) -> None:
-    headers = await sign_in(client, studio)
+    headers = await sign_in(client, studio, "merchant")
     assert (await presign(client, headers, **changes)).status_code == status
 
 
@@ -186,7 +186,7 @@ async def test_the_signed_put_takes_only_what_was_announced(
 async def test_complete_looks_into_the_file(
     client: httpx.AsyncClient, studio: Studio, data: bytes, changes: dict[str, Any], status: int
 ) -> None:
-    headers = await sign_in(client, studio)
+    headers = await sign_in(client, studio, "merchant")
     receipt = await upload(client, headers, data, **changes)
     done = await client.post(f"/api/files/{receipt['fileId']}/complete", headers=headers)
     assert done.status_code == status, done.text
@@ -276,7 +276,7 @@ async def test_a_picture_on_sale_can_be_used_by_all_and_not_deleted(
 
 
 async def test_which_pictures_can_be_loaded(client: httpx.AsyncClient, studio: Studio) -> None:
-    headers = await sign_in(client, studio)
+    headers = await sign_in(client, studio, "merchant")
     me = UUID((await client.get("/api/auth/me", headers=headers)).json()["id"])
     file = await ready(client, headers)
     loaded = await load_image(studio, me, image_url=None, file_id=UUID(file["id"]))

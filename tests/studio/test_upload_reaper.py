@@ -12,9 +12,11 @@ from db.tables import File
 from errors import NotFound, Unavailable
 from integrations.blob_local import LocalBlobStore
 from studio.accounts import create_user
-from studio.files import complete, find_own_file
+from studio.file_checks import FileChecks
+from studio.files import find_own_file
 from studio.ports import Studio
 from studio.upload_reaper import BATCH, reap_unfinished
+from studio.uploads import complete
 from tests.fakes import PASSWORD, picture
 
 PICTURE = picture()
@@ -44,6 +46,7 @@ async def test_only_what_nobody_finished_leaves(studio: Studio, owner_id: UUID) 
     old = [
         await add_file(studio, owner_id, hours_ago=25, status="pending") for _ in range(BATCH + 1)
     ]
+    old += [await add_file(studio, owner_id, hours_ago=25, status="failed")]
     recent = await add_file(studio, owner_id, hours_ago=23, status="pending")
     done = await add_file(studio, owner_id, hours_ago=100, status="ready")
     counts = await asyncio.gather(
@@ -56,7 +59,7 @@ async def test_only_what_nobody_finished_leaves(studio: Studio, owner_id: UUID) 
             await find_own_file(studio, owner_id, file.id)
     for file in (recent, done):
         assert await studio.blobs.head(file.blob_key) is not None
-    assert (await complete(studio, owner_id, recent.id)).status == "ready"
+    assert (await complete(studio, FileChecks(), owner_id, recent.id)).status == "ready"
 
 
 async def test_without_the_store_the_row_stays_for_the_next_turn(

@@ -1,6 +1,9 @@
-"""uploads are bounded and a deleted one stays deleted"""
+"""Uploads are checked once at a time, and one that failed is not checked again."""
 
 from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
 
 revision: str = "0007"
 down_revision: str | None = "0006"
@@ -9,8 +12,38 @@ depends_on: str | Sequence[str] | None = None
 
 
 def upgrade() -> None:
-    pass
+    replace_index("ix_files_pending", "ix_files_unfinished", "status <> 'ready'")
+    allow_statuses("'pending', 'ready', 'failed'")
+    op.add_column("files", sa.Column("failure", sa.Text(), nullable=True))
+    op.add_column("files", sa.Column("check_ends_at", sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
-    pass
+    replace_index("ix_files_unfinished", "ix_files_pending", "status = 'pending'")
+    op.execute("DELETE FROM files WHERE status = 'failed'")
+    allow_statuses("'pending', 'ready'")
+    op.drop_column("files", "check_ends_at")
+    op.drop_column("files", "failure")
+
+
+def replace_index(old: str, new: str, where: str) -> None:
+    """Outside of a transaction, before all else: what failed half way can be run again."""
+    with op.get_context().autocommit_block():
+        op.drop_index(new, "files", postgresql_concurrently=True, if_exists=True)
+        op.create_index(
+            new, "files", ["created_at"], postgresql_where=sa.text(where),
+            postgresql_concurrently=True,
+        )  # fmt: skip
+        op.drop_index(old, "files", postgresql_concurrently=True, if_exists=True)
+
+
+def allow_statuses(names: str) -> None:
+    """The rows are validated in a step of its own, which lets others read and write meanwhile."""
+    with op.get_context().autocommit_block():
+        op.execute("ALTER TABLE files DROP CONSTRAINT IF EXISTS new_status")
+        op.execute(
+            f"ALTER TABLE files ADD CONSTRAINT new_status CHECK (status IN ({names})) NOT VALID"
+        )
+        op.execute("ALTER TABLE files VALIDATE CONSTRAINT new_status")
+    op.drop_constraint(op.f("ck_files_status"), "files", type_="check")
+    op.execute("ALTER TABLE files RENAME CONSTRAINT new_status TO ck_files_status")

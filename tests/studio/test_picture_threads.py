@@ -1,0 +1,58 @@
+"""Work on callers' pictures has threads of its own, and a queue that ends."""
+
+import ast
+import asyncio
+import threading
+
+import pytest
+
+from settings import PROJECT_ROOT
+from studio import picture_threads
+from studio.picture_threads import run_on_picture
+from studio.shares import AllBusy
+
+DECODING = {
+    "inspect_image",
+    "decode_image",
+    "measure_image",
+    "public_copy",
+    "clean_copy",
+    "explain",
+}
+SHARED = {"to_thread", "run_sync", "run_in_executor"}
+
+
+async def test_a_few_run_a_bounded_number_waits_and_the_rest_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(picture_threads, "MAX_WAITING", 2)
+    end = threading.Event()
+    running: list[int] = []
+
+    def work() -> None:
+        running.append(1)
+        end.wait()
+
+    tasks = [asyncio.create_task(run_on_picture(work)) for _ in range(picture_threads.THREADS + 2)]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    with pytest.raises(AllBusy):
+        await run_on_picture(work)
+    assert len(running) <= picture_threads.THREADS
+    end.set()
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("folder", ["studio", "gateway"])
+def test_no_picture_is_decoded_in_threads_that_others_wait_for(folder: str) -> None:
+    wrong = []
+    for path in (PROJECT_ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            names = {
+                each.id for arg in node.args for each in ast.walk(arg) if isinstance(each, ast.Name)
+            }
+            if node.func.attr in SHARED and names & DECODING:
+                wrong.append(f"{path.name}:{node.lineno}")
+    assert wrong == []
