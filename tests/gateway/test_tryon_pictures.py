@@ -193,7 +193,7 @@ async def test_a_running_job_of_a_deleted_account_leaves_nothing(owner: Possesso
         await slow.written.wait()
         await owner.ask("DELETE", "/api/auth/me", {"password": PASSWORD}, 204)
         slow.go_on.set()
-        while dispatcher.running:
+        while dispatcher.running:  # noqa: ASYNC110 - it says nothing when it ends
             await asyncio.sleep(0.01)
     assert await blobs_of(owner.studio) == set()
     named = await tables_naming(owner.studio, [owner.email, job["jobId"]])
