@@ -29,7 +29,8 @@ IDLE_LIMIT_S = 600.0
 
 READ_ONLY = "25006"
 TOO_SLOW = "57014"
-LOCKED = "55P03"
+LOCKED = ("55P03", "40P01")
+"""A lock was not free in time, or two transactions waited for each other's."""
 
 log = structlog.get_logger("studio.database")
 
@@ -156,7 +157,7 @@ async def _translating() -> AsyncIterator[None]:
             raise Unavailable("the database takes no changes right now") from error
         if state == TOO_SLOW:
             raise DeadlinePassed("the database took too long") from error
-        if state == LOCKED:
+        if state in LOCKED:
             raise Unavailable("what is to be changed is being changed by others") from error
         if error.connection_invalidated or is_going_away(error.orig):
             raise Unavailable("the database connection was lost") from error

@@ -47,6 +47,12 @@ async def empty_own_products(session: AsyncSession, owner_id: UUID) -> set[str]:
     return {key for _, key in rows if key}
 
 
+async def list_showing(session: AsyncSession, file_id: UUID) -> list[Product]:
+    """Live products whose picture is this upload, locked."""
+    query = select(Product).where(Product.file_id == file_id, col(Product.deleted_at).is_(None))
+    return list((await session.exec(query.with_for_update())).all())
+
+
 async def delete_forgotten_products(
     session: AsyncSession, *, before: datetime, up_to_seq: int, limit: int
 ) -> int:

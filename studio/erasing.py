@@ -6,6 +6,7 @@ from db.catalog import get_product, take_change_lock
 from db.erasures import insert_erasure
 from db.files import delete_file, get_file
 from db.lineage import lock_lineage
+from db.product_removal import list_showing
 from db.tryons import get_tryon
 from errors import Invalid
 from studio.account_removal import remove_account
@@ -19,8 +20,8 @@ async def erase_again(studio: Studio, kind: str, subject: str) -> None:
     """Applies a deletion once more; nothing happens where its subject isn't there.
 
     Only for rows of `erasure` that are younger than the backup: what was deleted before it and
-    made again since is another thing of the same name. In their order: a file of a live product
-    is deleted after the product.
+    made again since is another thing of the same name. A product that shows a deleted file in the
+    backup leaves with it: its merchant had given it another picture since.
 
     Raises:
         Invalid: no such kind.
@@ -37,6 +38,9 @@ async def _erase_file(studio: Studio, subject: str) -> None:
         file = await get_file(session, UUID(subject))
         if file is not None:
             await lock_lineage(session, file.owner_id)
+            await take_change_lock(session)
+            for product in await list_showing(session, file.id):
+                await empty_product(session, product)
             await delete_file(session, file.id)
             keys = await delete_made_of(session, [file.blob_key])
             await strip_mentions(session, file.owner_id, keys)

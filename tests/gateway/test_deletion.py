@@ -216,8 +216,9 @@ async def test_deletions_can_be_applied_again(owner: Possessor) -> None:
     names = owner.names
     for _ in range(2):
         await erase_again(owner.studio, "tryon", tryon["id"])
-        await erase_again(owner.studio, "product", names["product"])
         await erase_again(owner.studio, "file", names["selfie"])
+        await erase_again(owner.studio, "file", names["garment"])  # a live product shows it
+        await erase_again(owner.studio, "product", names["product"])
     await owner.ask("GET", f"/api/cv/tryons/{tryon['id']}", status=404)
     await owner.ask("GET", f"/api/catalog/products/{names['product']}", status=404)
     await owner.ask("GET", f"/api/files/{names['selfie']}", status=404)

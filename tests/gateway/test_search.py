@@ -252,3 +252,4 @@ async def test_every_search_leaves_its_row(settings: Settings) -> None:
     assert by_type["hybrid"].params["alpha"] == 0.25
     assert "sig" not in by_type["hybrid"].params["image_url"]
     assert all(row.results and row.latency_ms > 0 and row.index_version for row in rows)
+    assert all(isinstance(one, str) for row in rows for one in row.results)  # ids, to stay small

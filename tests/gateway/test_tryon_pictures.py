@@ -18,12 +18,14 @@ from studio.ports import SegmentAnswer, SegmentPrompt, Studio, TryOnMade, TryOnO
 from tests.fakes import FakeSegmenter, FakeTryOn, open_studio
 from tests.gateway.possessions import (
     GARMENT,
+    PASSWORD,
     SELFIE,
     Possessor,
     blobs_of,
     open_possessor,
     tables_naming,
 )
+from tests.jobs.working import dispatching
 
 GPS = 0x8825
 ADDRESS = "https://pictures.example/a.jpg"
@@ -179,6 +181,23 @@ async def test_what_is_made_while_its_picture_is_deleted_is_not_kept(
     assert not {key for key in await blobs_of(owner.studio) if key.startswith(("tryon", "masks"))}
     named = await tables_naming(owner.studio, [selfie["id"]])
     assert set(named) == {"audit_log", "erasure"}
+
+
+async def test_a_running_job_of_a_deleted_account_leaves_nothing(owner: Possessor) -> None:
+    selfie, garment = [await owner.upload(data, "selfie") for data in (SELFIE, GARMENT)]
+    slow = SlowTryOn(owner.studio)
+    object.__setattr__(owner.studio, "tryon", slow)
+    order = {"personUrl": selfie["readUrl"], "garmentUrl": garment["readUrl"], "mode": "queued"}
+    job = await owner.ask("POST", "/api/cv/tryon", order, 202)
+    async with dispatching(owner.studio) as dispatcher:
+        await slow.written.wait()
+        await owner.ask("DELETE", "/api/auth/me", {"password": PASSWORD}, 204)
+        slow.go_on.set()
+        while dispatcher.running:  # noqa: ASYNC110 - it says nothing when it ends
+            await asyncio.sleep(0.01)
+    assert await blobs_of(owner.studio) == set()
+    named = await tables_naming(owner.studio, [owner.email, job["jobId"]])
+    assert set(named) == {"doomed_blob"}  # looked at again once no worker can write it any more
 
 
 async def test_anothers_try_on_is_not_deleted(
