@@ -247,6 +247,21 @@ async def test_a_changed_password_ends_the_other_sessions(
     assert (await audited(studio)).count("PASSWORD_CHANGED") == 1
 
 
+async def test_a_token_of_a_later_version_than_the_account_is_refused(
+    client: httpx.AsyncClient, studio: Studio
+) -> None:
+    """The database was restored to a moment before all sessions were ended."""
+    await register(client)
+    body = (await login(client)).json()
+    claims = AccessTokens(studio.settings).read(body["accessToken"])
+    for version, status in ((claims.version, 200), (claims.version + 1, 401)):
+        token = AccessTokens(studio.settings).issue(
+            claims.user_id, "customer", claims.session_id, version
+        )
+        headers = {"Authorization": f"Bearer {token}"}
+        assert (await client.get("/api/auth/me", headers=headers)).status_code == status
+
+
 async def test_guesses_at_the_current_password_slow_down_too(client: httpx.AsyncClient) -> None:
     await register(client)
     headers = {"Authorization": f"Bearer {(await login(client)).json()['accessToken']}"}
