@@ -10,6 +10,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db.tables import ACCOUNT
+
 Row = Mapping[str, Any]
 
 EVENT = """
@@ -20,8 +22,6 @@ EVENT = """
 
 SPARE = 16
 """Rows that a claim looks at beyond its limit: other dispatchers may be claiming the first ones."""
-ACCOUNT = f"coalesce(owner_id, '{UUID(int=0)}'::uuid)"
-"""Whose turn a job takes; the studio's own jobs are those of one account. As in `ix_job_turns`."""
 
 CLAIM = f"""
 WITH RECURSIVE kind(type) AS (
@@ -107,6 +107,18 @@ def claim_statement(types: tuple[str, ...], limit: int, *, alone: bool) -> str:
         "limit": limit,
     }
 
+
+WAITING = """
+SELECT type FROM job AS large
+WHERE state = 'queued' AND type = ANY(:large)
+    AND run_at <= now() - make_interval(secs => :patience_s)
+    AND NOT (type = ANY(:alone) AND EXISTS (
+        SELECT 1 FROM job AS other WHERE other.state = 'running' AND other.type = large.type))
+    AND priority >= coalesce((
+        SELECT max(priority) FROM job
+        WHERE state = 'queued' AND type = ANY(:small) AND run_at <= now()), -32768)
+ORDER BY priority DESC, run_at, id LIMIT 1
+"""
 
 RENEW = """
 UPDATE job SET lease_until = clock_timestamp() + make_interval(secs => :lease_s), leased_by = :owner
@@ -229,6 +241,26 @@ async def claim_jobs(
     return await run_query(
         session, statement, owner=owner, lease_s=lease_s, deadlines=json.dumps(deadlines)
     )
+
+
+async def find_starved_type(
+    session: AsyncSession,
+    *,
+    large: Sequence[str],
+    small: Sequence[str],
+    alone: Sequence[str],
+    patience_s: float,
+) -> str | None:
+    """The type of the first job of these large types that has been due for so long, if any.
+
+    Not where a due job of the small types has a higher priority, nor a job of an `alone` type of
+    which one runs: it waits for that one, not for room.
+    """
+    rows = await run_query(
+        session, WAITING, large=list(large), small=list(small), alone=list(alone),
+        patience_s=patience_s,
+    )  # fmt: skip
+    return str(rows[0]["type"]) if rows else None
 
 
 async def renew_leases(

@@ -208,7 +208,7 @@ class SearchLog(SQLModel, table=True):
     request_id: str = Field(sa_type=Text)
 
 
-ACCOUNT = text("COALESCE(owner_id, '00000000-0000-0000-0000-000000000000'::uuid)")
+ACCOUNT = "COALESCE(owner_id, '00000000-0000-0000-0000-000000000000'::uuid)"
 """Whose turn a job takes: its owner's; the studio's own jobs are those of one account."""
 
 
@@ -222,7 +222,7 @@ class Job(SQLModel, table=True):
         Index(
             "ix_job_turns",
             "type",
-            ACCOUNT,
+            text(ACCOUNT),
             text("priority DESC"),
             "run_at",
             "id",
@@ -230,7 +230,7 @@ class Job(SQLModel, table=True):
         ),
         Index(
             "ix_job_claimed",
-            ACCOUNT,
+            text(ACCOUNT),
             "claimed_at",
             postgresql_where=text("claimed_at IS NOT NULL"),
         ),

@@ -35,6 +35,7 @@ from gateway.routes import (
 )
 from settings import PROJECT_ROOT
 from studio.accounts import OpenAccounts
+from studio.background import Background
 from studio.health import HealthWatch
 from studio.latency import LatencyLog
 from studio.logs import configure_logging, flushing
@@ -66,12 +67,15 @@ ROUTERS = (
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """What lives as long as the app; a router's own `lifespan` runs inside this one."""
-    async with flushing(configure_logging()), sharing(app.state.latency):
-        yield
+    async with flushing(configure_logging()), sharing(app.state.latency, app.state.background):
+        try:
+            yield
+        finally:
+            await app.state.background.aclose()
 
 
 @asynccontextmanager
-async def sharing(latency: LatencyLog) -> AsyncIterator[None]:
+async def sharing(latency: LatencyLog, background: Background) -> AsyncIterator[None]:
     """While the block runs, what this replica measures is soon seen by all of them."""
     ended = asyncio.Event()
 
@@ -82,6 +86,7 @@ async def sharing(latency: LatencyLog) -> AsyncIterator[None]:
             await latency.flush()
 
     task = asyncio.create_task(flush_often(), name="latency")
+    background.watch("latency", lambda: not task.done())
     try:
         yield
     finally:
@@ -108,6 +113,7 @@ def create_app(studio: Studio, observers: Sequence[Observe] = ()) -> FastAPI:
     )
     app.state.studio = studio
     app.state.draining = asyncio.Event()  # whoever serves the app sets it when it is to end
+    app.state.background = Background()
     app.state.tokens = AccessTokens(studio.settings)
     app.state.limits = RateLimits(studio)
     app.state.accounts = OpenAccounts(studio.database)

@@ -117,6 +117,20 @@ class RateLimits:
         return Allowance(route_class, window.taken, quota, window.remaining, reset_s)
 
 
+async def count_request(limits: RateLimits, scope: Scope, route_class: str) -> None:
+    """Counts a request of the caller; a route calls it for a class that its path doesn't tell.
+
+    Raises:
+        Throttled: the caller's window is full.
+    """
+    who = caller_key(route_class, scope["state"]["identity"], scope["state"]["client_address"])
+    allowance = await limits.take(route_class, who)
+    scope["state"]["answer_headers"] = allowance.headers()
+    if not allowance.allowed:
+        detail = f"at most {allowance.quota} requests a minute are served here"
+        raise Throttled(detail, allowance.reset_s)
+
+
 class RateLimit:
     """The layer that reads the access token once, counts, and refuses what is too much."""
 
@@ -130,17 +144,12 @@ class RateLimit:
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
             await self.app(scope, receive, send)
             return
-        identity = scope["state"]["identity"] = self._identify(scope)
+        scope["state"]["identity"] = self._identify(scope)
         route_class = route_class_of(scope["method"], scope["path"])
         if route_class is None:
             await self.app(scope, receive, send)
             return
-        who = caller_key(route_class, identity, scope["state"]["client_address"])
-        allowance = await self._limits.take(route_class, who)
-        scope["state"]["answer_headers"] = allowance.headers()
-        if not allowance.allowed:
-            detail = f"at most {allowance.quota} requests a minute are served here"
-            raise Throttled(detail, allowance.reset_s)
+        await count_request(self._limits, scope, route_class)
         await self.app(scope, receive, send)
 
     def _identify(self, scope: Scope) -> AccessClaims | NotAuthenticated | None:

@@ -1,4 +1,4 @@
-"""jobs take turns by owner: due jobs are found by owner, and a job keeps the time of its last claim."""
+"""jobs take turns by owner: due jobs are found by owner, and keep their last claim."""
 
 from collections.abc import Sequence
 
