@@ -24,7 +24,7 @@ from studio.job_types import enqueue
 from studio.ports import Studio
 from tests.jobs.working import InlineExecutor, until_state
 
-TRIES = 20
+TRIES = 30
 PAUSE_S = 0.05
 OWNERS = """
     INSERT INTO users (id, email, password_hash, role, token_version)
@@ -90,13 +90,15 @@ async def main(owners: int, each: int) -> None:
     ids = [row["id"] for row in await connection.fetch(OWNERS, owners + 1)]
     await connection.execute(JOBS, ids[1:], each)
     times = await claim_times(studio)
-    waits = await lone_waits(studio, connection, ids[0])
-    left = await connection.fetchval("SELECT count(*) FROM job WHERE state = 'queued'")
-    assert left > 0, "the other accounts' jobs ended before the measurement did"
-    print(
-        f"{len(waits)} | {1000 * statistics.median(waits):.0f} ms | {1000 * max(waits):.0f} ms | "
-        f"{1000 * statistics.median(times):.1f} ms"
-    )
+    cells = "- | - | -"  # the lone job's turn comes after those of all other accounts
+    if owners == 1:
+        waits = await lone_waits(studio, connection, ids[0])
+        left = await connection.fetchval("SELECT count(*) FROM job WHERE state = 'queued'")
+        assert left > 0, "the other account's jobs ended before the measurement did"
+        cells = (
+            f"{len(waits)} | {1000 * statistics.median(waits):.1f} ms | {1000 * max(waits):.1f} ms"
+        )
+    print(f"{cells} | {1000 * statistics.median(times):.1f} ms")
     await connection.close()
     await studio.database.aclose()
 
