@@ -42,9 +42,9 @@ class Background:
     or has ended, so that whoever watches the process replaces it.
     """
 
-    def __init__(self, *, first_pause_s: float = FIRST_PAUSE_S) -> None:
+    def __init__(self, *, first_pause_s: float | None = None) -> None:
         """Nothing runs yet."""
-        self._first_pause_s = first_pause_s
+        self._first_pause_s = FIRST_PAUSE_S if first_pause_s is None else first_pause_s
         self._supervised: list[Supervised] = []
         self._supervisors: list[asyncio.Task[None]] = []
         self._watched: dict[str, Callable[[], bool]] = {}

@@ -63,7 +63,8 @@ class EventStream:
         if not self.events and self.end is None:
             self.news.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.news.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self.news.wait()
         if self.events:
             return self.events.popleft()
         if self.end is not None:
@@ -136,8 +137,9 @@ class JobWatch:
         try:
             while True:
                 limit_s = LOOK_S if self._streams else None
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), limit_s)
+                with suppress(TimeoutError):  # `wait_for` of Python 3.11 may lose a cancellation
+                    async with asyncio.timeout(limit_s):
+                        await self._wake.wait()
                 self._wake.clear()
                 await self._look_safely()
         finally:
