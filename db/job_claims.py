@@ -1,12 +1,16 @@
 """Queries of those who run jobs: every one is fenced, every time is the database's own."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.tables import ACCOUNT
 
 Row = Mapping[str, Any]
 
@@ -16,24 +20,105 @@ EVENT = """
         'done', progress_done, 'total', progress_total, 'message', progress_message)
 """
 
+SPARE = 16
+"""Rows that a claim looks at beyond its limit: other dispatchers may be claiming the first ones."""
+
 CLAIM = f"""
-WITH due AS (
-    SELECT id FROM job
-    WHERE state = 'queued' AND run_at <= now() AND type = ANY(:types)
-      AND NOT (:alone AND EXISTS (
-          SELECT 1 FROM job AS other WHERE other.state = 'running' AND other.type = ANY(:types)))
-    ORDER BY priority DESC, run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED
+WITH RECURSIVE kind(type) AS (
+    SELECT type FROM (VALUES %(types)s) AS one(type)
+    WHERE NOT (%(alone)s AND EXISTS (
+        SELECT 1 FROM job WHERE state = 'running' AND type IN (SELECT * FROM (VALUES %(types)s))))
+), account AS (
+    SELECT kind.type, first.id FROM kind CROSS JOIN LATERAL (
+        SELECT {ACCOUNT} AS id FROM job WHERE state = 'queued' AND type = kind.type
+        ORDER BY {ACCOUNT} LIMIT 1) AS first
+    UNION ALL
+    SELECT account.type, following.id FROM account CROSS JOIN LATERAL (
+        SELECT {ACCOUNT} AS id FROM job
+        WHERE state = 'queued' AND type = account.type AND {ACCOUNT} > account.id
+        ORDER BY {ACCOUNT} LIMIT 1) AS following
+), running AS (
+    SELECT {ACCOUNT} AS account, count(*) AS jobs FROM job WHERE state = 'running' GROUP BY 1
+), front AS (
+    SELECT account.*, coalesce(running.jobs, 0) AS busy, latest.claimed_at
+    FROM account
+    CROSS JOIN LATERAL (
+        SELECT id, priority, run_at FROM job
+        WHERE state = 'queued' AND type = account.type AND {ACCOUNT} = account.id
+            AND run_at <= now()
+        ORDER BY priority DESC, run_at, id LIMIT 1) AS head
+    LEFT JOIN running ON running.account = account.id
+    LEFT JOIN LATERAL (
+        SELECT claimed_at FROM job WHERE {ACCOUNT} = account.id AND claimed_at IS NOT NULL
+        ORDER BY claimed_at DESC LIMIT 1) AS latest ON true
+    ORDER BY head.priority DESC, busy, latest.claimed_at NULLS FIRST, head.run_at, head.id
+    LIMIT %(accounts)s
+), turn AS (
+    SELECT due.id, row_number() OVER (
+        ORDER BY due.priority DESC, share, claimed_at NULLS FIRST, due.run_at, due.id) AS place
+    FROM (
+        SELECT front.claimed_at, due.*, front.busy + row_number() OVER (
+            PARTITION BY front.id ORDER BY due.priority DESC, due.run_at, due.id) AS share
+        FROM front CROSS JOIN LATERAL (
+            SELECT id, priority, run_at FROM job
+            WHERE state = 'queued' AND type = front.type AND {ACCOUNT} = front.id
+                AND run_at <= now()
+            ORDER BY priority DESC, run_at, id LIMIT %(reach)s) AS due
+    ) AS due
+), taken AS (
+    SELECT free.id, ordered.place FROM (SELECT * FROM turn ORDER BY place) AS ordered
+    CROSS JOIN LATERAL (
+        SELECT id FROM job WHERE id = ordered.id AND state = 'queued'
+        FOR UPDATE SKIP LOCKED) AS free
+    LIMIT %(limit)s
 ), claimed AS (
     UPDATE job SET state = 'running', fence = fence + 1, attempts = attempts + 1,
         leased_by = :owner, lease_until = now() + make_interval(secs => :lease_s),
-        started_at = coalesce(started_at, now()),
+        started_at = coalesce(started_at, now()), claimed_at = now(),
         deadline_at = now() + make_interval(secs => (CAST(:deadlines AS jsonb) ->> type)::float8)
-    FROM due WHERE job.id = due.id RETURNING job.*
+    FROM taken WHERE job.id = taken.id RETURNING job.*, taken.place
 ), told AS ({EVENT} FROM claimed)
 SELECT id, type, owner_id, payload, fence, attempts, max_attempts, crashes, progress_done,
     request_id, traceparent, extract(epoch FROM deadline_at - now())::float8 AS deadline_s
-FROM claimed ORDER BY priority DESC, run_at, id
+FROM claimed ORDER BY place
 """  # noqa: S608 - every part is ours
+"""Whose turn it is: highest priority first; within it the account with the fewest running jobs,
+then the one whose last claim is longest ago, then the oldest job.
+
+`account` is a loose index scan: one step for each account with queued jobs of a type, however many
+it has. Numbers and types stand in the text, so that PostgreSQL plans the statement once.
+"""
+
+
+@lru_cache(maxsize=256)
+def claim_statement(types: tuple[str, ...], limit: int, *, alone: bool) -> str:
+    """`CLAIM` for these types and so many jobs.
+
+    Raises:
+        ValueError: a type has another form than the registry's names.
+    """
+    if not all(re.fullmatch(r"[a-z][a-z-]*", name) for name in types):
+        raise ValueError(f"types are lower-case words with hyphens, not {types}")
+    return CLAIM % {
+        "types": ", ".join(f"('{name}')" for name in types),
+        "alone": str(alone),
+        "accounts": limit * len(types) + SPARE,
+        "reach": limit + SPARE,
+        "limit": limit,
+    }
+
+
+WAITING = """
+SELECT type FROM job AS large
+WHERE state = 'queued' AND type = ANY(:large)
+    AND run_at <= now() - make_interval(secs => :patience_s)
+    AND NOT (type = ANY(:alone) AND EXISTS (
+        SELECT 1 FROM job AS other WHERE other.state = 'running' AND other.type = large.type))
+    AND priority >= coalesce((
+        SELECT max(priority) FROM job
+        WHERE state = 'queued' AND type = ANY(:small) AND run_at <= now()), -32768)
+ORDER BY priority DESC, run_at, id LIMIT 1
+"""
 
 RENEW = """
 UPDATE job SET lease_until = clock_timestamp() + make_interval(secs => :lease_s), leased_by = :owner
@@ -143,7 +228,7 @@ async def claim_jobs(
     deadlines: Mapping[str, float],
     alone: bool = False,
 ) -> Sequence[Row]:
-    """Up to `limit` due jobs become running under a new fence; best priority, then oldest, first.
+    """Up to `limit` due jobs become running under a new fence, in the order of `CLAIM`.
 
     `alone`: only while no job of these types runs anywhere.
     """
@@ -152,10 +237,30 @@ async def claim_jobs(
         (row,) = await run_query(session, lock, name=f"alone {' '.join(types)}")
         if not row["free"]:
             return []
+    statement = claim_statement(tuple(types), limit, alone=alone)
     return await run_query(
-        session, CLAIM, types=list(types), limit=limit, owner=owner, lease_s=lease_s,
-        deadlines=json.dumps(deadlines), alone=alone,
+        session, statement, owner=owner, lease_s=lease_s, deadlines=json.dumps(deadlines)
+    )
+
+
+async def find_starved_type(
+    session: AsyncSession,
+    *,
+    large: Sequence[str],
+    small: Sequence[str],
+    alone: Sequence[str],
+    patience_s: float,
+) -> str | None:
+    """The type of the first job of these large types that has been due for so long, if any.
+
+    Not where a due job of the small types has a higher priority, nor a job of an `alone` type of
+    which one runs: it waits for that one, not for room.
+    """
+    rows = await run_query(
+        session, WAITING, large=list(large), small=list(small), alone=list(alone),
+        patience_s=patience_s,
     )  # fmt: skip
+    return str(rows[0]["type"]) if rows else None
 
 
 async def renew_leases(

@@ -1,34 +1,70 @@
 """Queries over jobs as their owners see them; enqueueing joins the caller's own transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, tuple_
+from sqlalchemy import case, func, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.tables import Job, JobEvent, TryonJob
+from db.tables import ACCOUNT, Job, JobEvent, TryonJob
 
 CHANNEL = "studio_job"
 """NOTIFY with a job's type when one may be claimed: a hint, dispatchers poll as well."""
 
 
-async def insert_job(session: AsyncSession, job: Job) -> Job:
-    """Enqueues a job; an idempotency key that its owner has used gives the job that is there.
+OPEN_JOBS = f"""
+SELECT (SELECT count(*) FROM (
+        SELECT 1 FROM job WHERE state = 'queued' AND type = :type AND {ACCOUNT} = :owner_id
+        LIMIT :most) AS queued)
+    + (SELECT count(*) FROM job WHERE state = 'running' AND type = :type AND owner_id = :owner_id)
+"""  # noqa: S608 - every part is ours
+
+
+async def find_keyed_job(session: AsyncSession, owner_id: UUID | None, key: str) -> Job | None:
+    """The job that its owner has asked for under this idempotency key.
 
     Callers with one key wait for each other here, so that they all get the same job.
     """
-    if job.idempotency_key is not None:
-        name = f"job {job.owner_id} {job.idempotency_key}"
-        await session.exec(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
-        query = select(Job).where(
-            Job.owner_id == job.owner_id, Job.idempotency_key == job.idempotency_key
-        )
-        if (there := (await session.exec(query)).first()) is not None:
-            return there
+    await wait_for_turn(session, f"job {owner_id} {key}")
+    query = select(Job).where(Job.owner_id == owner_id, Job.idempotency_key == key)
+    return (await session.exec(query)).first()
+
+
+async def find_newest_keyed_job(session: AsyncSession, job_type: str, prefix: str) -> Job | None:
+    """The studio's own newest job of a type whose idempotency key begins so."""
+    query = select(Job).where(
+        col(Job.owner_id).is_(None),
+        Job.type == job_type,
+        func.starts_with(Job.idempotency_key, prefix),
+    )
+    return (await session.exec(query.order_by(col(Job.created_at).desc()).limit(1))).first()
+
+
+async def count_open_jobs(session: AsyncSession, owner_id: UUID, job_type: str, most: int) -> int:
+    """An owner's queued and running jobs of a type; of the queued ones at most `most` are counted.
+
+    Callers for one owner and type wait for each other until they commit, so that what is counted
+    here is still true when a job is inserted.
+    """
+    await wait_for_turn(session, f"open jobs {owner_id} {job_type}")
+    found = await session.exec(  # type: ignore[call-overload]
+        text(OPEN_JOBS), params={"owner_id": owner_id, "type": job_type, "most": most}
+    )
+    return int(found.scalar_one())
+
+
+async def wait_for_turn(session: AsyncSession, name: str) -> None:
+    """A lock of this name until the transaction ends."""
+    await session.exec(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+
+
+async def insert_job(session: AsyncSession, job: Job) -> Job:
+    """Enqueues a job."""
     values = job.model_dump(exclude_none=True)
     statement = insert(Job).values(values).returning(Job)
     queued: Job = (await session.exec(statement)).scalar_one()
@@ -77,20 +113,25 @@ async def list_jobs(
 
 
 async def request_cancel(session: AsyncSession, job_id: UUID) -> Job | None:
-    """A queued job is cancelled, a running one is asked to stop; None where it has ended."""
+    """A queued job is cancelled, a running one is asked to stop; None where it has ended.
+
+    One statement: a job that goes back to the queue meanwhile is waited for and judged as it is
+    then.
+    """
+    is_queued = col(Job.state) == "queued"
     statement = (
         update(Job)
-        .where(col(Job.id) == job_id, col(Job.state) == "queued")
-        .values(state="cancelled", cancel_requested=True, finished_at=func.now())
+        .where(col(Job.id) == job_id, col(Job.state).in_(("queued", "running")))
+        .values(
+            cancel_requested=True,
+            state=case((is_queued, "cancelled"), else_=col(Job.state)),
+            finished_at=case((is_queued, func.now()), else_=col(Job.finished_at)),
+        )
     )
-    cancelled: Job | None = (await session.exec(statement.returning(Job))).scalar_one_or_none()
-    if cancelled is not None:
-        await announce(session, cancelled)
-        return cancelled
-    statement = update(Job).where(col(Job.id) == job_id, col(Job.state) == "running")
-    asked = await session.exec(statement.values(cancel_requested=True).returning(Job))
-    running: Job | None = asked.scalar_one_or_none()
-    return running
+    job: Job | None = (await session.exec(statement.returning(Job))).scalar_one_or_none()
+    if job is not None and job.state == "cancelled":
+        await announce(session, job)
+    return job
 
 
 async def requeue_failed(session: AsyncSession, job_id: UUID) -> Job | None:
@@ -117,9 +158,59 @@ async def list_events(
     return list((await session.exec(query.order_by(col(JobEvent.id)).limit(limit))).all())
 
 
-async def lock_old_jobs(session: AsyncSession, *, before: datetime, limit: int) -> list[Job]:
-    """Jobs that ended before, for whoever removes them; another remover's are left out."""
-    query = select(Job).where(col(Job.finished_at) < before).limit(limit)
+NEWS = """
+SELECT watched.job_id, watched.after, job.state AS job_state, event.*
+FROM unnest(CAST(:ids AS uuid[]), CAST(:afters AS bigint[])) AS watched(job_id, after)
+LEFT JOIN job ON job.id = watched.job_id
+LEFT JOIN LATERAL (
+    SELECT id, at, state, progress FROM job_event
+    WHERE job_id = watched.job_id AND id > watched.after ORDER BY id LIMIT :limit) AS event ON true
+ORDER BY watched.job_id, watched.after, event.id
+"""
+
+
+@dataclass(frozen=True)
+class JobNews:
+    """A job's state (None: there is no such job) and one of its events, if there is a new one."""
+
+    job_state: str | None
+    event: JobEvent | None
+
+
+async def list_news(
+    session: AsyncSession, watched: Sequence[tuple[UUID, int]], *, limit: int
+) -> dict[tuple[UUID, int], list[JobNews]]:
+    """For each (job, last event that is known) the following events, oldest first.
+
+    At most `limit` of each; one entry without an event where there is none. State and events are
+    of one moment.
+    """
+    given = {
+        "ids": [job_id for job_id, _ in watched], "afters": [after for _, after in watched],
+        "limit": limit,
+    }  # fmt: skip
+    rows = await session.exec(text(NEWS), params=given)  # type: ignore[call-overload]
+    news: dict[tuple[UUID, int], list[JobNews]] = {}
+    for row in rows.mappings():
+        event = None
+        if row["id"] is not None:
+            event = JobEvent(
+                id=row["id"], job_id=row["job_id"], at=row["at"], state=row["state"],
+                progress=row["progress"],
+            )  # fmt: skip
+        one = JobNews(row["job_state"], event)
+        news.setdefault((row["job_id"], row["after"]), []).append(one)
+    return news
+
+
+async def lock_old_jobs(
+    session: AsyncSession, *, before: datetime, limit: int, without: Collection[UUID] = ()
+) -> list[Job]:
+    """Jobs that ended before, but for some, for whoever removes them; another remover's are left
+    out.
+    """
+    query = select(Job).where(col(Job.finished_at) < before, col(Job.id).not_in(without))
+    query = query.order_by(col(Job.finished_at)).limit(limit)
     return list((await session.exec(query.with_for_update(skip_locked=True))).all())
 
 

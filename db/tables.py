@@ -262,6 +262,10 @@ class SearchLog(SQLModel, table=True):
     request_id: str = Field(sa_type=Text)
 
 
+ACCOUNT = "COALESCE(owner_id, '00000000-0000-0000-0000-000000000000'::uuid)"
+"""Whose turn a job takes: its owner's; the studio's own jobs are those of one account."""
+
+
 class Job(SQLModel, table=True):
     """A heavy piece of work; the row is the truth, whoever runs it is disposable."""
 
@@ -270,11 +274,19 @@ class Job(SQLModel, table=True):
         one_of("state", "queued", "running", "succeeded", "failed", "cancelled"),
         UniqueConstraint("owner_id", "type", "idempotency_key"),
         Index(
-            "ix_job_queued",
+            "ix_job_turns",
+            "type",
+            text(ACCOUNT),
             text("priority DESC"),
             "run_at",
             "id",
             postgresql_where=text("state = 'queued'"),
+        ),
+        Index(
+            "ix_job_claimed",
+            text(ACCOUNT),
+            "claimed_at",
+            postgresql_where=text("claimed_at IS NOT NULL"),
         ),
         Index("ix_job_running", "type", postgresql_where=text("state = 'running'")),
         Index("ix_job_owner_id_created_at", "owner_id", "created_at", "id"),
@@ -306,6 +318,7 @@ class Job(SQLModel, table=True):
     traceparent: str | None = Field(default=None, sa_type=Text)
     created_at: datetime = moment()
     started_at: datetime | None = moment(nullable=True)
+    claimed_at: datetime | None = moment(nullable=True)
     finished_at: datetime | None = moment(nullable=True)
 
 

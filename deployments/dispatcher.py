@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,6 +28,7 @@ from jobs.picture_stream import StreamArgs
 from jobs.retry import RetryPolicy
 from jobs.runner import RayExecutor
 from settings import Settings
+from studio.background import Background
 from studio.job_reaper import reap_old_jobs
 from studio.rebuild import rebuild_if_due
 from studio.retention import tidy
@@ -70,17 +72,15 @@ class Dispatcher:
         self._paypal = open_paypal(settings, self._cache)
         self._metrics = JobMetrics(list(HANDLERS))
         self._blobs = open_blob_store(settings)
-        loop = asyncio.get_running_loop()
-        self._running = loop.create_task(self._jobs.run(), name="dispatcher")
-        self._watching = [
-            loop.create_task(self._watch_backlog_and_index(), name="watch"),
-            loop.create_task(self._tidy_up(), name="tidy"),
-        ]
-        self._settling: asyncio.Task[None] | None = None
+        self._rebuild_warning: str | None = None
+        self._running = asyncio.create_task(self._jobs.run(), name="dispatcher")
+        self._background = Background()
+        self._background.watch("dispatcher", lambda: not self._running.done())
+        self._background.start("watch", self._watch_backlog_and_index)
+        self._background.start("tidy", self._tidy_up)
         if self._paypal is not None:
-            work = settle_forever(self._database, self._paypal)
-            self._settling = loop.create_task(work, name="settlement")
-            self._watching.append(self._settling)
+            settle = partial(settle_forever, self._database, self._paypal)
+            self._background.start("settlement", settle)
 
     async def status(self) -> Mapping[str, object]:
         """How this replica is, and the backlog by type, which every replica shares."""
@@ -95,22 +95,28 @@ class Dispatcher:
             "running": [claim.type for claim in self._jobs.running],
             "backlog": backlog,
             "overdue": overdue,
+            "warnings": self._warnings(),
         }
 
+    def _warnings(self) -> list[str]:
+        """What an operator should look at, though jobs are done."""
+        failed = self._background.failures + self._jobs.background.failures
+        failures = [f"the background task {name} has failed" for name in failed]
+        return failures + ([self._rebuild_warning] if self._rebuild_warning else [])
+
     async def check_health(self) -> None:
-        """Raises where the loop has died; a database that is away is no reason to restart."""
-        if self._running.done():
-            raise RuntimeError("the dispatcher no longer claims jobs")
-        if self._settling is not None and self._settling.done():
-            raise RuntimeError("the dispatcher no longer settles payments")
+        """Raises where background work has ended or keeps failing.
+
+        A database that is away is no reason to restart.
+        """
+        self._background.check()
+        self._jobs.background.check()
 
     async def __del__(self) -> None:
         """Serve calls this when the replica is to end: what runs is waited for or given back."""
         self._jobs.drain()
         await asyncio.gather(self._running, return_exceptions=True)
-        for task in self._watching:
-            task.cancel()
-        await asyncio.gather(*self._watching, return_exceptions=True)
+        await self._background.aclose()
         if self._paypal is not None:
             await self._paypal.aclose()
         await self._cache.aclose()
@@ -123,7 +129,7 @@ class Dispatcher:
         while True:
             with suppress(StudioError, SQLAlchemyError):
                 await self.status()
-                await rebuild_if_due(self._database, self._index)
+                self._rebuild_warning = await rebuild_if_due(self._database, self._index)
             await asyncio.sleep(WATCH_S)
 
     async def _tidy_up(self) -> None:
@@ -132,5 +138,6 @@ class Dispatcher:
             await asyncio.sleep(TIDY_S)
             with suppress(StudioError, SQLAlchemyError):
                 await reap_unfinished(self._database, self._blobs)
+            with suppress(StudioError, SQLAlchemyError):
                 await reap_old_jobs(self._database, self._blobs, days=self._keep_days)
                 await tidy(self._database, self._blobs, self._cache, self._settings)

@@ -11,6 +11,7 @@ from deployments.opening import open_studio
 from deployments.patience import lose_patience
 from gateway.app import create_app
 from settings import Settings
+from studio.background import Background
 
 
 @serve.ingress()
@@ -40,6 +41,12 @@ class Gateway:
         self._dispatcher = dispatcher
         self._segmenter = segmenter
         self._tryon = tryon
+        self._background: Background | None = None
+
+    async def check_health(self) -> None:
+        """Raises where a background task of the app has ended."""
+        if self._background is not None:
+            self._background.check()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve once the replica's event loop runs."""
@@ -54,5 +61,6 @@ class Gateway:
             self._args,
         )
         app = create_app(studio, [RequestMetrics().observe])
+        self._background = app.state.background
         on_drain(app.state.draining.set)
         return app

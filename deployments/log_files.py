@@ -4,14 +4,16 @@ import asyncio
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from ray.serve import context as calls
 
+from studio.background import Background
 from studio.context import take_request_ids_from
 from studio.logs import FLUSH_EVERY_S, BatchHandler, configure_logging
 
-_flushing: set[asyncio.Task[None]] = set()
-"""An event loop keeps only weak references to its tasks."""
+_flushing: list[Background] = []
+"""What flushes in this process, once there is an event loop."""
 
 
 def log_to_worker_files() -> BatchHandler:
@@ -24,7 +26,9 @@ def log_to_worker_files() -> BatchHandler:
     handler = configure_logging(sys.__stderr__)
     if not _flushing:
         with suppress(RuntimeError):  # no event loop: whoever called this flushes
-            _flushing.add(asyncio.get_running_loop().create_task(_flush_often(handler)))
+            asyncio.get_running_loop()
+            _flushing.append(Background())
+            _flushing[0].start("log-flush", partial(_flush_often, handler))
     return handler
 
 

@@ -37,6 +37,7 @@ from gateway.routes import (
 )
 from settings import PROJECT_ROOT
 from studio.accounts import OpenAccounts
+from studio.background import Background
 from studio.file_checks import FileChecks
 from studio.health import HealthWatch
 from studio.latency import LatencyLog
@@ -73,14 +74,15 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """What lives as long as the app; a router's own `lifespan` runs inside this one."""
     async with (
         flushing(configure_logging()),
-        sharing(app.state.latency),
+        aclosing(app.state.background),
+        sharing(app.state.latency, app.state.background),
         aclosing(app.state.file_checks),
     ):
         yield
 
 
 @asynccontextmanager
-async def sharing(latency: LatencyLog) -> AsyncIterator[None]:
+async def sharing(latency: LatencyLog, background: Background) -> AsyncIterator[None]:
     """While the block runs, what this replica measures is soon seen by all of them."""
     ended = asyncio.Event()
 
@@ -91,6 +93,7 @@ async def sharing(latency: LatencyLog) -> AsyncIterator[None]:
             await latency.flush()
 
     task = asyncio.create_task(flush_often(), name="latency")
+    background.watch("latency", lambda: not task.done())
     try:
         yield
     finally:
@@ -119,6 +122,7 @@ def create_app(studio: Studio, observers: Sequence[Observe] = ()) -> FastAPI:
     app.state.draining = asyncio.Event()  # whoever serves the app sets it when it is to end
     app.state.imports = Shares(places=8, per_owner=2)
     app.state.evaluations = Shares(places=4, per_owner=2, waiting=32, waiting_per_owner=8)
+    app.state.background = Background()
     app.state.tokens = AccessTokens(studio.settings)
     app.state.limits = RateLimits(studio)
     app.state.accounts = OpenAccounts(studio.database)

@@ -122,6 +122,20 @@ class RateLimits:
         return Allowance(route_class, window.taken, quota, window.remaining, reset_s)
 
 
+async def count_request(limits: RateLimits, scope: Scope, route_class: str) -> None:
+    """Counts a request of the caller; a route calls it for a class that its path doesn't tell.
+
+    Raises:
+        Throttled: the caller's window is full.
+    """
+    who = caller_key(route_class, scope["state"]["identity"], scope["state"]["client_address"])
+    allowance = await limits.take(route_class, who)
+    scope["state"]["answer_headers"] = allowance.headers()
+    if not allowance.allowed:
+        detail = f"at most {allowance.quota} requests a minute are served here"
+        raise Throttled(detail, allowance.reset_s)
+
+
 class RateLimit:
     """The layer that reads the access token once, counts, and refuses what is too much."""
 
@@ -137,22 +151,12 @@ class RateLimit:
             return
         identity = scope["state"]["identity"] = self._identify(scope)
         route_class = route_class_of(scope["method"], scope["path"])
-        who = caller_key(route_class or "default", identity, scope["state"]["client_address"])
         if route_class is not None:
-            await self._count(scope, route_class, who)
+            await count_request(self._limits, scope, route_class)
+        who = caller_key(route_class or "default", identity, scope["state"]["client_address"])
         scope["state"]["caller"] = who
         with acting_for(who):
             await self.app(scope, receive, send)
-
-    async def _count(self, scope: Scope, route_class: str, who: str) -> None:
-        """Raises:
-        Throttled: the caller has had its share of this minute.
-        """
-        allowance = await self._limits.take(route_class, who)
-        scope["state"]["answer_headers"] = allowance.headers()
-        if not allowance.allowed:
-            detail = f"at most {allowance.quota} requests a minute are served here"
-            raise Throttled(detail, allowance.reset_s)
 
     def _identify(self, scope: Scope) -> AccessClaims | NotAuthenticated | None:
         scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -11,12 +12,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.engine import AsyncSession, Database
 from db.job_claims import is_fenced, renew_leases, report_progress
 from db.jobs import list_events
-from errors import CancelRequested, JobStopped, StudioError, Superseded, Unavailable
+from db.users import get_user
+from errors import CancelRequested, Forbidden, JobStopped, StudioError, Superseded, Unavailable
 from jobs.claim import Claim
 from jobs.handler import Handler
 from jobs.lease import LeaseKeeper
 from jobs.ledger import PAUSES_S, Ending, Ledger
 from jobs.retry import LATE, RetryPolicy, reason
+from studio.accounts import ROLES
 from studio.context import OFFLINE, Origin, continuing, span
 from studio.job_types import Outcome
 from studio.ports import Studio
@@ -167,6 +170,7 @@ async def _ending_of(
     Superseded: another worker has the job, so there is nothing to write.
     """
     try:
+        await require_role(studio.database, attempt.owner_id, handler.role)
         outcome = await attempt.perform(studio, handler)
     except Superseded:
         raise
@@ -177,6 +181,20 @@ async def _ending_of(
     except Exception as error:
         return _judge(error, attempt.claim, policy, told)
     return Ending("succeeded", result=outcome.result, record=outcome.record)
+
+
+async def require_role(database: Database, owner_id: UUID | None, role: str | None) -> None:
+    """Every attempt asks for the rights that the job's owner has now, retries and `runAt` too.
+
+    Raises:
+        Forbidden: the account is gone, or its role no longer allows such jobs.
+    """
+    if owner_id is None or role is None:
+        return
+    async with database.read() as session:
+        owner = await get_user(session, owner_id)
+    if owner is None or ROLES.index(owner.role) < ROLES.index(role):
+        raise Forbidden("the job's owner may not run such jobs any more")
 
 
 def _judge(error: Exception, claim: Claim, policy: RetryPolicy, told: Any) -> Ending:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 from uuid import UUID, uuid4
 
@@ -11,7 +12,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
-from db.job_claims import renew_leases, watch_claims
+from db.job_claims import find_starved_type, renew_leases, watch_claims
 from db.jobs import CHANNEL
 from db.notices import listen
 from errors import StudioError
@@ -19,7 +20,8 @@ from jobs.claim import Claim, claim
 from jobs.handler import Handler, Handlers
 from jobs.reaper import reap_dead, reap_expired, release
 from jobs.retry import RetryPolicy
-from jobs.room import wanted
+from jobs.room import Capacity, starved, wanted
+from studio.background import Background
 
 LONGEST_LEASE_S = 30.0
 
@@ -37,6 +39,8 @@ class DispatcherArgs:
         start_s: a worker that has not begun after so long is given up.
         grace_s: a worker that does not end when it should is killed after so long.
         drain_s: a stop waits so long for what runs.
+        patience_s: a due job that is too large for what is free waits so long; then nothing else
+            is started until it fits.
     """
 
     cpus: float = 1.0
@@ -46,6 +50,7 @@ class DispatcherArgs:
     start_s: float = 120.0
     grace_s: float = 10.0
     drain_s: float = 5.0
+    patience_s: float = 60.0
 
     def __post_init__(self) -> None:
         if not 0 < self.lease_s <= LONGEST_LEASE_S:
@@ -99,14 +104,17 @@ class Dispatcher:
         self._handlers = handlers
         self._deadlines = {name: one.deadline_s for name, one in handlers.items()}
         self._args = args
+        self._capacity = Capacity(cpus=args.cpus, max_running=args.max_running)
         self._policy = policy
         self._listen_url = listen_url
         self._running: dict[tuple[UUID, int], Running] = {}
         self._wake = asyncio.Event()
         self._draining = False
         self._looked_s = 0.0
+        self._reserved: str | None = None
         self._reap_from_s = 0.0
         self.turned_s = time.monotonic()
+        self.background = Background()
 
     @property
     def running(self) -> list[Claim]:
@@ -115,7 +123,8 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Until `drain` is called; a database that is away is waited for."""
-        listening = asyncio.create_task(self._listen(), name="job-notices")
+        if self._listen_url is not None:
+            self.background.start("job-notices", partial(self._listen, self._listen_url))
         try:
             while not self._draining:
                 await self._turn_safely()
@@ -123,7 +132,7 @@ class Dispatcher:
             while self._running and time.monotonic() < until_s:
                 await self._turn_safely()
         finally:
-            listening.cancel()
+            await self.background.aclose()
             await self._give_back()
 
     def drain(self) -> None:
@@ -150,6 +159,7 @@ class Dispatcher:
             await self._look_after()
             if time.monotonic() >= self._reap_from_s:
                 await reap_expired(self._database, self._policy)
+            await self._reserve()
             self._looked_s = time.monotonic()
         while not self._draining and await self._claim():
             pass
@@ -163,12 +173,27 @@ class Dispatcher:
         for one in over:
             del self._running[one.claim.key]
 
+    async def _reserve(self) -> None:
+        """Keeps room free for a job that smaller ones would otherwise overtake for ever."""
+        large, small = starved(self._handlers, self._types, **self._capacity)
+        if self._reserved is not None and self._reserved not in large:
+            return  # it fits by now, or nothing does; the next claim of its type ends this
+        self._reserved = None
+        if not large:
+            return
+        alone = [name for name, handler in self._handlers.items() if handler.alone]
+        async with self._database.read() as session:
+            self._reserved = await find_starved_type(
+                session, large=large, small=small, alone=alone, patience_s=self._args.patience_s
+            )
+
+    @property
+    def _types(self) -> list[str]:
+        return [one.claim.type for one in self._running.values()]
+
     async def _claim(self) -> bool:
         """Whether there may be more to claim: something was, and there is room left."""
-        kinds = [one.claim.type for one in self._running.values()]
-        room = wanted(
-            self._handlers, kinds, cpus=self._args.cpus, max_running=self._args.max_running
-        )
+        room = wanted(self._handlers, self._types, reserved=self._reserved, **self._capacity)
         for one in room:
             claims = await claim(
                 self._database, one, owner=self.name, lease_s=self._args.lease_s,
@@ -177,7 +202,11 @@ class Dispatcher:
             for taken in claims:
                 self._start(taken)
             if claims:
+                self._reserved = None
                 return True
+        if room and self._reserved is not None:  # another dispatcher has it, or nobody wants it
+            self._reserved = None
+            return True
         return False
 
     def _start(self, taken: Claim) -> None:
@@ -233,8 +262,8 @@ class Dispatcher:
         await asyncio.gather(*(one.ended for one in left), return_exceptions=True)
         self._running.clear()
 
-    async def _listen(self) -> None:
-        while self._listen_url is not None:
+    async def _listen(self, url: str) -> None:
+        while True:
             with suppress(StudioError):
-                await listen(self._listen_url, CHANNEL, self._wake.set)
+                await listen(url, CHANNEL, self._wake.set)
             await asyncio.sleep(self._args.poll_s)

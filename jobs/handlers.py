@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
-from jobs.handler import Handler, Handlers
+from jobs.handler import Handler, Handlers, Run
 from jobs.picture_stream import PictureStream, StreamArgs
 from studio.catalog_import import drop_import, import_catalog
 from studio.jobs import JOB_TYPES
@@ -12,24 +13,20 @@ from studio.regressor_training import train_regressor
 from studio.segment_batch import segment_batch
 from studio.tryon import run_tryon
 
+
+def handle(name: str, run: Run, **capacity: Any) -> Handler:
+    """What runs a type of `JOB_TYPES`, for owners whom the type still allows to ask for it."""
+    job_type = JOB_TYPES[name]
+    return Handler(run, role=job_type.role, deadline_s=job_type.deadline_s, **capacity)
+
+
 HANDLERS: Handlers = {
     # The work is a call of TryOn, which tells of itself every few seconds.
-    "tryon": Handler(
-        run_tryon, num_cpus=0.1, stall_s=300.0, deadline_s=JOB_TYPES["tryon"].deadline_s
-    ),
-    "import-catalog": Handler(
-        import_catalog, after=drop_import, deadline_s=JOB_TYPES["import-catalog"].deadline_s
-    ),
-    "segment-batch": Handler(segment_batch, deadline_s=JOB_TYPES["segment-batch"].deadline_s),
-    "rebuild-index": Handler(
-        rebuild_index,
-        stall_s=1800.0,
-        alone=True,
-        deadline_s=JOB_TYPES["rebuild-index"].deadline_s,
-    ),
-    "train-regressor": Handler(
-        train_regressor, num_cpus=1.0, deadline_s=JOB_TYPES["train-regressor"].deadline_s
-    ),
+    "tryon": handle("tryon", run_tryon, num_cpus=0.1, stall_s=300.0),
+    "import-catalog": handle("import-catalog", import_catalog, after=drop_import),
+    "segment-batch": handle("segment-batch", segment_batch),
+    "rebuild-index": handle("rebuild-index", rebuild_index, stall_s=1800.0, alone=True),
+    "train-regressor": handle("train-regressor", train_regressor, num_cpus=1.0),
 }
 
 

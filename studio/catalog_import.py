@@ -105,8 +105,9 @@ async def check_import(studio: Studio, owner_id: UUID, form: ImportForm) -> None
 
 
 IMPORT_CATALOG = JobType(
-    "import-catalog", role="merchant", form=ImportForm, deadline_s=6 * 3600, check=check_import
-)
+    "import-catalog", role="merchant", form=ImportForm, deadline_s=6 * 3600, check=check_import,
+    max_open=50,
+)  # fmt: skip
 
 
 async def receive_file(pieces: AsyncIterator[bytes], path: Path) -> ReceivedFile:

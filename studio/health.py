@@ -73,6 +73,7 @@ async def check_jobs(studio: Studio) -> str:
 
     Raises:
         Unavailable: accepted jobs would wait.
+        Degraded: jobs are done, and something else of the dispatcher's needs an operator.
     """
     state: Mapping[str, Any] = await studio.dispatcher.status()
     if state["silentS"] > SILENT_S:
@@ -83,6 +84,8 @@ async def check_jobs(studio: Studio) -> str:
     oldest_s = max((one["oldest_s"] for one in state["backlog"].values()), default=0.0)
     if due and not state["running"] and oldest_s > OVERDUE_S:
         raise Unavailable(f"{due} jobs are due and none is started")
+    if warnings := state.get("warnings"):
+        raise Degraded("; ".join(warnings))
     return f"{len(state['running'])} running, {due} waiting"
 
 

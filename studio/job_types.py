@@ -8,9 +8,9 @@ from uuid import UUID
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.jobs import insert_job
+from db.jobs import count_open_jobs, find_keyed_job, insert_job
 from db.tables import Job
-from errors import Conflict
+from errors import Conflict, RateLimited
 from studio.context import current_request_id, current_traceparent
 from studio.forms import Form
 from studio.idempotency import fingerprint
@@ -26,6 +26,8 @@ class JobType:
         form: the payload that callers send; by default an empty one.
         deadline_s: one attempt may take so long.
         check: looks at what the payload names, before the job is accepted; raises `StudioError`.
+        max_open: so many queued and running jobs of this type one account may have.
+        limit_class: the route class of the requests that do the same work, if there are any.
     """
 
     name: str
@@ -34,6 +36,14 @@ class JobType:
     deadline_s: float = 3600.0
     max_attempts: int = 5
     check: Callable[[Studio, UUID, Any], Awaitable[None]] | None = None
+    max_open: int = 100
+    limit_class: str | None = None
+
+
+class TooManyOpenJobs(RateLimited):
+    """The account has as many jobs of this type as it may have."""
+
+    retry_after_s = 30
 
 
 Record = Callable[[AsyncSession], Awaitable[None]]
@@ -95,6 +105,7 @@ async def enqueue(
 
     Raises:
         Conflict: the key was used with another request.
+        TooManyOpenJobs: see `require_room`.
     """
     digest = fingerprint([job_type.name, payload if asked is None else asked, priority, run_at])
     job = Job(
@@ -112,7 +123,27 @@ async def enqueue(
         job.id = job_id
     if run_at is not None:
         job.run_at = run_at
-    there = await insert_job(session, job)
-    if there.fingerprint != digest:
-        raise Conflict("this Idempotency-Key was used with another request")
-    return there
+    if idempotency_key is not None:
+        there = await find_keyed_job(session, owner_id, idempotency_key)
+        if there is not None and there.fingerprint != digest:
+            raise Conflict("this Idempotency-Key was used with another request")
+        if there is not None:
+            return there
+    if owner_id is not None:
+        await require_room(session, job_type, owner_id)
+    return await insert_job(session, job)
+
+
+async def require_room(session: AsyncSession, job_type: JobType, owner_id: UUID) -> None:
+    """Makes sure that the account may have one more job of the type, until the transaction ends.
+
+    Raises:
+        TooManyOpenJobs: it has as many as it may have.
+    """
+    most = job_type.max_open
+    if await count_open_jobs(session, owner_id, job_type.name, most) >= most:
+        raise TooManyOpenJobs(
+            f"this account has {most} open {job_type.name} jobs, the most that it may have: "
+            f"wait until one has ended or cancel one, and try again in "
+            f"{TooManyOpenJobs.retry_after_s} s"
+        )

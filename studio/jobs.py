@@ -15,7 +15,7 @@ from db.tables import Job, JobEvent
 from errors import Conflict, NotFound
 from studio.catalog_import import IMPORT_CATALOG
 from studio.forms import Form
-from studio.job_types import JobType, enqueue
+from studio.job_types import JobType, enqueue, require_room
 from studio.ports import Studio
 from studio.rebuild import REBUILD_INDEX
 from studio.regressor_training import TRAIN_REGRESSOR
@@ -52,6 +52,7 @@ async def submit_job(
 
     Raises:
         Conflict: the key was used with another request.
+        TooManyOpenJobs: the owner may have no more open jobs of this type.
         StudioError: the payload names what is not there; see the type's `check`.
     """
     if job_type.check is not None:
@@ -107,28 +108,35 @@ async def cancel_job(database: Database, job_id: UUID) -> Job:
     """A queued job ends at once; a running one at its next step, or it is killed.
 
     Raises:
-        Conflict: it has ended otherwise.
+        Conflict: it has ended otherwise, or was retried at this moment.
     """
     async with database.transaction() as session:
-        job = await request_cancel(session, job_id) or await get_job(session, job_id)
+        cancelled = await request_cancel(session, job_id)
+        job = cancelled or await get_job(session, job_id)
     if job is None:
         raise NotFound("no such job")
+    if cancelled is None and job.state not in FINAL:
+        raise Conflict("the job was retried just now: cancel it again")
     if job.state in FINAL - {"cancelled"}:
         raise Conflict(f"the job has {job.state} already")
     return job
 
 
-async def retry_job(database: Database, job_id: UUID) -> Job:
-    """A failed job is queued again, with all its attempts.
+async def retry_job(database: Database, job_id: UUID, *, is_bounded: bool = False) -> Job:
+    """A failed job is queued again, with all its attempts; `is_bounded`: as `enqueue` would.
 
     Raises:
         Conflict: it has not failed.
+        TooManyOpenJobs: its owner may have no more open jobs of this type.
     """
     async with database.transaction() as session:
+        there = await get_job(session, job_id)
+        if there is None:
+            raise NotFound("no such job")
+        job_type = JOB_TYPES.get(there.type)
+        if is_bounded and job_type is not None and there.owner_id is not None:
+            await require_room(session, job_type, there.owner_id)
         job = await requeue_failed(session, job_id)
-        there = job or await get_job(session, job_id)
-    if there is None:
-        raise NotFound("no such job")
     if job is None:
         raise Conflict(f"only a failed job can be retried; this one is {there.state}")
     return job

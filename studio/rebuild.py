@@ -1,11 +1,11 @@
 """The job `rebuild-index`: embed what is missing, build a version, activate it with the finish."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.engine import Database
-from db.jobs import get_job
+from db.jobs import find_newest_keyed_job, get_job
 from errors import NotFound
 from studio.embedding import Source, embed_missing, embed_warm
 from studio.forms import Form
@@ -21,7 +21,9 @@ class RebuildForm(Form):
     full: bool = False
 
 
-REBUILD_INDEX = JobType("rebuild-index", role="admin", form=RebuildForm, deadline_s=6 * 3600)
+REBUILD_INDEX = JobType(
+    "rebuild-index", role="admin", form=RebuildForm, deadline_s=6 * 3600, max_open=20
+)
 
 
 async def rebuild_index(studio: Studio, run: JobRun, source: Source = embed_warm) -> Outcome:
@@ -55,21 +57,26 @@ async def _asked_at(studio: Studio, run: JobRun) -> datetime:
     return job.created_at
 
 
-async def rebuild_if_due(database: Database, index: Index) -> None:
-    """Queues one rebuild of a version that its changes have outgrown; another call changes nothing.
+async def rebuild_if_due(database: Database, index: Index) -> str | None:
+    """Queues a rebuild of a version that its changes have outgrown, at most one a day.
+
+    Another call changes nothing while that job is open, or on the day on which it has failed.
+    Returns what is wrong in the meantime: how the last such job ended without a new version.
 
     Raises:
         Unavailable: index or database can't be reached.
     """
     status = await index.status()
     if not status.get("rebuildDue"):
-        return
+        return None
+    version = f"{status['version']}"
     payload = RebuildForm().model_dump(mode="json", by_alias=True)
     async with database.transaction() as session:
-        await enqueue(
-            session,
-            REBUILD_INDEX,
-            payload,
-            owner_id=None,
-            idempotency_key=f"outgrown {status['version']}",
-        )
+        last = await find_newest_keyed_job(session, REBUILD_INDEX.name, f"outgrown {version} ")
+        if last is None or last.state not in ("queued", "running"):
+            key = f"outgrown {version} {datetime.now(UTC).date()}"
+            await enqueue(session, REBUILD_INDEX, payload, owner_id=None, idempotency_key=key)
+    if last is None or last.state not in ("failed", "cancelled"):
+        return None
+    ending = "failed" if last.state == "failed" else "was cancelled"
+    return f"index {version} has outgrown itself, and its automatic rebuild {ending}"

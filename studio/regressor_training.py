@@ -50,8 +50,9 @@ async def check_training(studio: Studio, owner_id: UUID, form: TrainForm) -> Non
 
 
 TRAIN_REGRESSOR = JobType(
-    "train-regressor", role="merchant", form=TrainForm, deadline_s=6 * 3600, check=check_training
-)
+    "train-regressor", role="merchant", form=TrainForm, deadline_s=6 * 3600, check=check_training,
+    max_open=10,
+)  # fmt: skip
 
 
 async def csv_key(studio: Studio, owner_id: UUID, file_id: UUID) -> str:

@@ -27,6 +27,11 @@ class SearchLogWriter:
         self._rows: asyncio.Queue[dict[str, Any]] = asyncio.Queue(BACKLOG)
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether rows are written, or would be."""
+        return self._task is None or not self._task.done()
+
     def write(self, row: dict[str, Any]) -> None:
         """Queues a row (keys: columns of `search_log`); never waits."""
         if self._task is None:

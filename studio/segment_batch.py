@@ -44,7 +44,10 @@ async def check_batch(studio: Studio, owner_id: UUID, form: SegmentBatchForm) ->
         await require_picture(studio, owner_id, image_url=image_url)
 
 
-SEGMENT_BATCH = JobType("segment-batch", role="merchant", form=SegmentBatchForm, check=check_batch)
+SEGMENT_BATCH = JobType(
+    "segment-batch", role="merchant", form=SegmentBatchForm, check=check_batch, max_open=20,
+    limit_class="cv",
+)  # fmt: skip
 
 
 async def segment_batch(studio: Studio, run: JobRun) -> Outcome:

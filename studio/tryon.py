@@ -265,7 +265,9 @@ async def check_tryon(studio: Studio, owner_id: UUID, form: TryOnForm) -> None:
         check_mask(await store_picture(studio, looked_at, form.mask_url, "mask"), garment)
 
 
-TRYON = JobType("tryon", role="customer", form=TryOnForm, deadline_s=1800, check=check_tryon)
+TRYON = JobType(
+    "tryon", role="customer", form=TryOnForm, deadline_s=1800, check=check_tryon, limit_class="cv"
+)
 
 
 async def run_tryon(studio: Studio, run: JobRun) -> Outcome:

@@ -1,25 +1,32 @@
 """A job's changes as server-sent events: they resume by `Last-Event-ID` and end with the job."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC
-from typing import Annotated
+from functools import partial
+from typing import Annotated, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
+from db.jobs import list_events
 from db.tables import JobEvent
-from errors import StudioError
-from gateway.deps import Customer, StudioDep
+from errors import NotFound, StudioError
+from gateway.auth import AccessTokens
+from gateway.deps import AccountsDep, Customer, StudioDep, TokensDep, find_user
 from gateway.routes.jobs import whose
-from studio.jobs import FINAL, find_job, follow_job
-from studio.ports import Studio
-
-router = APIRouter(prefix="/api/jobs", tags=["jobs"])
+from studio.accounts import OpenAccounts
+from studio.job_watch import EventStream, JobWatch, StreamOver
+from studio.jobs import FINAL, KEEP_ALIVE_S, find_job
 
 LONGEST_S = 3600.0
+CHECK_S = 60.0
+"""How often a stream looks whether its reader may still read it."""
 RETRY_MS = 1000
 MAX_ID = 2**63 - 1
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -41,21 +48,82 @@ def write_event(event: JobEvent) -> str:
     return f"id: {event.id}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
 
 
+@asynccontextmanager
+async def keep_watch(app: FastAPI) -> AsyncIterator[None]:
+    """One watch for all streams of this app."""
+    watch = JobWatch(app.state.studio.database, until=app.state.draining)
+    app.state.job_watch = watch
+    app.state.background.start("job-watch", watch.run)
+    try:
+        yield
+    finally:
+        await watch.aclose()
+
+
+router = APIRouter(prefix="/api/jobs", tags=["jobs"], lifespan=keep_watch)
+
+
+async def get_watch(request: Request) -> JobWatch:
+    """The one that `keep_watch` made."""
+    return cast(JobWatch, request.app.state.job_watch)
+
+
+WatchDep = Annotated[JobWatch, Depends(get_watch)]
+
+
+@dataclass(frozen=True)
+class StreamReader:
+    """Who reads a stream, by the access token of the request."""
+
+    token: str
+    tokens: AccessTokens
+    accounts: OpenAccounts
+
+    async def check(self, owner_id: UUID | None) -> None:
+        """Raises:
+        NotAuthenticated: token or session have ended. NotFound: the job is another's by now.
+        """
+        user = await find_user(self.accounts, self.tokens.read(self.token))
+        if user is None or whose(user) not in (None, owner_id):
+            raise NotFound("no such job")
+
+
 async def write_stream(
-    studio: Studio, job_id: UUID, after: int, draining: asyncio.Event
+    stream: EventStream, reader: StreamReader, owner_id: UUID | None
 ) -> AsyncIterator[str]:
-    """The stream's text; it ends early where the server or the database goes away.
+    """The stream's text; it ends early where the server, the database or the session goes away.
 
     The client comes back then, and goes on after the last id that it saw.
     """
     yield f"retry: {RETRY_MS}\n\n"
+    until_s = time.monotonic() + LONGEST_S
+    check_s = time.monotonic() + CHECK_S
     try:
-        async for event in follow_job(
-            studio.database, job_id, after=after, limit_s=LONGEST_S, until=draining
-        ):
+        while (now_s := time.monotonic()) < until_s:
+            if now_s >= check_s:
+                await reader.check(owner_id)
+                check_s = now_s + CHECK_S
+            event = await stream.next(min(KEEP_ALIVE_S, check_s - now_s))
             yield ": still here\n\n" if event is None else write_event(event)
+    except StreamOver:
+        return
     except StudioError as error:
         yield f": {error.detail}\n\n"
+
+
+class EventStreamResponse(StreamingResponse):
+    """A stream's text; however it ends, also before it began, its place is free afterwards."""
+
+    def __init__(self, text: AsyncIterator[str], close: Callable[[], None]) -> None:
+        super().__init__(text, media_type="text/event-stream", headers=HEADERS)
+        self._close = close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As `StreamingResponse`."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._close()
 
 
 @router.get(
@@ -68,14 +136,21 @@ async def read_events(
     job_id: UUID,
     user: Customer,
     studio: StudioDep,
+    tokens: TokensDep,
+    accounts: AccountsDep,
+    watch: WatchDep,
     last_event_id: LastEventId = None,
 ) -> Response:
     """Every state and progress change, from the first or after `Last-Event-ID`."""
     job = await find_job(studio.database, job_id, whose(user))
     after = read_event_id(last_event_id)
     if after and job.state in FINAL:
-        rest = follow_job(studio.database, job_id, after=after)
-        if not [event async for event in rest]:
+        async with studio.database.read() as session:
+            rest = await list_events(session, job_id, after=after, limit=1)
+        if not rest:
             return Response(status_code=204, headers=HEADERS)  # tells an EventSource to stop
-    stream = write_stream(studio, job_id, after, request.app.state.draining)
-    return StreamingResponse(stream, media_type="text/event-stream", headers=HEADERS)
+    token = request.headers.get("authorization", "").partition(" ")[2].strip()
+    reader = StreamReader(token, tokens, accounts)
+    stream = watch.open(user.id, job_id, after)
+    text = write_stream(stream, reader, job.owner_id)
+    return EventStreamResponse(text, partial(watch.close, stream))

@@ -1,18 +1,19 @@
 """Routes of jobs: asked for, watched, cancelled, tried again."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import AwareDatetime, Field, ValidationError, WithJsonSchema
+from pydantic import AwareDatetime, Field, ValidationError, WithJsonSchema, field_validator
 
 from db.jobs import list_jobs, progress_of
 from db.tables import Job
 from errors import Forbidden
 from gateway.deps import CurrentUser, Customer, IdempotencyKey, StudioDep
 from gateway.documents import Document, show_rows
+from gateway.limits import count_request
 from gateway.paging import Cursor, PageDep
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
 from studio import jobs
@@ -23,14 +24,24 @@ from studio.ports import Studio
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
+MOST_DAYS_AHEAD = 30
+
 
 class JobRequest(WireRequest):
-    """A job to be done; higher priorities first, not before `runAt`."""
+    """A job to be done: highest priority first (above 0 for admins), not before `runAt`."""
 
     type: Annotated[str, WithJsonSchema({"type": "string", "enum": list(jobs.JOB_TYPES)})]
     payload: dict[str, Any] = {}
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     run_at: AwareDatetime | None = None
+
+    @field_validator("run_at")
+    @classmethod
+    def refuse_far_ahead(cls, run_at: datetime | None) -> datetime | None:
+        """A job that waits for years would never leave."""
+        if run_at is not None and run_at > datetime.now(UTC) + timedelta(days=MOST_DAYS_AHEAD):
+            raise ValueError(f"must be at most {MOST_DAYS_AHEAD} days ahead")
+        return run_at
 
 
 class ProgressResponse(WireResponse):
@@ -74,7 +85,8 @@ def whose(user: CurrentUser) -> UUID | None:
 
 def read_type(body: JobRequest, user: CurrentUser) -> JobType:
     """Raises:
-    RequestValidationError: there is no such type. Forbidden: the caller may not ask for it.
+    RequestValidationError: there is no such type.
+    Forbidden: the caller may not ask for it, or not with this priority.
     """
     job_type = jobs.JOB_TYPES.get(body.type)
     if job_type is None:
@@ -82,9 +94,18 @@ def read_type(body: JobRequest, user: CurrentUser) -> JobType:
         raise RequestValidationError(
             [{"type": "enum", "loc": ("body", "type"), "msg": f"must be one of {known}"}]
         )
+    require_role(job_type, user)
+    if body.priority > 0 and not user.has_role("admin"):
+        raise Forbidden("a priority above 0 needs the role admin")
+    return job_type
+
+
+def require_role(job_type: JobType, user: CurrentUser) -> None:
+    """Raises:
+    Forbidden: the caller's role is not enough for this type.
+    """
     if not user.has_role(job_type.role):
         raise Forbidden(f"{job_type.name} jobs need the role {job_type.role}")
-    return job_type
 
 
 def read_payload(body: JobRequest, job_type: JobType) -> Form:
@@ -104,6 +125,7 @@ def read_payload(body: JobRequest, job_type: JobType) -> Form:
 
 @router.post("", status_code=202)
 async def submit(
+    request: Request,
     body: JobRequest,
     user: Customer,
     studio: StudioDep,
@@ -111,10 +133,13 @@ async def submit(
 ) -> JobAccepted:
     """Accepts a job, which is then never lost; the same one again under the same key."""
     job_type = read_type(body, user)
+    form = read_payload(body, job_type)
+    if job_type.limit_class is not None:
+        await count_request(request.app.state.limits, request.scope, job_type.limit_class)
     job = await jobs.submit_job(
         studio,
         job_type,
-        read_payload(body, job_type),
+        form,
         owner_id=user.id,
         idempotency_key=idempotency_key,
         priority=body.priority,
@@ -136,18 +161,21 @@ async def cancel(
     """Cancels a queued job at once (200); asks a running one to stop (202)."""
     await jobs.find_job(studio.database, job_id, whose(user))
     job = await jobs.cancel_job(studio.database, job_id)
-    if job.state == "running":
-        response.status_code = 202
-    else:  # no worker has had it, so none cleans up after it
+    if job.state == "cancelled":  # no worker has it, so none cleans up after it
         await drop_file(studio.blobs, job.payload)
+    else:
+        response.status_code = 202
     return await JobResponse.of(studio, job)
 
 
 @router.post("/{job_id}/retry", status_code=202)
 async def retry(job_id: UUID, user: Customer, studio: StudioDep) -> JobAccepted:
     """Queues a failed job again; it goes on where it stopped."""
-    await jobs.find_job(studio.database, job_id, whose(user))
-    job = await jobs.retry_job(studio.database, job_id)
+    failed = await jobs.find_job(studio.database, job_id, whose(user))
+    if (job_type := jobs.JOB_TYPES.get(failed.type)) is not None:
+        require_role(job_type, user)
+    is_bounded = whose(user) is not None
+    job = await jobs.retry_job(studio.database, job_id, is_bounded=is_bounded)
     return JobAccepted(job_id=job.id)
 
 

@@ -20,7 +20,8 @@ from studio.search_log import SearchLogWriter
 @asynccontextmanager
 async def keep_log(app: FastAPI) -> AsyncIterator[None]:
     """The search log's writer lives as long as the app, and writes what is left at its end."""
-    app.state.search_log = SearchLogWriter(app.state.studio.database)
+    log = app.state.search_log = SearchLogWriter(app.state.studio.database)
+    app.state.background.watch("search-log", lambda: log.is_alive)
     try:
         yield
     finally:

@@ -96,6 +96,17 @@ async def test_jobs_that_nobody_would_do_are_told(
     assert (await client.get("/api/health")).json()["status"] == "degraded"
 
 
+async def test_a_warning_of_the_dispatcher_is_degraded(
+    client: httpx.AsyncClient, studio: Studio, searchable: FakeIndex
+) -> None:
+    assert isinstance(studio.dispatcher, FakeDispatcher)
+    studio.dispatcher.state |= {"warnings": ["a rebuild failed"]}
+    part = await client.get("/api/health/jobs")
+    assert (part.status_code, part.json()["status"]) == (200, "degraded")
+    assert part.json()["detail"] == "a rebuild failed"
+    assert (await client.get("/api/health")).json()["status"] == "degraded"
+
+
 async def test_lost_servers(redis_url: str, database_url: str, tmp_path: Path) -> None:
     settings = make_settings(
         "postgresql://nobody:x@127.0.0.1:1/none", "redis://127.0.0.1:1/0", tmp_path / "blobs"

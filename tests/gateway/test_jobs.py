@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import httpx
@@ -51,6 +52,11 @@ def events_in(text: str) -> list[tuple[int, dict[str, object]]]:
 
 
 REBUILD = {"type": "rebuild-index", "payload": {"full": True}}
+
+
+def days_ahead(days: int) -> str:
+    """A moment as JSON has it."""
+    return (datetime.now(UTC) + timedelta(days=days)).isoformat()
 
 
 async def fail_running(studio: Studio, job_id: str) -> None:
@@ -112,6 +118,10 @@ async def test_a_rebuild_is_asked_for_watched_and_read(
         (REBUILD | {"payload": []}, "admin", 422, "/payload"),
         (REBUILD | {"priority": 1000}, "admin", 422, "/priority"),
         (REBUILD | {"runAt": "2030-01-01T00:00:00"}, "admin", 422, "/runAt"),
+        (REBUILD | {"runAt": days_ahead(31)}, "admin", 422, "/runAt"),
+        (REBUILD | {"runAt": "9999-12-31T23:59:59Z"}, "admin", 422, "/runAt"),
+        ({"type": "train-regressor", "payload": {"fileId": str(uuid4())}, "priority": 1},
+         "merchant", 403, None),
         ({"type": "tryon", "payload": {}}, "customer", 422, "/payload/personUrl"),
         ({"type": "segment-batch"}, "customer", 403, None),
         ({"type": "segment-batch"}, "merchant", 422, "/payload"),
@@ -150,7 +160,7 @@ async def test_jobs_are_cancelled_and_retried_by_those_whose_they_are(
 ) -> None:
     headers = await sign_in(client, studio, "admin")
     stranger = await sign_in(client, studio, "merchant")
-    asked = {"runAt": "2030-01-01T00:00:00Z", "priority": 3}
+    asked = {"runAt": days_ahead(29), "priority": 3}
     job_id = (await client.post("/api/jobs", json=REBUILD | asked, headers=headers)).json()["jobId"]
     path = f"/api/jobs/{job_id}"
     for call in (client.get, client.delete):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 from db.job_claims import (
     count_backlog,
@@ -253,3 +254,29 @@ async def test_an_inserted_job_is_given_back_as_it_is_stored(studio: Studio) -> 
     async with studio.database.transaction() as session:
         job = await insert_job(session, Job(type="note", payload={"a": [1]}))
     assert isinstance(job.id, UUID) and job.payload == {"a": [1]} and job.created_at is not None
+
+
+async def test_a_job_that_goes_back_to_the_queue_meanwhile_is_cancelled_all_the_same(
+    studio: Studio,
+) -> None:
+    job_id = await put_job(studio)
+    (one,) = await take(studio)
+    async with studio.database.transaction() as session:
+        assert await requeue_jobs(session, [one.held | REQUEUE])
+        cancelling = asyncio.create_task(cancel_job(studio.database, job_id))
+        while not await waits_for_a_lock(studio):
+            assert not cancelling.done()
+            await asyncio.sleep(0.01)
+    assert (await cancelling).state == "cancelled"
+    assert await take(studio) == []
+    assert [event.state for event in await events_of(studio, job_id)][-1] == "cancelled"
+
+
+async def waits_for_a_lock(studio: Studio) -> bool:
+    """Whether a session of this database does."""
+    query = (
+        "SELECT EXISTS (SELECT 1 FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock')"
+    )
+    async with studio.database.read() as session:
+        return bool((await session.exec(text(query))).scalar_one())  # type: ignore[call-overload]

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from sqlalchemy import func
 from sqlmodel import select
 
 from db.tables import Job, JobEvent, TryonJob
-from errors import NotFound
+from errors import NotFound, Unavailable
+from studio import job_reaper
 from studio.accounts import create_user
 from studio.catalog_import import enqueue_import, receive_file
 from studio.job_reaper import reap_old_jobs
@@ -59,6 +61,27 @@ async def test_old_jobs_go_with_all_they_left_behind(studio: Studio) -> None:
     assert (counted, history.job_id, history.person_key) == (1, None, "a")
     assert await is_there(studio, young) and await is_there(studio, waiting)
     assert not await is_there(studio, old)
+
+
+async def test_a_file_that_stays_keeps_no_other_job(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, *others = [await ended(studio, days) for days in (40, 35, 33)]
+    delete = studio.blobs.delete
+
+    async def refuse_one(key: str) -> None:
+        if key == stuck.payload["blobKey"]:
+            raise Unavailable("the blob store refuses")
+        await delete(key)
+
+    monkeypatch.setattr(studio.blobs, "delete", refuse_one)
+    monkeypatch.setattr(job_reaper, "BATCH", 1)
+    assert await reap_old_jobs(studio.database, studio.blobs, days=30) == 2
+    async with studio.database.read() as session:
+        assert list((await session.exec(select(Job.id))).all()) == [stuck.id]
+    assert not await is_there(studio, others[0])
+    monkeypatch.setattr(studio.blobs, "delete", delete)
+    assert await reap_old_jobs(studio.database, studio.blobs, days=30) == 1
 
 
 async def is_there(studio: Studio, job: Job) -> bool:

@@ -1,10 +1,11 @@
 """Rebuilds: one for a version that its changes have outgrown; nothing of a killed one stays."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, func, select, update
 
 from db.engine import AsyncSession, Database
 from db.tables import IndexVersion, Job
@@ -37,6 +38,49 @@ async def test_an_outgrown_version_is_rebuilt_once(database_url: str) -> None:
         ("rebuild-index", {"full": False}, "queued")
     ] * 2
     await database.aclose()
+
+
+async def test_a_failed_rebuild_is_tried_again_the_next_day_and_told_of(
+    database_url: str,
+) -> None:
+    database = Database(database_url)
+    index = Outgrown("a", due=True)
+    assert await rebuild_if_due(database, index) is None
+    for state, ending in (("failed", "failed"), ("cancelled", "was cancelled")):
+        await end_job(database, state)
+        for _ in range(3):  # on the same day it stays as it is
+            warning = await rebuild_if_due(database, index)
+            assert warning == f"index a has outgrown itself, and its automatic rebuild {ending}"
+        jobs = await list_rebuilds(database)
+        assert jobs[-1].state == state
+        await age(database)
+        await rebuild_if_due(database, index)
+        assert len(await list_rebuilds(database)) == len(jobs) + 1
+        assert await rebuild_if_due(database, index) is None, "it is being tried"
+    index.due = False
+    await end_job(database, "failed")
+    assert await rebuild_if_due(database, index) is None
+    await database.aclose()
+
+
+async def list_rebuilds(database: Database) -> Sequence[Job]:
+    async with database.read() as session:
+        return (await session.exec(select(Job).order_by("created_at"))).all()
+
+
+async def end_job(database: Database, state: str) -> None:
+    """The open one."""
+    async with database.transaction() as session:
+        await session.exec(update(Job).where(col(Job.state) == "queued").values(state=state))
+
+
+async def age(database: Database) -> None:
+    """As if everything had happened yesterday."""
+    async with database.transaction() as session:
+        key = func.replace(Job.idempotency_key, f"{datetime.now(UTC).date()}", "2020-01-01")
+        day = timedelta(days=1)
+        values = {"idempotency_key": key, "created_at": col(Job.created_at) - day}
+        await session.exec(update(Job).where(col(Job.state) != "queued").values(values))
 
 
 async def pass_on(session: AsyncSession) -> None:

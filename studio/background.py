@@ -1,0 +1,108 @@
+"""Tasks that run as long as their process: restarted when they fail, and seen by health checks."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+MOST_FAILURES = 3
+WITHIN_S = 3600.0
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+log = structlog.get_logger("studio.background")
+
+
+@dataclass
+class Supervised:
+    """Work that never returns by itself, its present task, and when it failed."""
+
+    name: str
+    work: Work
+    task: asyncio.Task[None] | None = None
+    failures: list[float] = field(default_factory=list)
+
+    @property
+    def failures_of_late(self) -> int:
+        """Within `WITHIN_S`."""
+        since_s = time.monotonic() - WITHIN_S
+        return sum(at_s > since_s for at_s in self.failures)
+
+
+class Background:
+    """The background tasks of one process.
+
+    What was given to `start` is started again after a pause, which doubles, when it raises or is
+    cancelled; what was given to `watch` is only looked at. `check` raises where work keeps failing
+    or has ended, so that whoever watches the process replaces it.
+    """
+
+    def __init__(self, *, first_pause_s: float | None = None) -> None:
+        """Nothing runs yet."""
+        self._first_pause_s = FIRST_PAUSE_S if first_pause_s is None else first_pause_s
+        self._supervised: list[Supervised] = []
+        self._supervisors: list[asyncio.Task[None]] = []
+        self._watched: dict[str, Callable[[], bool]] = {}
+
+    def start(self, name: str, work: Work) -> None:
+        """Runs `work()` until `aclose`."""
+        one = Supervised(name, work)
+        self._supervised.append(one)
+        supervisor = asyncio.get_running_loop().create_task(self._supervise(one), name=name)
+        self._supervisors.append(supervisor)
+        self.watch(name, lambda: not supervisor.done())
+
+    def watch(self, name: str, is_alive: Callable[[], bool]) -> None:
+        """Makes a task of somebody else's part of `check`."""
+        self._watched[name] = is_alive
+
+    @property
+    def tasks(self) -> dict[str, "asyncio.Task[None] | None"]:
+        """The present task of each piece of work that was started here."""
+        return {one.name: one.task for one in self._supervised}
+
+    @property
+    def failures(self) -> list[str]:
+        """The names of what has failed within the hour or has ended."""
+        failed = {one.name for one in self._supervised if one.failures_of_late}
+        return sorted(failed | {name for name, is_alive in self._watched.items() if not is_alive()})
+
+    def check(self) -> None:
+        """Raises:
+        RuntimeError: a piece of work has ended, or keeps failing.
+        """
+        for name, is_alive in self._watched.items():
+            if not is_alive():
+                raise RuntimeError(f"the background task {name} has ended")
+        for one in self._supervised:
+            if one.failures_of_late >= MOST_FAILURES:
+                raise RuntimeError(f"the background task {one.name} keeps failing")
+
+    async def aclose(self) -> None:
+        """Ends what was started here."""
+        for supervisor in self._supervisors:
+            supervisor.cancel()
+        await asyncio.gather(*self._supervisors, return_exceptions=True)
+
+    async def _supervise(self, one: Supervised) -> None:
+        while True:
+            await self._run_once(one)
+            doubled_s = self._first_pause_s * 2.0 ** (one.failures_of_late - 1)
+            await asyncio.sleep(min(LONGEST_PAUSE_S, doubled_s))
+
+    async def _run_once(self, one: Supervised) -> None:
+        one.task = asyncio.get_running_loop().create_task(one.work(), name=one.name)
+        try:
+            await asyncio.wait({one.task})
+        finally:
+            if not one.task.done():
+                one.task.cancel()
+                await asyncio.wait({one.task})
+        error = None if one.task.cancelled() else one.task.exception()
+        one.failures = [*one.failures[1 - MOST_FAILURES :], time.monotonic()]
+        log.error("background.failed", task=one.name, exc_info=error)

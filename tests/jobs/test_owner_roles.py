@@ -1,0 +1,40 @@
+"""Rights are those of the moment in which a job runs, whenever it was asked for."""
+
+import pytest
+
+from jobs.handlers import HANDLERS
+from studio.accounts import create_user
+from studio.jobs import JOB_TYPES, retry_job
+from studio.ports import Studio
+from tests.fakes import PASSWORD
+from tests.jobs.working import dispatching, put_job, until_state
+
+
+def test_every_handler_has_the_role_of_its_type() -> None:
+    roles = {name: handler.role for name, handler in HANDLERS.items()}
+    assert roles == {name: job_type.role for name, job_type in JOB_TYPES.items()}
+
+
+@pytest.mark.parametrize(
+    "kind", sorted(name for name, one in JOB_TYPES.items() if one.role != "customer")
+)
+async def test_a_demoted_owners_job_does_not_run_nor_when_it_is_retried(
+    studio: Studio, kind: str
+) -> None:
+    user = await create_user(
+        studio.database, email="a@example.com", password=PASSWORD, role="customer"
+    )
+    job_id = await put_job(studio, kind, owner_id=user.id)
+    async with dispatching(studio):
+        job = await until_state(studio, job_id)
+        assert (job.state, job.attempts) == ("failed", 1)
+        assert job.error == "the job's owner may not run such jobs any more"
+        await retry_job(studio.database, job_id)
+        assert (await until_state(studio, job_id)).state == "failed"
+
+
+async def test_the_studios_own_jobs_need_no_role(studio: Studio) -> None:
+    job_id = await put_job(studio, "import-catalog")
+    async with dispatching(studio):
+        job = await until_state(studio, job_id)
+    assert job.error is not None and "such jobs" not in job.error

@@ -1,0 +1,75 @@
+"""Room: a job that needs much of it is not overtaken by smaller ones for ever."""
+
+import asyncio
+
+from db.job_claims import find_starved_type
+from jobs.claim import Wanted
+from jobs.dispatcher import DispatcherArgs
+from jobs.handler import Handler
+from jobs.room import starved, wanted
+from studio.job_types import JobRun, Outcome
+from studio.ports import Studio
+from tests.jobs.working import QUICK, dispatching, job_of, put_job, until_state
+
+
+async def nothing(_: Studio, __: JobRun) -> Outcome:
+    return Outcome()
+
+
+HANDLERS = {
+    "small": Handler(nothing, num_cpus=0.4),
+    "large": Handler(nothing, num_cpus=1.0),
+    "lone": Handler(nothing, num_cpus=0.7, alone=True),
+    "huge": Handler(nothing, num_cpus=9.0),
+}
+
+
+def test_what_does_not_fit_while_others_do() -> None:
+    assert starved(HANDLERS, [], cpus=1, max_running=8) == ([], ["small", "large", "lone"])
+    assert starved(HANDLERS, ["small"], cpus=1, max_running=8) == (["large", "lone"], ["small"])
+    assert starved(HANDLERS, ["small"] * 2, cpus=1, max_running=8) == ([], [])
+    assert starved(HANDLERS, ["small"], cpus=1, max_running=1) == ([], [])
+
+
+def test_reserved_room_is_for_one_job_of_the_type_alone() -> None:
+    assert wanted(HANDLERS, ["small"], cpus=1, max_running=8, reserved="large") == []
+    found = wanted(HANDLERS, [], cpus=2, max_running=8, reserved="large")
+    assert found == [Wanted(["large"], 1)]
+    found = wanted(HANDLERS, [], cpus=2, max_running=8, reserved="lone")
+    assert found == [Wanted(["lone"], 1, alone=True)]
+    assert wanted(HANDLERS, ["small"], cpus=1, max_running=8) == [Wanted(["small"], 1)]
+
+
+async def test_a_large_job_is_not_overtaken_for_ever(studio: Studio) -> None:
+    order: list[str] = []
+
+    async def work(_: Studio, run: JobRun) -> Outcome:
+        order.append(str(run.payload["kind"]))
+        await asyncio.sleep(0.02 * (1 + len(order) % 3))
+        return Outcome()
+
+    handlers = {"small": Handler(work, num_cpus=0.4), "large": Handler(work, num_cpus=1.0)}
+    small = [await put_job(studio, "small", {"kind": "small"}) for _ in range(60)]
+    large = await put_job(studio, "large", {"kind": "large"})
+    args = DispatcherArgs(**vars(QUICK) | {"cpus": 1.0, "patience_s": 0.1})
+    async with dispatching(studio, handlers, args=args):
+        await until_state(studio, large)
+        await until_state(studio, small[-1])
+    assert order.index("large") < len(order) - 1, "it came after all smaller ones"
+    assert {(await job_of(studio, one)).state for one in small} == {"succeeded"}
+
+
+async def test_whom_room_is_kept_for(studio: Studio) -> None:
+    async def find(**facts: object) -> str | None:
+        given = {"large": ["large", "lone"], "small": ["small"], "alone": ["lone"]} | facts
+        async with studio.database.read() as session:
+            return await find_starved_type(session, patience_s=0.0, **given)  # type: ignore[arg-type]
+
+    await put_job(studio, "small", priority=1)
+    await put_job(studio, "large", priority=0)
+    assert await find() is None, "a small job has a higher priority"
+    await put_job(studio, "large", priority=1)
+    assert await find() == "large"
+    assert await find(large=["lone"]) is None
+    await put_job(studio, "lone", priority=1)
+    assert await find(large=["lone"]) == "lone"
