@@ -105,4 +105,5 @@ class Background:
                 await asyncio.wait({one.task})
         error = None if one.task.cancelled() else one.task.exception()
         one.failures = [*one.failures[1 - MOST_FAILURES :], time.monotonic()]
-        log.error("background.failed", task=one.name, exc_info=error)
+        task_name = one.name
+        log.error("background.failed", task=task_name, exc_info=error)
