@@ -92,7 +92,9 @@ CASES: dict[str, Callable[[], bytes]] = {
     "JPEG, coded scans at 40 MP": jpeg_codes,
     "JPEG, three components": jpeg_colours,
     "JPEG, 64 scans": jpeg_small_scans,
-    "JPEG, CMYK of one scan": lambda: pictures.sequential_bomb(SIDE, SIDE, 1),
+    "JPEG, not progressive, a scan of one component": lambda: pictures.sequential_bomb(
+        SIDE, SIDE, 1
+    ),
     "JPEG, EXIF of 65,000 tags": lambda: pictures.exif_flood(8, 8, 65_000),
     "PNG, RGB": lambda: pictures.png(SIDE, SIDE, line_filter=4),
     "PNG, 16-bit RGB, Paeth": lambda: pictures.png(SIDE, SIDE, depth=16, line_filter=4),
