@@ -26,6 +26,7 @@ MAX_SCANNED_SAMPLES = 1_000_000_000
 MAX_SEGMENTS = 1000
 """In front of the first scan."""
 MAX_FILL_BYTES = 1024
+"""Between two markers; Pillow skips each in Python."""
 MAX_TABLE_BYTES = 4096
 """Of quantization tables in front of the first scan; four of 16 bits are 520."""
 MAX_PHOTOSHOP_BYTES = 1_000_000
@@ -37,6 +38,8 @@ PROGRESSIVE = 0xC2
 FRAMES = frozenset({0xC0, 0xC1, PROGRESSIVE})
 OTHER_FRAMES = frozenset({0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xDE})
 SEGMENTS = frozenset({DHT, 0xCC, DQT, 0xDC, 0xDD, 0xDF, *range(0xE0, 0xF0), 0xFE})
+MARKER = re.compile(rb"\xff[\x01-\xfe]")
+"""Pillow and libjpeg skip what is in front of it."""
 NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """In coded data FF 00 is a byte 255, and FF D0 to FF D7 are restarts."""
 START_OF_SCAN = b"\xff\xda"
@@ -84,19 +87,15 @@ def _check_memory(size: int) -> None:
 
 def _read_header(data: bytes) -> tuple[Frame, int]:
     """The frame, and where the first scan's marker is."""
-    place, fill, count = 2, 0, 0
+    place, count = 2, 0
     frame: Frame | None = None
     parsed: dict[tuple[int, bytes], list[int]] = {}
     while True:
-        start = place
-        while data[place : place + 1] == b"\xff":
-            place += 1
-            if place - start + fill > MAX_FILL_BYTES:
-                check_most("fill bytes", place - start + fill, MAX_FILL_BYTES)
-        fill += max(place - start - 1, 0)
-        if not start < place < len(data):
+        found = MARKER.search(data, place, place + MAX_FILL_BYTES + 2)
+        if found is None:
+            check_most("fill bytes between two markers", len(data) - place, MAX_FILL_BYTES)
             raise damaged()
-        marker = data[place]
+        place, marker = found.end() - 1, found[0][1]
         if marker == SOS:
             if frame is None:
                 raise damaged()

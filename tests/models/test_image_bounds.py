@@ -164,6 +164,13 @@ def test_scans_of_a_thumbnail_and_of_a_second_picture_do_not_count() -> None:
     assert inspect_image(data).width == 64
 
 
+def test_a_little_between_two_markers_is_skipped() -> None:
+    """As Pillow and libjpeg do."""
+    for between in (b"\xff" * 9, bytes(9), b"\xff\0\xff\0", b"junk\xff\xff"):
+        before = pictures.segment(0xFE, b"a comment") + between
+        assert inspect_image(pictures.jpeg(8, 8, [pictures.dc_scan()], before=before)).width == 8
+
+
 def test_marks_within_a_segment_between_scans_are_no_scans() -> None:
     comment = pictures.segment(0xFE, b"\xff\xda\0\x08" * 200)
     scans = [pictures.dc_scan(), comment, pictures.ac_scan(b"\0"), comment]

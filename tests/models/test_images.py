@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from errors import Invalid, NotAnImage, StudioError, TooLarge
 from models.images import MAX_BYTES, decode_image, inspect_image, public_copy
+from tests import pictures
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -102,6 +103,19 @@ def test_a_truncated_picture_is_told_by_inspection() -> None:
 def test_too_many_pixels_are_refused_from_the_header(size: tuple[int, int]) -> None:
     with pytest.raises(Invalid, match="pixels"):
         inspect_image(png_header(*size))
+
+
+def test_a_jpeg_of_many_scans_is_refused() -> None:
+    """libjpeg would decode each; 120 of them at 40 megapixels took 5 s, and 85 KB of file."""
+    with pytest.raises(Invalid, match="scans"):
+        inspect_image(pictures.scan_bomb(640, 640, 120))
+
+
+@pytest.mark.parametrize("size", [(20, 4000), (4000, 20), (1, 21)])
+def test_a_strip_is_refused(size: tuple[int, int]) -> None:
+    """Models that resize by the shorter side would make 224 x 44,800 of the first."""
+    with pytest.raises(Invalid, match="at most 20 times its shorter side"):
+        inspect_image(pictures.png(*size))
 
 
 def test_too_many_bytes_are_refused() -> None:
