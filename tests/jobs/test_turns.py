@@ -31,7 +31,7 @@ async def fill(studio: Studio, owner_id: UUID | None, count: int, **facts: Any) 
     past = datetime.now(UTC) - timedelta(hours=1)
     row = {"type": "note", "owner_id": owner_id, "payload": {}, "run_at": past} | facts
     async with studio.database.transaction() as session:
-        await session.exec(insert(Job), params=[row | {"id": uuid4()} for _ in range(count)])  # type: ignore[call-overload]
+        await session.exec(insert(Job), params=[row | {"id": uuid4()} for _ in range(count)])
 
 
 async def take(studio: Studio, limit: int = 1, types: tuple[str, ...] = ("note",)) -> list[Claim]:

@@ -29,7 +29,7 @@ async def tell(studio: Studio, job_id: UUID, count: int) -> None:
     """So many events of progress."""
     rows = [{"job_id": job_id, "state": "running", "progress": {"done": n}} for n in range(count)]
     async with studio.database.transaction() as session:
-        await session.exec(insert(JobEvent), params=rows)  # type: ignore[call-overload]
+        await session.exec(insert(JobEvent), params=rows)
 
 
 async def read_all(stream: EventStream) -> list[JobEvent]:
