@@ -94,7 +94,7 @@ class RefreshToken(SQLModel, table=True):
     user_id: UUID = Field(foreign_key="users.id", index=True, ondelete="CASCADE")
     token_hash: bytes = Field(sa_type=LargeBinary, unique=True)
     issued_at: datetime = moment()
-    expires_at: datetime = Field(sa_type=DateTime(timezone=True))
+    expires_at: datetime = Field(sa_type=DateTime(timezone=True), index=True)
     used_at: datetime | None = moment(nullable=True)
     revoked_at: datetime | None = moment(nullable=True)
 
@@ -125,12 +125,21 @@ class File(SQLModel, table=True):
 
 
 class Product(SQLModel, table=True):
-    """A thing for sale; a deleted one stays as a row, so that every index hears of it."""
+    """A thing for sale; a deleted one stays as a row, so that every index hears of it.
+
+    Attributes:
+        owner_id: None once the account is deleted; its products are then, too.
+    """
 
     __tablename__ = "product"
-    __table_args__ = (CheckConstraint("price >= 0", name="price"),)
+    __table_args__ = (
+        CheckConstraint("price >= 0", name="price"),
+        Index(
+            "ix_product_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")
+        ),
+    )
     id: str = Field(primary_key=True, sa_type=Text)
-    owner_id: UUID = Field(foreign_key="users.id", index=True)
+    owner_id: UUID | None = Field(default=None, foreign_key="users.id", index=True)
     title: str = Field(sa_type=Text)
     description: str | None = Field(default=None, sa_type=Text)
     category: str = Field(sa_type=Text)
@@ -273,9 +282,9 @@ class SegmentationResult(SQLModel, table=True):
     __tablename__ = "segmentation_result"
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     user_id: UUID = Field(foreign_key="users.id", index=True)
-    input_key: str = Field(sa_type=Text)
+    input_key: str = Field(sa_type=Text, index=True)
     params: dict[str, Any] = document()
-    mask_key: str = Field(sa_type=Text)
+    mask_key: str = Field(sa_type=Text, index=True)
     label: str = Field(sa_type=Text)
     area: int
     bbox: dict[str, Any] = document()
@@ -287,7 +296,11 @@ class SegmentationResult(SQLModel, table=True):
 
 
 class TryonJob(SQLModel, table=True):
-    """A try-on, direct or queued: the same row either way. A trigger gives it its job's state."""
+    """A try-on, direct or queued: the same row either way. A trigger gives it its job's state.
+
+    Attributes:
+        garment_key: None once the picture of the garment is deleted; the try-on stays.
+    """
 
     __tablename__ = "tryon_job"
     __table_args__ = (
@@ -297,10 +310,10 @@ class TryonJob(SQLModel, table=True):
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     user_id: UUID = Field(foreign_key="users.id")
     job_id: UUID | None = Field(default=None, foreign_key="job.id", index=True)
-    person_key: str = Field(sa_type=Text)
-    garment_key: str = Field(sa_type=Text)
-    mask_key: str | None = Field(default=None, sa_type=Text)
-    output_key: str | None = Field(default=None, sa_type=Text)
+    person_key: str = Field(sa_type=Text, index=True)
+    garment_key: str | None = Field(default=None, sa_type=Text, index=True)
+    mask_key: str | None = Field(default=None, sa_type=Text, index=True)
+    output_key: str | None = Field(default=None, sa_type=Text, index=True)
     params: dict[str, Any] = document()
     seed: int = Field(sa_type=BigInteger)
     state: str = Field(default="queued", sa_type=Text)
@@ -318,13 +331,13 @@ class Prediction(SQLModel, table=True):
     __tablename__ = "prediction"
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     user_id: UUID = Field(foreign_key="users.id", index=True)
-    input_key: str = Field(sa_type=Text)
+    input_key: str = Field(sa_type=Text, index=True)
     params: dict[str, Any] = document()
     score: float
     err_low: float
     err_high: float
     coverage: float
-    heatmap_key: str | None = Field(default=None, sa_type=Text)
+    heatmap_key: str | None = Field(default=None, sa_type=Text, index=True)
     model_version: str = Field(sa_type=Text)
     embedder_version: str = Field(sa_type=Text)
     request_id: str = Field(sa_type=Text)
@@ -358,6 +371,7 @@ class Payment(SQLModel, table=True):
     """A PayPal order and what became of it; money is an exact decimal with a currency.
 
     Attributes:
+        user_id: None once the account is deleted; the payment is kept.
         refunds: asked for by us or made at PayPal, by id; see `studio.refund_lines`.
         attempt: of the capture; each has its own PayPal-Request-Id.
         check_at: when somebody should look again, as long as the matter is not settled.
@@ -376,7 +390,7 @@ class Payment(SQLModel, table=True):
         Index("ix_payment_check_at", "check_at", postgresql_where=text("check_at IS NOT NULL")),
     )  # fmt: skip
     id: UUID = Field(default_factory=uuid4, primary_key=True)
-    user_id: UUID = Field(foreign_key="users.id", index=True)
+    user_id: UUID | None = Field(default=None, foreign_key="users.id", index=True)
     order_id: str | None = Field(default=None, sa_type=Text, unique=True)
     capture_id: str | None = Field(default=None, sa_type=Text, unique=True)
     status: str = Field(sa_type=Text)
@@ -407,7 +421,7 @@ class WebhookEvent(SQLModel, table=True):
     event_id: str = Field(primary_key=True, sa_type=Text)
     type: str = Field(sa_type=Text, index=True)
     payload: dict[str, Any] = document()
-    received_at: datetime = moment()
+    received_at: datetime = moment(index=True)
     applied_at: datetime | None = moment(nullable=True)
     retry_at: datetime = moment()
     attempts: int = 0
@@ -422,8 +436,31 @@ class AuditLog(SQLModel, table=True):
     at: datetime = moment(index=True)
     actor_id: UUID | None = Field(default=None, index=True)
     action: str = Field(sa_type=Text, index=True)
-    subject: str | None = Field(default=None, sa_type=Text)
+    subject: str | None = Field(default=None, sa_type=Text, index=True)
     outcome: str = Field(default="ok", sa_type=Text)
     ip: str | None = Field(default=None, sa_type=Text)
     detail: dict[str, Any] = document()
     request_id: str | None = Field(default=None, sa_type=Text)
+
+
+class Erasure(SQLModel, table=True):
+    """What was deleted, without a word of whose it was; `studio restore` applies it again."""
+
+    __tablename__ = "erasure"
+    __table_args__ = (one_of("kind", "file", "tryon", "product", "account"),)
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    at: datetime = moment(index=True)
+    kind: str = Field(sa_type=Text)
+    subject: str = Field(sa_type=Text)
+
+
+class DoomedBlob(SQLModel, table=True):
+    """A blob whose rows are deleted; it is removed at once, and again by the tidy until it is gone.
+
+    Attributes:
+        due_at: not before; a job that is being stopped may still write the blob.
+    """
+
+    __tablename__ = "doomed_blob"
+    key: str = Field(primary_key=True, sa_type=Text)
+    due_at: datetime = moment(index=True)

@@ -2,15 +2,72 @@
 
 from collections.abc import Sequence
 
+import sqlalchemy as sa
+from alembic import op
+
 revision: str = "0008"
 down_revision: str | None = "0007"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
+INDEXES: dict[str, tuple[str, ...]] = {
+    "segmentation_result": ("input_key", "mask_key"),
+    "tryon_job": ("person_key", "garment_key", "mask_key", "output_key"),
+    "prediction": ("input_key", "heatmap_key"),
+    "audit_log": ("subject",),
+    "refresh_token": ("expires_at",),
+    "webhook_event": ("received_at",),
+}
+NULLABLE = (("payment", "user_id"), ("product", "owner_id"), ("tryon_job", "garment_key"))
+
 
 def upgrade() -> None:
-    pass
+    op.create_table(
+        "erasure",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.CheckConstraint(
+            "kind IN ('file', 'tryon', 'product', 'account')", name=op.f("ck_erasure_kind")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure")),
+    )
+    op.create_index("ix_erasure_at", "erasure", ["at"])
+    op.create_table(
+        "doomed_blob",
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column(
+            "due_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False
+        ),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_doomed_blob")),
+    )
+    op.create_index("ix_doomed_blob_due_at", "doomed_blob", ["due_at"])
+    for table, column in NULLABLE:
+        op.alter_column(table, column, nullable=True)
+    with op.get_context().autocommit_block():
+        for table, columns in INDEXES.items():
+            for column in columns:
+                op.create_index(
+                    f"ix_{table}_{column}", table, [column], postgresql_concurrently=True,
+                    if_not_exists=True,
+                )  # fmt: skip
+        op.create_index(
+            "ix_product_deleted_at", "product", ["deleted_at"], postgresql_concurrently=True,
+            postgresql_where=sa.text("deleted_at IS NOT NULL"), if_not_exists=True,
+        )  # fmt: skip
 
 
 def downgrade() -> None:
-    pass
+    """Payments and products of deleted accounts, and try-ons without a garment, would not fit."""
+    op.drop_index("ix_product_deleted_at", table_name="product")
+    for table, columns in INDEXES.items():
+        for column in columns:
+            op.drop_index(f"ix_{table}_{column}", table_name=table)
+    op.execute("DELETE FROM tryon_job WHERE garment_key IS NULL")
+    op.execute("DELETE FROM product WHERE owner_id IS NULL")
+    op.execute("DELETE FROM payment WHERE user_id IS NULL")
+    for table, column in NULLABLE:
+        op.alter_column(table, column, nullable=False)
+    op.drop_table("doomed_blob")
+    op.drop_table("erasure")
