@@ -1,7 +1,5 @@
 """Deletions as deeds of their own: each is recorded, so that a restored backup can repeat it."""
 
-
-
 from errors import Invalid
 from studio.ports import Studio
 
