@@ -29,7 +29,7 @@ async def make_backup(
         Unavailable: database or a store are away; what was written is no complete backup.
     """
     async with sole_backup(database):
-        backup_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:6]}"
+        backup_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid4().hex[:6]}"
         with tempfile.TemporaryDirectory(prefix="studio-backup-") as name:
             folder = Path(name)
             snapshot = await take_snapshot(database, folder, report)

@@ -9,6 +9,7 @@ blobs/{key}                    a blob, once, however many backups need it
 
 import asyncio
 import gzip
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -70,7 +71,15 @@ class ErasureLine:
     subject: str
 
 
-MANIFESTS: TypeAdapter[Manifest] = TypeAdapter(Manifest)
+@dataclass(frozen=True)
+class SealedManifest:
+    """A manifest with its own checksum."""
+
+    manifest: Manifest
+    sha256: str
+
+
+SEALED: TypeAdapter[SealedManifest] = TypeAdapter(SealedManifest)
 LINES: TypeAdapter[ErasureLine] = TypeAdapter(ErasureLine)
 
 
@@ -97,17 +106,19 @@ class Archive:
             raise NotFound("there is no complete backup" + (f" {backup_id}" if backup_id else ""))
         data = await self.store.get(f"backups/{backup_id or ids[-1]}/{MANIFEST}")
         try:
-            manifest = MANIFESTS.validate_json(data)
+            sealed = SEALED.validate_json(data)
         except ValidationError:
-            raise Invalid(f"the manifest of backup {backup_id or ids[-1]} is damaged") from None
-        if manifest.format != FORMAT:
-            raise Invalid(f"this studio can't read backups of format {manifest.format}")
-        return manifest
+            sealed = None
+        if sealed is None or sealed.sha256 != _seal_of(sealed.manifest):
+            raise Invalid(f"the manifest of backup {backup_id or ids[-1]} is damaged")
+        if sealed.manifest.format != FORMAT:
+            raise Invalid(f"this studio can't read backups of format {sealed.manifest.format}")
+        return sealed.manifest
 
     async def write_manifest(self, manifest: Manifest) -> None:
         """Makes the backup complete."""
-        text = json.dumps(asdict(manifest), indent=1, default=str)
-        await self.store.put(f"backups/{manifest.id}/{MANIFEST}", text.encode(), JSON)
+        data = SEALED.dump_json(SealedManifest(manifest, _seal_of(manifest)), indent=1)
+        await self.store.put(f"backups/{manifest.id}/{MANIFEST}", data, JSON)
 
     async def put_table(self, backup_id: str, table: TableFile, folder: Path) -> None:
         await self.store.put_file(f"backups/{backup_id}/tables/{table.file}", folder / table.file)
@@ -150,28 +161,31 @@ class Archive:
         info = await self.store.head(f"blobs/{key}")
         return info is not None and info.size == blob.size
 
-    async def read_erasures(self) -> dict[UUID, ErasureLine]:
+    async def read_erasures(self, *, must_exist: bool = True) -> dict[UUID, ErasureLine]:
         """Every known deletion by id.
 
         Raises:
-            Invalid: the file is damaged; without it a restore could bring back what was deleted.
+            Invalid: the file is missing or damaged: a restore could bring back what was deleted.
         """
         try:
             data = await self.store.get(ERASURES)
         except NotFound:
+            if must_exist:
+                raise Invalid(f"{ERASURES} of the backups is missing") from None
             return {}
-        try:
-            lines = [LINES.validate_json(line) for line in data.splitlines() if line]
-        except ValidationError:
-            raise Invalid(f"{ERASURES} of the backups is damaged") from None
+        body, _, seal = data.rstrip(b"\n").rpartition(b"\n")
+        if seal.decode(errors="replace") != _seal_line(body):
+            raise Invalid(f"{ERASURES} of the backups is damaged")
+        lines = [LINES.validate_json(line) for line in body.splitlines()]
         return {line.id: line for line in lines}
 
     async def add_erasures(self, fresh: Iterable[ErasureLine]) -> int:
         """Adds those that aren't there yet; returns how many are known now."""
-        known = await self.read_erasures()
+        known = await self.read_erasures(must_exist=False)
         known.update((line.id, line) for line in fresh)
         ordered = sorted(known.values(), key=lambda line: (line.at, line.id))
-        data = b"".join(LINES.dump_json(line) + b"\n" for line in ordered)
+        body = b"\n".join(LINES.dump_json(line) for line in ordered)
+        data = body + b"\n" + _seal_line(body).encode() + b"\n"
         await self.store.put(ERASURES, data, "application/x-ndjson")
         return len(known)
 
@@ -194,6 +208,15 @@ class Archive:
             if key.removeprefix("blobs/") not in needed:
                 await self.store.delete(key)
         return len(old)
+
+
+def _seal_of(manifest: Manifest) -> str:
+    text = json.dumps(asdict(manifest), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _seal_line(body: bytes) -> str:
+    return json.dumps({"sha256": hashlib.sha256(body).hexdigest()})
 
 
 def _write_blob_list(path: Path, blobs: Mapping[str, StoredBlob]) -> None:

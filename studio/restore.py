@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func
@@ -33,7 +34,8 @@ from studio.ports import Studio
 
 LONGEST_ERASURE = timedelta(hours=1)
 """An erasure has the time at which its transaction began, and the snapshot may be younger."""
-LOST = "its files are not in the backup"
+PATIENCE = 20
+"""Looks at other connections, a tenth of a second apart."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,10 @@ async def _clear(database: Database, *, force: bool) -> str | None:
     Raises:
         Conflict: a studio is connected, or the studio isn't empty and `force` isn't given.
     """
+    await database.aclose()  # its own idle connections would be counted
     async with database.transaction() as session:
         connection = await driver_of(session)
-        if count := await connected_studios(connection):
-            raise Conflict(f"a studio is connected to the database ({count} connections): stop it")
+        await _refuse_connected(connection)
         if table := await filled_table(connection):
             if not force:
                 raise Conflict(
@@ -100,6 +102,19 @@ async def _clear(database: Database, *, force: bool) -> str | None:
                 )
             await empty_tables(connection)
         return await revision_of(connection)
+
+
+async def _refuse_connected(connection: Any) -> None:
+    """Waits a little: a server forgets a closed connection when it has noticed.
+
+    Raises:
+        Conflict: a studio uses the database.
+    """
+    for _ in range(PATIENCE):
+        if not (count := await connected_studios(connection)):
+            return
+        await asyncio.sleep(0.1)
+    raise Conflict(f"a studio is connected to the database ({count} connections): stop it")
 
 
 async def _mark_versions(session: AsyncSession, backup_id: str, blobs: Collection[str]) -> None:

@@ -142,13 +142,15 @@ async def fill(studio: Studio, count: int) -> Shop:
     return shop
 
 
-async def answers(studio: Studio, count: int = 20) -> list[list[tuple[str, float]]]:
+async def answers(
+    studio: Studio, count: int = 20, top_k: int = 20
+) -> list[list[tuple[str, float]]]:
     """What searches with the same random vectors give."""
     random = np.random.default_rng(1)
     queries = [unit(random.normal(size=DIM)) for _ in range(count)]
     found = []
     for vector in queries:
-        query = IndexQuery(top_k=20, embedder_version="fake-embedder", image=vector)
+        query = IndexQuery(top_k=top_k, embedder_version="fake-embedder", image=vector)
         found.append((await studio.index.search(query)).hits)
     return found
 
