@@ -73,6 +73,13 @@ async def is_on_sale(session: AsyncSession, *, file_id: UUID | None, blob_key: s
     return (await session.exec(query)).first() is not None
 
 
+async def get_public_key(session: AsyncSession, *, file_id: UUID, blob_key: str) -> str | None:
+    """The public copy of an upload that a live product shows."""
+    shows = (Product.file_id == file_id) | (Product.image_key == blob_key)
+    query = select(Product.image_key).where(shows, col(Product.deleted_at).is_(None))
+    return (await session.exec(query.order_by(col(Product.id)).limit(1))).first()
+
+
 async def delete_file(session: AsyncSession, file_id: UUID) -> None:
     """Removes the row; products that are deleted already let go of it first."""
     gone = col(Product.deleted_at).is_not(None)

@@ -19,7 +19,9 @@ def after_s(seconds: float) -> ColumnElement[datetime]:
     return moment
 
 
-async def find_by_key(session: AsyncSession, user_id: UUID, key: str | None) -> Payment | None:
+async def find_by_key(
+    session: AsyncSession, user_id: UUID | None, key: str | None
+) -> Payment | None:
     """The payment that its owner's idempotency key stands for."""
     if key is None:
         return None

@@ -89,6 +89,13 @@ class RefreshToken(SQLModel, table=True):
     """One link of a rotating family; only the SHA-256 of the token is kept."""
 
     __tablename__ = "refresh_token"
+    __table_args__ = (
+        Index(
+            "ix_refresh_token_revoked_at",
+            "revoked_at",
+            postgresql_where=text("revoked_at IS NOT NULL"),
+        ),
+    )
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     family_id: UUID = Field(index=True)
     user_id: UUID = Field(foreign_key="users.id", index=True, ondelete="CASCADE")
@@ -196,11 +203,20 @@ class IndexVersion(SQLModel, table=True):
     activated_at: datetime | None = moment(nullable=True)
 
 
+PERSONAL_SEARCH = (
+    "user_id IS NOT NULL OR params ?| ARRAY['query'::text, 'image_url'::text, 'file_id'::text]"
+)
+"""Searches that still say who searched for what."""
+
+
 class SearchLog(SQLModel, table=True):
     """One search: what was asked, what was answered, by which versions, how fast."""
 
     __tablename__ = "search_log"
-    __table_args__ = (one_of("type", "text", "image", "hybrid", "similar"),)
+    __table_args__ = (
+        one_of("type", "text", "image", "hybrid", "similar"),
+        Index("ix_search_log_personal", "at", postgresql_where=text(PERSONAL_SEARCH)),
+    )
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     at: datetime = moment(index=True)
     user_id: UUID | None = Field(default=None, index=True)
@@ -455,12 +471,19 @@ class Erasure(SQLModel, table=True):
 
 
 class DoomedBlob(SQLModel, table=True):
-    """A blob whose rows are deleted; it is removed at once, and again by the tidy until it is gone.
+    """A blob whose rows are deleted; it is removed at once, or by the tidy, until it is gone.
 
     Attributes:
-        due_at: not before; a job that is being stopped may still write the blob.
+        due_at: not before. A second row, due later, where a job that is being stopped may still
+            write the blob.
     """
 
     __tablename__ = "doomed_blob"
     key: str = Field(primary_key=True, sa_type=Text)
-    due_at: datetime = moment(index=True)
+    due_at: datetime = Field(
+        default=None,
+        primary_key=True,
+        index=True,
+        sa_type=DateTime(timezone=True),
+        sa_column_kwargs={"server_default": func.now()},
+    )

@@ -23,6 +23,11 @@ async def update_tryon(session: AsyncSession, tryon_id: UUID, **values: Any) -> 
     await session.exec(update(TryonJob).where(col(TryonJob.id) == tryon_id).values(**values))
 
 
+async def get_tryon(session: AsyncSession, tryon_id: UUID) -> TryonJob | None:
+    """Anyone's try-on."""
+    return await session.get(TryonJob, tryon_id)
+
+
 async def get_own_tryon(session: AsyncSession, tryon_id: UUID, user_id: UUID) -> TryonJob | None:
     """One try-on of this user."""
     query = select(TryonJob).where(TryonJob.id == tryon_id, TryonJob.user_id == user_id)

@@ -16,6 +16,7 @@ from gateway.error_table import LastHandler, register_handlers
 from gateway.limits import RateLimit, RateLimits
 from gateway.problem import PROBLEM_RESPONSES
 from gateway.routes import (
+    account,
     admin,
     analytics,
     auth,
@@ -49,6 +50,7 @@ ROUTERS = (
     catalog.router,
     analytics.router,
     auth.router,
+    account.router,
     openid.router,
     files.router,
     segmentation.router,

@@ -22,6 +22,8 @@ from studio.ports import Studio, Take, Window
 WINDOW_S = 60
 CACHE_PAUSE_S = 2.0
 ROUTE_CLASSES = ("auth", "search", "cv", "default")
+AUTH_PATHS = ("/api/auth/oidc/login", "/api/auth/oidc/callback", "/api/auth/me/export")
+"""GETs that count as sign-ins do: each costs much more than a look-up."""
 FREE_PATHS = ("/api/health", "/api/docs", "/api/openapi.json")
 
 log = structlog.get_logger("studio.gateway")
@@ -57,7 +59,7 @@ def route_class_of(method: str, path: str) -> str | None:
     """Which limit a route counts against; None where nothing is counted."""
     if not path.startswith("/api/") or path.startswith(FREE_PATHS):
         return None
-    if path.startswith("/api/auth/") and (method == "POST" or "/oidc/" in path):
+    if path.startswith("/api/auth/") and (method in ("POST", "DELETE") or path in AUTH_PATHS):
         return "auth"
     if path.startswith("/api/search/"):
         return "search"

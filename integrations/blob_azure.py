@@ -2,30 +2,37 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.storage.blob import (
+    BlobProperties,
     BlobSasPermissions,
     ContentSettings,
     UserDelegationKey,
     generate_blob_sas,
 )
-from azure.storage.blob.aio import BlobServiceClient
+from azure.storage.blob.aio import BlobServiceClient, StorageStreamDownloader
 
 from errors import NotFound, Unavailable
 from integrations.blob_keys import (
+    CHUNK_BYTES,
     OCTETS,
+    READ_URL_S,
+    READ_URL_STEP_S,
+    BlobEntry,
     BlobInfo,
     SignedUpload,
     check_key,
     content_type_of,
     is_key,
+    read_url_end,
 )
 
 CLOCK_SKEW = timedelta(minutes=5)
@@ -33,6 +40,7 @@ KEY_LIFETIME = timedelta(hours=24)
 CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 30
 UPLOADS = 4
+TOMBSTONE = {"tombstone": "true"}
 
 
 @asynccontextmanager
@@ -44,6 +52,11 @@ async def told_as_unavailable() -> AsyncIterator[None]:
         raise NotFound("no such blob") from None
     except (AzureError, OSError, TimeoutError) as error:
         raise Unavailable("the blob store does not answer") from error
+
+
+def is_tombstone(found: BlobProperties) -> bool:
+    """Whether the blob only holds the key of one that was deleted."""
+    return not found.size and (found.metadata or {}).items() >= TOMBSTONE.items()
 
 
 @dataclass(frozen=True)
@@ -79,8 +92,33 @@ class AzureBlobStore:
     async def get(self, key: str) -> bytes:
         """The whole blob."""
         async with told_as_unavailable():
-            download = await self._container.download_blob(check_key(key))
+            download = await self._download(key)
             return bytes(await download.readall())
+
+    async def stream(self, key: str) -> AsyncIterator[bytes]:
+        """The blob in pieces; each is a request of its own, for the package buffers 32 MB."""
+        async with told_as_unavailable():
+            blob = self._container.get_blob_client(check_key(key))
+            found = await blob.get_blob_properties()
+            if is_tombstone(found):
+                raise ResourceNotFoundError("deleted")
+            for start in range(0, found.size, CHUNK_BYTES):
+                piece = await blob.download_blob(
+                    start,
+                    CHUNK_BYTES,
+                    etag=found.etag,
+                    match_condition=MatchConditions.IfNotModified,
+                )
+                yield bytes(await piece.readall())
+
+    async def _download(self, key: str) -> StorageStreamDownloader[bytes]:
+        """Raises:
+        ResourceNotFoundError: there is no such blob, or only its tombstone.
+        """
+        download = await self._container.download_blob(check_key(key))
+        if is_tombstone(download.properties):
+            raise ResourceNotFoundError("deleted")
+        return download
 
     async def put_file(self, key: str, path: Path) -> None:
         """As `put`, from a file of any size, in blocks."""
@@ -98,7 +136,7 @@ class AzureBlobStore:
     async def get_file(self, key: str, path: Path) -> None:
         """Streams the blob into a file, a chunk in memory at a time."""
         async with told_as_unavailable():
-            download = await self._container.download_blob(check_key(key))
+            download = await self._download(key)
             with path.open("wb") as file:
                 async for chunk in download.chunks():
                     await asyncio.to_thread(file.write, chunk)
@@ -110,7 +148,11 @@ class AzureBlobStore:
                 found = await self._container.get_blob_client(check_key(key)).get_blob_properties()
         except NotFound:
             return None
-        return BlobInfo(key, found.size, found.content_settings.content_type or OCTETS)
+        if is_tombstone(found):
+            return None
+        settings = found.content_settings
+        content_type = settings.content_type or OCTETS
+        return BlobInfo(key, found.size, content_type, settings.content_encoding or None)
 
     async def delete(self, key: str) -> None:
         """Quiet where there is no such blob."""
@@ -120,11 +162,40 @@ class AzureBlobStore:
         except NotFound:
             return
 
+    async def bury(self, key: str, *, until: datetime) -> None:
+        """An empty blob takes the key: a signature that may only create blobs is refused then.
+
+        Whoever may create a blob may also take snapshots of it; they go with it.
+        """
+        if until <= datetime.now(UTC):
+            await self.delete(key)
+            return
+        async with told_as_unavailable():
+            await self._container.upload_blob(
+                check_key(key),
+                b"",
+                overwrite=True,
+                metadata=TOMBSTONE,
+                content_settings=ContentSettings(content_type=OCTETS),
+            )
+            with suppress(ResourceNotFoundError):
+                await self._container.delete_blob(key, delete_snapshots="only")
+
     async def list(self, prefix: str) -> AsyncIterator[str]:
         """Keys that start with the prefix, in order."""
+        async for entry in self.scan(prefix):
+            if not entry.is_tombstone:
+                yield entry.key
+
+    async def scan(self, prefix: str, *, after: str = "") -> AsyncIterator[BlobEntry]:
+        """What lies under the prefix, in order of the keys; 5,000 with each round trip."""
         async with told_as_unavailable():
-            async for name in self._container.list_blob_names(name_starts_with=prefix):
-                yield name
+            pages = self._container.list_blobs(name_starts_with=prefix, include=["metadata"])
+            async for found in pages:
+                if found.name > after:
+                    yield BlobEntry(
+                        found.name, found.size, found.last_modified, is_tombstone(found)
+                    )
 
     async def drop_unfinished(self, *, older_than_s: float) -> None:
         """The service forgets blocks that were never committed, after a week."""
@@ -136,20 +207,38 @@ class AzureBlobStore:
 
         Azure can't bind type or size to a signature: `studio.files` checks both afterwards.
         """
-        expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=lifetime_s)
+        now = datetime.now(UTC).replace(microsecond=0)
+        expires_at = now + timedelta(seconds=lifetime_s)
         permission = BlobSasPermissions(create=True)
         return SignedUpload(
-            url=await self._sign(key, permission, expires_at),
+            url=await self._sign(key, permission, expires_at, start=now - CLOCK_SKEW),
             headers={"Content-Type": content_type, "x-ms-blob-type": "BlockBlob"},
             expires_at=expires_at,
         )
 
-    async def sign_get(self, key: str, *, lifetime_s: int = 3600) -> str:
-        """A round trip only when the delegation key has to be renewed."""
-        expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=lifetime_s)
-        return await self._sign(key, BlobSasPermissions(read=True), expires_at)
+    async def sign_get(self, key: str, *, lifetime_s: int = READ_URL_S) -> str:
+        """A round trip only when the delegation key has to be renewed.
 
-    async def _sign(self, key: str, permission: BlobSasPermissions, expires_at: datetime) -> str:
+        The service answers with the type of the key's extension, whatever the uploader declared.
+        """
+        expires_at = read_url_end(lifetime_s)
+        return await self._sign(
+            key,
+            BlobSasPermissions(read=True),
+            expires_at,
+            start=expires_at - timedelta(seconds=lifetime_s + READ_URL_STEP_S) - CLOCK_SKEW,
+            content_type=content_type_of(key),
+        )
+
+    async def _sign(
+        self,
+        key: str,
+        permission: BlobSasPermissions,
+        expires_at: datetime,
+        *,
+        start: datetime,
+        content_type: str | None = None,
+    ) -> str:
         credential: dict[str, Any] = {"account_key": self._account_key}
         if self._account_key is None:
             credential = {"user_delegation_key": await self._delegation_key()}
@@ -158,8 +247,9 @@ class AzureBlobStore:
             container_name=self._container.container_name,
             blob_name=check_key(key),
             permission=permission,
-            start=datetime.now(UTC) - CLOCK_SKEW,
+            start=start,
             expiry=expires_at,
+            content_type=content_type,
             protocol="https" if self._container.url.startswith("https") else "https,http",
             **credential,
         )

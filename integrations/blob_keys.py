@@ -2,8 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from math import ceil
 from pathlib import PurePosixPath
+from time import time
 
 from errors import NotFound
 
@@ -23,15 +25,29 @@ CONTENT_TYPES = {
 }
 EXTENSIONS = {content_type: extension for extension, content_type in CONTENT_TYPES.items()}
 OCTETS = "application/octet-stream"
+READ_URL_S = 900
+READ_URL_STEP_S = 300
+CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class BlobInfo:
-    """What the store knows of a blob."""
+    """What the store knows of a blob; readers are told type and encoding."""
 
     key: str
     size: int
     content_type: str
+    content_encoding: str | None = None
+
+
+@dataclass(frozen=True)
+class BlobEntry:
+    """A blob as a scan lists it. A tombstone holds a deleted blob's key and nothing else."""
+
+    key: str
+    size: int
+    modified_at: datetime
+    is_tombstone: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,15 @@ class SignedUpload:
     url: str
     headers: dict[str, str]
     expires_at: datetime
+
+
+def read_url_end(lifetime_s: int) -> datetime:
+    """When a signed read URL expires: the lifetime, and up to five minutes more.
+
+    It ends on a round time, so that a picture keeps one URL for a while and browsers cache it.
+    """
+    end_s = ceil((time() + lifetime_s) / READ_URL_STEP_S) * READ_URL_STEP_S
+    return datetime.fromtimestamp(end_s, UTC)
 
 
 def is_key(key: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
+from sqlalchemy.exc import SQLAlchemyError
 
 from db.catalog import get_embedding, get_product, get_products
 from db.regressor_versions import get_active_regressor
@@ -20,6 +21,7 @@ from models.regressor import COMPARABLES
 from studio.context import current_request_id
 from studio.files import load_image
 from studio.index_rows import unpack_vector
+from studio.lineage import find_deleted
 from studio.ports import Studio
 from studio.regressor_versions import trained
 from studio.scoring import (
@@ -95,12 +97,25 @@ async def predict(studio: Studio, user_id: UUID, request: PredictRequest) -> Pre
         heatmap_key = f"heatmaps/{row_id}.png"
         drawn = await asyncio.to_thread(explain, picture.data, seen, answer)
         await studio.blobs.put(heatmap_key, drawn, "image/png")
-    row = _row(row_id, user_id, request, picture, seen, answer, heatmap_key)
-    async with studio.database.transaction() as session:
-        session.add(row)
+    await _keep(studio, _row(row_id, user_id, request, picture, seen, answer, heatmap_key))
     url = await studio.blobs.sign_get(heatmap_key) if heatmap_key else None
     shown = await _resembled(studio, answer.comparables)
     return PredictAnswer(answer, shown, url, guessed=not offer.category)
+
+
+async def _keep(studio: Studio, row: Prediction) -> None:
+    """Raises:
+    NotFound: the picture was deleted meanwhile; no heatmap of it is left.
+    """
+    try:
+        async with studio.database.transaction() as session:
+            if await find_deleted(session, row.user_id, [row.input_key]):
+                raise NotFound("the picture was deleted")
+            session.add(row)
+    except (NotFound, SQLAlchemyError):
+        if row.heatmap_key is not None:
+            await studio.blobs.delete(row.heatmap_key)
+        raise
 
 
 def explain(data: bytes, seen: CoveredEmbedding, answer: ScoreAnswer) -> bytes:

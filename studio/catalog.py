@@ -4,10 +4,9 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import func
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -17,16 +16,19 @@ from db.catalog import (
     get_embedding,
     get_product,
     put_embedding,
+    take_change_lock,
     take_change_seq,
     upsert_product,
 )
 from db.tables import Product, ProductEmbedding
 from errors import NotFound
 from models.images import public_copy
+from studio.blob_removal import remove_soon
 from studio.context import current_request_id
 from studio.files import LoadedImage, load_image
 from studio.index_rows import pack_vector
 from studio.ports import Embedding, Studio
+from studio.product_removal import empty_product, retire_copy
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,10 @@ async def put_product(
         there = await get_product(session, product_id, deleted=True, lock=True)
         if there is not None and there.deleted_at is None:
             refuse_foreign(there, owner)
-            is_new = False
+            is_new, former_key = False, there.image_key
             kept: dict[str, Any] = {"owner_id": there.owner_id, "created_at": there.created_at}
         else:
-            is_new = True
+            is_new, former_key = True, None
             kept = {"owner_id": owner.id, "created_at": func.now()}
         values = (
             asdict(draft)
@@ -114,6 +116,7 @@ async def put_product(
         )
         product = await upsert_product(session, product_id, values)
         await _keep_vector(session, product, picture)
+        await retire_copy(session, former_key, picture.key)
     return product, is_new
 
 
@@ -124,14 +127,12 @@ async def delete_product(studio: Studio, owner: Owner, product_id: str) -> None:
         NotFound: there is none, or it is another merchant's.
     """
     async with studio.database.transaction() as session:
-        seq = await take_change_seq(session)
+        await take_change_lock(session)
         product = await get_product(session, product_id, lock=True)
         refuse_foreign(product, owner)
         if product is None:
             raise NotFound(f"there is no product {product_id}")
-        product.deleted_at = datetime.now(UTC)
-        product.change_seq = seq
-        session.add(product)
+        await empty_product(session, product)
         insert_audit(
             session,
             "PRODUCT_DELETED",
@@ -139,6 +140,7 @@ async def delete_product(studio: Studio, owner: Owner, product_id: str) -> None:
             subject=product_id,
             request_id=current_request_id(),
         )
+    await remove_soon(studio.database, studio.blobs)
 
 
 def refuse_foreign(product: Product | None, owner: Owner) -> None:
@@ -165,10 +167,10 @@ async def _see_picture(
     sha256 = hashlib.sha256(loaded.data).hexdigest()
     embedding = await studio.embedder.embed_image(loaded.data)
     folder = hashlib.sha256(product_id.encode()).hexdigest()[:16]
-    key = f"products/{folder}/{sha256[:32]}.jpg"
-    if await studio.blobs.head(key) is None:
-        copy = await asyncio.to_thread(public_copy, loaded.data)
-        await studio.blobs.put(key, copy, "image/jpeg")
+    # A copy of its own for each write: the one of a write before may be about to be removed.
+    key = f"products/{folder}/{sha256[:24]}-{uuid4().hex[:8]}.jpg"
+    copy = await asyncio.to_thread(public_copy, loaded.data)
+    await studio.blobs.put(key, copy, "image/jpeg")
     return Picture(key, sha256, embedding)
 
 

@@ -1,17 +1,74 @@
-"""Deletions as deeds of their own: each is recorded, so that a restored backup can repeat it."""
+"""Deletions applied once more, after a backup from before them was restored."""
 
+from uuid import UUID
+
+from db.catalog import get_product, take_change_lock
+from db.erasures import insert_erasure
+from db.files import delete_file, get_file
+from db.lineage import lock_lineage
+from db.tryons import get_tryon
 from errors import Invalid
+from studio.account_removal import remove_account
+from studio.blob_removal import remove_soon
+from studio.lineage import delete_made_of, delete_tryon_rows, strip_mentions
 from studio.ports import Studio
+from studio.product_removal import empty_product
 
 
 async def erase_again(studio: Studio, kind: str, subject: str) -> None:
     """Applies a deletion once more; nothing happens where its subject isn't there.
 
     Only for rows of `erasure` that are younger than the backup: what was deleted before it and
-    made again since is another thing of the same name.
+    made again since is another thing of the same name. In their order: a file of a live product
+    is deleted after the product.
 
     Raises:
         Invalid: no such kind.
         Unavailable: database or blob store are away; it can be repeated.
     """
-    raise Invalid(f"no such kind of erasure: {kind}")
+    if kind not in ERASE:
+        raise Invalid(f"no such kind of erasure: {kind}")
+    await ERASE[kind](studio, subject)
+    await remove_soon(studio.database, studio.blobs)
+
+
+async def _erase_file(studio: Studio, subject: str) -> None:
+    async with studio.database.transaction() as session:
+        file = await get_file(session, UUID(subject))
+        if file is not None:
+            await lock_lineage(session, file.owner_id)
+            await delete_file(session, file.id)
+            keys = await delete_made_of(session, [file.blob_key])
+            await strip_mentions(session, file.owner_id, keys)
+            insert_erasure(session, "file", subject)
+
+
+async def _erase_tryon(studio: Studio, subject: str) -> None:
+    async with studio.database.transaction() as session:
+        row = await get_tryon(session, UUID(subject))
+        if row is not None:
+            await lock_lineage(session, row.user_id)
+            keys = await delete_tryon_rows(session, [row.id])
+            await strip_mentions(session, row.user_id, keys)
+            insert_erasure(session, "tryon", subject)
+
+
+async def _erase_product(studio: Studio, subject: str) -> None:
+    async with studio.database.transaction() as session:
+        await take_change_lock(session)
+        product = await get_product(session, subject, lock=True)
+        if product is not None:
+            await empty_product(session, product)
+
+
+async def _erase_account(studio: Studio, subject: str) -> None:
+    async with studio.database.transaction() as session:
+        await remove_account(session, studio.blobs, UUID(subject))
+
+
+ERASE = {
+    "file": _erase_file,
+    "tryon": _erase_tryon,
+    "product": _erase_product,
+    "account": _erase_account,
+}

@@ -4,6 +4,7 @@ import codecs
 import csv
 import json
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 from errors import Invalid, NotAnImage, TooLarge
@@ -23,6 +24,10 @@ DATASET_TYPES = {
     "application/jsonl": ".jsonl",
 }
 MAX_DATASET_BYTES = 200_000_000
+UPLOAD_LIFETIME_S = 900
+ARRIVAL_S = 900
+"""How much longer than its URL an upload may take to arrive."""
+CLOCK_SKEW_S = 300
 DECODE_BYTES = 1 << 20
 MAX_FIRST_LINE_CHARS = 100_000
 
@@ -51,6 +56,11 @@ class FileFacts:
     sha256: str
     width: int | None = None
     height: int | None = None
+
+
+def upload_ends_at(presigned_at: datetime) -> datetime:
+    """From then on no signed PUT of that moment works any more; a key stays buried until then."""
+    return presigned_at + timedelta(seconds=UPLOAD_LIFETIME_S + ARRIVAL_S + CLOCK_SKEW_S)
 
 
 def extension_for(purpose: str, content_type: str, size_bytes: int) -> str:

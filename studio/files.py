@@ -8,23 +8,26 @@ import anyio.to_thread
 from sqlalchemy.exc import IntegrityError
 
 from db.audit import insert_audit
+from db.erasures import insert_erasure
 from db.files import (
     delete_file,
     get_file,
     get_file_by_key,
     get_own_file,
+    get_public_key,
     insert_file,
     is_on_sale,
 )
+from db.lineage import lock_lineage
 from db.segmentations import get_segmentation_by_mask
 from db.tables import File
 from errors import Conflict, Invalid, NotAnImage, NotFound
 from integrations.blob_keys import SignedUpload
+from studio.blob_removal import remove_blob, remove_soon
 from studio.context import current_request_id
-from studio.file_rules import extension_for, inspect_file
+from studio.file_rules import UPLOAD_LIFETIME_S, extension_for, inspect_file
+from studio.lineage import delete_made_of, strip_mentions
 from studio.ports import Studio
-
-UPLOAD_LIFETIME_S = 900
 
 
 @dataclass(frozen=True)
@@ -118,10 +121,11 @@ async def complete(studio: Studio, owner_id: UUID, file_id: UUID) -> File:
 
 
 async def delete(studio: Studio, owner_id: UUID, file_id: UUID, *, ip: str | None) -> None:
-    """Removes blob and row, while nobody else can use them.
+    """Removes a file with everything that was made of it: masks, heatmaps, try-ons of the person.
 
-    The blob first: where the store or the commit fails, the caller is told so and can repeat it.
-    The other way round, a picture that its owner has deleted could stay for good.
+    The file's own blob goes before the commit: where the store or the commit fails, the caller is
+    told so and can repeat it. The blobs of what was made of it are entered as doomed, and removed
+    right after the commit.
 
     Raises:
         NotFound: absent, or another's.
@@ -130,20 +134,25 @@ async def delete(studio: Studio, owner_id: UUID, file_id: UUID, *, ip: str | Non
     """
     try:
         async with studio.database.transaction() as session:
+            await lock_lineage(session, owner_id)
             file = await get_own_file(session, file_id, owner_id, lock=True)
             if file is None:
                 raise NotFound("no such file")
             if await is_on_sale(session, file_id=file.id, blob_key=file.blob_key):
                 raise Conflict("a live product shows this picture; delete the product first")
             await delete_file(session, file.id)
-            await session.flush()
-            await studio.blobs.delete(file.blob_key)
+            keys = await delete_made_of(session, [file.blob_key])
+            await strip_mentions(session, owner_id, keys)
+            insert_erasure(session, "file", str(file_id))
             insert_audit(
                 session, "FILE_DELETED", actor_id=owner_id, subject=str(file_id), ip=ip,
                 request_id=current_request_id(),
             )  # fmt: skip
+            await session.flush()
+            await remove_blob(studio.blobs, file.blob_key)
     except IntegrityError:
         raise Conflict("a product shows this picture") from None
+    await remove_soon(studio.database, studio.blobs)
 
 
 @dataclass(frozen=True)
@@ -195,18 +204,22 @@ async def require_picture(
 async def _find_usable(
     studio: Studio, user_id: UUID | None, *, file_id: UUID | None, key: str | None
 ) -> tuple[str, UUID | None]:
-    """Judged by the row, never by the signature of a URL."""
+    """Judged by the row, never by the signature of a URL.
+
+    Another's upload that is on sale is used as the product's public copy: the upload itself, with
+    its metadata, stays its owner's.
+    """
     async with studio.database.read() as session:
         if file_id is not None:
             file = await get_file(session, file_id)
         else:
             file = await get_file_by_key(session, key or "")
         if file is not None:
-            usable = (user_id is not None and file.owner_id == user_id) or await is_on_sale(
-                session, file_id=file.id, blob_key=file.blob_key
-            )
-            if usable:
+            if user_id is not None and file.owner_id == user_id:
                 return check_usable(file), file.id
+            public_key = await get_public_key(session, file_id=file.id, blob_key=file.blob_key)
+            if public_key is not None:
+                return public_key, None
         elif key is not None and await is_on_sale(session, file_id=None, blob_key=key):
             return key, None
         elif key is not None and user_id is not None:

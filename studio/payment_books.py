@@ -60,7 +60,7 @@ async def write_seen(
     values: dict[str, Any] = {"order_id": seen.order_id, **more}
     if seen.capture_id is not None:
         values["capture_id"] = seen.capture_id
-    if seen.payer:
+    if seen.payer and payment.user_id is not None:  # a deleted account's payments name nobody
         values["payload"] = payment.payload | {"payer": dict(seen.payer)}
     moved = None
     if status != payment.status:

@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from integrations.blob_keys import BlobInfo, SignedUpload
+from integrations.blob_keys import READ_URL_S, BlobEntry, BlobInfo, SignedUpload
 from integrations.windows import Take, Window
 from studio.context import Origin, current_origin
 from studio.scoring import (
@@ -332,28 +333,54 @@ class BlobStore(Protocol):
         """
         ...
 
+    def stream(self, key: str) -> AsyncIterator[bytes]:
+        """The blob in pieces of at most 1 MB.
+
+        Raises:
+            NotFound: no such blob.
+        """
+        ...
+
     async def head(self, key: str) -> BlobInfo | None:
         """None where there is no such blob."""
         ...
 
     async def delete(self, key: str) -> None:
-        """Quiet where there is no such blob."""
+        """Quiet where there is no such blob. A signed PUT of the key works again: see `bury`."""
+        ...
+
+    async def bury(self, key: str, *, until: datetime) -> None:
+        """Deletes the blob, if there is one, and refuses every signed PUT of its key until then.
+
+        `until` in the past is a plain deletion.
+        """
         ...
 
     def list(self, prefix: str) -> AsyncIterator[str]:
-        """Keys that start with the prefix, in order."""
+        """Keys that start with the prefix, in order; no tombstones."""
+        ...
+
+    def scan(self, prefix: str, *, after: str = "") -> AsyncIterator[BlobEntry]:
+        """Blobs whose keys start with the prefix and come after `after`, in order of their keys.
+
+        Reads page by page, so the store may be of any size. Where tombstones are blobs (Azure)
+        they are listed too: delete those that are older than a day.
+        """
         ...
 
     async def drop_unfinished(self, *, older_than_s: float) -> None:
-        """Forgets halves of uploads whose sender has gone, where the store does not do so."""
+        """Removes halves of uploads whose sender has gone, and local tombstones that have ended."""
         ...
 
     async def sign_put(
         self, key: str, *, content_type: str, max_bytes: int, lifetime_s: int
     ) -> SignedUpload: ...
 
-    async def sign_get(self, key: str, *, lifetime_s: int = 3600) -> str:
-        """A URL for plain GET; made without a round trip wherever the store allows it."""
+    async def sign_get(self, key: str, *, lifetime_s: int = READ_URL_S) -> str:
+        """A URL for plain GET, for 15 to 20 minutes; it stays the same for a few of them.
+
+        Made without a round trip wherever the store allows it.
+        """
         ...
 
     def key_of(self, url: str) -> str | None:
@@ -430,6 +457,7 @@ class Studio:
 
 
 __all__ = [
+    "BlobEntry",
     "BlobInfo",
     "BlobStore",
     "Cache",

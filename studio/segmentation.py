@@ -2,18 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.segmentations import save_segmentation
 from db.tables import SegmentationResult
-from models.images import inspect_image
+from errors import NotFound, StudioError
+from integrations.blob_keys import EXTENSIONS
+from models.clean_copy import clean_copy
 from studio.context import current_request_id
 from studio.files import load_image
+from studio.lineage import find_deleted
 from studio.ports import SegmentAnswer, SegmentPrompt, Studio
 
 TARGETS = ("garment", "upper", "lower", "dress", "person")
@@ -45,43 +50,62 @@ async def segment(
         Unavailable: the deployment is saturated or down.
     """
     result_id = result_id or uuid4()
-    image_key = await keep_picture(studio, user_id, result_id, image_url, file_id)
-    return await segment_stored(
-        studio, user_id, prompt, image_key, result_id=result_id, guard=guard
-    )
+    loaded = await load_image(studio, user_id, image_url=image_url, file_id=file_id)
+    if loaded.key is not None:
+        return await segment_stored(
+            studio, user_id, prompt, loaded.key, result_id=result_id, guard=guard
+        )
+    async with borrowed(studio, user_id, result_id, loaded.data) as image_key:
+        return await segment_stored(
+            studio, user_id, prompt, image_key, result_id=result_id, guard=guard,
+            source=(image_url or "").split("?")[0],
+        )  # fmt: skip
 
 
 async def segment_stored(
     studio: Studio, user_id: UUID, prompt: SegmentPrompt, image_key: str, *,
     result_id: UUID | None = None, guard: Callable[[AsyncSession], Awaitable[None]] | None = None,
+    source: str | None = None,
 ) -> Segmentation:  # fmt: skip
-    """As `segment`, of a picture that lies in our own store and that the user may use."""
+    """As `segment`, of a picture that lies in our own store and that the user may use.
+
+    source: what the row shall name as the mask's picture, where that is not the blob.
+    """
     started_s = time.perf_counter()
     result_id = result_id or uuid4()
     mask_key = f"masks/{user_id}/{result_id}.png"
-    answer = await studio.segmenter.segment(image_key, prompt, mask_key)
-    latency_ms = round((time.perf_counter() - started_s) * 1000, 2)
-    row = _row(user_id, result_id, image_key, mask_key, prompt, answer, latency_ms)
-    async with studio.database.transaction() as session:
-        if guard is not None:
-            await guard(session)
-        await save_segmentation(session, row)
+    try:
+        answer = await studio.segmenter.segment(image_key, prompt, mask_key)
+        latency_ms = round((time.perf_counter() - started_s) * 1000, 2)
+        row = _row(user_id, result_id, source or image_key, mask_key, prompt, answer, latency_ms)
+        async with studio.database.transaction() as session:
+            if guard is not None:
+                await guard(session)
+            if await find_deleted(session, user_id, [row.input_key]):
+                raise NotFound("the picture was deleted")
+            await save_segmentation(session, row)
+    except (NotFound, SQLAlchemyError):
+        await studio.blobs.delete(mask_key)  # its picture or its account was deleted meanwhile
+        raise
     return Segmentation(result_id, mask_key, answer)
 
 
-async def keep_picture(
-    studio: Studio, user_id: UUID, result_id: UUID, image_url: str | None, file_id: UUID | None
-) -> str:
-    """The key of a picture in our own store; one from outside is put there first, for deployments
-    take keys, and the row shall name what the mask was made from.
+@asynccontextmanager
+async def borrowed(
+    studio: Studio, user_id: UUID, result_id: UUID, data: bytes
+) -> AsyncIterator[str]:
+    """The key of a picture from outside, in our own store for as long as the block runs.
+
+    Deployments take keys; the copy has no metadata, and nothing needs it afterwards.
     """
-    loaded = await load_image(studio, user_id, image_url=image_url, file_id=file_id)
-    if loaded.key is not None:
-        return loaded.key
-    info = await asyncio.to_thread(inspect_image, loaded.data)
-    key = f"uploads/{user_id}/fetched/{result_id}"
-    await studio.blobs.put(key, loaded.data, info.content_type)
-    return key
+    copy = await asyncio.to_thread(clean_copy, data)
+    key = f"uploads/{user_id}/fetched/{result_id}{EXTENSIONS[copy.content_type]}"
+    try:
+        await studio.blobs.put(key, copy.data, copy.content_type)
+        yield key
+    finally:
+        with suppress(StudioError):  # the sweep finds it
+            await studio.blobs.delete(key)
 
 
 def _row(

@@ -3,21 +3,24 @@
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
 from pydantic import Field
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.tables import Job, TryonJob
 from db.tryons import get_own_tryon, insert_tryon, update_tryon
-from errors import Invalid, NotFound, Unavailable
+from errors import Invalid, NotFound, StudioError, Unavailable
 from studio.context import current_request_id
 from studio.forms import Form
 from studio.job_types import JobRun, JobType, Outcome, enqueue
+from studio.lineage import find_deleted, output_key_of
 from studio.ports import Studio, TryOnMade, TryOnOrder
-from studio.tryon_inputs import check_mask, find_garment, store_picture
+from studio.tryon_inputs import Draft, check_mask, discard, drafting, find_garment, store_picture
 
 Url = Annotated[str, Field(min_length=1, max_length=4096)]
 Mode = Literal["auto", "sync", "queued"]
@@ -93,35 +96,36 @@ async def try_on(
         StudioError: a picture can't be used; the message names the field.
         Unavailable: TryOn is down or has too many waiting, and `mode` is sync.
     """
-    asked, pixels = await read_form(studio, user_id, form)
-    if mode == "queued" or (mode == "auto" and await _is_heavy(studio, pixels)):
-        return await _enqueue(studio, user_id, asked, idempotency_key)
-    try:
-        return await _do_now(studio, user_id, asked)
-    except Unavailable:
-        if mode == "sync":
-            raise
-        return await _enqueue(studio, user_id, asked, idempotency_key)
+    async with drafting(studio, user_id, uuid4()) as draft:
+        asked, pixels = await read_form(studio, draft, form)
+        if mode == "queued" or (mode == "auto" and await _is_heavy(studio, pixels)):
+            return await _enqueue(studio, draft, asked, idempotency_key)
+        try:
+            return await _do_now(studio, draft, asked)
+        except Unavailable:
+            if mode == "sync":
+                raise
+            return await _enqueue(studio, draft, asked, idempotency_key)
 
 
 async def read_form(
-    studio: Studio, user_id: UUID, form: TryOnForm, run: JobRun | None = None
+    studio: Studio, draft: Draft, form: TryOnForm, run: JobRun | None = None
 ) -> tuple[Asked, int]:
     """The pictures as blobs, the garment segmented; also the larger picture's pixels.
 
     Raises:
         StudioError: a picture can't be used; the message names the field.
     """
-    person = await store_picture(studio, user_id, form.person_url, "personUrl")
-    garment = await store_picture(studio, user_id, form.garment_url, "garmentUrl")
+    person = await store_picture(studio, draft, form.person_url, "person")
+    garment = await store_picture(studio, draft, form.garment_url, "garment")
     started_s = time.perf_counter()
     category: str | None = form.category
     if form.mask_url is not None:
-        mask = await store_picture(studio, user_id, form.mask_url, "maskUrl")
+        mask = await store_picture(studio, draft, form.mask_url, "mask")
         check_mask(mask, garment)
         mask_key = mask.key
     else:
-        found = await find_garment(studio, user_id, garment, form.category, run)
+        found = await find_garment(studio, draft, garment, form.category, run)
         mask_key, category = found.mask_key, category or found.category
     segment_ms = round((time.perf_counter() - started_s) * 1000, 2)
     chosen = run.job_id.int % MAX_SEED if run else secrets.randbelow(MAX_SEED)
@@ -147,40 +151,61 @@ async def _is_heavy(studio: Studio, pixels: int) -> bool:
     return pixels > load.direct_pixels or load.waiting >= load.direct_waiting
 
 
-async def _do_now(studio: Studio, user_id: UUID, asked: Asked) -> Finished:
+async def _do_now(studio: Studio, draft: Draft, asked: Asked) -> Finished:
     """The row is written when the picture is there: nothing is left of what didn't succeed."""
-    tryon_id = uuid4()
-    started_s = time.perf_counter()
-    made = await perform(studio, asked, output_key_of(tryon_id), datetime.now(UTC))
-    timings = all_timings(asked, made, started_s)
-    row = asked.row(
-        tryon_id, user_id, state="succeeded", finished_at=datetime.now(UTC),
-        **written(made, tryon_id, timings),
-    )  # fmt: skip
-    async with studio.database.transaction() as session:
-        await insert_tryon(session, row)
-    return Finished(
-        tryon_id, output_key_of(tryon_id), asked.seed, timings, made.category, made.steps
-    )
+    tryon_id = _id_of(draft)
+    output_key, started_s = output_key_of(tryon_id), time.perf_counter()
+    try:
+        made = await perform(studio, asked, output_key, datetime.now(UTC))
+        timings = all_timings(asked, made, started_s)
+        row = asked.row(
+            tryon_id, draft.user_id, state="succeeded", finished_at=datetime.now(UTC),
+            **written(made, tryon_id, timings),
+        )  # fmt: skip
+        async with studio.database.transaction() as session:
+            await insert_present(session, row)
+    except BaseException:
+        with suppress(StudioError):
+            await studio.blobs.delete(output_key)
+        raise
+    return Finished(tryon_id, output_key, asked.seed, timings, made.category, made.steps)
 
 
-async def _enqueue(studio: Studio, user_id: UUID, asked: Asked, idempotency_key: str | None) -> Job:
+async def insert_present(session: AsyncSession, row: TryonJob) -> None:
+    """The row of a try-on, without pictures of the garment that were deleted meanwhile.
+
+    Raises:
+        NotFound: the person's picture was deleted meanwhile; nothing may show it any more.
+    """
+    keys = [key for key in (row.person_key, row.garment_key, row.mask_key) if key]
+    gone = await find_deleted(session, row.user_id, keys)
+    if row.person_key in gone:
+        raise NotFound("personUrl: the picture was deleted")
+    row.garment_key = None if row.garment_key in gone else row.garment_key
+    row.mask_key = None if row.mask_key in gone else row.mask_key
+    await insert_tryon(session, row)
+
+
+async def _enqueue(studio: Studio, draft: Draft, asked: Asked, idempotency_key: str | None) -> Job:
     """Job and row, or neither."""
-    job_id = uuid4()
+    job_id = _id_of(draft)
     payload = {name: value for name, value in vars(asked).items() if value is not None}
     async with studio.database.transaction() as session:
         job = await enqueue(
-            session, TRYON, payload, owner_id=user_id, job_id=job_id,
+            session, TRYON, payload, owner_id=draft.user_id, job_id=job_id,
             idempotency_key=idempotency_key,
         )  # fmt: skip
         if job.id == job_id:
-            await insert_tryon(session, asked.row(job_id, user_id, job_id=job_id))
+            await insert_present(session, asked.row(job_id, draft.user_id, job_id=job_id))
+    if job.id != job_id:
+        await discard(studio, draft)
     return job
 
 
-def output_key_of(tryon_id: UUID) -> str:
-    """Where its picture lies; a queued try-on has its job's id."""
-    return f"tryon/{tryon_id}.png"
+def _id_of(draft: Draft) -> UUID:
+    if draft.tryon_id is None:
+        raise ValueError("a draft that is only looked at becomes no try-on")
+    return draft.tryon_id
 
 
 async def perform(
@@ -226,10 +251,11 @@ async def check_tryon(studio: Studio, owner_id: UUID, form: TryOnForm) -> None:
     """Raises:
     StudioError: a picture of a job that is asked for can't be used.
     """
-    garment = await store_picture(studio, owner_id, form.garment_url, "garmentUrl")
-    await store_picture(studio, owner_id, form.person_url, "personUrl")
+    looked_at = Draft(owner_id)
+    garment = await store_picture(studio, looked_at, form.garment_url, "garment")
+    await store_picture(studio, looked_at, form.person_url, "person")
     if form.mask_url is not None:
-        check_mask(await store_picture(studio, owner_id, form.mask_url, "maskUrl"), garment)
+        check_mask(await store_picture(studio, looked_at, form.mask_url, "mask"), garment)
 
 
 TRYON = JobType("tryon", role="customer", form=TryOnForm, deadline_s=1800, check=check_tryon)
@@ -244,12 +270,13 @@ async def run_tryon(studio: Studio, run: JobRun) -> Outcome:
     if run.owner_id is None:
         raise Invalid("a try-on needs an owner")
     tryon_id, owner_id = run.job_id, run.owner_id
-    asked = await _asked_of(studio, run, owner_id)
-    async with studio.database.transaction() as session:
-        await run.guard(session)
-        row = asked.row(tryon_id, owner_id, job_id=tryon_id, state="running")
-        await insert_tryon(session, row)
-        kept = await get_own_tryon(session, tryon_id, owner_id)
+    async with drafting(studio, owner_id, tryon_id) as draft:
+        asked = await _asked_of(studio, run, draft)
+        async with studio.database.transaction() as session:
+            await run.guard(session)
+            row = asked.row(tryon_id, owner_id, job_id=tryon_id, state="running")
+            await insert_present(session, row)
+            kept = await get_own_tryon(session, tryon_id, owner_id)
     if kept is None:
         raise NotFound("the try-on is gone")
     started_s = time.perf_counter()
@@ -267,21 +294,17 @@ async def run_tryon(studio: Studio, run: JobRun) -> Outcome:
     return Outcome(result, record)
 
 
-async def _asked_of(studio: Studio, run: JobRun, owner_id: UUID) -> Asked:
-    """Keys where the request has found them, else the form's pictures; a seed of the job's own."""
+async def _asked_of(studio: Studio, run: JobRun, draft: Draft) -> Asked:
+    """Keys where the request or an earlier attempt has found them, else the form's pictures; a
+    seed of the job's own.
+    """
     if "person_key" in run.payload:
         return replace(Asked("", "", "", None, "balanced", 0, None), **run.payload)
-    form = TryOnForm.model_validate(run.payload)
-    asked, _ = await read_form(studio, owner_id, form, run)
-    return asked
-
-
-async def find_tryon(studio: Studio, user_id: UUID, tryon_id: UUID) -> TryonJob:
-    """Raises:
-    NotFound: absent, or another's.
-    """
     async with studio.database.read() as session:
-        row = await get_own_tryon(session, tryon_id, user_id)
-    if row is None:
-        raise NotFound("no such try-on")
-    return row
+        row = await get_own_tryon(session, run.job_id, draft.user_id)
+    if row is not None and row.garment_key and row.mask_key:
+        keys = (row.person_key, row.garment_key, row.mask_key)
+        return Asked(*keys, seed=row.seed, **row.params)
+    form = TryOnForm.model_validate(run.payload)
+    asked, _ = await read_form(studio, draft, form, run)
+    return asked

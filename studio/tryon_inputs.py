@@ -1,18 +1,22 @@
 """The pictures of a try-on as blobs of our own: found by their rows, or fetched and kept."""
 
-import hashlib
-from dataclasses import dataclass
-from uuid import UUID, uuid5
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from uuid import UUID
 
 import anyio.to_thread
 
 from db.files import get_file_by_key
 from db.tryons import made_for
 from errors import Invalid, StudioError
+from integrations.blob_keys import EXTENSIONS
+from models.clean_copy import clean_copy
 from models.images import ImageInfo, inspect_image
-from studio.file_rules import IMAGE_TYPES
+from studio.blob_removal import remove_soon
 from studio.files import load_image
 from studio.job_types import JobRun
+from studio.lineage import delete_inputs, mask_id_of
 from studio.ports import SegmentPrompt, Studio
 from studio.segmentation import segment_stored
 
@@ -34,20 +38,60 @@ class StoredPicture:
         return self.width * self.height
 
 
-async def store_picture(studio: Studio, user_id: UUID, url: str, field: str) -> StoredPicture:
+@dataclass
+class Draft:
+    """What is put into the store for a try-on before its row is there.
+
+    Attributes:
+        tryon_id: None where pictures are only looked at; nothing is stored then.
+    """
+
+    user_id: UUID
+    tryon_id: UUID | None = None
+    keys: list[str] = field(default_factory=list)
+    has_mask: bool = False
+
+    def key_of(self, name: str, content_type: str) -> str:
+        """Where a fetched picture of this try-on lies; the same one at every attempt."""
+        extension = EXTENSIONS[content_type]
+        return f"uploads/{self.user_id}/fetched/{self.tryon_id}-{name}{extension}"
+
+
+@asynccontextmanager
+async def drafting(studio: Studio, user_id: UUID, tryon_id: UUID) -> AsyncIterator[Draft]:
+    """What was stored in the block is removed again where the block fails."""
+    draft = Draft(user_id, tryon_id)
+    try:
+        yield draft
+    except BaseException:
+        await discard(studio, draft)
+        raise
+
+
+async def discard(studio: Studio, draft: Draft) -> None:
+    """Removes fetched copies and the mask that was made; the sweep finds what can't be removed."""
+    if draft.tryon_id is None or not (draft.keys or draft.has_mask):
+        return
+    with suppress(StudioError):
+        async with studio.database.transaction() as session:
+            await delete_inputs(session, draft.tryon_id, draft.keys)
+        await remove_soon(studio.database, studio.blobs)
+
+
+async def store_picture(studio: Studio, draft: Draft, url: str, name: str) -> StoredPicture:
     """An own upload, a picture on sale, a result made for this user, or one of the outside world.
 
     Raises:
         StudioError: as `load_image`; the message names the field.
     """
     try:
-        return await _store(studio, user_id, url)
+        return await _store(studio, draft, url, name)
     except StudioError as error:
-        raise type(error)(f"{field}: {error.detail}") from None
+        raise type(error)(f"{name}Url: {error.detail}") from None
 
 
-async def _store(studio: Studio, user_id: UUID, url: str) -> StoredPicture:
-    key = studio.blobs.key_of(url)
+async def _store(studio: Studio, draft: Draft, url: str, name: str) -> StoredPicture:
+    key, user_id = studio.blobs.key_of(url), draft.user_id
     if key is not None:
         async with studio.database.read() as session:
             file = await get_file_by_key(session, key)
@@ -60,12 +104,13 @@ async def _store(studio: Studio, user_id: UUID, url: str) -> StoredPicture:
     loaded = await load_image(studio, user_id, image_url=url, file_id=None)
     if loaded.key is not None:
         return await _measured(loaded.key, loaded.data)
-    facts = await anyio.to_thread.run_sync(inspect_image, loaded.data)
-    extension = IMAGE_TYPES[facts.content_type]
-    name = hashlib.sha256(loaded.data).hexdigest()
-    kept = f"uploads/{user_id}/fetched/{name}{extension}"
-    await studio.blobs.put(kept, loaded.data, facts.content_type)
-    return StoredPicture(kept, facts.width, facts.height)
+    if draft.tryon_id is None:
+        return await _measured("", loaded.data)
+    copy = await anyio.to_thread.run_sync(clean_copy, loaded.data)
+    key = draft.key_of(name, copy.content_type)
+    draft.keys.append(key)
+    await studio.blobs.put(key, copy.data, copy.content_type)
+    return StoredPicture(key, copy.width, copy.height)
 
 
 async def _measured(key: str, data: bytes) -> StoredPicture:
@@ -94,12 +139,12 @@ class FoundGarment:
 
 async def find_garment(
     studio: Studio,
-    user_id: UUID,
+    draft: Draft,
     garment: StoredPicture,
     category: str | None,
     run: JobRun | None = None,
 ) -> FoundGarment:
-    """The garment's mask by the Segmenter, with its row; of a job, one however often it is tried.
+    """The garment's mask by the Segmenter, with its row: one a try-on, however often it is tried.
 
     A worn garment of a category is asked for by it; one that lies flat is one thing, whatever its
     category, so what isn't found by name is looked for as the picture's garment.
@@ -110,13 +155,14 @@ async def find_garment(
     prompt = SegmentPrompt(target=category or "garment")
     try:
         found = await segment_stored(
-            studio, user_id, prompt, garment.key,
-            result_id=None if run is None else uuid5(run.job_id, "garment"),
+            studio, draft.user_id, prompt, garment.key,
+            result_id=None if draft.tryon_id is None else mask_id_of(draft.tryon_id),
             guard=None if run is None else run.guard,
         )  # fmt: skip
     except Invalid as error:
         if category is None:
             raise Invalid(f"garmentUrl: {error.detail}") from None
-        return await find_garment(studio, user_id, garment, None, run)
+        return await find_garment(studio, draft, garment, None, run)
+    draft.has_mask = True
     guessed = next((name for name, labels in KINDS.items() if found.answer.label in labels), None)
     return FoundGarment(found.mask_key, guessed)

@@ -12,8 +12,9 @@ from starlette.responses import FileResponse, Response
 from errors import Malformed, NotAnImage, NotFound, TooLarge
 from gateway.body_limit import declared_bytes
 from gateway.deps import Public, StudioDep
-from integrations.blob_keys import content_type_of
-from integrations.blob_local import CHUNK_BYTES, LocalBlobStore
+from integrations.blob_keys import CHUNK_BYTES, content_type_of
+from integrations.blob_local import LocalBlobStore
+from studio.file_rules import ARRIVAL_S
 
 router = APIRouter(prefix="/blobs", tags=["blobs"], include_in_schema=False)
 
@@ -56,7 +57,9 @@ async def put_blob(key: str, request: Request, store: LocalStoreDep) -> Response
         raise TooLarge(f"at most {grant.max_bytes} bytes may be uploaded here")
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Malformed("upload the bytes as they are, without Content-Encoding")
-    await store.put_new(key, in_large_chunks(request.stream()), grant.max_bytes)
+    chunks = in_large_chunks(request.stream())
+    until_s = grant.expires_at_s + ARRIVAL_S
+    await store.put_new(key, chunks, grant.max_bytes, until_s=until_s)
     return Response(status_code=201)
 
 

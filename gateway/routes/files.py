@@ -13,6 +13,7 @@ from gateway.deps import ClientAddressDep, Customer, IdempotencyKey, StudioDep
 from gateway.paging import Cursor, PageDep
 from gateway.wire import Page, WireRequest, WireResponse
 from studio import files
+from studio.file_rules import UPLOAD_LIFETIME_S
 from studio.idempotency import answer_once, fingerprint
 from studio.ports import Studio
 
@@ -107,7 +108,7 @@ async def presign(
         name,
         fingerprint(body.model_dump()),
         make,
-        lifetime_s=files.UPLOAD_LIFETIME_S,
+        lifetime_s=UPLOAD_LIFETIME_S,
     )
     return PresignResponse.model_validate(receipt)
 

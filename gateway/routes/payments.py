@@ -36,7 +36,7 @@ class PaymentResponse(WireResponse):
     """A payment as admins see it; `checkAt`: when the studio looks at PayPal again."""
 
     id: UUID
-    user_id: UUID
+    user_id: UUID | None
     order_id: str | None
     capture_id: str | None
     status: str

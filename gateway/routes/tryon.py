@@ -11,10 +11,10 @@ from starlette.requests import ClientDisconnect
 
 from db.tables import TryonJob
 from db.tryons import list_tryons
-from gateway.deps import Customer, IdempotencyKey, StudioDep
+from gateway.deps import ClientAddressDep, Customer, IdempotencyKey, StudioDep
 from gateway.paging import Cursor, PageDep
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
-from studio import tryon
+from studio import tryon, tryon_history
 from studio.idempotency import answer_once, fingerprint
 from studio.ports import Studio
 
@@ -43,13 +43,13 @@ class TryOnResponse(WireResponse):
 
 
 class TryOnRecord(WireResponse):
-    """A try-on of one's own; URLs are signed anew."""
+    """A try-on of one's own; URLs are signed anew. A picture that was deleted has none."""
 
     id: UUID
     job_id: UUID | None
     state: str
-    person_url: str
-    garment_url: str
+    person_url: str | None
+    garment_url: str | None
     mask_url: str | None
     output_url: str | None
     params: dict[str, Any]
@@ -61,17 +61,25 @@ class TryOnRecord(WireResponse):
     finished_at: datetime | None
 
 
+def may_show(user_id: UUID, key: str) -> bool:
+    """Whether a history may sign this blob: an upload only to its owner."""
+    return not key.startswith("uploads/") or key.startswith(f"uploads/{user_id}/")
+
+
 async def record_of(studio: Studio, row: TryonJob) -> TryOnRecord:
     """Row -> wire."""
-    sign = studio.blobs.sign_get
+
+    async def sign(key: str | None) -> str | None:
+        return await studio.blobs.sign_get(key) if key and may_show(row.user_id, key) else None
+
     return TryOnRecord(
         id=row.id,
         job_id=row.job_id,
         state=row.state,
         person_url=await sign(row.person_key),
         garment_url=await sign(row.garment_key),
-        mask_url=await sign(row.mask_key) if row.mask_key else None,
-        output_url=await sign(row.output_key) if row.output_key else None,
+        mask_url=await sign(row.mask_key),
+        output_url=await sign(row.output_key),
         params=row.params,
         seed=row.seed,
         timings=row.timings,
@@ -151,4 +159,12 @@ async def read_tryons(page: PageDep, user: Customer, studio: StudioDep) -> Page[
 @router.get("/tryons/{tryon_id}")
 async def read_tryon(tryon_id: UUID, user: Customer, studio: StudioDep) -> TryOnRecord:
     """One try-on of one's own."""
-    return await record_of(studio, await tryon.find_tryon(studio, user.id, tryon_id))
+    return await record_of(studio, await tryon_history.find_tryon(studio, user.id, tryon_id))
+
+
+@router.delete("/tryons/{tryon_id}", status_code=204, response_class=Response)
+async def delete_tryon(
+    tryon_id: UUID, user: Customer, studio: StudioDep, ip: ClientAddressDep
+) -> None:
+    """Removes a try-on of one's own with its pictures; a job that still makes it ends."""
+    await tryon_history.delete_tryon(studio, user.id, tryon_id, ip=ip)

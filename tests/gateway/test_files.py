@@ -52,8 +52,12 @@ async def ready(
     return body
 
 
+PUBLIC_KEY = "products/copy.jpg"
+
+
 async def put_on_sale(studio: Studio, file_id: UUID) -> None:
     """A product that shows the file's picture."""
+    await studio.blobs.put(PUBLIC_KEY, JPEG, "image/jpeg")
     async with studio.database.transaction() as session:
         file = (await session.exec(select(File).where(File.id == file_id))).one()
         session.add(
@@ -65,7 +69,7 @@ async def put_on_sale(studio: Studio, file_id: UUID) -> None:
                 price=Decimal(1),
                 currency="EUR",
                 file_id=file.id,
-                image_key=file.blob_key,
+                image_key=PUBLIC_KEY,
                 image_sha256="x",
                 change_seq=1,
             )
@@ -258,10 +262,11 @@ async def test_a_picture_on_sale_can_be_used_by_all_and_not_deleted(
     with pytest.raises(NotFound):
         await load_image(studio, uuid4(), image_url=unsigned, file_id=None)
     await put_on_sale(studio, file_id)
-    for url in (unsigned, file["readUrl"]):
+    for url in (unsigned, file["readUrl"]):  # as its public copy, never the upload itself
         loaded = await load_image(studio, None, image_url=url, file_id=None)
-        assert (loaded.data, loaded.file_id) == (JPEG, file_id)
-    assert (await load_image(studio, None, image_url=None, file_id=file_id)).data == JPEG
+        assert (loaded.data, loaded.key, loaded.file_id) == (JPEG, PUBLIC_KEY, None)
+    by_id = await load_image(studio, None, image_url=None, file_id=file_id)
+    assert (by_id.data, by_id.key) == (JPEG, PUBLIC_KEY)
     path = f"/api/files/{file['id']}"
     assert (await client.delete(path, headers=headers)).status_code == 409
     await take_off_sale(studio)

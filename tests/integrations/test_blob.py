@@ -5,6 +5,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,6 +21,7 @@ from gateway.routes import blobs
 from integrations import blob
 from integrations.blob import open_blob_store
 from integrations.blob_azure import AzureBlobStore
+from integrations.blob_keys import CHUNK_BYTES
 from integrations.blob_local import LocalBlobStore
 from settings import Settings
 from tests.azurite import ACCOUNT, ACCOUNT_KEY, Azurite, Identity
@@ -128,6 +130,73 @@ async def test_files_of_any_size_are_streamed(store: Store, tmp_path: Path) -> N
         await store.get_file("indexes/v1/none", taken)
     with pytest.raises(NotFound):
         await store.put_file("../x", given)
+
+
+async def test_a_buried_blob_does_not_come_back(
+    store: Store, callers: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    """Neither does one that is buried before it was put, or after a twin's PUT was refused."""
+    until = datetime.now(UTC) + timedelta(minutes=5)
+    for has_blob in (True, False):
+        key = f"uploads/{has_blob}.jpg"
+        upload = await store.sign_put(key, content_type="image/jpeg", max_bytes=9, lifetime_s=60)
+        read_url = await store.sign_get(key)
+        if has_blob:
+            put = await callers.put(upload.url, content=b"data", headers=upload.headers)
+            assert put.status_code == 201
+        await store.bury(key, until=until)
+        await store.bury(key, until=until)
+        late = await callers.put(upload.url, content=b"data", headers=upload.headers)
+        assert late.status_code in (403, 409)
+        assert await store.head(key) is None
+        for read in (store.get(key), store.get_file(key, tmp_path / "x"), whole(store, key)):
+            with pytest.raises(NotFound):
+                await read
+        assert (await callers.get(read_url)).content != b"data"
+    assert [key async for key in store.list("")] == []
+
+
+async def test_a_key_is_free_again_when_its_tombstone_has_ended(
+    store: Store, callers: httpx.AsyncClient
+) -> None:
+    await store.put("uploads/x.jpg", b"data", "image/jpeg")
+    await store.bury("uploads/x.jpg", until=datetime.now(UTC) - timedelta(seconds=1))
+    assert await store.head("uploads/x.jpg") is None
+    assert [entry async for entry in store.scan("")] == []
+    upload = await store.sign_put(
+        "uploads/x.jpg", content_type="image/jpeg", max_bytes=9, lifetime_s=60
+    )
+    put = await callers.put(upload.url, content=b"data", headers=upload.headers)
+    assert put.status_code == 201
+
+
+async def whole(store: Store, key: str) -> bytes:
+    return b"".join([piece async for piece in store.stream(key)])
+
+
+async def test_pieces(store: Store) -> None:
+    data = bytes(range(250)) * 10_000
+    await store.put("uploads/x.csv", data, "text/csv")
+    pieces = [piece async for piece in store.stream("uploads/x.csv")]
+    assert b"".join(pieces) == data and len(pieces) > 1
+    assert max(map(len, pieces)) <= CHUNK_BYTES
+    with pytest.raises(NotFound):
+        await whole(store, "uploads/none.csv")
+
+
+async def test_a_scan_goes_on_after_any_key(store: Store) -> None:
+    keys = ["a/b/c.png", "a/b-c.png", "a/b.png", "a/b/d/e.png", "a/b0.png", "a.png", "b/a.png"]
+    for key in keys:
+        await store.put(key, b"xyz", "image/png")
+    entries = [entry async for entry in store.scan("")]
+    assert [entry.key for entry in entries] == sorted(keys)
+    assert {entry.size for entry in entries} == {3}
+    age = datetime.now(UTC) - entries[0].modified_at
+    assert abs(age) < timedelta(minutes=1)
+    for after in ["", *sorted(keys), "a/b/", "a/b/c", "zzz"]:
+        for prefix in ("", "a", "a/", "a/b", "a/b/", "c"):
+            found = [entry.key async for entry in store.scan(prefix, after=after)]
+            assert found == [key for key in sorted(keys) if key.startswith(prefix) and key > after]
 
 
 async def test_keys_by_prefix_in_order(store: Store) -> None:

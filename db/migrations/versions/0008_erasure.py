@@ -18,6 +18,16 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "refresh_token": ("expires_at",),
     "webhook_event": ("received_at",),
 }
+PARTIAL = (
+    ("ix_product_deleted_at", "product", "deleted_at", "deleted_at IS NOT NULL"),
+    ("ix_refresh_token_revoked_at", "refresh_token", "revoked_at", "revoked_at IS NOT NULL"),
+    (
+        "ix_search_log_personal",
+        "search_log",
+        "at",
+        "user_id IS NOT NULL OR params ?| ARRAY['query'::text, 'image_url'::text, 'file_id'::text]",
+    ),
+)
 NULLABLE = (("payment", "user_id"), ("product", "owner_id"), ("tryon_job", "garment_key"))
 
 
@@ -40,7 +50,7 @@ def upgrade() -> None:
         sa.Column(
             "due_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False
         ),
-        sa.PrimaryKeyConstraint("key", name=op.f("pk_doomed_blob")),
+        sa.PrimaryKeyConstraint("key", "due_at", name=op.f("pk_doomed_blob")),
     )
     op.create_index("ix_doomed_blob_due_at", "doomed_blob", ["due_at"])
     for table, column in NULLABLE:
@@ -52,15 +62,17 @@ def upgrade() -> None:
                     f"ix_{table}_{column}", table, [column], postgresql_concurrently=True,
                     if_not_exists=True,
                 )  # fmt: skip
-        op.create_index(
-            "ix_product_deleted_at", "product", ["deleted_at"], postgresql_concurrently=True,
-            postgresql_where=sa.text("deleted_at IS NOT NULL"), if_not_exists=True,
-        )  # fmt: skip
+        for name, table, column, where in PARTIAL:
+            op.create_index(
+                name, table, [column], postgresql_where=sa.text(where),
+                postgresql_concurrently=True, if_not_exists=True,
+            )  # fmt: skip
 
 
 def downgrade() -> None:
     """Payments and products of deleted accounts, and try-ons without a garment, would not fit."""
-    op.drop_index("ix_product_deleted_at", table_name="product")
+    for name, table, _, _ in PARTIAL:
+        op.drop_index(name, table_name=table)
     for table, columns in INDEXES.items():
         for column in columns:
             op.drop_index(f"ix_{table}_{column}", table_name=table)

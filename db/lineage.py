@@ -1,0 +1,133 @@
+"""Queries over what was made of what: masks, try-ons and heatmaps by the pictures in them."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import func, or_, text
+from sqlmodel import col, delete, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.tables import File, Prediction, Product, SegmentationResult, TryonJob
+
+LINEAGE_LOCK = 0x6C_69_6E
+"""First half of the advisory lock of one account's pictures; the account is the second."""
+
+
+async def lock_lineage(session: AsyncSession, user_id: UUID) -> None:
+    """Until the transaction ends nobody records anything as made of this account's pictures."""
+    half = func.hashtext(str(user_id))
+    await session.exec(select(func.pg_advisory_xact_lock(LINEAGE_LOCK, half)))
+
+
+async def share_lineage(session: AsyncSession, user_id: UUID) -> None:
+    """Until the transaction ends nobody deletes pictures of this account."""
+    half = func.hashtext(str(user_id))
+    await session.exec(select(func.pg_advisory_xact_lock_shared(LINEAGE_LOCK, half)))
+
+
+async def find_present(session: AsyncSession, keys: Collection[str]) -> set[str]:
+    """Of these blobs those that a row stands for; live products among them stay so until the end
+    of the transaction.
+    """
+    live = select(Product.image_key).where(
+        col(Product.image_key).in_(keys), col(Product.deleted_at).is_(None)
+    )
+    queries = (
+        select(File.blob_key).where(col(File.blob_key).in_(keys)),
+        select(SegmentationResult.mask_key).where(col(SegmentationResult.mask_key).in_(keys)),
+        select(TryonJob.output_key).where(col(TryonJob.output_key).in_(keys)),
+        live.with_for_update(read=True),
+    )
+    present = set[str]()
+    for query in queries:
+        present.update(key for key in (await session.exec(query)).all() if key)
+    return present
+
+
+async def delete_segmentations(
+    session: AsyncSession, *, inputs: Collection[str] = (), ids: Collection[UUID] = ()
+) -> set[str]:
+    """Removes the rows of masks, by their pictures or by id; the masks' keys."""
+    those = or_(col(SegmentationResult.input_key).in_(inputs), col(SegmentationResult.id).in_(ids))
+    statement = delete(SegmentationResult).where(those).returning(col(SegmentationResult.mask_key))
+    return set((await session.exec(statement)).scalars().all())
+
+
+class DeletedTryon(NamedTuple):
+    """What a deleted try-on leaves to be removed."""
+
+    id: UUID
+    user_id: UUID
+    job_id: UUID | None
+    output_key: str | None
+    inputs: tuple[str, ...]
+
+
+async def delete_tryons(
+    session: AsyncSession, *, people: Collection[str] = (), ids: Collection[UUID] = ()
+) -> list[DeletedTryon]:
+    """Removes try-ons, by the pictures of the people they show or by id."""
+    those = or_(col(TryonJob.person_key).in_(people), col(TryonJob.id).in_(ids))
+    rows = await session.exec(delete(TryonJob).where(those).returning(TryonJob))
+    return [
+        DeletedTryon(
+            row.id, row.user_id, row.job_id, row.output_key,
+            tuple(key for key in (row.person_key, row.garment_key, row.mask_key) if key),
+        )
+        for row in rows.scalars().all()
+    ]  # fmt: skip
+
+
+async def delete_predictions(session: AsyncSession, inputs: Collection[str]) -> set[str]:
+    """Removes scores by their pictures; the keys of their heatmaps."""
+    statement = delete(Prediction).where(col(Prediction.input_key).in_(inputs))
+    keys = (await session.exec(statement.returning(col(Prediction.heatmap_key)))).scalars().all()
+    return {key for key in keys if key}
+
+
+async def forget_garments(session: AsyncSession, keys: Collection[str]) -> None:
+    """Try-ons keep what they show of a garment whose picture or mask is deleted."""
+    for column in ("garment_key", "mask_key"):
+        await session.exec(
+            update(TryonJob).where(getattr(TryonJob, column).in_(keys)).values({column: None})
+        )
+
+
+MENTIONING = """
+SELECT id, state, payload, result FROM job
+WHERE owner_id = :owner_id
+    AND (payload::text LIKE ANY(:patterns) OR result::text LIKE ANY(:patterns))
+FOR UPDATE
+"""
+STRIP_SEARCHES = """
+UPDATE search_log SET params = params - 'file_id' - 'image_url'
+WHERE user_id = :user_id
+    AND (params->>'file_id' LIKE ANY(:patterns) OR params->>'image_url' LIKE ANY(:patterns))
+"""
+STRIP_EVENTS = "UPDATE job_event SET progress = progress - 'pictures' WHERE job_id = :job_id"
+
+
+def patterns_of(names: Collection[str]) -> list[str]:
+    """Names (letters, digits, hyphens) as LIKE patterns of texts that hold one of them."""
+    return [f"%{name}%" for name in names]
+
+
+async def list_jobs_mentioning(
+    session: AsyncSession, owner_id: UUID, names: Collection[str]
+) -> Sequence[Any]:
+    """An owner's jobs whose payload or result holds one of the names, locked."""
+    given = {"owner_id": owner_id, "patterns": patterns_of(names)}
+    rows = await session.exec(text(MENTIONING), params=given)  # type: ignore[call-overload]
+    return list(rows.all())
+
+
+async def strip_events(session: AsyncSession, job_id: UUID) -> None:
+    """Progress of a batch that named single pictures."""
+    await session.exec(text(STRIP_EVENTS), params={"job_id": job_id})  # type: ignore[call-overload]
+
+
+async def strip_searches(session: AsyncSession, user_id: UUID, names: Collection[str]) -> None:
+    """Searches with one of these pictures no longer say with which."""
+    given = {"user_id": user_id, "patterns": patterns_of(names)}
+    await session.exec(text(STRIP_SEARCHES), params=given)  # type: ignore[call-overload]

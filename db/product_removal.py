@@ -1,0 +1,61 @@
+"""Queries that take products out of the catalogue: their empty rows stay, for the indexes."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import case, func
+from sqlmodel import col, delete, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.catalog import take_change_lock
+from db.erasures import pieces
+from db.tables import Product, ProductEmbedding, product_change_seq
+
+EMPTY: dict[str, Any] = {
+    "title": "", "description": None, "category": "", "brand": None, "attributes": {},
+    "file_id": None, "image_key": "", "image_url": None, "image_sha256": "",
+}  # fmt: skip
+"""What a deleted product's row says; its id, price and change number stay."""
+
+
+async def empty_products(session: AsyncSession, ids: Sequence[str], **values: Any) -> None:
+    """Live products leave, each with a change number of its own; vectors go. The lock is held."""
+    is_live = col(Product.deleted_at).is_(None)
+    await session.exec(
+        update(Product)
+        .where(col(Product.id).in_(ids))
+        .values(
+            **EMPTY,
+            **values,
+            deleted_at=func.coalesce(col(Product.deleted_at), func.now()),
+            change_seq=case((is_live, product_change_seq.next_value()), else_=Product.change_seq),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    await session.exec(delete(ProductEmbedding).where(col(ProductEmbedding.product_id).in_(ids)))
+
+
+async def empty_own_products(session: AsyncSession, owner_id: UUID) -> set[str]:
+    """All products of an account leave and forget their owner; the keys of their pictures."""
+    await take_change_lock(session)
+    query = select(Product.id, Product.image_key).where(Product.owner_id == owner_id)
+    rows = (await session.exec(query.with_for_update())).all()
+    for some in pieces(rows):
+        await empty_products(session, [product_id for product_id, _ in some], owner_id=None)
+    return {key for _, key in rows if key}
+
+
+async def delete_forgotten_products(
+    session: AsyncSession, *, before: datetime, up_to_seq: int, limit: int
+) -> int:
+    """Removes rows of products that were deleted so long ago that every index knows; how many."""
+    old = (
+        select(Product.id)
+        .where(col(Product.deleted_at) < before, col(Product.change_seq) <= up_to_seq)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    gone = await session.exec(delete(Product).where(col(Product.id).in_(old)))
+    return int(gone.rowcount)

@@ -1,0 +1,47 @@
+"""A picture from outside as the studio keeps it: its pixels at full size, and no metadata."""
+
+import io
+from dataclasses import dataclass
+
+from PIL import Image
+
+from errors import TooLarge
+from models.images import MAX_BYTES, decode_image
+
+LOSSLESS = (b"\x89PNG", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+QUALITIES = (95, 85, 75)
+
+
+@dataclass(frozen=True)
+class CleanCopy:
+    """An encoded picture without EXIF, GPS, comments or profiles; upright, RGB."""
+
+    data: bytes
+    content_type: str
+    width: int
+    height: int
+
+
+def clean_copy(data: bytes) -> CleanCopy:
+    """PNG for what may be lossless, a mask for one; JPEG for photographs.
+
+    Raises:
+        NotAnImage, Invalid, TooLarge: as `models.images.inspect_image`.
+    """
+    image = decode_image(data)
+    image.info.clear()  # Pillow would write some of it again
+    if data.startswith(LOSSLESS):
+        encoded = _encoded(image, "PNG")
+        if len(encoded) <= MAX_BYTES:
+            return CleanCopy(encoded, "image/png", *image.size)
+    for quality in QUALITIES:
+        encoded = _encoded(image, "JPEG", quality=quality, subsampling=0)
+        if len(encoded) <= MAX_BYTES:
+            return CleanCopy(encoded, "image/jpeg", *image.size)
+    raise TooLarge(f"the image has more than {MAX_BYTES:,} bytes without its metadata")
+
+
+def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
