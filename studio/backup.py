@@ -1,5 +1,6 @@
 """Making a backup: rows as of one moment, then every blob they need, then the manifest."""
 
+import re
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from db.tables import Erasure
 from errors import Invalid, NotFound
 from studio.backup_archive import Archive, ErasureLine, Manifest, StoredBlob
 from studio.backup_blobs import Copied, copy_blobs, damaged_blobs
+from studio.lifecycle import BLOBS
 from studio.ports import BlobStore
 
 
@@ -84,7 +86,13 @@ async def _needed_keys(blobs: BlobStore, snapshot: Snapshot) -> set[str]:
     keys = set(snapshot.blob_keys)
     for prefix in snapshot.versions:
         keys.update([key async for key in blobs.list(prefix)])
-    return keys
+    return {key for key in keys if is_in_backup(key)}
+
+
+def is_in_backup(key: str) -> bool:
+    """What the first rule that matches a blob's key says; keys without a rule are copied."""
+    rules = (rule for rule in BLOBS if re.fullmatch(rule.pattern, key))
+    return next((rule.is_in_backup for rule in rules), True)
 
 
 async def _known_blobs(archive: Archive) -> dict[str, StoredBlob]:

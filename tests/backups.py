@@ -54,13 +54,13 @@ class Shop:
             await session.flush()
             await put_embedding(session, ProductEmbedding(**self._embedding(product_id, sha256)))
 
-    async def upload(self) -> UUID:
-        """A file of the merchant, with its blob."""
-        file_id = uuid4()
-        key = f"uploads/{self.owner}/{file_id}.jpg"
+    async def upload(self, owner: UUID | None = None) -> UUID:
+        """A file of the merchant, or of another account, with its blob."""
+        file_id, owner = uuid4(), owner or self.owner
+        key = f"uploads/{owner}/{file_id}.jpg"
         await self.studio.blobs.put(key, file_id.bytes, "image/jpeg")
         row = File(
-            id=file_id, owner_id=self.owner, purpose="garment", filename="a.jpg",
+            id=file_id, owner_id=owner, purpose="garment", filename="a.jpg",
             content_type="image/jpeg", size_bytes=16, blob_key=key, status="ready",
         )  # fmt: skip
         async with self.studio.database.transaction() as session:

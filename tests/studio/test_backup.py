@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from alembic import command
@@ -12,19 +13,23 @@ from alembic.script import ScriptDirectory
 from sqlmodel import select
 
 from db.migrate import alembic_config, upgrade
-from db.snapshot import sole_backup
+from db.snapshot import LEFT_OUT, sole_backup
+from db.snapshot_queries import BLOB_PREFIXES
 from db.tables import User
 from errors import Conflict, Invalid, NotFound, SetupError
 from integrations.archive import open_archive_store, same_place
 from settings import Settings
 from studio.accounts import create_user
-from studio.backup import make_backup, verify_backup
+from studio.backup import is_in_backup, make_backup, save_erasures, verify_backup
 from studio.backup_archive import Archive, Manifest
+from studio.catalog import Owner, delete_product
+from studio.files import delete as delete_file
+from studio.lifecycle import BLOBS, TABLES
 from studio.ports import Studio
 from studio.restore import Restored, restore
 from tests.azurite import Azurite
 from tests.backups import AMOUNT, answers, blob_contents, digests, fill, scalar, silent
-from tests.fakes import make_settings, open_client, open_studio, sign_in
+from tests.fakes import PASSWORD, make_settings, open_client, open_studio, sign_in
 from tests.live import open_live_studio
 
 COUNT = 120
@@ -119,6 +124,46 @@ async def test_a_restored_studio_is_the_one_that_was_backed_up(
         original, restored = await blob_contents(studio), await blob_contents(other)
         assert restored.items() <= original.items()
         assert len(original) - len(restored) == 1  # the picture that a product had before
+
+
+async def test_what_was_deleted_after_a_backup_is_deleted_again(
+    settings: Settings, elsewhere: Settings, tmp_path: Path
+) -> None:
+    place = tmp_path / "backups"
+    async with open_live_studio(settings, activate=False) as studio, open_client(studio) as client:
+        shop = await fill(studio, 10)
+        await delete_product(studio, Owner(shop.owner), "p3")
+        await shop.add_product("p3")  # deleted before the backup, and made again
+        headers = await sign_in(client, studio)
+        me = UUID((await client.get("/api/auth/me", headers=headers)).json()["id"])
+        theirs, gone, stays = await shop.upload(me), await shop.upload(), await shop.upload()
+        before = await back_up(studio, place)
+        await delete_product(studio, Owner(shop.owner), "p4")
+        await delete_file(studio, shop.owner, gone, ip=None)
+        answer = await client.request(
+            "DELETE", "/api/auth/me", headers=headers, json={"password": PASSWORD}
+        )
+        assert answer.status_code == 204, answer.text
+        async with open_archive(str(place)) as archive:
+            assert await save_erasures(studio.database, archive) >= 4
+            assert (await archive.read_manifest()).id == before.id
+    async with open_live_studio(elsewhere, activate=False) as other:
+        done = await bring_back(other, place)
+        assert done.erased >= 3
+        assert await shown(other) == shown_before(10) - {"p4"}
+        names = " ".join(await blob_contents(other))
+        assert str(stays) in names and "/p3/" in names
+        assert all(one not in names for one in (str(theirs), str(gone), "/p4/"))
+    url = elsewhere.required("database_url")
+    assert await scalar(url, "SELECT count(*) FROM users") == 1
+    assert await scalar(url, "SELECT array_agg(id) FROM files") == [stays]
+
+
+def test_the_rules_of_tables_and_blobs_are_followed() -> None:
+    assert {name for name, rule in TABLES.items() if not rule.is_in_backup} == LEFT_OUT
+    assert {rule.pattern.split("/")[0] for rule in BLOBS} == set(BLOB_PREFIXES)
+    assert is_in_backup("regressors/v1/model.json")
+    assert not is_in_backup("regressors/v1/evaluations/x/plot.png")
 
 
 async def test_a_replica_that_outlives_a_restore_shows_the_restored_catalogue(
