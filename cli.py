@@ -14,6 +14,7 @@ from uuid import UUID
 import typer
 
 from cli_backup import backup, restore
+from cli_models import load_embedder, models
 from cli_setup import (
     database_url,
     plain_errors,
@@ -33,7 +34,6 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 user = typer.Typer(help="Accounts.", no_args_is_help=True)
-models = typer.Typer(help="Checkpoints of the profile.", no_args_is_help=True)
 index = typer.Typer(help="Versions of the search index.", no_args_is_help=True)
 app.add_typer(user, name="user")
 app.add_typer(models, name="models")
@@ -154,27 +154,6 @@ def create_user(
         typer.echo(f"{account.role} {account.email}: {account.id}")
 
 
-@models.command("fetch")
-def fetch_models() -> None:
-    """Download the profile's checkpoints into the hub's cache, so that a start needs no network."""
-    with plain_errors():
-        settings = load_settings()
-        typer.echo(f"{settings.embedder_checkpoint}: {load_embedder(settings).version}")
-
-
-@models.command("verify")
-def verify_models() -> None:
-    """Load the profile's checkpoints and run each once."""
-    with plain_errors():
-        settings = load_settings()
-        embedder = load_embedder(settings)
-        try:
-            embedder.check()
-        except RuntimeError as error:
-            raise SetupError(f"{settings.embedder_checkpoint} does not work: {error}") from error
-        typer.echo(f"ok   {embedder.version}: {embedder.dim} dimensions")
-
-
 @index.command("list")
 def list_versions() -> None:
     """Show every index version, newest first."""
@@ -281,21 +260,6 @@ async def index_rows(database: Any) -> Any:
 def on_database(work: Callable[[Any], Any]) -> Any:
     """Runs one piece of asynchronous work on the studio's database."""
     return with_database(database_url(load_settings()), work)
-
-
-def load_embedder(settings: Settings) -> Any:
-    """The profile's embedder on the CPU or GPU of this machine.
-
-    Raises:
-        SetupError: it can't be read or downloaded.
-    """
-    from models.embedder import EmbedderConfig, load
-
-    checkpoint = settings.embedder_checkpoint
-    try:
-        return load(EmbedderConfig(checkpoint=checkpoint, precision=settings.embedder_precision))
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise SetupError(f"the checkpoint {checkpoint} can't be loaded: {error}") from error
 
 
 if __name__ == "__main__":
