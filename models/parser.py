@@ -65,7 +65,9 @@ class Parser:
         self.size = _read_size(processor["size"])
         self._device = next(network.parameters()).device
         self._dtype = next(network.parameters()).dtype
-        described = [network.config.to_dict(), processor, config.mirror, config.precision]
+        architecture = network.config.to_dict()
+        architecture.pop("_name_or_path", None)  # where it lies says nothing of what it is
+        described = [architecture, processor, config.mirror, config.precision]
         digest = fingerprint(network.state_dict(), described)
         self.version = f"{short_name(config.checkpoint)}-{digest}"
 

@@ -38,10 +38,11 @@ class Shop:
     count: int
     random: np.random.Generator
     written: int = 0
+    blob_bytes: int = 0
 
     async def add_product(self, product_id: str) -> None:
         """The blob, then its row and its vector in one transaction, as the catalogue does it."""
-        data = f"picture of {product_id} {self.random.random()}".encode()
+        data = f"picture of {product_id} ".encode() + self.random.bytes(self.blob_bytes + 16)
         sha256 = hashlib.sha256(data).hexdigest()
         key = f"products/{product_id}/{sha256[:32]}.jpg"
         await self.studio.blobs.put(key, data, "image/jpeg")
@@ -119,12 +120,12 @@ class Shop:
         }  # fmt: skip
 
 
-async def fill(studio: Studio, count: int) -> Shop:
+async def fill(studio: Studio, count: int, blob_bytes: int = 0) -> Shop:
     """So many products, payments and jobs, and an active index."""
     account = await create_user(
         studio.database, email="m@example.com", password="x" * 12, role="merchant"
     )
-    shop = Shop(studio, account.id, count, np.random.default_rng(0))
+    shop = Shop(studio, account.id, count, np.random.default_rng(0), blob_bytes=blob_bytes)
     payments = [
         {
             "user_id": account.id, "order_id": f"O{number}", "status": "COMPLETED",

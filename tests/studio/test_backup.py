@@ -32,7 +32,7 @@ from tests.backups import AMOUNT, answers, blob_contents, digests, fill, scalar,
 from tests.fakes import PASSWORD, make_settings, open_client, open_studio, sign_in
 from tests.live import open_live_studio
 
-COUNT = 120
+COUNT = 60
 NAMED = """
     SELECT array_agg(key)
     FROM (SELECT image_key FROM product UNION SELECT blob_key FROM files) AS named (key)
@@ -71,9 +71,11 @@ async def back_up(studio: Studio, place: Path | str) -> Manifest:
         return await make_backup(studio.database, studio.blobs, archive, silent)
 
 
-async def bring_back(studio: Studio, place: Path | str, *, force: bool = False) -> Restored:
+async def bring_back(
+    studio: Studio, place: Path | str, *, force: bool = False, backup_id: str | None = None
+) -> Restored:
     async with open_archive(str(place)) as archive:
-        manifest = await archive.read_manifest()
+        manifest = await archive.read_manifest(backup_id)
         return await restore(studio, archive, manifest, force=force, report=silent)
 
 
