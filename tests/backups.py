@@ -135,8 +135,8 @@ async def fill(studio: Studio, count: int, blob_bytes: int = 0) -> Shop:
     ]  # fmt: skip
     jobs = [{"type": "note", "owner_id": account.id, "payload": {"n": n}} for n in range(count)]
     async with studio.database.transaction() as session:
-        await session.exec(insert(Payment), params=payments)  # type: ignore[call-overload]
-        await session.exec(insert(Job), params=jobs)  # type: ignore[call-overload]
+        await session.exec(insert(Payment), params=payments)
+        await session.exec(insert(Job), params=jobs)
     for number in range(count):
         await shop.add_product(f"p{number}")
     await activate_version(studio, await build_version(studio))
