@@ -50,24 +50,27 @@ $(STAMP): requirements.lock pyproject.toml
 	  $(PYTHON) -m venv --clear $(VENV); fi
 	@echo $$PPID > $(VENV)/.installing
 	@echo "Installing the dependencies (about 4 GB the first time; torch brings its GPU libraries)"
-	@$(PIP) install --progress-bar on -r requirements.lock
+	@$(PIP) install --progress-bar on --require-hashes -r requirements.lock
 	@$(PIP) install -q --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.installing $(VENV)/.installed-* && touch $@
 
 $(TEST_STAMP): $(STAMP) requirements-dev.lock
 	@echo $$PPID > $(VENV)/.installing
-	@$(PIP) install --progress-bar on -r requirements-dev.lock
+	@$(PIP) install --progress-bar on --require-hashes \
+	  -r requirements.lock -r requirements-dev.lock
 	@rm -f $(VENV)/.installing $(VENV)/.tested-* && touch $@
 
-# Pins what is installed now: change pyproject.toml, install it, then `make lock`.
+# Pins what is installed now, with the hashes of all its files: change pyproject.toml, install it,
+# then `make lock`.
 lock:
 	@$(BIN)/python -m ops.lock
 
 # Tests name what is missing and skip it; under CI=true that is a failure.
-$(AZURITE): | install-test
+$(AZURITE): ops/azurite/package-lock.json | install-test
 	@echo "Installing Azurite, which plays Azure Blob Storage in tests"
-	@$(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js install --prefix $(VENV)/azurite \
-	  --no-audit --no-fund --loglevel=error azurite@3.37.0 || echo "studio: no Azurite" >&2
+	@mkdir -p $(VENV)/azurite && cp ops/azurite/package*.json $(VENV)/azurite
+	@$(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js ci --prefix $(VENV)/azurite \
+	  --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@ || echo "studio: no Azurite" >&2
 
 chromium:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \

@@ -6,16 +6,23 @@ import asyncio
 import importlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
-from pydantic import SecretStr
 
-from errors import SetupError, StudioError
+from cli_backup import backup, restore
+from cli_models import load_embedder, models
+from cli_setup import (
+    database_url,
+    plain_errors,
+    running_facts,
+    running_settings,
+    with_database,
+)
+from errors import SetupError
 from settings import Settings, load_settings
 
 DRAIN_S = 0.1  # no load balancer has to notice that a studio on one machine stops
@@ -27,23 +34,14 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 user = typer.Typer(help="Accounts.", no_args_is_help=True)
-models = typer.Typer(help="Checkpoints of the profile.", no_args_is_help=True)
 index = typer.Typer(help="Versions of the search index.", no_args_is_help=True)
 app.add_typer(user, name="user")
 app.add_typer(models, name="models")
 app.add_typer(index, name="index")
+app.command()(backup)
+app.command()(restore)
 jobs = typer.Typer(help="Jobs that were accepted.", no_args_is_help=True)
 app.add_typer(jobs, name="jobs")
-
-
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """Expected failures are one line and exit code 1, not a traceback."""
-    try:
-        yield
-    except StudioError as error:
-        typer.secho(f"studio: {error.detail}", err=True, fg="red")
-        raise typer.Exit(1) from None
 
 
 @app.command()
@@ -156,27 +154,6 @@ def create_user(
         typer.echo(f"{account.role} {account.email}: {account.id}")
 
 
-@models.command("fetch")
-def fetch_models() -> None:
-    """Download the profile's checkpoints into the hub's cache, so that a start needs no network."""
-    with plain_errors():
-        settings = load_settings()
-        typer.echo(f"{settings.embedder_checkpoint}: {load_embedder(settings).version}")
-
-
-@models.command("verify")
-def verify_models() -> None:
-    """Load the profile's checkpoints and run each once."""
-    with plain_errors():
-        settings = load_settings()
-        embedder = load_embedder(settings)
-        try:
-            embedder.check()
-        except RuntimeError as error:
-            raise SetupError(f"{settings.embedder_checkpoint} does not work: {error}") from error
-        typer.echo(f"ok   {embedder.version}: {embedder.dim} dimensions")
-
-
 @index.command("list")
 def list_versions() -> None:
     """Show every index version, newest first."""
@@ -272,19 +249,6 @@ async def read_files(database: Any, version: str) -> int:
         await blobs.aclose()
 
 
-def running_settings() -> Settings:
-    """The settings, completed by what the studio running in the data folder was given."""
-    from embedded.folder import DataFolder
-
-    settings = load_settings()
-    facts = running_facts()
-    names = ("database_url", "redis_url", "blob_url")
-    known: dict[str, Any] = {name: facts[name] for name in names}
-    if settings.jwt_secret is None:
-        known["jwt_secret"] = SecretStr(DataFolder(settings.data_dir).secret("jwt_secret"))
-    return settings.model_copy(update=known | {"public_url": facts["base_url"]})
-
-
 async def index_rows(database: Any) -> Any:
     """The newest hundred versions."""
     from db.index_versions import list_index_versions
@@ -296,59 +260,6 @@ async def index_rows(database: Any) -> Any:
 def on_database(work: Callable[[Any], Any]) -> Any:
     """Runs one piece of asynchronous work on the studio's database."""
     return with_database(database_url(load_settings()), work)
-
-
-def load_embedder(settings: Settings) -> Any:
-    """The profile's embedder on the CPU or GPU of this machine.
-
-    Raises:
-        SetupError: it can't be read or downloaded.
-    """
-    from models.embedder import EmbedderConfig, load
-
-    checkpoint = settings.embedder_checkpoint
-    try:
-        return load(EmbedderConfig(checkpoint=checkpoint, precision=settings.embedder_precision))
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise SetupError(f"the checkpoint {checkpoint} can't be loaded: {error}") from error
-
-
-def database_url(settings: Settings) -> str:
-    """The database of `STUDIO_DATABASE_URL`, else that of the studio running in the data folder.
-
-    Raises:
-        SetupError: neither is there.
-    """
-    return settings.database_url or str(running_facts()["database_url"])
-
-
-def running_facts() -> dict[str, Any]:
-    """What the studio that runs in the data folder wrote about itself.
-
-    Raises:
-        SetupError: none runs there.
-    """
-    from embedded.folder import DataFolder
-
-    folder = load_settings().data_dir
-    running = DataFolder(folder).running()
-    if running is None:
-        raise SetupError(f"no studio is running in {folder}: start it with `make up`")
-    return running
-
-
-def with_database(url: str, work: Callable[[Any], Any]) -> Any:
-    """Runs one piece of asynchronous work on a database of its own."""
-    from db.engine import Database
-
-    async def run() -> Any:
-        database = Database(url, pool_size=1)
-        try:
-            return await work(database)
-        finally:
-            await database.aclose()
-
-    return asyncio.run(run())
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from deployments.segmenter import Segmenter, SegmenterArgs
 from deployments.tryon import TryOn, TryOnArgs
 from models.embedder import EmbedderConfig
 from models.parser import ParserConfig
+from models.pins import Pinning
 from models.sam import SamConfig
 from models.tryon.inpaint import PainterConfig
 from models.tryon.loading import TryOnConfig
@@ -69,7 +70,13 @@ def embedder_config(settings: Settings, args: EmbedderArgs) -> EmbedderConfig:
         precision=settings.embedder_precision,
         max_batch=args.max_batch,
         threads=args.threads,
+        pinning=pinning(settings),
     )
+
+
+def pinning(settings: Settings) -> Pinning:
+    """The lock of published checkpoints, and whether they have to be in it."""
+    return Pinning(settings.models_lock, settings.requires_pins)
 
 
 def parser_config(settings: Settings, args: SegmenterArgs) -> ParserConfig:
@@ -80,6 +87,7 @@ def parser_config(settings: Settings, args: SegmenterArgs) -> ParserConfig:
         max_batch=args.max_batch,
         threads=args.threads,
         allow_noncommercial=settings.allow_noncommercial,
+        pinning=pinning(settings),
     )
 
 
@@ -91,6 +99,7 @@ def sam_config(settings: Settings, args: SegmenterArgs) -> SamConfig | None:
         checkpoint=settings.sam_checkpoint,
         precision=settings.embedder_precision,
         threads=args.threads,
+        pinning=pinning(settings),
     )
 
 
@@ -104,7 +113,13 @@ def tryon_config(settings: Settings, args: TryOnArgs) -> TryOnConfig:
             max_batch=1,
             threads=args.threads,
             allow_noncommercial=settings.allow_noncommercial,
+            pinning=pinning(settings),
         ),
-        PainterConfig(settings.tryon_checkpoint, settings.tryon_adapter_checkpoint, precision),
+        PainterConfig(
+            settings.tryon_checkpoint,
+            settings.tryon_adapter_checkpoint,
+            precision,
+            pinning=pinning(settings),
+        ),
         allow_noncommercial=settings.allow_noncommercial,
     )

@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     parser: str | None = None
     sam: str | None = None
     allow_noncommercial: bool = False
+    models_lock: Path = PROJECT_ROOT / "models.lock"
 
     paypal_url: str | None = None
     paypal_client_id: str | None = None
@@ -223,6 +224,11 @@ class Settings(BaseSettings):
         if self.embedder:
             return self.embedder
         return "starter" if self.profile == "starter" else PRODUCTION_EMBEDDER
+
+    @property
+    def requires_pins(self) -> bool:
+        """Whether a hub's checkpoints are loaded only as `models.lock` has them."""
+        return "production" in (self.env, self.profile)
 
     @cached_property
     def parser_checkpoint(self) -> str:

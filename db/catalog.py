@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import collate, func, tuple_
+from sqlalchemy import collate, func, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -188,3 +188,13 @@ async def stream_embedded(
 async def newest_change_seq(session: AsyncSession) -> int:
     """The number of the newest committed change, 0 in an empty catalogue."""
     return (await session.exec(select(func.max(col(Product.change_seq))))).one() or 0
+
+
+async def last_change_seq(session: AsyncSession) -> int:
+    """The last change number that was given out, committed or not.
+
+    It never falls, except where the database was brought back to an earlier state.
+    """
+    query = text("SELECT last_value FROM product_change_seq")
+    found = await session.exec(query)  # type: ignore[call-overload]
+    return int(found.scalar_one())

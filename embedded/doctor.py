@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import psutil
+from packaging.requirements import Requirement
 from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -80,8 +81,8 @@ def _packages() -> Iterator[Finding]:
         )
         return
     wrong = []
-    pins = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", LOCK.read_text(), re.MULTILINE)
-    for name, wanted in pins:
+    pins = _pins(LOCK.read_text())
+    for name, wanted in pins.items():
         try:
             found = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -93,6 +94,17 @@ def _packages() -> Iterator[Finding]:
         yield Finding("warn", "packages", shown, "remove .venv/.installed and run `make up`")
     else:
         yield Finding("ok", "packages", f"{len(pins)} as in {LOCK.name}")
+
+
+def _pins(lock: str) -> dict[str, str]:
+    """Version by name of what this Python and platform need; hashes and comments are left out."""
+    lines = re.findall(r"^([A-Za-z0-9][^#\\\n]*)", lock, re.MULTILINE)
+    needed = [Requirement(line.strip()) for line in lines]
+    return {
+        one.name: str(one.specifier).removeprefix("==")
+        for one in needed
+        if one.marker is None or one.marker.evaluate()
+    }
 
 
 def _variables() -> Iterator[Finding]:

@@ -25,6 +25,7 @@ from db.engine import Database
 from errors import StudioError, Unavailable
 from integrations.blob import open_blob_store
 from models.embedder import EmbedderConfig, load, load_reader
+from models.pins import Pinning
 from settings import Settings
 from studio.embedding import Looked, Wanted, embed_warm
 from studio.index_rows import pack_vector
@@ -248,4 +249,5 @@ def config_of(settings: Settings, args: StreamArgs) -> EmbedderConfig:
         precision=settings.embedder_precision,
         max_batch=args.max_batch,
         threads=args.threads,
+        pinning=Pinning(settings.models_lock, settings.requires_pins),
     )

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from models.embedder_source import open_clip_source
 from models.freed_memory import keep_freed_memory
 from models.images import decode_image
-from models.weights import HUB_PREFIX, LOCAL_PREFIX, checkpoint_folder, fingerprint, short_name
+from models.pins import NO_PINS, Pinning
+from models.weights import fingerprint, short_name
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +46,7 @@ class EmbedderConfig:
     device: str = "auto"
     max_batch: int = 16
     threads: int = 1
+    pinning: Pinning = NO_PINS
 
 
 class PictureReader:
@@ -177,19 +180,20 @@ def load(config: EmbedderConfig) -> Embedder:
 
     import models.backbone  # noqa: F401 - registers the starter's image network
 
-    name, tag = _open_clip_name(config.checkpoint)
     device = config.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         torch.set_num_threads(config.threads)
         keep_freed_memory()
-    network, transform = open_clip.create_model_from_pretrained(
-        name, tag, precision=config.precision, device=device
-    )
+    with open_clip_source(config.checkpoint, config.pinning) as (name, tag):
+        network, transform = open_clip.create_model_from_pretrained(
+            name, tag, precision=config.precision, device=device
+        )
+        architecture = open_clip.get_model_config(name)
+        tokenizer = build_tokenizer(name, architecture)
     network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-    architecture = open_clip.get_model_config(name)
-    return Embedder(config, network, transform, build_tokenizer(name, architecture), architecture)
+    return Embedder(config, network, transform, tokenizer, architecture)
 
 
 def load_reader(config: EmbedderConfig) -> PictureReader:
@@ -199,26 +203,13 @@ def load_reader(config: EmbedderConfig) -> PictureReader:
 
     import models.backbone  # noqa: F401 - registers the starter's image network
 
-    name, tag = _open_clip_name(config.checkpoint)
-    network = open_clip.create_model(
-        name, tag, device="meta", load_weights=False, pretrained_text=False
-    )
+    with open_clip_source(config.checkpoint, config.pinning) as (name, tag):
+        network = open_clip.create_model(
+            name, tag, device="meta", load_weights=False, pretrained_text=False
+        )
     visual: Any = network.visual
     transform = image_transform_v2(PreprocessCfg(**visual.preprocess_cfg), is_train=False)
     return PictureReader(transform, int(np.min(visual.image_size)))
-
-
-def _open_clip_name(checkpoint: str) -> tuple[str, str | None]:
-    """A checkpoint's name in the two arguments of open_clip's factory: name and pretrained tag."""
-    folder = checkpoint_folder(checkpoint, starter="embedder")
-    if folder is not None:
-        return f"{LOCAL_PREFIX}{folder}", None
-    if checkpoint.startswith(HUB_PREFIX):
-        return checkpoint, None
-    architecture, slash, tag = checkpoint.partition("/")
-    if not slash:
-        raise ValueError(f"{checkpoint!r} is no folder, hf-hub: name or architecture/tag")
-    return architecture, tag
 
 
 def build_tokenizer(

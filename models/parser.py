@@ -2,7 +2,8 @@
 
 # ruff: noqa: PLC0415 - torch comes in when a model is loaded; the configuration alone stays cheap
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,7 @@ from PIL import Image
 from models.atr import MIRRORED, NAMES
 from models.checkpoints import require_licence
 from models.parsing import Parsing
+from models.pins import NO_PINS, Pinning, pinned_folder
 from models.weights import HUB_PREFIX, checkpoint_folder, fingerprint, short_name
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class ParserConfig:
     threads: int = 1
     mirror: bool = True
     allow_noncommercial: bool = False
+    pinning: Pinning = NO_PINS
 
 
 class Parser:
@@ -62,7 +65,9 @@ class Parser:
         self.size = _read_size(processor["size"])
         self._device = next(network.parameters()).device
         self._dtype = next(network.parameters()).dtype
-        described = [network.config.to_dict(), processor, config.mirror, config.precision]
+        architecture = network.config.to_dict()
+        architecture.pop("_name_or_path", None)  # where it lies says nothing of what it is
+        described = [architecture, processor, config.mirror, config.precision]
         digest = fingerprint(network.state_dict(), described)
         self.version = f"{short_name(config.checkpoint)}-{digest}"
 
@@ -141,8 +146,6 @@ def load(config: ParserConfig) -> Parser:
     from models.parser_network import MODEL_TYPE, ConvParser
 
     require_licence(config.checkpoint, "parser", allow_noncommercial=config.allow_noncommercial)
-    folder = checkpoint_folder(config.checkpoint, starter="parser")
-    name = str(folder) if folder is not None else config.checkpoint.removeprefix(HUB_PREFIX)
     device = config.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -150,15 +153,27 @@ def load(config: ParserConfig) -> Parser:
         torch.set_num_threads(config.threads)
     kind = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[config.precision]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    described, _ = PretrainedConfig.get_config_dict(name)
-    own = described.get("model_type") == MODEL_TYPE
-    network: Any = (ConvParser if own else SegformerForSemanticSegmentation).from_pretrained(
-        name, dtype=kind
-    )
-    order = _order_of(network.config.id2label)
-    processor, _ = SegformerImageProcessor.get_image_processor_dict(name)
+    with _source(config) as name:
+        described, _ = PretrainedConfig.get_config_dict(name)
+        own = described.get("model_type") == MODEL_TYPE
+        network: Any = (ConvParser if own else SegformerForSemanticSegmentation).from_pretrained(
+            name, dtype=kind
+        )
+        order = _order_of(network.config.id2label)
+        processor, _ = SegformerImageProcessor.get_image_processor_dict(name)
     network.eval().requires_grad_(False).to(device)
     return Parser(config, network, processor, order)
+
+
+@contextmanager
+def _source(config: ParserConfig) -> Iterator[str]:
+    """A folder, or a hub's name where the checkpoint isn't pinned and needn't be."""
+    folder = checkpoint_folder(config.checkpoint, starter="parser")
+    if folder is not None:
+        yield str(folder)
+        return
+    with pinned_folder(config.checkpoint, config.pinning) as pinned:
+        yield str(pinned or config.checkpoint.removeprefix(HUB_PREFIX))
 
 
 def _order_of(labels: dict[int, str]) -> list[int]:

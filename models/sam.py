@@ -3,7 +3,8 @@
 # ruff: noqa: PLC0415 - torch comes in when a model is loaded; the configuration alone stays cheap
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.checkpoints import require_licence
+from models.pins import NO_PINS, Pinning, pinned_folder
 from models.weights import HUB_PREFIX, LOCAL_PREFIX, checkpoint_folder, fingerprint, short_name
 
 Plane = NDArray[np.float32]
@@ -71,6 +73,7 @@ class SamConfig:
     device: str = "auto"
     threads: int = 1
     allow_noncommercial: bool = False
+    pinning: Pinning = NO_PINS
 
 
 @dataclass(frozen=True)
@@ -262,7 +265,7 @@ def load(config: SamConfig) -> SamModel:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         torch.set_num_threads(config.threads)
-    architecture, acceptance, state = _read(config.checkpoint)
+    architecture, acceptance, state = _read(config)
     network = build(architecture)
     network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
     kind = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[config.precision]
@@ -271,38 +274,46 @@ def load(config: SamConfig) -> SamModel:
     return SamModel(config, network, architecture, acceptance)
 
 
-def _read(checkpoint: str) -> tuple[SamArchitecture, Acceptance, dict[str, Any]]:
+def _read(config: SamConfig) -> tuple[SamArchitecture, Acceptance, dict[str, Any]]:
     """A checkpoint's sizes, when to rely on it, and its tensors, in either format."""
     import torch
 
     from models.weights import read_tensors
 
-    path = _locate(checkpoint)
-    if path.is_dir() and (path / CONFIG_FILE).exists():
-        sizes = json.loads((path / CONFIG_FILE).read_text())
-        sizes["global_layers"] = tuple(sizes["global_layers"])
-        acceptance = Acceptance(**sizes.pop("acceptance", {}))
-        return SamArchitecture(**sizes), acceptance, read_tensors(path / WEIGHTS_FILE)
-    if path.is_dir():
-        path = next(iter(sorted(path.glob("sam_vit_*.pth"))), path)
-    for name, architecture in PUBLISHED.items():
-        if path.name.startswith(f"sam_{name}"):
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            return architecture, Acceptance(), state
-    raise ValueError(f"{checkpoint!r} holds no {CONFIG_FILE} and no sam_vit_b, _l or _h .pth file")
+    with _source(config) as path:
+        if path.is_dir() and (path / CONFIG_FILE).exists():
+            sizes = json.loads((path / CONFIG_FILE).read_text())
+            sizes["global_layers"] = tuple(sizes["global_layers"])
+            acceptance = Acceptance(**sizes.pop("acceptance", {}))
+            return SamArchitecture(**sizes), acceptance, read_tensors(path / WEIGHTS_FILE)
+        file = next(iter(sorted(path.glob("sam_vit_*.pth"))), path) if path.is_dir() else path
+        for name, architecture in PUBLISHED.items():
+            if file.name.startswith(f"sam_{name}"):
+                state = torch.load(file, map_location="cpu", weights_only=True)
+                return architecture, Acceptance(), state
+    raise ValueError(
+        f"{config.checkpoint!r} holds no {CONFIG_FILE} and no sam_vit_b, _l or _h .pth file"
+    )
 
 
-def _locate(checkpoint: str) -> Path:
+@contextmanager
+def _source(config: SamConfig) -> Iterator[Path]:
     """Where a checkpoint's files are on this machine; a hub's file is fetched."""
-    folder = checkpoint_folder(checkpoint, starter="sam")
+    folder = checkpoint_folder(config.checkpoint, starter="sam")
     if folder is not None:
-        return folder
-    if not checkpoint.startswith(HUB_PREFIX):
-        return Path(checkpoint.removeprefix(LOCAL_PREFIX))
-    from huggingface_hub import hf_hub_download
+        yield folder
+        return
+    if not config.checkpoint.startswith(HUB_PREFIX):
+        yield Path(config.checkpoint.removeprefix(LOCAL_PREFIX))
+        return
+    owner, name, file = config.checkpoint.removeprefix(HUB_PREFIX).split("/", 2)
+    with pinned_folder(config.checkpoint, config.pinning) as pinned:
+        if pinned is not None:
+            yield pinned / file
+            return
+        from huggingface_hub import hf_hub_download
 
-    owner, name, file = checkpoint.removeprefix(HUB_PREFIX).split("/", 2)
-    return Path(hf_hub_download(f"{owner}/{name}", file))
+        yield Path(hf_hub_download(f"{owner}/{name}", file))
 
 
 def pixel_statistics() -> tuple[Plane, Plane]:

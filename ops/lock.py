@@ -1,11 +1,18 @@
-"""Writes the lock files: every package that pyproject.toml leads to, as installed in this venv.
+"""Writes the lock files: every package that pyproject.toml leads to, with the hashes of its files.
 
 `requirements.lock` is what runs, `requirements-dev.lock` what tests and checks need on top.
+Versions are those installed in this venv. Markers and hashes are for every Python and platform of
+`SUPPORTED`, so that one file serves them all; a package that only another Python needs keeps its
+former version.
 """
 
 import importlib.metadata
+import re
+import subprocess
 import sys
+import tempfile
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -13,55 +20,85 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = "# Made by `make lock` from pyproject.toml and the packages in .venv.\n"
-LINUX_ONLY = ("nvidia-", "cuda-", "triton")
+OLDEST = "3.11"
+SUPPORTED = [
+    {
+        "python_version": ".".join(version.split(".")[:2]),
+        "python_full_version": version,
+        "implementation_name": "cpython",
+        "implementation_version": version,
+        "platform_python_implementation": "CPython",
+        "os_name": "posix",
+        "sys_platform": system.lower(),
+        "platform_system": system,
+        "platform_machine": machine,
+    }
+    for version in ("3.11.0", "3.11.9", "3.12.0", "3.13.0")
+    for system, machine in (("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64"))
+]
 
 
-def closure(roots: list[str]) -> set[str]:
-    """Names of all packages that the requirements lead to on this machine.
+def blocks_of(text: str) -> dict[str, str]:
+    """A lock file's entries by name: the requirement and the hashes that follow it."""
+    found = re.findall(r"^[a-z0-9].*\n(?: .*\n)*", text, re.M)
+    return {requirement_of(block).name: block for block in found}
+
+
+def requirement_of(block: str) -> Requirement:
+    """The requirement of an entry, without its hashes."""
+    requirement = Requirement(block.partition("--hash")[0].partition("\\")[0].strip())
+    requirement.name = canonicalize_name(requirement.name)
+    return requirement
+
+
+def is_wanted(block: str) -> bool:
+    """Whether a supported Python and platform installs the entry."""
+    marker = requirement_of(block).marker
+    return marker is None or any(marker.evaluate(dict(one)) for one in SUPPORTED)
+
+
+def present_pins(*locks: Path) -> dict[str, str]:
+    """The version of every installed package, and of what the locks name for other Pythons."""
+    pins: dict[str, str] = {}
+    for lock in locks:
+        for name, block in blocks_of(lock.read_text() if lock.exists() else "").items():
+            pins[name] = str(requirement_of(block).specifier).removeprefix("==")
+    for package in importlib.metadata.distributions():
+        pins[canonicalize_name(package.metadata["Name"])] = package.version.partition("+")[0]
+    return pins
+
+
+def compile_lock(wanted: Iterable[str], pins: dict[str, str]) -> dict[str, str]:
+    """Every package that the requirements lead to, at the pinned versions, with all hashes.
 
     Raises:
-        SystemExit: one of them is not installed.
+        SystemExit: the versions don't fit together, or no package index could be reached.
     """
-    found: dict[str, set[str]] = {}
-    waiting = [Requirement(root) for root in roots]
-    while waiting:
-        requirement = waiting.pop()
-        name = canonicalize_name(requirement.name)
-        new_extras = {"", *requirement.extras} - found.get(name, set())
-        if not new_extras:
-            continue
-        found.setdefault(name, set()).update(new_extras)
-        try:
-            needs = importlib.metadata.requires(name) or []
-        except importlib.metadata.PackageNotFoundError:
-            sys.exit(f"{name} is not installed: install it first, then lock")
-        waiting += [
-            need
-            for need in map(Requirement, needs)
-            if need.marker is None
-            or any(need.marker.evaluate({"extra": extra}) for extra in new_extras)
-        ]
-    return set(found)
-
-
-def pins(names: set[str]) -> str:
-    """One sorted line a package; those that only Linux has say so."""
-    lines = []
-    for name in sorted(names):
-        version = importlib.metadata.version(name).split("+")[0]
-        marker = ' ; sys_platform == "linux"' if name.startswith(LINUX_ONLY) else ""
-        lines.append(f"{name}=={version}{marker}\n")
-    return HEAD + "".join(lines)
+    with tempfile.TemporaryDirectory() as folder:
+        source, constraints = Path(folder, "wanted.in"), Path(folder, "pins.txt")
+        source.write_text("".join(f"{one}\n" for one in wanted))
+        constraints.write_text("".join(f"{name}=={pins[name]}\n" for name in sorted(pins)))
+        command = [sys.executable, "-m", "uv", "pip", "compile", str(source), "--universal"]
+        command += ["--python-version", OLDEST, "--constraint", str(constraints)]
+        command += ["--generate-hashes", "--no-header", "--no-annotate", "--no-config", "--quiet"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"the packages can't be locked:\n{done.stderr}")
+    return {name: block for name, block in blocks_of(done.stdout).items() if is_wanted(block)}
 
 
 def main() -> None:
     """Writes both files."""
     described = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project, build = described["project"], described["build-system"]
-    run = closure([*project["dependencies"], *build["requires"]])
-    test = closure(project["optional-dependencies"]["test"]) - run
-    (ROOT / "requirements.lock").write_text(pins(run))
-    (ROOT / "requirements-dev.lock").write_text(pins(test))
+    run_lock, test_lock = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
+    pins = present_pins(run_lock, test_lock)
+    needed = [*project["dependencies"], *build["requires"]]
+    run = compile_lock(needed, pins)
+    every = compile_lock([*needed, *project["optional-dependencies"]["test"]], pins)
+    test = {name: block for name, block in every.items() if name not in run}
+    for lock, blocks in ((run_lock, run), (test_lock, test)):
+        lock.write_text(HEAD + "".join(blocks[name] for name in sorted(blocks)))
     sys.stdout.write(f"{len(run)} packages to run, {len(test)} more to test\n")
 
 

@@ -111,7 +111,7 @@ TABLES: dict[str, TableRule] = {
     ),
     "refresh_token": TableRule(
         "id", "a week after its end", "user_id = :user", "rows", withheld=("token_hash",),
-        is_exported=True,
+        is_exported=True, is_in_backup=False,
     ),
     "files": TableRule(
         "id", "until its owner deletes it; a day where it was never completed",
@@ -203,6 +203,7 @@ BLOBS: tuple[BlobRule, ...] = (
     ),
     BlobRule(
         r"regressors/[^/]+/evaluations/.+", "after a day", "a day: plots of one answer",
+        is_in_backup=False,
     ),
     BlobRule(
         r"regressors/.+", "with the version", "until the account is deleted",

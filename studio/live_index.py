@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from db.catalog import Change, list_changes
+from db.catalog import Change, last_change_seq, list_changes
 from db.engine import Database
 from db.index_versions import get_active_version
 from db.tables import IndexVersion
@@ -32,6 +32,8 @@ REST_S = 0.02
 KEPT_S = 600.0
 """So long after a swap the version before stays in memory: rolling back then loads nothing."""
 WARM_UP = 32
+OUTDATED = "outdated"
+"""Stands for the backup of a loaded version that no row is equal to any more."""
 NICENESS = 10
 """How far the thread that checks files stands back, where the system can say so.
 
@@ -41,12 +43,20 @@ Only that: whoever runs Python at low priority keeps everybody waiting while it 
 
 @dataclass
 class LoadedVersion:
-    """A version, and the number of the last catalogue change that was applied to it."""
+    """A version, and the number of the last catalogue change that was applied to it.
+
+    restored: the backup that the version's row came from; empty if it came from none.
+    """
 
     version: str
     embedder_version: str
     index: ProductIndex
     applied_seq: int
+    restored: str = ""
+
+    def is_of(self, row: IndexVersion) -> bool:
+        """Whether this is the row's version, loaded since the row was restored."""
+        return (self.version, self.restored) == (row.version, restored_from(row))
 
 
 class LiveIndex:
@@ -73,6 +83,7 @@ class LiveIndex:
         self._loaded: LoadedVersion | None = None
         self._kept: LoadedVersion | None = None
         self._kept_until = 0.0
+        self._last_seq = 0
 
     async def sync(self) -> None:
         """Loads the active version if it is another one, then applies what changed since.
@@ -85,9 +96,13 @@ class LiveIndex:
         """
         async with self._database.transaction() as session:
             active = await get_active_version(session)
+            last_seq = await last_change_seq(session)
         if active is None:
             return
-        if self._loaded is not None and self._loaded.version == active.version:
+        if last_seq < self._last_seq:
+            self._forget_changes()
+        self._last_seq = last_seq
+        if self._loaded is not None and self._loaded.is_of(active):
             if time.monotonic() > self._kept_until:
                 self._kept = None
             await self._catch_up(self._loaded)
@@ -138,16 +153,24 @@ class LiveIndex:
             "rebuildDue": loaded.index.is_rebuild_due,
         }
 
+    def _forget_changes(self) -> None:
+        """The database is as it was earlier: change numbers that were applied are used again."""
+        self._kept = None
+        if self._loaded is not None:
+            self._loaded.restored = OUTDATED
+
     async def _load(self, row: IndexVersion) -> LoadedVersion:
         """Mapped, warmed up and brought up to date while the old one still answers."""
-        if self._kept is not None and self._kept.version == row.version:
+        if self._kept is not None and self._kept.is_of(row):
             await self._catch_up(self._kept, is_served=False)
             return self._kept
         folder = await fetch_files(
             self._blobs, row.version, row.manifest, self._cache, self._checker
         )
         index = await asyncio.to_thread(_open, folder, row, self._device)
-        fresh = LoadedVersion(row.version, row.embedder_version, index, row.base_seq)
+        fresh = LoadedVersion(
+            row.version, row.embedder_version, index, row.base_seq, restored_from(row)
+        )
         await self._catch_up(fresh, is_served=False)
         return fresh
 
@@ -166,6 +189,11 @@ class LiveIndex:
                 return
             if not is_served and self._loaded is not None:
                 await asyncio.sleep(REST_S)
+
+
+def restored_from(row: IndexVersion) -> str:
+    """The backup that a version's row came from, as `studio.restore` notes it."""
+    return str(row.stats.get("restored", ""))
 
 
 def _stand_back() -> None:

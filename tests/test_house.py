@@ -12,7 +12,9 @@ FLOORS = (
     {"studio", "training"},
     {"gateway", "jobs", "embedded"},
     {"deployments"},
-    {"gateway_app", "cli"},
+    {"cli_setup"},
+    {"gateway_app", "cli_backup", "cli_models"},
+    {"cli"},
 )
 ALSO = {("settings", "errors")}
 ONLY_IN = {
@@ -37,8 +39,8 @@ SOURCES = sorted(
     path
     for path in ROOT.rglob("*.py")
     if path.relative_to(ROOT).parts[0]
-    in {name for floor in FLOORS for name in floor} | {"settings.py", "errors.py", "cli.py"}
-    or path.name == "gateway_app.py"
+    in {name for floor in FLOORS for name in floor} | {"settings.py", "errors.py"}
+    or (path.parent == ROOT and path.name.startswith(("gateway_app", "cli")))
 )
 
 

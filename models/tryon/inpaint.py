@@ -4,7 +4,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -12,6 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from PIL import Image
 
+from models.pins import NO_PINS, Pinning, pinned_folder
 from models.tryon.composite import Composite
 from models.tryon.garment import Category
 from models.tryon.outline import bounds
@@ -48,6 +50,7 @@ class PainterConfig:
     strength: float = 0.6
     guidance: float = 5.0
     adapter_scale: float = 0.7
+    pinning: Pinning = NO_PINS
 
 
 class Painter(Protocol):
@@ -179,7 +182,9 @@ def _cropped(
 def _described(config: PainterConfig, pipeline: Any) -> list[object]:
     """What decides the picture besides seed and steps: networks' configs and how they are used."""
     parts = {
-        name: sorted((key, str(value)) for key, value in dict(part.config).items())
+        name: sorted(
+            (key, str(value)) for key, value in dict(part.config).items() if key != "_name_or_path"
+        )
         for name, part in pipeline.components.items()
         if hasattr(part, "config") and hasattr(part.config, "items")
     }
@@ -198,16 +203,29 @@ def load_painter(config: PainterConfig) -> Painter:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     types = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-    name = config.checkpoint.removeprefix(LOCAL_PREFIX).removeprefix(HUB_PREFIX)
-    pipeline: Any = AutoPipelineForInpainting.from_pretrained(  # type: ignore[no-untyped-call]
-        name,
-        dtype=types[config.precision],
-        use_safetensors=True,
-        local_files_only=Path(name).is_dir(),
-    )
+    with _source(config) as name:
+        pipeline: Any = AutoPipelineForInpainting.from_pretrained(  # type: ignore[no-untyped-call]
+            name,
+            dtype=types[config.precision],
+            use_safetensors=True,
+            local_files_only=Path(name).is_dir(),
+        )
     if config.adapter:
         repository, subfolder, file = config.adapter.split(":")
-        pipeline.load_ip_adapter(repository, subfolder=subfolder, weight_name=file)
+        with pinned_folder(config.adapter, config.pinning) as folder:
+            place = str(folder or repository)
+            pipeline.load_ip_adapter(place, subfolder=subfolder, weight_name=file)
         pipeline.set_ip_adapter_scale(config.adapter_scale)
     pipeline.set_progress_bar_config(disable=True)
     return Diffusion(config, pipeline.to(device))
+
+
+@contextmanager
+def _source(config: PainterConfig) -> Iterator[str]:
+    """A folder, or a hub's name where the checkpoint isn't pinned and needn't be."""
+    name = config.checkpoint.removeprefix(LOCAL_PREFIX)
+    if name != config.checkpoint or Path(name).is_dir():
+        yield name
+        return
+    with pinned_folder(name, config.pinning) as folder:
+        yield str(folder or name.removeprefix(HUB_PREFIX))

@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from db.tables import File, IndexVersion
 from errors import Conflict, Invalid, NotFound
@@ -209,3 +210,23 @@ async def test_replicas_answer_alike(studio: Studio, tmp_path: Path) -> None:
                 text=text.vector, alpha=0.4,
             )  # fmt: skip
             assert await other.search(query) == await studio.index.search(query)
+
+
+async def test_a_replica_follows_a_database_that_was_brought_back(studio: Studio) -> None:
+    owner, files = await fill(studio)
+    await activate_version(studio, await build_version(studio))
+    async with studio.database.transaction() as session:
+        last = (await session.exec(text("SELECT last_value FROM product_change_seq"))).scalar_one()  # type: ignore[call-overload]
+    for name in ("lost-1", "lost-2", "lost-3"):
+        await put_product(studio, owner, name, draft(files["red"]))
+    assert "lost-1" in await nearest(studio, "red")
+    async with studio.database.transaction() as session:  # as it was before those three
+        for statement in (
+            "DELETE FROM product WHERE id LIKE 'lost-%'",
+            f"SELECT setval('product_change_seq', {last})",
+        ):
+            await session.exec(text(statement))  # type: ignore[call-overload]
+    await put_product(studio, owner, "new", draft(files["red"]))
+    assert (await nearest(studio, "red"))[:2] == ["new", "red"]
+    await put_product(studio, owner, "newer", draft(files["red"]))
+    assert (await nearest(studio, "red"))[:3] == ["new", "newer", "red"]

@@ -1,0 +1,180 @@
+"""`studio backup` and `studio restore`."""
+
+# ruff: noqa: PLC0415 - each command imports what it needs; `studio --help` needs nothing
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli_setup import plain_errors, running_settings
+from errors import Conflict, Unavailable
+from settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from studio.backup_archive import Archive, Manifest
+    from studio.ports import Studio
+
+Place = Annotated[str, typer.Argument(help="A folder, or a container as STUDIO_BLOB_URL takes it.")]
+
+
+def backup(
+    dest: Place,
+    verify: Annotated[bool, typer.Option(help="Read everything back and compare it.")] = False,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Then remove all but so many backups.")
+    ] = None,
+    erasures_only: Annotated[
+        bool, typer.Option(help="Only add what was deleted since; run this often.")
+    ] = False,
+) -> None:
+    """Copy database and blobs of the running studio; only new blobs are copied again."""
+    with plain_errors():
+        settings = present_settings()
+        if erasures_only:
+            count = asyncio.run(add_erasures(settings, dest))
+            typer.echo(f"{count} deletions are recorded")
+            return
+        started_s = monotonic()
+        manifest, removed = asyncio.run(copy_studio(settings, dest, verify=verify, keep=keep))
+        megabytes = sum(table.bytes for table in manifest.tables) / 1e6
+        typer.echo(
+            f"backup {manifest.id}: {manifest.row_count} rows ({megabytes:.1f} MB) as of "
+            f"{manifest.snapshot_at:%Y-%m-%d %H:%M:%S} UTC, {manifest.blob_count} blobs "
+            f"({manifest.blob_bytes / 1e6:.1f} MB, {manifest.copied_count} of them new), "
+            f"{monotonic() - started_s:.1f} s"
+        )
+        if manifest.absent:
+            typer.echo(f"{len(manifest.absent)} blobs that rows name were not in the blob store")
+        if removed:
+            typer.echo(f"{removed} older backups are removed")
+
+
+def restore(
+    src: Place,
+    backup: Annotated[str | None, typer.Option(help="Its id; the newest if not given.")] = None,
+    force: Annotated[
+        bool, typer.Option(help="Replace all that is in the studio, which is lost.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option(help="Only read the backup and compare its checksums.")
+    ] = False,
+) -> None:
+    """Fill an empty studio that is stopped from a backup; later deletions are applied again."""
+    with plain_errors():
+        settings = present_settings()
+        started_s = monotonic()
+        if check:
+            manifest = asyncio.run(check_backup(settings, src, backup))
+            typer.echo(f"ok   {manifest.id}: every checksum as in the manifest")
+            return
+        done = asyncio.run(bring_back(settings, src, backup, force=force))
+        typer.echo(
+            f"{done.rows} rows and {done.blobs} blobs are restored ({done.copied} copied), "
+            f"{done.erased} deletions applied again, {monotonic() - started_s:.1f} s"
+        )
+        for key in done.absent[:20]:
+            typer.echo(f"absent: {key}")
+
+
+def present_settings() -> Settings:
+    """`STUDIO_*`, completed by what runs in the data folder where servers aren't named."""
+    settings = load_settings()
+    if settings.database_url and settings.blob_url and settings.jwt_secret:
+        return settings
+    return running_settings()
+
+
+async def add_erasures(settings: Settings, dest: str) -> int:
+    """How many deletions the archive knows then."""
+    from studio.backup import save_erasures
+
+    async with open_all(settings, dest) as (studio, archive):
+        return await save_erasures(studio.database, archive)
+
+
+async def copy_studio(
+    settings: Settings, dest: str, *, verify: bool, keep: int | None
+) -> "tuple[Manifest, int]":
+    """The backup that was made, and how many older ones were removed."""
+    from studio.backup import make_backup, verify_backup
+
+    async with open_all(settings, dest) as (studio, archive):
+        manifest = await make_backup(studio.database, studio.blobs, archive, tell)
+        if verify:
+            await verify_backup(archive, manifest, tell)
+        return manifest, await archive.prune(keep) if keep else 0
+
+
+async def check_backup(settings: Settings, src: str, backup_id: str | None) -> "Manifest":
+    """The backup that was read and compared."""
+    from studio.backup import verify_backup
+
+    async with open_all(settings, src, exists=True) as (_, archive):
+        manifest = await archive.read_manifest(backup_id)
+        await verify_backup(archive, manifest, tell)
+        return manifest
+
+
+async def bring_back(settings: Settings, src: str, backup_id: str | None, *, force: bool) -> Any:
+    """What was restored."""
+    from studio.restore import restore as restore_backup
+
+    async with open_all(settings, src, exists=True) as (studio, archive):
+        manifest = await archive.read_manifest(backup_id)
+        return await restore_backup(studio, archive, manifest, force=force, report=tell)
+
+
+@asynccontextmanager
+async def open_all(
+    settings: Settings, place: str, *, exists: bool = False
+) -> AsyncIterator[tuple["Studio", "Archive"]]:
+    """The studio's servers without its deployments, and the archive.
+
+    Raises:
+        Conflict: the archive is the studio's own blob store.
+    """
+    from db.engine import Database
+    from db.snapshot import LIMIT_S
+    from integrations.archive import open_archive_store, same_place
+    from integrations.blob import open_blob_store
+    from integrations.cache import RedisCache
+    from studio.backup_archive import Archive
+    from studio.ports import Studio
+
+    if same_place(place, settings.required("blob_url")):
+        raise Conflict("backups need a place of their own, not the studio's blob store")
+    store = open_archive_store(place, must_exist=exists)
+    absent: Any = Absent()
+    url = settings.required("database_url")
+    studio = Studio(
+        settings=settings,
+        database=Database(url, pool_size=2, statement_limit_s=LIMIT_S),
+        blobs=open_blob_store(settings),
+        cache=RedisCache(settings.redis_url) if settings.redis_url else absent,
+        fetcher=absent, embedder=absent, index=absent, regressor=absent, dispatcher=absent,
+        segmenter=absent, tryon=absent,
+    )  # fmt: skip
+    try:
+        yield studio, Archive(store)
+    finally:
+        if settings.redis_url:
+            await studio.cache.aclose()
+        await store.aclose()
+        await studio.blobs.aclose()
+        await studio.database.aclose()
+
+
+class Absent:
+    """Stands for a part of the studio that a stopped studio has not."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise Unavailable("the studio's deployments don't run")
+
+
+def tell(done: int, total: int, what: str) -> None:
+    """One line of progress."""
+    typer.echo(f"{done} of {total} {what}")

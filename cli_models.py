@@ -1,0 +1,145 @@
+"""`studio models`: the published checkpoints of the profile, pinned, fetched and verified."""
+
+# ruff: noqa: PLC0415 - each command imports what it needs; `studio --help` needs nothing
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from cli_setup import plain_errors
+from errors import SetupError
+from settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from models.checkpoints import Model
+    from models.pins import Pinning
+
+models = typer.Typer(help="Checkpoints of the profile.", no_args_is_help=True)
+
+
+@models.command("lock")
+def lock_models() -> None:
+    """Write the present revision and checksums of the profile's checkpoints into models.lock."""
+    with plain_errors():
+        from models.hub import pins_of
+        from models.pins import read_lock, write_lock
+
+        settings = load_settings()
+        pins = read_lock(settings.models_lock)
+        for checkpoint, model in hub_checkpoints(settings):
+            for name, pin in pins_of(checkpoint, model):
+                pins[name] = pin
+                typer.echo(f"{name}: {len(pin.files)} files at {pin.revision}")
+        write_lock(settings.models_lock, pins)
+
+
+@models.command("fetch")
+def fetch_models() -> None:
+    """Download the profile's checkpoints to this node, so that a start needs no network."""
+    with plain_errors():
+        from models.hub import pins_of
+        from models.pins import fetch, find_pin
+
+        settings = load_settings()
+        for checkpoint, model in hub_checkpoints(settings):
+            pin = find_pin(checkpoint, pinning_of(settings))
+            for name, one in pinned(checkpoint, settings) if pin else pins_of(checkpoint, model):
+                typer.echo(f"{name} at {one.revision}: {fetch(one)}")
+        if not settings.embedder_checkpoint.startswith("hf-hub:"):
+            typer.echo(f"{settings.embedder_checkpoint}: {load_embedder(settings).version}")
+
+
+@models.command("verify")
+def verify_models() -> None:
+    """Compare the files of pinned checkpoints, then load the profile's and run each once."""
+    with plain_errors():
+        settings = load_settings()
+        from models.pins import fetch
+
+        for checkpoint, _ in hub_checkpoints(settings):
+            for name, pin in pinned(checkpoint, settings):
+                fetch(pin)
+                typer.echo(f"ok   {name}: {len(pin.files)} files as in models.lock")
+        embedder = load_embedder(settings)
+        check(settings.embedder_checkpoint, embedder.check)
+        typer.echo(f"ok   {embedder.version}: {embedder.dim} dimensions")
+
+
+def hub_checkpoints(settings: Settings) -> "list[tuple[str, Model]]":
+    """The checkpoints of the profile that come from a hub, each with the model that it is for."""
+    named: list[tuple[str | None, Model]] = [
+        (settings.embedder_checkpoint, "embedder"),
+        (settings.parser_checkpoint, "parser"),
+        (settings.sam_checkpoint, "sam"),
+        (settings.tryon_checkpoint, "tryon"),
+        (settings.tryon_adapter_checkpoint, "tryon"),
+    ]
+    own = {"starter", "off", "composite"}
+    return [
+        (name, model)
+        for name, model in named
+        if name and name not in own and is_at_hub(name, model)
+    ]
+
+
+def is_at_hub(checkpoint: str, model: "Model") -> bool:
+    """Painters and their adapters may be named without the prefix; tags of open_clip aren't."""
+    if checkpoint.startswith("hf-hub:"):
+        return True
+    is_local = checkpoint.startswith("local-dir:") or Path(checkpoint).exists()
+    return model == "tryon" and not is_local
+
+
+def pinning_of(settings: Settings) -> "Pinning":
+    """The lock of the settings, and whether checkpoints have to be in it."""
+    from models.pins import Pinning
+
+    return Pinning(settings.models_lock, settings.requires_pins)
+
+
+def pinned(checkpoint: str, settings: Settings) -> list[tuple[str, Any]]:
+    """The pins of a checkpoint and of the tokenizer that it borrows; none where it isn't pinned."""
+    from models.hub import CONFIG, borrowed_tokenizer
+    from models.pins import fetch, find_pin
+
+    pinning = pinning_of(settings)
+    pin = find_pin(checkpoint, pinning)
+    if pin is None:
+        return []
+    pins = [(checkpoint.removeprefix("hf-hub:"), pin)]
+    if CONFIG in pin.files and (tokenizer := borrowed_tokenizer(fetch(pin) / CONFIG)):
+        other = find_pin(tokenizer, pinning)
+        pins += [(tokenizer, other)] if other else []
+    return pins
+
+
+def load_embedder(settings: Settings) -> Any:
+    """The profile's embedder on the CPU or GPU of this machine.
+
+    Raises:
+        SetupError: it can't be read or downloaded.
+    """
+    from models.embedder import EmbedderConfig, load
+
+    checkpoint = settings.embedder_checkpoint
+    config = EmbedderConfig(
+        checkpoint=checkpoint,
+        precision=settings.embedder_precision,
+        pinning=pinning_of(settings),
+    )
+    try:
+        return load(config)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise SetupError(f"the checkpoint {checkpoint} can't be loaded: {error}") from error
+
+
+def check(checkpoint: str, run: Callable[[], None]) -> None:
+    """Raises:
+    SetupError: the model doesn't work.
+    """
+    try:
+        run()
+    except RuntimeError as error:
+        raise SetupError(f"{checkpoint} does not work: {error}") from error

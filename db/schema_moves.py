@@ -1,0 +1,30 @@
+"""A database's schema moved to the revision of a backup; rows don't survive it."""
+
+from alembic import command
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from db.migrate import alembic_config
+from errors import SetupError
+
+
+def require_known(database_url: str, revision: str) -> None:
+    """Raises:
+    SetupError: no migration of this studio has the revision.
+    """
+    scripts = ScriptDirectory.from_config(alembic_config(database_url))
+    try:
+        scripts.get_revision(revision)
+    except CommandError:
+        raise SetupError(
+            f"the schema {revision} is unknown to this studio: a newer one wrote it, use that one"
+        ) from None
+
+
+def move_schema(database_url: str, present: str | None, revision: str) -> None:
+    """From no schema, or from one without rows, to a revision; call it outside of an event loop."""
+    config = alembic_config(database_url)
+    if present not in (None, revision):
+        command.downgrade(config, "base")
+    if present != revision:
+        command.upgrade(config, revision)

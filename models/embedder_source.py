@@ -1,0 +1,59 @@
+"""Where open_clip's factory finds an embedder: a folder, a pinned checkpoint of a hub, or a tag."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from errors import SetupError
+from models.hub import CONFIG, borrowed_tokenizer
+from models.pins import Pinning, fetch, find_pin, pinned_folder
+from models.weights import HUB_PREFIX, LOCAL_PREFIX, checkpoint_folder
+
+Source = tuple[str, str | None]
+"""The two arguments of open_clip's factory: name and pretrained tag."""
+
+
+@contextmanager
+def open_clip_source(checkpoint: str, pinning: Pinning) -> Iterator[Source]:
+    """The source of a checkpoint, while the block runs.
+
+    Raises:
+        SetupError: the checkpoint has to be pinned and isn't, or its files are not the pinned ones.
+        ValueError: the name is of no known kind.
+    """
+    if not checkpoint.startswith(HUB_PREFIX):
+        yield _unpinned(checkpoint, pinning)
+        return
+    with pinned_folder(checkpoint, pinning) as folder:
+        if folder is None:
+            yield checkpoint, None
+            return
+        _link_tokenizer(folder, pinning)
+        yield f"{LOCAL_PREFIX}{folder}", None
+
+
+def _unpinned(checkpoint: str, pinning: Pinning) -> Source:
+    folder = checkpoint_folder(checkpoint, starter="embedder")
+    if folder is not None:
+        return f"{LOCAL_PREFIX}{folder}", None
+    architecture, slash, tag = checkpoint.partition("/")
+    if not slash:
+        raise ValueError(f"{checkpoint!r} is no folder, hf-hub: name or architecture/tag")
+    if pinning.required:
+        raise SetupError(
+            f"the embedder {checkpoint} can't be pinned by open_clip's tag: name its repository as "
+            "hf-hub:owner/name, then run `studio models lock`"
+        )
+    return architecture, tag
+
+
+def _link_tokenizer(folder: Path, pinning: Pinning) -> None:
+    """Puts the files of a borrowed tokenizer where open_clip looks for them."""
+    tokenizer = borrowed_tokenizer(folder / CONFIG)
+    pin = find_pin(tokenizer, pinning) if tokenizer else None
+    if pin is None:
+        return
+    source = fetch(pin)
+    for file in pin.files:
+        (folder / file).unlink(missing_ok=True)
+        (folder / file).symlink_to((source / file).resolve())

@@ -1,0 +1,149 @@
+"""`models.lock`: the revision and the SHA-256 of every file of a published checkpoint.
+
+A pinned checkpoint is fetched at its revision, every file is compared, and loaders get a folder
+that holds those files and nothing else: what a hub changes later never reaches a replica.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from errors import SetupError
+from models.weights import HUB_PREFIX
+
+Files = dict[str, str]
+"""SHA-256 by path in the repository."""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Where a checkpoint's files come from, and what they are."""
+
+    repository: str
+    revision: str
+    files: Files
+
+
+@dataclass(frozen=True)
+class Pinning:
+    """Which lock a process uses; `required`: whether checkpoints without a pin are refused."""
+
+    lock: Path | None = None
+    required: bool = False
+
+
+NO_PINS = Pinning()
+
+
+def read_lock(path: Path | None) -> dict[str, Pin]:
+    """Pins by checkpoint; none where there is no lock.
+
+    Raises:
+        SetupError: the file is not what `studio models lock` writes.
+    """
+    if path is None or not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text())
+        return {name: Pin(**entry) for name, entry in found.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise SetupError(f"{path} is damaged: write it again with `studio models lock`") from error
+
+
+def write_lock(path: Path, pins: dict[str, Pin]) -> None:
+    """Whole or not at all; sorted, so that a change is easy to review."""
+    text = json.dumps({name: vars(pin) for name, pin in pins.items()}, indent=1, sort_keys=True)
+    staging = path.with_name(f".{path.name}.{os.getpid()}")
+    staging.write_text(text + "\n")
+    staging.replace(path)
+
+
+def find_pin(checkpoint: str, pinning: Pinning) -> Pin | None:
+    """The checkpoint's pin; None where it has none and needs none.
+
+    Raises:
+        SetupError: it has none, and this studio takes pinned checkpoints only.
+    """
+    name = checkpoint.removeprefix(HUB_PREFIX)
+    pin = read_lock(pinning.lock).get(name)
+    if pin is None and pinning.required:
+        raise SetupError(
+            f"the checkpoint {checkpoint} is not pinned in {pinning.lock or 'models.lock'}: "
+            "run `studio models lock` where the hub can be reached, and put the file into the "
+            "repository; or name a folder (local-dir:/path)"
+        )
+    return pin
+
+
+@contextmanager
+def pinned_folder(checkpoint: str, pinning: Pinning) -> Iterator[Path | None]:
+    """A folder with the verified files of a hub's checkpoint, while the block runs.
+
+    None where it isn't pinned and needn't be.
+
+    Raises:
+        SetupError: it isn't pinned, can't be fetched, or a file is not the pinned one.
+    """
+    pin = find_pin(checkpoint, pinning)
+    if pin is None:
+        yield None
+        return
+    source = fetch(pin)
+    with tempfile.TemporaryDirectory(prefix="studio-checkpoint-") as name:
+        folder = Path(name)
+        for file in pin.files:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).symlink_to((source / file).resolve())
+        yield folder
+
+
+def fetch(pin: Pin) -> Path:
+    """The hub's cache folder of the pinned revision, every pinned file in it compared.
+
+    Raises:
+        SetupError: a file can't be fetched, or is not the pinned one.
+    """
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only hub names need it
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+
+    def folder(*, offline: bool) -> Path:
+        return Path(
+            snapshot_download(
+                pin.repository,
+                revision=pin.revision,
+                allow_patterns=[*pin.files],
+                local_files_only=offline,
+            )
+        )
+
+    try:
+        found = folder(offline=True)
+        if all((found / file).exists() for file in pin.files):
+            return _verified(found, pin)
+    except LocalEntryNotFoundError:
+        pass
+    try:
+        return _verified(folder(offline=False), pin)
+    except (OSError, HfHubHTTPError) as error:
+        raise SetupError(
+            f"{pin.repository} at {pin.revision} can't be fetched: {type(error).__name__}"
+        ) from error
+
+
+def _verified(folder: Path, pin: Pin) -> Path:
+    for file, sha256 in pin.files.items():
+        path = folder / file
+        if not path.exists():
+            raise SetupError(f"{pin.repository} has no {file} at {pin.revision}")
+        with path.open("rb") as opened:
+            if hashlib.file_digest(opened, "sha256").hexdigest() != sha256:
+                raise SetupError(
+                    f"{path} is not the file that is pinned in models.lock (SHA-256 {sha256}): "
+                    "remove it and fetch it again, or find out who changed it"
+                )
+    return folder
