@@ -16,6 +16,8 @@ PREFIX = "STUDIO_"
 PROJECT_ROOT = Path(__file__).resolve().parent
 PAYPAL_SITES = ("live", "sandbox", "off")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ON_THIS_MACHINE = (*LOOPBACK, None)
+"""Hosts of a server's URL that lead to no network; a socket's URL names none."""
 SECRET_BYTES = 32
 SECRET_SYMBOLS = 10
 """Different bytes that a secret must have; 32 random ones have fewer than 20 in no lifetime."""
@@ -141,13 +143,13 @@ class Settings(BaseSettings):
         hint = "or STUDIO_PRIVATE_NETWORK=true where the network itself is encrypted"
         database = urlsplit(self.database_url or "")
         mode = parse_qs(database.query).get("sslmode", [""])[-1]
-        if database.hostname not in LOOPBACK and mode not in ("verify-ca", "verify-full"):
+        if database.hostname not in ON_THIS_MACHINE and mode not in ("verify-ca", "verify-full"):
             raise ValueError(
                 f"STUDIO_ENV=production needs ?sslmode=verify-full in STUDIO_DATABASE_URL, {hint}"
             )
         cache = urlsplit(self.redis_url or "")
         verified = parse_qs(cache.query).get("ssl_cert_reqs", ["required"])[-1] == "required"
-        if cache.hostname not in LOOPBACK and not (cache.scheme == "rediss" and verified):
+        if cache.hostname not in ON_THIS_MACHINE and not (cache.scheme == "rediss" and verified):
             raise ValueError(
                 "STUDIO_ENV=production needs a STUDIO_REDIS_URL of rediss:// with certificates "
                 f"verified, {hint}"

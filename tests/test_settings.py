@@ -97,3 +97,7 @@ def test_servers_without_tls_are_taken_on_this_machine_and_on_an_encrypted_netwo
         "database_url": "postgresql://127.0.0.1/x", "redis_url": "redis://localhost",
     }  # fmt: skip
     Settings(**(WHOLE | local))
+    sockets: dict[str, Any] = {
+        "database_url": "postgresql:///x?host=/run/postgresql", "redis_url": "unix:///run/valkey",
+    }  # fmt: skip
+    Settings(**(WHOLE | sockets))

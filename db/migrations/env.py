@@ -10,19 +10,15 @@ from sqlmodel import SQLModel
 
 import db.tables  # noqa: F401  (fills the metadata)
 from db.engine import make_engine
+from db.migration_steps import LOCK_TIMEOUT
 
 URL = context.config.get_main_option("sqlalchemy.url") or os.environ["STUDIO_DATABASE_URL"]
-
-
-LOCK_TIMEOUT = "5s"
-"""A migration that waits longer for a table would hold up every request that comes after it."""
 
 
 def migrate(connection: Connection) -> None:
     """One transaction a step: a failed step leaves the schema as the one before it made it.
 
-    A step may leave its transaction with `op.get_context().autocommit_block()` to build an index
-    `CONCURRENTLY`, while callers go on writing.
+    A step may leave its transaction to build an index while callers write: `db.migration_steps`.
     """
     context.configure(
         connection=connection,

@@ -1,10 +1,12 @@
 """The schema: migrations and tables agree, and the database itself keeps the promises."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from alembic import command
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import SQLModel
 
@@ -156,3 +158,45 @@ def test_what_rows_are_looked_up_by_has_an_index() -> None:
         first = {next(iter(index.columns)).name for index in table.indexes if index.columns}
         first |= {column.name for column in table.columns if column.unique}
         assert columns <= first, name
+
+
+class Interrupted(Exception):
+    """What stops a migration in this test."""
+
+
+@contextmanager
+def interruption(at: int) -> Iterator[None]:
+    """The statement of this number, of all that are sent, fails before it is sent."""
+    sent = 0
+
+    def count(*_: object) -> None:
+        nonlocal sent
+        sent += 1
+        if sent == at:
+            raise Interrupted
+
+    event.listen(Engine, "before_cursor_execute", count)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", count)
+
+
+@pytest.mark.parametrize("first", ["0007", "0008", "0009", "0010", "0011"])
+def test_a_migration_that_failed_anywhere_can_be_run_again(
+    empty_database_url: str, first: str
+) -> None:
+    config = alembic_config(empty_database_url)
+    command.upgrade(config, f"{int(first) - 1:04}")
+    interrupted = 0
+    while True:
+        try:
+            with interruption(interrupted + 1):
+                command.upgrade(config, first)
+        except Interrupted:
+            interrupted += 1
+        else:
+            break
+    assert interrupted >= 4
+    command.upgrade(config, "head")
+    command.check(config)

@@ -94,7 +94,12 @@ def test_every_node_of_the_virtual_machines_asks_for_a_token() -> None:
     cluster = yaml.safe_load((PROJECT_ROOT / "cluster.yaml").read_text())
     for kind in ("head", "worker"):
         (start,) = [line for line in cluster[f"{kind}_start_ray_commands"] if "ray start" in line]
-        assert start.index("RAY_AUTH_MODE=token") < start.index("ray start")
+        for setting in (
+            "RAY_AUTH_MODE=token",
+            "STUDIO_ENV=production",
+            "STUDIO_PROFILE=production",
+        ):
+            assert start.index(setting) < start.index("ray start")
 
 
 @pytest.mark.parametrize(("mode", "opens"), [("token", True), ("disabled", False)])

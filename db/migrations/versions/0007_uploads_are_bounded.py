@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
+from db.migration_steps import online, replace_index
+
 revision: str = "0007"
 down_revision: str | None = "0006"
 branch_labels: str | Sequence[str] | None = None
@@ -12,29 +14,24 @@ depends_on: str | Sequence[str] | None = None
 
 
 def upgrade() -> None:
-    replace_index("ix_files_pending", "ix_files_unfinished", "status <> 'ready'")
+    with online():
+        where = sa.text("status <> 'ready'")
+        replace_index("ix_files_unfinished", "files", ["created_at"], postgresql_where=where)
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_files_pending")
     allow_statuses("'pending', 'ready', 'failed'")
     op.add_column("files", sa.Column("failure", sa.Text(), nullable=True))
     op.add_column("files", sa.Column("check_ends_at", sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
-    replace_index("ix_files_unfinished", "ix_files_pending", "status = 'pending'")
+    with online():
+        where = sa.text("status = 'pending'")
+        replace_index("ix_files_pending", "files", ["created_at"], postgresql_where=where)
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_files_unfinished")
     op.execute("DELETE FROM files WHERE status = 'failed'")
     allow_statuses("'pending', 'ready'")
     op.drop_column("files", "check_ends_at")
     op.drop_column("files", "failure")
-
-
-def replace_index(old: str, new: str, where: str) -> None:
-    """Outside of a transaction, before all else: what failed half way can be run again."""
-    with op.get_context().autocommit_block():
-        op.drop_index(new, "files", postgresql_concurrently=True, if_exists=True)
-        op.create_index(
-            new, "files", ["created_at"], postgresql_where=sa.text(where),
-            postgresql_concurrently=True,
-        )  # fmt: skip
-        op.drop_index(old, "files", postgresql_concurrently=True, if_exists=True)
 
 
 def allow_statuses(names: str) -> None:

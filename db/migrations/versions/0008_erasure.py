@@ -1,9 +1,11 @@
-"""what was deleted is gone with all that was made of it."""
+"""Deletions are recorded, and blobs of deleted rows are removed until they are gone."""
 
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 from alembic import op
+
+from db.migration_steps import online, replace_index
 
 revision: str = "0008"
 down_revision: str | None = "0007"
@@ -42,8 +44,9 @@ def upgrade() -> None:
             "kind IN ('file', 'tryon', 'product', 'account')", name=op.f("ck_erasure_kind")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure")),
+        if_not_exists=True,
     )
-    op.create_index("ix_erasure_at", "erasure", ["at"])
+    op.create_index("ix_erasure_at", "erasure", ["at"], if_not_exists=True)
     op.create_table(
         "doomed_blob",
         sa.Column("key", sa.Text(), nullable=False),
@@ -51,22 +54,17 @@ def upgrade() -> None:
             "due_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False
         ),
         sa.PrimaryKeyConstraint("key", "due_at", name=op.f("pk_doomed_blob")),
+        if_not_exists=True,
     )
-    op.create_index("ix_doomed_blob_due_at", "doomed_blob", ["due_at"])
+    op.create_index("ix_doomed_blob_due_at", "doomed_blob", ["due_at"], if_not_exists=True)
     for table, column in NULLABLE:
         op.alter_column(table, column, nullable=True)
-    with op.get_context().autocommit_block():
+    with online():
         for table, columns in INDEXES.items():
             for column in columns:
-                op.create_index(
-                    f"ix_{table}_{column}", table, [column], postgresql_concurrently=True,
-                    if_not_exists=True,
-                )  # fmt: skip
+                replace_index(f"ix_{table}_{column}", table, [column])
         for name, table, column, where in PARTIAL:
-            op.create_index(
-                name, table, [column], postgresql_where=sa.text(where),
-                postgresql_concurrently=True, if_not_exists=True,
-            )  # fmt: skip
+            replace_index(name, table, [column], postgresql_where=sa.text(where))
 
 
 def downgrade() -> None:

@@ -1,10 +1,13 @@
-"""sessions belong to a version of their account; answers under an idempotency key are kept."""
+"""Sessions belong to a version of their account; answers under an idempotency key are kept."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import JSONB
+
+from db.migration_steps import online, replace_index
 
 revision: str = "0010"
 down_revision: str | None = "0009"
@@ -15,32 +18,31 @@ RECEIPTS = ("tryon_job", "segmentation_result")
 
 
 def upgrade() -> None:
-    op.add_column(
-        "refresh_token", sa.Column("version", sa.Integer(), server_default="0", nullable=False)
-    )
-    op.add_column("refresh_token", sa.Column("network", sa.Text(), nullable=True))
+    version = sa.Column("version", sa.Integer(), server_default="0", nullable=False)
+    add_column("refresh_token", version)
+    add_column("refresh_token", sa.Column("network", sa.Text(), nullable=True))
     op.execute(
         "UPDATE refresh_token SET version = users.token_version FROM users"
         " WHERE users.id = refresh_token.user_id AND users.token_version <> 0"
     )
     for table in RECEIPTS:
-        op.add_column(table, sa.Column("idempotency_key", sa.Text(), nullable=True))
-        op.add_column(
-            table,
-            sa.Column("receipt", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-        )
-    with op.get_context().autocommit_block():
-        op.create_index(
+        add_column(table, sa.Column("idempotency_key", sa.Text(), nullable=True))
+        add_column(table, sa.Column("receipt", JSONB(astext_type=sa.Text()), nullable=True))
+    with online():
+        replace_index(
             "ix_refresh_token_network", "refresh_token", ["user_id", "network"],
-            postgresql_where=sa.text("network IS NOT NULL"), postgresql_concurrently=True,
-            if_not_exists=True,
+            postgresql_where=sa.text("network IS NOT NULL"),
         )  # fmt: skip
         for table in RECEIPTS:
-            op.create_index(
+            replace_index(
                 f"uq_{table}_user_id_idempotency_key", table, ["user_id", "idempotency_key"],
                 unique=True, postgresql_where=sa.text("idempotency_key IS NOT NULL"),
-                postgresql_concurrently=True, if_not_exists=True,
             )  # fmt: skip
+
+
+def add_column(table: str, column: sa.Column[Any]) -> None:
+    """One that an interrupted run has added is left as it is."""
+    op.add_column(table, column, if_not_exists=True)
 
 
 def downgrade() -> None:
