@@ -1,5 +1,6 @@
 """Queries over uploads; ownership stands in them, so that another's file is simply not there."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -53,14 +54,17 @@ async def list_files(
     return list((await session.exec(query)).all())
 
 
-async def lock_unfinished(session: AsyncSession, *, before: datetime, limit: int) -> list[File]:
+async def lock_unfinished(
+    session: AsyncSession, *, before: datetime, limit: int, without: Collection[UUID] = ()
+) -> list[File]:
     """Uploads that were announced before and never became ready, locked, oldest first.
 
-    Those that someone else has locked (completes, or reaps) are left out.
+    Those that someone else has locked (completes, or reaps) are left out, and those in `without`.
     """
     query = (
         select(File)
         .where(File.status != "ready", col(File.created_at) < before)
+        .where(col(File.id).not_in(without))
         .order_by(col(File.created_at))
         .limit(limit)
         .with_for_update(skip_locked=True)
