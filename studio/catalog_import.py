@@ -27,7 +27,7 @@ from studio.import_lines import (
     is_json_lines,
     read_lines,
 )
-from studio.job_types import JobRun, JobType, Outcome, enqueue
+from studio.job_types import JobRun, JobType, Outcome, enqueue, read_payload
 from studio.ports import BlobStore, Studio
 from studio.product_form import read_line
 
@@ -176,7 +176,7 @@ async def import_catalog(studio: Studio, run: JobRun) -> Outcome:
     owner = await _owner_of(studio, run)
     key = run.payload.get("blobKey")
     if key is None:
-        form = ImportForm.model_validate(run.payload)
+        form = read_payload(ImportForm, run.payload)
         key = await dataset_key(studio, owner.id, form.file_id)
     with tempfile.TemporaryDirectory(prefix="import-") as folder:
         path = Path(folder) / "lines"

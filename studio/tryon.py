@@ -17,7 +17,7 @@ from errors import Invalid, NotFound, StudioError, Unavailable
 from studio.context import current_request_id
 from studio.forms import Form
 from studio.idempotency import KeyedRequest, Overtaken
-from studio.job_types import JobRun, JobType, Outcome, enqueue
+from studio.job_types import JobRun, JobType, Outcome, enqueue, read_payload
 from studio.lineage import output_key_of
 from studio.ports import Studio, TryOnMade, TryOnOrder
 from studio.tryon_inputs import (
@@ -306,14 +306,19 @@ async def run_tryon(studio: Studio, run: JobRun) -> Outcome:
 async def _asked_of(studio: Studio, run: JobRun, draft: Draft) -> Asked:
     """Keys where the request or an earlier attempt has found them, else the form's pictures; a
     seed of the job's own.
+
+    Raises:
+        Invalid: the payload no longer names a picture, because it was deleted.
     """
     if "person_key" in run.payload:
+        if not {"garment_key", "mask_key"} <= run.payload.keys():
+            raise Invalid("the garment's picture or mask was deleted: submit a new try-on")
         return replace(Asked("", "", "", None, "balanced", 0, None), **run.payload)
     async with studio.database.read() as session:
         row = await get_own_tryon(session, run.job_id, draft.user_id)
     if row is not None and row.garment_key and row.mask_key:
         keys = (row.person_key, row.garment_key, row.mask_key)
         return Asked(*keys, seed=row.seed, **row.params)
-    form = TryOnForm.model_validate(run.payload)
+    form = read_payload(TryOnForm, run.payload)
     asked, _ = await read_form(studio, draft, form, run)
     return asked
