@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.catalog import get_embedding, get_product, get_products
 from db.regressor_versions import get_active_regressor
 from db.tables import Prediction, Product
-from errors import NotFound
+from errors import NotAuthenticated, NotFound
 from models.heatmap import draw_heatmap, see_change
 from models.images import decode_image
 from models.occlusion import Influence, patches
@@ -114,7 +114,7 @@ async def _keep(studio: Studio, row: Prediction) -> None:
             if await find_deleted(session, row.user_id, [row.input_key]):
                 raise NotFound("the picture was deleted")
             session.add(row)
-    except (NotFound, SQLAlchemyError):
+    except (NotFound, NotAuthenticated, SQLAlchemyError):
         if row.heatmap_key is not None:
             await studio.blobs.delete(row.heatmap_key)
         raise

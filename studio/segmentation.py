@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.segmentations import save_segmentation
 from db.tables import SegmentationResult
-from errors import NotFound, StudioError
+from errors import NotAuthenticated, NotFound, StudioError
 from integrations.blob_keys import EXTENSIONS
 from models.clean_copy import clean_copy
 from studio.context import current_request_id
@@ -92,7 +92,7 @@ async def segment_stored(
             is_new = await save_segmentation(session, row)
         if keyed is not None and not is_new:
             raise Overtaken("a request with this Idempotency-Key was answered meanwhile")
-    except (NotFound, Overtaken, SQLAlchemyError):
+    except (NotFound, NotAuthenticated, Overtaken, SQLAlchemyError):
         await studio.blobs.delete(mask_key)  # nothing names it: deleted or answered meanwhile
         raise
     return Segmentation(result_id, mask_key, answer)
