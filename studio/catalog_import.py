@@ -30,6 +30,7 @@ from studio.import_lines import (
 from studio.job_types import JobRun, JobType, Outcome, enqueue, read_payload
 from studio.ports import BlobStore, Studio
 from studio.product_form import read_line
+from studio.storage import require_storage
 
 MAX_ERRORS, MAX_ID_CHARS, MAX_DETAIL_CHARS = 1000, 128, 1000
 AT_ONCE = 8
@@ -141,8 +142,10 @@ async def enqueue_import(
 
     Raises:
         Invalid: the file can't be imported; see `check_start`.
+        TooLarge: the account's quota is used up.
         Conflict: the key was used with another file.
     """
+    await require_storage(studio, owner_id)
     start = await asyncio.to_thread(read_start, received.path)
     check_start(start[:START_BYTES], is_whole=len(start) <= START_BYTES)
     job_id = uuid4()

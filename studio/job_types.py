@@ -28,6 +28,7 @@ class JobType:
         deadline_s: one attempt may take so long.
         check: looks at what the payload names, before the job is accepted; raises `StudioError`.
         max_open: so many queued and running jobs of this type one account may have.
+        has_results: whether something is stored for the account, which its quota may forbid.
         limit_class: the route class of the requests that do the same work, if there are any.
     """
 
@@ -38,6 +39,7 @@ class JobType:
     max_attempts: int = 5
     check: Callable[[Studio, UUID, Any], Awaitable[None]] | None = None
     max_open: int = 100
+    has_results: bool = True
     limit_class: str | None = None
 
 

@@ -22,8 +22,9 @@ class RebuildForm(Form):
 
 
 REBUILD_INDEX = JobType(
-    "rebuild-index", role="admin", form=RebuildForm, deadline_s=6 * 3600, max_open=20
-)
+    "rebuild-index", role="admin", form=RebuildForm, deadline_s=6 * 3600, max_open=20,
+    has_results=False,
+)  # fmt: skip
 
 
 async def rebuild_index(studio: Studio, run: JobRun, source: Source = embed_warm) -> Outcome:
