@@ -3,14 +3,17 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 from sqlalchemy import update
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.files import DISK_BLOCK_BYTES, lock_storage, sum_stored
 from db.tables import File, Prediction, SegmentationResult, TryonJob
 from integrations.fetch import Fetcher
+from studio import storage
 from studio.ports import Studio
 from tests.fakes import make_settings, open_client, open_studio
 from tests.gateway.possessions import GARMENT, SELFIE, Possessor, blobs_of, open_possessor
@@ -91,6 +94,7 @@ async def test_over_the_quota_nothing_is_made_until_there_is_room(
     async with owner.studio.database.transaction() as session:
         full = update(table).where(col(table.user_id) == owner.id)
         await session.exec(full.values(stored_bytes=QUOTA_BYTES))
+    await pass_seconds(owner)
     before = await blobs_of(owner.studio)
     order = {"personUrl": selfie["readUrl"], "garmentUrl": garment["readUrl"]}
     batch = {"type": "segment-batch", "payload": {"fileIds": [selfie["id"]]}}
@@ -141,6 +145,30 @@ async def fill_quota(owner: Possessor) -> None:
     async with owner.studio.database.transaction() as session:
         full = update(File).where(col(File.owner_id) == owner.id)
         await session.exec(full.values(size_bytes=QUOTA_BYTES))
+    await pass_seconds(owner)
+
+
+async def pass_seconds(owner: Possessor) -> None:
+    """As if it were a while since the account was found to have room."""
+    await owner.studio.cache.delete(f"storage:{owner.id}")
+
+
+async def test_an_account_with_room_is_not_summed_up_for_every_request(
+    owner: Possessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sums = 0
+
+    async def count(session: AsyncSession, owner_id: UUID) -> int:
+        nonlocal sums
+        sums += 1
+        return await sum_stored(session, owner_id)
+
+    monkeypatch.setattr(storage, "sum_stored", count)
+    for expected in (1, 1, 2):
+        if expected == 2:
+            await pass_seconds(owner)
+        await storage.require_storage(owner.studio, owner.id)
+        assert sums == expected
 
 
 async def test_another_accounts_results_do_not_count(owner: Possessor, studio: Studio) -> None:
