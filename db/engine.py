@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.connect import connect
-from errors import DeadlinePassed, Unavailable
+from errors import DeadlinePassed, NotAuthenticated, Unavailable
 
 STATEMENT_LIMIT_S = 30.0
 LOCK_LIMIT_S = 10.0
@@ -31,6 +31,7 @@ READ_ONLY = "25006"
 TOO_SLOW = "57014"
 LOCKED = ("55P03", "40P01")
 """A lock was not free in time, or two transactions waited for each other's."""
+NO_SUCH_ROW = "23503"
 
 log = structlog.get_logger("studio.database")
 
@@ -47,6 +48,12 @@ def make_engine(url: str, *, connect_options: dict[str, Any] | None = None, **op
 def state_of(error: object) -> str:
     """The SQLSTATE that the server gave; empty where it gave none."""
     return str(getattr(error, "sqlstate", "") or "")
+
+
+def is_without_account(error: BaseException) -> bool:
+    """Whether a row was refused because the account that it belongs to is deleted."""
+    detail = str(getattr(error.__cause__, "detail", ""))
+    return state_of(error) == NO_SUCH_ROW and detail.endswith('is not present in table "users".')
 
 
 def is_going_away(error: object) -> bool:
@@ -106,6 +113,7 @@ class Database:
 
         Raises:
             Unavailable: PostgreSQL can't be reached.
+            NotAuthenticated: a row's account was deleted meanwhile.
 
         """
         async with (
@@ -159,6 +167,8 @@ async def _translating() -> AsyncIterator[None]:
             raise DeadlinePassed("the database took too long") from error
         if state in LOCKED:
             raise Unavailable("what is to be changed is being changed by others") from error
+        if error.orig is not None and is_without_account(error.orig):
+            raise NotAuthenticated("the account was deleted") from error
         if error.connection_invalidated or is_going_away(error.orig):
             raise Unavailable("the database connection was lost") from error
         raise

@@ -1,5 +1,6 @@
 """Queries over uploads; ownership stands in them, so that another's file is simply not there."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -8,7 +9,7 @@ from sqlalchemy import func, tuple_
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.tables import File, Product
+from db.tables import File, Prediction, Product, SegmentationResult, TryonJob
 
 DISK_BLOCK_BYTES = 4096
 """The least that a file takes on a disk, however small it is."""
@@ -53,14 +54,17 @@ async def list_files(
     return list((await session.exec(query)).all())
 
 
-async def lock_unfinished(session: AsyncSession, *, before: datetime, limit: int) -> list[File]:
+async def lock_unfinished(
+    session: AsyncSession, *, before: datetime, limit: int, without: Collection[UUID] = ()
+) -> list[File]:
     """Uploads that were announced before and never became ready, locked, oldest first.
 
-    Those that someone else has locked (completes, or reaps) are left out.
+    Those that someone else has locked (completes, or reaps) are left out, and those in `without`.
     """
     query = (
         select(File)
         .where(File.status != "ready", col(File.created_at) < before)
+        .where(col(File.id).not_in(without))
         .order_by(col(File.created_at))
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -70,7 +74,7 @@ async def lock_unfinished(session: AsyncSession, *, before: datetime, limit: int
 
 @dataclass(frozen=True)
 class Storage:
-    """What one account's uploads take: bytes on the disk, and rows that aren't ready."""
+    """What one account takes: bytes on the disk, and uploads that aren't ready."""
 
     stored_bytes: int
     pending: int
@@ -88,7 +92,28 @@ async def lock_storage(session: AsyncSession, owner_id: UUID) -> Storage:
         func.count().filter(col(File.status) == "failed"),
     ).where(File.owner_id == owner_id)
     stored_bytes, pending, failed = (await session.exec(query)).one()
-    return Storage(int(stored_bytes), pending, failed)
+    results_bytes = await _sum_results(session, owner_id)
+    return Storage(int(stored_bytes) + results_bytes, pending, failed)
+
+
+async def sum_stored(session: AsyncSession, owner_id: UUID) -> int:
+    """Bytes that the account's uploads take, and all that was made for it."""
+    on_disk = func.greatest(File.size_bytes, DISK_BLOCK_BYTES)
+    query = select(func.coalesce(func.sum(on_disk), 0)).where(
+        File.owner_id == owner_id, File.status != "failed"
+    )
+    return int((await session.exec(query)).one()) + await _sum_results(session, owner_id)
+
+
+async def _sum_results(session: AsyncSession, owner_id: UUID) -> int:
+    """Masks, try-ons with the copies that were fetched for them, and heatmaps."""
+    sums = [
+        select(func.coalesce(func.sum(func.greatest(table.stored_bytes, DISK_BLOCK_BYTES)), 0))
+        .where(table.user_id == owner_id, col(table.stored_bytes).is_not(None))
+        .scalar_subquery()
+        for table in (SegmentationResult, TryonJob, Prediction)
+    ]
+    return int((await session.exec(select(sums[0] + sums[1] + sums[2]))).one())
 
 
 async def delete_old_failures(session: AsyncSession, owner_id: UUID, *, keep: int) -> None:

@@ -335,7 +335,7 @@ class JobEvent(SQLModel, table=True):
 
 
 class SegmentationResult(SQLModel, table=True):
-    """A mask that was made, from what, by which model."""
+    """A mask that was made, from what, by which model; `stored_bytes`: what it takes."""
 
     __tablename__ = "segmentation_result"
     __table_args__ = (one_receipt("segmentation_result"),)
@@ -350,6 +350,7 @@ class SegmentationResult(SQLModel, table=True):
     score: float
     model_version: str = Field(sa_type=Text)
     latency_ms: float
+    stored_bytes: int | None = Field(default=None, sa_type=BigInteger)
     request_id: str = Field(sa_type=Text)
     idempotency_key: str | None = Field(default=None, sa_type=Text)
     receipt: dict[str, Any] | None = document(nullable=True)
@@ -361,6 +362,7 @@ class TryonJob(SQLModel, table=True):
 
     Attributes:
         garment_key: None once the picture of the garment is deleted; the try-on stays.
+        stored_bytes: what its picture and the fetched copies take.
     """
 
     __tablename__ = "tryon_job"
@@ -382,6 +384,7 @@ class TryonJob(SQLModel, table=True):
     timings: dict[str, Any] = document()
     model_version: str | None = Field(default=None, sa_type=Text)
     error: str | None = Field(default=None, sa_type=Text)
+    stored_bytes: int | None = Field(default=None, sa_type=BigInteger)
     request_id: str = Field(sa_type=Text)
     idempotency_key: str | None = Field(default=None, sa_type=Text)
     receipt: dict[str, Any] | None = document(nullable=True)
@@ -390,7 +393,9 @@ class TryonJob(SQLModel, table=True):
 
 
 class Prediction(SQLModel, table=True):
-    """A sales score with its interval, and the versions that made it."""
+    """A sales score with its interval, and the versions that made it; `stored_bytes`: of its
+    heatmap.
+    """
 
     __tablename__ = "prediction"
     id: UUID = Field(default_factory=uuid4, primary_key=True)
@@ -404,6 +409,7 @@ class Prediction(SQLModel, table=True):
     heatmap_key: str | None = Field(default=None, sa_type=Text, index=True)
     model_version: str = Field(sa_type=Text)
     embedder_version: str = Field(sa_type=Text)
+    stored_bytes: int | None = Field(default=None, sa_type=BigInteger)
     request_id: str = Field(sa_type=Text)
     created_at: datetime = moment()
 

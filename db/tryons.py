@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import tuple_
+from sqlalchemy import func, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -24,6 +24,12 @@ async def insert_tryon(session: AsyncSession, row: TryonJob) -> bool:
 async def update_tryon(session: AsyncSession, tryon_id: UUID, **values: Any) -> None:
     """Writes what is known of a try-on now."""
     await session.exec(update(TryonJob).where(col(TryonJob.id) == tryon_id).values(**values))
+
+
+async def add_stored(session: AsyncSession, tryon_id: UUID, size_bytes: int) -> None:
+    """Counts a blob more among what the try-on takes."""
+    so_far = func.coalesce(TryonJob.stored_bytes, 0)
+    await update_tryon(session, tryon_id, stored_bytes=so_far + size_bytes)
 
 
 async def get_tryon(session: AsyncSession, tryon_id: UUID) -> TryonJob | None:

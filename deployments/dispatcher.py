@@ -29,11 +29,9 @@ from jobs.retry import RetryPolicy
 from jobs.runner import RayExecutor
 from settings import Settings
 from studio.background import Background
-from studio.job_reaper import reap_old_jobs
 from studio.rebuild import rebuild_if_due
 from studio.retention import tidy
 from studio.settlement import settle_forever
-from studio.upload_reaper import reap_unfinished
 
 WATCH_S = 10.0
 TIDY_S = 600.0
@@ -58,7 +56,6 @@ class Dispatcher:
         url = settings.required("database_url")
         self._args = numbers.run
         self._settings = settings
-        self._keep_days = settings.job_retention_days
         self._database = Database(url, pool_size=DISPATCHER_POOL)
         self._jobs = JobDispatcher(
             self._database,
@@ -136,8 +133,4 @@ class Dispatcher:
         """Removes what nobody will finish; now and then, in whichever replica comes first."""
         while True:
             await asyncio.sleep(TIDY_S)
-            with suppress(StudioError, SQLAlchemyError):
-                await reap_unfinished(self._database, self._blobs)
-            with suppress(StudioError, SQLAlchemyError):
-                await reap_old_jobs(self._database, self._blobs, days=self._keep_days)
-                await tidy(self._database, self._blobs, self._cache, self._settings)
+            await tidy(self._database, self._blobs, self._cache, self._settings)

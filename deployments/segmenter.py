@@ -82,7 +82,7 @@ class Segmenter:
         await self._blobs.put(mask_key, png, "image/png")
         return SegmentAnswer(
             features.parsing.width, features.parsing.height, segment.area, segment.bbox,
-            segment.score, segment.label, self._model.version,
+            segment.score, segment.label, self._model.version, len(png),
         )  # fmt: skip
 
     async def version(self) -> str:

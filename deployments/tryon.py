@@ -119,7 +119,7 @@ class TryOn:
             args = (person, garment, mask, asked, on_progress, seen)
             dressed = await _to_its_end(self._in_model(self._pipeline.dress, *args))
         dressed_s = time.perf_counter()
-        await self._write(order.output_key, dressed)
+        size_bytes = await self._write(order.output_key, dressed)
         timings = {
             "queueMs": (started_s - queued_s) * 1000,
             "readMs": read_ms,
@@ -132,6 +132,7 @@ class TryOn:
             list(dressed.steps),
             {name: round(value, 2) for name, value in timings.items()} | dressed.timings_ms,
             self._pipeline.version,
+            size_bytes,
         )
 
     async def _begin(
@@ -159,9 +160,10 @@ class TryOn:
         garment, mask = await asyncio.gather(*(self._blobs.get(key) for key in keys))
         return await self._codec.run(_lying, garment, mask)
 
-    async def _write(self, key: str, dressed: Dressed) -> None:
+    async def _write(self, key: str, dressed: Dressed) -> int:
         data = await self._codec.run(_encoded, dressed.picture)
         await self._blobs.put(key, data, "image/png")
+        return len(data)
 
     async def _in_model(self, function: Callable[..., Result], *args: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)

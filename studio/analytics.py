@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.catalog import get_embedding, get_product, get_products
 from db.regressor_versions import get_active_regressor
 from db.tables import Prediction, Product
-from errors import NotFound
+from errors import NotAuthenticated, NotFound
 from models.heatmap import draw_heatmap, see_change
 from models.images import decode_image
 from models.occlusion import Influence, patches
@@ -34,6 +34,7 @@ from studio.scoring import (
     ScoreQuery,
     TrainedVersion,
 )
+from studio.storage import require_storage
 
 HEATMAP_SIDE = 448
 
@@ -85,9 +86,12 @@ async def predict(studio: Studio, user_id: UUID, request: PredictRequest) -> Pre
     Raises:
         NotFound: the picture or the product is absent or another user's.
         NotAnImage, Invalid, TooLarge, UpstreamFailed: the picture can't be used.
+        TooLarge: a heatmap is asked for, and the account's quota is used up.
         Conflict: no regressor understands the embedder in service.
         Unavailable: a deployment is saturated or down.
     """
+    if request.heatmap:
+        await require_storage(studio, user_id)
     model, product = await _look_up(studio, user_id, request)
     offer = offer_of(request, product, datetime.now(UTC).date())
     picture = await _find_picture(studio, user_id, request, product)
@@ -95,11 +99,13 @@ async def predict(studio: Studio, user_id: UUID, request: PredictRequest) -> Pre
     query = ScoreQuery(seen.vectors, seen.version, offer, model)
     answer = await studio.regressor.score(query)
     row_id, heatmap_key = uuid4(), None
+    row = _row(row_id, user_id, request, picture, seen, answer)
     if request.heatmap and picture.data is not None:
         heatmap_key = f"heatmaps/{row_id}.png"
         drawn = await run_on_picture(partial(explain, picture.data, seen, answer))
         await studio.blobs.put(heatmap_key, drawn, "image/png")
-    await _keep(studio, _row(row_id, user_id, request, picture, seen, answer, heatmap_key))
+        row.heatmap_key, row.stored_bytes = heatmap_key, len(drawn)
+    await _keep(studio, row)
     url = await studio.blobs.sign_get(heatmap_key) if heatmap_key else None
     shown = await _resembled(studio, answer.comparables)
     return PredictAnswer(answer, shown, url, guessed=not offer.category)
@@ -114,7 +120,7 @@ async def _keep(studio: Studio, row: Prediction) -> None:
             if await find_deleted(session, row.user_id, [row.input_key]):
                 raise NotFound("the picture was deleted")
             session.add(row)
-    except (NotFound, SQLAlchemyError):
+    except (NotFound, NotAuthenticated, SQLAlchemyError):
         if row.heatmap_key is not None:
             await studio.blobs.delete(row.heatmap_key)
         raise
@@ -203,7 +209,7 @@ async def _resembled(studio: Studio, comparables: Sequence[Comparable]) -> list[
 
 def _row(
     row_id: UUID, user_id: UUID, request: PredictRequest, picture: _Picture,
-    seen: CoveredEmbedding, answer: ScoreAnswer, heatmap_key: str | None,
+    seen: CoveredEmbedding, answer: ScoreAnswer,
 ) -> Prediction:  # fmt: skip
     said = {"category": request.category, "brand": request.brand, "price": request.price}
     return Prediction(
@@ -220,7 +226,6 @@ def _row(
         err_low=answer.low,
         err_high=answer.high,
         coverage=answer.coverage,
-        heatmap_key=heatmap_key,
         model_version=answer.model_version,
         embedder_version=seen.version,
         request_id=current_request_id(),

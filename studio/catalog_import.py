@@ -27,9 +27,10 @@ from studio.import_lines import (
     is_json_lines,
     read_lines,
 )
-from studio.job_types import JobRun, JobType, Outcome, enqueue
+from studio.job_types import JobRun, JobType, Outcome, enqueue, read_payload
 from studio.ports import BlobStore, Studio
 from studio.product_form import read_line
+from studio.storage import require_storage
 
 MAX_ERRORS, MAX_ID_CHARS, MAX_DETAIL_CHARS = 1000, 128, 1000
 AT_ONCE = 8
@@ -141,8 +142,10 @@ async def enqueue_import(
 
     Raises:
         Invalid: the file can't be imported; see `check_start`.
+        TooLarge: the account's quota is used up.
         Conflict: the key was used with another file.
     """
+    await require_storage(studio, owner_id)
     start = await asyncio.to_thread(read_start, received.path)
     check_start(start[:START_BYTES], is_whole=len(start) <= START_BYTES)
     job_id = uuid4()
@@ -176,7 +179,7 @@ async def import_catalog(studio: Studio, run: JobRun) -> Outcome:
     owner = await _owner_of(studio, run)
     key = run.payload.get("blobKey")
     if key is None:
-        form = ImportForm.model_validate(run.payload)
+        form = read_payload(ImportForm, run.payload)
         key = await dataset_key(studio, owner.id, form.file_id)
     with tempfile.TemporaryDirectory(prefix="import-") as folder:
         path = Path(folder) / "lines"

@@ -3,14 +3,15 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
+from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.jobs import count_open_jobs, find_keyed_job, insert_job
 from db.tables import Job
-from errors import Conflict, RateLimited
+from errors import Conflict, Invalid, RateLimited
 from studio.context import current_request_id, current_traceparent
 from studio.forms import Form
 from studio.idempotency import fingerprint
@@ -27,6 +28,7 @@ class JobType:
         deadline_s: one attempt may take so long.
         check: looks at what the payload names, before the job is accepted; raises `StudioError`.
         max_open: so many queued and running jobs of this type one account may have.
+        has_results: whether something is stored for the account, which its quota may forbid.
         limit_class: the route class of the requests that do the same work, if there are any.
     """
 
@@ -37,6 +39,7 @@ class JobType:
     max_attempts: int = 5
     check: Callable[[Studio, UUID, Any], Awaitable[None]] | None = None
     max_open: int = 100
+    has_results: bool = True
     limit_class: str | None = None
 
 
@@ -44,6 +47,27 @@ class TooManyOpenJobs(RateLimited):
     """The account has as many jobs of this type as it may have."""
 
     retry_after_s = 30
+
+
+FormT = TypeVar("FormT", bound=Form)
+
+
+def read_payload(form: type[FormT], payload: dict[str, Any]) -> FormT:
+    """A stored payload as a form. It was complete once: what was deleted since is taken out of it.
+
+    Raises:
+        Invalid: a field is missing or not usable; another attempt would end the same way.
+    """
+    try:
+        return form.model_validate(payload)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field_name = ".".join(str(step) for step in first["loc"])
+        problem = f"{field_name}: {first['msg']}" if field_name else first["msg"]
+        raise Invalid(
+            f"the job's payload is not complete any more ({problem}): a file or picture that it "
+            "named was deleted, so submit a new job"
+        ) from None
 
 
 Record = Callable[[AsyncSession], Awaitable[None]]

@@ -20,6 +20,7 @@ from studio.ports import Studio
 from studio.rebuild import REBUILD_INDEX
 from studio.regressor_training import TRAIN_REGRESSOR
 from studio.segment_batch import SEGMENT_BATCH
+from studio.storage import require_storage
 from studio.tryon import TRYON
 
 FINAL = frozenset({"succeeded", "failed", "cancelled"})
@@ -53,8 +54,11 @@ async def submit_job(
     Raises:
         Conflict: the key was used with another request.
         TooManyOpenJobs: the owner may have no more open jobs of this type.
+        TooLarge: the owner's quota is used up.
         StudioError: the payload names what is not there; see the type's `check`.
     """
+    if job_type.has_results:
+        await require_storage(studio, owner_id)
     if job_type.check is not None:
         await job_type.check(studio, owner_id, form)
     async with studio.database.transaction() as session:

@@ -136,7 +136,7 @@ class BlobRule:
 
     Attributes:
         known: SQL that selects keys with a row, as `key`; `{keys}` are those to look at. None:
-            nothing stands for them, so they go after a day.
+            nothing stands for them, so they go after a day, by their age alone.
         required: SQL that selects (id, key) of rows whose blob must be there.
         is_exported: whether the account's export holds its pictures.
         deletion: what removes them with an account.

@@ -137,12 +137,15 @@ async def strip_mentions(session: AsyncSession, owner_id: UUID, keys: Collection
 
 
 def without(document: Any, names: Collection[str]) -> Any:
-    """A JSON document without the members and items that name one of these."""
+    """A JSON document without the members and objects that name one of these; a text in a list
+    becomes null, for jobs go by the places of their pictures.
+    """
     if isinstance(document, dict):
         rest = {key: without(value, names) for key, value in document.items()}
         return {key: value for key, value in rest.items() if not _names_one(value, names)}
     if isinstance(document, list):
-        return [without(item, names) for item in document if not _holds_one(item, names)]
+        left = [item for item in document if not _holds_one(item, names)]
+        return [None if _names_one(item, names) else without(item, names) for item in left]
     return document
 
 
@@ -151,8 +154,7 @@ def _names_one(value: Any, names: Collection[str]) -> bool:
 
 
 def _holds_one(item: Any, names: Collection[str]) -> bool:
-    members = item.values() if isinstance(item, dict) else (item,)
-    return any(_names_one(value, names) for value in members)
+    return isinstance(item, dict) and any(_names_one(value, names) for value in item.values())
 
 
 async def delete_own_jobs(session: AsyncSession, owner_id: UUID) -> set[str]:

@@ -173,7 +173,8 @@ class SegmentPrompt:
 @dataclass(frozen=True)
 class SegmentAnswer:
     """A mask that was written. bbox: x, y, width, height in pixels; area: pixels inside; score:
-    0 to 1; label: the word for what was cut out; version: of the networks that did it.
+    0 to 1; label: the word for what was cut out; version: of the networks that did it;
+    size_bytes: of the blob.
     """
 
     width: int
@@ -183,6 +184,7 @@ class SegmentAnswer:
     score: float
     label: str
     version: str
+    size_bytes: int
 
 
 class Segmenter(Protocol):
@@ -254,7 +256,7 @@ class TryOnStep:
 
 @dataclass(frozen=True)
 class TryOnMade:
-    """A finished try-on: what ran, how long each step took, and what made it."""
+    """A finished try-on: what ran, how long each step took, what made it, the picture's bytes."""
 
     category: str
     width: int
@@ -262,6 +264,7 @@ class TryOnMade:
     steps: list[str]
     timings: dict[str, float]
     model_version: str
+    size_bytes: int
 
 
 @dataclass(frozen=True)

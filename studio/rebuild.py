@@ -11,7 +11,7 @@ from studio.embedding import Source, embed_missing, embed_warm
 from studio.forms import Form
 from studio.index_versions import switch_in
 from studio.indexing import build_version, give_up_unfinished
-from studio.job_types import JobRun, JobType, Outcome, enqueue
+from studio.job_types import JobRun, JobType, Outcome, enqueue, read_payload
 from studio.ports import Index, Studio
 
 
@@ -22,8 +22,9 @@ class RebuildForm(Form):
 
 
 REBUILD_INDEX = JobType(
-    "rebuild-index", role="admin", form=RebuildForm, deadline_s=6 * 3600, max_open=20
-)
+    "rebuild-index", role="admin", form=RebuildForm, deadline_s=6 * 3600, max_open=20,
+    has_results=False,
+)  # fmt: skip
 
 
 async def rebuild_index(studio: Studio, run: JobRun, source: Source = embed_warm) -> Outcome:
@@ -32,7 +33,7 @@ async def rebuild_index(studio: Studio, run: JobRun, source: Source = embed_warm
     So a worker that lost its job may still build, but never puts an older version in front.
     The result names the pictures that can't be read: their products are not in the index.
     """
-    form = RebuildForm.model_validate(run.payload)
+    form = read_payload(RebuildForm, run.payload)
     since = await _asked_at(studio, run) if form.full else None
     embedded = await embed_missing(
         studio, run.progress, since=since, source=source, guard=run.guard

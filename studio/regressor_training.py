@@ -25,7 +25,7 @@ from models.sales_measures import category_means
 from models.sales_report import report_on
 from studio.catalog_import import dataset_key
 from studio.forms import Form, in_camel_case
-from studio.job_types import JobRun, JobType, Outcome
+from studio.job_types import JobRun, JobType, Outcome, read_payload
 from studio.ports import Studio
 from studio.regressor_store import fetch_regressor, store_regressor
 from studio.regressor_versions import put_in_service, trained
@@ -80,7 +80,7 @@ async def train_regressor(studio: Studio, run: JobRun) -> Outcome:
     """
     if run.owner_id is None:
         raise Invalid("sales belong to a merchant")
-    owner_id, form = run.owner_id, TrainForm.model_validate(run.payload)
+    owner_id, form = run.owner_id, read_payload(TrainForm, run.payload)
     sales = await _read(studio, run, owner_id, await csv_key(studio, owner_id, form.file_id))
     version = f"regressor-{run.job_id.hex[:12]}"
     embedder_version = await studio.embedder.version()

@@ -14,8 +14,10 @@ from db.retention import delete_old, delete_old_versions, oldest_base_seq, strip
 from errors import StudioError
 from settings import Settings
 from studio.blob_removal import remove_doomed
+from studio.job_reaper import reap_old_jobs
 from studio.ports import BlobStore, Cache
 from studio.sweep import sweep
+from studio.upload_reaper import reap_unfinished
 
 BATCH = 5000
 WEEK = timedelta(days=7)
@@ -31,6 +33,8 @@ async def tidy(database: Database, blobs: BlobStore, cache: Cache, settings: Set
     another that fails.
     """
     for work in (
+        lambda: reap_unfinished(database, blobs),
+        lambda: reap_old_jobs(database, blobs, days=settings.job_retention_days),
         lambda: remove_doomed(database, blobs),
         lambda: end_old_rows(database, settings),
         lambda: end_old_versions(database, blobs),

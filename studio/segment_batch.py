@@ -10,13 +10,14 @@ from db.users import get_user
 from errors import DeadlinePassed, Invalid, StudioError, Unavailable
 from studio.files import require_picture
 from studio.forms import Form
-from studio.job_types import JobRun, JobType, Outcome
+from studio.job_types import JobRun, JobType, Outcome, read_payload
 from studio.ports import SegmentPrompt, Studio
 from studio.segmentation import bbox_document, segment
 
 AT_ONCE = 4
 
 Url = Annotated[str, Field(min_length=1, max_length=4096)]
+Target = Literal["garment", "upper", "lower", "dress", "person"]
 
 
 class SegmentBatchForm(Form):
@@ -24,7 +25,7 @@ class SegmentBatchForm(Form):
 
     file_ids: Annotated[list[UUID], Field(max_length=200, fail_fast=True)] = []
     image_urls: Annotated[list[Url], Field(max_length=200, fail_fast=True)] = []
-    target: Literal["garment", "upper", "lower", "dress", "person"] = "garment"
+    target: Target = "garment"
 
     @model_validator(mode="after")
     def require_a_picture(self) -> "SegmentBatchForm":
@@ -32,6 +33,14 @@ class SegmentBatchForm(Form):
         if not self.file_ids and not self.image_urls:
             raise ValueError("give at least one picture in fileIds or imageUrls")
         return self
+
+
+class StoredBatch(Form):
+    """The payload of a job: null where a picture was deleted since, so that places stay."""
+
+    file_ids: list[UUID | None] = []
+    image_urls: list[Url | None] = []
+    target: Target = "garment"
 
 
 async def check_batch(studio: Studio, owner_id: UUID, form: SegmentBatchForm) -> None:
@@ -58,7 +67,7 @@ async def segment_batch(studio: Studio, run: JobRun) -> Outcome:
         Unavailable: a part of the studio is down; the pictures after the last report come again.
         JobStopped: the job is another worker's, or nobody's any more.
     """
-    form = SegmentBatchForm.model_validate(run.payload)
+    form = read_payload(StoredBatch, run.payload)
     owner_id = await _owner_of(studio, run)
     pictures: list[tuple[str, Any]] = [("fileId", each) for each in form.file_ids]
     pictures += [("imageUrl", each) for each in form.image_urls]
@@ -96,6 +105,8 @@ async def _one(
     studio: Studio, run: JobRun, owner_id: UUID, target: str, at: int, name: str, value: Any
 ) -> dict[str, Any]:
     """One picture's result, or what is wrong with it."""
+    if value is None:
+        return {"at": at, name: None, "error": "the picture was deleted"}
     told: dict[str, Any] = {"at": at, name: str(value).split("?")[0]}
     source = {"file_id": value} if name == "fileId" else {"image_url": value}
     try:

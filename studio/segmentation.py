@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.segmentations import save_segmentation
 from db.tables import SegmentationResult
-from errors import NotFound, StudioError
+from errors import NotAuthenticated, NotFound, StudioError
 from integrations.blob_keys import EXTENSIONS
 from models.clean_copy import clean_copy
 from studio.context import current_request_id
@@ -22,6 +22,7 @@ from studio.idempotency import KeyedRequest, Overtaken
 from studio.lineage import find_deleted
 from studio.picture_threads import run_on_picture
 from studio.ports import SegmentAnswer, SegmentPrompt, Studio
+from studio.storage import require_storage
 
 TARGETS = ("garment", "upper", "lower", "dress", "person")
 
@@ -51,8 +52,10 @@ async def segment(
         NotFound: the picture is absent or another user's.
         NotAnImage, Invalid, TooLarge, UpstreamFailed: the picture or the prompt can't be used, or
             what is asked for is not in the picture.
+        TooLarge: the account's quota is used up.
         Unavailable: the deployment is saturated or down.
     """
+    await require_storage(studio, user_id)
     result_id = result_id or uuid4()
     loaded = await load_image(studio, user_id, image_url=image_url, file_id=file_id)
     if loaded.key is not None:
@@ -92,7 +95,7 @@ async def segment_stored(
             is_new = await save_segmentation(session, row)
         if keyed is not None and not is_new:
             raise Overtaken("a request with this Idempotency-Key was answered meanwhile")
-    except (NotFound, Overtaken, SQLAlchemyError):
+    except (NotFound, NotAuthenticated, Overtaken, SQLAlchemyError):
         await studio.blobs.delete(mask_key)  # nothing names it: deleted or answered meanwhile
         raise
     return Segmentation(result_id, mask_key, answer)
@@ -133,6 +136,7 @@ def _row(
         score=answer.score,
         model_version=answer.version,
         latency_ms=latency_ms,
+        stored_bytes=answer.size_bytes,
         request_id=current_request_id(),
     )
 

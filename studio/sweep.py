@@ -1,6 +1,7 @@
 """Blobs that no row stands for, and rows whose blob is gone: found, told, and removed."""
 
 import re
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -30,26 +31,55 @@ log = structlog.get_logger("studio.sweep")
 
 
 @dataclass
-class Differences:
-    """What blobs and rows don't agree on.
+class KindDifferences:
+    """What blobs and rows of one rule don't agree on.
 
     Attributes:
         strays: keys of blobs without a row, older than a day.
-        tombstones: keys that only refuse late uploads, and no longer need to.
-        missing: prefix -> (id, key) of rows whose blob is gone.
+        missing: (id, key) of rows whose blob is gone.
         blobs, rows: how many were looked at.
     """
 
     strays: list[str] = field(default_factory=list)
-    tombstones: list[str] = field(default_factory=list)
-    missing: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    missing: list[tuple[str, str]] = field(default_factory=list)
     blobs: int = 0
     rows: int = 0
 
+
+@dataclass
+class Differences:
+    """What blobs and rows don't agree on, by rule.
+
+    Attributes:
+        expired: keys older than a day of rules without rows: their age alone ends them.
+        tombstones: keys that only refuse late uploads, and no longer need to.
+    """
+
+    kinds: defaultdict[BlobRule, KindDifferences] = field(
+        default_factory=lambda: defaultdict(KindDifferences)
+    )
+    expired: list[str] = field(default_factory=list)
+    tombstones: list[str] = field(default_factory=list)
+
+    @property
+    def strays(self) -> list[str]:
+        """Of all rules."""
+        return [key for kind in self.kinds.values() for key in kind.strays]
+
     @property
     def missing_count(self) -> int:
-        """Of all prefixes."""
-        return sum(map(len, self.missing.values()))
+        """Of all rules."""
+        return sum(len(kind.missing) for kind in self.kinds.values())
+
+    @property
+    def blobs(self) -> int:
+        """How many blobs were looked at, but for those that their age alone ends."""
+        return sum(kind.blobs for kind in self.kinds.values())
+
+    @property
+    def rows(self) -> int:
+        """How many rows with a blob were looked at."""
+        return sum(kind.rows for kind in self.kinds.values())
 
 
 async def compare(database: Database, blobs: BlobStore) -> Differences:
@@ -65,29 +95,43 @@ async def compare(database: Database, blobs: BlobStore) -> Differences:
 async def sweep(database: Database, blobs: BlobStore) -> Differences:
     """Removes what `compare` finds.
 
-    Where more than half has no counterpart, store and database are not each other's (a restore, a
-    wrong setting): nothing is removed then.
+    Where more than half of a kind has no counterpart, store and database are not each other's (a
+    restore, a wrong setting): nothing of this kind is removed then.
     """
     found = await compare(database, blobs)
     if found.blobs or found.rows:
         log.info(
             "sweep.compared", blobs=found.blobs, strays=len(found.strays), rows=found.rows,
-            missing=found.missing_count,
+            missing=found.missing_count, expired=len(found.expired),
         )  # fmt: skip
-    await remove_blobs(blobs, found.tombstones)
-    if _is_few(len(found.strays), found.blobs) and _is_few(found.missing_count, found.rows):
-        await remove_blobs(blobs, found.strays)
-        for prefix, rows in found.missing.items():
-            for some in pieces(rows):
-                await _remove_rows(database, prefix, some)
-        await remove_soon(database, blobs)
-    else:
-        log.error("sweep.refused", reason="more than half of the blobs or rows have no counterpart")
+    await remove_blobs(blobs, [*found.tombstones, *found.expired])
+    are_few = len(found.strays) <= FEW and found.missing_count <= FEW
+    for rule, kind in found.kinds.items():
+        if are_few or _is_plausible(kind):
+            await _remove_kind(database, blobs, rule, kind)
+        else:
+            log.error(
+                "sweep.refused", kind=rule.pattern,
+                reason="more than half of the blobs or rows have no counterpart",
+            )  # fmt: skip
+    await remove_soon(database, blobs)
     return found
 
 
-def _is_few(count: int, total: int) -> bool:
-    return count <= FEW or count * 2 <= total
+def _is_plausible(kind: KindDifferences) -> bool:
+    return len(kind.strays) * 2 <= kind.blobs and len(kind.missing) * 2 <= kind.rows
+
+
+async def _remove_kind(
+    database: Database, blobs: BlobStore, rule: BlobRule, kind: KindDifferences
+) -> None:
+    await remove_blobs(blobs, kind.strays)
+    for some in pieces(kind.missing):
+        await _remove_rows(database, _prefix_of(rule), some)
+
+
+def _prefix_of(rule: BlobRule) -> str:
+    return rule.pattern.partition("/")[0] + "/"
 
 
 def rule_of(key: str) -> BlobRule | None:
@@ -107,33 +151,33 @@ async def _find_strays(database: Database, blobs: BlobStore, found: Differences)
 
 async def _judge(database: Database, page: Sequence[BlobEntry], found: Differences) -> None:
     """Keys that no rule knows are left alone: they are not the studio's."""
-    old = [entry for entry in page if entry.modified_at < datetime.now(UTC) - GRACE]
-    found.tombstones += [entry.key for entry in old if entry.is_tombstone]
-    found.blobs += sum(not entry.is_tombstone for entry in page)
-    by_rule: dict[BlobRule, list[str]] = {}
-    for entry in old:
-        rule = None if entry.is_tombstone else rule_of(entry.key)
-        if rule is not None:
-            by_rule.setdefault(rule, []).append(entry.key)
+    before = datetime.now(UTC) - GRACE
+    old: dict[BlobRule, list[str]] = {}
+    for entry in page:
+        rule, is_old = rule_of(entry.key), entry.modified_at < before
+        if entry.is_tombstone:
+            found.tombstones += [entry.key] * is_old
+        elif rule is not None and rule.known is None:
+            found.expired += [entry.key] * is_old
+        elif rule is not None:
+            found.kinds[rule].blobs += 1
+            old.setdefault(rule, []).extend([entry.key] * is_old)
     async with database.read() as session:
-        for rule, keys in by_rule.items():
-            known = (
-                set[str]() if rule.known is None else await list_known(session, rule.known, keys)
-            )
-            found.strays += [key for key in keys if key not in known]
+        for rule, keys in old.items():
+            known = await list_known(session, rule.known or "", keys)
+            found.kinds[rule].strays += [key for key in keys if key not in known]
 
 
 async def _find_missing(
     database: Database, blobs: BlobStore, rule: BlobRule, found: Differences
 ) -> None:
     """Rows and blobs are read side by side in the order of their keys, a page of each in memory."""
-    prefix = rule.pattern.partition("/")[0] + "/"
-    stored = _keys_of(blobs, prefix)
+    kind, stored = found.kinds[rule], _keys_of(blobs, _prefix_of(rule))
     current = await anext(stored, None)
     absent: list[tuple[str, str]] = []
     async with database.transaction() as session:
         async for row_id, key in stream_required(session, rule.required or ""):
-            found.rows += 1
+            kind.rows += 1
             while current is not None and current < key:
                 current = await anext(stored, None)
             if current != key:
@@ -141,7 +185,7 @@ async def _find_missing(
     missing = [one for one in absent if await blobs.head(one[1]) is None]
     async with database.read() as session:
         known = await list_known(session, rule.known or "", [key for _, key in missing])
-    found.missing[prefix] = [one for one in missing if one[1] in known]
+    kind.missing = [one for one in missing if one[1] in known]
 
 
 async def _keys_of(blobs: BlobStore, prefix: str) -> AsyncIterator[str]:

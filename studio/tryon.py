@@ -12,14 +12,15 @@ from uuid import UUID, uuid4
 from pydantic import Field
 
 from db.tables import Job, TryonJob
-from db.tryons import get_own_tryon, update_tryon
+from db.tryons import add_stored, get_own_tryon, update_tryon
 from errors import Invalid, NotFound, StudioError, Unavailable
 from studio.context import current_request_id
 from studio.forms import Form
 from studio.idempotency import KeyedRequest, Overtaken
-from studio.job_types import JobRun, JobType, Outcome, enqueue
+from studio.job_types import JobRun, JobType, Outcome, enqueue, read_payload
 from studio.lineage import output_key_of
 from studio.ports import Studio, TryOnMade, TryOnOrder
+from studio.storage import require_storage
 from studio.tryon_inputs import (
     Draft,
     check_mask,
@@ -104,8 +105,10 @@ async def try_on(
     Raises:
         Overtaken: a request under the same key was answered meanwhile.
         StudioError: a picture can't be used; the message names the field.
+        TooLarge: the account's quota is used up.
         Unavailable: TryOn is down or has too many waiting, and `mode` is sync.
     """
+    await require_storage(studio, user_id)
     async with drafting(studio, user_id, uuid4()) as draft:
         asked, pixels = await read_form(studio, draft, form)
         if mode == "queued" or (mode == "auto" and await _is_heavy(studio, pixels)):
@@ -173,6 +176,7 @@ async def _do_now(
         finished = Finished(tryon_id, output_key, asked.seed, timings, made.category, made.steps)
         row = asked.row(
             tryon_id, draft.user_id, state="succeeded", finished_at=datetime.now(UTC),
+            stored_bytes=draft.stored_bytes + made.size_bytes,
             **written(made, tryon_id, timings), **receipt_of(keyed, finished),
         )  # fmt: skip
         async with studio.database.transaction() as session:
@@ -203,7 +207,10 @@ async def _enqueue(studio: Studio, draft: Draft, asked: Asked, keyed: KeyedReque
     payload = {name: value for name, value in vars(asked).items() if value is not None}
     async with studio.database.transaction() as session:
         job = await enqueue(session, TRYON, payload, owner_id=draft.user_id, job_id=job_id)
-        row = asked.row(job_id, draft.user_id, job_id=job_id, **receipt_of(keyed, job))
+        row = asked.row(
+            job_id, draft.user_id, job_id=job_id, stored_bytes=draft.stored_bytes,
+            **receipt_of(keyed, job),
+        )  # fmt: skip
         if not await insert_present(session, row):  # the job is rolled back with it
             raise Overtaken("a request with this Idempotency-Key was answered meanwhile")
     return job
@@ -283,7 +290,10 @@ async def run_tryon(studio: Studio, run: JobRun) -> Outcome:
         asked = await _asked_of(studio, run, draft)
         async with studio.database.transaction() as session:
             await run.guard(session)
-            row = asked.row(tryon_id, owner_id, job_id=tryon_id, state="running")
+            row = asked.row(
+                tryon_id, owner_id, job_id=tryon_id, state="running",
+                stored_bytes=draft.stored_bytes,
+            )  # fmt: skip
             await insert_present(session, row)
             kept = await get_own_tryon(session, tryon_id, owner_id)
     if kept is None:
@@ -295,6 +305,7 @@ async def run_tryon(studio: Studio, run: JobRun) -> Outcome:
 
     async def record(session: Any) -> None:
         await update_tryon(session, tryon_id, **written(made, tryon_id, timings))
+        await add_stored(session, tryon_id, made.size_bytes)
 
     result = {
         "tryonId": str(tryon_id), "outputKey": key, "seed": asked.seed, "timings": timings,
@@ -306,14 +317,19 @@ async def run_tryon(studio: Studio, run: JobRun) -> Outcome:
 async def _asked_of(studio: Studio, run: JobRun, draft: Draft) -> Asked:
     """Keys where the request or an earlier attempt has found them, else the form's pictures; a
     seed of the job's own.
+
+    Raises:
+        Invalid: the payload no longer names a picture, because it was deleted.
     """
     if "person_key" in run.payload:
+        if not {"garment_key", "mask_key"} <= run.payload.keys():
+            raise Invalid("the garment's picture or mask was deleted: submit a new try-on")
         return replace(Asked("", "", "", None, "balanced", 0, None), **run.payload)
     async with studio.database.read() as session:
         row = await get_own_tryon(session, run.job_id, draft.user_id)
     if row is not None and row.garment_key and row.mask_key:
         keys = (row.person_key, row.garment_key, row.mask_key)
         return Asked(*keys, seed=row.seed, **row.params)
-    form = TryOnForm.model_validate(run.payload)
+    form = read_payload(TryOnForm, run.payload)
     asked, _ = await read_form(studio, draft, form, run)
     return asked

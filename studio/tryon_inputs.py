@@ -47,11 +47,13 @@ class Draft:
 
     Attributes:
         tryon_id: None where pictures are only looked at; nothing is stored then.
+        stored_bytes: what the copies take that were fetched for it.
     """
 
     user_id: UUID
     tryon_id: UUID | None = None
     keys: list[str] = field(default_factory=list)
+    stored_bytes: int = 0
     has_mask: bool = False
 
     def key_of(self, name: str, content_type: str) -> str:
@@ -112,6 +114,7 @@ async def _store(studio: Studio, draft: Draft, url: str, name: str) -> StoredPic
     copy = await run_on_picture(partial(clean_copy, loaded.data))
     key = draft.key_of(name, copy.content_type)
     draft.keys.append(key)
+    draft.stored_bytes += len(copy.data)
     await studio.blobs.put(key, copy.data, copy.content_type)
     return StoredPicture(key, copy.width, copy.height)
 

@@ -22,6 +22,7 @@ from studio.file_checks import DEADLINE_S, FileChecks
 from studio.file_rules import UPLOAD_LIFETIME_S, FileFacts, extension_for, upload_ends_at
 from studio.files import find_own_file
 from studio.ports import Studio
+from studio.storage import too_much
 
 MAX_PENDING = 100
 MAX_FAILED = 100
@@ -108,10 +109,7 @@ async def reserve(session: AsyncSession, owner_id: UUID, size_bytes: int, quota_
             f"{storage.pending} of your uploads are unfinished: complete or delete some first"
         )
     if storage.stored_bytes + size_bytes > quota_bytes:
-        raise TooLarge(
-            f"your account stores {storage.stored_bytes:,} of {quota_bytes:,} bytes, and this file "
-            f"has {size_bytes:,}: delete some first"
-        )
+        raise too_much(storage.stored_bytes, quota_bytes, size_bytes)
     if storage.failed > MAX_FAILED:
         await delete_old_failures(session, owner_id, keep=MAX_FAILED)
 

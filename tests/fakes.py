@@ -214,8 +214,9 @@ class FakeTryOn:
             await self._blobs.put(order.output_key, out.getvalue(), "image/png")
             self.ended += 1
         yield TryOnMade(
-            order.category or "upper", *person.size, ["paste"], {"warpMs": 1.0}, "fake-tryon"
-        )
+            order.category or "upper", *person.size, ["paste"], {"warpMs": 1.0}, "fake-tryon",
+            len(out.getvalue()),
+        )  # fmt: skip
 
     @property
     def waiting(self) -> int:
@@ -259,7 +260,9 @@ class FakeSegmenter:
         await self._blobs.put(mask_key, out.getvalue(), "image/png")
         height, width = inside.shape
         area = int(inside.sum())
-        return SegmentAnswer(width, height, area, bbox, 0.9, "Upper-clothes", "fake-segmenter")
+        return SegmentAnswer(
+            width, height, area, bbox, 0.9, "Upper-clothes", "fake-segmenter", len(out.getvalue())
+        )
 
     async def version(self) -> str:
         return "fake-segmenter"

@@ -4,12 +4,16 @@ import asyncio
 import io
 import warnings
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 
-from studio import background
+from db.tables import AuditLog
+from errors import Unavailable
+from studio import background, job_reaper, upload_reaper
 from studio.logs import configure_logging
 from tests.fakes import make_settings
 
@@ -77,6 +81,31 @@ async def test_a_task_that_keeps_dying_is_seen(dispatcher: Dispatcher, name: str
         )
     with pytest.raises(RuntimeError, match=name):
         await dispatcher.check_health()
+
+
+async def test_a_reaper_that_fails_keeps_no_other_step_of_the_tidy_from_its_turn(
+    dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise Unavailable("out of order")
+
+    for reaper, step in ((upload_reaper, "lock_unfinished"), (job_reaper, "lock_old_jobs")):
+        monkeypatch.setattr(reaper, step, refuse)
+    monkeypatch.setattr(module, "TIDY_S", 0.01)
+    old = AuditLog(at=datetime.now(UTC) - timedelta(days=5000), action="LOGIN")
+    async with dispatcher._database.transaction() as session:
+        session.add(old)
+    task = tasks(dispatcher)["tidy"]
+    assert task is not None
+    task.cancel()  # the next one sleeps for as long as is set now
+    async with asyncio.timeout(10):
+        while await is_there(dispatcher, old.id):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def is_there(dispatcher: Dispatcher, audit_id: UUID) -> bool:
+    async with dispatcher._database.read() as session:
+        return await session.get(AuditLog, audit_id) is not None
 
 
 async def test_a_dispatcher_that_no_longer_claims_is_seen(dispatcher: Dispatcher) -> None:

@@ -231,7 +231,7 @@ async def test_presigns_at_once_stay_within_the_quota(
         )
         assert Counter(answer.status_code for answer in answers) == {201: 10, 413: 10}
         refused = next(answer for answer in answers if answer.status_code == 413)
-        assert "delete some first" in refused.json()["detail"]
+        assert "delete some uploads" in refused.json()["detail"]
         assert (await presign(client, other, sizeBytes=100_000)).status_code == 201
         first = next(answer.json() for answer in answers if answer.status_code == 201)
         await client.delete(f"/api/files/{first['fileId']}", headers=headers)

@@ -110,14 +110,15 @@ def prefixes_in(folder: str) -> set[str]:
 
 
 def test_every_kind_of_blob_has_a_rule() -> None:
-    in_archives = {"pictures"}
+    in_archives = {"pictures", "backups", "blobs"}
     written = set[str]()
     for folder in ("studio", "jobs", "deployments", "embedded"):
         written |= prefixes_in(folder)
     ruled = {rule.pattern.partition("/")[0] for rule in BLOBS}
     assert written - in_archives == ruled
-    assert all(rule.deletion and rule.retention and rule.is_in_backup for rule in BLOBS)
-    assert [rule for rule in BLOBS if rule.known is None] == [rule_of(STRAYS[-1])]
+    assert all(rule.deletion and rule.retention for rule in BLOBS)
+    assert [rule for rule in BLOBS if rule.known is None] == [rule_of(PLOT)]
+    assert [rule for rule in BLOBS if not rule.is_in_backup] == [rule_of(PLOT)]
 
 
 def test_every_table_about_an_account_is_owned() -> None:
@@ -230,8 +231,9 @@ STRAYS = (
     f"uploads/{OWNER}/{UUID(int=1)}.png", f"uploads/{OWNER}/fetched/{UUID(int=1)}-person.png",
     f"uploads/imports/{UUID(int=1)}.csv", f"masks/{OWNER}/{UUID(int=1)}.png",
     f"tryon/{UUID(int=1)}.png", f"heatmaps/{UUID(int=1)}.png", "products/a/stray.jpg",
-    "indexes/gone/faiss", "regressors/gone/trees", "regressors/starter/evaluations/1/plot.png",
+    "indexes/gone/faiss", "regressors/gone/trees",
 )  # fmt: skip
+PLOT = "regressors/starter/evaluations/1/plot.png"
 
 
 class OldStore:
@@ -251,13 +253,15 @@ class OldStore:
 async def test_the_sweep_removes_what_has_no_row_after_a_day(studio: Studio) -> None:
     keys = await fill_store(studio)
     foreign = "elsewhere/x.png"  # not the studio's
-    for key in (*STRAYS, foreign):
+    for key in (*STRAYS, PLOT, foreign):
         assert (rule_of(key) is None) == (key == foreign)
         await studio.blobs.put(key, b"x", "image/png")
-    assert (await sweep(studio.database, studio.blobs)).strays == []
+    young = await sweep(studio.database, studio.blobs)
+    assert (young.strays, young.expired) == ([], [])
     old: Any = OldStore(studio)
     found = await compare(studio.database, old)
-    assert (sorted(found.strays), found.missing_count) == (sorted(STRAYS), 0)
+    assert (sorted(found.strays), found.expired) == (sorted(STRAYS), [PLOT])
+    assert (found.blobs, found.missing_count) == (len(keys) + len(STRAYS), 0)
     await sweep(studio.database, old)
     assert {key async for key in studio.blobs.list("")} == {*keys.values(), foreign}
 
@@ -282,6 +286,41 @@ async def test_another_studios_store_is_left_alone(studio: Studio) -> None:
     old: Any = OldStore(studio)
     assert len((await sweep(studio.database, old)).strays) == 30
     assert set(others) <= {key async for key in studio.blobs.list("masks/")}
+
+
+async def test_plots_of_evaluations_never_keep_the_sweep_from_its_work(studio: Studio) -> None:
+    """Nothing stands for a plot, so any number of them says nothing about the store."""
+    keys = await fill_store(studio)
+    plots = [f"regressors/starter/evaluations/{uuid4()}/plot.png" for _ in range(60)]
+    for key in (*plots, STRAYS[3]):
+        await studio.blobs.put(key, b"x", "image/png")
+    old: Any = OldStore(studio)
+    await sweep(studio.database, old)
+    assert {key async for key in studio.blobs.list("")} == set(keys.values())
+
+
+async def test_a_kind_that_is_refused_keeps_no_other_from_removal(studio: Studio) -> None:
+    keys = await fill_store(studio)
+    others = [f"masks/{uuid4()}/{uuid4()}.png" for _ in range(30)]
+    for key in others:
+        await studio.blobs.put(key, b"x", "image/png")
+    await studio.blobs.delete(keys["masks"])
+    heatmaps = [f"heatmaps/{uuid4()}.png" for _ in range(3)]
+    for key in heatmaps:
+        await studio.blobs.put(key, b"x", "image/png")
+        await add(
+            studio,
+            Prediction(
+                user_id=OWNER, input_key="https://x", score=1, err_low=1, err_high=1, coverage=1,
+                heatmap_key=key, model_version="v", embedder_version="e", request_id="r",
+            ),
+        )  # fmt: skip
+    await studio.blobs.put(STRAYS[5], b"x", "image/png")
+    old: Any = OldStore(studio)
+    await sweep(studio.database, old)
+    assert {key async for key in studio.blobs.list("heatmaps/")} == {keys["heatmaps"], *heatmaps}
+    assert {key async for key in studio.blobs.list("masks/")} == set(others)
+    assert len(await ids(studio, SegmentationResult.id)) == 1  # nor are rows of the kind removed
 
 
 class StubbornStore:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -9,8 +10,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from db.tables import File
-from errors import NotFound, Unavailable
+from errors import Conflict, NotFound, Unavailable
 from integrations.blob_local import LocalBlobStore
+from studio import upload_reaper
 from studio.accounts import create_user
 from studio.file_checks import FileChecks
 from studio.files import find_own_file
@@ -69,12 +71,48 @@ async def test_without_the_store_the_row_stays_for_the_next_turn(
     folder = tmp_path / "blobs" / "uploads"
     folder.rename(tmp_path / "elsewhere")
     folder.write_text("no folder any more")
-    with pytest.raises(Unavailable):
-        await reap_unfinished(studio.database, studio.blobs)
+    assert await reap_unfinished(studio.database, studio.blobs) == 0
     assert (await find_own_file(studio, owner_id, file.id)).status == "pending"
     folder.unlink()
     (tmp_path / "elsewhere").rename(folder)
     assert await reap_unfinished(studio.database, studio.blobs) == 1
+
+
+async def test_a_blob_that_stays_keeps_no_other_upload(
+    studio: Studio, owner_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even at batches of one, where the oldest upload is the one that can't be removed."""
+    stuck, *others = [
+        await add_file(studio, owner_id, hours_ago=hours, status="pending")
+        for hours in (40, 35, 30)
+    ]
+    bury = studio.blobs.bury
+
+    async def refuse_one(key: str, *, until: datetime) -> None:
+        if key == stuck.blob_key:
+            raise Unavailable("the blob store refuses")
+        await bury(key, until=until)
+
+    monkeypatch.setattr(studio.blobs, "bury", refuse_one)
+    monkeypatch.setattr(upload_reaper, "BATCH", 1)
+    assert await reap_unfinished(studio.database, studio.blobs) == 2
+    assert (await find_own_file(studio, owner_id, stuck.id)).status == "pending"
+    for file in others:
+        assert await studio.blobs.head(file.blob_key) is None
+    monkeypatch.setattr(studio.blobs, "bury", bury)
+    assert await reap_unfinished(studio.database, studio.blobs) == 1
+
+
+async def test_a_late_put_of_a_reaped_upload_is_refused(studio: Studio, owner_id: UUID) -> None:
+    assert isinstance(studio.blobs, LocalBlobStore)
+    file = await add_file(studio, owner_id, hours_ago=25, status="pending")
+    await reap_unfinished(studio.database, studio.blobs)
+    with pytest.raises(Conflict):
+        await studio.blobs.put_new(file.blob_key, arriving(PICTURE), len(PICTURE))
+
+
+async def arriving(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 async def test_halves_that_a_killed_process_left_are_removed(studio: Studio) -> None:

@@ -1,4 +1,6 @@
-"""Uploads are checked once at a time, and one that failed is not checked again."""
+"""Uploads are checked once at a time, and one that failed is not checked again; rows of results
+say how much these take.
+"""
 
 from collections.abc import Sequence
 
@@ -12,6 +14,8 @@ down_revision: str | None = "0006"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
+RESULTS = ("segmentation_result", "tryon_job", "prediction")
+
 
 def upgrade() -> None:
     with online():
@@ -21,6 +25,8 @@ def upgrade() -> None:
     allow_statuses("'pending', 'ready', 'failed'")
     op.add_column("files", sa.Column("failure", sa.Text(), nullable=True))
     op.add_column("files", sa.Column("check_ends_at", sa.DateTime(timezone=True), nullable=True))
+    for table in RESULTS:
+        op.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS stored_bytes BIGINT")
 
 
 def downgrade() -> None:
@@ -30,6 +36,8 @@ def downgrade() -> None:
         op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_files_unfinished")
     op.execute("DELETE FROM files WHERE status = 'failed'")
     allow_statuses("'pending', 'ready'")
+    for table in RESULTS:
+        op.execute(f"ALTER TABLE {table} DROP COLUMN IF EXISTS stored_bytes")
     op.drop_column("files", "check_ends_at")
     op.drop_column("files", "failure")
 
