@@ -8,6 +8,7 @@ import asyncio
 import math
 import time
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
@@ -110,12 +111,12 @@ class BodyLimit:
         if rule.is_streamed or not headers:
             await self.app(scope, body.receive, send)
             return
-        data = await self._read_whole(body, scope["state"].get("caller", ""))
+        data = await self._read_whole(body, scope["state"].get("caller"))
         if data and b"json" in headers.get(b"content-type", b"").lower():
             check_document(data, rule.document)
         await self.app(scope, Replay(data, receive).receive, send)
 
-    async def _read_whole(self, body: "Arriving", caller: str) -> bytes:
+    async def _read_whole(self, body: "Arriving", caller: Hashable) -> bytes:
         """Most bodies come as one message; only of the others account is kept."""
         message = await next_part(body)
         if not message.get("more_body", False):
@@ -145,10 +146,10 @@ class Unfinished:
     """Bytes of bodies that are still arriving, by caller."""
 
     def __init__(self) -> None:
-        self.by_caller: Counter[str] = Counter()
+        self.by_caller: Counter[Hashable] = Counter()
         self.total = 0
 
-    def of(self, caller: str) -> "UnfinishedShare":
+    def of(self, caller: Hashable) -> "UnfinishedShare":
         """One body's part of them, for as long as it is arriving."""
         return UnfinishedShare(self, caller)
 
@@ -156,7 +157,7 @@ class Unfinished:
 class UnfinishedShare:
     """What one body holds; given back at the end of the block."""
 
-    def __init__(self, unfinished: Unfinished, caller: str) -> None:
+    def __init__(self, unfinished: Unfinished, caller: Hashable) -> None:
         self._unfinished = unfinished
         self._caller = caller
         self._bytes = 0

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from studio.shares import AllBusy, OwnerBusy
+from integrations.shares import AllBusy, OwnerBusy
 
 MAX_BYTES = 512_000_000
 MAX_BYTES_PER_OWNER = 128_000_000

@@ -7,7 +7,7 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
-from studio.shares import AllBusy
+from integrations.shares import AllBusy
 
 THREADS = 4
 MAX_WAITING = 64

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from integrations.shares import AllBusy, OwnerBusy
 from studio import picture_memory
 from studio.picture_memory import PictureMemory, hold_picture
-from studio.shares import AllBusy, OwnerBusy
 
 SIZE = picture_memory.MAX_BYTES_PER_OWNER
 

@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
+from integrations.shares import AllBusy
 from settings import PROJECT_ROOT
 from studio import picture_threads
 from studio.picture_threads import run_on_picture
-from studio.shares import AllBusy
 
 DECODING = {
     "inspect_image",
