@@ -46,10 +46,11 @@ class Concurrency:
             return
         caller = scope.get("state", {}).get("caller")
         with self._pictures.request(caller):
-            if route_class not in self._shares:
-                await self.app(scope, receive, send)
+            shares = self._shares.get(route_class)
+            if shares is None or (route_class == "cv" and scope["method"] != "POST"):
+                await self.app(scope, receive, send)  # rows at most: no model has work of it
                 return
-            async with self._shares[route_class].place(caller):
+            async with shares.place(caller):
                 await self.app(scope, receive, send)
 
 

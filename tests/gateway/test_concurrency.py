@@ -97,6 +97,11 @@ async def test_sync_requests_of_one_account_and_of_one_network_leave_places(
     tasks += [asyncio.create_task(request("user:b", "192.0.2.2")) for _ in range(4)]
     await asyncio.sleep(0)
     assert arrived.count("user:a") == arrived.count("user:b") == 4 and len(arrived) == 12
+    look = {"type": "http", "method": "GET", "path": "/api/cv/tryons"}
+    state = {"caller": Caller("user:a", "192.0.2.1")}
+    tasks.append(asyncio.create_task(layer(look | {"state": state}, nothing, nothing)))
+    await asyncio.sleep(0)
+    assert len(arrived) == 13, "a look at one's own try-ons costs no model and takes no place"
     go_on.set()
     await asyncio.gather(*tasks, return_exceptions=True)
 
