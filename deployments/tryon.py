@@ -112,7 +112,7 @@ class TryOn:
             loop.call_soon_threadsafe(told.put_nowait, TryOnStep(done, total, message))
 
         queued_s = time.perf_counter()
-        async with self._turns.take(order.accepted_s):
+        async with self._turns.take(order.accepted_s, order.owner, order.network):
             started_s = time.perf_counter()
             asked = _asked(order)
             person, (garment, mask), seen, read_ms = await self._begin(order, asked, on_progress)

@@ -35,6 +35,7 @@ from gateway.routes import (
     segmentation,
     tryon,
 )
+from integrations.shares import Shares
 from settings import PROJECT_ROOT
 from studio.accounts import OpenAccounts
 from studio.background import Background
@@ -43,7 +44,6 @@ from studio.health import HealthWatch
 from studio.latency import LatencyLog
 from studio.logs import configure_logging, flushing
 from studio.ports import Studio
-from studio.shares import Shares
 
 TITLE = "AI Fashion Studio"
 LATENCY_FLUSH_S = 1.0

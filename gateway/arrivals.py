@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 
 from errors import Conflict
 from integrations.blob_keys import CHUNK_BYTES
-from studio.shares import Shares
+from integrations.shares import Shares
 
 PLACES = 256
 PLACES_PER_ACCOUNT = 8

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from errors import Malformed, TooLarge, Unavailable
+from gateway.client_address import limit_key
 from gateway.json_limit import SMALL_MAX_VALUES, DocumentLimits, check_document
 
 KILOBYTE = 1024
@@ -27,7 +28,10 @@ WHOLE_LIMIT_S = 60.0
 MAX_LENGTH_DIGITS = 15
 UNFINISHED_BYTES_EACH = 8 * MEGABYTE
 UNFINISHED_BYTES = 64 * MEGABYTE
-"""Of bodies that are not here as a whole: one caller's, and everybody's in this Gateway."""
+"""Of bodies that are not here as a whole: one network's, and everybody's in this Gateway."""
+LITTLE_BYTES = 1 * MEGABYTE
+LITTLE_RESERVE_BYTES = 16 * MEGABYTE
+"""A part of all that only networks who hold little may use."""
 
 
 DOCUMENT = DocumentLimits()
@@ -110,17 +114,17 @@ class BodyLimit:
         if rule.is_streamed or not headers:
             await self.app(scope, body.receive, send)
             return
-        data = await self._read_whole(body, scope["state"].get("caller", ""))
+        data = await self._read_whole(body, scope["state"]["client_address"])
         if data and b"json" in headers.get(b"content-type", b"").lower():
             check_document(data, rule.document)
         await self.app(scope, Replay(data, receive).receive, send)
 
-    async def _read_whole(self, body: "Arriving", caller: str) -> bytes:
+    async def _read_whole(self, body: "Arriving", client_address: str) -> bytes:
         """Most bodies come as one message; only of the others account is kept."""
         message = await next_part(body)
         if not message.get("more_body", False):
             return bytes(message.get("body", b""))
-        with self._unfinished.of(caller) as share:
+        with self._unfinished.of(limit_key(client_address)) as share:
             parts = bytearray()
             while True:
                 part = message.get("body", b"")
@@ -142,23 +146,29 @@ async def next_part(body: "Arriving") -> Message:
 
 
 class Unfinished:
-    """Bytes of bodies that are still arriving, by caller."""
+    """Bytes of bodies that are still arriving, by network: accounts cost nothing."""
 
     def __init__(self) -> None:
-        self.by_caller: Counter[str] = Counter()
+        self.by_network: Counter[str] = Counter()
         self.total = 0
 
-    def of(self, caller: str) -> "UnfinishedShare":
+    def of(self, network: str) -> "UnfinishedShare":
         """One body's part of them, for as long as it is arriving."""
-        return UnfinishedShare(self, caller)
+        return UnfinishedShare(self, network)
+
+    def has_room(self, network: str) -> bool:
+        """Whether what the network holds is within its bound, and all within theirs."""
+        own = self.by_network[network]
+        reserve = 0 if own <= LITTLE_BYTES else LITTLE_RESERVE_BYTES
+        return own <= UNFINISHED_BYTES_EACH and self.total <= UNFINISHED_BYTES - reserve
 
 
 class UnfinishedShare:
     """What one body holds; given back at the end of the block."""
 
-    def __init__(self, unfinished: Unfinished, caller: str) -> None:
+    def __init__(self, unfinished: Unfinished, network: str) -> None:
         self._unfinished = unfinished
-        self._caller = caller
+        self._network = network
         self._bytes = 0
 
     def __enter__(self) -> "UnfinishedShare":
@@ -166,22 +176,19 @@ class UnfinishedShare:
 
     def add(self, count: int) -> None:
         """Raises:
-        Unavailable: this caller, or all of them, hold too much already.
+        Unavailable: this network, or all of them, hold too much already.
         """
         self._bytes += count
         self._unfinished.total += count
-        self._unfinished.by_caller[self._caller] += count
-        if (
-            self._unfinished.by_caller[self._caller] > UNFINISHED_BYTES_EACH
-            or self._unfinished.total > UNFINISHED_BYTES
-        ):
+        self._unfinished.by_network[self._network] += count
+        if not self._unfinished.has_room(self._network):
             raise Unavailable("too many bodies are arriving at once; send fewer side by side")
 
     def __exit__(self, *_: object) -> None:
         self._unfinished.total -= self._bytes
-        self._unfinished.by_caller[self._caller] -= self._bytes
-        if not self._unfinished.by_caller[self._caller]:
-            del self._unfinished.by_caller[self._caller]
+        self._unfinished.by_network[self._network] -= self._bytes
+        if not self._unfinished.by_network[self._network]:
+            del self._unfinished.by_network[self._network]
 
 
 class Replay:

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from errors import NotAuthenticated, RateLimited, StudioError, Unavailable
 from gateway.auth import AccessClaims, AccessTokens
 from gateway.client_address import limit_key
+from integrations.shares import Caller
 from studio.batching import MicroBatcher
 from studio.context import acting_for
 from studio.ports import Studio, Take, Window
@@ -145,7 +146,7 @@ class RateLimit:
         self._tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Leaves `identity` in the scope's state for `gateway.deps`, and headers for `Envelope`."""
+        """Leaves `identity` and `caller` in the scope's state, and headers for `Envelope`."""
         if scope["type"] != "http" or not scope["path"].startswith(("/api/", "/blobs/")):
             await self.app(scope, receive, send)
             return
@@ -153,9 +154,10 @@ class RateLimit:
         route_class = route_class_of(scope["method"], scope["path"])
         if route_class is not None:
             await count_request(self._limits, scope, route_class)
-        who = caller_key(route_class or "default", identity, scope["state"]["client_address"])
-        scope["state"]["caller"] = who
-        with acting_for(who):
+        address = scope["state"]["client_address"]
+        caller = Caller(caller_key(route_class or "default", identity, address), limit_key(address))
+        scope["state"]["caller"] = caller
+        with acting_for(caller):
             await self.app(scope, receive, send)
 
     def _identify(self, scope: Scope) -> AccessClaims | NotAuthenticated | None:

@@ -1,8 +1,9 @@
 """Fetches pictures of the outside world, and nothing else, from nowhere else."""
 
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urljoin
@@ -14,8 +15,8 @@ import httpx
 
 from errors import Invalid, NotAnImage, RateLimited, TooLarge, Unavailable, UpstreamFailed
 from integrations.addresses import Address, is_public, is_public_name, parse_addresses
-from integrations.places import Places
 from integrations.resolver import NameResolver
+from integrations.shares import NO_BOUND, Shares
 
 MAX_BYTES = 15_000_000
 MAX_REDIRECTS = 3
@@ -35,15 +36,17 @@ HEADERS = (
 )
 
 MOST_EACH = 2
+MOST_A_NETWORK = 6
 MOST_A_HOST = 6
 MOST_IN_ALL = 40
-"""Fetches side by side: of one caller, from one host, in one process."""
+"""Fetches side by side: of one caller, of one network, from one host, in one process."""
 WAITING_EACH = 8
+WAITING_A_NETWORK = 24
 WAIT_S = 5.0
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
-_caller: ContextVar[str | None] = ContextVar("fetching_for", default=None)
+_caller: ContextVar[Hashable] = ContextVar("fetching_for", default=None)
 
 
 class FetchesBusy(RateLimited):
@@ -119,9 +122,9 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 class Fetcher:
     """One guarded client for all outside pictures.
 
-    One caller holds `MOST_EACH` of `MOST_IN_ALL` connections, so that slow hosts of his delay
-    nobody else. `resolve`, `is_allowed`, `tls` and `port` are for tests, which have only the
-    loopback.
+    One caller holds `MOST_EACH` of `MOST_IN_ALL` connections and one network `MOST_A_NETWORK`, so
+    that slow hosts of theirs delay nobody else. `resolve`, `is_allowed`, `tls` and `port` are for
+    tests, which have only the loopback.
     """
 
     def __init__(
@@ -136,9 +139,29 @@ class Fetcher:
         self._allow = tuple(name.lower().lstrip("*") for name in allow)
         self._port = port
         self._resolver = NameResolver()
-        self._callers = Places(MOST_EACH, waiting=WAITING_EACH, wait_s=WAIT_S, refuse=caller_busy)
-        self._hosts = Places(MOST_A_HOST, waiting=MOST_IN_ALL, wait_s=WAIT_S, refuse=host_busy)
-        self._all = Places(MOST_IN_ALL, waiting=MOST_IN_ALL, wait_s=WAIT_S, refuse=all_busy)
+        self._callers = Shares(
+            per_owner=MOST_EACH,
+            per_network=MOST_A_NETWORK,
+            waiting=NO_BOUND,
+            waiting_per_owner=WAITING_EACH,
+            waiting_per_network=WAITING_A_NETWORK,
+            wait_s=WAIT_S,
+            busy=caller_busy,
+        )
+        self._hosts = Shares(
+            per_owner=MOST_A_HOST,
+            waiting=NO_BOUND,
+            waiting_per_owner=MOST_IN_ALL,
+            wait_s=WAIT_S,
+            busy=host_busy,
+        )
+        self._all = Shares(
+            places=MOST_IN_ALL,
+            waiting=MOST_IN_ALL,
+            waiting_per_owner=NO_BOUND,
+            wait_s=WAIT_S,
+            full=all_busy,
+        )
         # httpcore itself reads no proxy variables, follows no redirects and decodes nothing.
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls or ssl.create_default_context(cafile=certifi.where()),
@@ -147,10 +170,13 @@ class Fetcher:
             max_keepalive_connections=0,
         )
 
-    async def fetch_image(self, url: str, caller: str | None = None) -> bytes:
-        """The bytes of a picture, at most `MAX_BYTES`, within `TOTAL_S` of their place.
+    async def fetch_image(
+        self, url: str, caller: Hashable = None, *, is_patient: bool = False
+    ) -> bytes:
+        """The bytes of a picture, at most `MAX_BYTES`, within `TOTAL_S` without the waits.
 
-        caller: who wants it, as limits count; None is the studio's own work, which bounds itself.
+        caller: who wants it, as limits count, usually a `Caller`; None is the studio's own work,
+        which bounds itself. is_patient: it waits for its places, however long that takes.
 
         Raises:
             Invalid: the address is refused.
@@ -161,32 +187,47 @@ class Fetcher:
         first = self.check_url(url)
         token = _caller.set(caller)
         try:
-            async with AsyncExitStack() as places:
-                if caller is not None:
-                    await places.enter_async_context(self._callers.take(caller))
-                await places.enter_async_context(self._all.take(""))
-                return await self._fetch_in_time(str(first))
+            async with self._callers.place(caller, is_patient=is_patient):
+                return await self._follow(str(first), is_patient or caller is None)
         finally:
             _caller.reset(token)
 
-    async def _fetch_in_time(self, url: str) -> bytes:
+    async def _follow(self, url: str, is_patient: bool) -> bytes:
+        left_s = TOTAL_S
+        for _ in range(MAX_REDIRECTS + 1):
+            checked = self.check_url(url)
+            async with self._place(checked.host, is_patient):
+                started_s = time.monotonic()
+                answer = await self._get_in_time(checked, left_s)
+                left_s -= time.monotonic() - started_s
+            if isinstance(answer, bytes):
+                return answer
+            url = urljoin(str(checked), answer)
+        raise UpstreamFailed(f"the picture is behind more than {MAX_REDIRECTS} redirects")
+
+    @asynccontextmanager
+    async def _place(self, host: str, is_patient: bool) -> AsyncIterator[None]:
+        """The host's before one of all: whoever waits for a host keeps nobody from another."""
+        caller = _caller.get()
+        if caller is None:
+            async with self._all.place(None, is_patient=is_patient):
+                yield
+            return
+        async with (
+            self._hosts.place(host, is_patient=is_patient),
+            self._all.place(caller, is_patient=is_patient),
+        ):
+            yield
+
+    async def _get_in_time(self, url: httpx.URL, left_s: float) -> bytes | str:
         try:
-            with anyio.fail_after(TOTAL_S):
-                return await self._follow(url)
+            with anyio.fail_after(left_s):
+                return await self._get(url)
         except TimeoutError:
             raise UpstreamFailed("the picture did not come in time") from None
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError,
                 httpcore.UnsupportedProtocol, ssl.SSLError, OSError):  # fmt: skip
             raise UpstreamFailed("the picture could not be fetched") from None
-
-    async def _follow(self, url: str) -> bytes:
-        for _ in range(MAX_REDIRECTS + 1):
-            checked = self.check_url(url)
-            answer = await self._get_in_turn(checked)
-            if isinstance(answer, bytes):
-                return answer
-            url = urljoin(str(checked), answer)
-        raise UpstreamFailed(f"the picture is behind more than {MAX_REDIRECTS} redirects")
 
     def check_url(self, text: str) -> httpx.URL:
         """Parsed by the one parser whose parts are also what is dialled.
@@ -206,12 +247,6 @@ class Fetcher:
         if self._allow and not any(matches(host, entry) for entry in self._allow):
             raise Invalid("pictures are not fetched from this host")
         return url
-
-    async def _get_in_turn(self, url: httpx.URL) -> bytes | str:
-        if _caller.get() is None:
-            return await self._get(url)
-        async with self._hosts.take(url.host):
-            return await self._get(url)
 
     async def _resolve(self, host: str, port: int) -> list[str]:
         return await self._resolver.resolve(host, port, _caller.get())

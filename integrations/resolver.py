@@ -6,15 +6,16 @@ until the resolver gives up by itself (about half a minute). It is counted for a
 
 import asyncio
 import socket
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 
 from errors import RateLimited, Unavailable, UpstreamFailed
+from integrations.shares import Shares
 
 RESOLVE_S = 3.0
 THREADS = 32
 MOST_EACH = 4
+MOST_A_NETWORK = 8
 
 LookUp = Callable[[str, int], list[str]]
 
@@ -23,6 +24,16 @@ class LookUpsBusy(RateLimited):
     """The caller's earlier look-ups have no answer yet."""
 
     retry_after_s = 10
+
+
+def caller_busy() -> LookUpsBusy:
+    """429."""
+    return LookUpsBusy("earlier pictures' hosts are still being looked up for you")
+
+
+def all_busy() -> Unavailable:
+    """503."""
+    return Unavailable("too many hosts of pictures are being looked up")
 
 
 def look_up(host: str, port: int) -> list[str]:
@@ -36,11 +47,16 @@ class NameResolver:
 
     def __init__(self, look_up: LookUp = look_up, *, threads: int = THREADS) -> None:
         self._look_up = look_up
-        self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="resolver")
-        self._running: Counter[str | None] = Counter()
+        self._shares = Shares(
+            places=threads,
+            per_owner=MOST_EACH,
+            per_network=MOST_A_NETWORK,
+            busy=caller_busy,
+            full=all_busy,
+        )
 
-    async def resolve(self, host: str, port: int, caller: str | None) -> list[str]:
+    async def resolve(self, host: str, port: int, caller: Hashable) -> list[str]:
         """All addresses of a name.
 
         Raises:
@@ -48,11 +64,7 @@ class NameResolver:
             UpstreamFailed: the name servers gave no answer in time.
             RateLimited, Unavailable: earlier look-ups hold the caller's, or all threads.
         """
-        if caller is not None and self._running[caller] >= MOST_EACH:
-            raise LookUpsBusy("earlier pictures' hosts are still being looked up for you")
-        if self._running.total() >= self._threads:
-            raise Unavailable("too many hosts of pictures are being looked up")
-        self._running[caller] += 1
+        await self._shares.enter(caller)
         future = asyncio.get_running_loop().run_in_executor(self._pool, self._look_up, host, port)
         future.add_done_callback(lambda ended: self._end(ended, caller))
         try:
@@ -61,12 +73,10 @@ class NameResolver:
         except TimeoutError:
             raise UpstreamFailed("the host of the picture can't be found in time") from None
 
-    def _end(self, ended: "asyncio.Future[list[str]]", caller: str | None) -> None:
+    def _end(self, ended: "asyncio.Future[list[str]]", caller: Hashable) -> None:
         if not ended.cancelled():
             ended.exception()  # nobody may be waiting for it any more
-        self._running[caller] -= 1
-        if not self._running[caller]:
-            del self._running[caller]
+        self._shares.leave(caller)
 
     def close(self) -> None:
         """Takes no more; what is still looked up ends by itself."""

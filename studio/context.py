@@ -9,11 +9,13 @@ from opentelemetry import context as spans
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from integrations.shares import Caller
+
 OFFLINE = "offline"
 """Stands where no request is the cause: the command line, the demo seed."""
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
-_caller: ContextVar[str | None] = ContextVar("caller", default=None)
+_caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
 _propagator = TraceContextTextMapPropagator()
 
 
@@ -43,13 +45,13 @@ def serving(request_id: str) -> Iterator[None]:
         _request_id.reset(token)
 
 
-def current_caller() -> str | None:
+def current_caller() -> Caller | None:
     """Whose request this task works for, as limits count it; None for the studio's own work."""
     return _caller.get()
 
 
 @contextmanager
-def acting_for(caller: str) -> Iterator[None]:
+def acting_for(caller: Caller) -> Iterator[None]:
     """Everything in the block, and every task started in it, is this caller's work."""
     token = _caller.set(caller)
     try:

@@ -12,9 +12,9 @@ import anyio.to_thread
 from db.tables import File
 from errors import Conflict, DeadlinePassed, Invalid, NotAnImage
 from integrations.blob_keys import BlobInfo, content_type_of
+from integrations.shares import Shares
 from studio.file_rules import DATASET_TYPES, DatasetCheck, FileFacts, inspect_file
 from studio.ports import BlobStore
-from studio.shares import Shares
 
 PLACES = 4
 PLACES_PER_ACCOUNT = 2

@@ -81,15 +81,23 @@ class LoadedImage:
 
 
 async def load_image(
-    studio: Studio, user_id: UUID | None, *, image_url: str | None, file_id: UUID | None
+    studio: Studio,
+    user_id: UUID | None,
+    *,
+    image_url: str | None,
+    file_id: UUID | None,
+    is_patient: bool = False,
 ) -> LoadedImage:
     """The bytes of `imageUrl | fileId`: own files, pictures on sale, or the outside world.
+
+    is_patient: one of many pictures of a request, which waits for its turn and isn't refused.
 
     Raises:
         Invalid: both or neither are given, or the address is refused.
         NotFound: absent, or another's and not on sale.
         Conflict: the upload is not completed.
         NotAnImage, TooLarge, UpstreamFailed: what lies there can't be used.
+        RateLimited, Unavailable: too many pictures are being fetched, for the caller or in all.
     """
     if (image_url is None) == (file_id is None):
         raise Invalid("give either imageUrl or fileId")
@@ -98,7 +106,7 @@ async def load_image(
         return LoadedImage(await studio.blobs.get(key), key, found_id)
     own_key = studio.blobs.key_of(image_url)
     if own_key is None:
-        data = await studio.fetcher.fetch_image(image_url, current_caller())
+        data = await studio.fetcher.fetch_image(image_url, current_caller(), is_patient=is_patient)
         return LoadedImage(data, None, None)
     key, found_id = await _find_usable(studio, user_id, file_id=None, key=own_key)
     return LoadedImage(await studio.blobs.get(key), key, found_id)

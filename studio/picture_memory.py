@@ -5,10 +5,11 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from studio.shares import AllBusy, OwnerBusy
+from integrations.shares import AllBusy, OwnerBusy, name_of, network_of
 
 MAX_BYTES = 512_000_000
 MAX_BYTES_PER_OWNER = 128_000_000
+MAX_BYTES_PER_NETWORK = 256_000_000
 
 
 class PictureMemory:
@@ -16,6 +17,7 @@ class PictureMemory:
 
     def __init__(self) -> None:
         self._bytes: Counter[Hashable] = Counter()
+        self._by_network: Counter[str] = Counter()
 
     @contextmanager
     def request(self, owner: Hashable) -> Iterator[None]:
@@ -30,19 +32,31 @@ class PictureMemory:
 
     def take(self, owner: Hashable, size: int) -> None:
         """Raises:
-        OwnerBusy, AllBusy: the caller's pictures, or all of them, take too much already.
+        OwnerBusy, AllBusy: the caller's pictures, those of its network, or all take too much.
         """
-        if self._bytes[owner] + size > MAX_BYTES_PER_OWNER:
+        name, network = name_of(owner), network_of(owner)
+        if self._bytes[name] + size > MAX_BYTES_PER_OWNER or (
+            network is not None and self._by_network[network] + size > MAX_BYTES_PER_NETWORK
+        ):
             raise OwnerBusy("too many of your pictures are being worked on already")
         if self._bytes.total() + size > MAX_BYTES:
             raise AllBusy("too many pictures are being worked on already")
-        self._bytes[owner] += size
+        self._count(owner, size)
 
     def give_back(self, owner: Hashable, size: int) -> None:
         """The pictures are gone."""
-        self._bytes[owner] -= size
-        if self._bytes[owner] <= 0:
-            del self._bytes[owner]
+        self._count(owner, -size)
+
+    def _count(self, owner: Hashable, change: int) -> None:
+        name, network = name_of(owner), network_of(owner)
+        self._bytes[name] += change
+        if self._bytes[name] <= 0:
+            del self._bytes[name]
+        if network is None:
+            return
+        self._by_network[network] += change
+        if self._by_network[network] <= 0:
+            del self._by_network[network]
 
 
 class Request:

@@ -7,26 +7,46 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
-from studio.shares import AllBusy
+from integrations.shares import Shares
+from studio.context import current_caller
 
 THREADS = 4
+THREADS_EACH = 3
 MAX_WAITING = 64
+MAX_WAITING_EACH = 16
+MAX_WAITING_A_NETWORK = 32
 
 Result = TypeVar("Result")
-_limiter: RunVar[anyio.CapacityLimiter] = RunVar("picture_limiter")
+
+
+class PictureThreads:
+    """Of one event loop; a caller, and a network, leaves a thread to the others."""
+
+    def __init__(self) -> None:
+        self.limiter = anyio.CapacityLimiter(THREADS)
+        self.shares = Shares(
+            places=THREADS,
+            per_owner=THREADS_EACH,
+            per_network=THREADS_EACH,
+            waiting=MAX_WAITING,
+            waiting_per_owner=MAX_WAITING_EACH,
+            waiting_per_network=MAX_WAITING_A_NETWORK,
+        )
+
+
+_threads: RunVar[PictureThreads] = RunVar("picture_threads")
 
 
 async def run_on_picture(work: Callable[[], Result]) -> Result:
     """What `work` returns, from one of the threads of this event loop.
 
     Raises:
-        AllBusy: too many pictures wait for a thread already.
+        OwnerBusy, AllBusy: too many pictures, of this caller or in all, wait for a thread already.
     """
     try:
-        limiter = _limiter.get()
+        threads = _threads.get()
     except LookupError:
-        limiter = anyio.CapacityLimiter(THREADS)
-        _limiter.set(limiter)
-    if limiter.statistics().tasks_waiting >= MAX_WAITING:
-        raise AllBusy("too many pictures are being decoded already")
-    return await anyio.to_thread.run_sync(work, limiter=limiter)
+        threads = PictureThreads()
+        _threads.set(threads)
+    async with threads.shares.place(current_caller()):
+        return await anyio.to_thread.run_sync(work, limiter=threads.limiter)

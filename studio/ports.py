@@ -231,7 +231,8 @@ class TryOnOrder:
     """A try-on as blob keys; the picture goes to `output_key`, a lossless PNG.
 
     mask_key: the garment's mask, of the garment's size. category None is guessed, steps None is
-    the quality's. accepted_s: when it was accepted, seconds of the epoch; the earliest goes first.
+    the quality's. accepted_s: when it was accepted, seconds of the epoch; the earliest of an owner
+    goes first. network: where a request came from, empty for a job.
     """
 
     person_key: str
@@ -243,6 +244,8 @@ class TryOnOrder:
     category: str | None = None
     quality: str = "balanced"
     steps: int | None = None
+    owner: str = ""
+    network: str = ""
 
 
 @dataclass(frozen=True)
@@ -278,7 +281,7 @@ class TryOnLoad:
 
 
 class TryOn(Protocol):
-    """Dresses people, one at a time, in the order in which they were accepted."""
+    """Dresses people, one at a time, owners in turn, the earliest accepted of each first."""
 
     def dress(self, order: TryOnOrder) -> AsyncIterator["TryOnStep | TryOnMade"]:
         """Steps, at least one every few seconds, and at last what was made.
@@ -288,7 +291,7 @@ class TryOn(Protocol):
         Raises:
             NotFound: a blob is not there.
             NotAnImage, Invalid, TooLarge: a picture can't be used; the message says which.
-            Unavailable: too many wait already, or the deployment is down.
+            Unavailable: too many wait already, in all or of this owner; or the deployment is down.
         """
         ...
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from db.catalog import get_embeddings, get_products
 from db.tables import Product
-from errors import DeadlinePassed, Invalid, NotFound, StudioError, Unavailable
+from errors import DeadlinePassed, Invalid, NotFound, RateLimited, StudioError, Unavailable
 from models.sales import Sales
 from studio.files import load_image
 from studio.index_rows import unpack_vector
@@ -51,7 +51,8 @@ async def see_products(
 
     Raises:
         Invalid: more names than are taken, or more pictures that have to be embedded first.
-        Unavailable: a part of the studio is down; nothing is known of the rest then.
+        Unavailable, RateLimited: a part of the studio is down, or too much of this account's work
+            is under way; nothing is known of the rest then.
     """
     if len(names) > MOST_PRODUCTS:
         raise Invalid(f"{len(names):,} different products; at most {MOST_PRODUCTS:,} are taken")
@@ -100,15 +101,17 @@ async def _embed_all(
 async def _embed(
     studio: Studio, owner_id: UUID, name: Name, product: Product | None
 ) -> Seen | StudioError:
-    """What is wrong with one picture is its own affair; a studio that is down is not."""
+    """What is wrong with one picture is its own affair; a studio that is down or busy is not."""
     try:
         if product is not None:
             data = await studio.blobs.get(product.image_key)
             return _seen(product, (await studio.embedder.embed_image(data)).vector)
-        loaded = await load_image(studio, owner_id, image_url=name[1], file_id=None)
+        loaded = await load_image(
+            studio, owner_id, image_url=name[1], file_id=None, is_patient=True
+        )
         vector = (await studio.embedder.embed_image(loaded.data)).vector
         return Seen(loaded.key or name[1].split("?")[0], vector)
-    except (Unavailable, DeadlinePassed):
+    except (Unavailable, DeadlinePassed, RateLimited):
         raise
     except StudioError as error:
         return error

@@ -14,7 +14,7 @@ from pydantic import Field
 from db.tables import Job, TryonJob
 from db.tryons import add_stored, get_own_tryon, update_tryon
 from errors import Invalid, NotFound, StudioError, Unavailable
-from studio.context import current_request_id
+from studio.context import current_caller, current_request_id
 from studio.forms import Form
 from studio.idempotency import KeyedRequest, Overtaken
 from studio.job_types import JobRun, JobType, Outcome, enqueue, read_payload
@@ -171,7 +171,7 @@ async def _do_now(
     tryon_id = _id_of(draft)
     output_key, started_s = output_key_of(tryon_id), time.perf_counter()
     try:
-        made = await perform(studio, asked, output_key, datetime.now(UTC))
+        made = await perform(studio, draft.user_id, asked, output_key, datetime.now(UTC))
         timings = all_timings(asked, made, started_s)
         finished = Finished(tryon_id, output_key, asked.seed, timings, made.category, made.steps)
         row = asked.row(
@@ -224,6 +224,7 @@ def _id_of(draft: Draft) -> UUID:
 
 async def perform(
     studio: Studio,
+    owner_id: UUID,
     asked: Asked,
     output_key: str,
     accepted_at: datetime,
@@ -234,9 +235,11 @@ async def perform(
     Raises:
         StudioError: as `studio.ports.TryOn.dress`.
     """
+    caller = current_caller()
     order = TryOnOrder(
         asked.person_key, asked.garment_key, asked.mask_key, output_key, asked.seed,
         accepted_at.timestamp(), asked.category, asked.quality, asked.steps,
+        owner=str(owner_id), network=caller.network if caller else "",
     )  # fmt: skip
     async for told in studio.tryon.dress(order):
         if isinstance(told, TryOnMade):
@@ -300,7 +303,7 @@ async def run_tryon(studio: Studio, run: JobRun) -> Outcome:
         raise NotFound("the try-on is gone")
     started_s = time.perf_counter()
     key = output_key_of(tryon_id)
-    made = await perform(studio, asked, key, kept.created_at, run.progress)
+    made = await perform(studio, owner_id, asked, key, kept.created_at, run.progress)
     timings = all_timings(asked, made, started_s)
 
     async def record(session: Any) -> None:

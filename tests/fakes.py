@@ -185,7 +185,7 @@ def blue_sales(count: int, seed: int = 0) -> Sales:
 
 
 class FakeTryOn:
-    """Pastes the masked garment into the middle of the person; one at a time, earliest first."""
+    """Pastes the masked garment into the middle of the person; one at a time, owners in turn."""
 
     def __init__(self, blobs: BlobStore, max_waiting: int = 8) -> None:
         self._blobs = blobs
@@ -199,7 +199,7 @@ class FakeTryOn:
     async def dress(self, order: TryOnOrder) -> AsyncIterator[TryOnStep | TryOnMade]:
         if self.failure is not None:
             raise self.failure
-        async with self._turns.take(order.accepted_s):
+        async with self._turns.take(order.accepted_s, order.owner, order.network):
             self.orders.append(order)
             for done in range(3):
                 yield TryOnStep(done, 3, "painting")

@@ -14,13 +14,13 @@ from gateway.deps import IdempotencyKey, Merchant, StudioDep
 from gateway.documents import Document, show_rows
 from gateway.paging import Cursor, PageDep
 from gateway.wire import JobAccepted, Page, Storable, WireRequest, WireResponse
+from integrations.shares import Shares
 from studio import analytics, evaluation
 from studio.evaluation import MOST_OBSERVATIONS, EvaluationAnswer, Observation
 from studio.jobs import submit_job
 from studio.ports import Studio
 from studio.regressor_training import TRAIN_REGRESSOR, TrainForm
 from studio.regressor_versions import activate_regressor
-from studio.shares import Shares
 
 router = APIRouter(prefix="/api/analytics", tags=["analytics"])
 

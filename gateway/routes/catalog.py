@@ -20,6 +20,7 @@ from gateway.deps import CurrentUser, IdempotencyKey, Merchant, Public, StudioDe
 from gateway.documents import show_rows
 from gateway.paging import Cursor, PageDep
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
+from integrations.shares import Shares
 from studio import catalog
 from studio.attributes import Attributes, split_attributes
 from studio.catalog import Owner
@@ -34,7 +35,6 @@ from studio.catalog_import import (
 from studio.jobs import submit_job
 from studio.ports import Studio
 from studio.product_form import ID_PATTERN, ProductForm
-from studio.shares import Shares
 
 router = APIRouter(prefix="/api/catalog", tags=["catalog"])
 

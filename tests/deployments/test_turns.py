@@ -1,4 +1,4 @@
-"""One at a time, the earliest accepted first; bounded, and no turn is lost."""
+"""One at a time, owners in turn, the earliest accepted first; bounded, and no turn is lost."""
 
 import asyncio
 
@@ -40,6 +40,45 @@ async def test_a_full_queue_refuses_and_one_that_leaves_gives_its_place() -> Non
         assert turns.waiting == 1
     async with turns.take(3.0):
         assert turns.waiting == 1
+
+
+async def serve_all(turns: Turns, asked: list[tuple[str, str]]) -> list[str]:
+    """Who was served one after the other, where all wait behind the first."""
+    served, release = list[str](), asyncio.Event()
+
+    async def work(number: int, owner: str, network: str) -> None:
+        async with turns.take(number, owner, network):
+            await release.wait()
+            served.append(owner)
+
+    tasks = []
+    for number, (owner, network) in enumerate(asked):
+        tasks.append(asyncio.create_task(work(number, owner, network)))
+        await asyncio.sleep(0)
+    release.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    return served + [type(one).__name__ for one in results if one is not None]
+
+
+async def test_owners_are_served_in_turn() -> None:
+    """Whoever came later isn't behind all jobs of somebody who was served just now."""
+    jobs = [("a", ""), ("a", ""), ("a", ""), ("a", ""), ("b", ""), ("c", ""), ("b", "")]
+    assert await serve_all(Turns(8), jobs) == ["a", "b", "c", "a", "b", "a", "a"]
+
+
+async def test_accounts_of_one_network_are_served_as_one() -> None:
+    requests = [("a", "192.0.2.1"), ("b", "192.0.2.1"), ("c", "192.0.2.1"), ("d", "192.0.2.2")]
+    assert await serve_all(Turns(8), requests) == ["a", "d", "b", "c"]
+
+
+async def test_requests_of_one_owner_or_network_leave_places_in_the_queue() -> None:
+    """Nine sync requests of an account were all that TryOn took; jobs are bounded elsewhere."""
+    flood = [("a", "192.0.2.1")] * 4 + [(owner, "192.0.2.1") for owner in "bcd"]
+    refused = ["Unavailable"] * 2
+    assert await serve_all(Turns(8), [*flood, ("e", "192.0.2.2")]) == [
+        "a", "e", "b", "c", "a", "a", *refused
+    ]  # fmt: skip
+    assert await serve_all(Turns(8), [("a", "")] * 6) == ["a"] * 6
 
 
 async def test_a_turn_that_comes_while_leaving_is_passed_on() -> None:

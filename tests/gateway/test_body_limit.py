@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import ExitStack, suppress
 
 import httpx
 import pytest
 
+from errors import Unavailable
 from gateway import body_limit
+from gateway.body_limit import MEGABYTE, UNFINISHED_BYTES, Unfinished
 from studio.ports import Studio
 from tests.fakes import sign_in
 
@@ -54,3 +57,42 @@ async def test_a_large_upload_only_has_to_keep_coming(
     monkeypatch.setattr(body_limit, "SILENCE_LIMIT_S", 0.2)
     made = (await client.post("/api/files/presign", json=body, headers=headers)).json()
     check_refused(await client.put(made["url"], content=dripping(5, 1), headers=made["headers"]))
+
+
+def test_networks_that_trickle_leave_room_for_small_bodies() -> None:
+    """Eight addresses of eight bodies that never end refused everybody's."""
+    unfinished = Unfinished()
+    with ExitStack() as held:
+        for network in range(20):
+            for _ in range(8):
+                with suppress(Unavailable), ExitStack() as body:
+                    body.enter_context(unfinished.of(f"192.0.2.{network}")).add(2 * MEGABYTE)
+                    held.push(body.pop_all())
+        assert unfinished.total > UNFINISHED_BYTES // 2
+        for network in range(16):
+            held.enter_context(unfinished.of(f"198.51.100.{network}")).add(MEGABYTE)
+        assert unfinished.total <= UNFINISHED_BYTES
+    assert unfinished.total == 0 and not unfinished.by_network
+
+
+async def test_accounts_of_one_network_share_what_may_be_arriving(
+    client: httpx.AsyncClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_limit, "UNFINISHED_BYTES_EACH", 10_000)
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def in_pieces() -> AsyncIterator[bytes]:
+        yield b'{"query": "'
+        yield b"x" * 8_000
+        arrived.set()
+        await go_on.wait()
+        yield b'"}'
+
+    accounts = [await sign_in(client, studio) for _ in range(2)]
+    url = "/api/search/text"
+    first = asyncio.create_task(client.post(url, content=in_pieces(), headers=JSON | accounts[0]))
+    await arrived.wait()
+    refused = await client.post(url, content=in_pieces(), headers=JSON | accounts[1])
+    assert refused.status_code == 503 and "arriving" in refused.json()["detail"]
+    go_on.set()
+    assert (await first).status_code == 422  # the query is too long

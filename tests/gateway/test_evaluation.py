@@ -1,8 +1,12 @@
 """An evaluation reads no more than it needs, and refuses what is too much before it begins."""
 
+import asyncio
+from collections.abc import Hashable
+
 import httpx
 import pytest
 
+from errors import RateLimited
 from gateway.routes.analytics import EvalRequest
 from studio import evaluation
 from studio.ports import Studio
@@ -71,3 +75,47 @@ async def test_a_file_that_is_too_large_is_not_fetched(
 def test_the_first_wrong_observation_ends_the_judging() -> None:
     with pytest.raises(ValueError, match="1 validation error"):
         EvalRequest.model_validate({"observations": [{"units": -1, "productId": "a"}] * 2000})
+
+
+async def test_two_evaluations_wait_for_their_pictures_and_blame_none(
+    client: httpx.AsyncClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The eleventh picture of an account that was on its way was called a bad one."""
+    places = studio.fetcher._callers
+
+    async def fetch_image(url: str, caller: Hashable, *, is_patient: bool = False) -> bytes:
+        async with places.place(caller, is_patient=is_patient):
+            await asyncio.sleep(0.01)
+            return picture("blue")
+
+    monkeypatch.setattr(studio.fetcher, "fetch_image", fetch_image)
+    headers = await sign_in(client, studio, "merchant")
+    evaluations = [
+        [
+            {"imageUrl": f"https://{name}.example/{at}.jpg", "units": 5 + at, "category": "dress"}
+            for at in range(20)
+        ]
+        for name in "ab"
+    ]
+    answers = await asyncio.gather(
+        *(
+            client.post("/api/analytics/eval", json={"observations": lines}, headers=headers)
+            for lines in evaluations
+        )
+    )
+    assert [answer.status_code for answer in answers] == [200, 200], answers[0].text
+
+
+async def test_a_picture_that_nobody_may_fetch_now_is_not_a_bad_one(
+    client: httpx.AsyncClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fetch_image(url: str, caller: Hashable, *, is_patient: bool = False) -> bytes:
+        raise RateLimited("earlier pictures' hosts are still being looked up for you")
+
+    monkeypatch.setattr(studio.fetcher, "fetch_image", fetch_image)
+    headers = await sign_in(client, studio, "merchant")
+    lines = [{"imageUrl": "https://pictures.example/a.jpg", "units": 5}]
+    body = {"observations": lines}
+    answer = await client.post("/api/analytics/eval", json=body, headers=headers)
+    assert answer.status_code == 429
+    assert "observations" not in answer.json()["detail"]

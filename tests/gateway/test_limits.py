@@ -13,6 +13,7 @@ from db.tables import AuditLog
 from errors import SetupError, UpstreamFailed
 from gateway.client_address import ClientAddress, limit_key
 from gateway.limits import RateLimits
+from integrations.shares import Caller
 from settings import load_settings
 from studio.ports import Studio
 from tests.fakes import make_settings, open_client, open_studio, sign_in
@@ -189,10 +190,14 @@ def test_one_ipv6_network_is_one_caller() -> None:
 async def test_what_fetches_pictures_knows_whose_work_it_is(
     client: httpx.AsyncClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fetches are bounded by caller: an account, or the address of somebody who has none."""
-    callers: list[str | None] = []
+    """Fetches are bounded by caller: an account, or the address of somebody who has none;
+    and by network, as accounts cost nothing.
+    """
+    callers: list[Caller | None] = []
 
-    async def fetch_image(url: str, caller: str | None = None) -> bytes:
+    async def fetch_image(
+        url: str, caller: Caller | None = None, *, is_patient: bool = False
+    ) -> bytes:
         callers.append(caller)
         raise UpstreamFailed("not here")
 
@@ -202,4 +207,5 @@ async def test_what_fetches_pictures_knows_whose_work_it_is(
     assert (await client.post("/api/search/image", json=body)).status_code == 502
     await client.post("/api/cv/segmentation", json=body, headers=headers)
     me = (await client.get("/api/auth/me", headers=headers)).json()["id"]
-    assert callers == ["ip:192.0.2.1", f"user:{me}"]
+    network = "192.0.2.1"
+    assert callers == [Caller(f"ip:{network}", network), Caller(f"user:{me}", network)]

@@ -139,14 +139,34 @@ async def test_auto_makes_a_job_of_what_is_large_or_meets_a_queue(
     assert [(await one).status_code for one in (first, second)] == [200, 200]
 
 
-async def test_four_callers_are_served_in_turn(shopper: Shopper, model: FakeTryOn) -> None:
+async def test_requests_of_an_account_are_served_in_order(
+    shopper: Shopper, model: FakeTryOn
+) -> None:
     model.pause_s = 0.15
     asked = []
-    for seed in range(4):
+    for seed in range(3):
         asked.append(asyncio.create_task(shopper.ask(mode="sync", seed=seed)))
         await until(lambda: model.waiting + model.ended > seed)  # noqa: B023 - used at once
+    assert [(await one).status_code for one in asked] == [200] * 3
+    assert [order.seed for order in model.orders] == [0, 1, 2]
+
+
+async def test_sync_requests_of_an_account_take_only_a_part_of_the_queue(
+    shopper: Shopper, model: FakeTryOn, client: httpx.AsyncClient, studio: Studio
+) -> None:
+    """A free account's sync try-ons filled the queue of everybody, and were served before all."""
+    other = await Shopper(client, studio, await sign_in(client, studio)).prepare()
+    model.pause_s = 0.3
+    asked = []
+    for seed in range(3):
+        asked.append(asyncio.create_task(shopper.ask(mode="sync", seed=seed)))
+        await until(lambda: model.waiting + model.ended > seed)  # noqa: B023 - used at once
+    refused = await shopper.ask(mode="sync", seed=9)
+    assert refused.status_code == 503 and refused.headers["Retry-After"]
+    asked.append(asyncio.create_task(other.ask(mode="sync", seed=7)))
     assert [(await one).status_code for one in asked] == [200] * 4
-    assert [order.seed for order in model.orders] == [0, 1, 2, 3]
+    assert len({order.owner for order in model.orders}) == 2
+    assert {order.network for order in model.orders} == {"192.0.2.1"}
 
 
 async def test_a_full_queue_is_a_503_that_leaves_nothing(

@@ -13,6 +13,7 @@ from sqlmodel import select
 from db.tables import SegmentationResult, TryonJob
 from errors import Invalid, NotFound, Unavailable
 from integrations.fetch import Fetcher
+from integrations.shares import Caller
 from settings import Settings
 from studio.ports import SegmentAnswer, SegmentPrompt, Studio, TryOnMade, TryOnOrder, TryOnStep
 from tests.fakes import FakeSegmenter, FakeTryOn, open_studio
@@ -43,7 +44,7 @@ def photograph() -> bytes:
 class Outside:
     """What the guarded fetcher brings, without a network."""
 
-    async def fetch_image(self, url: str, caller: str) -> bytes:
+    async def fetch_image(self, url: str, caller: Caller, *, is_patient: bool = False) -> bytes:
         return photograph()
 
     async def aclose(self) -> None:

@@ -29,8 +29,8 @@ from errors import (
 from integrations import fetch, resolver
 from integrations.addresses import Address
 from integrations.fetch import Fetcher
-from integrations.places import Places
 from integrations.resolver import NameResolver
+from integrations.shares import Caller
 from tests.fakes import picture
 from tests.integrations.test_addresses import HOSTILE
 
@@ -414,6 +414,65 @@ async def test_one_caller_delays_nobody_else(
         assert await fetcher.fetch_image(url_of(server, "/ok.jpg"), "ip:1") == JPEG
 
 
+async def test_accounts_of_one_network_share_its_fetches(
+    server: PictureServer, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty free accounts of one address took all places when only accounts were counted."""
+    monkeypatch.setattr(fetch, "TOTAL_S", 1.0)
+    names = [f"s{number}.{NAME}" for number in range(40)]
+    server.hosts |= {name: [["127.0.0.1"]] for name in names}
+    slow = [
+        asyncio.create_task(
+            fetcher.fetch_image(
+                url_of(server, "/slow", name), Caller(f"user:{number // 2}", "192.0.2.1")
+            )
+        )
+        for number, name in enumerate(names)
+    ]
+    await asyncio.sleep(0.1)
+    assert len(server.resolved) == fetch.MOST_A_NETWORK
+    other = Caller("user:other", "192.0.2.2")
+    assert await fetcher.fetch_image(url_of(server, "/ok.jpg"), other) == JPEG
+    for task in slow:
+        task.cancel()
+    results = await asyncio.gather(*slow, return_exceptions=True)
+    refused = [one for one in results if isinstance(one, RateLimited)]
+    assert len(refused) == 40 - fetch.MOST_A_NETWORK - fetch.WAITING_A_NETWORK
+
+
+async def test_whoever_waits_for_a_host_keeps_nobody_from_another(
+    server: PictureServer, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More callers than there are places in all want one slow host."""
+    monkeypatch.setattr(fetch, "TOTAL_S", 1.0)
+    slow = [
+        asyncio.create_task(fetcher.fetch_image(url_of(server, "/slow"), f"ip:{number}"))
+        for number in range(fetch.MOST_IN_ALL + 4)
+    ]
+    await asyncio.sleep(0.1)
+    other = asyncio.create_task(fetcher.fetch_image(url_of(server, "/ok.jpg", f"b.{NAME}"), "ip:x"))
+    await asyncio.wait({other, *slow}, return_when=asyncio.FIRST_COMPLETED)
+    assert other.done() and await other == JPEG
+    for task in slow:
+        task.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
+
+
+async def test_a_patient_caller_waits_and_is_never_refused(
+    server: PictureServer, fetcher: Fetcher
+) -> None:
+    """More pictures of one caller than may run and wait, as two evaluations want."""
+    count = 2 * (fetch.MOST_EACH + fetch.WAITING_EACH)
+    caller = Caller("user:1", "192.0.2.1")
+    pictures = await asyncio.gather(
+        *(
+            fetcher.fetch_image(url_of(server, "/ok.jpg"), caller, is_patient=True)
+            for _ in range(count)
+        )
+    )
+    assert pictures == [JPEG] * count
+
+
 async def test_one_host_delays_no_other(
     server: PictureServer, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -433,23 +492,6 @@ async def test_the_studios_own_work_bounds_itself(server: PictureServer, fetcher
         *(fetcher.fetch_image(url_of(server, "/ok.jpg")) for _ in range(fetch.MOST_A_HOST * 2))
     )
     assert set(pictures) == {JPEG}
-
-
-async def test_places_are_forgotten_with_their_last_user() -> None:
-    def refuse() -> StudioError:
-        return Unavailable("none")
-
-    places = Places(1, waiting=1, wait_s=0.05, refuse=refuse)
-    async with places.take("a"):
-        assert len(places) == 1
-        with pytest.raises(Unavailable):
-            async with places.take("a"):
-                raise AssertionError
-        async with places.take("b"):
-            assert len(places) == 2
-    assert len(places) == 0
-    async with places.take("a"):
-        assert len(places) == 1
 
 
 async def test_look_ups_have_a_deadline_and_threads_of_their_own(
@@ -479,6 +521,25 @@ async def test_look_ups_have_a_deadline_and_threads_of_their_own(
     assert all(name.startswith("resolver") for name in threads)
     await asyncio.sleep(0.1)
     assert await names.resolve("good.example", 443, "ip:1") == ["192.0.2.7"]
+    names.close()
+
+
+async def test_accounts_of_one_network_share_its_look_ups() -> None:
+    """Eight free accounts of one address held all threads when only accounts were counted."""
+    answered = threading.Event()
+    names = NameResolver(lambda host, port: [str(answered.wait(20))])
+    held = [
+        asyncio.create_task(names.resolve("a.example", 443, Caller(f"user:{n}", "192.0.2.1")))
+        for n in range(resolver.THREADS)
+    ]
+    await asyncio.sleep(0.05)
+    refused = [task for task in held if task.done()]
+    assert len(refused) == resolver.THREADS - resolver.MOST_A_NETWORK
+    assert all(isinstance(task.exception(), RateLimited) for task in refused)
+    answered.set()
+    other = Caller("user:other", "192.0.2.2")
+    assert await names.resolve("b.example", 443, other) == ["True"]
+    await asyncio.gather(*held, return_exceptions=True)
     names.close()
 
 

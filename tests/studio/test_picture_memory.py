@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from integrations.shares import AllBusy, Caller, OwnerBusy
 from studio import picture_memory
 from studio.picture_memory import PictureMemory, hold_picture
-from studio.shares import AllBusy, OwnerBusy
 
 SIZE = picture_memory.MAX_BYTES_PER_OWNER
 
@@ -36,6 +36,17 @@ async def test_bounds_of_a_caller_and_of_all() -> None:
     assert not memory._bytes
     await request("another")
     assert not memory._bytes
+
+
+async def test_accounts_of_one_network_share_its_memory() -> None:
+    memory = PictureMemory()
+    for number in range(picture_memory.MAX_BYTES_PER_NETWORK // SIZE):
+        memory.take(Caller(f"user:{number}", "192.0.2.1"), SIZE)
+    with pytest.raises(OwnerBusy):
+        memory.take(Caller("user:another", "192.0.2.1"), SIZE)
+    memory.take(Caller("user:far", "192.0.2.2"), SIZE)
+    memory.give_back(Caller("user:0", "192.0.2.1"), SIZE)
+    memory.take(Caller("user:another", "192.0.2.1"), SIZE)
 
 
 async def test_work_that_outlives_its_request_holds_nothing() -> None:

@@ -3,13 +3,15 @@
 import ast
 import asyncio
 import threading
+from collections.abc import Callable
 
 import pytest
 
+from integrations.shares import AllBusy, Caller, OwnerBusy
 from settings import PROJECT_ROOT
 from studio import picture_threads
+from studio.context import acting_for
 from studio.picture_threads import run_on_picture
-from studio.shares import AllBusy
 
 DECODING = {
     "inspect_image",
@@ -41,6 +43,28 @@ async def test_a_few_run_a_bounded_number_waits_and_the_rest_is_refused(
     assert len(running) <= picture_threads.THREADS
     end.set()
     await asyncio.gather(*tasks)
+
+
+async def test_one_caller_leaves_threads_and_the_queue_to_others() -> None:
+    """A caller whose sixty pictures were decoded was everybody's delay, and filled the queue."""
+    end = threading.Event()
+
+    async def decode(caller: Caller, work: Callable[[], object]) -> object:
+        with acting_for(caller):
+            return await run_on_picture(work)
+
+    greedy = [Caller(f"user:{number % 2}", "192.0.2.1") for number in range(60)]
+    tasks = [asyncio.create_task(decode(caller, end.wait)) for caller in greedy]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    refused = [task for task in tasks if task.done()]
+    assert all(isinstance(task.exception(), OwnerBusy) for task in refused)
+    held = picture_threads.THREADS_EACH + picture_threads.MAX_WAITING_A_NETWORK
+    assert len(tasks) - len(refused) == held
+    other = decode(Caller("user:other", "192.0.2.2"), lambda: "decoded")
+    assert await asyncio.wait_for(other, 10) == "decoded"
+    end.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.mark.parametrize("folder", ["studio", "gateway"])
