@@ -90,10 +90,13 @@ async def delete_predictions(
 
 
 async def forget_garments(session: AsyncSession, keys: Collection[str]) -> None:
-    """Try-ons keep what they show of a garment whose picture or mask is deleted."""
-    for column in ("garment_key", "mask_key"):
+    """Try-ons keep what they show of pictures and masks that are deleted, and name them no more.
+
+    A person's own picture takes its try-ons along before; a product's is not one.
+    """
+    for column, value in (("garment_key", None), ("mask_key", None), ("person_key", "")):
         await session.exec(
-            update(TryonJob).where(getattr(TryonJob, column).in_(keys)).values({column: None})
+            update(TryonJob).where(getattr(TryonJob, column).in_(keys)).values({column: value})
         )
 
 

@@ -140,6 +140,33 @@ async def test_a_products_pictures_go_and_try_ons_that_wear_it_stay(
     assert (row.title, row.image_key, row.file_id) == ("", "", None)
 
 
+@pytest.mark.parametrize("is_replaced", [True, False])
+async def test_what_others_made_of_a_products_picture_stays_theirs(
+    client: httpx.AsyncClient, studio: Studio, owner: Possessor, is_replaced: bool
+) -> None:
+    await fill(owner)
+    path = f"/api/catalog/products/{owner.names['product']}"
+    shopper = await open_possessor(client, studio, "merchant")
+    image = (await shopper.ask("GET", path))["image"]
+    await shopper.ask("POST", "/api/cv/segmentation", {"imageUrl": image})
+    await shopper.ask("POST", "/api/analytics/predict", {"imageUrl": image, "heatmap": True})
+    made = await shopper.try_on({"readUrl": image}, image)
+    tables = ("segmentation_result", "prediction", "tryon_job")
+    before = [len(await owned_rows(shopper, table)) for table in tables]
+    if is_replaced:
+        fresh = await owner.upload(SELFIE, "product")
+        body = {
+            "title": "x", "category": "x", "price": "1", "currency": "EUR", "fileId": fresh["id"],
+        }  # fmt: skip
+        await owner.ask("PUT", path, body)
+    else:
+        await owner.ask("DELETE", path, status=204)
+    assert [len(await owned_rows(shopper, table)) for table in tables] == before
+    shown = await shopper.ask("GET", f"/api/cv/tryons/{made['tryonId']}")
+    assert (shown["personUrl"], shown["garmentUrl"]) == (None, None)
+    assert shown["maskUrl"] and shown["outputUrl"]
+
+
 async def test_a_replaced_picture_is_removed_once_no_answer_names_it(owner: Possessor) -> None:
     await fill(owner)
     path = f"/api/catalog/products/{owner.names['product']}"
