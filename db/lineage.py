@@ -1,10 +1,10 @@
 """Queries over what was made of what: masks, try-ons and heatmaps by the pictures in them."""
 
-from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, or_, text
+from sqlalchemy import func, or_
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -98,42 +98,3 @@ async def forget_garments(session: AsyncSession, keys: Collection[str]) -> None:
         await session.exec(
             update(TryonJob).where(getattr(TryonJob, column).in_(keys)).values({column: value})
         )
-
-
-MENTIONING = """
-SELECT id, state, payload, result FROM job
-WHERE owner_id = :owner_id
-    AND (payload::text LIKE ANY(:patterns) OR result::text LIKE ANY(:patterns))
-FOR UPDATE
-"""
-STRIP_SEARCHES = """
-UPDATE search_log SET params = params - 'file_id' - 'image_url'
-WHERE user_id = :user_id
-    AND (params->>'file_id' LIKE ANY(:patterns) OR params->>'image_url' LIKE ANY(:patterns))
-"""
-STRIP_EVENTS = "UPDATE job_event SET progress = progress - 'pictures' WHERE job_id = :job_id"
-
-
-def patterns_of(names: Collection[str]) -> list[str]:
-    """Names (letters, digits, hyphens) as LIKE patterns of texts that hold one of them."""
-    return [f"%{name}%" for name in names]
-
-
-async def list_jobs_mentioning(
-    session: AsyncSession, owner_id: UUID, names: Collection[str]
-) -> Sequence[Any]:
-    """An owner's jobs whose payload or result holds one of the names, locked."""
-    given = {"owner_id": owner_id, "patterns": patterns_of(names)}
-    rows = await session.exec(text(MENTIONING), params=given)  # type: ignore[call-overload]
-    return list(rows.all())
-
-
-async def strip_events(session: AsyncSession, job_id: UUID) -> None:
-    """Progress of a batch that named single pictures."""
-    await session.exec(text(STRIP_EVENTS), params={"job_id": job_id})  # type: ignore[call-overload]
-
-
-async def strip_searches(session: AsyncSession, user_id: UUID, names: Collection[str]) -> None:
-    """Searches with one of these pictures no longer say with which."""
-    given = {"user_id": user_id, "patterns": patterns_of(names)}
-    await session.exec(text(STRIP_SEARCHES), params=given)  # type: ignore[call-overload]

@@ -50,7 +50,7 @@ async def delete_own_account(
         if user.password_hash != password_hash:
             raise Conflict("the password was changed just now")
         await remove_account(session, studio.blobs, user_id)
-    await remove_soon(studio.database, studio.blobs)
+    await remove_soon(studio.database, studio.blobs, [])
 
 
 async def _confirm(

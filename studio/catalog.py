@@ -201,6 +201,7 @@ async def delete_product(studio: Studio, owner: Owner, product_id: str) -> None:
         refuse_foreign(product, owner)
         if product is None:
             raise NotFound(f"there is no product {product_id}")
+        key = product.image_key
         await empty_product(session, product)
         insert_audit(
             session,
@@ -209,7 +210,7 @@ async def delete_product(studio: Studio, owner: Owner, product_id: str) -> None:
             subject=product_id,
             request_id=current_request_id(),
         )
-    await remove_soon(studio.database, studio.blobs)
+    await remove_soon(studio.database, studio.blobs, [key])
 
 
 def refuse_foreign(product: Product | None, owner: Owner) -> None:

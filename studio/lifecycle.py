@@ -127,6 +127,9 @@ TABLES: dict[str, TableRule] = {
     ),
     "erasure": TableRule("id", "stays", why="says what was deleted, not whose it was"),
     "doomed_blob": TableRule("key", "until the blob is gone", why="keys of deleted blobs"),
+    "mention": TableRule(
+        "id", "until no job and no search names the picture", why="names of deleted pictures"
+    ),
 }  # fmt: skip
 
 

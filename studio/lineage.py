@@ -7,12 +7,12 @@ with the picture of the person in it; it outlives the pictures of garments.
 import re
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid5
 
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db import mentions
 from db.erasures import doom_blobs, pieces
 from db.jobs import delete_jobs
 from db.lineage import (
@@ -22,10 +22,7 @@ from db.lineage import (
     delete_tryons,
     find_present,
     forget_garments,
-    list_jobs_mentioning,
     share_lineage,
-    strip_events,
-    strip_searches,
 )
 from db.tables import Job
 
@@ -33,8 +30,7 @@ WORKER_END = timedelta(minutes=10)
 """A worker whose job is deleted notices within its lease and grace (40 s), and may write until
 then."""
 UNSETTLED = frozenset({"queued", "running"})
-NAME = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-NAMES_AT_ONCE = 200
+NAME = re.compile(mentions.NAME)
 
 
 def mask_id_of(tryon_id: UUID) -> UUID:
@@ -110,49 +106,10 @@ async def _follow_tryon(session: AsyncSession, tryon: DeletedTryon) -> set[str]:
     return masks | {output_key} | {key for key in tryon.inputs if is_fetched(key)}
 
 
-async def delete_inputs(session: AsyncSession, tryon_id: UUID, keys: Collection[str]) -> None:
-    """Removes what was stored for a try-on that came to nothing."""
+async def delete_inputs(session: AsyncSession, tryon_id: UUID, keys: Collection[str]) -> set[str]:
+    """Removes what was stored for a try-on that came to nothing; all blobs of it."""
     masks = await delete_segmentations(session, ids=[mask_id_of(tryon_id)])
-    await delete_made_of(session, masks | set(keys))
-
-
-async def strip_mentions(session: AsyncSession, owner_id: UUID, keys: Collection[str]) -> None:
-    """Ended jobs and searches of the owner no longer name pictures that are deleted.
-
-    A job that still runs names what it was asked for until it ends.
-    """
-    names = sorted({name for key in keys for name in NAME.findall(key.rpartition("/")[2])})
-    for start in range(0, len(names), NAMES_AT_ONCE):
-        some = names[start : start + NAMES_AT_ONCE]
-        await strip_searches(session, owner_id, some)
-        for job in await list_jobs_mentioning(session, owner_id, some):
-            if job.state in UNSETTLED:
-                continue
-            row = await session.get(Job, job.id)
-            if row is not None:
-                row.payload = without(job.payload, some)
-                row.result = without(job.result, some)
-                session.add(row)
-                await strip_events(session, job.id)
-
-
-def without(document: Any, names: Collection[str]) -> Any:
-    """A JSON document without the members and items that name one of these."""
-    if isinstance(document, dict):
-        rest = {key: without(value, names) for key, value in document.items()}
-        return {key: value for key, value in rest.items() if not _names_one(value, names)}
-    if isinstance(document, list):
-        return [without(item, names) for item in document if not _holds_one(item, names)]
-    return document
-
-
-def _names_one(value: Any, names: Collection[str]) -> bool:
-    return isinstance(value, str) and any(name in value for name in names)
-
-
-def _holds_one(item: Any, names: Collection[str]) -> bool:
-    members = item.values() if isinstance(item, dict) else (item,)
-    return any(_names_one(value, names) for value in members)
+    return await delete_made_of(session, masks | set(keys))
 
 
 async def delete_own_jobs(session: AsyncSession, owner_id: UUID) -> set[str]:

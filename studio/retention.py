@@ -14,6 +14,7 @@ from db.retention import delete_old, delete_old_versions, oldest_base_seq, strip
 from errors import StudioError
 from settings import Settings
 from studio.blob_removal import remove_doomed
+from studio.mentions import strip_due
 from studio.ports import BlobStore, Cache
 from studio.sweep import sweep
 
@@ -32,6 +33,7 @@ async def tidy(database: Database, blobs: BlobStore, cache: Cache, settings: Set
     """
     for work in (
         lambda: remove_doomed(database, blobs),
+        lambda: strip_due(database),
         lambda: end_old_rows(database, settings),
         lambda: end_old_versions(database, blobs),
         lambda: end_forgotten_products(database),
@@ -81,7 +83,8 @@ async def end_old_versions(database: Database, blobs: BlobStore) -> list[str]:
     """Removes index versions but the active one and the newest three others, rows and files."""
     async with database.transaction() as session:
         versions = await delete_old_versions(session, failed_before=datetime.now(UTC) - WEEK)
-        keys = [key for name in versions async for key in blobs.list(f"indexes/{name}/")]
+    keys = [key for name in versions async for key in blobs.list(f"indexes/{name}/")]
+    async with database.transaction() as session:  # the sweep removes them, were this not reached
         await doom_blobs(session, keys)
     if versions:
         log.info("index_versions.ended", versions=versions)

@@ -15,7 +15,7 @@ from db.files import delete_file, is_on_sale
 from db.lineage import delete_predictions, delete_segmentations
 from db.strays import list_known, stream_required
 from integrations.blob_keys import BlobEntry
-from studio.blob_removal import remove_blobs, remove_soon
+from studio.blob_removal import remove_blobs, remove_doomed
 from studio.lifecycle import BLOBS, BlobRule
 from studio.lineage import delete_made_of, delete_tryon_rows
 from studio.ports import BlobStore
@@ -80,7 +80,7 @@ async def sweep(database: Database, blobs: BlobStore) -> Differences:
         for prefix, rows in found.missing.items():
             for some in pieces(rows):
                 await _remove_rows(database, prefix, some)
-        await remove_soon(database, blobs)
+        await remove_doomed(database, blobs)
     else:
         log.error("sweep.refused", reason="more than half of the blobs or rows have no counterpart")
     return found
