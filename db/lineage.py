@@ -1,4 +1,18 @@
-"""Queries over what was made of what: masks, try-ons and heatmaps by the pictures in them."""
+"""Queries over what was made of what: masks, try-ons and heatmaps by the pictures in them.
+
+Whoever takes several locks takes them in one order, so that nobody waits in a circle:
+
+1. the lineage of an account (here, advisory): exclusive to delete, shared to record;
+2. `users`: FOR UPDATE to end it, KEY SHARE by every row that refers to it;
+3. `job`: FOR UPDATE to delete or finish it, FOR SHARE by the guard of an attempt; then the rows
+   that were made by it (`tryon_job`);
+4. `files`: FOR UPDATE to delete, KEY SHARE to show it as a product;
+5. the catalogue's change lock (`db.catalog`), then `product`.
+
+An insertion takes KEY SHARE of its account by itself, so a transaction that inserts for an account
+shares its lineage, or holds its row, before it locks a job. Two removals stand outside of the
+order, because they hold nothing else: products of an ended account, and its jobs.
+"""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -8,7 +22,7 @@ from sqlalchemy import func, or_
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.tables import File, Prediction, Product, SegmentationResult, TryonJob
+from db.tables import File, Job, Prediction, Product, SegmentationResult, TryonJob
 
 LINEAGE_LOCK = 0x6C_69_6E
 """First half of the advisory lock of one account's pictures; the account is the second."""
@@ -69,6 +83,8 @@ async def delete_tryons(
 ) -> list[DeletedTryon]:
     """Removes try-ons, by the pictures of the people they show or by id."""
     those = or_(col(TryonJob.person_key).in_(people), col(TryonJob.id).in_(ids))
+    jobs = select(Job.id).where(col(Job.id).in_(select(TryonJob.job_id).where(those)))
+    await session.exec(jobs.order_by(col(Job.id)).with_for_update())  # a finish locks it first, too
     rows = await session.exec(delete(TryonJob).where(those).returning(TryonJob))
     return [
         DeletedTryon(

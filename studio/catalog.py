@@ -22,6 +22,7 @@ from db.catalog import (
     upsert_product,
 )
 from db.tables import File, Product, ProductEmbedding
+from db.users import hold_owner
 from errors import Conflict, NotFound
 from models.images import public_copy
 from studio.blob_removal import remove_soon
@@ -137,6 +138,7 @@ async def _write(
     session: AsyncSession, write: Write, picture: Picture
 ) -> tuple[Product, bool] | None:
     """The row and whether it is new; None where the picture changed since it was looked at."""
+    await hold_owner(session, write.owner.id)  # in the order of `db.lineage`
     if write.guard is not None:
         await write.guard(session)
     file = await _hold_source(session, write.loaded)  # before other locks: so do deletions

@@ -9,8 +9,9 @@ from db.files import delete_file, get_file, get_own_file
 from db.lineage import lock_lineage
 from db.product_removal import list_showing
 from db.tryons import get_tryon
+from db.users import get_user
 from errors import Invalid, StudioError
-from studio.account_removal import remove_account
+from studio.account_removal import end_account, remove_account
 from studio.blob_removal import remove_doomed
 from studio.lineage import delete_made_of, delete_tryon_rows
 from studio.mentions import enter_mentions, strip_due
@@ -72,7 +73,10 @@ async def _erase_product(studio: Studio, subject: str) -> None:
 
 async def _erase_account(studio: Studio, subject: str) -> None:
     async with studio.database.transaction() as session:
-        await remove_account(session, studio.blobs, UUID(subject))
+        if await get_user(session, UUID(subject), lock=True) is None:
+            return
+        await end_account(session, UUID(subject))
+    await remove_account(studio.database, studio.blobs, UUID(subject))
 
 
 ERASE = {

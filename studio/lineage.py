@@ -6,6 +6,7 @@ with the picture of the person in it; it outlives the pictures of garments.
 
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
@@ -24,7 +25,9 @@ from db.lineage import (
     forget_garments,
     share_lineage,
 )
-from db.tables import Job
+from db.tables import Job, Prediction, SegmentationResult
+from errors import StudioError
+from studio.ports import Studio
 
 WORKER_END = timedelta(minutes=10)
 """A worker whose job is deleted notices within its lease and grace (40 s), and may write until
@@ -46,6 +49,21 @@ def output_key_of(tryon_id: UUID) -> str:
 def is_fetched(key: str) -> bool:
     """Whether the blob is a copy of a picture from outside, made for one try-on."""
     return key.startswith("uploads/") and "/fetched/" in key
+
+
+async def drop_unrecorded(
+    studio: Studio, table: type[SegmentationResult | Prediction], row_id: UUID, key: str
+) -> None:
+    """Removes what was made where its row could not be written, unless it was after all.
+
+    A commit may succeed though its answer is lost. While the database is away nothing is removed;
+    the sweep finds it.
+    """
+    with suppress(StudioError):
+        async with studio.database.read() as session:
+            is_recorded = await session.get(table, row_id) is not None
+        if not is_recorded:
+            await studio.blobs.delete(key)
 
 
 async def find_deleted(session: AsyncSession, user_id: UUID, keys: Collection[str]) -> set[str]:
@@ -112,14 +130,19 @@ async def delete_inputs(session: AsyncSession, tryon_id: UUID, keys: Collection[
     return await delete_made_of(session, masks | set(keys))
 
 
-async def delete_own_jobs(session: AsyncSession, owner_id: UUID) -> set[str]:
-    """Removes all jobs of an account with their events, running ones too: their workers find out
-    at their next step. Returns the blobs that came with them.
+async def delete_own_jobs(
+    session: AsyncSession, owner_id: UUID, *, limit: int
+) -> tuple[int, set[str]]:
+    """Removes some jobs of an account with their events, running ones too: their workers find out
+    at their next step. How many, and their blobs, which are entered as doomed.
     """
-    query = select(Job).where(Job.owner_id == owner_id).with_for_update()
+    query = select(Job).where(Job.owner_id == owner_id).limit(limit).with_for_update()
     rows = (await session.exec(query)).all()
-    for some in pieces(rows):
-        await delete_jobs(session, [row.id for row in some])
+    if rows:
+        await delete_jobs(session, [row.id for row in rows])
     outputs = [output_key_of(row.id) for row in rows if row.type == "tryon"]
     await doom_blobs(session, outputs, due_at=datetime.now(UTC) + WORKER_END)
-    return {str(row.payload["blobKey"]) for row in rows if "blobKey" in row.payload}
+    received = [str(row.payload["blobKey"]) for row in rows if "blobKey" in row.payload]
+    keys = {*outputs, *received}
+    await doom_blobs(session, keys)
+    return len(rows), keys

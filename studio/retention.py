@@ -13,6 +13,7 @@ from db.product_removal import delete_forgotten_products
 from db.retention import delete_old, delete_old_versions, oldest_base_seq, strip_old_searches
 from errors import StudioError
 from settings import Settings
+from studio.account_removal import remove_ended
 from studio.blob_removal import remove_doomed
 from studio.mentions import strip_due
 from studio.ports import BlobStore, Cache
@@ -32,6 +33,7 @@ async def tidy(database: Database, blobs: BlobStore, cache: Cache, settings: Set
     another that fails.
     """
     for work in (
+        lambda: remove_ended(database, blobs),
         lambda: remove_doomed(database, blobs),
         lambda: strip_due(database),
         lambda: end_old_rows(database, settings),

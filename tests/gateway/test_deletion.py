@@ -1,18 +1,25 @@
 """What is deleted is gone with all that was made of it: every table and both blob stores."""
 
+import asyncio
 import io
 import json
 import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 from sqlmodel import select
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
 from db.account_rows import list_owned
+from db.lineage import lock_lineage
 from db.tables import DoomedBlob, Erasure, Payment, Product, TryonJob
+from gateway.routes.account import export_me
 from settings import Settings
 from studio.erasing import erase_again
 from studio.lifecycle import TABLES
@@ -237,6 +244,28 @@ async def test_an_export_holds_every_row_and_picture(owner: Possessor) -> None:
     assert pictures == stored
 
 
+async def test_an_export_that_nobody_reads_can_be_asked_for_again(owner: Possessor) -> None:
+    user: Any = owner  # of a caller, only the id matters here
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Message) -> None:
+        raise OSError("the caller has gone")
+
+    for _ in range(2):
+        answer = await export_me(user, owner.studio, "192.0.2.1")
+        with pytest.raises(ClientDisconnect):
+            await answer({"type": "http", "asgi": {"spec_version": "2.4"}}, receive, send)
+
+
+async def test_the_last_admin_stays(client: httpx.AsyncClient, studio: Studio) -> None:
+    first, second = [await open_possessor(client, studio, "admin") for _ in range(2)]
+    await first.ask("DELETE", "/api/auth/me", {"password": PASSWORD}, 204)
+    await second.ask("DELETE", "/api/auth/me", {"password": PASSWORD}, 409)
+    assert (await second.ask("GET", "/api/auth/me"))["role"] == "admin"
+
+
 async def test_deletions_can_be_applied_again(owner: Possessor) -> None:
     await fill(owner)
     tryon = (await owner.ask("GET", "/api/cv/tryons"))["items"][0]
@@ -253,3 +282,24 @@ async def test_deletions_can_be_applied_again(owner: Possessor) -> None:
         await erase_again(owner.studio, "account", str(owner.id))
     assert await tables_naming(owner.studio, [owner.email]) == {}
     assert await blobs_of(owner.studio) == set()
+
+
+async def test_one_account_waits_for_itself_with_one_connection(
+    client: httpx.AsyncClient, studio: Studio, owner: Possessor
+) -> None:
+    selfie = await owner.upload(SELFIE, "selfie")
+    path = f"/api/files/{selfie['id']}"
+    async with studio.database.transaction() as session:
+        await lock_lineage(session, owner.id)
+        asked = [asyncio.create_task(client.delete(path, headers=owner.headers)) for _ in range(20)]
+        refused = 0
+        while refused < 11:  # one is at work, and eight wait for it
+            await asyncio.wait(asked, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
+            refused = sum(task.done() for task in asked)
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        found = await session.exec(waiting)  # type: ignore[call-overload]
+        assert found.scalar_one() <= 1
+        stranger = await open_possessor(client, studio, "customer")
+        await stranger.upload(SELFIE, "selfie")
+    answers = sorted([answer.status_code for answer in await asyncio.gather(*asked)])
+    assert answers == [204, *[404] * 8, *[429] * 11]
