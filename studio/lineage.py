@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
-from sqlmodel import select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db import mentions
@@ -136,7 +136,13 @@ async def delete_own_jobs(
     """Removes some jobs of an account with their events, running ones too: their workers find out
     at their next step. How many, and their blobs, which are entered as doomed.
     """
-    query = select(Job).where(Job.owner_id == owner_id).limit(limit).with_for_update()
+    query = (
+        select(Job)
+        .where(Job.owner_id == owner_id)
+        .order_by(col(Job.id))
+        .limit(limit)
+        .with_for_update()
+    )
     rows = (await session.exec(query)).all()
     if rows:
         await delete_jobs(session, [row.id for row in rows])

@@ -145,14 +145,14 @@ async def test_no_transaction_waits_for_the_store(studio: Studio, owner: UUID) -
     shown = tryon(state="succeeded")
     await add(studio, shown)
     store = WatchfulStore(studio)
-    watched = replace(studio, blobs=store)  # type: ignore[arg-type]
+    watched = replace(studio, blobs=store)
     await delete_tryon(watched, owner, shown.id, ip=None)
     await files.delete(watched, owner, FILE, ip=None)
     async with studio.database.transaction() as session:
         await doom_blobs(session, ["masks/a.png"])
         await end_account(session, owner)
-    await remove_doomed(studio.database, store)  # type: ignore[arg-type]
-    await remove_account(studio.database, store, owner)  # type: ignore[arg-type]
+    await remove_doomed(studio.database, store)
+    await remove_account(studio.database, store, owner)
     assert len(store.busy) >= 6 and set(store.busy) == {0}
 
 
