@@ -9,7 +9,7 @@ from sqlalchemy import func, text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.tables import RefreshToken
+from db.tables import RefreshToken, RegressorVersion
 
 
 async def _run(session: AsyncSession, statement: str, user_id: UUID, **given: Any) -> Any:
@@ -18,25 +18,37 @@ async def _run(session: AsyncSession, statement: str, user_id: UUID, **given: An
     return await session.exec(text(statement), params=bound)  # type: ignore[call-overload]
 
 
-async def delete_owned(session: AsyncSession, table: str, owned: str, user_id: UUID) -> None:
-    """Removes the rows."""
-    await _run(session, f"DELETE FROM {table} WHERE {owned}", user_id)  # noqa: S608
+async def delete_owned(
+    session: AsyncSession, table: str, owned: str, key: str, columns: Sequence[str],
+    user_id: UUID, *, limit: int,
+) -> tuple[int, set[str]]:  # fmt: skip
+    """Removes some of the rows; how many, and the blobs that these columns named."""
+    named = ", ".join(columns) or key
+    statement = f"""
+    DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {owned} LIMIT :limit)
+    RETURNING {named}
+    """  # noqa: S608
+    rows = (await _run(session, statement, user_id, limit=limit)).all()
+    keys = {str(value) for row in rows for value in row if value} if columns else set[str]()
+    return len(rows), keys
 
 
 async def clear_owned(
-    session: AsyncSession, table: str, owned: str, cleared: Mapping[str, str], user_id: UUID
-) -> None:
-    """Keeps the rows without what these columns said."""
+    session: AsyncSession, table: str, owned: str, key: str, cleared: Mapping[str, str],
+    user_id: UUID, *, limit: int,
+) -> int:  # fmt: skip
+    """Some of the rows stay without what these columns said; how many."""
     values = ", ".join(f"{column} = {value}" for column, value in cleared.items())
-    await _run(session, f"UPDATE {table} SET {values} WHERE {owned}", user_id)  # noqa: S608
+    said = " OR ".join(f"{column} IS DISTINCT FROM {value}" for column, value in cleared.items())
+    chosen = f"SELECT {key} FROM {table} WHERE ({owned}) AND ({said}) LIMIT :limit"  # noqa: S608
+    statement = f"UPDATE {table} SET {values} WHERE {key} IN ({chosen})"  # noqa: S608
+    return int((await _run(session, statement, user_id, limit=limit)).rowcount)
 
 
-async def list_owned_keys(
-    session: AsyncSession, table: str, owned: str, column: str, user_id: UUID
-) -> set[str]:
-    """The blobs that a column names."""
-    statement = f"SELECT {column} FROM {table} WHERE ({owned}) AND {column} <> ''"  # noqa: S608
-    return {str(row[0]) for row in await _run(session, statement, user_id)}
+async def list_own_versions(session: AsyncSession, user_id: UUID) -> list[str]:
+    """The regressor versions that the account has trained."""
+    query = select(RegressorVersion.version).where(RegressorVersion.owner_id == user_id)
+    return sorted((await session.exec(query)).all())
 
 
 async def list_owned(

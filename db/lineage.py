@@ -1,14 +1,28 @@
-"""Queries over what was made of what: masks, try-ons and heatmaps by the pictures in them."""
+"""Queries over what was made of what: masks, try-ons and heatmaps by the pictures in them.
 
-from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+Whoever takes several locks takes them in one order, so that nobody waits in a circle:
+
+1. the lineage of an account (here, advisory): exclusive to delete, shared to record;
+2. `users`: FOR UPDATE to end it, KEY SHARE by every row that refers to it;
+3. `job`: FOR UPDATE to delete or finish it, FOR SHARE by the guard of an attempt; then the rows
+   that were made by it (`tryon_job`);
+4. `files`: FOR UPDATE to delete, KEY SHARE to show it as a product;
+5. the catalogue's change lock (`db.catalog`), then `product`.
+
+An insertion takes KEY SHARE of its account by itself, so a transaction that inserts for an account
+shares its lineage, or holds its row, before it locks a job. Two removals stand outside of the
+order, because they hold nothing else: products of an ended account, and its jobs.
+"""
+
+from collections.abc import Collection
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, or_, text
+from sqlalchemy import func, or_
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.tables import File, Prediction, Product, SegmentationResult, TryonJob
+from db.tables import File, Job, Prediction, Product, SegmentationResult, TryonJob
 
 LINEAGE_LOCK = 0x6C_69_6E
 """First half of the advisory lock of one account's pictures; the account is the second."""
@@ -69,6 +83,8 @@ async def delete_tryons(
 ) -> list[DeletedTryon]:
     """Removes try-ons, by the pictures of the people they show or by id."""
     those = or_(col(TryonJob.person_key).in_(people), col(TryonJob.id).in_(ids))
+    jobs = select(Job.id).where(col(Job.id).in_(select(TryonJob.job_id).where(those)))
+    await session.exec(jobs.order_by(col(Job.id)).with_for_update())  # a finish locks it first, too
     rows = await session.exec(delete(TryonJob).where(those).returning(TryonJob))
     return [
         DeletedTryon(
@@ -90,47 +106,11 @@ async def delete_predictions(
 
 
 async def forget_garments(session: AsyncSession, keys: Collection[str]) -> None:
-    """Try-ons keep what they show of a garment whose picture or mask is deleted."""
-    for column in ("garment_key", "mask_key"):
+    """Try-ons keep what they show of pictures and masks that are deleted, and name them no more.
+
+    A person's own picture takes its try-ons along before; a product's is not one.
+    """
+    for column, value in (("garment_key", None), ("mask_key", None), ("person_key", "")):
         await session.exec(
-            update(TryonJob).where(getattr(TryonJob, column).in_(keys)).values({column: None})
+            update(TryonJob).where(getattr(TryonJob, column).in_(keys)).values({column: value})
         )
-
-
-MENTIONING = """
-SELECT id, state, payload, result FROM job
-WHERE owner_id = :owner_id
-    AND (payload::text LIKE ANY(:patterns) OR result::text LIKE ANY(:patterns))
-FOR UPDATE
-"""
-STRIP_SEARCHES = """
-UPDATE search_log SET params = params - 'file_id' - 'image_url'
-WHERE user_id = :user_id
-    AND (params->>'file_id' LIKE ANY(:patterns) OR params->>'image_url' LIKE ANY(:patterns))
-"""
-STRIP_EVENTS = "UPDATE job_event SET progress = progress - 'pictures' WHERE job_id = :job_id"
-
-
-def patterns_of(names: Collection[str]) -> list[str]:
-    """Names (letters, digits, hyphens) as LIKE patterns of texts that hold one of them."""
-    return [f"%{name}%" for name in names]
-
-
-async def list_jobs_mentioning(
-    session: AsyncSession, owner_id: UUID, names: Collection[str]
-) -> Sequence[Any]:
-    """An owner's jobs whose payload or result holds one of the names, locked."""
-    given = {"owner_id": owner_id, "patterns": patterns_of(names)}
-    rows = await session.exec(text(MENTIONING), params=given)  # type: ignore[call-overload]
-    return list(rows.all())
-
-
-async def strip_events(session: AsyncSession, job_id: UUID) -> None:
-    """Progress of a batch that named single pictures."""
-    await session.exec(text(STRIP_EVENTS), params={"job_id": job_id})  # type: ignore[call-overload]
-
-
-async def strip_searches(session: AsyncSession, user_id: UUID, names: Collection[str]) -> None:
-    """Searches with one of these pictures no longer say with which."""
-    given = {"user_id": user_id, "patterns": patterns_of(names)}
-    await session.exec(text(STRIP_SEARCHES), params=given)  # type: ignore[call-overload]

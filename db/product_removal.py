@@ -10,7 +10,6 @@ from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.catalog import take_change_lock
-from db.erasures import pieces
 from db.tables import Product, ProductEmbedding, product_change_seq
 
 EMPTY: dict[str, Any] = {
@@ -37,14 +36,21 @@ async def empty_products(session: AsyncSession, ids: Sequence[str], **values: An
     await session.exec(delete(ProductEmbedding).where(col(ProductEmbedding.product_id).in_(ids)))
 
 
-async def empty_own_products(session: AsyncSession, owner_id: UUID) -> set[str]:
-    """All products of an account leave and forget their owner; the keys of their pictures."""
+async def empty_some_products(
+    session: AsyncSession, owner_id: UUID, *, limit: int
+) -> tuple[int, set[str]]:
+    """Some products of an account leave and forget their owner; how many, and their pictures.
+
+    The lock of changes is taken only where there are any.
+    """
+    owned = select(Product.id).where(Product.owner_id == owner_id).limit(1)
+    if (await session.exec(owned)).first() is None:
+        return 0, set()
     await take_change_lock(session)
     query = select(Product.id, Product.image_key).where(Product.owner_id == owner_id)
-    rows = (await session.exec(query.with_for_update())).all()
-    for some in pieces(rows):
-        await empty_products(session, [product_id for product_id, _ in some], owner_id=None)
-    return {key for _, key in rows if key}
+    rows = (await session.exec(query.limit(limit).with_for_update())).all()
+    await empty_products(session, [product_id for product_id, _ in rows], owner_id=None)
+    return len(rows), {key for _, key in rows if key.startswith("products/")}
 
 
 async def list_showing(session: AsyncSession, file_id: UUID) -> list[Product]:

@@ -77,13 +77,18 @@ def one_receipt(table: str) -> Index:
 
 
 class User(SQLModel, table=True):
-    """An account; e-mail addresses are unique without case."""
+    """An account; e-mail addresses are unique without case.
+
+    Attributes:
+        ended_at: since when it is being removed; nobody can sign in to it any more.
+    """
 
     __tablename__ = "users"
     __table_args__ = (
         Index("uq_users_email", text("lower(email)"), unique=True),
         one_of("role", "customer", "merchant", "admin"),
         UniqueConstraint("oidc_issuer", "oidc_subject"),
+        Index("ix_users_ended_at", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
     )
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     email: str = Field(sa_type=Text)
@@ -94,6 +99,7 @@ class User(SQLModel, table=True):
     oidc_issuer: str | None = Field(default=None, sa_type=Text)
     oidc_subject: str | None = Field(default=None, sa_type=Text)
     created_at: datetime = moment()
+    ended_at: datetime | None = moment(nullable=True)
 
 
 class RefreshToken(SQLModel, table=True):
@@ -245,6 +251,7 @@ class SearchLog(SQLModel, table=True):
     __table_args__ = (
         one_of("type", "text", "image", "hybrid", "similar"),
         Index("ix_search_log_personal", "at", postgresql_where=text(PERSONAL_SEARCH)),
+        Index("ix_search_log_user_id_at", "user_id", "at", "id"),
     )
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     at: datetime = moment(index=True)
@@ -541,3 +548,27 @@ class DoomedBlob(SQLModel, table=True):
         sa_type=DateTime(timezone=True),
         sa_column_kwargs={"server_default": func.now()},
     )
+
+
+class Mention(SQLModel, table=True):
+    """Names of deleted pictures that searches and jobs of an account may still hold.
+
+    The tidy removes them page by page, searches before jobs.
+
+    Attributes:
+        after_at, after_id: the last row that was looked at.
+        is_running: whether a job that holds one of the names had not ended yet.
+    """
+
+    __tablename__ = "mention"
+    __table_args__ = (one_of("stage", "search_log", "job"),)
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    user_id: UUID
+    names: list[str] = Field(sa_type=JSONB, sa_column_kwargs={"nullable": False})
+    stage: str = Field(
+        default="search_log", sa_type=Text, sa_column_kwargs={"server_default": "search_log"}
+    )
+    after_at: datetime | None = moment(nullable=True)
+    after_id: UUID | None = None
+    is_running: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    due_at: datetime = moment(index=True)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import sqlalchemy
 from sqlalchemy import ARRAY, Uuid, bindparam, column, exists, func, inspect, tuple_
-from sqlmodel import col, select, update
+from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.tables import RefreshToken, User
@@ -29,6 +29,17 @@ async def insert_user(
 async def get_user(session: AsyncSession, user_id: UUID, *, lock: bool = False) -> User | None:
     """One account, locked until the end of the transaction if asked."""
     return await session.get(User, user_id, with_for_update=lock or None)
+
+
+async def get_role(session: AsyncSession, user_id: UUID) -> str | None:
+    """An account's role right now; nothing is locked."""
+    return (await session.exec(select(User.role).where(User.id == user_id))).one_or_none()
+
+
+async def hold_owner(session: AsyncSession, user_id: UUID) -> None:
+    """Until the transaction ends the account is there: as a row that refers to it would ask for."""
+    query = select(User.id).where(User.id == user_id).with_for_update(read=True, key_share=True)
+    await session.exec(query)
 
 
 async def hold_user(session: AsyncSession, user_id: UUID) -> User | None:
@@ -119,7 +130,8 @@ async def list_users(
     session: AsyncSession, *, limit: int, after: tuple[datetime, UUID] | None
 ) -> list[User]:
     """Newest first."""
-    query = select(User).order_by(col(User.created_at).desc(), col(User.id).desc()).limit(limit)
+    query = select(User).where(col(User.ended_at).is_(None))
+    query = query.order_by(col(User.created_at).desc(), col(User.id).desc()).limit(limit)
     if after is not None:
         query = query.where(tuple_(col(User.created_at), col(User.id)) < after)
     return list((await session.exec(query)).all())
@@ -223,6 +235,27 @@ async def revoke_sessions(
             update(RefreshToken).where(*is_open, family == keep).values(version=version)
         )
     return True
+
+
+async def end_user(session: AsyncSession, user_id: UUID) -> None:
+    """Nobody can sign in any more, no session goes on, and the address is free."""
+    await revoke_sessions(session, user_id)
+    values = {
+        "email": f"{uuid4()}@ended.invalid", "name": None, "password_hash": "", "role": "customer",
+        "oidc_issuer": None, "oidc_subject": None,
+        "ended_at": func.coalesce(col(User.ended_at), func.now()),
+    }  # fmt: skip
+    await session.exec(update(User).where(col(User.id) == user_id).values(values))
+
+
+async def list_ended_users(session: AsyncSession) -> list[UUID]:
+    """Accounts whose removal has begun."""
+    return list((await session.exec(select(User.id).where(col(User.ended_at).is_not(None)))).all())
+
+
+async def delete_user(session: AsyncSession, user_id: UUID) -> None:
+    """Removes the row; nothing refers to it any more."""
+    await session.exec(delete(User).where(col(User.id) == user_id))
 
 
 async def get_database_time(session: AsyncSession) -> datetime:

@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection
 from errors import Forbidden, NotAuthenticated
 from gateway.auth import AccessClaims, AccessTokens
 from gateway.wire import Storable
+from integrations.shares import Shares
 from studio.accounts import OpenAccounts
 from studio.file_checks import FileChecks
 from studio.health import HealthWatch
@@ -74,9 +75,15 @@ async def get_file_checks(request: Request) -> FileChecks:
     return cast(FileChecks, request.app.state.file_checks)
 
 
+async def get_turns(request: Request) -> Shares:
+    """Places for requests that wait for a lock of their own account with a connection in hand."""
+    return cast(Shares, request.app.state.turns)
+
+
 StudioDep = Annotated[Studio, Depends(get_studio)]
 TokensDep = Annotated[AccessTokens, Depends(get_tokens)]
 AccountsDep = Annotated[OpenAccounts, Depends(get_accounts)]
+TurnsDep = Annotated[Shares, Depends(get_turns)]
 FileChecksDep = Annotated[FileChecks, Depends(get_file_checks)]
 HealthDep = Annotated[HealthWatch, Depends(get_health_watch)]
 

@@ -3,8 +3,9 @@
 import asyncio
 import json
 import zipfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Any, cast
 from uuid import UUID
@@ -49,33 +50,39 @@ class Outbox:
         return data
 
 
-async def begin_export(studio: Studio, user_id: UUID, *, ip: str | None) -> AsyncIterator[bytes]:
-    """The archive in pieces; one at a time for an account.
+@dataclass(frozen=True)
+class ExportStream:
+    """An archive in pieces; whoever sends it releases the account's lock, however that ends."""
+
+    pieces: AsyncIterator[bytes]
+    release: Callable[[], Awaitable[None]]
+
+
+async def begin_export(studio: Studio, user_id: UUID, *, ip: str | None) -> ExportStream:
+    """The archive; one at a time for an account.
 
     Raises:
         RateLimited: another export of this account is under way.
-        Unavailable: the cache is away.
+        Unavailable: the cache or the database is away.
     """
     lock = f"export:{user_id}"
     if not await studio.cache.add(lock, b"1", lifetime_s=LOCK_S):
         raise RateLimited("an export of this account is under way")
-    async with studio.database.transaction() as session:
-        insert_audit(
-            session, "ACCOUNT_EXPORTED", actor_id=user_id, subject=str(user_id), ip=ip,
-            request_id=current_request_id(),
-        )  # fmt: skip
-    return _unlocking(studio, lock, Export(studio, user_id).write())
 
-
-async def _unlocking(
-    studio: Studio, lock: str, pieces: AsyncIterator[bytes]
-) -> AsyncIterator[bytes]:
-    try:
-        async for piece in pieces:
-            yield piece
-    finally:
+    async def release() -> None:
         with suppress(Unavailable):
             await studio.cache.delete(lock)
+
+    try:
+        async with studio.database.transaction() as session:
+            insert_audit(
+                session, "ACCOUNT_EXPORTED", actor_id=user_id, subject=str(user_id), ip=ip,
+                request_id=current_request_id(),
+            )  # fmt: skip
+    except BaseException:
+        await release()
+        raise
+    return ExportStream(Export(studio, user_id).write(), release)
 
 
 class Export:

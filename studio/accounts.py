@@ -258,7 +258,7 @@ async def change_role(
         if actor_id not in await lock_admins(session):
             raise Forbidden("this needs the role admin")
         user = await get_user(session, user_id, lock=True)
-        if user is None:
+        if user is None or user.ended_at is not None:
             raise NotFound("no such account")
         if user.role != role:
             insert_audit(

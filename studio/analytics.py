@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.catalog import get_embedding, get_product, get_products
 from db.regressor_versions import get_active_regressor
 from db.tables import Prediction, Product
-from errors import NotAuthenticated, NotFound
+from errors import DeadlinePassed, NotAuthenticated, NotFound, Unavailable
 from models.heatmap import draw_heatmap, see_change
 from models.images import decode_image
 from models.occlusion import Influence, patches
@@ -21,7 +21,7 @@ from models.regressor import COMPARABLES
 from studio.context import current_request_id
 from studio.files import load_image
 from studio.index_rows import unpack_vector
-from studio.lineage import find_deleted
+from studio.lineage import drop_unrecorded, find_deleted
 from studio.picture_memory import hold_picture
 from studio.picture_threads import run_on_picture
 from studio.ports import Studio
@@ -123,6 +123,10 @@ async def _keep(studio: Studio, row: Prediction) -> None:
     except (NotFound, NotAuthenticated, SQLAlchemyError):
         if row.heatmap_key is not None:
             await studio.blobs.delete(row.heatmap_key)
+        raise
+    except (Unavailable, DeadlinePassed):
+        if row.heatmap_key is not None:
+            await drop_unrecorded(studio, Prediction, row.id, row.heatmap_key)
         raise
 
 

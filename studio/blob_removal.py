@@ -1,13 +1,13 @@
 """Removes blobs whose rows are deleted: at once after the commit, and until they are gone."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 import structlog
 
 from db.engine import Database
-from db.erasures import forget_doomed, lock_doomed, postpone_doomed
+from db.erasures import DoomedClaim, claim_doomed, forget_doomed, give_back_doomed
 from errors import StudioError
 from studio.file_rules import UPLOAD_END
 from studio.ports import BlobStore
@@ -56,21 +56,37 @@ async def remove_doomed(database: Database, blobs: BlobStore) -> int:
     """
     removed = 0
     while True:
-        async with database.transaction() as session:
-            keys = await lock_doomed(session, limit=BATCH)
-            failures = await remove_blobs(blobs, keys)
-            if failures and len(failures) == len(set(keys)):
-                raise next(iter(failures.values()))
-            await forget_doomed(session, [key for key in keys if key not in failures])
-            await postpone_doomed(session, list(failures))
-        removed += len(keys) - len(failures)
-        if len(keys) < BATCH:
+        claim, failures = await _remove_batch(database, blobs)
+        removed += len(claim.keys) - len(failures)
+        if len(claim.keys) < BATCH:
             return removed
 
 
-async def remove_soon(database: Database, blobs: BlobStore) -> None:
-    """After the commit of a deletion. A store that is away now is asked again by the tidy."""
+async def remove_soon(database: Database, blobs: BlobStore, keys: Sequence[str]) -> None:
+    """After the commit of a deletion, by the request itself: what it doomed, the first batch.
+
+    The tidy removes the rest, and asks a store that is away now again.
+    """
     try:
-        await remove_doomed(database, blobs)
+        if keys:
+            await _remove_batch(database, blobs, keys[:BATCH])
     except StudioError as error:
         log.warning("blobs.removal_waits", reason=error.detail)
+
+
+async def _remove_batch(
+    database: Database, blobs: BlobStore, keys: Sequence[str] | None = None
+) -> tuple[DoomedClaim, dict[str, StudioError]]:
+    """No transaction waits for the store: what is claimed is postponed, and forgotten once gone."""
+    async with database.transaction() as session:
+        claim = await claim_doomed(session, limit=BATCH, keys=keys)
+    failures = await remove_blobs(blobs, claim.keys)
+    is_store_away = bool(failures) and len(failures) == len(claim.keys)
+    async with database.transaction() as session:
+        if is_store_away:
+            await give_back_doomed(session, claim)
+        else:
+            await forget_doomed(session, claim, [key for key in claim.keys if key not in failures])
+    if is_store_away:
+        raise next(iter(failures.values()))
+    return claim, failures

@@ -22,6 +22,7 @@ from db.catalog import (
     upsert_product,
 )
 from db.tables import File, Product, ProductEmbedding
+from db.users import hold_owner
 from errors import Conflict, NotFound
 from models.images import public_copy
 from studio.blob_removal import remove_soon
@@ -67,12 +68,14 @@ MAX_STARTS = 5
 class Picture:
     """A product's picture: what the models saw, and the copy that everyone may see.
 
-    embedding: None where the row has this picture already, so that nothing is embedded.
+    embedding: None where the picture is named by the product's own copy, so that nothing is
+    embedded. is_same: the copy is the one that the product had before.
     """
 
     key: str
     sha256: str
     embedding: Embedding | None
+    is_same: bool = False
 
     def is_of(self, product: Product) -> bool:
         """Whether the product shows this picture."""
@@ -135,6 +138,7 @@ async def _write(
     session: AsyncSession, write: Write, picture: Picture
 ) -> tuple[Product, bool] | None:
     """The row and whether it is new; None where the picture changed since it was looked at."""
+    await hold_owner(session, write.owner.id)  # in the order of `db.lineage`
     if write.guard is not None:
         await write.guard(session)
     file = await _hold_source(session, write.loaded)  # before other locks: so do deletions
@@ -150,11 +154,11 @@ async def _write(
         "updated_at": func.now(),
         "deleted_at": None,
     }
-    if picture.embedding is None:
-        if live is None:
+    if picture.is_same and (live is None or not picture.is_of(live)):
+        if picture.embedding is None and live is None:
             raise NotFound("no such picture")  # it was the product's own, and went with it
-        if not picture.is_of(live):
-            return None
+        return None
+    if picture.embedding is None and live is not None:
         values |= {"file_id": live.file_id, "image_url": live.image_url}
     else:
         # Another merchant's upload stays its owner's to delete: the product has its own copy.
@@ -199,6 +203,7 @@ async def delete_product(studio: Studio, owner: Owner, product_id: str) -> None:
         refuse_foreign(product, owner)
         if product is None:
             raise NotFound(f"there is no product {product_id}")
+        key = product.image_key
         await empty_product(session, product)
         insert_audit(
             session,
@@ -207,7 +212,7 @@ async def delete_product(studio: Studio, owner: Owner, product_id: str) -> None:
             subject=product_id,
             request_id=current_request_id(),
         )
-    await remove_soon(studio.database, studio.blobs)
+    await remove_soon(studio.database, studio.blobs, [key])
 
 
 def refuse_foreign(product: Product | None, owner: Owner) -> None:
@@ -228,18 +233,29 @@ def outside_url(draft: ProductDraft, loaded: LoadedImage) -> str | None:
 async def _see_picture(
     studio: Studio, product_id: str, before: Product | None, loaded: LoadedImage
 ) -> Picture:
-    """Vector and public copy; neither is made again for a picture that did not change."""
+    """Vector and public copy; a picture that did not change keeps its copy, so that its URLs and
+    what was made of it stay.
+    """
     if before is not None and loaded.key == before.image_key:
-        return Picture(before.image_key, before.image_sha256, None)
+        return Picture(before.image_key, before.image_sha256, None, is_same=True)
     hold_picture(len(loaded.data))
     sha256 = hashlib.sha256(loaded.data).hexdigest()
     embedding = await studio.embedder.embed_image(loaded.data)
+    if before is not None and await _has_copy(studio, before, sha256):
+        return Picture(before.image_key, sha256, embedding, is_same=True)
     folder = hashlib.sha256(product_id.encode()).hexdigest()[:16]
     # A copy of its own for each write: the one of a write before may be about to be removed.
     key = f"products/{folder}/{sha256[:24]}-{uuid4().hex[:8]}.jpg"
     copy = await run_on_picture(partial(public_copy, loaded.data))
     await studio.blobs.put(key, copy, "image/jpeg")
     return Picture(key, sha256, embedding)
+
+
+async def _has_copy(studio: Studio, product: Product, sha256: str) -> bool:
+    """Whether the product has a public copy of this picture, and its blob is there."""
+    if product.image_sha256 != sha256 or not product.image_key.startswith("products/"):
+        return False
+    return await studio.blobs.head(product.image_key) is not None
 
 
 async def _keep_vector(session: AsyncSession, product: Product, picture: Picture) -> None:

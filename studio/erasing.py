@@ -1,17 +1,20 @@
 """Deletions applied once more, after a backup from before them was restored."""
 
+from contextlib import suppress
 from uuid import UUID
 
 from db.catalog import get_product, take_change_lock
 from db.erasures import insert_erasure
-from db.files import delete_file, get_file
+from db.files import delete_file, get_file, get_own_file
 from db.lineage import lock_lineage
 from db.product_removal import list_showing
 from db.tryons import get_tryon
-from errors import Invalid
-from studio.account_removal import remove_account
-from studio.blob_removal import remove_soon
-from studio.lineage import delete_made_of, delete_tryon_rows, strip_mentions
+from db.users import get_user
+from errors import Invalid, StudioError
+from studio.account_removal import end_account, remove_account
+from studio.blob_removal import remove_doomed
+from studio.lineage import delete_made_of, delete_tryon_rows
+from studio.mentions import enter_mentions, strip_due
 from studio.ports import Studio
 from studio.product_removal import empty_product
 
@@ -30,7 +33,9 @@ async def erase_again(studio: Studio, kind: str, subject: str) -> None:
     if kind not in ERASE:
         raise Invalid(f"no such kind of erasure: {kind}")
     await ERASE[kind](studio, subject)
-    await remove_soon(studio.database, studio.blobs)
+    await strip_due(studio.database)
+    with suppress(StudioError):  # the tidy asks the store again
+        await remove_doomed(studio.database, studio.blobs)
 
 
 async def _erase_file(studio: Studio, subject: str) -> None:
@@ -38,12 +43,13 @@ async def _erase_file(studio: Studio, subject: str) -> None:
         file = await get_file(session, UUID(subject))
         if file is not None:
             await lock_lineage(session, file.owner_id)
+            keys = await delete_made_of(session, [file.blob_key])
+            await get_own_file(session, file.id, file.owner_id, lock=True)
             await take_change_lock(session)
             for product in await list_showing(session, file.id):
                 await empty_product(session, product)
             await delete_file(session, file.id)
-            keys = await delete_made_of(session, [file.blob_key])
-            await strip_mentions(session, file.owner_id, keys)
+            enter_mentions(session, file.owner_id, keys)
             insert_erasure(session, "file", subject)
 
 
@@ -53,7 +59,7 @@ async def _erase_tryon(studio: Studio, subject: str) -> None:
         if row is not None:
             await lock_lineage(session, row.user_id)
             keys = await delete_tryon_rows(session, [row.id])
-            await strip_mentions(session, row.user_id, keys)
+            enter_mentions(session, row.user_id, keys)
             insert_erasure(session, "tryon", subject)
 
 
@@ -67,7 +73,10 @@ async def _erase_product(studio: Studio, subject: str) -> None:
 
 async def _erase_account(studio: Studio, subject: str) -> None:
     async with studio.database.transaction() as session:
-        await remove_account(session, studio.blobs, UUID(subject))
+        if await get_user(session, UUID(subject), lock=True) is None:
+            return
+        await end_account(session, UUID(subject))
+    await remove_account(studio.database, studio.blobs, UUID(subject))
 
 
 ERASE = {

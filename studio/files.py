@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.audit import insert_audit
 from db.erasures import insert_erasure
@@ -19,9 +20,10 @@ from db.lineage import lock_lineage
 from db.segmentations import get_segmentation_by_mask
 from db.tables import File
 from errors import Conflict, Invalid, NotAnImage, NotFound
-from studio.blob_removal import remove_blob, remove_soon
+from studio.blob_removal import remove_soon
 from studio.context import current_caller, current_request_id
-from studio.lineage import delete_made_of, strip_mentions
+from studio.lineage import delete_made_of
+from studio.mentions import enter_mentions, strip_soon
 from studio.ports import Studio
 
 
@@ -39,36 +41,46 @@ async def find_own_file(studio: Studio, owner_id: UUID, file_id: UUID) -> File:
 async def delete(studio: Studio, owner_id: UUID, file_id: UUID, *, ip: str | None) -> None:
     """Removes a file with everything that was made of it: masks, heatmaps, try-ons of the person.
 
-    The file's own blob goes before the commit: where the store or the commit fails, the caller is
-    told so and can repeat it. The blobs of what was made of it are entered as doomed, and removed
-    right after the commit.
+    The rows go in one transaction, which waits for nothing outside of the database; their blobs
+    are entered as doomed in it, and removed right after it.
 
     Raises:
         NotFound: absent, or another's.
         Conflict: a live product shows it.
         Unavailable: the blob store is away; nothing is deleted then.
     """
+    file = await find_own_file(studio, owner_id, file_id)
+    await studio.blobs.head(file.blob_key)
     try:
         async with studio.database.transaction() as session:
-            await lock_lineage(session, owner_id)
-            file = await get_own_file(session, file_id, owner_id, lock=True)
-            if file is None:
-                raise NotFound("no such file")
-            if await is_on_sale(session, file_id=file.id, blob_key=file.blob_key):
-                raise Conflict("a live product shows this picture; delete the product first")
-            await delete_file(session, file.id)
-            keys = await delete_made_of(session, [file.blob_key])
-            await strip_mentions(session, owner_id, keys)
-            insert_erasure(session, "file", str(file_id))
-            insert_audit(
-                session, "FILE_DELETED", actor_id=owner_id, subject=str(file_id), ip=ip,
-                request_id=current_request_id(),
-            )  # fmt: skip
-            await session.flush()
-            await remove_blob(studio.blobs, file.blob_key)
+            keys = await _delete_rows(session, owner_id, file_id, ip)
     except IntegrityError:
         raise Conflict("a product shows this picture") from None
-    await remove_soon(studio.database, studio.blobs)
+    await remove_soon(studio.database, studio.blobs, [file.blob_key, *sorted(keys)])
+    await strip_soon(studio.database, owner_id)
+
+
+async def _delete_rows(
+    session: AsyncSession, owner_id: UUID, file_id: UUID, ip: str | None
+) -> set[str]:
+    """In the order of locks: lineage, jobs of what was made of the file, the file."""
+    await lock_lineage(session, owner_id)
+    file = await get_own_file(session, file_id, owner_id)
+    if file is None:
+        raise NotFound("no such file")
+    keys = await delete_made_of(session, [file.blob_key])
+    await get_own_file(session, file_id, owner_id, lock=True)
+    if await is_on_sale(session, file_id=file.id, blob_key=file.blob_key):
+        raise Conflict("a live product shows this picture; delete the product first")
+    await delete_file(session, file.id)
+    enter_mentions(session, owner_id, keys)
+    insert_erasure(session, "file", str(file_id))
+    insert_audit(
+        session, "FILE_DELETED", actor_id=owner_id, subject=str(file_id), ip=ip,
+        request_id=current_request_id(),
+    )  # fmt: skip
+    await session.flush()
+    return keys
 
 
 @dataclass(frozen=True)

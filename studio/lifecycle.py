@@ -37,6 +37,7 @@ class TableRule:
         owned: which rows are about an account; None: none is.
         deletion: what its deletion does with them: the rows go, or `cleared` columns do, or
             another step does it (`step`, named in `why`).
+        blobs: columns that name blobs of its own, which go with its rows.
         cleared: column -> SQL of its new value.
         withheld: columns that an export leaves out.
         is_exported: whether rows are part of the account's export.
@@ -52,6 +53,7 @@ class TableRule:
     withheld: tuple[str, ...] = ()
     is_exported: bool = False
     is_in_backup: bool = True
+    blobs: tuple[str, ...] = ()
     why: str = ""
 
 
@@ -61,17 +63,21 @@ TABLES: dict[str, TableRule] = {
         "id", "STUDIO_SEARCH_LOG_DAYS; who and what after STUDIO_SEARCH_PERSONAL_DAYS",
         "user_id = :user", "rows", is_exported=True,
     ),
+    "mention": TableRule(
+        "id", "until no job and no search names the picture", "user_id = :user", "rows",
+        why="not exported: names of what is deleted, until nothing holds them",
+    ),
     "prediction": TableRule(
         "id", "until its picture or account is deleted", "user_id = :user", "rows",
-        is_exported=True,
+        is_exported=True, blobs=("heatmap_key",),
     ),
     "segmentation_result": TableRule(
         "id", "until its picture or account is deleted", "user_id = :user", "rows",
-        is_exported=True,
+        is_exported=True, blobs=("mask_key",),
     ),
     "tryon_job": TableRule(
         "id", "until it, the person's picture or the account is deleted", "user_id = :user",
-        "rows", is_exported=True,
+        "rows", is_exported=True, blobs=("output_key", "person_key", "garment_key", "mask_key"),
     ),
     "job_event": TableRule(
         "id", "with its job", f"job_id IN ({OWN_JOBS})", "rows", is_exported=True,
@@ -88,7 +94,7 @@ TABLES: dict[str, TableRule] = {
     "product": TableRule(
         "id", "until it is deleted; its emptied row until every index version knows",
         "owner_id = :user", "step", is_exported=True,
-        why="leave sale and are emptied: `db.product_removal.empty_own_products`",
+        why="leave sale and are emptied: `db.product_removal.empty_some_products`",
     ),
     "regressor_version": TableRule(
         "version", "until the account is deleted", "owner_id = :user", "rows", is_exported=True,
@@ -115,11 +121,11 @@ TABLES: dict[str, TableRule] = {
     ),
     "files": TableRule(
         "id", "until its owner deletes it; a day where it was never completed",
-        "owner_id = :user", "rows", is_exported=True,
+        "owner_id = :user", "rows", is_exported=True, blobs=("blob_key",),
     ),
     "users": TableRule(
-        "id", "until it is deleted", "id = :user", "rows",
-        withheld=("password_hash", "token_version"), is_exported=True,
+        "id", "until it is deleted", "id = :user", "step", why="last: `studio.account_removal`",
+        withheld=("password_hash", "token_version", "ended_at"), is_exported=True,
     ),
     "index_version": TableRule(
         "version", "the active one and the three newest others; failed ones a week",

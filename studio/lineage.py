@@ -6,13 +6,14 @@ with the picture of the person in it; it outlives the pictures of garments.
 
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid5
 
-from sqlmodel import select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db import mentions
 from db.erasures import doom_blobs, pieces
 from db.jobs import delete_jobs
 from db.lineage import (
@@ -22,19 +23,17 @@ from db.lineage import (
     delete_tryons,
     find_present,
     forget_garments,
-    list_jobs_mentioning,
     share_lineage,
-    strip_events,
-    strip_searches,
 )
-from db.tables import Job
+from db.tables import Job, Prediction, SegmentationResult
+from errors import StudioError
+from studio.ports import Studio
 
 WORKER_END = timedelta(minutes=10)
 """A worker whose job is deleted notices within its lease and grace (40 s), and may write until
 then."""
 UNSETTLED = frozenset({"queued", "running"})
-NAME = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-NAMES_AT_ONCE = 200
+NAME = re.compile(mentions.NAME)
 
 
 def mask_id_of(tryon_id: UUID) -> UUID:
@@ -50,6 +49,21 @@ def output_key_of(tryon_id: UUID) -> str:
 def is_fetched(key: str) -> bool:
     """Whether the blob is a copy of a picture from outside, made for one try-on."""
     return key.startswith("uploads/") and "/fetched/" in key
+
+
+async def drop_unrecorded(
+    studio: Studio, table: type[SegmentationResult | Prediction], row_id: UUID, key: str
+) -> None:
+    """Removes what was made where its row could not be written, unless it was after all.
+
+    A commit may succeed though its answer is lost. While the database is away nothing is removed;
+    the sweep finds it.
+    """
+    with suppress(StudioError):
+        async with studio.database.read() as session:
+            is_recorded = await session.get(table, row_id) is not None
+        if not is_recorded:
+            await studio.blobs.delete(key)
 
 
 async def find_deleted(session: AsyncSession, user_id: UUID, keys: Collection[str]) -> set[str]:
@@ -110,61 +124,31 @@ async def _follow_tryon(session: AsyncSession, tryon: DeletedTryon) -> set[str]:
     return masks | {output_key} | {key for key in tryon.inputs if is_fetched(key)}
 
 
-async def delete_inputs(session: AsyncSession, tryon_id: UUID, keys: Collection[str]) -> None:
-    """Removes what was stored for a try-on that came to nothing."""
+async def delete_inputs(session: AsyncSession, tryon_id: UUID, keys: Collection[str]) -> set[str]:
+    """Removes what was stored for a try-on that came to nothing; all blobs of it."""
     masks = await delete_segmentations(session, ids=[mask_id_of(tryon_id)])
-    await delete_made_of(session, masks | set(keys))
+    return await delete_made_of(session, masks | set(keys))
 
 
-async def strip_mentions(session: AsyncSession, owner_id: UUID, keys: Collection[str]) -> None:
-    """Ended jobs and searches of the owner no longer name pictures that are deleted.
-
-    A job that still runs names what it was asked for until it ends.
+async def delete_own_jobs(
+    session: AsyncSession, owner_id: UUID, *, limit: int
+) -> tuple[int, set[str]]:
+    """Removes some jobs of an account with their events, running ones too: their workers find out
+    at their next step. How many, and their blobs, which are entered as doomed.
     """
-    names = sorted({name for key in keys for name in NAME.findall(key.rpartition("/")[2])})
-    for start in range(0, len(names), NAMES_AT_ONCE):
-        some = names[start : start + NAMES_AT_ONCE]
-        await strip_searches(session, owner_id, some)
-        for job in await list_jobs_mentioning(session, owner_id, some):
-            if job.state in UNSETTLED:
-                continue
-            row = await session.get(Job, job.id)
-            if row is not None:
-                row.payload = without(job.payload, some)
-                row.result = without(job.result, some)
-                session.add(row)
-                await strip_events(session, job.id)
-
-
-def without(document: Any, names: Collection[str]) -> Any:
-    """A JSON document without the members and objects that name one of these; a text in a list
-    becomes null, for jobs go by the places of their pictures.
-    """
-    if isinstance(document, dict):
-        rest = {key: without(value, names) for key, value in document.items()}
-        return {key: value for key, value in rest.items() if not _names_one(value, names)}
-    if isinstance(document, list):
-        left = [item for item in document if not _holds_one(item, names)]
-        return [None if _names_one(item, names) else without(item, names) for item in left]
-    return document
-
-
-def _names_one(value: Any, names: Collection[str]) -> bool:
-    return isinstance(value, str) and any(name in value for name in names)
-
-
-def _holds_one(item: Any, names: Collection[str]) -> bool:
-    return isinstance(item, dict) and any(_names_one(value, names) for value in item.values())
-
-
-async def delete_own_jobs(session: AsyncSession, owner_id: UUID) -> set[str]:
-    """Removes all jobs of an account with their events, running ones too: their workers find out
-    at their next step. Returns the blobs that came with them.
-    """
-    query = select(Job).where(Job.owner_id == owner_id).with_for_update()
+    query = (
+        select(Job)
+        .where(Job.owner_id == owner_id)
+        .order_by(col(Job.id))
+        .limit(limit)
+        .with_for_update()
+    )
     rows = (await session.exec(query)).all()
-    for some in pieces(rows):
-        await delete_jobs(session, [row.id for row in some])
+    if rows:
+        await delete_jobs(session, [row.id for row in rows])
     outputs = [output_key_of(row.id) for row in rows if row.type == "tryon"]
     await doom_blobs(session, outputs, due_at=datetime.now(UTC) + WORKER_END)
-    return {str(row.payload["blobKey"]) for row in rows if "blobKey" in row.payload}
+    received = [str(row.payload["blobKey"]) for row in rows if "blobKey" in row.payload]
+    keys = {*outputs, *received}
+    await doom_blobs(session, keys)
+    return len(rows), keys

@@ -13,8 +13,10 @@ from db.product_removal import delete_forgotten_products
 from db.retention import delete_old, delete_old_versions, oldest_base_seq, strip_old_searches
 from errors import StudioError
 from settings import Settings
+from studio.account_removal import remove_ended
 from studio.blob_removal import remove_doomed
 from studio.job_reaper import reap_old_jobs
+from studio.mentions import strip_due
 from studio.ports import BlobStore, Cache
 from studio.sweep import sweep
 from studio.upload_reaper import reap_unfinished
@@ -35,7 +37,9 @@ async def tidy(database: Database, blobs: BlobStore, cache: Cache, settings: Set
     for work in (
         lambda: reap_unfinished(database, blobs),
         lambda: reap_old_jobs(database, blobs, days=settings.job_retention_days),
+        lambda: remove_ended(database, blobs),
         lambda: remove_doomed(database, blobs),
+        lambda: strip_due(database),
         lambda: end_old_rows(database, settings),
         lambda: end_old_versions(database, blobs),
         lambda: end_forgotten_products(database),
@@ -85,7 +89,8 @@ async def end_old_versions(database: Database, blobs: BlobStore) -> list[str]:
     """Removes index versions but the active one and the newest three others, rows and files."""
     async with database.transaction() as session:
         versions = await delete_old_versions(session, failed_before=datetime.now(UTC) - WEEK)
-        keys = [key for name in versions async for key in blobs.list(f"indexes/{name}/")]
+    keys = [key for name in versions async for key in blobs.list(f"indexes/{name}/")]
+    async with database.transaction() as session:  # the sweep removes them, were this not reached
         await doom_blobs(session, keys)
     if versions:
         log.info("index_versions.ended", versions=versions)

@@ -11,15 +11,16 @@ from uuid import UUID, uuid4
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db.lineage import share_lineage
 from db.segmentations import save_segmentation
 from db.tables import SegmentationResult
-from errors import NotAuthenticated, NotFound, StudioError
+from errors import DeadlinePassed, NotAuthenticated, NotFound, StudioError, Unavailable
 from integrations.blob_keys import EXTENSIONS
 from models.clean_copy import clean_copy
 from studio.context import current_request_id
 from studio.files import load_image
 from studio.idempotency import KeyedRequest, Overtaken
-from studio.lineage import find_deleted
+from studio.lineage import drop_unrecorded, find_deleted
 from studio.picture_threads import run_on_picture
 from studio.ports import SegmentAnswer, SegmentPrompt, Studio
 from studio.storage import require_storage
@@ -83,22 +84,41 @@ async def segment_stored(
     mask_key = f"masks/{user_id}/{result_id}.png"
     try:
         answer = await studio.segmenter.segment(image_key, prompt, mask_key)
-        latency_ms = round((time.perf_counter() - started_s) * 1000, 2)
-        row = _row(user_id, result_id, source or image_key, mask_key, prompt, answer, latency_ms)
-        if keyed is not None:
-            row.sqlmodel_update(keyed.columns(segmentation_document(mask_key, answer)))
+    except NotFound:
+        await studio.blobs.delete(mask_key)
+        raise
+    latency_ms = round((time.perf_counter() - started_s) * 1000, 2)
+    row = _row(user_id, result_id, source or image_key, mask_key, prompt, answer, latency_ms)
+    if keyed is not None:
+        row.sqlmodel_update(keyed.columns(segmentation_document(mask_key, answer)))
+    await _record(studio, row, guard, is_keyed=keyed is not None)
+    return Segmentation(result_id, mask_key, answer)
+
+
+async def _record(
+    studio: Studio, row: SegmentationResult,
+    guard: Callable[[AsyncSession], Awaitable[None]] | None, *, is_keyed: bool,
+) -> None:  # fmt: skip
+    """Raises:
+    NotFound: the picture was deleted meanwhile; no mask of it is left.
+    Overtaken: a request under the same key was answered meanwhile.
+    """
+    try:
         async with studio.database.transaction() as session:
+            await share_lineage(session, row.user_id)
             if guard is not None:
                 await guard(session)
-            if await find_deleted(session, user_id, [row.input_key]):
+            if await find_deleted(session, row.user_id, [row.input_key]):
                 raise NotFound("the picture was deleted")
             is_new = await save_segmentation(session, row)
-        if keyed is not None and not is_new:
+        if is_keyed and not is_new:
             raise Overtaken("a request with this Idempotency-Key was answered meanwhile")
     except (NotFound, NotAuthenticated, Overtaken, SQLAlchemyError):
-        await studio.blobs.delete(mask_key)  # nothing names it: deleted or answered meanwhile
+        await studio.blobs.delete(row.mask_key)  # nothing names it: deleted or answered meanwhile
         raise
-    return Segmentation(result_id, mask_key, answer)
+    except (Unavailable, DeadlinePassed):
+        await drop_unrecorded(studio, SegmentationResult, row.id, row.mask_key)
+        raise
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from db.files import delete_file, is_on_sale
 from db.lineage import delete_predictions, delete_segmentations
 from db.strays import list_known, stream_required
 from integrations.blob_keys import BlobEntry
-from studio.blob_removal import remove_blobs, remove_soon
+from studio.blob_removal import remove_blobs, remove_doomed
 from studio.lifecycle import BLOBS, BlobRule
 from studio.lineage import delete_made_of, delete_tryon_rows
 from studio.ports import BlobStore
@@ -114,7 +114,7 @@ async def sweep(database: Database, blobs: BlobStore) -> Differences:
                 "sweep.refused", kind=rule.pattern,
                 reason="more than half of the blobs or rows have no counterpart",
             )  # fmt: skip
-    await remove_soon(database, blobs)
+    await remove_doomed(database, blobs)
     return found
 
 

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from pydantic import Field
 
+from db.lineage import share_lineage
 from db.tables import Job, TryonJob
 from db.tryons import add_stored, get_own_tryon, update_tryon
 from errors import Invalid, NotFound, StudioError, Unavailable
@@ -206,6 +207,7 @@ async def _enqueue(studio: Studio, draft: Draft, asked: Asked, keyed: KeyedReque
     job_id = _id_of(draft)
     payload = {name: value for name, value in vars(asked).items() if value is not None}
     async with studio.database.transaction() as session:
+        await share_lineage(session, draft.user_id)
         job = await enqueue(session, TRYON, payload, owner_id=draft.user_id, job_id=job_id)
         row = asked.row(
             job_id, draft.user_id, job_id=job_id, stored_bytes=draft.stored_bytes,
@@ -292,6 +294,7 @@ async def run_tryon(studio: Studio, run: JobRun) -> Outcome:
     async with drafting(studio, owner_id, tryon_id) as draft:
         asked = await _asked_of(studio, run, draft)
         async with studio.database.transaction() as session:
+            await share_lineage(session, owner_id)
             await run.guard(session)
             row = asked.row(
                 tryon_id, owner_id, job_id=tryon_id, state="running",

@@ -8,35 +8,36 @@ from db.lineage import lock_lineage
 from db.tables import TryonJob
 from db.tryons import get_own_tryon
 from errors import NotFound
-from studio.blob_removal import remove_blob, remove_soon
+from studio.blob_removal import remove_soon
 from studio.context import current_request_id
-from studio.lineage import delete_tryon_rows, output_key_of, strip_mentions
+from studio.lineage import delete_tryon_rows, output_key_of
+from studio.mentions import enter_mentions, strip_soon
 from studio.ports import Studio
 
 
 async def delete_tryon(studio: Studio, user_id: UUID, tryon_id: UUID, *, ip: str | None) -> None:
     """Removes a try-on with its job, its picture, and what was stored for it or made of it.
 
-    The output goes before the commit: where the store is away, nothing is deleted.
-
     Raises:
         NotFound: absent, or another's.
-        Unavailable: the blob store is away.
+        Unavailable: the blob store is away; nothing is deleted then.
     """
+    output_key = output_key_of(tryon_id)
+    await find_tryon(studio, user_id, tryon_id)
+    await studio.blobs.head(output_key)
     async with studio.database.transaction() as session:
         await lock_lineage(session, user_id)
         if await get_own_tryon(session, tryon_id, user_id) is None:
             raise NotFound("no such try-on")
         keys = await delete_tryon_rows(session, [tryon_id])
-        await strip_mentions(session, user_id, keys)
+        enter_mentions(session, user_id, keys)
         insert_erasure(session, "tryon", str(tryon_id))
         insert_audit(
             session, "TRYON_DELETED", actor_id=user_id, subject=str(tryon_id), ip=ip,
             request_id=current_request_id(),
         )  # fmt: skip
-        await session.flush()
-        await remove_blob(studio.blobs, output_key_of(tryon_id))
-    await remove_soon(studio.database, studio.blobs)
+    await remove_soon(studio.database, studio.blobs, [output_key, *sorted(keys)])
+    await strip_soon(studio.database, user_id)
 
 
 async def find_tryon(studio: Studio, user_id: UUID, tryon_id: UUID) -> TryonJob:

@@ -79,8 +79,8 @@ async def discard(studio: Studio, draft: Draft) -> None:
         return
     with suppress(StudioError):
         async with studio.database.transaction() as session:
-            await delete_inputs(session, draft.tryon_id, draft.keys)
-        await remove_soon(studio.database, studio.blobs)
+            keys = await delete_inputs(session, draft.tryon_id, draft.keys)
+        await remove_soon(studio.database, studio.blobs, sorted(keys))
 
 
 async def store_picture(studio: Studio, draft: Draft, url: str, name: str) -> StoredPicture:

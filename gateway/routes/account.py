@@ -3,10 +3,11 @@
 from fastapi import APIRouter, Response
 from pydantic import Field
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
-from gateway.deps import ClientAddressDep, Customer, StudioDep
+from gateway.deps import ClientAddressDep, Customer, StudioDep, TurnsDep
 from gateway.wire import WireRequest
-from studio.account_export import begin_export
+from studio.account_export import ExportStream, begin_export
 from studio.account_removal import delete_own_account
 
 router = APIRouter(prefix="/api/auth/me", tags=["auth"])
@@ -20,18 +21,35 @@ class DeleteAccountRequest(WireRequest):
     password: str | None = Field(default=None, max_length=1000)
 
 
+class ExportResponse(StreamingResponse):
+    """Ends the export when it is sent, and when its caller has gone before the first piece."""
+
+    def __init__(self, export: ExportStream) -> None:
+        super().__init__(export.pieces, media_type="application/zip", headers=ARCHIVE)
+        self._export = export
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._export.release()
+
+
 @router.delete("", status_code=204, response_class=Response)
 async def delete_me(
-    user: Customer, studio: StudioDep, ip: ClientAddressDep, body: DeleteAccountRequest
-) -> None:
+    user: Customer, studio: StudioDep, turns: TurnsDep, ip: ClientAddressDep,
+    body: DeleteAccountRequest,
+) -> None:  # fmt: skip
     """Removes the account with all it uploaded and all that was made of it.
 
     Accounts that sign in by OpenID give `{}` within five minutes of a sign-in. Payments and audit
     lines stay, without personal columns.
     """
-    await delete_own_account(
-        studio, user.id, password=body.password, session_id=user.session_id, ip=ip
-    )
+    async with turns.place(user.id):
+        await delete_own_account(
+            studio, user.id, password=body.password, session_id=user.session_id, ip=ip
+        )
 
 
 @router.get(
@@ -41,5 +59,4 @@ async def delete_me(
 )
 async def export_me(user: Customer, studio: StudioDep, ip: ClientAddressDep) -> StreamingResponse:
     """A ZIP with a JSON file of every table's rows about the account, and its pictures."""
-    pieces = await begin_export(studio, user.id, ip=ip)
-    return StreamingResponse(pieces, media_type="application/zip", headers=ARCHIVE)
+    return ExportResponse(await begin_export(studio, user.id, ip=ip))

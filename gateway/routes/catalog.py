@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from db.catalog import get_product, list_products
 from db.tables import Product
 from errors import Malformed, NotFound
-from gateway.deps import CurrentUser, IdempotencyKey, Merchant, Public, StudioDep
+from gateway.deps import CurrentUser, IdempotencyKey, Merchant, Public, StudioDep, TurnsDep
 from gateway.documents import show_rows
 from gateway.paging import Cursor, PageDep
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
@@ -120,9 +120,12 @@ async def read_product(product_id: ProductId, studio: StudioDep) -> ProductRespo
 
 
 @router.delete("/products/{product_id}", status_code=204, response_class=Response)
-async def delete_product(product_id: ProductId, user: Merchant, studio: StudioDep) -> None:
+async def delete_product(
+    product_id: ProductId, user: Merchant, studio: StudioDep, turns: TurnsDep
+) -> None:
     """Takes a product out of catalogue and search."""
-    await catalog.delete_product(studio, owner_of(user), product_id)
+    async with turns.place(user.id):
+        await catalog.delete_product(studio, owner_of(user), product_id)
 
 
 @router.get("/products", dependencies=[Public])

@@ -10,7 +10,14 @@ from pydantic import Field
 from db.files import list_files
 from db.tables import File
 from errors import Forbidden
-from gateway.deps import ClientAddressDep, Customer, FileChecksDep, IdempotencyKey, StudioDep
+from gateway.deps import (
+    ClientAddressDep,
+    Customer,
+    FileChecksDep,
+    IdempotencyKey,
+    StudioDep,
+    TurnsDep,
+)
 from gateway.paging import Cursor, PageDep
 from gateway.wire import Page, WireRequest, WireResponse
 from studio import files, uploads
@@ -84,6 +91,7 @@ async def presign(
     body: PresignRequest,
     user: Customer,
     studio: StudioDep,
+    turns: TurnsDep,
     idempotency_key: IdempotencyKey = None,
 ) -> PresignResponse:
     """A signed URL for one upload; the same again under the same `Idempotency-Key`."""
@@ -95,7 +103,8 @@ async def presign(
         announced = uploads.Announcement(
             body.filename, body.content_type, body.size_bytes, body.purpose
         )
-        made = await uploads.presign(studio, user.id, announced)
+        async with turns.place(user.id):
+            made = await uploads.presign(studio, user.id, announced)
         return {
             "file_id": str(made.file_id),
             "url": made.upload.url,
@@ -146,7 +155,8 @@ async def get_files(user: Customer, studio: StudioDep, page: PageDep) -> Page[Fi
 
 @router.delete("/{file_id}", status_code=204, response_class=Response)
 async def delete_file(
-    file_id: UUID, user: Customer, studio: StudioDep, ip: ClientAddressDep
+    file_id: UUID, user: Customer, studio: StudioDep, turns: TurnsDep, ip: ClientAddressDep
 ) -> None:
     """Removes blob and row."""
-    await files.delete(studio, user.id, file_id, ip=ip)
+    async with turns.place(user.id):
+        await files.delete(studio, user.id, file_id, ip=ip)

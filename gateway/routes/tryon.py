@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from db.tables import TryonJob
 from db.tryons import list_tryons
-from gateway.deps import ClientAddressDep, Customer, IdempotencyKey, StudioDep
+from gateway.deps import ClientAddressDep, Customer, IdempotencyKey, StudioDep, TurnsDep
 from gateway.documents import Document, show_rows
 from gateway.paging import Cursor, PageDep
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
@@ -155,7 +155,8 @@ async def read_tryon(tryon_id: UUID, user: Customer, studio: StudioDep) -> TryOn
 
 @router.delete("/tryons/{tryon_id}", status_code=204, response_class=Response)
 async def delete_tryon(
-    tryon_id: UUID, user: Customer, studio: StudioDep, ip: ClientAddressDep
+    tryon_id: UUID, user: Customer, studio: StudioDep, turns: TurnsDep, ip: ClientAddressDep
 ) -> None:
     """Removes a try-on of one's own with its pictures; a job that still makes it ends."""
-    await tryon_history.delete_tryon(studio, user.id, tryon_id, ip=ip)
+    async with turns.place(user.id):
+        await tryon_history.delete_tryon(studio, user.id, tryon_id, ip=ip)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,7 +11,7 @@ import httpx
 from sqlalchemy import text
 from sqlmodel import SQLModel
 
-from db.tables import Payment, RegressorVersion, WebhookEvent
+from db.tables import Mention, Payment, RegressorVersion, WebhookEvent
 from studio.ports import Studio
 from tests.fakes import PASSWORD, picture, sign_in
 from tests.jobs.working import dispatching, until_state
@@ -105,6 +106,9 @@ async def add_books(owner: Possessor) -> None:
         event = {"event_type": "CHECKOUT.ORDER.COMPLETED", "resource": resource}
         session.add(
             WebhookEvent(event_id=uuid4().hex, type=str(event["event_type"]), payload=event)
+        )
+        session.add(
+            Mention(user_id=owner.id, names=[owner.email], due_at=datetime(9999, 1, 1, tzinfo=UTC))
         )
         session.add(
             RegressorVersion(version=version, owner_id=owner.id, embedder_version="fake-embedder")

@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from db.lineage import lock_lineage
-from db.users import get_user
-from studio.account_removal import remove_account
+from db.users import delete_user, get_user
 from studio.ports import Studio
 from tests.fakes import sign_in
 from tests.gateway.test_tryon_pictures import ADDRESS, studio
@@ -53,7 +52,7 @@ async def test_a_row_of_an_account_that_was_deleted_meanwhile_is_a_401(
         await get_user(session, me, lock=True)
         answer = asyncio.ensure_future(send(client, headers))
         await until_waiting(studio)
-        await remove_account(session, studio.blobs, me)
+        await delete_user(session, me)
     refused = await answer
     assert refused.status_code == 401, refused.text
     assert refused.json()["detail"] == "the account was deleted"

@@ -1,18 +1,25 @@
 """What is deleted is gone with all that was made of it: every table and both blob stores."""
 
+import asyncio
 import io
 import json
 import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 from sqlmodel import select
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
 from db.account_rows import list_owned
+from db.lineage import lock_lineage
 from db.tables import DoomedBlob, Erasure, Payment, Product, TryonJob
+from gateway.routes.account import export_me
 from settings import Settings
 from studio.erasing import erase_again
 from studio.lifecycle import TABLES
@@ -140,6 +147,33 @@ async def test_a_products_pictures_go_and_try_ons_that_wear_it_stay(
     assert (row.title, row.image_key, row.file_id) == ("", "", None)
 
 
+@pytest.mark.parametrize("is_replaced", [True, False])
+async def test_what_others_made_of_a_products_picture_stays_theirs(
+    client: httpx.AsyncClient, studio: Studio, owner: Possessor, is_replaced: bool
+) -> None:
+    await fill(owner)
+    path = f"/api/catalog/products/{owner.names['product']}"
+    shopper = await open_possessor(client, studio, "merchant")
+    image = (await shopper.ask("GET", path))["image"]
+    await shopper.ask("POST", "/api/cv/segmentation", {"imageUrl": image})
+    await shopper.ask("POST", "/api/analytics/predict", {"imageUrl": image, "heatmap": True})
+    made = await shopper.try_on({"readUrl": image}, image)
+    tables = ("segmentation_result", "prediction", "tryon_job")
+    before = [len(await owned_rows(shopper, table)) for table in tables]
+    if is_replaced:
+        fresh = await owner.upload(SELFIE, "product")
+        body = {
+            "title": "x", "category": "x", "price": "1", "currency": "EUR", "fileId": fresh["id"],
+        }  # fmt: skip
+        await owner.ask("PUT", path, body)
+    else:
+        await owner.ask("DELETE", path, status=204)
+    assert [len(await owned_rows(shopper, table)) for table in tables] == before
+    shown = await shopper.ask("GET", f"/api/cv/tryons/{made['tryonId']}")
+    assert (shown["personUrl"], shown["garmentUrl"]) == (None, None)
+    assert shown["maskUrl"] and shown["outputUrl"]
+
+
 async def test_a_replaced_picture_is_removed_once_no_answer_names_it(owner: Possessor) -> None:
     await fill(owner)
     path = f"/api/catalog/products/{owner.names['product']}"
@@ -210,6 +244,28 @@ async def test_an_export_holds_every_row_and_picture(owner: Possessor) -> None:
     assert pictures == stored
 
 
+async def test_an_export_that_nobody_reads_can_be_asked_for_again(owner: Possessor) -> None:
+    user: Any = owner  # of a caller, only the id matters here
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Message) -> None:
+        raise OSError("the caller has gone")
+
+    for _ in range(2):
+        answer = await export_me(user, owner.studio, "192.0.2.1")
+        with pytest.raises(ClientDisconnect):
+            await answer({"type": "http", "asgi": {"spec_version": "2.4"}}, receive, send)
+
+
+async def test_the_last_admin_stays(client: httpx.AsyncClient, studio: Studio) -> None:
+    first, second = [await open_possessor(client, studio, "admin") for _ in range(2)]
+    await first.ask("DELETE", "/api/auth/me", {"password": PASSWORD}, 204)
+    await second.ask("DELETE", "/api/auth/me", {"password": PASSWORD}, 409)
+    assert (await second.ask("GET", "/api/auth/me"))["role"] == "admin"
+
+
 async def test_deletions_can_be_applied_again(owner: Possessor) -> None:
     await fill(owner)
     tryon = (await owner.ask("GET", "/api/cv/tryons"))["items"][0]
@@ -226,3 +282,24 @@ async def test_deletions_can_be_applied_again(owner: Possessor) -> None:
         await erase_again(owner.studio, "account", str(owner.id))
     assert await tables_naming(owner.studio, [owner.email]) == {}
     assert await blobs_of(owner.studio) == set()
+
+
+async def test_one_account_waits_for_itself_with_one_connection(
+    client: httpx.AsyncClient, studio: Studio, owner: Possessor
+) -> None:
+    selfie = await owner.upload(SELFIE, "selfie")
+    path = f"/api/files/{selfie['id']}"
+    async with studio.database.transaction() as session:
+        await lock_lineage(session, owner.id)
+        asked = [asyncio.create_task(client.delete(path, headers=owner.headers)) for _ in range(20)]
+        refused = 0
+        while refused < 11:  # one is at work, and eight wait for it
+            await asyncio.wait(asked, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
+            refused = sum(task.done() for task in asked)
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        found = await session.exec(waiting)  # type: ignore[call-overload]
+        assert found.scalar_one() <= 1
+        stranger = await open_possessor(client, studio, "customer")
+        await stranger.upload(SELFIE, "selfie")
+    answers = sorted([answer.status_code for answer in await asyncio.gather(*asked)])
+    assert answers == [204, *[404] * 32, *[429] * 7]

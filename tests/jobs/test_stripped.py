@@ -1,13 +1,14 @@
 """Jobs whose payload has lost what was deleted since: they go on by place, or end in words."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from db.tables import Job
 from errors import Unavailable
 from studio.jobs import retry_job
-from studio.lineage import without
+from studio.mentions import without
 from studio.ports import Studio
 from tests.fakes import FakeSegmenter, picture
 from tests.jobs.test_segment_batch import make_merchant, put_file, rows_of
@@ -15,14 +16,16 @@ from tests.jobs.working import dispatching, put_job, until_state
 
 
 def test_texts_in_lists_leave_their_place_and_objects_leave_the_document() -> None:
-    names = ["a-1", "b-2"]
-    batch = {"fileIds": ["a-1", "c-3", "b-2"], "imageUrls": ["https://x/a-1.png"], "target": "x"}
+    first, second, other = (str(uuid4()) for _ in range(3))
+    names = frozenset({first, second})
+    urls = [f"https://x/{first}.png"]
+    batch = {"fileIds": [first, other, second], "imageUrls": urls, "target": "x"}
     assert without(batch, names) == {
-        "fileIds": [None, "c-3", None], "imageUrls": [None], "target": "x",
+        "fileIds": [None, other, None], "imageUrls": [None], "target": "x",
     }  # fmt: skip
-    assert without({"fileId": "a-1"}, names) == {}
-    results = [{"fileId": "a-1"}, {"fileId": "c-3", "at": [["b-2"]]}]
-    assert without({"results": results}, names) == {"results": [{"fileId": "c-3", "at": [[None]]}]}
+    assert without({"fileId": first}, names) == {}
+    results = [{"fileId": first}, {"fileId": other, "at": [[second]]}]
+    assert without({"results": results}, names) == {"results": [{"fileId": other, "at": [[None]]}]}
 
 
 async def test_a_retried_batch_goes_on_at_its_place(studio: Studio) -> None:
@@ -48,7 +51,7 @@ async def test_a_retried_batch_goes_on_at_its_place(studio: Studio) -> None:
     async with studio.database.transaction() as session:
         row = await session.get(Job, job)
         assert row is not None
-        row.payload = without(row.payload, [files[1], files[5]])
+        row.payload = without(row.payload, frozenset({files[1], files[5]}))
         session.add(row)
     segmenter.segment = plain  # type: ignore[method-assign]
     await retry_job(studio.database, job)

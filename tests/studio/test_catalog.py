@@ -190,3 +190,30 @@ async def test_products_that_pinned_anothers_upload_let_go_of_it(
         rows = await session.exec(select(Product.id, Product.file_id))
         assert dict(rows.all()) == {"p-1": own.file_id, "rivals": None}
     await database.aclose()
+
+
+async def test_the_unchanged_picture_keeps_the_products_copy(studio: Studio) -> None:
+    owner = await merchant(studio)
+    red = await put_colour(studio, owner, "red")
+    again = await put_colour(studio, owner, "red", title="Another title")
+    assert (again.title, again.image_key) == ("Another title", red.image_key)
+    assert again.file_id != red.file_id and await has_vector(studio)
+    await studio.blobs.delete(red.image_key)
+    restored = await put_colour(studio, owner, "red")
+    assert restored.image_key != red.image_key and await studio.blobs.head(restored.image_key)
+
+
+async def test_a_put_of_the_same_picture_makes_a_copy_where_the_former_one_went(
+    studio: Studio,
+) -> None:
+    owner = await merchant(studio)
+    red = await put_colour(studio, owner, "red")
+    pause = Pause()
+    draft = replace(DRAFT, file_id=await put_upload(studio, owner, "red"))
+    slow = asyncio.create_task(put_product(studio, owner, "p-1", draft, guard=pause))
+    await pause.reached.wait()
+    await delete_product(studio, owner, "p-1")
+    pause.released.set()
+    product, is_new = await slow
+    assert is_new and product.image_key != red.image_key
+    assert await studio.blobs.head(product.image_key) and await has_vector(studio)
