@@ -257,8 +257,8 @@ async def test_an_account_has_a_hundred_unfinished_uploads(
 ) -> None:
     headers = await sign_in(client, studio)
     answers = []
-    for _ in range(7):  # more at once would wait for each other too long
-        answers += await asyncio.gather(*(presign(client, headers) for _ in range(15)))
+    for _ in range(15):  # more at once would wait for each other too long
+        answers += await asyncio.gather(*(presign(client, headers) for _ in range(7)))
     statuses = Counter(answer.status_code for answer in answers)
     assert statuses == {201: uploads.MAX_PENDING, 429: 5}
     check_told_to_wait(await presign(client, headers), 429)
