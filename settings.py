@@ -217,7 +217,7 @@ class Settings(BaseSettings):
 
     @property
     def quota_bytes(self) -> int:
-        """What the uploads of one account may take."""
+        """What uploads, masks, try-ons, fetched copies and heatmaps of one account may take."""
         return self.quota_mb * 1_000_000
 
     @cached_property

@@ -123,6 +123,7 @@ def create_app(studio: Studio, observers: Sequence[Observe] = ()) -> FastAPI:
     app.state.imports = Shares(places=8, per_owner=2)
     app.state.evaluations = Shares(places=4, per_owner=2, waiting=32, waiting_per_owner=8)
     app.state.turns = Shares(places=4, per_owner=1, waiting=64, waiting_per_owner=8)
+    app.state.presigns = Shares(places=4, per_owner=1, waiting=1024, waiting_per_owner=128)
     app.state.background = Background()
     app.state.tokens = AccessTokens(studio.settings)
     app.state.limits = RateLimits(studio)

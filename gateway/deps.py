@@ -76,14 +76,20 @@ async def get_file_checks(request: Request) -> FileChecks:
 
 
 async def get_turns(request: Request) -> Shares:
-    """Places for requests that wait for a lock of their own account with a connection in hand."""
+    """Places for deletions, which hold a connection while they wait for their account's lock."""
     return cast(Shares, request.app.state.turns)
+
+
+async def get_presigns(request: Request) -> Shares:
+    """Places for presigns, which do so too, but never for long: a page may send a hundred."""
+    return cast(Shares, request.app.state.presigns)
 
 
 StudioDep = Annotated[Studio, Depends(get_studio)]
 TokensDep = Annotated[AccessTokens, Depends(get_tokens)]
 AccountsDep = Annotated[OpenAccounts, Depends(get_accounts)]
 TurnsDep = Annotated[Shares, Depends(get_turns)]
+PresignsDep = Annotated[Shares, Depends(get_presigns)]
 FileChecksDep = Annotated[FileChecks, Depends(get_file_checks)]
 HealthDep = Annotated[HealthWatch, Depends(get_health_watch)]
 

@@ -15,6 +15,7 @@ from gateway.deps import (
     Customer,
     FileChecksDep,
     IdempotencyKey,
+    PresignsDep,
     StudioDep,
     TurnsDep,
 )
@@ -91,7 +92,7 @@ async def presign(
     body: PresignRequest,
     user: Customer,
     studio: StudioDep,
-    turns: TurnsDep,
+    presigns: PresignsDep,
     idempotency_key: IdempotencyKey = None,
 ) -> PresignResponse:
     """A signed URL for one upload; the same again under the same `Idempotency-Key`."""
@@ -103,7 +104,7 @@ async def presign(
         announced = uploads.Announcement(
             body.filename, body.content_type, body.size_bytes, body.purpose
         )
-        async with turns.place(user.id):
+        async with presigns.place(user.id):
             made = await uploads.presign(studio, user.id, announced)
         return {
             "file_id": str(made.file_id),

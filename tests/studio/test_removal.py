@@ -169,7 +169,7 @@ async def test_a_deletion_leaves_long_histories_to_the_tidy(studio: Studio, owne
     await run(studio, "UPDATE job SET state = 'failed'")
     await run(studio, "UPDATE mention SET due_at = now()")
     assert await strip_due(studio.database) == 3
-    assert await rows(studio, Job.payload) == [{"fileIds": ["another"]}] * 250
+    assert await rows(studio, Job.payload) == [{"fileIds": [None, "another"]}] * 250
     assert await rows(studio, Mention) == []
 
 
