@@ -150,8 +150,9 @@ def walk_all(served: ServedStudio, cases: int, seed: int) -> Walk:
     walk = Walk(served.url, seed)
     operations = walk.operations()
     each = math.ceil(cases / (len(operations) * len(ROLES) * len(MODES)))
-    for role in ROLES:
-        caller = served.do(partial(make_caller, url=served.url, role=role))
+    # Before the walk, whose wrong passwords make this address wait.
+    callers = [served.do(partial(make_caller, url=served.url, role=role)) for role in ROLES]
+    for caller in callers:
         for operation in operations:
             for mode in MODES:
                 walk.visit(operation, caller, mode, each)
