@@ -38,8 +38,8 @@ class SegmentBatchForm(Form):
 class StoredBatch(Form):
     """The payload of a job: null where a picture was deleted since, so that places stay."""
 
-    file_ids: list[UUID | None] = []
-    image_urls: list[Url | None] = []
+    file_ids: Annotated[list[UUID | None], Field(max_length=200, fail_fast=True)] = []
+    image_urls: Annotated[list[Url | None], Field(max_length=200, fail_fast=True)] = []
     target: Target = "garment"
 
 
