@@ -90,12 +90,14 @@ async def ask_beside(plan: Plan) -> tuple[Waited, dict[str, int]]:
 
 
 def memory_by_process(studio: WholeStudio) -> dict[int, tuple[str, int]]:
-    """Proportional set size in bytes, with the start of the command line."""
+    """Bytes of its own (USS), with the start of the command line. PostgreSQL's shared buffers count
+    for none: they are as large as they are set, and whoever touches them first has their pages.
+    """
     found: dict[int, tuple[str, int]] = {}
     for process in studio.processes():
         with suppress(psutil.NoSuchProcess):  # workers of jobs come and go
             name = " ".join(process.cmdline())[:60]
-            found[process.pid] = name, process.memory_full_info().pss
+            found[process.pid] = name, process.memory_full_info().uss
     return found
 
 
