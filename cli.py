@@ -141,7 +141,7 @@ def create_user(
 ) -> None:
     """Make an account with any role; the password is asked for."""
     with plain_errors():
-        from studio import accounts
+        from studio.accounts import accounts
 
         url = database_url(load_settings())
         secret = password or typer.prompt("Password", hide_input=True, confirmation_prompt=True)
@@ -170,7 +170,7 @@ def list_versions() -> None:
 def activate_version(version: str) -> None:
     """Make a version the one that answers searches; also rolls back."""
     with plain_errors():
-        from studio.index_versions import switch_version
+        from studio.index.versions import switch_version
 
         in_service = load_embedder(load_settings()).version
         on_database(lambda database: switch_version(database, version, in_service))
@@ -205,7 +205,7 @@ def list_all_jobs(
 def retry_one_job(job_id: UUID) -> None:
     """Queue a failed job again, with all its attempts."""
     with plain_errors():
-        from studio.jobs import retry_job
+        from studio.jobs.jobs import retry_job
 
         job = on_database(lambda database: retry_job(database, job_id))
         typer.echo(f"{job.type} {job.id} is {job.state}")
@@ -215,7 +215,7 @@ def retry_one_job(job_id: UUID) -> None:
 def cancel_one_job(job_id: UUID) -> None:
     """Cancel a queued job, or ask a running one to stop."""
     with plain_errors():
-        from studio.jobs import cancel_job
+        from studio.jobs.jobs import cancel_job
 
         job = on_database(lambda database: cancel_job(database, job_id))
         typer.echo(f"{job.type} {job.id} {'stops' if job.state == 'running' else 'is cancelled'}")
@@ -232,9 +232,9 @@ async def job_rows(database: Any, state: str | None, limit: int) -> Any:
 async def read_files(database: Any, version: str) -> int:
     """How many products a version's files hold, once all of them were read and compared."""
     from db.index_versions import get_index_version
-    from integrations.blob import open_blob_store
+    from integrations.blobs.store import open_blob_store
     from models.index_files import open_files
-    from studio.index_store import fetch_files
+    from studio.index.files import fetch_files
 
     async with database.transaction() as session:
         row = await get_index_version(session, version)

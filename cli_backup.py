@@ -15,7 +15,7 @@ from errors import Conflict, Unavailable
 from settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from studio.backup_archive import Archive, Manifest
+    from studio.backup.archive import Archive, Manifest
     from studio.ports import Studio
 
 Place = Annotated[str, typer.Argument(help="A folder, or a container as STUDIO_BLOB_URL takes it.")]
@@ -90,7 +90,7 @@ def present_settings() -> Settings:
 
 async def add_erasures(settings: Settings, dest: str) -> int:
     """How many deletions the archive knows then."""
-    from studio.backup import save_erasures
+    from studio.backup.backup import save_erasures
 
     async with open_all(settings, dest) as (studio, archive):
         return await save_erasures(studio.database, archive)
@@ -100,7 +100,7 @@ async def copy_studio(
     settings: Settings, dest: str, *, verify: bool, keep: int | None
 ) -> "tuple[Manifest, int]":
     """The backup that was made, and how many older ones were removed."""
-    from studio.backup import make_backup, verify_backup
+    from studio.backup.backup import make_backup, verify_backup
 
     async with open_all(settings, dest) as (studio, archive):
         manifest = await make_backup(studio.database, studio.blobs, archive, tell)
@@ -111,7 +111,7 @@ async def copy_studio(
 
 async def check_backup(settings: Settings, src: str, backup_id: str | None) -> "Manifest":
     """The backup that was read and compared."""
-    from studio.backup import verify_backup
+    from studio.backup.backup import verify_backup
 
     async with open_all(settings, src, exists=True) as (_, archive):
         manifest = await archive.read_manifest(backup_id)
@@ -121,7 +121,7 @@ async def check_backup(settings: Settings, src: str, backup_id: str | None) -> "
 
 async def bring_back(settings: Settings, src: str, backup_id: str | None, *, force: bool) -> Any:
     """What was restored."""
-    from studio.restore import restore as restore_backup
+    from studio.backup.restore import restore as restore_backup
 
     async with open_all(settings, src, exists=True) as (studio, archive):
         manifest = await archive.read_manifest(backup_id)
@@ -137,12 +137,12 @@ async def open_all(
     Raises:
         Conflict: the archive is the studio's own blob store.
     """
+    from db.backup.snapshot import LIMIT_S
     from db.engine import Database
-    from db.snapshot import LIMIT_S
-    from integrations.archive import open_archive_store, same_place
-    from integrations.blob import open_blob_store
+    from integrations.blobs.archive import open_archive_store, same_place
+    from integrations.blobs.store import open_blob_store
     from integrations.cache import RedisCache
-    from studio.backup_archive import Archive
+    from studio.backup.archive import Archive
     from studio.ports import Studio
 
     if same_place(place, settings.required("blob_url")):

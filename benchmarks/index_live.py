@@ -28,13 +28,13 @@ from db.engine import Database
 from db.migrate import upgrade
 from db.tables import Product, ProductEmbedding, User
 from embedded.postgres import Postgres
-from integrations.blob_local import LocalBlobStore
+from integrations.blobs.local import LocalBlobStore
 from settings import Settings
-from studio.index_rows import pack_vector
-from studio.index_store import cache_folder
-from studio.index_versions import switch_version
-from studio.indexing import build_version
-from studio.live_index import LiveIndex
+from studio.index.build import build_version
+from studio.index.files import cache_folder
+from studio.index.live import LiveIndex
+from studio.index.rows import pack_vector
+from studio.index.versions import switch_version
 from studio.ports import Embedding, IndexQuery, Studio
 
 RESULTS = Path(__file__).parent / "results" / "index_live.md"

@@ -21,9 +21,9 @@ from models.images import decode_image
 from models.occlusion import background, cover, patches
 from models.regressor import RegressorConfig
 from models.regressor_files import read_starter
-from studio.analytics import explain
-from studio.score_answers import answer
-from studio.scoring import CoveredEmbedding, Offer, ScoreQuery
+from studio.sales.answers import answer
+from studio.sales.predict import explain
+from studio.sales.shapes import CoveredEmbedding, Offer, ScoreQuery
 from training.draw import Garment, draw_garment
 
 ROUNDS = 15

@@ -30,11 +30,11 @@ from db.users import get_user_by_email
 from embedded.cluster import log_folder
 from embedded.demo import SIDE_PX
 from embedded.folder import DataFolder
-from integrations.blob_local import LocalBlobStore
+from integrations.blobs.local import LocalBlobStore
 from settings import load_settings
+from studio.index.rebuild import REBUILD_INDEX
 from studio.job_types import enqueue
-from studio.jobs import follow_job
-from studio.rebuild import REBUILD_INDEX
+from studio.jobs.jobs import follow_job
 from tests.embedded.running import RunningStudio, free_port
 from training.catalogue import DemoProduct, demo_products
 from training.draw import draw_garment

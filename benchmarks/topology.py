@@ -11,14 +11,14 @@ from typing import Any, cast
 
 from db.engine import Database
 from gateway_app import StudioArgs, embedder_config
-from integrations.blob import open_blob_store
+from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache
 from integrations.fetch import Fetcher
 from models.embedder import load
 from models.images import decode_image
 from settings import Settings, load_settings
-from studio.index_store import cache_folder
-from studio.live_index import LiveIndex
+from studio.index.files import cache_folder
+from studio.index.live import LiveIndex
 from studio.ports import Index, Studio
 from training.draw import Garment, draw_garment
 

@@ -449,7 +449,7 @@ class Payment(SQLModel, table=True):
 
     Attributes:
         user_id: None once the account is deleted; the payment is kept.
-        refunds: asked for by us or made at PayPal, by id; see `studio.refund_lines`.
+        refunds: asked for by us or made at PayPal, by id; see `studio.payments.refund_lines`.
         attempt: of the capture; each has its own PayPal-Request-Id.
         check_at: when somebody should look again, as long as the matter is not settled.
     """

@@ -18,9 +18,9 @@ from deployments.log_files import log_to_worker_files
 from deployments.metrics import JobMetrics
 from deployments.opening import running_here
 from errors import StudioError
-from integrations.blob import open_blob_store
+from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache
-from integrations.paypal import open_paypal
+from integrations.paypal.paypal import open_paypal
 from jobs.dispatcher import Dispatcher as JobDispatcher
 from jobs.dispatcher import DispatcherArgs
 from jobs.handlers import HANDLERS, on_cluster
@@ -29,9 +29,9 @@ from jobs.retry import RetryPolicy
 from jobs.runner import RayExecutor
 from settings import Settings
 from studio.background import Background
-from studio.rebuild import rebuild_if_due
-from studio.retention import tidy
-from studio.settlement import settle_forever
+from studio.deletion.retention import tidy
+from studio.index.rebuild import rebuild_if_due
+from studio.payments.settlement import settle_forever
 
 WATCH_S = 10.0
 TIDY_S = 600.0

@@ -23,7 +23,7 @@ from models.occlusion import background, cover
 from studio.batching import MicroBatcher, in_thread
 from studio.context import continuing, current_origin, span
 from studio.ports import EmbeddedAnswer, Embedding, RawQuery, Vector
-from studio.scoring import CoveredEmbedding
+from studio.sales.shapes import CoveredEmbedding
 
 Result = TypeVar("Result")
 

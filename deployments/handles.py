@@ -34,7 +34,7 @@ from studio.ports import (
     TryOnOrder,
     TryOnStep,
 )
-from studio.scoring import (
+from studio.sales.shapes import (
     CoveredEmbedding,
     Evaluation,
     Observations,

@@ -15,11 +15,11 @@ from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
 from deployments.metrics import IndexMetrics
 from errors import StudioError
-from integrations.blob import open_blob_store
+from integrations.blobs.store import open_blob_store
 from settings import Settings
 from studio.context import continuing, span
-from studio.index_store import cache_folder
-from studio.live_index import LiveIndex
+from studio.index.files import cache_folder
+from studio.index.live import LiveIndex
 from studio.ports import IndexAnswer, IndexQuery
 
 RETRY_S = 1.0

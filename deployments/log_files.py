@@ -10,7 +10,7 @@ from ray.serve import context as calls
 
 from studio.background import Background
 from studio.context import take_request_ids_from
-from studio.logs import FLUSH_EVERY_S, BatchHandler, configure_logging
+from studio.telemetry.logs import FLUSH_EVERY_S, BatchHandler, configure_logging
 
 _flushing: list[Background] = []
 """What flushes in this process, once there is an event loop."""

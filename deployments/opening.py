@@ -19,10 +19,10 @@ from deployments.handles import (
     SegmenterHandle,
     TryOnHandle,
 )
-from integrations.blob import open_blob_store
+from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache
 from integrations.fetch import Fetcher
-from integrations.paypal import open_paypal
+from integrations.paypal.paypal import open_paypal
 from settings import Settings, load_settings
 from studio.ports import Studio
 

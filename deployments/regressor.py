@@ -12,16 +12,22 @@ import structlog
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
 from deployments.metrics import BatchMetrics
-from integrations.blob import open_blob_store
+from integrations.blobs.store import open_blob_store
 from models import regressor as model
 from models.regressor import RegressorConfig
 from models.regressor_files import read_starter
 from settings import Settings
 from studio.batching import MicroBatcher, in_thread
 from studio.context import span
-from studio.regressor_store import Shelf
-from studio.score_answers import answer, check_embedder, evaluate
-from studio.scoring import Evaluation, Observations, ScoreAnswer, ScoreQuery, TrainedVersion
+from studio.sales.answers import answer, check_embedder, evaluate
+from studio.sales.shapes import (
+    Evaluation,
+    Observations,
+    ScoreAnswer,
+    ScoreQuery,
+    TrainedVersion,
+)
+from studio.sales.store import Shelf
 
 log = structlog.get_logger("studio.regressor")
 

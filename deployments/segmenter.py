@@ -12,7 +12,7 @@ import numpy as np
 from deployments.decoding import Decoders
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
-from integrations.blob import open_blob_store
+from integrations.blobs.store import open_blob_store
 from models.asking import Ask, Features, Segment, require_inside
 from models.images import decode_measured
 from models.parser import ParserConfig

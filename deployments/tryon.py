@@ -16,7 +16,7 @@ from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
 from deployments.turns import Turns
 from errors import CancelRequested, StudioError
-from integrations.blob import open_blob_store
+from integrations.blobs.store import open_blob_store
 from models.images import decode_image
 from models.png import encode_png
 from models.tryon.loading import TryOnConfig, check_pipeline, load_pipeline

@@ -22,9 +22,9 @@ from db.engine import Database
 from embedded.folder import DataFolder, require_space
 from embedded.ports import holder, is_free, require_reachable
 from errors import SetupError, StudioError
-from integrations.blob import open_blob_store
+from integrations.blobs.store import open_blob_store
 from settings import PROJECT_ROOT, Settings, unknown_variables
-from studio.sweep import Differences, compare
+from studio.deletion.sweep import Differences, compare
 
 NEEDED_MEMORY = 6 * 2**30
 LOCK = PROJECT_ROOT / "requirements.lock"

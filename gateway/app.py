@@ -37,13 +37,13 @@ from gateway.routes import (
 )
 from integrations.shares import Shares
 from settings import PROJECT_ROOT
-from studio.accounts import OpenAccounts
+from studio.accounts.accounts import OpenAccounts
 from studio.background import Background
-from studio.file_checks import FileChecks
-from studio.health import HealthWatch
-from studio.latency import LatencyLog
-from studio.logs import configure_logging, flushing
+from studio.files.checks import FileChecks
 from studio.ports import Studio
+from studio.telemetry.health import HealthWatch
+from studio.telemetry.latency import LatencyLog
+from studio.telemetry.logs import configure_logging, flushing
 
 TITLE = "AI Fashion Studio"
 LATENCY_FLUSH_S = 1.0

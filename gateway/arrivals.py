@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from starlette.exceptions import HTTPException
 
 from errors import Conflict
-from integrations.blob_keys import CHUNK_BYTES
+from integrations.blobs.keys import CHUNK_BYTES
 from integrations.shares import Shares
 
 PLACES = 256

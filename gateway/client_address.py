@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from studio.client_network import Address, limit_key, parse_address
+from studio.accounts.client_network import Address, limit_key, parse_address
 
 UNKNOWN = "unknown"
 

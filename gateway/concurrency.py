@@ -6,7 +6,7 @@ from errors import StudioError, Unavailable
 from gateway.limits import route_class_of
 from integrations.shares import Shares
 from settings import Settings
-from studio.picture_memory import PictureMemory
+from studio.files.picture_memory import PictureMemory
 
 NETWORK_PART = 4
 """One network holds a quarter of the places, so that one alone turns nobody away."""

@@ -16,10 +16,10 @@ from errors import Forbidden, NotAuthenticated
 from gateway.auth import AccessClaims, AccessTokens
 from gateway.wire import Storable
 from integrations.shares import Shares
-from studio.accounts import OpenAccounts
-from studio.file_checks import FileChecks
-from studio.health import HealthWatch
+from studio.accounts.accounts import OpenAccounts
+from studio.files.checks import FileChecks
 from studio.ports import Studio
+from studio.telemetry.health import HealthWatch
 
 ROLES = ("customer", "merchant", "admin")
 

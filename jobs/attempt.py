@@ -19,7 +19,7 @@ from jobs.handler import Handler
 from jobs.lease import LeaseKeeper
 from jobs.ledger import PAUSES_S, Ending, Ledger
 from jobs.retry import LATE, RetryPolicy, reason
-from studio.accounts import ROLES
+from studio.accounts.accounts import ROLES
 from studio.context import OFFLINE, Origin, continuing, span
 from studio.job_types import Outcome
 from studio.ports import Studio

@@ -6,12 +6,12 @@ from typing import Any
 
 from jobs.handler import Handler, Handlers, Run
 from jobs.picture_stream import PictureStream, StreamArgs
-from studio.catalog_import import drop_import, import_catalog
-from studio.jobs import JOB_TYPES
-from studio.rebuild import rebuild_index
-from studio.regressor_training import train_regressor
-from studio.segment_batch import segment_batch
-from studio.tryon import run_tryon
+from studio.catalog.imports import drop_import, import_catalog
+from studio.index.rebuild import rebuild_index
+from studio.jobs.jobs import JOB_TYPES
+from studio.sales.train import train_regressor
+from studio.segmentation.batch import segment_batch
+from studio.tryon.tryon import run_tryon
 
 
 def handle(name: str, run: Run, **capacity: Any) -> Handler:

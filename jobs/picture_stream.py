@@ -1,6 +1,6 @@
 """Pictures to vectors as Ray Data: ranges of ids -> actors that fetch and decode -> models.
 
-A source of `studio.embedding` beside the warm Embedder. Searches keep their model to themselves,
+A source of `studio.index.embed` beside the warm Embedder. Searches keep their model to themselves,
 and a cluster's GPUs each get one; but a model has to start, so few pictures go the warm way.
 """
 
@@ -23,14 +23,14 @@ from ray.exceptions import RayError
 from db.embeddings import StoredPicture, Unseen, list_pictures, list_ranges
 from db.engine import Database
 from errors import StudioError, Unavailable
-from integrations.blob import open_blob_store
+from integrations.blobs.store import open_blob_store
 from models.embedder import EmbedderConfig, load, load_reader
 from models.pins import Pinning
 from settings import Settings
-from studio.embedding import Looked, Wanted, embed_warm
-from studio.index_rows import pack_vector
-from studio.logs import configure_logging
+from studio.index.embed import Looked, Wanted, embed_warm
+from studio.index.rows import pack_vector
 from studio.ports import Studio
+from studio.telemetry.logs import configure_logging
 
 Columns = dict[str, NDArray[Any]]
 """A batch between stages: `id`, `sha256`, `error` ("" where none), and `pixels` or `vector`."""
@@ -67,7 +67,7 @@ class StreamArgs:
 
 @dataclass(frozen=True)
 class PictureStream:
-    """`studio.embedding.Source`: many pictures through Ray Data, few through the Embedder."""
+    """`studio.index.embed.Source`: many pictures through Ray Data, few through the Embedder."""
 
     args: StreamArgs
 

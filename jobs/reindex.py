@@ -15,9 +15,9 @@ from uuid import UUID
 from db.engine import Database
 from errors import StudioError, Unavailable
 from settings import load_settings
+from studio.index.rebuild import REBUILD_INDEX, RebuildForm
 from studio.job_types import enqueue
-from studio.jobs import cancel_job, find_job, follow_job
-from studio.rebuild import REBUILD_INDEX, RebuildForm
+from studio.jobs.jobs import cancel_job, find_job, follow_job
 
 
 def report(done: int, total: int, message: str, errors: Sequence[dict[str, str]] = ()) -> None:

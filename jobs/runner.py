@@ -13,8 +13,8 @@ from jobs.claim import Claim
 from jobs.handler import Handler
 from jobs.lease import LeaseKeeper
 from jobs.retry import RetryPolicy
-from studio.logs import configure_logging, flushing
 from studio.ports import Studio
+from studio.telemetry.logs import configure_logging, flushing
 
 OpenStudio = Callable[[], AbstractAsyncContextManager[Studio]]
 """How a worker reaches the running studio; given from above, because deployments are there."""

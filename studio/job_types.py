@@ -20,7 +20,7 @@ from studio.ports import Studio
 
 @dataclass(frozen=True)
 class JobType:
-    """One entry of `studio.jobs.JOB_TYPES`; `jobs.handlers` says who does the work.
+    """One entry of `studio.jobs.jobs.JOB_TYPES`; `jobs.handlers` says who does the work.
 
     Attributes:
         role: the least that may ask for such a job.

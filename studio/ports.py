@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from integrations.blob_keys import READ_URL_S, BlobEntry, BlobInfo, SignedUpload
+from integrations.blobs.keys import READ_URL_S, BlobEntry, BlobInfo, SignedUpload
 from integrations.windows import Take, Window
 from studio.context import Origin, current_origin
-from studio.scoring import (
+from studio.sales.shapes import (
     CoveredEmbedding,
     Evaluation,
     Observations,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from db.engine import Database
     from errors import StudioError
     from integrations.fetch import Fetcher
-    from integrations.paypal import PayPal
+    from integrations.paypal.paypal import PayPal
     from settings import Settings
 
 Vector = NDArray[np.float32]

@@ -15,10 +15,10 @@ from sqlalchemy import insert, text
 
 from db.catalog import put_embedding, take_change_seq
 from db.tables import File, Job, Payment, Product, ProductEmbedding
-from studio.accounts import create_user
-from studio.index_rows import pack_vector
-from studio.index_versions import activate_version
-from studio.indexing import build_version
+from studio.accounts.accounts import create_user
+from studio.index.build import build_version
+from studio.index.rows import pack_vector
+from studio.index.versions import activate_version
 from studio.ports import IndexQuery, Studio
 from tests.fakes import DIM, unit
 

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from studio.logs import configure_logging
+from studio.telemetry.logs import configure_logging
 
 pytest_plugins = ["tests.servers", "tests.cluster", "tests.simulator"]
 

@@ -22,10 +22,10 @@ from db.engine import Database
 from deployments.turns import Turns
 from errors import Conflict, Invalid, NotAnImage, StudioError, TooLarge, Unavailable
 from gateway.app import create_app
-from integrations.blob import open_blob_store
+from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache
 from integrations.fetch import Fetcher
-from integrations.paypal import open_paypal
+from integrations.paypal.paypal import open_paypal
 from models.images import decode_image
 from models.lexicon import Lexicon
 from models.occlusion import background, cover
@@ -33,7 +33,7 @@ from models.regressor import Regressor, RegressorConfig
 from models.regressor_fit import fit_regressor, split
 from models.sales import Offers, Sales
 from settings import Settings
-from studio.accounts import create_user
+from studio.accounts.accounts import create_user
 from studio.ports import (
     BlobStore,
     EmbeddedAnswer,
@@ -52,9 +52,8 @@ from studio.ports import (
     TryOnStep,
     Vector,
 )
-from studio.regressor_store import Shelf
-from studio.score_answers import answer, check_embedder, evaluate
-from studio.scoring import (
+from studio.sales.answers import answer, check_embedder, evaluate
+from studio.sales.shapes import (
     CoveredEmbedding,
     Evaluation,
     Observations,
@@ -62,6 +61,7 @@ from studio.scoring import (
     ScoreQuery,
     TrainedVersion,
 )
+from studio.sales.store import Shelf
 
 SIDE = 8
 DIM = SIDE * SIDE * 3

@@ -29,15 +29,15 @@ from gateway.auth import AccessTokens
 from gateway.client_address import ClientAddress, parse_address
 from gateway.paging import decode_cursor
 from integrations.addresses import is_public_name
-from integrations.blob_keys import is_key
-from integrations.blob_local import LocalBlobStore
-from integrations.blob_signature import BlobSigner, Grant
+from integrations.blobs.keys import is_key
+from integrations.blobs.local import LocalBlobStore
+from integrations.blobs.signature import BlobSigner, Grant
 from integrations.fetch import Fetcher
 from models.images import FORMATS, decode_image, inspect_image, public_copy
 from settings import Settings
-from studio.file_rules import inspect_file
-from studio.import_lines import START_BYTES, check_start, count_lines, read_lines
-from studio.product_form import read_line
+from studio.catalog.form import read_line
+from studio.catalog.import_lines import START_BYTES, check_start, count_lines, read_lines
+from studio.files.rules import inspect_file
 from tests import hostile
 from tests.fakes import SECRET, picture
 from tests.hostile import within_bounds

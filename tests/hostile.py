@@ -35,10 +35,10 @@ from gateway.routes.auth import LoginRequest
 from gateway.routes.search import HybridSearchRequest, TextSearchRequest
 from gateway.routes.segmentation import SegmentationRequest
 from models.images import decode_image, inspect_image
-from studio.logs import scrub
-from studio.order_form import OrderForm
-from studio.product_form import ProductForm
-from studio.sales_csv import COLUMNS, read_sales
+from studio.catalog.form import ProductForm
+from studio.payments.order_form import OrderForm
+from studio.sales.csv_file import COLUMNS, read_sales
+from studio.telemetry.logs import scrub
 
 MOST_CPU_S = 2.0
 

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from settings import Settings
-from studio.index_store import cache_folder
-from studio.index_versions import activate_version
-from studio.indexing import build_version
-from studio.live_index import LiveIndex
+from studio.index.build import build_version
+from studio.index.files import cache_folder
+from studio.index.live import LiveIndex
+from studio.index.versions import activate_version
 from studio.ports import IndexAnswer, IndexQuery, Studio
 from tests.fakes import FakeEmbedder, open_studio
 

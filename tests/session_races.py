@@ -18,12 +18,12 @@ import pytest
 from db.users import insert_refresh_token
 from errors import NotAuthenticated
 from integrations.openid import Identity
-from studio import accounts, sessions
-from studio.accounts import OpenAccounts, change_password, create_user, log_in
-from studio.openid import _find_or_make
-from studio.passwords import is_password
+from studio.accounts import accounts, sessions
+from studio.accounts.accounts import OpenAccounts, change_password, create_user, log_in
+from studio.accounts.openid import _find_or_make
+from studio.accounts.passwords import is_password
+from studio.accounts.sessions import SignedIn, close_all_sessions, refresh_session
 from studio.ports import Studio
-from studio.sessions import SignedIn, close_all_sessions, refresh_session
 from tests.fakes import PASSWORD
 
 Opening = Literal["login", "refresh"]

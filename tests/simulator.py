@@ -19,8 +19,8 @@ import uvicorn
 from embedded.paypal.app import create_app
 from embedded.paypal.state import SimulatorArgs
 from integrations.cache import RedisCache
-from integrations.paypal import PayPal
-from integrations.paypal_account import PayPalAccount, simulator_site
+from integrations.paypal.account import PayPalAccount, simulator_site
+from integrations.paypal.paypal import PayPal
 from tests.embedded.running import free_port
 
 CREDENTIALS = {

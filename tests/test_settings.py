@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from errors import SetupError
-from integrations.paypal_account import LIVE, SANDBOX, paypal_account
+from integrations.paypal.account import LIVE, SANDBOX, paypal_account
 from settings import Settings, load_settings
 
 ACCOUNT = {

@@ -10,7 +10,7 @@ from sqlmodel import SQLModel
 
 import db.tables  # noqa: F401  (fills the metadata)
 from db.engine import make_engine
-from db.migration_steps import LOCK_TIMEOUT
+from db.migrations.steps import LOCK_TIMEOUT
 
 URL = context.config.get_main_option("sqlalchemy.url") or os.environ["STUDIO_DATABASE_URL"]
 
@@ -18,7 +18,7 @@ URL = context.config.get_main_option("sqlalchemy.url") or os.environ["STUDIO_DAT
 def migrate(connection: Connection) -> None:
     """One transaction a step: a failed step leaves the schema as the one before it made it.
 
-    A step may leave its transaction to build an index while callers write: `db.migration_steps`.
+    A step may leave its transaction to build an index while callers write: `db.migrations.steps`.
     """
     context.configure(
         connection=connection,

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from integrations.paypal_account import SANDBOX
+from integrations.paypal.account import SANDBOX
 
 CERT_ID = "CERT-SIMULATOR"
 DAYS = 3650

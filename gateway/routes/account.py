@@ -7,8 +7,8 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.deps import ClientAddressDep, Customer, StudioDep, TurnsDep
 from gateway.wire import WireRequest
-from studio.account_export import ExportStream, begin_export
-from studio.account_removal import delete_own_account
+from studio.accounts.export import ExportStream, begin_export
+from studio.accounts.removal import delete_own_account
 
 router = APIRouter(prefix="/api/auth/me", tags=["auth"])
 

@@ -13,9 +13,9 @@ from gateway.deps import Admin, ClientAddressDep, StudioDep
 from gateway.documents import Document, show_rows
 from gateway.paging import Cursor, PageDep
 from gateway.wire import Page, Storable, WireRequest, WireResponse
-from studio.accounts import change_role
-from studio.latency import WINDOW_S, LatencyLog
-from studio.sessions import close_all_sessions
+from studio.accounts.accounts import change_role
+from studio.accounts.sessions import close_all_sessions
+from studio.telemetry.latency import WINDOW_S, LatencyLog
 
 router = APIRouter(prefix="/api/admin", tags=["admin"])
 

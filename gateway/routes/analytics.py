@@ -15,12 +15,13 @@ from gateway.documents import Document, show_rows
 from gateway.paging import Cursor, PageDep
 from gateway.wire import JobAccepted, Page, Storable, WireRequest, WireResponse
 from integrations.shares import Shares
-from studio import analytics, evaluation
-from studio.evaluation import MOST_OBSERVATIONS, EvaluationAnswer, Observation
-from studio.jobs import submit_job
+from studio.jobs.jobs import submit_job
 from studio.ports import Studio
-from studio.regressor_training import TRAIN_REGRESSOR, TrainForm
-from studio.regressor_versions import activate_regressor
+from studio.sales import evaluate as evaluation
+from studio.sales import predict as analytics
+from studio.sales.evaluate import MOST_OBSERVATIONS, EvaluationAnswer, Observation
+from studio.sales.train import TRAIN_REGRESSOR, TrainForm
+from studio.sales.versions import activate_regressor
 
 router = APIRouter(prefix="/api/analytics", tags=["analytics"])
 

@@ -20,15 +20,15 @@ from gateway.deps import (
     TokensDep,
 )
 from gateway.wire import WireRequest, WireResponse
-from studio.accounts import (
+from studio.accounts.accounts import (
     Account,
     change_password,
     create_user,
     log_in,
     normalise_email,
 )
-from studio.passwords import check_password_rules
-from studio.sessions import (
+from studio.accounts.passwords import check_password_rules
+from studio.accounts.sessions import (
     SignedIn,
     close_all_sessions,
     close_session,
@@ -42,7 +42,7 @@ FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def valid_email(email: str) -> str:
-    """The rule of `studio.accounts`, told as a field error."""
+    """The rule of `studio.accounts.accounts`, told as a field error."""
     try:
         return normalise_email(email)
     except Invalid as error:
@@ -50,7 +50,7 @@ def valid_email(email: str) -> str:
 
 
 def valid_password(password: str) -> str:
-    """The rules of `studio.passwords`, told as a field error."""
+    """The rules of `studio.accounts.passwords`, told as a field error."""
     try:
         check_password_rules(password)
     except Invalid as error:

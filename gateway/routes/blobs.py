@@ -12,9 +12,9 @@ from errors import Malformed, NotAnImage, NotFound, TooLarge
 from gateway.arrivals import Arrivals, in_large_chunks
 from gateway.body_limit import declared_bytes
 from gateway.deps import Public, StudioDep
-from integrations.blob_keys import content_type_of
-from integrations.blob_local import LocalBlobStore
-from studio.file_rules import ARRIVAL_S
+from integrations.blobs.keys import content_type_of
+from integrations.blobs.local import LocalBlobStore
+from studio.files.rules import ARRIVAL_S
 
 router = APIRouter(prefix="/blobs", tags=["blobs"], include_in_schema=False)
 

@@ -21,10 +21,11 @@ from gateway.documents import show_rows
 from gateway.paging import Cursor, PageDep
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
 from integrations.shares import Shares
-from studio import catalog
-from studio.attributes import Attributes, split_attributes
-from studio.catalog import Owner
-from studio.catalog_import import (
+from studio.catalog import catalog
+from studio.catalog.attributes import Attributes, split_attributes
+from studio.catalog.catalog import Owner
+from studio.catalog.form import ID_PATTERN, ProductForm
+from studio.catalog.imports import (
     IMPORT_CATALOG,
     ImportForm,
     ReceivedFile,
@@ -32,9 +33,8 @@ from studio.catalog_import import (
     read_start,
     receive_file,
 )
-from studio.jobs import submit_job
+from studio.jobs.jobs import submit_job
 from studio.ports import Studio
-from studio.product_form import ID_PATTERN, ProductForm
 
 router = APIRouter(prefix="/api/catalog", tags=["catalog"])
 

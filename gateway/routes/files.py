@@ -21,8 +21,8 @@ from gateway.deps import (
 )
 from gateway.paging import Cursor, PageDep
 from gateway.wire import Page, WireRequest, WireResponse
-from studio import files, uploads
-from studio.file_rules import PURPOSES, UPLOAD_LIFETIME_S
+from studio.files import files, uploads
+from studio.files.rules import PURPOSES, UPLOAD_LIFETIME_S
 from studio.idempotency import answer_once, fingerprint
 from studio.ports import Studio
 

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Response
 from errors import NotFound
 from gateway.deps import HealthDep, Public
 from gateway.wire import WireResponse
-from studio.health import SERVICES, ServiceHealth
+from studio.telemetry.health import SERVICES, ServiceHealth
 
 router = APIRouter(prefix="/api/health", tags=["health"], dependencies=[Public])
 

@@ -9,7 +9,7 @@ from db.index_versions import list_index_versions
 from gateway.deps import Admin, StudioDep
 from gateway.paging import Cursor, PageDep
 from gateway.wire import Page, Storable, WireResponse
-from studio.index_versions import activate_version
+from studio.index.versions import activate_version
 
 router = APIRouter(prefix="/api/admin/index", tags=["admin"])
 

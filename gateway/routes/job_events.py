@@ -20,9 +20,9 @@ from errors import NotFound, StudioError
 from gateway.auth import AccessTokens
 from gateway.deps import AccountsDep, Customer, StudioDep, TokensDep, find_user
 from gateway.routes.jobs import whose
-from studio.accounts import OpenAccounts
-from studio.job_watch import EventStream, JobWatch, StreamOver
-from studio.jobs import FINAL, KEEP_ALIVE_S, find_job
+from studio.accounts.accounts import OpenAccounts
+from studio.jobs.jobs import FINAL, KEEP_ALIVE_S, find_job
+from studio.jobs.watch import EventStream, JobWatch, StreamOver
 
 LONGEST_S = 3600.0
 CHECK_S = 60.0

@@ -16,10 +16,10 @@ from gateway.documents import Document, show_rows
 from gateway.limits import count_request
 from gateway.paging import Cursor, PageDep
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
-from studio import jobs
-from studio.catalog_import import drop_file
+from studio.catalog.imports import drop_file
 from studio.forms import Form
 from studio.job_types import JobType
+from studio.jobs import jobs
 from studio.ports import Studio
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])

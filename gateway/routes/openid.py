@@ -15,8 +15,8 @@ from gateway.routes.auth import SessionResponse, session_response
 from gateway.wire import WireRequest
 from integrations.openid import OpenIdProvider
 from settings import Settings
-from studio.accounts import Account
-from studio.openid import (
+from studio.accounts.accounts import Account
+from studio.accounts.openid import (
     ATTEMPT_S,
     begin_login,
     exchange_code,

@@ -14,9 +14,9 @@ from gateway.documents import Document, show_rows
 from gateway.paging import Cursor, PageDep
 from gateway.routes.paypal import ReceiptResponse
 from gateway.wire import Page, WireResponse
-from studio.money import Money
-from studio.payment_states import STATES
-from studio.refund_lines import read_lines
+from studio.payments.money import Money
+from studio.payments.refund_lines import read_lines
+from studio.payments.states import STATES
 
 router = APIRouter(prefix="/api/admin", tags=["admin"])
 

@@ -18,12 +18,12 @@ from gateway.deps import (
     StudioDep,
 )
 from gateway.wire import Storable, WireRequest, WireResponse
-from studio import payments, refunds
-from studio.money import Money, exact_money
-from studio.order_form import OrderForm, RefundForm
-from studio.payment_books import amount_of
-from studio.refund_lines import RefundLine
-from studio.webhook_inbox import WebhookInbox
+from studio.payments import payments, refunds
+from studio.payments.books import amount_of
+from studio.payments.inbox import WebhookInbox
+from studio.payments.money import Money, exact_money
+from studio.payments.order_form import OrderForm, RefundForm
+from studio.payments.refund_lines import RefundLine
 
 
 @asynccontextmanager

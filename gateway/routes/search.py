@@ -11,10 +11,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from gateway.deps import Anyone, StudioDep
 from gateway.wire import Storable, WireRequest, WireResponse, require_one_of
-from studio import search
 from studio.context import current_request_id
 from studio.ports import Filters
-from studio.search_log import SearchLogWriter
+from studio.search import search
+from studio.search.log import SearchLogWriter
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from gateway.deps import Customer, IdempotencyKey, StudioDep
 from gateway.wire import WireRequest, WireResponse, require_one_of
 from studio.idempotency import KeyedRequest, answer_by_row
 from studio.ports import SegmentPrompt
-from studio.segmentation import segment, segmentation_document
+from studio.segmentation.segmentation import segment, segmentation_document
 
 router = APIRouter(prefix="/api/cv", tags=["vision"])
 

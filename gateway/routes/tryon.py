@@ -15,9 +15,10 @@ from gateway.deps import ClientAddressDep, Customer, IdempotencyKey, StudioDep, 
 from gateway.documents import Document, show_rows
 from gateway.paging import Cursor, PageDep
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
-from studio import tryon, tryon_history
 from studio.idempotency import KeyedRequest, answer_by_row
 from studio.ports import Studio
+from studio.tryon import history as tryon_history
+from studio.tryon import tryon
 
 router = APIRouter(prefix="/api/cv", tags=["try-on"])
 

@@ -11,7 +11,7 @@ import pytest
 
 from deployments import decoding
 from deployments.decoding import Decoders
-from integrations.blob import open_blob_store
+from integrations.blobs.store import open_blob_store
 from models import embedder
 from models.embedder import EmbedderConfig
 from models.parser import ParserConfig

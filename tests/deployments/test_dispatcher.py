@@ -13,8 +13,10 @@ import pytest
 
 from db.tables import AuditLog
 from errors import Unavailable
-from studio import background, job_reaper, upload_reaper
-from studio.logs import configure_logging
+from studio import background
+from studio.files import reaper as upload_reaper
+from studio.jobs import reaper as job_reaper
+from studio.telemetry.logs import configure_logging
 from tests.fakes import make_settings
 
 with warnings.catch_warnings():

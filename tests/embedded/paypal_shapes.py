@@ -16,8 +16,8 @@ from uuid import uuid4
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from referencing import Registry, Resource
 
-from studio.money import Money
-from studio.order_form import OrderForm, order_request
+from studio.payments.money import Money
+from studio.payments.order_form import OrderForm, order_request
 from tests.simulator import CANCEL_URL, CREDENTIALS, RETURN_URL, Simulator
 
 Json = dict[str, Any]

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from settings import Settings
-from studio import passwords
+from studio.accounts import passwords
 from studio.ports import Studio
 from tests.fakes import make_settings, open_client, open_studio
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from db.lineage import lock_lineage
+from db.deletion.lineage import lock_lineage
 from db.users import delete_user, get_user
 from studio.ports import Studio
 from tests.fakes import sign_in

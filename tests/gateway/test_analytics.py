@@ -12,7 +12,7 @@ from sqlmodel import select
 
 from db.catalog import put_embedding, take_change_seq, upsert_product
 from db.tables import Prediction, ProductEmbedding, RegressorVersion
-from studio.index_rows import pack_vector
+from studio.index.rows import pack_vector
 from studio.ports import Studio
 from tests.fakes import FakeEmbedder, LocalRegressor, picture, sign_in
 from tests.gateway.test_jobs import dataset

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from integrations.blob_local import LocalBlobStore
+from integrations.blobs.local import LocalBlobStore
 from studio.ports import Studio
 from tests.fakes import picture
 

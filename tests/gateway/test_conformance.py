@@ -19,7 +19,7 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 
-from studio import passwords
+from studio.accounts import passwords
 from studio.ports import Studio
 from tests.fakes import FakeIndex, FakeItem, make_settings
 from tests.gateway.belongings import insert_job, open_account, place_order, put_product, upload

@@ -16,15 +16,15 @@ from sqlmodel import select
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from db.account_rows import list_owned
-from db.lineage import lock_lineage
+from db.deletion.account_rows import list_owned
+from db.deletion.lineage import lock_lineage
 from db.tables import DoomedBlob, Erasure, Payment, Product, TryonJob
 from gateway.routes.account import export_me
 from settings import Settings
-from studio.erasing import erase_again
-from studio.lifecycle import TABLES
+from studio.deletion.erasing import erase_again
+from studio.deletion.lifecycle import TABLES
+from studio.deletion.sweep import rule_of
 from studio.ports import Studio
-from studio.sweep import rule_of
 from tests.azurite import Azurite
 from tests.fakes import make_settings
 from tests.gateway.possessions import (

@@ -8,8 +8,8 @@ import pytest
 
 from errors import RateLimited
 from gateway.routes.analytics import EvalRequest
-from studio import evaluation
 from studio.ports import Studio
+from studio.sales import evaluate as evaluation
 from tests.fakes import picture, sign_in
 from tests.gateway.test_analytics import CSV, sales_csv, stock, whoami
 from tests.gateway.test_jobs import dataset

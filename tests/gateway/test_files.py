@@ -12,7 +12,7 @@ from sqlmodel import select, update
 
 from db.tables import File, Product
 from errors import Conflict, Invalid, NotAnImage, NotFound
-from studio.files import load_image
+from studio.files.files import load_image
 from studio.ports import Studio
 from tests.fakes import picture, sign_in
 

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from settings import Settings
-from studio import catalog_import
-from studio.catalog_import import MAX_ERRORS
+from studio.catalog import imports as catalog_import
+from studio.catalog.imports import MAX_ERRORS
 from studio.ports import Studio
 from tests.fakes import picture, sign_in
 from tests.gateway.test_jobs import dataset

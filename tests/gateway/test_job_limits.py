@@ -15,7 +15,7 @@ from sqlmodel import col
 from db.tables import Job, User
 from gateway.routes import job_events
 from settings import Settings
-from studio.jobs import JOB_TYPES, cancel_job
+from studio.jobs.jobs import JOB_TYPES, cancel_job
 from studio.ports import Studio
 from tests.fakes import make_settings, open_client, sign_in
 from tests.jobs.working import put_job

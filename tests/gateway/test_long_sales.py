@@ -14,7 +14,7 @@ import pytest
 
 from jobs.dispatcher import DispatcherArgs
 from studio.ports import Studio
-from studio.sales_csv import MOST_ERRORS
+from studio.sales.csv_file import MOST_ERRORS
 from tests.fakes import sign_in
 from tests.gateway.test_analytics import CSV, stock, versions, whoami
 from tests.gateway.test_jobs import dataset

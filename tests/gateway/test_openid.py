@@ -18,9 +18,9 @@ from sqlmodel import select, update
 from db.tables import AuditLog, RefreshToken, User
 from errors import SetupError
 from settings import Settings, load_settings
-from studio.accounts import create_user
+from studio.accounts.accounts import create_user
+from studio.accounts.sessions import close_all_sessions
 from studio.ports import Studio
-from studio.sessions import close_all_sessions
 from tests.fakes import PASSWORD, open_client, open_studio, sign_in
 from tests.openid_provider import CLIENT_ID, CLIENT_SECRET, OpenIdServer, key_of, running_provider
 

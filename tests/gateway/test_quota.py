@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.files import DISK_BLOCK_BYTES, lock_storage, sum_stored
 from db.tables import File, Prediction, SegmentationResult, TryonJob
 from integrations.fetch import Fetcher
-from studio import storage
+from studio.files import storage
 from studio.ports import Studio
 from tests.fakes import make_settings, open_client, open_studio
 from tests.gateway.possessions import GARMENT, SELFIE, Possessor, blobs_of, open_possessor

@@ -20,8 +20,9 @@ from sqlmodel import select, update
 from db.tables import File
 from errors import Unavailable
 from gateway import arrivals
-from integrations.blob_local import LocalBlobStore
-from studio import file_checks, picture_memory, uploads
+from integrations.blobs.local import LocalBlobStore
+from studio.files import checks as file_checks
+from studio.files import picture_memory, uploads
 from studio.ports import EmbeddedAnswer, RawQuery, Studio
 from tests.fakes import FakeEmbedder, make_settings, open_client, open_studio, picture, sign_in
 from tests.gateway.test_files import JPEG, presign, ready, upload
@@ -446,7 +447,7 @@ async def test_read_urls_live_15_to_20_minutes(
     first = (await presign(client, keyed)).json()
     for url in (file["readUrl"], first["fileUrl"]):
         assert 899 <= end_of(url) - time() <= 1200
-    monkeypatch.setattr("integrations.blob_keys.time", lambda: time() + 800)
+    monkeypatch.setattr("integrations.blobs.keys.time", lambda: time() + 800)
     again = (await presign(client, keyed)).json()
     assert again["url"] == first["url"]
     assert 899 <= end_of(again["fileUrl"]) - (time() + 800) <= 1200

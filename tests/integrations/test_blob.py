@@ -20,11 +20,11 @@ from errors import NotFound, SetupError, TooLarge, Unavailable
 from gateway.arrivals import Arrivals
 from gateway.error_table import register_handlers
 from gateway.routes import blobs
-from integrations import blob
-from integrations.blob import open_blob_store
-from integrations.blob_azure import AzureBlobStore
-from integrations.blob_keys import CHUNK_BYTES
-from integrations.blob_local import LocalBlobStore
+from integrations.blobs import store as blob
+from integrations.blobs.azure import AzureBlobStore
+from integrations.blobs.keys import CHUNK_BYTES
+from integrations.blobs.local import LocalBlobStore
+from integrations.blobs.store import open_blob_store
 from settings import Settings
 from tests.azurite import ACCOUNT, ACCOUNT_KEY, Azurite, Identity
 

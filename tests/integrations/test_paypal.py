@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from errors import UpstreamFailed
-from integrations.paypal import PayPal, Refusal
+from integrations.paypal.paypal import PayPal, Refusal
 from tests.simulator import CANCEL_URL, RETURN_URL, Simulator
 
 

@@ -15,9 +15,9 @@ from cryptography.x509.oid import NameOID
 
 from embedded.paypal.signing import Signer, begin
 from errors import UpstreamFailed
-from integrations.paypal import PayPal
-from integrations.paypal_account import LIVE, SANDBOX
-from integrations.paypal_webhooks import Forged, WebhookVerifier, read_roots
+from integrations.paypal.account import LIVE, SANDBOX
+from integrations.paypal.paypal import PayPal
+from integrations.paypal.webhooks import Forged, WebhookVerifier, read_roots
 from tests.simulator import Simulator
 
 BODY = b'{"id": "WH-1", "event_type": "CHECKOUT.ORDER.APPROVED", "resource": {"id": "O-1"}}'

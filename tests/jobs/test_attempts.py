@@ -13,7 +13,7 @@ from jobs.handler import Handler
 from jobs.retry import LATE, SURPRISE
 from studio.context import current_request_id, serving
 from studio.job_types import JobRun, Outcome
-from studio.jobs import cancel_job, follow_job, retry_job
+from studio.jobs.jobs import cancel_job, follow_job, retry_job
 from studio.ports import Studio
 from tests.jobs.working import (
     QUICK,

@@ -23,9 +23,9 @@ from errors import Conflict
 from jobs.claim import Claim, Wanted, claim
 from jobs.reaper import reap_dead, reap_expired, release
 from jobs.retry import CRASHED, RetryPolicy
-from studio.accounts import create_user
+from studio.accounts.accounts import create_user
 from studio.job_types import JobType, enqueue
-from studio.jobs import cancel_job, follow_job, retry_job
+from studio.jobs.jobs import cancel_job, follow_job, retry_job
 from studio.ports import Studio
 from tests.fakes import PASSWORD
 from tests.jobs.working import SOON, events_of, job_of, put_job, until_state

@@ -13,7 +13,7 @@ from jobs.handler import Handler
 from jobs.lease import LeaseKeeper
 from jobs.reaper import reap_expired
 from studio.job_types import JobRun, Outcome
-from studio.jobs import cancel_job
+from studio.jobs.jobs import cancel_job
 from studio.ports import Studio
 from tests.jobs.working import SOON, job_of, put_job
 

@@ -3,8 +3,8 @@
 import pytest
 
 from jobs.handlers import HANDLERS
-from studio.accounts import create_user
-from studio.jobs import JOB_TYPES, retry_job
+from studio.accounts.accounts import create_user
+from studio.jobs.jobs import JOB_TYPES, retry_job
 from studio.ports import Studio
 from tests.fakes import PASSWORD
 from tests.jobs.working import dispatching, put_job, until_state

@@ -17,8 +17,8 @@ from errors import Unavailable
 from jobs.picture_stream import EmbedPictures, PictureStream, StreamArgs
 from models.embedder import Embedder, EmbedderConfig, load, load_reader
 from settings import PROJECT_ROOT
-from studio.embedding import Wanted, embed_missing
-from studio.index_rows import unpack_vector
+from studio.index.embed import Wanted, embed_missing
+from studio.index.rows import unpack_vector
 from studio.ports import Studio
 from tests.acceptance.client import encode
 from tests.fakes import FakeEmbedder, make_settings, open_studio

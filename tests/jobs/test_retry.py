@@ -8,7 +8,7 @@ from jobs.handler import Handler
 from jobs.handlers import HANDLERS
 from jobs.retry import SURPRISE, RetryPolicy, reason
 from jobs.room import wanted
-from studio.jobs import JOB_TYPES
+from studio.jobs.jobs import JOB_TYPES
 
 
 async def nothing(*_: object) -> object:

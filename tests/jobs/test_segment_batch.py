@@ -7,8 +7,8 @@ from sqlmodel import select
 
 from db.tables import File, SegmentationResult
 from errors import Unavailable
-from studio.accounts import create_user
-from studio.jobs import signed_result
+from studio.accounts.accounts import create_user
+from studio.jobs.jobs import signed_result
 from studio.ports import Studio
 from tests.fakes import PASSWORD, FakeSegmenter, picture
 from tests.jobs.working import dispatching, put_job, until_state

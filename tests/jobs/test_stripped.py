@@ -7,8 +7,8 @@ import pytest
 
 from db.tables import Job
 from errors import Unavailable
-from studio.jobs import retry_job
-from studio.mentions import without
+from studio.deletion.mentions import without
+from studio.jobs.jobs import retry_job
 from studio.ports import Studio
 from tests.fakes import FakeSegmenter, picture
 from tests.jobs.test_segment_batch import make_merchant, put_file, rows_of

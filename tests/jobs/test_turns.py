@@ -13,7 +13,7 @@ from db.job_claims import claim_statement, finish_jobs
 from db.tables import Job
 from jobs.claim import Claim, Wanted, claim
 from jobs.reaper import release
-from studio.accounts import create_user
+from studio.accounts.accounts import create_user
 from studio.job_types import JobType, TooManyOpenJobs, enqueue
 from studio.ports import Studio
 from tests.fakes import PASSWORD

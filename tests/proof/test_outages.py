@@ -13,7 +13,7 @@ import pytest
 from db.engine import Database
 from embedded.postgres import Postgres
 from embedded.valkey import Valkey
-from studio.accounts import create_user
+from studio.accounts.accounts import create_user
 from tests.azurite import Azurite
 from tests.cluster import WholeStudio
 from tests.collector import Collector

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from studio import passwords
+from studio.accounts import passwords
 from studio.ports import Studio
 from tests.fakes import make_settings, open_studio
 from tests.session_races import ENDINGS, OPENINGS, PAUSED, race

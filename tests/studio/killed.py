@@ -10,11 +10,11 @@ from uuid import UUID
 
 from db.engine import Database
 from integrations.cache import RedisCache
-from integrations.paypal import PayPal
-from integrations.paypal_account import PayPalAccount
-from studio import payments
-from studio.order_form import AmountForm, RefundForm
-from studio.refunds import refund
+from integrations.paypal.account import PayPalAccount
+from integrations.paypal.paypal import PayPal
+from studio.payments import payments
+from studio.payments.order_form import AmountForm, RefundForm
+from studio.payments.refunds import refund
 from tests.studio.till import order_form
 
 CONTEXT = get_context("forkserver")

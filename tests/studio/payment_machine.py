@@ -11,9 +11,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multi
 
 from db.tables import Payment
 from errors import StudioError
-from studio import payments
-from studio.order_form import AmountForm, RefundForm
-from studio.refunds import refund
+from studio.payments import payments
+from studio.payments.order_form import AmountForm, RefundForm
+from studio.payments.refunds import refund
 from tests.studio.till import Till, compare
 
 CALLS = st.sampled_from(["create", "get", "capture", "refund", "token", "any"])

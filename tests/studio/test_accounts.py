@@ -9,10 +9,10 @@ from sqlmodel import col, update
 from db.tables import User
 from db.users import lock_admins
 from errors import Conflict, Invalid, NotAuthenticated, NotFound
-from studio import passwords
-from studio.accounts import change_role, create_user, log_in, normalise_email
+from studio.accounts import passwords
+from studio.accounts.accounts import change_role, create_user, log_in, normalise_email
+from studio.accounts.slowdown import ACCOUNT, ADDRESS, LoginPace, SlowDown
 from studio.ports import Studio
-from studio.slowdown import ACCOUNT, ADDRESS, LoginPace, SlowDown
 from tests.fakes import PASSWORD
 
 

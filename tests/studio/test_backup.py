@@ -12,21 +12,21 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlmodel import select
 
+from db.backup.snapshot import LEFT_OUT, sole_backup
+from db.backup.snapshot_queries import BLOB_PREFIXES
 from db.migrate import alembic_config, upgrade
-from db.snapshot import LEFT_OUT, sole_backup
-from db.snapshot_queries import BLOB_PREFIXES
 from db.tables import User
 from errors import Conflict, Invalid, NotFound, SetupError
-from integrations.archive import open_archive_store, same_place
+from integrations.blobs.archive import open_archive_store, same_place
 from settings import Settings
-from studio.accounts import create_user
-from studio.backup import is_in_backup, make_backup, save_erasures, verify_backup
-from studio.backup_archive import Archive, Manifest
-from studio.catalog import Owner, delete_product
-from studio.files import delete as delete_file
-from studio.lifecycle import BLOBS, TABLES
+from studio.accounts.accounts import create_user
+from studio.backup.archive import Archive, Manifest
+from studio.backup.backup import is_in_backup, make_backup, save_erasures, verify_backup
+from studio.backup.restore import Restored, restore
+from studio.catalog.catalog import Owner, delete_product
+from studio.deletion.lifecycle import BLOBS, TABLES
+from studio.files.files import delete as delete_file
 from studio.ports import Studio
-from studio.restore import Restored, restore
 from tests.azurite import Azurite
 from tests.backups import AMOUNT, answers, blob_contents, digests, fill, scalar, silent
 from tests.fakes import PASSWORD, make_settings, open_client, open_studio, sign_in

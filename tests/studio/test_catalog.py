@@ -16,10 +16,10 @@ from db.engine import Database
 from db.migrate import alembic_config
 from db.tables import File, Product
 from errors import Conflict, NotFound
-from studio import files, uploads
-from studio.accounts import create_user
-from studio.catalog import Owner, ProductDraft, delete_product, put_product
-from studio.file_checks import FileChecks
+from studio.accounts.accounts import create_user
+from studio.catalog.catalog import Owner, ProductDraft, delete_product, put_product
+from studio.files import files, uploads
+from studio.files.checks import FileChecks
 from studio.ports import Studio
 from tests.fakes import FakeEmbedder, picture
 

@@ -16,8 +16,8 @@ from db.embeddings import NewVector, put_vectors
 from db.engine import AsyncSession, Database
 from db.tables import Product, ProductEmbedding
 from errors import Superseded, Unavailable
-from studio.accounts import create_user
-from studio.embedding import Looked, Wanted, embed_missing, embed_warm
+from studio.accounts.accounts import create_user
+from studio.index.embed import Looked, Wanted, embed_missing, embed_warm
 from studio.ports import Embedding, Studio
 from tests.fakes import FakeEmbedder, picture
 
@@ -27,7 +27,7 @@ COUNT = 3 * BATCH + 5
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studio.embedding.BATCH", BATCH)
+    monkeypatch.setattr("studio.index.embed.BATCH", BATCH)
 
 
 async def fill(studio: Studio, count: int = COUNT) -> UUID:
@@ -189,7 +189,7 @@ async def now(database: Database) -> Any:
 async def test_progress_tells_rate_and_time_left(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("studio.embedding.REPORT_S", 0.0)
+    monkeypatch.setattr("studio.index.embed.REPORT_S", 0.0)
     await fill(studio)
     told: list[tuple[int, int, str]] = []
     await embed_missing(studio, lambda *args: told.append(args))

@@ -9,10 +9,10 @@ from functools import partial
 import pytest
 
 from errors import NotAuthenticated, Unavailable
-from studio import passwords
-from studio.accounts import create_user, log_in
-from studio.hash_queue import HashQueue, Rank
-from studio.passwords import MAX_WAITING, hash_queue
+from studio.accounts import passwords
+from studio.accounts.accounts import create_user, log_in
+from studio.accounts.hash_queue import HashQueue, Rank
+from studio.accounts.passwords import MAX_WAITING, hash_queue
 from studio.ports import Studio
 from tests.fakes import PASSWORD
 

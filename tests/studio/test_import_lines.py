@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from errors import Invalid
-from studio import import_lines
-from studio.import_lines import (
+from studio.catalog import import_lines
+from studio.catalog.import_lines import (
     MAX_LINE_BYTES,
     START_BYTES,
     Line,

@@ -11,10 +11,10 @@ from sqlmodel import select
 
 from db.tables import Job, JobEvent, TryonJob
 from errors import NotFound, Unavailable
-from studio import job_reaper
-from studio.accounts import create_user
-from studio.catalog_import import enqueue_import, receive_file
-from studio.job_reaper import reap_old_jobs
+from studio.accounts.accounts import create_user
+from studio.catalog.imports import enqueue_import, receive_file
+from studio.jobs import reaper as job_reaper
+from studio.jobs.reaper import reap_old_jobs
 from studio.ports import Studio
 
 CSV = b"title\nA thing\n"

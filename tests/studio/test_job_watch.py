@@ -9,8 +9,8 @@ from sqlmodel import insert
 
 from db.tables import JobEvent
 from errors import Unavailable
-from studio.job_watch import BATCH, EventStream, JobWatch, StreamOver, TooManyStreams
-from studio.jobs import cancel_job
+from studio.jobs.jobs import cancel_job
+from studio.jobs.watch import BATCH, EventStream, JobWatch, StreamOver, TooManyStreams
 from studio.ports import Studio
 from tests.jobs.working import put_job
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from studio.order_form import AmountForm, RefundForm
-from studio.refund_lines import read_lines
-from studio.refunds import refund
+from studio.payments.order_form import AmountForm, RefundForm
+from studio.payments.refund_lines import read_lines
+from studio.payments.refunds import refund
 from tests.simulator import Simulator
 from tests.studio.killed import KILLED, Errand, send_out
 from tests.studio.till import Till, compare, open_till

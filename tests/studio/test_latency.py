@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from integrations.cache import RedisCache
-from studio.latency import LatencyLog, RouteLatency, bucket_of, merge
+from studio.telemetry.latency import LatencyLog, RouteLatency, bucket_of, merge
 from tests.embedded.running import free_port
 
 
@@ -63,7 +63,7 @@ async def test_what_is_older_than_the_window_is_forgotten(
 ) -> None:
     latency = LatencyLog(cache)
     now_s = 1_700_000_000.0
-    monkeypatch.setattr("studio.latency.time.time", lambda: now_s)
+    monkeypatch.setattr("studio.telemetry.latency.time.time", lambda: now_s)
     latency.note("GET", "/old", 200, 1.0)
     assert [one.route for one in await latency.read()] == ["/old"]
     now_s += 400

@@ -15,13 +15,13 @@ from db.tables import File, IndexVersion
 from errors import Conflict, Invalid, NotFound
 from models.index_files import IndexFiles, open_files
 from settings import Settings
-from studio.accounts import create_user
-from studio.catalog import Owner, ProductDraft, delete_product, put_product
-from studio.embedding import embed_missing
-from studio.index_store import cache_folder
-from studio.index_versions import activate_version
-from studio.indexing import build_version
-from studio.live_index import LiveIndex
+from studio.accounts.accounts import create_user
+from studio.catalog.catalog import Owner, ProductDraft, delete_product, put_product
+from studio.index.build import build_version
+from studio.index.embed import embed_missing
+from studio.index.files import cache_folder
+from studio.index.live import LiveIndex
+from studio.index.versions import activate_version
 from studio.ports import IndexQuery, Studio
 from tests.fakes import FakeEmbedder, make_settings, picture
 from tests.live import SyncedIndex, open_live_studio
@@ -116,7 +116,7 @@ async def test_rolling_back_soon_loads_nothing(
         opened.append(folder.name)
         return open_files(folder)
 
-    monkeypatch.setattr("studio.live_index.open_files", open_and_tell)
+    monkeypatch.setattr("studio.index.live.open_files", open_and_tell)
     await delete_product(studio, owner, "red")
     for version in (first, second, first):
         await activate_version(studio, version)
@@ -128,7 +128,7 @@ async def test_rolling_back_soon_loads_nothing(
     await activate_version(studio, second)  # the one before is `first` now
     assert set(await nearest(studio, "red")) == {"green", "blue", "yellow"}
     assert opened == [third, second]
-    monkeypatch.setattr("studio.live_index.time.monotonic", lambda: math.inf)
+    monkeypatch.setattr("studio.index.live.time.monotonic", lambda: math.inf)
     await nearest(studio, "red")
     await activate_version(studio, third)
     assert set(await nearest(studio, "red")) == {"green", "blue", "yellow"}

@@ -13,8 +13,8 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 
 from db.users import insert_user
-from studio.logs import configure_logging
 from studio.ports import Studio
+from studio.telemetry.logs import configure_logging
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("deployments", "gateway", "jobs", "embedded", "studio", "db", "integrations", "models")

@@ -12,7 +12,13 @@ import structlog
 
 from studio import context
 from studio.context import Origin, continuing, serving
-from studio.logs import BATCH_LINES, BatchHandler, configure_logging, flushing, scrub
+from studio.telemetry.logs import (
+    BATCH_LINES,
+    BatchHandler,
+    configure_logging,
+    flushing,
+    scrub,
+)
 
 
 class CountingStream(io.StringIO):

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from errors import Invalid
-from studio.passwords import hash_password, is_password
+from studio.accounts.passwords import hash_password, is_password
 
 
 async def test_the_hash_is_bcrypt_of_cost_12_and_salted() -> None:

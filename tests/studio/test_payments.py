@@ -9,12 +9,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from errors import Conflict, UpstreamFailed
-from studio import payments
-from studio.order_form import AmountForm, RefundForm
-from studio.payment_books import write_seen
-from studio.payment_states import CAPTURED, STATES, before, read_order
-from studio.refunds import Refunded, refund
-from studio.settlement import settle_due
+from studio.payments import payments
+from studio.payments.books import write_seen
+from studio.payments.order_form import AmountForm, RefundForm
+from studio.payments.refunds import Refunded, refund
+from studio.payments.settlement import settle_due
+from studio.payments.states import CAPTURED, STATES, before, read_order
 from tests.simulator import Simulator
 from tests.studio.till import Till, compare, open_till
 

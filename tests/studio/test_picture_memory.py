@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from integrations.shares import AllBusy, Caller, OwnerBusy
-from studio import picture_memory
-from studio.picture_memory import PictureMemory, hold_picture
+from studio.files import picture_memory
+from studio.files.picture_memory import PictureMemory, hold_picture
 
 SIZE = picture_memory.MAX_BYTES_PER_OWNER
 

@@ -9,9 +9,9 @@ import pytest
 
 from integrations.shares import AllBusy, Caller, OwnerBusy
 from settings import PROJECT_ROOT
-from studio import picture_threads
 from studio.context import acting_for
-from studio.picture_threads import run_on_picture
+from studio.files import picture_threads
+from studio.files.picture_threads import run_on_picture
 
 DECODING = {
     "inspect_image",

@@ -10,9 +10,9 @@ from sqlmodel import col, func, select, update
 from db.engine import AsyncSession, Database
 from db.tables import IndexVersion, Job
 from errors import Conflict, NotFound, Superseded
-from studio.indexing import build_version, give_up_unfinished
+from studio.index.build import build_version, give_up_unfinished
+from studio.index.rebuild import rebuild_if_due
 from studio.ports import IndexAnswer, IndexQuery, Studio
-from studio.rebuild import rebuild_if_due
 
 
 class Outgrown:

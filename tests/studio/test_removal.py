@@ -14,7 +14,7 @@ from sqlmodel import SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.catalog import take_change_lock
-from db.erasures import doom_blobs
+from db.deletion.erasures import doom_blobs
 from db.tables import (
     DoomedBlob,
     Erasure,
@@ -29,13 +29,13 @@ from db.tables import (
 )
 from db.tryons import update_tryon
 from errors import Unavailable
-from studio import files
-from studio.account_removal import end_account, remove_account, remove_ended
-from studio.blob_removal import remove_doomed
-from studio.mentions import PAGES_AT_ONCE, strip_due
+from studio.accounts.removal import end_account, remove_account, remove_ended
+from studio.deletion.blob_removal import remove_doomed
+from studio.deletion.mentions import PAGES_AT_ONCE, strip_due
+from studio.files import files
 from studio.ports import SegmentPrompt, Studio
-from studio.segmentation import segment_stored
-from studio.tryon_history import delete_tryon
+from studio.segmentation.segmentation import segment_stored
+from studio.tryon.history import delete_tryon
 from tests.fakes import picture
 
 OWNER = uuid4()

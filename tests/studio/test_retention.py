@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlmodel import SQLModel, col, select
 
-from db.erasures import doom_blobs
+from db.deletion.erasures import doom_blobs
 from db.search_log import insert_searches
 from db.tables import (
     AuditLog,
@@ -29,18 +29,18 @@ from db.tables import (
     WebhookEvent,
 )
 from errors import Unavailable
-from integrations.blob_keys import BlobEntry
-from studio.blob_removal import remove_doomed
-from studio.lifecycle import BLOBS, TABLES
-from studio.ports import Studio
-from studio.retention import (
+from integrations.blobs.keys import BlobEntry
+from studio.deletion.blob_removal import remove_doomed
+from studio.deletion.lifecycle import BLOBS, TABLES
+from studio.deletion.retention import (
     end_forgotten_products,
     end_old_rows,
     end_old_versions,
     sweep_daily,
     tidy,
 )
-from studio.sweep import compare, rule_of, sweep
+from studio.deletion.sweep import compare, rule_of, sweep
+from studio.ports import Studio
 from tests.fakes import make_settings, open_studio
 
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from errors import Invalid
-from studio import sales_csv
-from studio.sales_csv import MOST_ERRORS, SalesTable, read_sales
+from studio.sales import csv_file as sales_csv
+from studio.sales.csv_file import MOST_ERRORS, SalesTable, read_sales
 
 HEADER = "productId,date,units,price\n"
 

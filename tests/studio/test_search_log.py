@@ -11,8 +11,8 @@ from sqlmodel import col, func, select
 from db.engine import Database
 from db.tables import SearchLog
 from errors import Unavailable
-from studio import search_log
-from studio.search_log import SearchLogWriter
+from studio.search import log as search_log
+from studio.search.log import SearchLogWriter
 
 
 class Interrupted:

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from studio import passwords
-from studio.accounts import OpenAccounts
+from studio.accounts import passwords
+from studio.accounts.accounts import OpenAccounts
+from studio.accounts.sessions import SignedIn, close_session, refresh_session
 from studio.ports import Studio
-from studio.sessions import SignedIn, close_session, refresh_session
 from tests.session_races import (
     PAUSED,
     Ending,

@@ -10,10 +10,9 @@ from sqlmodel import select, update
 
 from db.tables import RefreshToken
 from errors import NotAuthenticated
-from studio import passwords
-from studio.accounts import OpenAccounts, create_user
-from studio.ports import Studio
-from studio.sessions import (
+from studio.accounts import passwords
+from studio.accounts.accounts import OpenAccounts, create_user
+from studio.accounts.sessions import (
     IDLE,
     SignedIn,
     close_session,
@@ -22,6 +21,7 @@ from studio.sessions import (
     open_session,
     refresh_session,
 )
+from studio.ports import Studio
 from tests.fakes import PASSWORD
 
 

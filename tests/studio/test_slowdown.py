@@ -7,10 +7,10 @@ from typing import cast
 import pytest
 
 from errors import NotAuthenticated
-from studio import passwords
-from studio.accounts import create_user, log_in
+from studio.accounts import passwords
+from studio.accounts.accounts import create_user, log_in
+from studio.accounts.slowdown import ACCOUNT, ADDRESS, OWNER, LoginPace, SlowDown
 from studio.ports import Cache, Studio
-from studio.slowdown import ACCOUNT, ADDRESS, OWNER, LoginPace, SlowDown
 from tests.fakes import PASSWORD
 
 HOUR_S = 3600

@@ -18,12 +18,12 @@ from db.tables import IndexVersion, Product, ProductEmbedding
 from errors import Conflict
 from models import index_check, scan
 from models.index_stats import ScanKnobs
-from studio.accounts import create_user
-from studio.index_rows import pack_vector
-from studio.index_store import cache_folder
-from studio.index_versions import activate_version
-from studio.indexing import build_version
-from studio.live_index import LiveIndex
+from studio.accounts.accounts import create_user
+from studio.index.build import build_version
+from studio.index.files import cache_folder
+from studio.index.live import LiveIndex
+from studio.index.rows import pack_vector
+from studio.index.versions import activate_version
 from studio.ports import IndexQuery, Studio
 from tests.fakes import DIM, FakeEmbedder, make_settings
 from tests.live import open_live_studio

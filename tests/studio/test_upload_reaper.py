@@ -11,14 +11,14 @@ import pytest
 
 from db.tables import File
 from errors import Conflict, NotFound, Unavailable
-from integrations.blob_local import LocalBlobStore
-from studio import upload_reaper
-from studio.accounts import create_user
-from studio.file_checks import FileChecks
-from studio.files import find_own_file
+from integrations.blobs.local import LocalBlobStore
+from studio.accounts.accounts import create_user
+from studio.files import reaper as upload_reaper
+from studio.files.checks import FileChecks
+from studio.files.files import find_own_file
+from studio.files.reaper import BATCH, reap_unfinished
+from studio.files.uploads import complete
 from studio.ports import Studio
-from studio.upload_reaper import BATCH, reap_unfinished
-from studio.uploads import complete
 from tests.fakes import PASSWORD, picture
 
 PICTURE = picture()

@@ -12,9 +12,9 @@ from sqlmodel import select
 from db.payments import insert_event
 from db.tables import AuditLog
 from errors import Malformed
-from studio.order_form import AmountForm, RefundForm
-from studio.refunds import refund
-from studio.webhooks import names_in, read_event
+from studio.payments.order_form import AmountForm, RefundForm
+from studio.payments.refunds import refund
+from studio.payments.webhooks import names_in, read_event
 from tests.simulator import Simulator
 from tests.studio.till import Till, compare, open_till
 
@@ -130,7 +130,7 @@ async def test_an_event_that_can_not_be_applied_now_is_applied_later(till: Till)
 
 
 async def test_an_event_whose_process_died_is_swept_up(till: Till) -> None:
-    from studio.webhooks import read_event, store_event
+    from studio.payments.webhooks import read_event, store_event
 
     payment = await till.order()
     begun = till.simulator.event_count()

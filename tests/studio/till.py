@@ -14,18 +14,18 @@ from sqlmodel import col, select
 from db.engine import Database
 from db.payments import find_by_key
 from db.tables import Payment, User, WebhookEvent
-from integrations.paypal import PayPal
-from studio import payments
-from studio.order_form import OrderForm
-from studio.refund_lines import read_lines
-from studio.settlement import settle_due
-from studio.webhook_inbox import WebhookInbox
+from integrations.paypal.paypal import PayPal
+from studio.payments import payments
+from studio.payments.inbox import WebhookInbox
+from studio.payments.order_form import OrderForm
+from studio.payments.refund_lines import read_lines
+from studio.payments.settlement import settle_due
 from tests.simulator import CANCEL_URL, RETURN_URL, Simulator
 
 
 @dataclass
 class Till:
-    """What the functions of `studio.payments` need, and whose orders they are."""
+    """What the functions of `studio.payments.payments` need, and whose orders they are."""
 
     database: Database
     paypal: PayPal

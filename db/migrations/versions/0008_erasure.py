@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from db.migration_steps import online, replace_index
+from db.migrations.steps import online, replace_index
 
 revision: str = "0008"
 down_revision: str | None = "0007"

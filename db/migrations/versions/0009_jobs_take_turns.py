@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
-from db.migration_steps import online, replace_index
+from db.migrations.steps import online, replace_index
 
 revision: str = "0009"
 down_revision: str | None = "0008"

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from db.migration_steps import online, replace_index
+from db.migrations.steps import online, replace_index
 
 revision: str = "0010"
 down_revision: str | None = "0009"

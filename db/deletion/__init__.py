@@ -1,0 +1,1 @@
+"""Queries of deletion and retention."""

@@ -1,0 +1,1 @@
+"""Blob storage: a local folder or Azure Blob Storage."""

@@ -1,0 +1,291 @@
+"""Blobs as files of one folder, reached through signed URLs of the studio itself."""
+
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from math import inf
+from pathlib import Path
+from time import time
+from typing import IO, TypeVar
+from urllib.parse import quote, unquote, urlsplit
+
+import anyio
+import anyio.to_thread
+
+from errors import Forbidden, NotFound, TooLarge, Unavailable
+from integrations.blobs.folder import (
+    TOMBSTONES,
+    UNFINISHED,
+    bury,
+    check_free,
+    drop_ended,
+    finish,
+    link_new,
+    refuse_taken,
+    scan_folder,
+    told_as_unavailable,
+    unfinished_file,
+)
+from integrations.blobs.keys import (
+    CHUNK_BYTES,
+    READ_URL_S,
+    BlobEntry,
+    BlobInfo,
+    SignedUpload,
+    check_key,
+    content_type_of,
+    is_key,
+    read_url_end,
+)
+from integrations.blobs.signature import BlobSigner, Grant
+
+BLOBS_PATH = "/blobs/"
+THREADS = 8
+SCAN_PAGE = 1000
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+Result = TypeVar("Result")
+
+
+class LocalBlobStore:
+    """`studio.ports.BlobStore` on a folder; its URLs are served by `gateway.routes.blobs`."""
+
+    def __init__(
+        self, folder: Path, base_url: str, secrets: Sequence[str], *, floor_bytes: int = 0
+    ) -> None:
+        self._folder = folder
+        self._floor_bytes = floor_bytes
+        # Reads don't wait for writes, nor anyone else for either.
+        self._readers = anyio.CapacityLimiter(THREADS)
+        self._writers = anyio.CapacityLimiter(THREADS)
+        self._base_url = base_url.rstrip("/")
+        self._own = urlsplit(self._base_url)
+        self.signer = BlobSigner(secrets)
+        for name in (UNFINISHED, TOMBSTONES):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+
+    async def put(self, key: str, data: bytes, content_type: str) -> None:
+        """Writes or replaces the blob at once; its type is that of the key's extension."""
+        path = self.path_of(key)
+
+        def write() -> None:
+            with told_as_unavailable(), self._unfinished(len(data)) as (file, unfinished):
+                file.write(data)
+                finish(file)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                unfinished.replace(path)
+
+        await self._write(write)
+
+    async def put_file(self, key: str, path: Path) -> None:
+        """As `put`, from a file of any size."""
+        target = self.path_of(key)
+
+        def copy() -> None:
+            size = path.stat().st_size
+            with told_as_unavailable(), self._unfinished(size) as (file, unfinished):
+                with path.open("rb") as source:
+                    shutil.copyfileobj(source, file, CHUNK_BYTES)
+                finish(file)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                unfinished.replace(target)
+
+        await self._write(copy)
+
+    async def get_file(self, key: str, path: Path) -> None:
+        """Copies the blob into a file."""
+        source = self.path_of(key)
+
+        def copy() -> None:
+            with told_as_unavailable(), source.open("rb") as file, path.open("wb") as target:
+                shutil.copyfileobj(file, target, CHUNK_BYTES)
+
+        try:
+            await self._read(copy)
+        except FileNotFoundError:
+            raise self._absent() from None
+
+    async def put_new(
+        self, key: str, chunks: AsyncIterator[bytes], max_bytes: int, *, until_s: float = inf
+    ) -> int:
+        """Streams a blob that must not exist yet; returns its size.
+
+        Raises:
+            TooLarge: more bytes than allowed arrived; nothing is kept.
+            Conflict: the blob is there already, or was deleted.
+            DiskFull: the disk has no room for it.
+            Forbidden: `until_s`, seconds of the epoch, passed before it had all arrived.
+        """
+        size = 0
+        with told_as_unavailable():
+            await self._read(partial(refuse_taken, self._folder, check_key(key)))
+        with told_as_unavailable(), self._unfinished(max_bytes) as (file, unfinished):
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > max_bytes:
+                    raise TooLarge(f"at most {max_bytes} bytes may be uploaded here")
+                if time() > until_s:
+                    raise Forbidden("the address expired while the upload was arriving")
+                await self._write(partial(self._append, file, chunk))
+            await self._write(partial(finish, file))
+            await self._write(partial(link_new, unfinished, self._folder, key))
+        return size
+
+    def _append(self, file: IO[bytes], chunk: bytes) -> None:
+        check_free(self._folder, self._floor_bytes, len(chunk))
+        file.write(chunk)
+
+    async def stream(self, key: str) -> AsyncIterator[bytes]:
+        """The blob in pieces."""
+        path = self.path_of(key)
+        try:
+            with told_as_unavailable(), await self._read(lambda: path.open("rb")) as file:
+                while chunk := await self._read(partial(file.read, CHUNK_BYTES)):
+                    yield chunk
+        except FileNotFoundError:
+            raise self._absent() from None
+
+    async def get(self, key: str) -> bytes:
+        """The whole blob."""
+        path = self.path_of(key)
+        try:
+            with told_as_unavailable():
+                return await self._read(path.read_bytes)
+        except FileNotFoundError:
+            raise self._absent() from None
+
+    async def head(self, key: str) -> BlobInfo | None:
+        """None where there is no such blob."""
+        path = self.path_of(key)
+        try:
+            with told_as_unavailable():
+                status = await self._read(path.stat)
+        except FileNotFoundError:
+            absent = self._absent()
+            if isinstance(absent, Unavailable):
+                raise absent from None
+            return None
+        return BlobInfo(key, status.st_size, content_type_of(key))
+
+    async def delete(self, key: str) -> None:
+        """Quiet where there is no such blob."""
+        path = self.path_of(key)
+        with told_as_unavailable():
+            await self._write(partial(path.unlink, missing_ok=True))
+
+    async def bury(self, key: str, *, until: datetime) -> None:
+        """Deletes, and remembers until then that the key must not come back."""
+        with told_as_unavailable():
+            await self._write(partial(bury, self._folder, check_key(key), until))
+
+    async def list(self, prefix: str) -> AsyncIterator[str]:
+        """Keys that start with the prefix, in order."""
+        async for entry in self.scan(prefix):
+            yield entry.key
+
+    async def scan(self, prefix: str, *, after: str = "") -> AsyncIterator[BlobEntry]:
+        """Blobs in order of their keys, a page in memory at a time."""
+        found = scan_folder(self._folder, prefix, after)
+        while True:
+            with told_as_unavailable():
+                page = await self._read(lambda: list(islice(found, SCAN_PAGE)))
+            for entry in page:
+                yield entry
+            if len(page) < SCAN_PAGE:
+                break
+        if not (self._folder / UNFINISHED).is_dir():
+            raise Unavailable("the blob folder is gone")
+
+    async def drop_unfinished(self, *, older_than_s: float) -> None:
+        """Removes what a killed process has left half written, and ended tombstones."""
+        with told_as_unavailable(), suppress(FileNotFoundError):
+            await self._write(partial(drop_ended, self._folder, older_than_s))
+
+    async def sign_put(
+        self, key: str, *, content_type: str, max_bytes: int, lifetime_s: int
+    ) -> SignedUpload:
+        """One PUT of one new blob of this type and at most this size.
+
+        Raises:
+            DiskFull: the disk has no room for it.
+        """
+        with told_as_unavailable(), suppress(FileNotFoundError):
+            await self._read(partial(check_free, self._folder, self._floor_bytes, max_bytes))
+        expires_at_s = int(time()) + lifetime_s
+        grant = Grant("put", check_key(key), expires_at_s, content_type, max_bytes)
+        return SignedUpload(
+            url=f"{self.url_of(key)}?{self.signer.sign(grant)}",
+            headers={"Content-Type": content_type, "x-ms-blob-type": "BlockBlob"},
+            expires_at=datetime.fromtimestamp(expires_at_s, UTC),
+        )
+
+    async def sign_get(self, key: str, *, lifetime_s: int = READ_URL_S) -> str:
+        """Ends on a round time: see `read_url_end`."""
+        end_s = int(read_url_end(lifetime_s).timestamp())
+        return f"{self.url_of(key)}?{self.signer.sign(Grant('get', check_key(key), end_s))}"
+
+    def url_of(self, key: str) -> str:
+        """The unsigned address of a blob."""
+        return f"{self._base_url}{BLOBS_PATH}{quote(key)}"
+
+    def key_of(self, url: str) -> str | None:
+        """The key of one of this store's own URLs, None for any other URL."""
+        try:
+            given = urlsplit(url)
+            same_place = (given.scheme, given.port) == (self._own.scheme, self._own.port)
+        except ValueError:
+            return None
+        same_host = is_same_host(given.hostname, self._own.hostname) and given.username is None
+        if not (same_place and same_host):
+            return None
+        start = self._own.path + BLOBS_PATH
+        key = unquote(given.path.removeprefix(start))
+        return key if given.path.startswith(start) and is_key(key) else None
+
+    async def check(self) -> None:
+        """Raises:
+        Unavailable: nothing can be written.
+        """
+
+        def write_and_forget() -> None:
+            with told_as_unavailable(), self._unfinished() as (file, _):
+                file.write(b"check")
+
+        try:
+            await self._write(write_and_forget)
+        except FileNotFoundError:
+            raise Unavailable("the blob folder is gone") from None
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
+    def _absent(self) -> NotFound | Unavailable:
+        """A blob is gone only where the folder is there: a disk that is not mounted has none."""
+        if (self._folder / UNFINISHED).is_dir():
+            return NotFound("no such blob")
+        return Unavailable("the blob folder is gone")
+
+    def path_of(self, key: str) -> Path:
+        """Where the blob lies.
+
+        Raises:
+            NotFound: no blob can have this name.
+        """
+        return self._folder / check_key(key)
+
+    def _unfinished(self, coming_bytes: int = 0) -> AbstractContextManager[tuple[IO[bytes], Path]]:
+        return unfinished_file(self._folder, self._floor_bytes, coming_bytes)
+
+    async def _read(self, work: Callable[[], Result]) -> Result:
+        return await anyio.to_thread.run_sync(work, limiter=self._readers)
+
+    async def _write(self, work: Callable[[], Result]) -> Result:
+        return await anyio.to_thread.run_sync(work, limiter=self._writers)
+
+
+def is_same_host(given: str | None, own: str | None) -> bool:
+    """`localhost` and `127.0.0.1` are one place."""
+    return given == own or {given, own} <= LOOPBACK_NAMES

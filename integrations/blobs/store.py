@@ -1,0 +1,96 @@
+"""Which blob store `STUDIO_BLOB_URL` means.
+
+- `file:///absolute/folder`: files, reached through signed URLs of the studio itself.
+- `azure://<container>;<connection string>`: Azure by account key, as the portal shows it.
+- `https://<account>.blob.core.windows.net/<container>`: Azure by managed identity, signing
+  with user-delegation keys (needs the package azure-identity).
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from azure.storage.blob.aio import BlobServiceClient
+
+from errors import SetupError
+from integrations.blobs.azure import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, AzureBlobStore
+from integrations.blobs.local import LocalBlobStore
+from settings import Settings
+
+AZURE_OPTIONS: dict[str, Any] = {
+    "connection_timeout": CONNECT_TIMEOUT_S,
+    "read_timeout": READ_TIMEOUT_S,
+    "retry_total": 2,
+    # The default waits 15 s before the first retry; a request waits for it.
+    "initial_backoff": 0.2,
+    "increment_base": 0.5,
+    "random_jitter_range": 0.2,
+    # Larger pieces of a file are sent without giving the event loop back.
+    "max_single_put_size": 1 << 20,
+    "max_block_size": 1 << 20,
+}
+
+
+def open_blob_store(settings: Settings) -> LocalBlobStore | AzureBlobStore:
+    """The store of the settings; made in the event loop that uses it.
+
+    Raises:
+        SetupError: the URL is of no known kind, or lacks a part.
+    """
+    url = settings.required("blob_url")
+    if url.startswith("file://"):
+        return open_local(url, settings)
+    if url.startswith("azure://"):
+        return open_azure_by_key(url.removeprefix("azure://"))
+    if url.startswith("https://"):
+        return open_azure_by_identity(url)
+    raise SetupError("STUDIO_BLOB_URL must start with file://, azure:// or https://")
+
+
+def open_local(url: str, settings: Settings) -> LocalBlobStore:
+    """Signs with the JWT secrets' derived keys; the previous one is still accepted."""
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        raise SetupError("STUDIO_BLOB_URL must be file:///absolute/folder")
+    secrets = [settings.required("jwt_secret")]
+    if settings.jwt_previous_secret is not None:
+        secrets.append(settings.jwt_previous_secret.get_secret_value())
+    try:
+        return LocalBlobStore(
+            Path(unquote(parts.path)),
+            settings.base_url,
+            secrets,
+            floor_bytes=settings.disk_floor_mb * 1_000_000,
+        )
+    except OSError as error:
+        raise SetupError(f"STUDIO_BLOB_URL: {error.strerror}: {parts.path}") from error
+
+
+def open_azure_by_key(text: str) -> AzureBlobStore:
+    """`<container>;<connection string>`; the key in it signs the URLs."""
+    container, _, connection = text.partition(";")
+    fields = dict(part.partition("=")[::2] for part in connection.split(";") if part)
+    if not container or "AccountKey" not in fields:
+        raise SetupError("STUDIO_BLOB_URL must be azure://<container>;<connection string>")
+    try:
+        service = BlobServiceClient.from_connection_string(connection, **AZURE_OPTIONS)
+    except ValueError as error:
+        raise SetupError(f"STUDIO_BLOB_URL: {error}") from None
+    return AzureBlobStore(service, container, account_key=fields["AccountKey"])
+
+
+def open_azure_by_identity(url: str) -> AzureBlobStore:
+    """The machine's own identity opens the account; no secret stands in the settings."""
+    parts = urlsplit(url)
+    container = parts.path.strip("/")
+    if not container or "/" in container:
+        raise SetupError("STUDIO_BLOB_URL must be https://<account>.blob…/<container>")
+    try:
+        identity = import_module("azure.identity.aio")
+    except ImportError:
+        raise SetupError("a managed identity needs the package azure-identity") from None
+    service = BlobServiceClient(
+        f"https://{parts.netloc}", credential=identity.DefaultAzureCredential(), **AZURE_OPTIONS
+    )
+    return AzureBlobStore(service, container, account_key=None)

@@ -1,0 +1,156 @@
+"""All that is kept about an account, as a ZIP that is written while it is sent."""
+
+import asyncio
+import json
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import IO, Any, cast
+from uuid import UUID
+
+from db.audit import insert_audit
+from db.deletion.account_rows import list_owned
+from errors import NotFound, RateLimited, Unavailable
+from studio.context import current_request_id
+from studio.deletion.lifecycle import TABLES, TableRule
+from studio.deletion.lineage import is_fetched
+from studio.ports import Studio
+
+PAGE = 100
+LOCK_S = 600
+PICTURE_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "files": ("blob_key",),
+    "segmentation_result": ("mask_key",),
+    "tryon_job": ("output_key", "person_key", "garment_key", "mask_key"),
+    "prediction": ("heatmap_key",),
+    "product": ("image_key",),
+}
+"""Which columns name pictures; of a try-on's inputs only the copies that were fetched for it."""
+
+
+class Outbox:
+    """A file that can only be written to, and whose bytes are taken away."""
+
+    def __init__(self) -> None:
+        self._waiting = bytearray()
+
+    def write(self, data: bytes, /) -> int:
+        """Called by `zipfile`."""
+        self._waiting += data
+        return len(data)
+
+    def flush(self) -> None:
+        """Called by `zipfile`."""
+
+    def take(self) -> bytes:
+        """What was written since."""
+        data, self._waiting = bytes(self._waiting), bytearray()
+        return data
+
+
+@dataclass(frozen=True)
+class ExportStream:
+    """An archive in pieces; whoever sends it releases the account's lock, however that ends."""
+
+    pieces: AsyncIterator[bytes]
+    release: Callable[[], Awaitable[None]]
+
+
+async def begin_export(studio: Studio, user_id: UUID, *, ip: str | None) -> ExportStream:
+    """The archive; one at a time for an account.
+
+    Raises:
+        RateLimited: another export of this account is under way.
+        Unavailable: the cache or the database is away.
+    """
+    lock = f"export:{user_id}"
+    if not await studio.cache.add(lock, b"1", lifetime_s=LOCK_S):
+        raise RateLimited("an export of this account is under way")
+
+    async def release() -> None:
+        with suppress(Unavailable):
+            await studio.cache.delete(lock)
+
+    try:
+        async with studio.database.transaction() as session:
+            insert_audit(
+                session, "ACCOUNT_EXPORTED", actor_id=user_id, subject=str(user_id), ip=ip,
+                request_id=current_request_id(),
+            )  # fmt: skip
+    except BaseException:
+        await release()
+        raise
+    return ExportStream(Export(studio, user_id).write(), release)
+
+
+class Export:
+    """One archive: `<table>.json` for every table, then `pictures/<key>`."""
+
+    def __init__(self, studio: Studio, user_id: UUID) -> None:
+        self._studio = studio
+        self._user_id = user_id
+        self._outbox = Outbox()
+        self._keys: dict[str, None] = {}
+
+    async def write(self) -> AsyncIterator[bytes]:
+        """Holds a page of rows or a piece of a picture in memory, never more."""
+        with zipfile.ZipFile(cast(IO[bytes], self._outbox), "w") as archive:
+            for table in reversed(TABLES):
+                rule = TABLES[table]
+                if rule.is_exported and rule.owned is not None:
+                    with archive.open(_entry(f"{table}.json", zipfile.ZIP_DEFLATED), "w") as file:
+                        async for data in self._rows(table, rule):
+                            await asyncio.to_thread(file.write, data)
+                            yield self._outbox.take()
+            for key in self._keys:
+                async for piece in self._picture(archive, key):
+                    yield piece
+        yield self._outbox.take()
+
+    async def _rows(self, table: str, rule: TableRule) -> AsyncIterator[bytes]:
+        """A JSON array of the rows about the account, in pieces."""
+        after: Any = None
+        while True:
+            async with self._studio.database.read() as session:
+                rows = await list_owned(
+                    session, table, rule.owned or "", rule.key, self._user_id,
+                    withheld=rule.withheld, after=after, limit=PAGE,
+                )  # fmt: skip
+            if rows:
+                start = "[\n" if after is None else ",\n"
+                yield (start + ",\n".join(json.dumps(row) for _, row in rows)).encode()
+                after = rows[-1][0]
+                self._note_pictures(table, [row for _, row in rows])
+            if len(rows) < PAGE:
+                yield b"[]\n" if after is None else b"\n]\n"
+                return
+
+    def _note_pictures(self, table: str, rows: list[dict[str, Any]]) -> None:
+        for column in PICTURE_COLUMNS.get(table, ()):
+            is_input = table == "tryon_job" and column != "output_key"
+            for row in rows:
+                key = row.get(column)
+                if key and (not is_input or is_fetched(key)):
+                    self._keys[key] = None
+
+    async def _picture(self, archive: zipfile.ZipFile, key: str) -> AsyncIterator[bytes]:
+        """Nothing where the blob is gone, or was never uploaded."""
+        pieces = self._studio.blobs.stream(key)
+        try:
+            first = await anext(pieces, b"")
+        except NotFound:
+            return
+        with archive.open(_entry(f"pictures/{key}", zipfile.ZIP_STORED), "w") as file:
+            file.write(first)
+            yield self._outbox.take()
+            async for piece in pieces:
+                file.write(piece)
+                yield self._outbox.take()
+
+
+def _entry(name: str, compression: int) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, datetime.now(UTC).timetuple()[:6])
+    entry.compress_type = compression
+    return entry

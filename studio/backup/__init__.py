@@ -1,0 +1,1 @@
+"""Backups of rows and blobs, and their restoration."""

@@ -1,0 +1,232 @@
+"""Where backups lie: a store of its own, with complete backups, the blobs they share, and erasures.
+
+erasures.jsonl                 every deletion that any backup has heard of
+backups/{id}/manifest.json     written last: a backup without it is not one
+backups/{id}/tables/…          the rows, a file for each table
+backups/{id}/blobs.jsonl.gz    key, size and SHA-256 of every blob that the rows need
+blobs/{key}                    a blob, once, however many backups need it
+"""
+
+import asyncio
+import gzip
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+
+from db.backup.snapshot import TableFile, sha256_of
+from errors import Invalid, NotFound
+from studio.ports import BlobStore
+
+FORMAT = 1
+MANIFEST, BLOBS_FILE, ERASURES = "manifest.json", "blobs.jsonl.gz", "erasures.jsonl"
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class StoredBlob:
+    """A blob as it was copied."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a backup holds. `absent`: blobs that rows name and the store didn't have (any more)."""
+
+    id: str
+    revision: str
+    server: str
+    snapshot_at: datetime
+    finished_at: datetime
+    tables: list[TableFile]
+    sequences: dict[str, int]
+    blobs_sha256: str
+    blob_count: int
+    blob_bytes: int
+    copied_count: int
+    copied_bytes: int
+    absent: list[str]
+    format: int = FORMAT
+
+    @property
+    def row_count(self) -> int:
+        return sum(table.rows for table in self.tables)
+
+
+@dataclass(frozen=True)
+class ErasureLine:
+    """A deletion, as the table `erasure` has it."""
+
+    id: UUID
+    at: datetime
+    kind: str
+    subject: str
+
+
+@dataclass(frozen=True)
+class SealedManifest:
+    """A manifest with its own checksum."""
+
+    manifest: Manifest
+    sha256: str
+
+
+SEALED: TypeAdapter[SealedManifest] = TypeAdapter(SealedManifest)
+LINES: TypeAdapter[ErasureLine] = TypeAdapter(ErasureLine)
+
+
+class Archive:
+    """Reads and writes the files above in any blob store."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self.store = store
+
+    async def list_ids(self) -> list[str]:
+        """Complete backups, oldest first."""
+        keys = [key async for key in self.store.list("backups/")]
+        return sorted(key.split("/")[1] for key in keys if key.endswith(f"/{MANIFEST}"))
+
+    async def read_manifest(self, backup_id: str | None = None) -> Manifest:
+        """The newest complete backup unless another is named.
+
+        Raises:
+            NotFound: there is none.
+            Invalid: its manifest is damaged, or of a format that this studio doesn't know.
+        """
+        ids = await self.list_ids()
+        if not ids or (backup_id is not None and backup_id not in ids):
+            raise NotFound("there is no complete backup" + (f" {backup_id}" if backup_id else ""))
+        data = await self.store.get(f"backups/{backup_id or ids[-1]}/{MANIFEST}")
+        try:
+            sealed = SEALED.validate_json(data)
+        except ValidationError:
+            sealed = None
+        if sealed is None or sealed.sha256 != _seal_of(sealed.manifest):
+            raise Invalid(f"the manifest of backup {backup_id or ids[-1]} is damaged")
+        if sealed.manifest.format != FORMAT:
+            raise Invalid(f"this studio can't read backups of format {sealed.manifest.format}")
+        return sealed.manifest
+
+    async def write_manifest(self, manifest: Manifest) -> None:
+        """Makes the backup complete."""
+        data = SEALED.dump_json(SealedManifest(manifest, _seal_of(manifest)), indent=1)
+        await self.store.put(f"backups/{manifest.id}/{MANIFEST}", data, JSON)
+
+    async def put_table(self, backup_id: str, table: TableFile, folder: Path) -> None:
+        await self.store.put_file(f"backups/{backup_id}/tables/{table.file}", folder / table.file)
+
+    async def get_table(self, manifest: Manifest, table: TableFile, folder: Path) -> None:
+        """Raises:
+        Invalid: the file is not there, or not what was written.
+        """
+        path = folder / table.file
+        try:
+            await self.store.get_file(f"backups/{manifest.id}/tables/{table.file}", path)
+        except NotFound:
+            raise Invalid(f"the backup's file of the table {table.name} is missing") from None
+        if await asyncio.to_thread(sha256_of, path) != table.sha256:
+            raise Invalid(f"the backup's file of the table {table.name} is damaged")
+
+    async def put_blob_list(self, backup_id: str, blobs: Mapping[str, StoredBlob]) -> str:
+        """Returns the SHA-256 of the list's file."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / BLOBS_FILE
+            await asyncio.to_thread(_write_blob_list, path, blobs)
+            await self.store.put_file(f"backups/{backup_id}/{BLOBS_FILE}", path)
+            return await asyncio.to_thread(sha256_of, path)
+
+    async def read_blob_list(self, manifest: Manifest) -> dict[str, StoredBlob]:
+        """Raises:
+        Invalid: the list is not there, or not what was written.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / BLOBS_FILE
+            try:
+                await self.store.get_file(f"backups/{manifest.id}/{BLOBS_FILE}", path)
+            except NotFound:
+                raise Invalid(f"the list of blobs of backup {manifest.id} is missing") from None
+            if await asyncio.to_thread(sha256_of, path) != manifest.blobs_sha256:
+                raise Invalid(f"the list of blobs of backup {manifest.id} is damaged")
+            return await asyncio.to_thread(lambda: dict(_read_blob_list(path)))
+
+    async def has_blob(self, key: str, blob: StoredBlob) -> bool:
+        info = await self.store.head(f"blobs/{key}")
+        return info is not None and info.size == blob.size
+
+    async def read_erasures(self, *, must_exist: bool = True) -> dict[UUID, ErasureLine]:
+        """Every known deletion by id.
+
+        Raises:
+            Invalid: the file is missing or damaged: a restore could bring back what was deleted.
+        """
+        try:
+            data = await self.store.get(ERASURES)
+        except NotFound:
+            if must_exist:
+                raise Invalid(f"{ERASURES} of the backups is missing") from None
+            return {}
+        body, _, seal = data.rstrip(b"\n").rpartition(b"\n")
+        if seal.decode(errors="replace") != _seal_line(body):
+            raise Invalid(f"{ERASURES} of the backups is damaged")
+        lines = [LINES.validate_json(line) for line in body.splitlines()]
+        return {line.id: line for line in lines}
+
+    async def add_erasures(self, fresh: Iterable[ErasureLine]) -> int:
+        """Adds those that aren't there yet; returns how many are known now."""
+        known = await self.read_erasures(must_exist=False)
+        known.update((line.id, line) for line in fresh)
+        ordered = sorted(known.values(), key=lambda line: (line.at, line.id))
+        body = b"\n".join(LINES.dump_json(line) for line in ordered)
+        data = body + b"\n" + _seal_line(body).encode() + b"\n"
+        await self.store.put(ERASURES, data, "application/x-ndjson")
+        return len(known)
+
+    async def prune(self, keep: int) -> int:
+        """Removes all but the newest backups, then blobs that none of those needs.
+
+        Returns how many backups are gone. A manifest goes first: half a backup is none.
+        """
+        ids = await self.list_ids()
+        old, kept = ids[:-keep], ids[-keep:]
+        needed: set[str] = set()
+        for backup_id in kept:
+            needed |= (await self.read_blob_list(await self.read_manifest(backup_id))).keys()
+        for backup_id in old:
+            await self.store.delete(f"backups/{backup_id}/{MANIFEST}")
+        async for key in self.store.list("backups/"):
+            if key.split("/")[1] not in kept:
+                await self.store.delete(key)
+        async for key in self.store.list("blobs/"):
+            if key.removeprefix("blobs/") not in needed:
+                await self.store.delete(key)
+        return len(old)
+
+
+def _seal_of(manifest: Manifest) -> str:
+    text = json.dumps(asdict(manifest), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _seal_line(body: bytes) -> str:
+    return json.dumps({"sha256": hashlib.sha256(body).hexdigest()})
+
+
+def _write_blob_list(path: Path, blobs: Mapping[str, StoredBlob]) -> None:
+    with path.open("wb") as out, gzip.GzipFile("", "wb", 6, out, mtime=0) as packed:
+        for key, blob in sorted(blobs.items()):
+            packed.write(json.dumps([key, blob.size, blob.sha256]).encode() + b"\n")
+
+
+def _read_blob_list(path: Path) -> Iterator[tuple[str, StoredBlob]]:
+    with gzip.open(path) as packed:
+        for line in packed:
+            key, size, sha256 = json.loads(line)
+            yield key, StoredBlob(size, sha256)

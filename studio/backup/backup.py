@@ -1,0 +1,128 @@
+"""Making a backup: rows as of one moment, then every blob they need, then the manifest."""
+
+import re
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from sqlmodel import select
+
+from db.backup.snapshot import (
+    Report,
+    Snapshot,
+    columns_of,
+    driver_of,
+    sole_backup,
+    take_snapshot,
+)
+from db.engine import Database
+from db.tables import Erasure
+from errors import Invalid, NotFound
+from studio.backup.archive import Archive, ErasureLine, Manifest, StoredBlob
+from studio.backup.blobs import Copied, copy_blobs, damaged_blobs
+from studio.deletion.lifecycle import BLOBS
+from studio.ports import BlobStore
+
+
+async def make_backup(
+    database: Database, blobs: BlobStore, archive: Archive, report: Report
+) -> Manifest:
+    """Copies the whole studio while it runs; a blob that is in the archive already stays there.
+
+    Blobs never change under their key, so those of the snapshot's rows can be copied after it. One
+    that was deleted meanwhile is absent; its erasure is recorded, and a restore applies it.
+
+    Raises:
+        Conflict: another backup of this studio is being made.
+        Unavailable: database or a store are away; what was written is no complete backup.
+    """
+    async with sole_backup(database):
+        backup_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid4().hex[:6]}"
+        with tempfile.TemporaryDirectory(prefix="studio-backup-") as name:
+            folder = Path(name)
+            snapshot = await take_snapshot(database, folder, report)
+            for table in snapshot.tables:
+                await archive.put_table(backup_id, table, folder)
+                (folder / table.file).unlink()
+            keys = await _needed_keys(blobs, snapshot)
+            known = await _known_blobs(archive)
+            copied = await copy_blobs(blobs, archive, keys, known, folder, report)
+        await save_erasures(database, archive)
+        list_sha256 = await archive.put_blob_list(backup_id, copied.stored)
+        manifest = _manifest(backup_id, snapshot, copied, list_sha256)
+        await archive.write_manifest(manifest)
+    return manifest
+
+
+async def save_erasures(database: Database, archive: Archive) -> int:
+    """Adds the studio's deletions to the archive's list; returns how many that holds.
+
+    Cheap: run it often, and a restore of yesterday's backup deletes again what was deleted today.
+    """
+    async with database.transaction() as session:
+        if "erasure" not in await columns_of(await driver_of(session)):
+            return await archive.add_erasures(())  # this studio was not migrated yet
+        rows = (await session.exec(select(Erasure))).all()
+    lines = (ErasureLine(row.id, row.at, row.kind, row.subject) for row in rows)
+    return await archive.add_erasures(lines)
+
+
+async def verify_backup(archive: Archive, manifest: Manifest, report: Report) -> None:
+    """Reads everything back and compares it with its checksum.
+
+    Raises:
+        Invalid: something is missing or damaged; the message names it.
+    """
+    with tempfile.TemporaryDirectory(prefix="studio-verify-") as name:
+        folder = Path(name)
+        for table in manifest.tables:
+            await archive.get_table(manifest, table, folder)
+            (folder / table.file).unlink()
+        stored = await archive.read_blob_list(manifest)
+        damaged = await damaged_blobs(archive, stored, folder, report)
+    await archive.read_erasures()
+    if damaged:
+        raise Invalid(
+            f"{len(damaged)} blobs of backup {manifest.id} are missing or damaged: "
+            f"{', '.join(damaged[:3])}"
+        )
+
+
+async def _needed_keys(blobs: BlobStore, snapshot: Snapshot) -> set[str]:
+    keys = set(snapshot.blob_keys)
+    for prefix in snapshot.versions:
+        keys.update([key async for key in blobs.list(prefix)])
+    return {key for key in keys if is_in_backup(key)}
+
+
+def is_in_backup(key: str) -> bool:
+    """What the first rule that matches a blob's key says; keys without a rule are copied."""
+    rules = (rule for rule in BLOBS if re.fullmatch(rule.pattern, key))
+    return next((rule.is_in_backup for rule in rules), True)
+
+
+async def _known_blobs(archive: Archive) -> dict[str, StoredBlob]:
+    """What the newest backup has; without a readable one everything is copied."""
+    try:
+        return await archive.read_blob_list(await archive.read_manifest())
+    except (NotFound, Invalid):
+        return {}
+
+
+def _manifest(backup_id: str, snapshot: Snapshot, copied: Copied, blobs_sha256: str) -> Manifest:
+    return Manifest(
+        id=backup_id,
+        revision=snapshot.revision,
+        server=snapshot.server,
+        snapshot_at=snapshot.at,
+        finished_at=datetime.now(UTC),
+        tables=snapshot.tables,
+        sequences=snapshot.sequences,
+        blobs_sha256=blobs_sha256,
+        blob_count=len(copied.stored),
+        blob_bytes=sum(blob.size for blob in copied.stored.values()),
+        copied_count=copied.count,
+        copied_bytes=copied.bytes,
+        absent=sorted(copied.absent),
+    )

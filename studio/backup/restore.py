@@ -1,0 +1,154 @@
+"""Restoring a backup: verified, then blobs and rows, migrations, and later deletions again."""
+
+import asyncio
+import tempfile
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col, select, update
+
+from db.backup.snapshot import (
+    Report,
+    connected_studios,
+    driver_of,
+    empty_tables,
+    filled_table,
+    load_snapshot,
+    revision_of,
+)
+from db.engine import AsyncSession, Database
+from db.migrate import upgrade
+from db.migrations.moves import move_schema, require_known
+from db.tables import Erasure, IndexVersion, RegressorVersion
+from errors import Conflict, Invalid
+from studio.backup.archive import Archive, ErasureLine, Manifest
+from studio.backup.blobs import damaged_blobs, restore_blobs
+from studio.deletion.erasing import erase_again
+from studio.ports import Studio
+
+LONGEST_ERASURE = timedelta(hours=1)
+"""An erasure has the time at which its transaction began, and the snapshot may be younger."""
+PATIENCE = 20
+"""Looks at other connections, a tenth of a second apart."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What came back. `erased`: deletions applied again."""
+
+    rows: int
+    blobs: int
+    copied: int
+    erased: int
+    absent: list[str]
+
+
+async def restore(
+    studio: Studio, archive: Archive, manifest: Manifest, *, force: bool, report: Report
+) -> Restored:
+    """Fills an empty studio that nobody uses; with `force`, replaces what is in it.
+
+    Nothing is touched until the backup was verified. Blobs come first, then all rows in one
+    transaction. After a failure the studio may be empty or lack deletions: restore it again.
+
+    Raises:
+        Conflict: the target isn't empty, or a studio is connected to it.
+        Invalid: the backup is damaged. SetupError: a newer studio wrote it.
+    """
+    url = studio.settings.required("database_url")
+    require_known(url, manifest.revision)
+    with tempfile.TemporaryDirectory(prefix="studio-restore-") as name:
+        folder = Path(name)
+        for table in manifest.tables:
+            await archive.get_table(manifest, table, folder)
+        stored = await archive.read_blob_list(manifest)
+        if damaged := await damaged_blobs(archive, stored, folder, report):
+            raise Invalid(f"{len(damaged)} blobs of the backup are damaged: {damaged[0]}")
+        erasures = await archive.read_erasures()
+        present = await _clear(studio.database, force=force)
+        copied = await restore_blobs(archive, stored, studio.blobs, folder, report)
+        await studio.database.aclose()
+        await asyncio.to_thread(move_schema, url, present, manifest.revision)
+        async with studio.database.transaction() as session:
+            await load_snapshot(session, folder, manifest.tables, manifest.sequences, report)
+            await _mark_versions(session, manifest.id, stored)
+    await studio.database.aclose()
+    await asyncio.to_thread(upgrade, url)
+    erased = await _erase_later(studio, manifest, erasures, report)
+    return Restored(manifest.row_count, len(stored), copied, erased, manifest.absent)
+
+
+async def _clear(database: Database, *, force: bool) -> str | None:
+    """The present schema's revision, once no table has rows.
+
+    Raises:
+        Conflict: a studio is connected, or the studio isn't empty and `force` isn't given.
+    """
+    await database.aclose()  # its own idle connections would be counted
+    async with database.transaction() as session:
+        connection = await driver_of(session)
+        await _refuse_connected(connection)
+        if table := await filled_table(connection):
+            if not force:
+                raise Conflict(
+                    f"the studio is not empty (table {table}): restore into an empty one, or give "
+                    "--force to replace all that is in it"
+                )
+            await empty_tables(connection)
+        return await revision_of(connection)
+
+
+async def _refuse_connected(connection: Any) -> None:
+    """Waits a little: a server forgets a closed connection when it has noticed.
+
+    Raises:
+        Conflict: a studio uses the database.
+    """
+    for _ in range(PATIENCE):
+        if not (count := await connected_studios(connection)):
+            return
+        await asyncio.sleep(0.1)
+    raise Conflict(f"a studio is connected to the database ({count} connections): stop it")
+
+
+async def _mark_versions(session: AsyncSession, backup_id: str, blobs: Collection[str]) -> None:
+    """Index replicas that still hold a version from before load it again; versions whose files
+    were removed while the backup was made can't be used.
+    """
+    restored = func.jsonb_build_object("restored", backup_id)
+    await session.exec(
+        update(IndexVersion).values(stats=col(IndexVersion.stats).op("||")(restored))
+    )
+    for kind, place in ((IndexVersion, "indexes"), (RegressorVersion, "regressors")):
+        usable = col(kind.status).in_(("ready", "active", "retired"))
+        found = await session.exec(select(kind.version, kind.manifest).where(usable))
+        lost = [
+            version
+            for version, files in found.all()
+            if any(f"{place}/{version}/{name}" not in blobs for name in files)
+        ]
+        await session.exec(update(kind).where(col(kind.version).in_(lost)).values(status="failed"))
+
+
+async def _erase_later(
+    studio: Studio, manifest: Manifest, erasures: dict[UUID, ErasureLine], report: Report
+) -> int:
+    """Applies every deletion that the snapshot doesn't know; returns how many there were."""
+    async with studio.database.transaction() as session:
+        applied = set((await session.exec(select(Erasure.id))).all())
+    since = manifest.snapshot_at - LONGEST_ERASURE
+    later = [line for line in erasures.values() if line.id not in applied and line.at >= since]
+    later.sort(key=lambda line: (line.at, line.id))
+    for done, line in enumerate(later, 1):
+        await erase_again(studio, line.kind, line.subject)
+        async with studio.database.transaction() as session:
+            values = {"id": line.id, "at": line.at, "kind": line.kind, "subject": line.subject}
+            await session.exec(insert(Erasure).values(values).on_conflict_do_nothing())
+        report(done, len(later), "deletions applied again")
+    return len(later)

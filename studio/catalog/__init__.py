@@ -1,0 +1,1 @@
+"""The catalogue: products, one by one or by import."""

@@ -1,0 +1,197 @@
+"""The lines of an import file, CSV or JSON lines, read one by one and each within bounds."""
+
+import codecs
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, BinaryIO
+
+from errors import Invalid
+from studio.catalog.text_lines import (
+    BoundedLines,
+    UnreadableLine,
+    check_columns,
+    find_repeated,
+    list_names,
+)
+
+START_BYTES = 1 << 16
+"""What is judged of a file before it is accepted; a CSV header has to fit."""
+MAX_LINE_BYTES = 1_000_000
+MAX_LINES = 5_000_000
+MAX_DEPTH, MAX_NODES = 8, 5_000
+"""Of one line of JSON: levels of nesting; names and values in all."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the file: its number from 1, and its fields or why it has none."""
+
+    number: int
+    fields: dict[str, Any] | None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """A line that was not parsed yet: JSON text, the cells of a CSV row by column, or an error."""
+
+    number: int
+    content: str | dict[str, str] | None
+    error: str | None = None
+
+    def parse(self) -> Line:
+        """Its fields."""
+        if not isinstance(self.content, str):
+            return Line(self.number, self.content, self.error)
+        try:
+            return Line(self.number, parse_object(self.content))
+        except Invalid as error:
+            return Line(self.number, None, error.detail)
+
+
+def read_lines(file: BinaryIO, *, skip: int = 0) -> Iterator[Line]:
+    """Every line that is not blank, after the first `skip` ones; one line in memory at a time.
+
+    Raises, while it is iterated over:
+        Invalid: the CSV's header can't be used, or the file has too many lines.
+    """
+    return (record.parse() for record in islice(read_records(file), skip, None))
+
+
+def count_lines(file: BinaryIO) -> int:
+    """How many lines `read_lines` finds, without parsing them. Raises as it does."""
+    return sum(1 for _ in read_records(file))
+
+
+def read_records(file: BinaryIO) -> Iterator[Record]:
+    """See `read_lines`; the format is told by the first character."""
+    start = file.read(START_BYTES)
+    file.seek(0)
+    lines = BoundedLines(file, max_bytes=MAX_LINE_BYTES, max_lines=MAX_LINES)
+    return _json_records(lines) if is_json_lines(start) else _csv_records(lines)
+
+
+def is_json_lines(start: bytes) -> bool:
+    """Whether a file that starts like this holds JSON objects."""
+    return start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
+
+
+def check_start(start: bytes, *, is_whole: bool) -> None:
+    """Judges the first bytes of a file.
+
+    Raises:
+        Invalid: they are not UTF-8 or blank, or the CSV's header can't be used.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    try:
+        text = decoder.decode(start, final=is_whole)
+    except UnicodeDecodeError as error:
+        raise Invalid(f"the file is not UTF-8 (byte {error.start})") from None
+    if not text.strip():
+        what = "is empty" if is_whole else f"starts with {len(start):,} blank bytes"
+        raise Invalid(f"the file {what}")
+    if not is_json_lines(start):
+        if not is_whole and "\n" not in text.lstrip():
+            raise Invalid(f"the header is longer than {START_BYTES:,} bytes")
+        lines = BoundedLines(io.BytesIO(start), max_bytes=START_BYTES, max_lines=MAX_LINES)
+        _read_header(csv.reader(lines, strict=True))
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """One line of JSON.
+
+    Raises:
+        Invalid: it is no JSON object, or nested too deeply or too large.
+    """
+    try:
+        fields = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise Invalid(f"not JSON: {error}") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits; a deep nest
+        raise Invalid("not JSON that can be read: too large or too deep") from None
+    if not isinstance(fields, dict):
+        raise Invalid("not a JSON object")
+    check_size(fields)
+    return fields
+
+
+def check_size(value: Any) -> None:
+    """Raises:
+    Invalid: a JSON value is nested too deeply, or has too many names and values.
+    """
+    count, level = 0, [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                count += 2 * len(one)
+                below.extend(one.values())
+            elif isinstance(one, list):
+                count += len(one)
+                below.extend(one)
+            if count > MAX_NODES:
+                raise Invalid(f"more than {MAX_NODES:,} names and values in one line")
+        if not below:
+            return
+        level = below
+    raise Invalid(f"nested more than {MAX_DEPTH} levels deep")
+
+
+def _json_records(lines: BoundedLines) -> Iterator[Record]:
+    while True:
+        try:
+            text = next(lines)
+        except StopIteration:
+            return
+        except UnreadableLine as error:
+            yield Record(lines.number, None, error.detail)
+            continue
+        if text.strip():
+            yield Record(lines.number, text)
+
+
+def _csv_records(lines: BoundedLines) -> Iterator[Record]:
+    reader = csv.reader(lines, strict=True)
+    names = _read_header(reader)
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except UnreadableLine as error:
+            yield Record(lines.number, None, error.detail)
+            continue
+        except csv.Error as error:
+            detail = f"not CSV, and what follows was not read: {error}"
+            yield Record(lines.number, None, detail)
+            return
+        if not cells:
+            continue
+        if len(cells) != len(names):
+            detail = f"{len(cells):,} cells, and the header has {len(names)} columns"
+            yield Record(lines.number, None, detail)
+            continue
+        fields = {name: cell for name, cell in zip(names, cells, strict=True) if cell != ""}
+        yield Record(lines.number, fields)
+
+
+def _read_header(reader: Iterator[list[str]]) -> list[str]:
+    """Raises:
+    Invalid: there is none, or it is no CSV, or has too many columns or one of them twice.
+    """
+    try:
+        names = next((cells for cells in reader if any(cell.strip() for cell in cells)), None)
+    except csv.Error as error:
+        raise Invalid(f"the header is not CSV: {error}") from None
+    except UnreadableLine as error:
+        raise Invalid(f"the header is {error.detail}") from None
+    if names is None:
+        raise Invalid("the file is empty")
+    check_columns(names)
+    if repeated := find_repeated(names):
+        raise Invalid(f"the header repeats {list_names(repeated)}")
+    return names

@@ -1,0 +1,1 @@
+"""Deletion: what each row and blob depends on, and when it goes."""

@@ -1,0 +1,219 @@
+"""What becomes of every table and every kind of blob: deletion, export, retention, backup.
+
+Deletion of accounts, their export, and the sweep of the blob store are driven by these rules, and a
+test compares them with the schema: a table or prefix without a rule fails it. Conditions are SQL
+over the table's own columns, with the account's id as `:user` (uuid) and `:subject` (text).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+OWN_EVENTS = """EXISTS (
+    SELECT FROM payment WHERE user_id = :user AND (
+        payload_of_event #>> '{resource,id}' IN (order_id, capture_id)
+        OR payload_of_event #>> '{resource,supplementary_data,related_ids,order_id}' = order_id
+        OR payload_of_event #>> '{resource,disputed_transactions,0,seller_transaction_id}'
+            = capture_id
+        OR payload_of_event #>> '{resource,custom_id}' = payment.id::text
+        OR payload_of_event #>> '{resource,purchase_units,0,custom_id}' = payment.id::text))
+""".replace("payload_of_event", "webhook_event.payload")
+FACTS_OF_EVENT = """jsonb_set(payload, '{resource}', (
+    SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM jsonb_each(payload->'resource')
+    WHERE key IN ('id', 'custom_id', 'status', 'amount', 'links', 'supplementary_data',
+        'dispute_id', 'reason')))
+"""
+"""An event without whoever paid: PayPal names payers and their addresses in many places."""
+OWN_JOBS = "SELECT id FROM job WHERE owner_id = :user"
+OWN_PRODUCTS = "SELECT id FROM product WHERE owner_id = :user"
+
+
+@dataclass(frozen=True)
+class TableRule:
+    """A table's rule.
+
+    Attributes:
+        key: the column that tells rows apart, in whose order they are read.
+        owned: which rows are about an account; None: none is.
+        deletion: what its deletion does with them: the rows go, or `cleared` columns do, or
+            another step does it (`step`, named in `why`).
+        blobs: columns that name blobs of its own, which go with its rows.
+        cleared: column -> SQL of its new value.
+        withheld: columns that an export leaves out.
+        is_exported: whether rows are part of the account's export.
+        retention: how long rows stay otherwise, and what ends them.
+        why: where `owned` is None, or a step is special.
+    """
+
+    key: str
+    retention: str
+    owned: str | None = None
+    deletion: Literal["rows", "cleared", "step", "none"] = "none"
+    cleared: Mapping[str, str] = field(default_factory=dict)
+    withheld: tuple[str, ...] = ()
+    is_exported: bool = False
+    is_in_backup: bool = True
+    blobs: tuple[str, ...] = ()
+    why: str = ""
+
+
+# In the order of their deletion: a row goes before the row that it refers to.
+TABLES: dict[str, TableRule] = {
+    "search_log": TableRule(
+        "id", "STUDIO_SEARCH_LOG_DAYS; who and what after STUDIO_SEARCH_PERSONAL_DAYS",
+        "user_id = :user", "rows", is_exported=True,
+    ),
+    "mention": TableRule(
+        "id", "until no job and no search names the picture", "user_id = :user", "rows",
+        why="not exported: names of what is deleted, until nothing holds them",
+    ),
+    "prediction": TableRule(
+        "id", "until its picture or account is deleted", "user_id = :user", "rows",
+        is_exported=True, blobs=("heatmap_key",),
+    ),
+    "segmentation_result": TableRule(
+        "id", "until its picture or account is deleted", "user_id = :user", "rows",
+        is_exported=True, blobs=("mask_key",),
+    ),
+    "tryon_job": TableRule(
+        "id", "until it, the person's picture or the account is deleted", "user_id = :user",
+        "rows", is_exported=True, blobs=("output_key", "person_key", "garment_key", "mask_key"),
+    ),
+    "job_event": TableRule(
+        "id", "with its job", f"job_id IN ({OWN_JOBS})", "rows", is_exported=True,
+    ),
+    "job": TableRule(
+        "id", "STUDIO_JOB_RETENTION_DAYS after its end", "owner_id = :user", "step",
+        withheld=("leased_by", "fence", "fingerprint", "traceparent"), is_exported=True,
+        why="running ones, too: `studio.deletion.lineage.delete_own_jobs`",
+    ),
+    "product_embedding": TableRule(
+        "product_id", "until the product is deleted", f"product_id IN ({OWN_PRODUCTS})", "step",
+        why="numbers that a model made of a product's picture; go with the product",
+    ),
+    "product": TableRule(
+        "id", "until it is deleted; its emptied row until every index version knows",
+        "owner_id = :user", "step", is_exported=True,
+        why="leave sale and are emptied: `db.deletion.product_removal.empty_some_products`",
+    ),
+    "regressor_version": TableRule(
+        "version", "until the account is deleted", "owner_id = :user", "rows", is_exported=True,
+    ),
+    "webhook_event": TableRule(
+        "event_id", "STUDIO_WEBHOOK_EVENT_DAYS, applied ones", OWN_EVENTS, "cleared",
+        cleared={"payload": FACTS_OF_EVENT}, is_exported=True,
+    ),
+    "payment": TableRule(
+        "id", "stays: the law asks for it", "user_id = :user", "cleared",
+        cleared={
+            "user_id": "NULL", "payload": "payload - 'payer'", "idempotency_key": "NULL",
+            "fingerprint": "NULL", "approval_url": "NULL",
+        },
+        withheld=("fingerprint",), is_exported=True,
+    ),
+    "audit_log": TableRule(
+        "id", "STUDIO_AUDIT_DAYS", "actor_id = :user OR subject = :subject", "cleared",
+        cleared={"ip": "NULL", "detail": "detail - 'email' - 'name'"}, is_exported=True,
+    ),
+    "refresh_token": TableRule(
+        "id", "a week after its end", "user_id = :user", "rows", withheld=("token_hash",),
+        is_exported=True, is_in_backup=False,
+    ),
+    "files": TableRule(
+        "id", "until its owner deletes it; a day where it was never completed",
+        "owner_id = :user", "rows", is_exported=True, blobs=("blob_key",),
+    ),
+    "users": TableRule(
+        "id", "until it is deleted", "id = :user", "step", why="last: `studio.accounts.removal`",
+        withheld=("password_hash", "token_version", "ended_at"), is_exported=True,
+    ),
+    "index_version": TableRule(
+        "version", "the active one and the three newest others; failed ones a week",
+        why="of the whole catalogue",
+    ),
+    "erasure": TableRule("id", "stays", why="says what was deleted, not whose it was"),
+    "doomed_blob": TableRule("key", "until the blob is gone", why="keys of deleted blobs"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BlobRule:
+    """The rule of all keys that match `pattern` (SQL regular expressions).
+
+    Attributes:
+        known: SQL that selects keys with a row, as `key`; `{keys}` are those to look at. None:
+            nothing stands for them, so they go after a day, by their age alone.
+        required: SQL that selects (id, key) of rows whose blob must be there.
+        is_exported: whether the account's export holds its pictures.
+        deletion: what removes them with an account.
+    """
+
+    pattern: str
+    deletion: str
+    retention: str
+    known: str | None = None
+    required: str | None = None
+    is_exported: bool = False
+    is_in_backup: bool = True
+
+
+# The first that matches a key is its rule.
+BLOBS: tuple[BlobRule, ...] = (
+    BlobRule(
+        r"uploads/imports/[^/]+", "with its job", "with its job",
+        "SELECT payload->>'blobKey' AS key FROM job WHERE payload->>'blobKey' = ANY(:keys)",
+    ),
+    BlobRule(
+        r"uploads/[^/]+/fetched/[^/]+", "with its try-on", "with its try-on",
+        "SELECT person_key AS key FROM tryon_job WHERE person_key = ANY(:keys)"
+        " UNION SELECT garment_key FROM tryon_job WHERE garment_key = ANY(:keys)"
+        " UNION SELECT mask_key FROM tryon_job WHERE mask_key = ANY(:keys)",
+        is_exported=True,
+    ),
+    BlobRule(
+        r"uploads/.+", "with the file", "with the file",
+        "SELECT blob_key AS key FROM files WHERE blob_key = ANY(:keys)",
+        "SELECT id::text, blob_key AS key FROM files WHERE status = 'ready'",
+        is_exported=True,
+    ),
+    BlobRule(
+        r"masks/.+", "with the picture or the account", "with the picture",
+        "SELECT mask_key AS key FROM segmentation_result WHERE mask_key = ANY(:keys)",
+        "SELECT id::text, mask_key AS key FROM segmentation_result",
+        is_exported=True,
+    ),
+    BlobRule(
+        r"tryon/.+", "with the person's picture, the try-on or the account", "with the try-on",
+        "SELECT output_key AS key FROM tryon_job WHERE output_key = ANY(:keys)",
+        "SELECT id::text, output_key AS key FROM tryon_job WHERE output_key IS NOT NULL",
+        is_exported=True,
+    ),
+    BlobRule(
+        r"heatmaps/.+", "with the picture or the account", "with the picture",
+        "SELECT heatmap_key AS key FROM prediction WHERE heatmap_key = ANY(:keys)",
+        "SELECT id::text, heatmap_key AS key FROM prediction WHERE heatmap_key IS NOT NULL",
+        is_exported=True,
+    ),
+    BlobRule(
+        r"products/.+", "with the product", "with the product",
+        "SELECT image_key AS key FROM product"
+        " WHERE image_key = ANY(:keys) AND deleted_at IS NULL",
+        "SELECT id::text, image_key AS key FROM product WHERE deleted_at IS NULL",
+        is_exported=True,
+    ),
+    BlobRule(
+        r"indexes/.+", "numbers of pictures, without names: with the version",
+        "the active version and the three newest others",
+        "SELECT key FROM unnest(CAST(:keys AS text[])) AS asked(key) JOIN index_version"
+        " ON version = split_part(key, '/', 2) WHERE status <> 'failed'",
+    ),
+    BlobRule(
+        r"regressors/[^/]+/evaluations/.+", "after a day", "a day: plots of one answer",
+        is_in_backup=False,
+    ),
+    BlobRule(
+        r"regressors/.+", "with the version", "until the account is deleted",
+        "SELECT key FROM unnest(CAST(:keys AS text[])) AS asked(key) JOIN regressor_version"
+        " ON version = split_part(key, '/', 2)",
+    ),
+)  # fmt: skip

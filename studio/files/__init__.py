@@ -1,0 +1,1 @@
+"""Uploads: what is accepted, how it is checked, who may use it."""

@@ -1,0 +1,182 @@
+"""Files of an account: found, read as pictures, deleted."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.audit import insert_audit
+from db.deletion.erasures import insert_erasure
+from db.deletion.lineage import lock_lineage
+from db.files import (
+    delete_file,
+    get_file,
+    get_file_by_key,
+    get_own_file,
+    get_public_key,
+    is_on_sale,
+)
+from db.segmentations import get_segmentation_by_mask
+from db.tables import File
+from errors import Conflict, Invalid, NotAnImage, NotFound
+from studio.context import current_caller, current_request_id
+from studio.deletion.blob_removal import remove_soon
+from studio.deletion.lineage import delete_made_of
+from studio.deletion.mentions import enter_mentions, strip_soon
+from studio.ports import Studio
+
+
+async def find_own_file(studio: Studio, owner_id: UUID, file_id: UUID) -> File:
+    """Raises:
+    NotFound: absent, or another's.
+    """
+    async with studio.database.transaction() as session:
+        file = await get_own_file(session, file_id, owner_id)
+    if file is None:
+        raise NotFound("no such file")
+    return file
+
+
+async def delete(studio: Studio, owner_id: UUID, file_id: UUID, *, ip: str | None) -> None:
+    """Removes a file with everything that was made of it: masks, heatmaps, try-ons of the person.
+
+    The rows go in one transaction, which waits for nothing outside of the database; their blobs
+    are entered as doomed in it, and removed right after it.
+
+    Raises:
+        NotFound: absent, or another's.
+        Conflict: a live product shows it.
+        Unavailable: the blob store is away; nothing is deleted then.
+    """
+    file = await find_own_file(studio, owner_id, file_id)
+    await studio.blobs.head(file.blob_key)
+    try:
+        async with studio.database.transaction() as session:
+            keys = await _delete_rows(session, owner_id, file_id, ip)
+    except IntegrityError:
+        raise Conflict("a product shows this picture") from None
+    await remove_soon(studio.database, studio.blobs, [file.blob_key, *sorted(keys)])
+    await strip_soon(studio.database, owner_id)
+
+
+async def _delete_rows(
+    session: AsyncSession, owner_id: UUID, file_id: UUID, ip: str | None
+) -> set[str]:
+    """In the order of locks: lineage, jobs of what was made of the file, the file."""
+    await lock_lineage(session, owner_id)
+    file = await get_own_file(session, file_id, owner_id)
+    if file is None:
+        raise NotFound("no such file")
+    keys = await delete_made_of(session, [file.blob_key])
+    await get_own_file(session, file_id, owner_id, lock=True)
+    if await is_on_sale(session, file_id=file.id, blob_key=file.blob_key):
+        raise Conflict("a live product shows this picture; delete the product first")
+    await delete_file(session, file.id)
+    enter_mentions(session, owner_id, keys)
+    insert_erasure(session, "file", str(file_id))
+    insert_audit(
+        session, "FILE_DELETED", actor_id=owner_id, subject=str(file_id), ip=ip,
+        request_id=current_request_id(),
+    )  # fmt: skip
+    await session.flush()
+    return keys
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """An encoded picture; key and file id where it lies in this studio's own store."""
+
+    data: bytes
+    key: str | None
+    file_id: UUID | None
+
+
+async def load_image(
+    studio: Studio,
+    user_id: UUID | None,
+    *,
+    image_url: str | None,
+    file_id: UUID | None,
+    is_patient: bool = False,
+) -> LoadedImage:
+    """The bytes of `imageUrl | fileId`: own files, pictures on sale, or the outside world.
+
+    is_patient: one of many pictures of a request, which waits for its turn and isn't refused.
+
+    Raises:
+        Invalid: both or neither are given, or the address is refused.
+        NotFound: absent, or another's and not on sale.
+        Conflict: the upload is not completed.
+        NotAnImage, TooLarge, UpstreamFailed: what lies there can't be used.
+        RateLimited, Unavailable: too many pictures are being fetched, for the caller or in all.
+    """
+    if (image_url is None) == (file_id is None):
+        raise Invalid("give either imageUrl or fileId")
+    if image_url is None:
+        key, found_id = await _find_usable(studio, user_id, file_id=file_id, key=None)
+        return LoadedImage(await studio.blobs.get(key), key, found_id)
+    own_key = studio.blobs.key_of(image_url)
+    if own_key is None:
+        data = await studio.fetcher.fetch_image(image_url, current_caller(), is_patient=is_patient)
+        return LoadedImage(data, None, None)
+    key, found_id = await _find_usable(studio, user_id, file_id=None, key=own_key)
+    return LoadedImage(await studio.blobs.get(key), key, found_id)
+
+
+async def require_picture(
+    studio: Studio, user_id: UUID, *, image_url: str | None = None, file_id: UUID | None = None
+) -> str | None:
+    """The key of the own picture that `load_image` would read; None for one of the outside world.
+
+    Raises:
+        NotFound: absent, or another's and not on sale.
+        Conflict: the upload is not completed.
+    """
+    key = None if image_url is None else studio.blobs.key_of(image_url)
+    if file_id is None and key is None:
+        return None
+    found_key, _ = await _find_usable(studio, user_id, file_id=file_id, key=key)
+    return found_key
+
+
+async def _find_usable(
+    studio: Studio, user_id: UUID | None, *, file_id: UUID | None, key: str | None
+) -> tuple[str, UUID | None]:
+    """Judged by the row, never by the signature of a URL.
+
+    Another's upload that is on sale is used as the product's public copy: the upload itself, with
+    its metadata, stays its owner's.
+    """
+    async with studio.database.read() as session:
+        if file_id is not None:
+            file = await get_file(session, file_id)
+        else:
+            file = await get_file_by_key(session, key or "")
+        if file is not None:
+            if user_id is not None and file.owner_id == user_id:
+                return check_usable(file), file.id
+            public_key = await get_public_key(session, file_id=file.id, blob_key=file.blob_key)
+            if public_key is not None:
+                return public_key, None
+        elif key is not None and await is_on_sale(session, file_id=None, blob_key=key):
+            return key, None
+        elif key is not None and user_id is not None:
+            made = await get_segmentation_by_mask(session, key)
+            if made is not None and made.user_id == user_id:
+                return key, None
+    raise NotFound("no such picture")
+
+
+def check_usable(file: File) -> str:
+    """The key of a file that is a checked picture.
+
+    Raises:
+        Conflict: not completed.
+        NotAnImage: a dataset.
+    """
+    if file.status != "ready":
+        raise Conflict("the upload is not completed: POST /api/files/{fileId}/complete")
+    if file.purpose == "dataset":
+        raise NotAnImage("the file is a dataset, not a picture")
+    return file.blob_key

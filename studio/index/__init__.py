@@ -1,0 +1,1 @@
+"""The index: embed pictures, build a version, follow it live."""

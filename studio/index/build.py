@@ -1,0 +1,147 @@
+"""Building an index version: read the catalogue, store, check."""
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+from sqlalchemy import text
+
+from db.catalog import newest_change_seq, stream_embedded
+from db.index_versions import get_index_version, lock_unfinished_versions
+from db.tables import IndexVersion
+from errors import Conflict, StudioError
+from models.index_build import IndexWriter
+from models.index_check import SAMPLE, check_index, refuse_low
+from studio.index.embed import Guard
+from studio.index.files import cache_folder, fetch_files, store_files
+from studio.index.rows import attributes_of, unpack_vector
+from studio.ports import Studio
+
+PAGE = 1000
+
+Progress = Callable[[int, int, str], Awaitable[None] | None]
+"""Called with done, total and a message."""
+
+
+async def build_version(studio: Studio, report: Progress | None = None) -> str:
+    """Builds, stores and checks an index of the whole catalogue; returns its name, not active.
+
+    Raises:
+        Invalid: what was read back from the store differs from what was built.
+        Conflict: the index misses too many of the nearest products.
+    """
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:6]}"
+    embedder_version = await studio.embedder.version()
+    cache = cache_folder(studio.settings)
+    async with studio.database.transaction() as session:
+        session.add(IndexVersion(version=name, embedder_version=embedder_version))
+    try:
+        await asyncio.to_thread(cache.mkdir, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".building-") as building:
+            catalogue = await _write_catalogue(studio, embedder_version, Path(building), report)
+            manifest = await store_files(studio.blobs, name, Path(building))
+        folder = await fetch_files(studio.blobs, name, manifest, cache)
+        texts = [await studio.embedder.embed_text(title) for title in catalogue.titles]
+        vectors = [embedding.vector for embedding in texts]
+        checked = await asyncio.to_thread(check_index, folder, vectors)
+        if checked.count != catalogue.count:
+            raise Conflict(f"{checked.count} of {catalogue.count} products were read back")
+        refuse_low(checked.recall)
+    except StudioError as error:
+        await _set(studio, name, status="failed", error=error.detail)
+        raise
+    await _set(
+        studio,
+        name,
+        status="ready",
+        count=catalogue.count,
+        base_seq=catalogue.base_seq,
+        manifest=manifest,
+        stats=checked.facts(),
+    )
+    return name
+
+
+async def give_up_unfinished(studio: Studio, guard: Guard) -> None:
+    """Versions that killed workers left half built fail, and their files go."""
+    async with studio.database.transaction() as session:
+        await guard(session)
+        for row in await lock_unfinished_versions(session):
+            async for key in studio.blobs.list(f"indexes/{row.version}/"):
+                await studio.blobs.delete(key)
+            row.status, row.error = "failed", "its worker ended"
+            session.add(row)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What was written: how many products, as of which change, and a sample of their titles."""
+
+    count: int
+    base_seq: int
+    titles: list[str]
+
+
+async def _write_catalogue(
+    studio: Studio, embedder_version: str, folder: Path, report: Progress | None
+) -> Catalogue:
+    """All live, embedded products as of one moment, as the files of a version."""
+    titles = TitleSample()
+    with IndexWriter(folder) as writer:
+        async with studio.database.transaction() as session:
+            await session.exec(  # type: ignore[call-overload]
+                text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            )
+            base_seq = await newest_change_seq(session)
+            async for product, packed in stream_embedded(session, embedder_version):
+                writer.add(product.id, unpack_vector(packed), attributes_of(product))
+                titles.add(product.title)
+                if writer.count % PAGE == 0:
+                    await _tell(report, writer.count, 0, "products read")
+        await _tell(report, writer.count, writer.count, "products read")
+        await asyncio.to_thread(writer.finish)
+    return Catalogue(writer.count, base_seq, titles.chosen)
+
+
+class TitleSample:
+    """Some of the titles, no title twice; the same ones for the same catalogue."""
+
+    def __init__(self) -> None:
+        self.chosen: list[str] = []
+        self._held: set[str] = set()
+        self._random = np.random.default_rng(0)
+        self._seen = 0
+
+    def add(self, title: str) -> None:
+        """Reservoir sampling (Vitter's algorithm R)."""
+        if title in self._held:
+            return
+        self._seen += 1
+        if len(self.chosen) < SAMPLE:
+            self.chosen.append(title)
+        elif (place := int(self._random.integers(self._seen))) < SAMPLE:
+            self._held.remove(self.chosen[place])
+            self.chosen[place] = title
+        else:
+            return
+        self._held.add(title)
+
+
+async def _tell(report: Progress | None, done: int, total: int, message: str) -> None:
+    if report is not None and (reported := report(done, total, message)) is not None:
+        await reported
+
+
+async def _set(studio: Studio, version: str, **values: object) -> None:
+    async with studio.database.transaction() as session:
+        row = await get_index_version(session, version, lock=True)
+        if row is None or row.status != "building":
+            raise Conflict(f"index version {version} was given up")
+        for name, value in values.items():
+            setattr(row, name, value)
+        session.add(row)

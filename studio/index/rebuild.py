@@ -1,0 +1,83 @@
+"""The job `rebuild-index`: embed what is missing, build a version, activate it with the finish."""
+
+from datetime import UTC, datetime
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.engine import Database
+from db.jobs import find_newest_keyed_job, get_job
+from errors import NotFound
+from studio.forms import Form
+from studio.index.build import build_version, give_up_unfinished
+from studio.index.embed import Source, embed_missing, embed_warm
+from studio.index.versions import switch_in
+from studio.job_types import JobRun, JobType, Outcome, enqueue, read_payload
+from studio.ports import Index, Studio
+
+
+class RebuildForm(Form):
+    """`full`: embed every picture again, not only those that this embedder has not seen."""
+
+    full: bool = False
+
+
+REBUILD_INDEX = JobType(
+    "rebuild-index", role="admin", form=RebuildForm, deadline_s=6 * 3600, max_open=20,
+    has_results=False,
+)  # fmt: skip
+
+
+async def rebuild_index(studio: Studio, run: JobRun, source: Source = embed_warm) -> Outcome:
+    """A version over the whole catalogue; active in the same transaction in which the job ends.
+
+    So a worker that lost its job may still build, but never puts an older version in front.
+    The result names the pictures that can't be read: their products are not in the index.
+    """
+    form = read_payload(RebuildForm, run.payload)
+    since = await _asked_at(studio, run) if form.full else None
+    embedded = await embed_missing(
+        studio, run.progress, since=since, source=source, guard=run.guard
+    )
+    await give_up_unfinished(studio, run.guard)
+    version = await build_version(studio, run.progress)
+    in_service = await studio.embedder.version()
+
+    async def record(session: AsyncSession) -> None:
+        await switch_in(session, version, in_service, actor_id=run.owner_id)
+
+    result = {"version": version, "embedded": embedded.count, "failed": embedded.failed}
+    return Outcome(result | {"errors": embedded.errors}, record)
+
+
+async def _asked_at(studio: Studio, run: JobRun) -> datetime:
+    """What was embedded since then need not be again, whichever attempt did it."""
+    async with studio.database.transaction() as session:
+        job = await get_job(session, run.job_id)
+    if job is None:
+        raise NotFound("no such job")
+    return job.created_at
+
+
+async def rebuild_if_due(database: Database, index: Index) -> str | None:
+    """Queues a rebuild of a version that its changes have outgrown, at most one a day.
+
+    Another call changes nothing while that job is open, or on the day on which it has failed.
+    Returns what is wrong in the meantime: how the last such job ended without a new version.
+
+    Raises:
+        Unavailable: index or database can't be reached.
+    """
+    status = await index.status()
+    if not status.get("rebuildDue"):
+        return None
+    version = f"{status['version']}"
+    payload = RebuildForm().model_dump(mode="json", by_alias=True)
+    async with database.transaction() as session:
+        last = await find_newest_keyed_job(session, REBUILD_INDEX.name, f"outgrown {version} ")
+        if last is None or last.state not in ("queued", "running"):
+            key = f"outgrown {version} {datetime.now(UTC).date()}"
+            await enqueue(session, REBUILD_INDEX, payload, owner_id=None, idempotency_key=key)
+    if last is None or last.state not in ("failed", "cancelled"):
+        return None
+    ending = "failed" if last.state == "failed" else "was cancelled"
+    return f"index {version} has outgrown itself, and its automatic rebuild {ending}"

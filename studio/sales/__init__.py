@@ -1,0 +1,1 @@
+"""Sales scores: predict, evaluate, train."""

@@ -1,0 +1,82 @@
+"""Files of merchants' regressors: written under `regressors/{version}/`, read, and kept loaded."""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from concurrent.futures import Executor
+from typing import Any
+
+from errors import Invalid
+from models.regressor import Regressor, RegressorConfig
+from models.regressor_files import NAMES, Files, Manifest, manifest_of, read_regressor
+from studio.ports import BlobStore
+from studio.sales.shapes import TrainedVersion
+
+CONTENT_TYPE = "application/octet-stream"
+
+
+async def store_regressor(blobs: BlobStore, version: str, files: Files) -> Manifest:
+    """Writes every file and the manifest beside them; returns the manifest."""
+    for name, data in files.items():
+        await blobs.put(f"regressors/{version}/{name}", data, CONTENT_TYPE)
+    return manifest_of(files)
+
+
+async def fetch_regressor(
+    blobs: BlobStore, model: TrainedVersion, config: RegressorConfig, executor: Executor | None
+) -> Regressor:
+    """Reads and checks every file, then builds the regressor off the event loop.
+
+    Raises:
+        NotFound: a file is gone.
+        Invalid: a file is not what was written, or of another form.
+    """
+    files: Files = {}
+    for name in NAMES:
+        data = await blobs.get(f"regressors/{model.version}/{name}")
+        if not _is_whole(data, model.manifest.get(name, {})):
+            raise Invalid(f"the files of regressor {model.version} are damaged: {name}")
+        files[name] = data
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.run_in_executor(executor, read_regressor, model.version, files, config)
+    except (ValueError, KeyError, TypeError) as error:
+        raise Invalid(f"regressor {model.version} can't be read: train it again") from error
+
+
+def _is_whole(data: bytes, expected: Any) -> bool:
+    return bool(expected == {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
+
+
+class Shelf:
+    """The regressors that were asked last, loaded once however many ask at the same time.
+
+    Versions never change, so nothing here is ever out of date.
+    """
+
+    def __init__(
+        self, blobs: BlobStore, config: RegressorConfig, executor: Executor, *, most: int
+    ) -> None:
+        self._blobs = blobs
+        self._config = config
+        self._executor = executor
+        self._most = most
+        self._loads: OrderedDict[str, asyncio.Task[Regressor]] = OrderedDict()
+
+    @property
+    def loaded(self) -> list[str]:
+        """Versions, the one asked longest ago first."""
+        return list(self._loads)
+
+    async def get(self, model: TrainedVersion) -> Regressor:
+        """Raises:
+        NotFound, Invalid, Unavailable: see `fetch_regressor`; the next call tries again.
+        """
+        load = self._loads.get(model.version)
+        if load is None or (load.done() and (load.cancelled() or load.exception())):
+            work = fetch_regressor(self._blobs, model, self._config, self._executor)
+            load = self._loads[model.version] = asyncio.create_task(work, name="load-regressor")
+        self._loads.move_to_end(model.version)
+        while len(self._loads) > self._most:
+            self._loads.popitem(last=False)
+        return await asyncio.shield(load)

@@ -1,0 +1,1 @@
+"""Health, latencies and logs."""

@@ -1,0 +1,1 @@
+"""Try-ons, at once or as jobs."""

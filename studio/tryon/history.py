@@ -1,0 +1,51 @@
+"""Try-ons that were made: found by their owner, and deleted."""
+
+from uuid import UUID
+
+from db.audit import insert_audit
+from db.deletion.erasures import insert_erasure
+from db.deletion.lineage import lock_lineage
+from db.tables import TryonJob
+from db.tryons import get_own_tryon
+from errors import NotFound
+from studio.context import current_request_id
+from studio.deletion.blob_removal import remove_soon
+from studio.deletion.lineage import delete_tryon_rows, output_key_of
+from studio.deletion.mentions import enter_mentions, strip_soon
+from studio.ports import Studio
+
+
+async def delete_tryon(studio: Studio, user_id: UUID, tryon_id: UUID, *, ip: str | None) -> None:
+    """Removes a try-on with its job, its picture, and what was stored for it or made of it.
+
+    Raises:
+        NotFound: absent, or another's.
+        Unavailable: the blob store is away; nothing is deleted then.
+    """
+    output_key = output_key_of(tryon_id)
+    await find_tryon(studio, user_id, tryon_id)
+    await studio.blobs.head(output_key)
+    async with studio.database.transaction() as session:
+        await lock_lineage(session, user_id)
+        if await get_own_tryon(session, tryon_id, user_id) is None:
+            raise NotFound("no such try-on")
+        keys = await delete_tryon_rows(session, [tryon_id])
+        enter_mentions(session, user_id, keys)
+        insert_erasure(session, "tryon", str(tryon_id))
+        insert_audit(
+            session, "TRYON_DELETED", actor_id=user_id, subject=str(tryon_id), ip=ip,
+            request_id=current_request_id(),
+        )  # fmt: skip
+    await remove_soon(studio.database, studio.blobs, [output_key, *sorted(keys)])
+    await strip_soon(studio.database, user_id)
+
+
+async def find_tryon(studio: Studio, user_id: UUID, tryon_id: UUID) -> TryonJob:
+    """Raises:
+    NotFound: absent, or another's.
+    """
+    async with studio.database.read() as session:
+        row = await get_own_tryon(session, tryon_id, user_id)
+    if row is None:
+        raise NotFound("no such try-on")
+    return row
