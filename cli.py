@@ -233,7 +233,7 @@ async def read_files(database: Any, version: str) -> int:
     """How many products a version's files hold, once all of them were read and compared."""
     from db.index_versions import get_index_version
     from integrations.blobs.store import open_blob_store
-    from models.index_files import open_files
+    from models.index.files import open_files
     from studio.index.files import fetch_files
 
     async with database.transaction() as session:

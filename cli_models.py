@@ -121,7 +121,7 @@ def load_embedder(settings: Settings) -> Any:
     Raises:
         SetupError: it can't be read or downloaded.
     """
-    from models.embedder import EmbedderConfig, load
+    from models.embedder.embedder import EmbedderConfig, load
 
     checkpoint = settings.embedder_checkpoint
     config = EmbedderConfig(

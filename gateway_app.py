@@ -12,10 +12,10 @@ from deployments.preflight import require_closed_cluster, require_schema
 from deployments.regressor import Regressor, RegressorArgs
 from deployments.segmenter import Segmenter, SegmenterArgs
 from deployments.tryon import TryOn, TryOnArgs
-from models.embedder import EmbedderConfig
-from models.parser import ParserConfig
+from models.embedder.embedder import EmbedderConfig
 from models.pins import Pinning
-from models.sam import SamConfig
+from models.segmenter.parser import ParserConfig
+from models.segmenter.sam import SamConfig
 from models.tryon.inpaint import PainterConfig
 from models.tryon.loading import TryOnConfig
 from settings import Settings, load_settings

@@ -43,7 +43,7 @@ class Batchers:
     def __init__(self) -> None:
         from ray import serve
 
-        from models.embedder import EmbedderConfig, load
+        from models.embedder.embedder import EmbedderConfig, load
         from studio.batching import MicroBatcher
 
         self._model = load(EmbedderConfig(max_batch=MAX_BATCH, threads=1))

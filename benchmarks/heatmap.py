@@ -16,14 +16,14 @@ from numpy.random import default_rng
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.embedder import Embedder, EmbedderConfig, load
-from models.heatmap import see_change
-from models.lexicon import PROMPTS, Lexicon
-from models.occlusion import FINE, Influence, background, cover, patches
-from models.regressor import Regressor
-from models.regressor_fit import Parts, fit_regressor, split
-from models.sales import Floats, Offers, Sales
-from models.sales_measures import spearman
+from models.embedder.embedder import Embedder, EmbedderConfig, load
+from models.embedder.lexicon import PROMPTS, Lexicon
+from models.sales.fit import Parts, fit_regressor, split
+from models.sales.heatmap import see_change
+from models.sales.measures import spearman
+from models.sales.occlusion import FINE, Influence, background, cover, patches
+from models.sales.regressor import Regressor
+from models.sales.sales import Floats, Offers, Sales
 from training.backdrop import lay_on_backdrop
 from training.colour import garment_pixels
 from training.draw import PATTERNS, Garment, draw_garment

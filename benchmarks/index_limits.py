@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.columns import RowFilter
-from models.index import ProductIndex
-from models.index_files import empty_files, open_files
-from models.index_quality import Side, survey, tune
+from models.index.columns import RowFilter
+from models.index.files import empty_files, open_files
+from models.index.product_index import ProductIndex
+from models.index.quality import Side, survey, tune
 
 K, QUERIES = 10, 100
 Nearest = Callable[[NDArray[np.float32], NDArray[np.int64] | None], list[set[int]]]

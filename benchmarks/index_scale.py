@@ -31,12 +31,12 @@ from benchmarks.clip_like import clip_like
 from benchmarks.index_limits import filter_table, memory_lines
 from benchmarks.index_peers import K, Peer, Vectors
 from benchmarks.starter_vectors import starter_vectors
-from models.columns import ProductAttributes
-from models.index import ProductIndex
-from models.index_build import IndexWriter
-from models.index_files import open_files
-from models.index_quality import Side, survey, tune
-from models.index_stats import ScanKnobs
+from models.index.build import IndexWriter
+from models.index.columns import ProductAttributes
+from models.index.files import open_files
+from models.index.product_index import ProductIndex
+from models.index.quality import Side, survey, tune
+from models.index.stats import ScanKnobs
 
 RESULTS = Path(__file__).parent / "results" / "index_scale.md"
 FLOOR, ROUNDS, FLAT_QUERIES, ALL_PEERS = 0.95, 3, 30, 100_000

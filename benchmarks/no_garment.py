@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from errors import Invalid
-from models.asking import Ask
-from models.parser import ParserConfig
-from models.segmenter import Segmenter, load
+from models.segmenter.parser import ParserConfig
+from models.segmenter.prompts import Ask
+from models.segmenter.segmenter import Segmenter, load
 from training.empty import beside_people, draw_floor, draw_street
 from training.photos import list_photos
 

@@ -16,7 +16,7 @@ from numpy.random import default_rng
 from torch import nn
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
-from models.atr import NAMES
+from models.segmenter.atr import NAMES
 from training.parse_views import disturb, normalise
 from training.parser_run import forbidden
 from training.parser_validation import report

@@ -15,12 +15,12 @@ from PIL import Image
 
 from benchmarks import prompt_quality
 from errors import Invalid
-from models.asking import Ask, Features
-from models.atr import NAMES, PERSON, UPPER, Atr
-from models.parser import ParserConfig
-from models.regions import iou
-from models.sam import SamConfig
-from models.segmenter import Segmenter, load
+from models.segmenter.atr import NAMES, PERSON, UPPER, Atr
+from models.segmenter.parser import ParserConfig
+from models.segmenter.prompts import Ask, Features
+from models.segmenter.regions import iou
+from models.segmenter.sam import SamConfig
+from models.segmenter.segmenter import Segmenter, load
 from settings import load_settings
 from training.captions import combinations
 from training.draw import Garment, draw_with_cover

@@ -16,11 +16,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as Ray has it in a replica of l
 import httpx
 import numpy as np
 
-from models.embedder import EmbedderConfig, load
+from models.embedder.embedder import EmbedderConfig, load
 from models.images import decode_image
-from models.occlusion import background, cover, patches
-from models.regressor import RegressorConfig
-from models.regressor_files import read_starter
+from models.sales.files import read_starter
+from models.sales.occlusion import background, cover, patches
+from models.sales.regressor import RegressorConfig
 from studio.sales.answers import answer
 from studio.sales.predict import explain
 from studio.sales.shapes import CoveredEmbedding, Offer, ScoreQuery

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.clip_like import clip_like
 from benchmarks.section_run import Run
-from models.device_scan import DeviceScan
+from models.index.device_scan import DeviceScan
 
 K, DEPTH, DECIMALS = 10, 200, 6
 """Neighbours asked for, candidates rescored and places kept, as the index is served."""

@@ -17,7 +17,8 @@ from benchmarks.published_networks import (
 )
 from benchmarks.random_weights import Weights, sample_sum
 from benchmarks.section_run import Run
-from models import embedder, parser, sam
+from models.embedder import embedder
+from models.segmenter import parser, sam
 
 EMBEDDERS = {
     "marqo-fashionSigLIP": "ViT-B-16-SigLIP",

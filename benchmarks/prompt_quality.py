@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from errors import Invalid
-from models.asking import Ask, Features
-from models.atr import CATEGORIES, PERSON, SHOES, Atr
-from models.regions import bbox_of, iou, pieces
-from models.segmenter import Segmenter
+from models.segmenter.atr import CATEGORIES, PERSON, SHOES, Atr
+from models.segmenter.prompts import Ask, Features
+from models.segmenter.regions import bbox_of, iou, pieces
+from models.segmenter.segmenter import Segmenter
 from training.captions import combinations
 from training.draw import Garment, draw_with_cover
 from training.people import draw_person

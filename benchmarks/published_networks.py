@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from benchmarks.random_weights import Weights, on_meta, sample_sum, save_transformers
-from models.atr import NAMES
-from models.sam import SamArchitecture, build
+from models.segmenter.atr import NAMES
+from models.segmenter.sam import SamArchitecture, build
 
 Config = dict[str, Any]
 SEGFORMERS: dict[str, Config] = {

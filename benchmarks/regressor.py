@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.conformal import finite_quantile
-from models.embedder import EmbedderConfig, load
-from models.lexicon import PROMPTS, Lexicon
-from models.regressor_fit import Parts, fit_regressor
-from models.sales import Floats
-from models.sales_measures import category_means, image_neighbours
+from models.embedder.embedder import EmbedderConfig, load
+from models.embedder.lexicon import PROMPTS, Lexicon
+from models.sales.conformal import finite_quantile
+from models.sales.fit import Parts, fit_regressor
+from models.sales.measures import category_means, image_neighbours
+from models.sales.sales import Floats
 from training.draw import CATEGORIES, Garment
 from training.market import Market, choose_garments, sell
 from training.regressor import embed_drawings, to_sales

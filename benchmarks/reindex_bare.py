@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.embedder import Embedder, EmbedderConfig, load
+from models.embedder.embedder import Embedder, EmbedderConfig, load
 from settings import PROJECT_ROOT
 
 BARE, BATCH = 640, 64

@@ -1,6 +1,6 @@
 """From where on a SAM is relied on beside the parser: chosen on pictures not set aside.
 
-For `models.sam.Acceptance`, which a checkpoint's `sam_config.json` may hold. A rule is good where
+For `models.segmenter.sam.Acceptance`, which a checkpoint's `sam_config.json` may hold. A rule is good where
 no kind of picture gets worse by it.
 
 Run: python -m benchmarks.sam_acceptance --street ../shared/data/people
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from benchmarks.parsing_quality import FIRST_SEED
 from errors import Invalid
-from models.asking import Ask, Draft, Features
-from models.asking import resize as resized
-from models.atr import PERSON, UPPER
-from models.parser import ParserConfig
-from models.regions import iou
-from models.sam import SamConfig
-from models.segmenter import Segmenter, finish, load, together
-from models.targets import find_target, sam_prompt
+from models.segmenter.atr import PERSON, UPPER
+from models.segmenter.parser import ParserConfig
+from models.segmenter.prompts import Ask, Draft, Features
+from models.segmenter.prompts import resize as resized
+from models.segmenter.regions import iou
+from models.segmenter.sam import SamConfig
+from models.segmenter.segmenter import Segmenter, finish, load, together
+from models.segmenter.targets import find_target, sam_prompt
 from training.captions import combinations
 from training.draw import Garment, draw_with_cover
 from training.photos import split_of

@@ -23,7 +23,7 @@ from benchmarks.retrieval import (
     same_first,
     text_precision,
 )
-from models.embedder import Embedder, EmbedderConfig, load
+from models.embedder.embedder import Embedder, EmbedderConfig, load
 from training.captions import combinations
 from training.draw import Garment, caption, draw_garment
 from training.photos import list_photos

@@ -26,7 +26,7 @@ from benchmarks.topology import live_index, make_parts
 from errors import StudioError, Unavailable
 from gateway.app import create_app
 from gateway_app import StudioArgs, embedder_config
-from models.embedder import load
+from models.embedder.embedder import load
 from models.images import decode_image
 from settings import load_settings
 from studio.ports import EmbeddedAnswer, Embedding, Filters, IndexAnswer, IndexQuery, RawQuery

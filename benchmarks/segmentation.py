@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from models.asking import Ask, Features
 from models.images import decode_image, measure_image
-from models.parsing import Parsing
-from models.segmenter import Segmenter, finish
+from models.segmenter.parsing import Parsing
+from models.segmenter.prompts import Ask, Features
+from models.segmenter.segmenter import Segmenter, finish
 from settings import PROJECT_ROOT
 from training.people import draw_person
 
@@ -91,7 +91,7 @@ def measure(folder: Path, count: int) -> list[str]:
     import ray
     from ray import serve
 
-    import models.segmenter
+    import models.segmenter.segmenter
     from deployments.segmenter import Segmenter as Deployed
     from gateway_app import parser_config, sam_config
     from settings import Settings

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
-from models.embedder import EmbedderConfig, load
+from models.embedder.embedder import EmbedderConfig, load
 from training.captions import KIND_OF_CATEGORY, Traits, combinations, write_caption
 from training.draw import Garment, draw_garment
 

@@ -27,7 +27,7 @@ class StockEmbedder:
 
     def __init__(self) -> None:
         from gateway_app import StudioArgs, embedder_config
-        from models.embedder import load
+        from models.embedder.embedder import load
 
         self._model = load(embedder_config(load_settings(), StudioArgs().embedder))
         self._model.warm_up()

@@ -14,7 +14,7 @@ from gateway_app import StudioArgs, embedder_config
 from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache
 from integrations.fetch import Fetcher
-from models.embedder import load
+from models.embedder.embedder import load
 from models.images import decode_image
 from settings import Settings, load_settings
 from studio.index.files import cache_folder

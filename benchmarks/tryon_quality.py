@@ -19,7 +19,7 @@ from PIL import Image
 from scipy import ndimage
 
 from errors import Invalid
-from models.parser import Parser, ParserConfig, load
+from models.segmenter.parser import Parser, ParserConfig, load
 from models.tryon.anatomy import DRESS, PANTS, SKIRT, UPPER
 from models.tryon.composite import compose
 from models.tryon.flow import FlowModel

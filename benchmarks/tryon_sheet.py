@@ -18,9 +18,9 @@ from PIL import Image
 
 from benchmarks.tryon_quality import SEED, choose_pair
 from errors import Invalid
-from models.asking import Ask
-from models.parser import Parser, ParserConfig, load
-from models.segmenter import Segmenter
+from models.segmenter.parser import Parser, ParserConfig, load
+from models.segmenter.prompts import Ask
+from models.segmenter.segmenter import Segmenter
 from models.tryon.flow_network import load_flow
 from models.tryon.garment import Category
 from models.tryon.inpaint import Plain

@@ -17,9 +17,9 @@ from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
 from deployments.metrics import BatchMetrics
 from errors import Invalid, StudioError, Unavailable
-from models.embedder import EmbedderConfig, load
+from models.embedder.embedder import EmbedderConfig, load
 from models.images import decode_image
-from models.occlusion import background, cover
+from models.sales.occlusion import background, cover
 from studio.batching import MicroBatcher, in_thread
 from studio.context import continuing, current_origin, span
 from studio.ports import EmbeddedAnswer, Embedding, RawQuery, Vector

@@ -13,9 +13,9 @@ from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
 from deployments.metrics import BatchMetrics
 from integrations.blobs.store import open_blob_store
-from models import regressor as model
-from models.regressor import RegressorConfig
-from models.regressor_files import read_starter
+from models.sales import regressor as model
+from models.sales.files import read_starter
+from models.sales.regressor import RegressorConfig
 from settings import Settings
 from studio.batching import MicroBatcher, in_thread
 from studio.context import span

@@ -13,13 +13,13 @@ from deployments.decoding import Decoders
 from deployments.listening import listen_privately
 from deployments.log_files import log_to_worker_files
 from integrations.blobs.store import open_blob_store
-from models.asking import Ask, Features, Segment, require_inside
 from models.images import decode_measured
-from models.parser import ParserConfig
-from models.parsing import Parsing, Plane
 from models.png import encode_png
-from models.sam import SamConfig
-from models.segmenter import finish, load
+from models.segmenter.parser import ParserConfig
+from models.segmenter.parsing import Parsing, Plane
+from models.segmenter.prompts import Ask, Features, Segment, require_inside
+from models.segmenter.sam import SamConfig
+from models.segmenter.segmenter import finish, load
 from settings import Settings
 from studio.batching import MicroBatcher, in_thread
 from studio.ports import SegmentAnswer, SegmentPrompt

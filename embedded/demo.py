@@ -14,7 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.catalog import get_product, take_change_seq, upsert_product
 from db.index_versions import get_active_version
 from db.users import get_user_by_email, insert_user
-from models.index_files import is_readable
+from models.index.files import is_readable
 from studio.accounts.passwords import hash_unchecked
 from studio.index.build import build_version
 from studio.index.embed import embed_missing

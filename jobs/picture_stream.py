@@ -24,7 +24,7 @@ from db.embeddings import StoredPicture, Unseen, list_pictures, list_ranges
 from db.engine import Database
 from errors import StudioError, Unavailable
 from integrations.blobs.store import open_blob_store
-from models.embedder import EmbedderConfig, load, load_reader
+from models.embedder.embedder import EmbedderConfig, load, load_reader
 from models.pins import Pinning
 from settings import Settings
 from studio.index.embed import Looked, Wanted, embed_warm

@@ -26,12 +26,12 @@ from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache
 from integrations.fetch import Fetcher
 from integrations.paypal.paypal import open_paypal
+from models.embedder.lexicon import Lexicon
 from models.images import decode_image
-from models.lexicon import Lexicon
-from models.occlusion import background, cover
-from models.regressor import Regressor, RegressorConfig
-from models.regressor_fit import fit_regressor, split
-from models.sales import Offers, Sales
+from models.sales.fit import fit_regressor, split
+from models.sales.occlusion import background, cover
+from models.sales.regressor import Regressor, RegressorConfig
+from models.sales.sales import Offers, Sales
 from settings import Settings
 from studio.accounts.accounts import create_user
 from studio.ports import (

@@ -13,7 +13,7 @@ import open_clip
 import torch
 from safetensors.torch import load_file
 
-from models.embedder import Embedder, EmbedderConfig, load
+from models.embedder.embedder import Embedder, EmbedderConfig, load
 from models.weights import LOCAL_PREFIX
 from training.captions import NOUNS
 from training.draw import COLOURS, PATTERNS

@@ -16,8 +16,8 @@ from typing import Any
 import open_clip
 import torch
 
-import models.backbone  # noqa: F401 - registers the image network
-from models.embedder import build_tokenizer
+import models.embedder.backbone  # noqa: F401 - registers the image network
+from models.embedder.embedder import build_tokenizer
 from models.weights import LOCAL_PREFIX, write_tensors
 from training.drawings import draw_pool
 from training.photos import Photos, join, load_photos

@@ -5,7 +5,7 @@ from math import cos, radians, sin
 
 from numpy.random import Generator, default_rng
 
-from models.atr import Atr
+from models.segmenter.atr import Atr
 from training.body import Body, along
 from training.outline import Part, Point, box, chance, closed, mirror, smooth, uniform
 

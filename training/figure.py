@@ -7,7 +7,7 @@ from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from models.atr import Atr
+from models.segmenter.atr import Atr
 from training.body import Body, arm_parts, hair_parts, head_parts, leg_parts, neck_parts
 from training.draw import (
     BUILDERS,

@@ -14,7 +14,7 @@ import torch
 from numpy.random import default_rng
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from models.atr import MIRRORED
+from models.segmenter.atr import MIRRORED
 from models.tryon.flow import GRID, OUTSIDE, STRIDE
 from models.tryon.flow_network import WEIGHTS_FILE, FlowNetwork
 from models.weights import read_tensors, write_tensors

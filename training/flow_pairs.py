@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from errors import Invalid
-from models.atr import Atr
-from models.parser import Parser, ParserConfig, load
+from models.segmenter.atr import Atr
+from models.segmenter.parser import Parser, ParserConfig, load
 from models.tryon.anatomy import HEAD, Labels
 from models.tryon.composite import lay_out
 from models.tryon.flow import GRID, Window, sketch

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from models.embedder import EmbedderConfig, load
-from models.heatmap import draw_heatmap, see_change
-from models.occlusion import Influence, background, cover, patches
-from models.regressor import RegressorConfig
-from models.regressor_files import read_starter
-from models.sales import Offers
+from models.embedder.embedder import EmbedderConfig, load
+from models.sales.files import read_starter
+from models.sales.heatmap import draw_heatmap, see_change
+from models.sales.occlusion import Influence, background, cover, patches
+from models.sales.regressor import RegressorConfig
+from models.sales.sales import Offers
 from training.draw import Garment, draw_garment
 
 GARMENT, SIDE_PX, COLOURS = Garment("dress", "red", "striped", 7), 320, 256

@@ -17,7 +17,7 @@ from numpy.random import default_rng
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
-from models.backbone import kinds_resnet
+from models.embedder.backbone import kinds_resnet
 from models.weights import write_tensors
 from training.augment import DRAWING, GENTLE, PHOTO, augment
 from training.captions import NOUN_OF_KIND, NOUNS

@@ -8,7 +8,7 @@ from numpy.random import default_rng
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.atr import Atr
+from models.segmenter.atr import Atr
 from training.captions import combinations
 from training.draw import Garment, draw_with_cover
 from training.lying_guess import guess_garment

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.atr import NAMES
-from models.parser_network import ConvParser, ConvParserConfig
+from models.segmenter.atr import NAMES
+from models.segmenter.parser_network import ConvParser, ConvParserConfig
 from models.weights import STARTER_FOLDER, read_tensors, write_tensors
 from training.empty import beside_people, draw_empty, squash
 from training.lying import draw_lying, load_lying

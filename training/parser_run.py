@@ -8,7 +8,7 @@ import torch
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
-from models.atr import CLOTHES, NAMES
+from models.segmenter.atr import CLOTHES, NAMES
 from training.parse_views import disturb, normalise, paste
 from training.street import SETS
 from training.street_guesses import guess_maps

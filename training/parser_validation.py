@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.atr import NAMES, PERSON, UPPER, Atr
+from models.segmenter.atr import NAMES, PERSON, UPPER, Atr
 from training.parse_views import normalise
 from training.street import Street, told
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.random import Generator
 
-from models.atr import GARMENTS, SHOES
+from models.segmenter.atr import GARMENTS, SHOES
 from training.street import EITHER_SHOE, SETS
 
 _PIECES = [*sorted(GARMENTS - SHOES), EITHER_SHOE]

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.embedder import Embedder, EmbedderConfig, load
-from models.lexicon import PROMPTS, Lexicon
-from models.regressor import RegressorConfig
-from models.regressor_files import rounded, write_regressor
-from models.regressor_fit import Parts, fit_regressor, split
-from models.sales import Offers, Sales, fold
-from models.sales_report import report_on
+from models.embedder.embedder import Embedder, EmbedderConfig, load
+from models.embedder.lexicon import PROMPTS, Lexicon
+from models.sales.files import rounded, write_regressor
+from models.sales.fit import Parts, fit_regressor, split
+from models.sales.regressor import RegressorConfig
+from models.sales.report import report_on
+from models.sales.sales import Offers, Sales, fold
 from training.catalogue import demo_products
 from training.draw import Garment, draw_garment
 from training.market import Market, MarketSales, choose_garments, draw_pictures, phase_of, sell

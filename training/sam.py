@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from models.sam import CONFIG_FILE, WEIGHTS_FILE, SamArchitecture, build
+from models.segmenter.sam import CONFIG_FILE, WEIGHTS_FILE, SamArchitecture, build
 from models.weights import write_tensors
 from training.lying import draw_lying
 from training.people import draw_people

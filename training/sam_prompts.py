@@ -1,4 +1,4 @@
-"""Prompts as `models/segmenter.py` gives them: what to cut out, clicks, boxes, and the padded box
+"""Prompts as `models/segmenter/segmenter.py` gives them: what to cut out, clicks, boxes, and the padded box
 and the faulty mask that a parser would come with.
 """
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from models.atr import CATEGORIES, CLOTHES, PERSON, SHOES, Atr
+from models.segmenter.atr import CATEGORIES, CLOTHES, PERSON, SHOES, Atr
 from training.street import SETS
 
 GROUPS: tuple[frozenset[Atr], ...] = tuple(dict.fromkeys((
     *CATEGORIES.values(), PERSON, CLOTHES, SHOES,
     *(frozenset({each}) for each in Atr if each != Atr.BACKGROUND),
 )))  # fmt: skip
-"""What `models/targets.py` cuts out."""
+"""What `models/segmenter/targets.py` cuts out."""
 _ODDS = [4.0 if group in CATEGORIES.values() else 5.0 if group == PERSON else 1.0
          for group in GROUPS]  # fmt: skip
 _LEAST, _MOST_OPEN = 0.006, 0.25

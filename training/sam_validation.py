@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from models.sam import Acceptance
+from models.segmenter.sam import Acceptance
 from training.sam_prompts import Groups, Layout, Prompts, Wanted, make_prompts
 from training.sam_run import REFINING, decode, encode, true_iou
 from training.sam_views import Views

@@ -9,7 +9,7 @@ import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from models.sam import pixel_statistics
+from models.segmenter.sam import pixel_statistics
 from training.parse_views import recolour
 from training.street import MIRRORED_CODES
 

@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.atr import ARMS, BODY, DRESS, LEGS, MIRRORED, PERSON, SHOES, UPPER, Atr
+from models.segmenter.atr import (
+    ARMS,
+    BODY,
+    DRESS,
+    LEGS,
+    MIRRORED,
+    PERSON,
+    SHOES,
+    UPPER,
+    Atr,
+)
 from training.photos import split_of
 
 LYING: tuple[frozenset[Atr], ...] = (UPPER, frozenset({Atr.SKIRT}), frozenset({Atr.PANTS}), DRESS,

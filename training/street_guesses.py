@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.atr import MIRRORED
+from models.segmenter.atr import MIRRORED
 from training.parse_views import normalise
 from training.photos import split_of
 from training.street import ANYTHING

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from models.atr import MIRRORED
+from models.segmenter.atr import MIRRORED
 from models.tryon.anatomy import Labels
 from models.tryon.landmarks import Piece
 from models.tryon.outline import Mask, Points, bounds

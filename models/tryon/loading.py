@@ -25,7 +25,7 @@ from models.tryon.pipeline import Sizes, TryOnPipeline
 from models.tryon.warp import Picture
 
 if TYPE_CHECKING:
-    from models.parser import ParserConfig
+    from models.segmenter.parser import ParserConfig
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def load_pipeline(config: TryOnConfig) -> TryOnPipeline:
     SetupError: a checkpoint's licence does not allow its use here.
     OSError: there is no such checkpoint.
     """
-    from models.parser import load
+    from models.segmenter.parser import load
     from models.tryon.flow_network import load_flow
 
     allowed = config.allow_noncommercial

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from errors import Invalid
-from models.parsing import Parsing
+from models.segmenter.parsing import Parsing
 from models.tryon.anatomy import DRESS, LOWER, UPPER, Labels
 from models.tryon.composite import Composite, compose
 from models.tryon.flow import FlowModel
@@ -27,7 +27,7 @@ KINDS: dict[Category, tuple[int, ...]] = {"upper": (UPPER,), "lower": LOWER, "dr
 
 
 class Parser(Protocol):
-    """What tells every pixel's class; `models.parser.Parser` is one."""
+    """What tells every pixel's class; `models.segmenter.parser.Parser` is one."""
 
     version: str
     """Changes with the weights."""

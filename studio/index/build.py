@@ -15,8 +15,8 @@ from db.catalog import newest_change_seq, stream_embedded
 from db.index_versions import get_index_version, lock_unfinished_versions
 from db.tables import IndexVersion
 from errors import Conflict, StudioError
-from models.index_build import IndexWriter
-from models.index_check import SAMPLE, check_index, refuse_low
+from models.index.build import IndexWriter
+from models.index.check import SAMPLE, check_index, refuse_low
 from studio.index.embed import Guard
 from studio.index.files import cache_folder, fetch_files, store_files
 from studio.index.rows import attributes_of, unpack_vector

@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from errors import Invalid, Unavailable
-from models.index_files import Manifest, damaged, is_readable, manifest_of
+from models.index.files import Manifest, damaged, is_readable, manifest_of
 from settings import Settings
 from studio.ports import BlobStore
 

@@ -15,10 +15,10 @@ from db.engine import Database
 from db.index_versions import get_active_version
 from db.tables import IndexVersion
 from errors import Unavailable
-from models.columns import RowFilter
-from models.index import ProductIndex
-from models.index_files import empty_files, open_files
-from models.index_stats import ScanKnobs, ScoreStats, facts_from
+from models.index.columns import RowFilter
+from models.index.files import empty_files, open_files
+from models.index.product_index import ProductIndex
+from models.index.stats import ScanKnobs, ScoreStats, facts_from
 from studio.index.files import fetch_files
 from studio.index.rows import attributes_of, unpack_vector
 from studio.ports import BlobStore, IndexAnswer, IndexQuery

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from db.catalog import Change
 from db.tables import Product
-from models.columns import PRICE_SCALE, ProductAttributes
+from models.index.columns import PRICE_SCALE, ProductAttributes
 
 
 def pack_vector(vector: NDArray[np.float32]) -> bytes:

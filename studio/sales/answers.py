@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import Conflict
-from models.regressor import COMPARABLES, COVERAGE, Predicted, Regressor
-from models.sales import Offers, Sales, fold
-from models.sales_baselines import day_by_day
-from models.sales_report import report_of
+from models.sales.baselines import day_by_day
+from models.sales.regressor import COMPARABLES, COVERAGE, Predicted, Regressor
+from models.sales.report import report_of
+from models.sales.sales import Offers, Sales, fold
 from studio.sales.shapes import (
     Comparable,
     Evaluation,
@@ -103,7 +103,7 @@ def _comparables(regressor: Regressor, told: Predicted, at: int) -> list[Compara
 
 def evaluate(regressor: Regressor, sold: Observations) -> Evaluation:
     """Figures and plots of observed sales; see `SalesReport` and `day_by_day`."""
-    from models.plots import plot_actual, plot_calibration  # noqa: PLC0415 - only where one plots
+    from models.sales.plots import plot_actual, plot_calibration  # noqa: PLC0415 - only where one plots
 
     offers = offers_of(sold.offers, _unit(sold.vectors))
     keys = np.array([one.key for one in sold.offers])

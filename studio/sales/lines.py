@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from db.catalog import get_embeddings, get_products
 from db.tables import Product
 from errors import DeadlinePassed, Invalid, NotFound, RateLimited, StudioError, Unavailable
-from models.sales import Sales
+from models.sales.sales import Sales
 from studio.files.files import load_image
 from studio.index.rows import unpack_vector
 from studio.ports import Studio

@@ -14,10 +14,10 @@ from db.catalog import get_embedding, get_product, get_products
 from db.regressor_versions import get_active_regressor
 from db.tables import Prediction, Product
 from errors import DeadlinePassed, NotAuthenticated, NotFound, Unavailable
-from models.heatmap import draw_heatmap, see_change
 from models.images import decode_image
-from models.occlusion import Influence, patches
-from models.regressor import COMPARABLES
+from models.sales.heatmap import draw_heatmap, see_change
+from models.sales.occlusion import Influence, patches
+from models.sales.regressor import COMPARABLES
 from studio.context import current_request_id
 from studio.deletion.lineage import drop_unrecorded, find_deleted
 from studio.files.files import load_image

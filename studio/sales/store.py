@@ -7,8 +7,8 @@ from concurrent.futures import Executor
 from typing import Any
 
 from errors import Invalid
-from models.regressor import Regressor, RegressorConfig
-from models.regressor_files import NAMES, Files, Manifest, manifest_of, read_regressor
+from models.sales.files import NAMES, Files, Manifest, manifest_of, read_regressor
+from models.sales.regressor import Regressor, RegressorConfig
 from studio.ports import BlobStore
 from studio.sales.shapes import TrainedVersion
 

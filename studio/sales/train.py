@@ -15,14 +15,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.regressor_versions import get_active_regressor, lock_regressors
 from db.tables import RegressorVersion
 from errors import Invalid, StudioError, Unavailable
-from models.lexicon import PROMPTS, Lexicon
-from models.plots import plot_actual, plot_calibration
-from models.regressor import Regressor, RegressorConfig
-from models.regressor_files import Files, read_starter, rounded, write_regressor
-from models.regressor_fit import LEAST_PRODUCTS, Parts, fit_regressor, split
-from models.sales import Sales
-from models.sales_measures import category_means
-from models.sales_report import report_on
+from models.embedder.lexicon import PROMPTS, Lexicon
+from models.sales.files import Files, read_starter, rounded, write_regressor
+from models.sales.fit import LEAST_PRODUCTS, Parts, fit_regressor, split
+from models.sales.measures import category_means
+from models.sales.plots import plot_actual, plot_calibration
+from models.sales.regressor import Regressor, RegressorConfig
+from models.sales.report import report_on
+from models.sales.sales import Sales
 from studio.catalog.imports import dataset_key
 from studio.forms import Form, in_camel_case
 from studio.job_types import JobRun, JobType, Outcome, read_payload

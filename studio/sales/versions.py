@@ -8,7 +8,7 @@ from db.audit import insert_audit
 from db.regressor_versions import get_regressor, lock_regressors, switch_regressor
 from db.tables import RegressorVersion
 from errors import Conflict, NotFound
-from models.regressor_files import STARTER
+from models.sales.files import STARTER
 from studio.context import current_request_id
 from studio.ports import Studio
 from studio.sales.shapes import TrainedVersion

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.regions import iou
+from models.segmenter.regions import iou
 from tests.acceptance.client import encode, sign_in, upload
 from training.draw import Garment, draw_with_cover
 from training.people import draw_person

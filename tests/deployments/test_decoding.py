@@ -12,9 +12,9 @@ import pytest
 from deployments import decoding
 from deployments.decoding import Decoders
 from integrations.blobs.store import open_blob_store
-from models import embedder
-from models.embedder import EmbedderConfig
-from models.parser import ParserConfig
+from models.embedder import embedder
+from models.embedder.embedder import EmbedderConfig
+from models.segmenter.parser import ParserConfig
 from models.tryon.loading import TryOnConfig
 from settings import Settings
 from studio.ports import SegmentPrompt, TryOnOrder

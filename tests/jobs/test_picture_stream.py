@@ -15,7 +15,7 @@ from db.embeddings import Unseen, count_unseen
 from db.tables import ProductEmbedding
 from errors import Unavailable
 from jobs.picture_stream import EmbedPictures, PictureStream, StreamArgs
-from models.embedder import Embedder, EmbedderConfig, load, load_reader
+from models.embedder.embedder import Embedder, EmbedderConfig, load, load_reader
 from settings import PROJECT_ROOT
 from studio.index.embed import Wanted, embed_missing
 from studio.index.rows import unpack_vector

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.embedder import Embedder, EmbedderConfig, load
+from models.embedder.embedder import Embedder, EmbedderConfig, load
 from models.weights import read_tensors, write_tensors
 from training.captions import combinations
 from training.draw import Garment, caption, draw_garment

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.embedder import Embedder, EmbedderConfig, load
+from models.embedder.embedder import Embedder, EmbedderConfig, load
 from models.weights import write_tensors
 from training.draw import Garment, draw_garment
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from errors import Invalid
-from models.columns import ProductAttributes, RowFilter
-from models.index import ProductIndex
-from models.index_build import IndexWriter
-from models.index_files import IndexFiles, damaged, empty_files, manifest_of, open_files
-from models.index_quality import survey
-from models.index_stats import ScoreStats
+from models.index.build import IndexWriter
+from models.index.columns import ProductAttributes, RowFilter
+from models.index.files import IndexFiles, damaged, empty_files, manifest_of, open_files
+from models.index.product_index import ProductIndex
+from models.index.quality import survey
+from models.index.stats import ScoreStats
 
 DIM = 12
 Products = dict[str, tuple[NDArray[np.float16], ProductAttributes]]

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.columns import ProductAttributes
-from models.index import ProductIndex
-from models.index_build import IndexWriter
-from models.index_files import open_files
-from models.index_quality import TARGET, recall, survey, tune
+from models.index.build import IndexWriter
+from models.index.columns import ProductAttributes
+from models.index.files import open_files
+from models.index.product_index import ProductIndex
+from models.index.quality import TARGET, recall, survey, tune
 
 ROWS, ALIKE, DIM = 20_480, 1024, 64
 

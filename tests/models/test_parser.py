@@ -14,11 +14,11 @@ from PIL import Image
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 
 from errors import SetupError
-from models.asking import Ask, resize
-from models.atr import MIRRORED, NAMES
 from models.checkpoints import REGISTRY, licence_of, require_licence
-from models.parser import ParserConfig, load
-from models.sam import (
+from models.segmenter.atr import MIRRORED, NAMES
+from models.segmenter.parser import ParserConfig, load
+from models.segmenter.prompts import Ask, resize
+from models.segmenter.sam import (
     CONFIG_FILE,
     PUBLISHED,
     Acceptance,
@@ -27,9 +27,9 @@ from models.sam import (
     SamConfig,
     build,
 )
-from models.sam import load as load_sam
-from models.segmenter import Segmenter
-from models.targets import sam_prompt
+from models.segmenter.sam import load as load_sam
+from models.segmenter.segmenter import Segmenter
+from models.segmenter.targets import sam_prompt
 from models.weights import STARTER_FOLDER
 from training.parser import build as build_parser
 from training.sam import save as save_sam

@@ -9,12 +9,12 @@ import pytest
 from huggingface_hub import constants
 
 from errors import SetupError
-from models.embedder import EmbedderConfig, load, load_reader
+from models.embedder.embedder import EmbedderConfig, load, load_reader
 from models.hub import pins_of
-from models.parser import ParserConfig
-from models.parser import load as load_parser
 from models.pins import Pin, Pinning, fetch, pinned_folder, read_lock, write_lock
-from models.sam import SamConfig, _source
+from models.segmenter.parser import ParserConfig
+from models.segmenter.parser import load as load_parser
+from models.segmenter.sam import SamConfig, _source
 from models.tryon.inpaint import PainterConfig, load_painter
 from models.weights import STARTER_FOLDER
 from tests.hub import Hub

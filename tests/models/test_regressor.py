@@ -3,18 +3,24 @@
 import numpy as np
 import pytest
 
-from models.conformal import calibrate, finite_quantile
-from models.lexicon import GROUPS, Lexicon
-from models.neighbours import find_nearest
-from models.regressor import Regressor, RegressorConfig
-from models.regressor_files import MODEL, manifest_of, read_regressor, read_starter, write_regressor
-from models.regressor_fit import fit_regressor, split
-from models.ridge import FOLDS, fit_ridge
-from models.sales import Offers, Sales
-from models.sales_baselines import day_by_day
-from models.sales_measures import measure, ranks, spearman
-from models.sales_report import report_on
-from models.score_scale import ScoreScale
+from models.embedder.lexicon import GROUPS, Lexicon
+from models.sales.baselines import day_by_day
+from models.sales.conformal import calibrate, finite_quantile
+from models.sales.files import (
+    MODEL,
+    manifest_of,
+    read_regressor,
+    read_starter,
+    write_regressor,
+)
+from models.sales.fit import fit_regressor, split
+from models.sales.measures import measure, ranks, spearman
+from models.sales.neighbours import find_nearest
+from models.sales.regressor import Regressor, RegressorConfig
+from models.sales.report import report_on
+from models.sales.ridge import FOLDS, fit_ridge
+from models.sales.sales import Offers, Sales
+from models.sales.score_scale import ScoreScale
 
 DIM = 12
 NO_WORDS = Lexicon(np.zeros((0, DIM), np.float32))

@@ -10,15 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from errors import Conflict
-from models import scan
-from models.columns import ProductAttributes, RowFilter
-from models.index import ProductIndex
-from models.index_build import IndexWriter
-from models.index_check import check_index, refuse_low
-from models.index_files import open_files
-from models.index_quality import unseen
-from models.index_stats import Recall
-from models.scan import Scan, code_parts, main_axes, train_scan
+from models.index import scan
+from models.index.build import IndexWriter
+from models.index.check import check_index, refuse_low
+from models.index.columns import ProductAttributes, RowFilter
+from models.index.files import open_files
+from models.index.product_index import ProductIndex
+from models.index.quality import unseen
+from models.index.scan import Scan, code_parts, main_axes, train_scan
+from models.index.stats import Recall
 
 COUNT, DIM = 25_000, 64
 PRICES = np.random.default_rng(7).permutation(COUNT) * 10_000
@@ -138,7 +138,7 @@ def test_recall_with_eight_filters_and_after_changes(
     for name, where in everything.items():
         assert check_answers(opened, clusters, where) >= 0.95, name
     assert not opened.is_rebuild_due
-    monkeypatch.setattr("models.index.TAIL_ROWS", 512)
+    monkeypatch.setattr("models.index.product_index.TAIL_ROWS", 512)
     random = np.random.default_rng(3)
     for _ in range(3):
         change(opened, clusters, random)

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from errors import Invalid
-from models.asking import Ask, Features, Segment
-from models.atr import CATEGORIES, HEAD, NAMES, PERSON, Atr
-from models.parser import Parser
-from models.parsing import Mask, Parsing
-from models.regions import agnostic_mask, bbox_of, fill_holes, iou, pieces
-from models.segmenter import Segmenter
-from models.targets import shows_person
+from models.segmenter.atr import CATEGORIES, HEAD, NAMES, PERSON, Atr
+from models.segmenter.parser import Parser
+from models.segmenter.parsing import Mask, Parsing
+from models.segmenter.prompts import Ask, Features, Segment
+from models.segmenter.regions import agnostic_mask, bbox_of, fill_holes, iou, pieces
+from models.segmenter.segmenter import Segmenter
+from models.segmenter.targets import shows_person
 from training.draw import Garment, draw_with_cover
 from training.lying import DRAWN_CODES
 from training.people import DrawnPerson, draw_person

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from models.asking import Ask
-from models.atr import PERSON, UPPER
-from models.parser import Parser, ParserConfig, load
-from models.regions import iou
-from models.segmenter import Segmenter
+from models.segmenter.atr import PERSON, UPPER
+from models.segmenter.parser import Parser, ParserConfig, load
+from models.segmenter.prompts import Ask
+from models.segmenter.regions import iou
+from models.segmenter.segmenter import Segmenter
 from training.captions import combinations
 from training.draw import Garment, draw_with_cover
 from training.people import draw_person

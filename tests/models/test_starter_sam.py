@@ -3,11 +3,11 @@
 import numpy as np
 from PIL import Image
 
-from models.asking import Ask
-from models.parser import ParserConfig
-from models.regions import bbox_of, iou
-from models.sam import Acceptance, Prompt, SamConfig
-from models.segmenter import Segmenter, load
+from models.segmenter.parser import ParserConfig
+from models.segmenter.prompts import Ask
+from models.segmenter.regions import bbox_of, iou
+from models.segmenter.sam import Acceptance, Prompt, SamConfig
+from models.segmenter.segmenter import Segmenter, load
 from training.captions import combinations
 from training.draw import Garment, draw_with_cover
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from errors import CancelRequested, Invalid
-from models.parsing import Parsing
+from models.segmenter.parsing import Parsing
 from models.tryon.anatomy import ARMS, FACE, LEFT_ARM, PANTS, UPPER
 from models.tryon.body import find_body
 from models.tryon.fill import skin_colour

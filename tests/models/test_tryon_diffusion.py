@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from errors import CancelRequested, SetupError
-from models.parser import ParserConfig
+from models.segmenter.parser import ParserConfig
 from models.tryon.inpaint import PainterConfig, load_painter
 from models.tryon.loading import TryOnConfig, load_pipeline, square_shirt, stick_figure
 from models.tryon.pipeline import Asked, Sizes, TryOnPipeline

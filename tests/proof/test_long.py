@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from errors import StudioError
-from models.columns import ProductAttributes, RowFilter
 from models.images import decode_image, inspect_image
-from models.index import ProductIndex
-from models.index_files import empty_files
+from models.index.columns import ProductAttributes, RowFilter
+from models.index.files import empty_files
+from models.index.product_index import ProductIndex
 from tests.models.test_images import encoded, gradient
 from tests.models.test_index import DIM, brute_force, catalogue, unit, written
 

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from db.tables import File, IndexVersion
 from errors import Conflict, Invalid, NotFound
-from models.index_files import IndexFiles, open_files
+from models.index.files import IndexFiles, open_files
 from settings import Settings
 from studio.accounts.accounts import create_user
 from studio.catalog.catalog import Owner, ProductDraft, delete_product, put_product

@@ -16,8 +16,9 @@ from sqlalchemy import insert, text
 from db.catalog import put_embedding, take_change_seq
 from db.tables import IndexVersion, Product, ProductEmbedding
 from errors import Conflict
-from models import index_check, scan
-from models.index_stats import ScanKnobs
+from models.index import check as index_check
+from models.index import scan
+from models.index.stats import ScanKnobs
 from studio.accounts.accounts import create_user
 from studio.index.build import build_version
 from studio.index.files import cache_folder

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import models.backbone  # noqa: F401 - registers the image networks
-from models.backbone import kinds_resnet
-from models.embedder import Embedder, EmbedderConfig, load
+import models.embedder.backbone  # noqa: F401 - registers the image networks
+from models.embedder.backbone import kinds_resnet
+from models.embedder.embedder import Embedder, EmbedderConfig, load
 from models.weights import LOCAL_PREFIX
 from training.captions import NOUNS
 from training.combine import COMBINED, combine

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.atr import BODY, CATEGORIES, CLOTHES, NAMES, PERSON, Atr
+from models.segmenter.atr import BODY, CATEGORIES, CLOTHES, NAMES, PERSON, Atr
 from training.draw import Garment
 from training.people import complete_outfit, draw_person, kind_of
 from training.street import MIRRORED_CODES, SETS

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.random import default_rng
 
-from models.atr import Atr
+from models.segmenter.atr import Atr
 from training.reclothe import reclothe
 
 CODES = torch.zeros(24, 40, 30, dtype=torch.int64)

@@ -9,8 +9,8 @@ import torch
 from numpy.random import default_rng
 from PIL import Image
 
-from models.atr import PERSON
-from models.sam import Prompt, SamArchitecture, SamConfig, build, load
+from models.segmenter.atr import PERSON
+from models.segmenter.sam import Prompt, SamArchitecture, SamConfig, build, load
 from training import sam
 from training.people import draw_people
 from training.photos import split_of

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.atr import PERSON, UPPER, Atr
+from models.segmenter.atr import PERSON, UPPER, Atr
 from training.street import ANYTHING, SETS, SUIT, tell_sides, told
 
 

@@ -1,0 +1,1 @@
+"""The embedder: pictures and texts as unit vectors."""

@@ -1,0 +1,261 @@
+"""Images and texts to unit vectors of one space, by any open_clip checkpoint."""
+
+# ruff: noqa: PLC0415 - torch comes in when a model is loaded; the configuration alone stays cheap
+
+import gzip
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.embedder.source import open_clip_source
+from models.images import decode_image
+from models.index.freed_memory import keep_freed_memory
+from models.pins import NO_PINS, Pinning
+from models.weights import fingerprint, short_name
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+    Transform = Callable[[Image.Image], torch.Tensor]
+
+Vectors = NDArray[np.float32]
+Precision = Literal["fp32", "fp16", "bf16"]
+_Item = TypeVar("_Item")
+
+_BYTE_TOKENS, _SPECIAL_TOKENS = 512, 2  # what a byte-pair vocabulary holds besides its merges
+_TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "bf16": 3e-2}
+
+
+@dataclass(frozen=True)
+class EmbedderConfig:
+    """Which checkpoint, where and how it runs.
+
+    checkpoint: "starter"; a folder in open_clip's published format ("local-dir:/path" or its
+    path); "hf-hub:owner/name"; or open_clip's "architecture/tag". device: "auto" takes CUDA where
+    torch sees it. threads: torch's threads within one operation, on the CPU only.
+    """
+
+    checkpoint: str = "starter"
+    precision: Precision = "fp32"
+    device: str = "auto"
+    max_batch: int = 16
+    threads: int = 1
+    pinning: Pinning = NO_PINS
+
+
+class PictureReader:
+    """Encoded pictures -> what a checkpoint's network looks at; needs no weights."""
+
+    def __init__(self, transform: "Transform", side: int) -> None:
+        self._transform = transform
+        self.side = side
+
+    def read(self, data: bytes) -> Vectors:
+        """An encoded picture -> (3, height, width) float32.
+
+        Large JPEGs are decoded at a fraction of their size, twice what the network looks at.
+
+        Raises:
+            NotAnImage, Invalid, TooLarge: the picture can't be used.
+        """
+        return self.preprocess(decode_image(data, shortest_side=2 * self.side))
+
+    def preprocess(self, image: "Image.Image") -> Vectors:
+        """A decoded, upright RGB image -> (3, height, width) float32."""
+        return np.asarray(self._transform(image).numpy(), dtype=np.float32)
+
+
+class Embedder:
+    """A loaded checkpoint. Holds no state of a request; `preprocess` may run in any thread.
+
+    version: changes with any weight, the architecture, the preprocessing, the tokenizer or the
+    precision. dim: the length of its vectors. side: the pixels of the shorter side of what the
+    network looks at.
+    """
+
+    def __init__(
+        self,
+        config: EmbedderConfig,
+        network: Any,
+        transform: "Transform",
+        tokenizer: "Callable[[list[str]], torch.Tensor]",
+        architecture: dict[str, Any],
+    ) -> None:
+        self.config = config
+        self._network = network
+        self.reader = PictureReader(transform, int(np.min(network.visual.image_size)))
+        self._tokenize = tokenizer
+        self._device = next(network.parameters()).device
+        visual: Any = self._network.visual
+        self._dtype = _input_type(config.precision)
+        self.dim = int(architecture["embed_dim"])
+        self.side = self.reader.side
+        described = [
+            architecture, visual.preprocess_cfg, _describe_tokenizer(tokenizer),
+        ]  # fmt: skip
+        digest = fingerprint(network.state_dict(), described)
+        self.version = f"{short_name(config.checkpoint)}-{digest}"
+
+    def preprocess(self, image: "Image.Image") -> Vectors:
+        """A decoded, upright RGB image -> (3, height, width) float32, as the network wants it."""
+        return self.reader.preprocess(image)
+
+    def view(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Which part of a picture `preprocess` keeps: left, top, right, bottom, as shares."""
+        if self._network.visual.preprocess_cfg.get("resize_mode") != "shortest":
+            return 0.0, 0.0, 1.0, 1.0
+        short = min(width, height)
+        x, y = (1 - short / width) / 2, (1 - short / height) / 2
+        return x, y, 1 - x, 1 - y
+
+    def embed_images(self, pixels: Sequence[Vectors]) -> Vectors:
+        """Preprocessed images in, (n, dim) float32 unit vectors out; max_batch at a time."""
+        return self._in_chunks(pixels, self._encode_pixels)
+
+    def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        """Texts in any script in, (n, dim) float32 unit vectors out; long ones are cut."""
+        return self._in_chunks(texts, self._encode_texts)
+
+    def warm_up(self) -> None:
+        """Run both towers at the largest batch and at one, so that no request pays for it."""
+        for count in (self.config.max_batch, 1):
+            self.embed_images([self._blank()] * count)
+            self.embed_texts(["warm up"] * count)
+
+    def check(self) -> None:
+        """Run the model on one image and one text; RuntimeError unless both give unit vectors."""
+        for vector in (self.embed_images([self._blank()])[0], self.embed_texts(["check"])[0]):
+            length = float(np.linalg.norm(vector))
+            if not abs(length - 1.0) < _TOLERANCE[self.config.precision]:  # also catches NaN
+                raise RuntimeError(f"{self.version} gave a vector of length {length}")
+
+    def _blank(self) -> Vectors:
+        from PIL import Image
+
+        return self.preprocess(Image.linear_gradient("L").convert("RGB"))
+
+    def _in_chunks(
+        self, items: Sequence[_Item], encode: "Callable[[Sequence[_Item]], torch.Tensor]"
+    ) -> Vectors:
+        import torch
+
+        vectors = np.empty((len(items), self.dim), np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(items), self.config.max_batch):
+                chunk = items[start : start + self.config.max_batch]
+                encoded = torch.nn.functional.normalize(encode(chunk).float(), dim=-1)
+                vectors[start : start + len(chunk)] = encoded.cpu().numpy()
+        return vectors
+
+    def _encode_pixels(self, pixels: Sequence[Vectors]) -> "torch.Tensor":
+        import torch
+
+        batch = torch.from_numpy(np.stack(pixels)).to(self._device, self._dtype)
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        return cast("torch.Tensor", self._network.encode_image(batch))
+
+    def _encode_texts(self, texts: Sequence[str]) -> "torch.Tensor":
+        tokens = self._tokenize(list(texts)).to(self._device)
+        _bound_cache(self._tokenize)
+        return cast("torch.Tensor", self._network.encode_text(tokens))
+
+
+def _input_type(precision: Precision) -> "torch.dtype":
+    """The type of pixels that the network's first layer takes."""
+    import torch
+
+    return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+
+
+def load(config: EmbedderConfig) -> Embedder:
+    """Build the checkpoint's networks with open_clip's factory and load its weights, or raise."""
+    import open_clip
+    import torch
+
+    import models.embedder.backbone  # noqa: F401 - registers the starter's image network
+
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        torch.set_num_threads(config.threads)
+        keep_freed_memory()
+    with open_clip_source(config.checkpoint, config.pinning) as (name, tag):
+        network, transform = open_clip.create_model_from_pretrained(
+            name, tag, precision=config.precision, device=device
+        )
+        architecture = open_clip.get_model_config(name)
+        tokenizer = build_tokenizer(name, architecture)
+    network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    return Embedder(config, network, transform, tokenizer, architecture)
+
+
+def load_reader(config: EmbedderConfig) -> PictureReader:
+    """The checkpoint's reader as `load` makes it, without memory for its networks."""
+    import open_clip
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    import models.embedder.backbone  # noqa: F401 - registers the starter's image network
+
+    with open_clip_source(config.checkpoint, config.pinning) as (name, tag):
+        network = open_clip.create_model(
+            name, tag, device="meta", load_weights=False, pretrained_text=False
+        )
+    visual: Any = network.visual
+    transform = image_transform_v2(PreprocessCfg(**visual.preprocess_cfg), is_train=False)
+    return PictureReader(transform, int(np.min(visual.image_size)))
+
+
+def build_tokenizer(
+    name: str, architecture: dict[str, Any]
+) -> "Callable[[list[str]], torch.Tensor]":
+    """open_clip's tokenizer for this model; a small vocabulary means its first merges only."""
+    import open_clip
+
+    text = architecture["text_cfg"]
+    size = int(text.get("vocab_size", 49408))
+    if text.get("hf_tokenizer_name") or text.get("hf_model_name") or size >= 49408:
+        return cast("Callable[[list[str]], torch.Tensor]", open_clip.get_tokenizer(name))
+    with tempfile.TemporaryDirectory() as folder:
+        merges = _write_first_merges(Path(folder), size - _BYTE_TOKENS - _SPECIAL_TOKENS)
+        tokenizer = open_clip.get_tokenizer(name, bpe_path=str(merges))
+    return cast("Callable[[list[str]], torch.Tensor]", tokenizer)
+
+
+def _write_first_merges(folder: Path, count: int) -> Path:
+    """The header and first `count` merges that open_clip ships, as a file of the same kind."""
+    from open_clip.tokenizer import default_bpe
+
+    with gzip.open(default_bpe(), "rt", encoding="utf-8") as whole:
+        lines = [next(whole).rstrip("\n") for _ in range(count + 1)]
+    path = folder / "merges.txt.gz"
+    with gzip.open(path, "wt", encoding="utf-8") as part:
+        part.write("\n".join(lines))
+    return path
+
+
+def _bound_cache(tokenizer: Any, most: int = 50_000) -> None:
+    """open_clip's byte-pair tokenizer keeps every word it ever saw: start over before it grows."""
+    words: dict[str, str] = getattr(tokenizer, "cache", {})
+    if len(words) > most:
+        kept = {word: pieces for word, pieces in words.items() if word.startswith("<")}
+        words.clear()
+        words.update(kept)
+
+
+def _describe_tokenizer(tokenizer: Any) -> list[object]:
+    """What decides a tokenizer's output: its vocabulary, cleaning and context length."""
+    inner = getattr(tokenizer, "tokenizer", None)
+    backend = getattr(inner, "backend_tokenizer", None)
+    if backend is not None:
+        vocabulary: object = backend.to_str()
+    else:
+        vocabulary = inner.get_vocab() if inner is not None else tokenizer.encoder
+    cleaning = getattr(tokenizer.clean_fn, "__name__", "none")
+    return [type(tokenizer).__name__, vocabulary, cleaning, tokenizer.context_length]

@@ -1,0 +1,133 @@
+"""Writing an index version: rows are streamed to files, then FAISS learns its codes from them."""
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import faiss
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from errors import Invalid
+from models.index.columns import ColumnStore, ProductAttributes
+from models.index.files import (
+    COLUMNS,
+    ID_ENDS,
+    ID_TEXT,
+    SCAN,
+    VECTORS,
+    VOCABULARY,
+    open_files,
+)
+from models.index.scan import train_scan
+
+ADD_ROWS = 16_384
+
+
+class NpyWriter:
+    """An .npy file whose rows come one after the other; the header learns their number last."""
+
+    def __init__(self, path: Path, dtype: DTypeLike, row_shape: tuple[int, ...] = ()) -> None:
+        self._file = path.open("wb")
+        self._dtype = np.dtype(dtype)
+        self._row_shape = row_shape
+        self._rows = 0
+        self._write_header()
+
+    def write(self, rows: NDArray[Any]) -> None:
+        """Appends rows of the file's shape and type."""
+        self._file.write(np.ascontiguousarray(rows, dtype=self._dtype).data)
+        self._rows += len(rows)
+
+    def finish(self) -> None:
+        """Completes the file; numpy leaves room in the header for any number of rows."""
+        self._file.seek(0)
+        self._write_header()
+        self._file.close()
+
+    def close(self) -> None:
+        """Gives the file back, complete or not."""
+        self._file.close()
+
+    def _write_header(self) -> None:
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self._dtype),
+            "fortran_order": False,
+            "shape": (self._rows, *self._row_shape),
+        }
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+
+class IndexWriter:
+    """Products in ascending order of id -> the files of a version, in constant memory a vector."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._vectors: NpyWriter | None = None
+        self._dim = 0
+        self._text = NpyWriter(folder / ID_TEXT, np.uint8)
+        self._ends = NpyWriter(folder / ID_ENDS, np.int64)
+        self._end = 0
+        self._last = ""
+        self._columns = ColumnStore()
+        self.count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for writer in (self._vectors, self._text, self._ends):
+            if writer is not None:
+                writer.close()
+
+    def add(
+        self, product_id: str, vector: NDArray[np.float16], attributes: ProductAttributes
+    ) -> None:
+        """Appends one product. `vector`: float16, shape (dim,), unit length.
+
+        Raises:
+            Invalid: the vector has another length than the first one.
+        """
+        if self._vectors is None:
+            self._open_vectors(len(vector))
+        if self._vectors is None or vector.shape != (self._dim,):
+            raise Invalid(f"a vector of shape {vector.shape} among vectors of {self._dim} numbers")
+        if self.count and product_id <= self._last:
+            raise ValueError("products must come in ascending order of their ids")
+        encoded = np.frombuffer(product_id.encode(), dtype=np.uint8)
+        self._vectors.write(vector[None])
+        self._text.write(encoded)
+        self._end += len(encoded)
+        self._ends.write(np.array([self._end]))
+        self._columns.put(self.count, attributes)
+        self._last = product_id
+        self.count += 1
+
+    def finish(self) -> None:
+        """Writes what is left; a large catalogue gets a FAISS structure."""
+        if self._vectors is None:
+            self._open_vectors(1)
+        for writer in (self._vectors, self._text, self._ends):
+            if writer is not None:
+                writer.finish()
+        columns = self._columns.take(np.arange(self.count))
+        for name, file in COLUMNS.items():
+            np.save(self._folder / file, getattr(columns, name), allow_pickle=False)
+        vocabulary = {"categories": columns.categories, "brands": columns.brands}
+        text = json.dumps(vocabulary, ensure_ascii=False)
+        (self._folder / VOCABULARY).write_text(text, encoding="utf-8")
+        self._build_scan()
+
+    def _open_vectors(self, dim: int) -> None:
+        self._dim = dim
+        self._vectors = NpyWriter(self._folder / VECTORS, np.float16, (dim,))
+
+    def _build_scan(self) -> None:
+        vectors = open_files(self._folder).vectors
+        scan = train_scan(vectors)
+        if scan is None:
+            return
+        for start in range(0, len(vectors), ADD_ROWS):
+            block = vectors[start : start + ADD_ROWS].astype(np.float32)
+            scan.add(np.arange(start, start + len(block)), block)
+        faiss.write_index(scan.index, str(self._folder / SCAN))

@@ -1,0 +1,137 @@
+"""An index version as a folder of immutable files, mapped into memory, each with its checksum."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Literal
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from models.index.columns import ProductColumns, empty_columns
+
+VECTORS = "vectors.f16.npy"
+ID_TEXT = "ids.utf8.npy"
+ID_ENDS = "ids.i64.npy"
+COLUMNS = {
+    "category_code": "category.i32.npy",
+    "brand_code": "brand.i32.npy",
+    "price_e4": "price.i64.npy",
+    "in_stock": "stock.bool.npy",
+}
+VOCABULARY = "vocabulary.json"
+SCAN = "scan.faiss"
+
+Manifest = dict[str, dict[str, int | str]]
+"""File name -> size in bytes and SHA-256 in hex."""
+
+
+class IdTable:
+    """Product ids in ascending order, as one text and the places where each ends.
+
+    A million of them cost no Python object; a row is found by halving.
+    """
+
+    def __init__(self, text: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
+        self._text = text
+        self._ends = ends
+
+    @classmethod
+    def of(cls, ids: Sequence[str]) -> "IdTable":
+        """A table in memory."""
+        encoded = [product_id.encode() for product_id in ids]
+        ends = list(accumulate(len(one) for one in encoded))
+        return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), np.array(ends, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, row: int) -> str:
+        return self._bytes(row).decode()
+
+    def find(self, product_id: str) -> int | None:
+        """The id's row, or None."""
+        wanted = product_id.encode()
+        low, high = 0, len(self._ends)
+        while low < high:
+            middle = (low + high) // 2
+            if self._bytes(middle) < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        return low if low < len(self._ends) and self._bytes(low) == wanted else None
+
+    def _bytes(self, row: int) -> bytes:
+        start = self._ends[row - 1] if row else 0
+        return self._text[start : self._ends[row]].tobytes()
+
+
+@dataclass(frozen=True)
+class IndexFiles:
+    """An opened version: products in ascending order of id.
+
+    `vectors`: float16, shape (n, dim), unit rows, read only; `columns` may be written, which
+    copies the page and leaves the file as it is; `scan`: None where the catalogue is small enough
+    to be compared row by row.
+    """
+
+    vectors: NDArray[np.float16]
+    ids: IdTable
+    columns: ProductColumns
+    scan: faiss.Index | None = None
+
+
+def open_files(folder: Path) -> IndexFiles:
+    """Maps a folder that `IndexWriter` wrote and `damaged` found whole."""
+    vocabulary = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
+    columns = ProductColumns(
+        categories=vocabulary["categories"],
+        brands=vocabulary["brands"],
+        **{name: _mapped(folder / file, "c") for name, file in COLUMNS.items()},
+    )
+    scan = folder / SCAN
+    return IndexFiles(
+        vectors=_mapped(folder / VECTORS, "r"),
+        ids=IdTable(_mapped(folder / ID_TEXT, "r"), _mapped(folder / ID_ENDS, "r")),
+        columns=columns,
+        scan=faiss.read_index(str(scan)) if scan.exists() else None,
+    )
+
+
+def is_readable(manifest: Manifest) -> bool:
+    """Whether a version has the files that `open_files` opens; those of older studios have not."""
+    return {VECTORS, ID_TEXT, ID_ENDS, *COLUMNS.values(), VOCABULARY} <= set(manifest)
+
+
+def empty_files(dim: int) -> IndexFiles:
+    """An index version without products."""
+    return IndexFiles(np.zeros((0, dim), dtype=np.float16), IdTable.of([]), empty_columns())
+
+
+def manifest_of(folder: Path) -> Manifest:
+    """Size and checksum of every file of a folder."""
+    return {path.name: _checksum(path) for path in sorted(folder.iterdir())}
+
+
+def damaged(folder: Path, manifest: Manifest) -> list[str]:
+    """Names of files that are missing or differ from the manifest."""
+    return [
+        name
+        for name, expected in sorted(manifest.items())
+        if not (folder / name).is_file() or _checksum(folder / name) != expected
+    ]
+
+
+def _checksum(path: Path) -> dict[str, int | str]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"size": path.stat().st_size, "sha256": digest}
+
+
+def _mapped(path: Path, mode: Literal["r", "c"]) -> Any:
+    """The array without numpy's memmap class, whose every slice costs microseconds."""
+    return np.asarray(np.load(path, mmap_mode=mode, allow_pickle=False))

@@ -1,0 +1,1 @@
+"""The sales regressor: features, bounds, explanations."""

@@ -1,0 +1,124 @@
+"""A regressor as named files: JSON, arrays and XGBoost's own format, each with its checksum."""
+
+# ruff: noqa: PLC0415 - xgboost comes in with a regressor; naming its files stays cheap
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from models.embedder.lexicon import Lexicon
+from models.sales.conformal import Correction
+from models.sales.features import Reading, Sold, Vocabulary
+from models.sales.fit import pick_device
+from models.sales.regressor import Novelty, Regressor, RegressorConfig
+from models.sales.ridge import Ridge
+from models.sales.score_scale import ScoreScale
+from models.weights import STARTER_FOLDER
+
+MODEL, ARRAYS, TREES = "model.json", "arrays.npz", "trees.ubj"
+NAMES = (MODEL, ARRAYS, TREES)
+FORM = 1
+STARTER = "starter"
+
+Files = dict[str, bytes]
+Manifest = dict[str, dict[str, int | str]]
+"""File name -> size in bytes and SHA-256 in hex."""
+
+
+def write_regressor(regressor: Regressor) -> Files:
+    """Everything a regressor is, but its name."""
+    reading = regressor.reading
+    model = {
+        "form": FORM,
+        "embedderVersion": regressor.embedder_version,
+        "vocabulary": asdict(reading.vocabulary),
+        "correction": asdict(regressor.correction),
+        "novelty": asdict(regressor.novelty),
+        "scales": list(regressor.scale.percentile),
+    }
+    arrays = {
+        "prompts": reading.lexicon.prompts.astype(np.float16),
+        "centre": reading.centre,
+        "axes": reading.axes,
+        "scale": np.stack(list(regressor.scale.percentile.values())),
+        **{f"sold_{name}": value for name, value in vars(reading.sold).items()},
+    }
+    arrays["sold_vectors"] = arrays["sold_vectors"].astype(np.float16)
+    for name, ridge in (("level", reading.level), ("loudness", reading.loudness)):
+        arrays[name] = np.append(ridge.weights, ridge.offset)
+    packed = io.BytesIO()
+    np.savez(packed, allow_pickle=False, **arrays)
+    return {
+        MODEL: json.dumps(model, sort_keys=True, indent=1).encode(),
+        ARRAYS: packed.getvalue(),
+        TREES: bytes(regressor.booster.save_raw("ubj")),
+    }
+
+
+def read_regressor(version: str, files: Mapping[str, bytes], config: RegressorConfig) -> Regressor:
+    """The regressor of these files.
+
+    Raises:
+        ValueError: they are of another form, or don't fit together.
+    """
+    model: dict[str, Any] = json.loads(files[MODEL])
+    if model.get("form") != FORM:
+        raise ValueError(f"regressor {version} was written by another studio version")
+    with np.load(io.BytesIO(files[ARRAYS]), allow_pickle=False) as packed:
+        arrays = {name: packed[name] for name in packed.files}
+    sold = {name.removeprefix("sold_"): one for name, one in arrays.items() if "sold_" in name}
+    sold["vectors"] = _unit(sold["vectors"])
+    reading = Reading(
+        Vocabulary(**model["vocabulary"]),
+        Lexicon(_unit(arrays["prompts"])),
+        arrays["centre"],
+        arrays["axes"],
+        Ridge(arrays["level"][:-1], float(arrays["level"][-1])),
+        Ridge(arrays["loudness"][:-1], float(arrays["loudness"][-1])),
+        Sold(**sold),
+    )
+    scale = ScoreScale(dict(zip(model["scales"], arrays["scale"], strict=True)))
+    return Regressor(
+        version, model["embedderVersion"], reading, _read_trees(files[TREES], config),
+        Correction(**model["correction"]), Novelty(**model["novelty"]), scale,
+    )  # fmt: skip
+
+
+def rounded(regressor: Regressor, config: RegressorConfig) -> Regressor:
+    """The regressor as its files will give it back: half-precision pictures and all."""
+    return read_regressor(regressor.version, write_regressor(regressor), config)
+
+
+def manifest_of(files: Mapping[str, bytes]) -> Manifest:
+    """Size and checksum of every file."""
+    return {
+        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for name, data in sorted(files.items())
+    }
+
+
+def read_starter(config: RegressorConfig) -> Regressor:
+    """The shipped regressor; its version follows from its bytes."""
+    folder = STARTER_FOLDER / "regressor"
+    files = {name: (folder / name).read_bytes() for name in NAMES}
+    digest = hashlib.sha256(b"".join(files[name] for name in NAMES)).hexdigest()
+    return read_regressor(f"{STARTER}-{digest[:12]}", files, config)
+
+
+def _read_trees(data: bytes, config: RegressorConfig) -> Any:
+    import xgboost
+
+    booster = xgboost.Booster(model_file=bytearray(data))
+    booster.set_param({"nthread": config.threads, "device": pick_device(config)})
+    return booster
+
+
+def _unit(vectors: Any) -> Any:
+    wide = vectors.astype(np.float32)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    return wide / np.maximum(lengths, np.float32(1e-12))

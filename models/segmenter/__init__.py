@@ -1,0 +1,1 @@
+"""Masks of people and garments: the human parser and SAM."""

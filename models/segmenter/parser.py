@@ -1,0 +1,198 @@
+"""Pictures to class probabilities by a SegFormer of transformers, or by the starter's network."""
+
+# ruff: noqa: PLC0415 - torch comes in when a model is loaded; the configuration alone stays cheap
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.checkpoints import require_licence
+from models.pins import NO_PINS, Pinning, pinned_folder
+from models.segmenter.atr import MIRRORED, NAMES
+from models.segmenter.parsing import Parsing
+from models.weights import HUB_PREFIX, checkpoint_folder, fingerprint, short_name
+
+if TYPE_CHECKING:
+    import torch
+
+Pixels = NDArray[np.uint8]
+Precision = Literal["fp32", "fp16", "bf16"]
+
+
+@dataclass(frozen=True)
+class ParserConfig:
+    """Which checkpoint, where and how it runs.
+
+    checkpoint: "starter"; a folder in transformers' published format ("local-dir:/path" or its
+    path); or "hf-hub:owner/name". mirror: whether a picture and its mirror image are averaged,
+    which costs twice the time. threads: torch's, on the CPU only.
+    """
+
+    checkpoint: str = "starter"
+    precision: Precision = "fp32"
+    device: str = "auto"
+    max_batch: int = 8
+    threads: int = 1
+    mirror: bool = True
+    allow_noncommercial: bool = False
+    pinning: Pinning = NO_PINS
+
+
+class Parser:
+    """A loaded checkpoint. Holds no state of a request; `preprocess` may run in any thread.
+
+    version: changes with any weight, the architecture, the preprocessing or the precision.
+    size: (height, width) of what the network looks at; pictures are squashed to it, as published
+    SegFormer processors do.
+    """
+
+    def __init__(
+        self, config: ParserConfig, network: Any, processor: dict[str, Any], order: list[int]
+    ) -> None:
+        import torch
+
+        self.config = config
+        self._network = network
+        self._order = torch.tensor(order)
+        self._mirrored = torch.tensor(MIRRORED)
+        self._mean = np.array(processor["image_mean"], np.float32)
+        self._spread = np.array(processor["image_std"], np.float32)
+        self.size = _read_size(processor["size"])
+        self._device = next(network.parameters()).device
+        self._dtype = next(network.parameters()).dtype
+        architecture = network.config.to_dict()
+        architecture.pop("_name_or_path", None)  # where it lies says nothing of what it is
+        described = [architecture, processor, config.mirror, config.precision]
+        digest = fingerprint(network.state_dict(), described)
+        self.version = f"{short_name(config.checkpoint)}-{digest}"
+
+    def preprocess(self, image: Image.Image) -> NDArray[np.float32]:
+        """A decoded, upright RGB image -> (3, height, width) float32, as the network wants it."""
+        height, width = self.size
+        small = image.resize((width, height), Image.Resampling.BOX, reducing_gap=2.0) if (
+            image.width >= width and image.height >= height
+        ) else image.resize((width, height), Image.Resampling.BILINEAR)  # fmt: skip
+        pixels = (np.asarray(small, np.float32) / 255 - self._mean) / self._spread
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+    def probabilities(self, pixels: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Preprocessed images -> (18, height, width) float32 each, in `Atr`'s order, adding to 1.
+
+        At the network's own input size; max_batch at a time.
+        """
+        import torch
+
+        found: list[NDArray[np.float32]] = []
+        with torch.inference_mode():
+            for start in range(0, len(pixels), self.config.max_batch):
+                chunk = np.stack(pixels[start : start + self.config.max_batch])
+                batch = torch.from_numpy(chunk).to(self._device, self._dtype)
+                planes = self._run(batch)
+                if self.config.mirror:
+                    planes = (planes + self._run(batch.flip(-1))[:, self._mirrored].flip(-1)) / 2
+                found += list(planes.cpu().numpy())
+        return found
+
+    def parse(self, image: Pixels) -> Parsing:
+        """One picture (H, W, 3) uint8 RGB -> its `Parsing`."""
+        height, width = image.shape[:2]
+        pixels = self.preprocess(Image.fromarray(image))
+        return Parsing(self.probabilities([pixels])[0], height, width)
+
+    def warm_up(self) -> None:
+        """Run the largest batch and a single picture, so that no request pays for it."""
+        blank = np.zeros((3, *self.size), np.float32)
+        for count in (self.config.max_batch, 1):
+            self.probabilities([blank] * count)
+
+    def check(self) -> None:
+        """Run the model on one picture; RuntimeError unless probabilities add to 1."""
+        total = self.probabilities([np.zeros((3, *self.size), np.float32)])[0].sum(axis=0)
+        if not float(np.abs(total - 1.0).max()) < 1e-2:  # also catches NaN
+            raise RuntimeError(f"{self.version} gave probabilities that do not add to 1")
+
+    def _run(self, batch: "torch.Tensor") -> "torch.Tensor":
+        """(n, 3, h, w) -> (n, 18, h, w) float32 probabilities; edges lie between logits' cells."""
+        import torch
+
+        logits = self._network(pixel_values=batch).logits.float()[:, self._order]
+        large = torch.nn.functional.interpolate(
+            logits, batch.shape[-2:], mode="bilinear", align_corners=False
+        )
+        return large.softmax(dim=1)
+
+
+def load(config: ParserConfig) -> Parser:
+    """Read the checkpoint's network and processor, or raise.
+
+    Raises:
+        SetupError: its licence does not allow commercial use and nobody said that's all right.
+        ValueError: it does not know ATR's classes.
+        OSError: there is no such checkpoint.
+    """
+    import torch
+    from transformers import (
+        PretrainedConfig,
+        SegformerForSemanticSegmentation,
+        SegformerImageProcessor,
+    )
+    from transformers.utils import logging
+
+    from models.segmenter.parser_network import MODEL_TYPE, ConvParser
+
+    require_licence(config.checkpoint, "parser", allow_noncommercial=config.allow_noncommercial)
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        torch.set_num_threads(config.threads)
+    kind = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[config.precision]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    with _source(config) as name:
+        described, _ = PretrainedConfig.get_config_dict(name)
+        own = described.get("model_type") == MODEL_TYPE
+        network: Any = (ConvParser if own else SegformerForSemanticSegmentation).from_pretrained(
+            name, dtype=kind
+        )
+        order = _order_of(network.config.id2label)
+        processor, _ = SegformerImageProcessor.get_image_processor_dict(name)
+    network.eval().requires_grad_(False).to(device)
+    return Parser(config, network, processor, order)
+
+
+@contextmanager
+def _source(config: ParserConfig) -> Iterator[str]:
+    """A folder, or a hub's name where the checkpoint isn't pinned and needn't be."""
+    folder = checkpoint_folder(config.checkpoint, starter="parser")
+    if folder is not None:
+        yield str(folder)
+        return
+    with pinned_folder(config.checkpoint, config.pinning) as pinned:
+        yield str(pinned or config.checkpoint.removeprefix(HUB_PREFIX))
+
+
+def _order_of(labels: dict[int, str]) -> list[int]:
+    """The checkpoint's channel of each class of `Atr`.
+
+    Raises:
+        ValueError: a class has no channel.
+    """
+    there = {label.lower().replace("_", "-"): channel for channel, label in labels.items()}
+    missing = [name for name in NAMES if name.lower() not in there]
+    if missing:
+        raise ValueError(f"the parser's checkpoint has no class {', '.join(missing)}")
+    return [there[name.lower()] for name in NAMES]
+
+
+def _read_size(size: dict[str, int] | int) -> tuple[int, int]:
+    """A processor's size in any of its spellings."""
+    if isinstance(size, int):
+        return size, size
+    if "shortest_edge" in size:
+        return size["shortest_edge"], size["shortest_edge"]
+    return size["height"], size["width"]

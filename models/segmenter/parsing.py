@@ -1,0 +1,56 @@
+"""What a parser says of one picture: every pixel's class, and masks of groups of classes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.segmenter.atr import Atr
+
+Mask = NDArray[np.bool_]
+Plane = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Parsing:
+    """Probabilities (18, h, w) float32 at the network's resolution, for a picture of height, width.
+
+    Planes are enlarged one at a time and only when asked for, so that a photograph of 12
+    megapixels costs two planes of its size and not eighteen.
+    """
+
+    probabilities: NDArray[np.float32]
+    height: int
+    width: int
+
+    @cached_property
+    def labels(self) -> NDArray[np.uint8]:
+        """Every pixel's likeliest class: (height, width) uint8, numbered as `Atr`."""
+        labels = np.zeros((self.height, self.width), np.uint8)
+        best = self.enlarge(self.probabilities[0]).copy()
+        for number in range(1, len(self.probabilities)):
+            if self.probabilities[number].max() < 1 / len(self.probabilities):
+                continue  # can't be the likeliest anywhere
+            plane = self.enlarge(self.probabilities[number])
+            better = plane > best
+            labels[better] = number
+            np.maximum(best, plane, out=best)
+        return labels
+
+    def probability(self, classes: Iterable[Atr]) -> Plane:
+        """That a pixel is of one of the classes: (h, w) float32 at the network's resolution."""
+        chosen = sorted({int(each) for each in classes})
+        return np.asarray(self.probabilities[chosen].sum(axis=0), np.float32)
+
+    def mask(self, classes: Iterable[Atr]) -> Mask:
+        """Where one of the classes is likelier than all others: (height, width) bool."""
+        return np.asarray(self.enlarge(self.probability(classes)) > 0.5, np.bool_)
+
+    def enlarge(self, plane: Plane) -> Plane:
+        """A plane of the network's resolution (h, w) at the picture's size, float32."""
+        image = Image.fromarray(np.ascontiguousarray(plane, np.float32))
+        size = (self.width, self.height)
+        return np.asarray(image.resize(size, Image.Resampling.BILINEAR), np.float32)
