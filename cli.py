@@ -60,7 +60,7 @@ def up(
 
 def whole_house(settings: Settings) -> Any:
     """The Serve application and the demo: their rooms are above the servers', or need it."""
-    from deployments.ingress import ingress_environment, tracing_environment
+    from deployments.serve.ingress import ingress_environment, tracing_environment
     from embedded.up import House
 
     return House(
@@ -73,7 +73,7 @@ def whole_house(settings: Settings) -> Any:
 
 def seed_demo(settings: Settings, count: Callable[[int, int, str], None]) -> None:
     """Fills a new studio with accounts and products through its running deployments."""
-    from deployments.launch import running_studio
+    from deployments.serve.launch import running_studio
     from embedded.demo import seed
 
     async def run() -> None:
@@ -87,14 +87,14 @@ def seed_demo(settings: Settings, count: Callable[[int, int, str], None]) -> Non
 def seed() -> None:
     """Give the running studio what of the demo it lacks: accounts, products, an index."""
     with plain_errors():
-        from deployments.ingress import ingress_environment
+        from deployments.serve.ingress import ingress_environment
         from embedded.cluster import ENVIRONMENT
 
         settings = running_settings()
         if settings.env == "production":
             raise SetupError("STUDIO_ENV=production has no demo")
         os.environ |= ENVIRONMENT | ingress_environment(settings.port)
-        from deployments.launch import connect
+        from deployments.serve.launch import connect
 
         connect(running_facts()["ray_address"])
         seed_demo(settings, lambda done, total, what: typer.echo(f"{done} of {total} {what}"))
@@ -114,7 +114,7 @@ def migrate() -> None:
 def doctor() -> None:
     """Say what is wrong with this machine, the settings or the data folder."""
     with plain_errors():
-        from deployments.connections import wanted_connections
+        from deployments.serve.connections import wanted_connections
         from embedded.doctor import examine
 
         settings = load_settings()

@@ -8,9 +8,9 @@ from deployments.embedder import Embedder, EmbedderArgs
 from deployments.gateway import Gateway
 from deployments.handles import HandleArgs
 from deployments.index import Index, IndexArgs
-from deployments.preflight import require_closed_cluster, require_schema
 from deployments.regressor import Regressor, RegressorArgs
 from deployments.segmenter import Segmenter, SegmenterArgs
+from deployments.serve.preflight import require_closed_cluster, require_schema
 from deployments.tryon import TryOn, TryOnArgs
 from models.embedder.embedder import EmbedderConfig
 from models.pins import Pinning

@@ -48,7 +48,7 @@ def serve_mode() -> None:
     from fastapi import FastAPI, Request
     from ray import serve
 
-    from deployments.listening import reuse_address
+    from deployments.serve.listening import reuse_address
 
     @serve.deployment(ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=100)
     class Hop:

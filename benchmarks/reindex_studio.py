@@ -83,8 +83,8 @@ def run_studio(from_pictures: int) -> int:
 
 
 def application_with(from_pictures: int) -> Any:
-    """`deployments.launch` with another number; Ray reads its token's mode when imported."""
-    from deployments import launch
+    """`deployments.serve.launch` with another number; Ray reads its token's mode when imported."""
+    from deployments.serve import launch
 
     config = yaml.safe_load(launch.STARTER_CONFIG.read_text())
     config["applications"][0]["args"]["dispatcher"]["reindex"]["from_pictures"] = from_pictures

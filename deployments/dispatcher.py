@@ -11,12 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
 from db.job_claims import count_backlog, count_overdue, count_states
-from deployments.connections import DISPATCHER_POOL
 from deployments.handles import Handle, IndexHandle
-from deployments.listening import listen_privately
-from deployments.log_files import log_to_worker_files
-from deployments.metrics import JobMetrics
-from deployments.opening import running_here
+from deployments.serve.connections import DISPATCHER_POOL
+from deployments.serve.listening import listen_privately
+from deployments.serve.log_files import log_to_worker_files
+from deployments.serve.metrics import JobMetrics
+from deployments.serve.opening import running_here
 from errors import StudioError
 from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache

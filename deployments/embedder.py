@@ -11,11 +11,11 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from deployments.decoding import Decoders
 from deployments.handles import Handle, HandleArgs, IndexHandle
-from deployments.listening import listen_privately
-from deployments.log_files import log_to_worker_files
-from deployments.metrics import BatchMetrics
+from deployments.serve.decoding import Decoders
+from deployments.serve.listening import listen_privately
+from deployments.serve.log_files import log_to_worker_files
+from deployments.serve.metrics import BatchMetrics
 from errors import Invalid, StudioError, Unavailable
 from models.embedder.embedder import EmbedderConfig, load
 from models.images import decode_image

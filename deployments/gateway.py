@@ -4,11 +4,11 @@ from fastapi import FastAPI
 from ray import serve
 
 from deployments.handles import Handle, HandleArgs
-from deployments.listening import listen_privately, on_drain, reuse_address
-from deployments.log_files import log_to_worker_files
-from deployments.metrics import RequestMetrics
-from deployments.opening import open_studio
-from deployments.patience import lose_patience
+from deployments.serve.listening import listen_privately, on_drain, reuse_address
+from deployments.serve.log_files import log_to_worker_files
+from deployments.serve.metrics import RequestMetrics
+from deployments.serve.opening import open_studio
+from deployments.serve.patience import lose_patience
 from gateway.app import create_app
 from settings import Settings
 from studio.background import Background

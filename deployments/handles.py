@@ -17,7 +17,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments.log_files import carry_request_id
+from deployments.serve.log_files import carry_request_id
 from errors import DeadlinePassed, StudioError, Unavailable
 from studio.batching import MicroBatcher, portions
 from studio.context import Origin, continuing, current_request_id

@@ -10,10 +10,10 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
-from deployments.connections import INDEX_POOL
-from deployments.listening import listen_privately
-from deployments.log_files import log_to_worker_files
-from deployments.metrics import IndexMetrics
+from deployments.serve.connections import INDEX_POOL
+from deployments.serve.listening import listen_privately
+from deployments.serve.log_files import log_to_worker_files
+from deployments.serve.metrics import IndexMetrics
 from errors import StudioError
 from integrations.blobs.store import open_blob_store
 from settings import Settings

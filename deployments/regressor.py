@@ -9,9 +9,9 @@ from itertools import groupby
 
 import structlog
 
-from deployments.listening import listen_privately
-from deployments.log_files import log_to_worker_files
-from deployments.metrics import BatchMetrics
+from deployments.serve.listening import listen_privately
+from deployments.serve.log_files import log_to_worker_files
+from deployments.serve.metrics import BatchMetrics
 from integrations.blobs.store import open_blob_store
 from models.sales import regressor as model
 from models.sales.files import read_starter

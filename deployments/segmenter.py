@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from deployments.decoding import Decoders
-from deployments.listening import listen_privately
-from deployments.log_files import log_to_worker_files
+from deployments.serve.decoding import Decoders
+from deployments.serve.listening import listen_privately
+from deployments.serve.log_files import log_to_worker_files
 from integrations.blobs.store import open_blob_store
 from models.images import decode_measured
 from models.png import encode_png

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from db.engine import Database
-from deployments.turns import Turns
+from deployments.serve.turns import Turns
 from errors import Conflict, Invalid, NotAnImage, StudioError, TooLarge, Unavailable
 from gateway.app import create_app
 from integrations.blobs.store import open_blob_store

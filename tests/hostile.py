@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from uvicorn.server import ServerState
 
-from deployments.patience import (
+from deployments.serve.patience import (
     MAX_HEAD_BYTES,
     MAX_HEADERS,
     MAX_PIPELINED,

@@ -4,7 +4,7 @@ import asyncio
 
 import httpx
 
-from deployments.patience import MAX_HEAD_BYTES
+from deployments.serve.patience import MAX_HEAD_BYTES
 from tests.acceptance.client import search
 from tests.cluster import WholeStudio
 from tests.holding import KINDS, hold

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.connections import wanted_connections
+from deployments.serve.connections import wanted_connections
 from settings import PROJECT_ROOT, Settings
 
 CONFIGS = {"starter": "embedded/serve_config.yaml", "production": "serve_config.yaml"}
@@ -39,6 +39,6 @@ def test_the_profile_says_which_config_is_meant() -> None:
 
 @pytest.mark.parametrize("path", sorted((PROJECT_ROOT / "deployments").glob("*.py")), ids=str)
 def test_whoever_opens_a_pool_is_counted(path: Path) -> None:
-    """A new pool belongs into `deployments.connections`: its size stands there."""
+    """A new pool belongs into `deployments.serve.connections`: its size stands there."""
     for size in re.findall(r"\bDatabase\(.*?pool_size=([^,)\s]+)", path.read_text(), re.DOTALL):
         assert size in {"INDEX_POOL", "DISPATCHER_POOL", "connections"}, (path.name, size)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from deployments import decoding
-from deployments.decoding import Decoders
+from deployments.serve import decoding
+from deployments.serve.decoding import Decoders
 from integrations.blobs.store import open_blob_store
 from models.embedder import embedder
 from models.embedder.embedder import EmbedderConfig

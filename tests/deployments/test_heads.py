@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from deployments.patience import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED, PatientProtocol
+from deployments.serve.patience import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED, PatientProtocol
 
 PIECE = 700
 HEAD = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n"
@@ -231,7 +231,7 @@ async def test_stray_bytes_after_an_answer_do_not_hold_the_connection(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """uvicorn's timer for idle connections ends with any byte, which need not begin a request."""
-    monkeypatch.setattr("deployments.patience.HEAD_LIMIT_S", 0.3)
+    monkeypatch.setattr("deployments.serve.patience.HEAD_LIMIT_S", 0.3)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(HEAD + b"\r\n")
     await reader.readuntil(b"ok")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deployments.ingress import CleanHead, middlewares
+from deployments.serve.ingress import CleanHead, middlewares
 
 SERVE = [
     (b"x-request-timeout-seconds", b"0.001"),

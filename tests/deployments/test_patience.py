@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from deployments import patience
-from deployments.patience import PatientProtocol
+from deployments.serve import patience
+from deployments.serve.patience import PatientProtocol
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 

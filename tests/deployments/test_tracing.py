@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.ingress import tracing_environment
+from deployments.serve.ingress import tracing_environment
 
 
 def test_nothing_is_recorded_without_an_exporter() -> None:
@@ -19,7 +19,10 @@ def test_nothing_is_recorded_without_an_exporter() -> None:
 )
 def test_each_way_to_name_an_exporter_turns_serves_tracing_on(given: dict[str, str]) -> None:
     told = tracing_environment(given)
-    assert told["RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH"] == "deployments.tracing:span_processors"
+    assert (
+        told["RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH"]
+        == "deployments.serve.tracing:span_processors"
+    )
     ratio = given.get("OTEL_TRACES_SAMPLER_ARG", "1.0")
     assert told["RAY_SERVE_TRACING_SAMPLING_RATIO"] == ratio
     endpoint = (given | told).get("OTEL_EXPORTER_OTLP_ENDPOINT")

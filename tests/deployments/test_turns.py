@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from deployments.turns import Turns
+from deployments.serve.turns import Turns
 from errors import Unavailable
 
 

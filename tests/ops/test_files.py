@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.ingress import ingress_environment
+from deployments.serve.ingress import ingress_environment
 from settings import PROJECT_ROOT
 
 OPS = PROJECT_ROOT / "ops"

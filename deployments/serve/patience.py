@@ -11,7 +11,13 @@ from typing import Any
 from uvicorn.protocols.http import auto
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from deployments.refusal import MALFORMED, TOO_LARGE, TOO_MANY, LingeringTransport, refusing
+from deployments.serve.refusal import (
+    MALFORMED,
+    TOO_LARGE,
+    TOO_MANY,
+    LingeringTransport,
+    refusing,
+)
 from gateway.problem import ProblemType
 
 HEAD_LIMIT_S = 20.0

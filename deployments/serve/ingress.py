@@ -27,7 +27,7 @@ def ingress_environment(port: int, *, drain_s: float = 30.0) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(port),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(port + 1),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(drain_s),
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.ingress:middlewares",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.serve.ingress:middlewares",
         # A restarted Gateway takes the port of the dead one at once.
         "RAY_SERVE_PORT_QUARANTINE_S": "0",
         # Pictures travel between deployments as bytes of up to 15 MB.
@@ -48,7 +48,7 @@ def tracing_environment(given: Mapping[str, str]) -> dict[str, str]:
     told = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} if endpoint else {}
     return told | {
         "OTEL_SERVICE_NAME": given.get("OTEL_SERVICE_NAME", "ai-fashion-studio"),
-        "RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH": "deployments.tracing:span_processors",
+        "RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH": "deployments.serve.tracing:span_processors",
         "RAY_SERVE_TRACING_SAMPLING_RATIO": given.get("OTEL_TRACES_SAMPLER_ARG", "1.0"),
     }
 
@@ -105,7 +105,7 @@ def middlewares() -> list[Middleware]:
 
 
 def main() -> None:
-    """`python -m deployments.ingress PORT`: the variables as shell commands, for `ray start`."""
+    """`python -m deployments.serve.ingress PORT`: the variables as shell commands, for `ray start`."""
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
     variables = ingress_environment(port) | tracing_environment(os.environ)
     for name, value in variables.items():

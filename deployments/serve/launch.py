@@ -13,7 +13,7 @@ from ray import serve
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 from ray.serve.schema import ApplicationStatus
 
-from deployments.opening import APPLICATION, running_studio
+from deployments.serve.opening import APPLICATION, running_studio
 from errors import SetupError
 from settings import PROJECT_ROOT, Settings
 

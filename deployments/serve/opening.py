@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from ray.serve.handle import DeploymentHandle
 
 from db.engine import Database
-from deployments.connections import JOB_POOL
 from deployments.handles import (
     DispatcherHandle,
     EmbedderHandle,
@@ -19,6 +18,7 @@ from deployments.handles import (
     SegmenterHandle,
     TryOnHandle,
 )
+from deployments.serve.connections import JOB_POOL
 from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache
 from integrations.fetch import Fetcher
@@ -88,7 +88,7 @@ async def running_here() -> AsyncIterator[Studio]:
     """As `running_studio`, with the settings that this process of the cluster has inherited."""
     traced = os.environ.get(EXPORTER)
     if traced:
-        from deployments import tracing  # noqa: PLC0415 - only where spans are recorded
+        from deployments.serve import tracing  # noqa: PLC0415 - only where spans are recorded
 
         tracing.trace_worker("run_job")
     try:
