@@ -21,10 +21,10 @@ from errors import StudioError
 from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache
 from integrations.paypal.paypal import open_paypal
+from jobs.bulk_embedding import StreamArgs
 from jobs.dispatcher import Dispatcher as JobDispatcher
 from jobs.dispatcher import DispatcherArgs
 from jobs.handlers import HANDLERS, on_cluster
-from jobs.picture_stream import StreamArgs
 from jobs.retry import RetryPolicy
 from jobs.runner import RayExecutor
 from settings import Settings

@@ -15,9 +15,9 @@ from db.jobs import list_events
 from db.users import get_user
 from errors import CancelRequested, Forbidden, JobStopped, StudioError, Superseded, Unavailable
 from jobs.claim import Claim
+from jobs.finishing import PAUSES_S, Ending, Ledger
 from jobs.handler import Handler
 from jobs.lease import LeaseKeeper
-from jobs.ledger import PAUSES_S, Ending, Ledger
 from jobs.retry import LATE, RetryPolicy, reason
 from studio.accounts.accounts import ROLES
 from studio.context import OFFLINE, Origin, continuing, span

@@ -16,11 +16,11 @@ from db.job_claims import find_starved_type, renew_leases, watch_claims
 from db.jobs import CHANNEL
 from db.notices import listen
 from errors import StudioError
+from jobs.capacity import Capacity, starved, wanted
 from jobs.claim import Claim, claim
 from jobs.handler import Handler, Handlers
 from jobs.reaper import reap_dead, reap_expired, release
 from jobs.retry import RetryPolicy
-from jobs.room import Capacity, starved, wanted
 from studio.background import Background
 
 LONGEST_LEASE_S = 30.0

@@ -4,8 +4,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from jobs.bulk_embedding import PictureStream, StreamArgs
 from jobs.handler import Handler, Handlers, Run
-from jobs.picture_stream import PictureStream, StreamArgs
 from studio.catalog.imports import drop_import, import_catalog
 from studio.index.rebuild import rebuild_index
 from studio.jobs.jobs import JOB_TYPES

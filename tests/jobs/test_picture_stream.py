@@ -14,7 +14,7 @@ from sqlmodel import select
 from db.embeddings import Unseen, count_unseen
 from db.tables import ProductEmbedding
 from errors import Unavailable
-from jobs.picture_stream import EmbedPictures, PictureStream, StreamArgs
+from jobs.bulk_embedding import EmbedPictures, PictureStream, StreamArgs
 from models.embedder.embedder import Embedder, EmbedderConfig, load, load_reader
 from settings import PROJECT_ROOT
 from studio.index.embed import Wanted, embed_missing

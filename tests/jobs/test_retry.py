@@ -3,11 +3,11 @@
 import pytest
 
 from errors import Invalid, Unavailable
+from jobs.capacity import wanted
 from jobs.dispatcher import DispatcherArgs
 from jobs.handler import Handler
 from jobs.handlers import HANDLERS
 from jobs.retry import SURPRISE, RetryPolicy, reason
-from jobs.room import wanted
 from studio.jobs.jobs import JOB_TYPES
 
 

@@ -3,10 +3,10 @@
 import asyncio
 
 from db.job_claims import find_starved_type
+from jobs.capacity import starved, wanted
 from jobs.claim import Wanted
 from jobs.dispatcher import DispatcherArgs
 from jobs.handler import Handler
-from jobs.room import starved, wanted
 from studio.job_types import JobRun, Outcome
 from studio.ports import Studio
 from tests.jobs.working import QUICK, dispatching, job_of, put_job, until_state

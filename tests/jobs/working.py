@@ -12,9 +12,9 @@ from errors import CancelRequested
 from jobs.attempt import Attempt, run_claim
 from jobs.claim import Claim
 from jobs.dispatcher import Dispatcher, DispatcherArgs
+from jobs.finishing import Ledger
 from jobs.handler import Handler, Handlers
 from jobs.handlers import HANDLERS
-from jobs.ledger import Ledger
 from jobs.retry import RetryPolicy
 from studio.job_types import JobType, enqueue
 from studio.ports import Studio
