@@ -52,7 +52,7 @@ def up(
 ) -> None:
     """Start the whole studio on this machine and stay in the foreground."""
     with plain_errors():
-        from embedded.up import House, up
+        from local.up import House, up
 
         settings = load_settings()
         raise typer.Exit(up(settings, House() if servers_only else whole_house(settings)))
@@ -61,7 +61,7 @@ def up(
 def whole_house(settings: Settings) -> Any:
     """The Serve application and the demo: their rooms are above the servers', or need it."""
     from deployments.serve.ingress import ingress_environment, tracing_environment
-    from embedded.up import House
+    from local.up import House
 
     return House(
         environment=ingress_environment(settings.port, drain_s=DRAIN_S)
@@ -74,7 +74,7 @@ def whole_house(settings: Settings) -> Any:
 def seed_demo(settings: Settings, count: Callable[[int, int, str], None]) -> None:
     """Fills a new studio with accounts and products through its running deployments."""
     from deployments.serve.launch import running_studio
-    from embedded.demo import seed
+    from local.demo import seed
 
     async def run() -> None:
         async with running_studio(settings) as studio:
@@ -88,7 +88,7 @@ def seed() -> None:
     """Give the running studio what of the demo it lacks: accounts, products, an index."""
     with plain_errors():
         from deployments.serve.ingress import ingress_environment
-        from embedded.cluster import ENVIRONMENT
+        from local.cluster import ENVIRONMENT
 
         settings = running_settings()
         if settings.env == "production":
@@ -115,7 +115,7 @@ def doctor() -> None:
     """Say what is wrong with this machine, the settings or the data folder."""
     with plain_errors():
         from deployments.serve.connections import wanted_connections
-        from embedded.doctor import examine
+        from local.doctor import examine
 
         settings = load_settings()
         wanted = wanted_connections(settings)

@@ -26,7 +26,7 @@ def plain_errors() -> Iterator[None]:
 
 def running_settings() -> Settings:
     """The settings, completed by what the studio running in the data folder was given."""
-    from embedded.folder import DataFolder
+    from local.folder import DataFolder
 
     settings = load_settings()
     facts = running_facts()
@@ -52,7 +52,7 @@ def running_facts() -> dict[str, Any]:
     Raises:
         SetupError: none runs there.
     """
-    from embedded.folder import DataFolder
+    from local.folder import DataFolder
 
     folder = load_settings().data_dir
     running = DataFolder(folder).running()

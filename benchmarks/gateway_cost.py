@@ -219,8 +219,8 @@ def write_table(found: Found) -> str:
 def main() -> None:
     """Starts servers and variants, measures, and writes the table."""
     from db.migrate import upgrade
-    from embedded.postgres import Postgres
-    from embedded.valkey import Valkey
+    from local.servers.postgres import Postgres
+    from local.servers.valkey import Valkey
     from tests.fakes import make_settings
 
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0

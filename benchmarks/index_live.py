@@ -27,8 +27,8 @@ from db.catalog import put_embedding, take_change_seq
 from db.engine import Database
 from db.migrate import upgrade
 from db.tables import Product, ProductEmbedding, User
-from embedded.postgres import Postgres
 from integrations.blobs.local import LocalBlobStore
+from local.servers.postgres import Postgres
 from settings import Settings
 from studio.index.build import build_version
 from studio.index.files import cache_folder

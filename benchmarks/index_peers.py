@@ -121,7 +121,7 @@ def pgvector(vectors: Vectors) -> Iterator[Peer]:
     """HNSW in the embedded PostgreSQL 18, one connection, a prepared statement."""
     import asyncpg
 
-    from embedded.postgres import Postgres
+    from local.servers.postgres import Postgres
 
     folder = Path(tempfile.mkdtemp(prefix="pgvector-"))
     folder.chmod(0o711)

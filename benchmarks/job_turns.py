@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from benchmarks.jobs import execute
-from embedded.postgres import Postgres
+from local.servers.postgres import Postgres
 from settings import PROJECT_ROOT
 
 RESULTS = Path(__file__).parent / "results" / "job_turns.md"

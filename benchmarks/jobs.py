@@ -24,8 +24,8 @@ from uuid import uuid4
 import asyncpg
 
 from db.migrate import upgrade
-from embedded.postgres import Postgres
-from embedded.valkey import Valkey
+from local.servers.postgres import Postgres
+from local.servers.valkey import Valkey
 from settings import PROJECT_ROOT
 
 RESULTS = Path(__file__).parent / "results" / "jobs.md"

@@ -27,10 +27,10 @@ from db.engine import Database
 from db.jobs import get_job
 from db.tables import Job, JobEvent, Product
 from db.users import get_user_by_email
-from embedded.cluster import log_folder
-from embedded.demo import SIDE_PX
-from embedded.folder import DataFolder
 from integrations.blobs.local import LocalBlobStore
+from local.cluster import log_folder
+from local.demo import SIDE_PX
+from local.folder import DataFolder
 from settings import load_settings
 from studio.index.rebuild import REBUILD_INDEX
 from studio.job_types import enqueue
@@ -75,7 +75,7 @@ def start_studio(folder: Path, from_pictures: int) -> RunningStudio:
 def run_studio(from_pictures: int) -> int:
     """`studio up` with the starter's capacity but for `from_pictures`, until it is stopped."""
     from cli import whole_house
-    from embedded.up import up
+    from local.up import up
 
     settings = load_settings()
     house = replace(whole_house(settings), load_application=lambda: application_with(from_pictures))

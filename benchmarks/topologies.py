@@ -25,7 +25,7 @@ import psutil
 
 from benchmarks.served import Ask, measure
 from benchmarks.topology import model_ms
-from embedded.folder import DataFolder
+from local.folder import DataFolder
 from tests.acceptance.client import encode, sign_in, upload
 from tests.embedded.running import RunningStudio, free_port
 from training.draw import COLOURS, Garment, draw_garment

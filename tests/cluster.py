@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from embedded.cluster import log_folder
+from local.cluster import log_folder
 from tests.collector import Collector
 from tests.embedded.running import RunningStudio, free_port
 

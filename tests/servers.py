@@ -18,8 +18,8 @@ import asyncpg
 import pytest
 
 from db.migrate import upgrade
-from embedded.postgres import Postgres
-from embedded.valkey import Valkey
+from local.servers.postgres import Postgres
+from local.servers.valkey import Valkey
 
 TEMPLATE = "migrated"
 

@@ -16,11 +16,11 @@ import httpx
 import pytest
 import uvicorn
 
-from embedded.paypal.app import create_app
-from embedded.paypal.state import SimulatorArgs
 from integrations.cache import RedisCache
 from integrations.paypal.account import PayPalAccount, simulator_site
 from integrations.paypal.paypal import PayPal
+from local.paypal.app import create_app
+from local.paypal.state import SimulatorArgs
 from tests.embedded.running import free_port
 
 CREDENTIALS = {

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from embedded.cluster import log_folder
+from local.cluster import log_folder
 from tests.acceptance.client import encode, put_product, search, sign_in, upload
 from tests.cluster import WholeStudio
 from tests.models.test_images import gradient, png_header

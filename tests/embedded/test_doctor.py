@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from embedded import doctor
-from embedded.doctor import Finding, examine
-from embedded.folder import DataFolder
+from local import doctor
+from local.doctor import Finding, examine
+from local.folder import DataFolder
 from settings import Settings
 from tests.embedded.running import free_port, studio
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from embedded import folder as folder_module
-from embedded.folder import DataFolder
-from embedded.ports import is_free, require_free
 from errors import SetupError
+from local import folder as folder_module
+from local.folder import DataFolder
+from local.servers.tcp_ports import is_free, require_free
 from tests.embedded.running import studio
 
 

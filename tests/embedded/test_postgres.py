@@ -15,12 +15,12 @@ import asyncpg
 import psutil
 import pytest
 
-from embedded import account
-from embedded.account import server_programs
-from embedded.postgres import PACKAGE, PARTS, Postgres
-from embedded.process import Account
-from embedded.valkey import Valkey
 from errors import SetupError
+from local.servers import os_account as account
+from local.servers.os_account import server_programs
+from local.servers.postgres import PACKAGE, PARTS, Postgres
+from local.servers.process import Account
+from local.servers.valkey import Valkey
 from settings import PROJECT_ROOT
 
 

@@ -12,7 +12,7 @@ import asyncpg
 import psutil
 import pytest
 
-from embedded.folder import DataFolder
+from local.folder import DataFolder
 from tests.embedded.running import RunningStudio, environment, free_port, studio
 
 JOB = """

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from db.migrate import upgrade
-from embedded.postgres import Postgres
-from embedded.valkey import Valkey
+from local.servers.postgres import Postgres
+from local.servers.valkey import Valkey
 from tests.fakes import make_settings, open_client, sign_in
 from tests.live import open_live_studio
 from tests.outages import Callers, Server, interrupt

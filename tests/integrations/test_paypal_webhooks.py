@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from embedded.paypal.signing import Signer, begin
 from errors import UpstreamFailed
 from integrations.paypal.account import LIVE, SANDBOX
 from integrations.paypal.paypal import PayPal
 from integrations.paypal.webhooks import Forged, WebhookVerifier, read_roots
+from local.paypal.signing import Signer, begin
 from tests.simulator import Simulator
 
 BODY = b'{"id": "WH-1", "event_type": "CHECKOUT.ORDER.APPROVED", "resource": {"id": "O-1"}}'

@@ -17,7 +17,7 @@ import psutil
 
 from db.engine import Database
 from db.migrate import upgrade
-from embedded.postgres import Postgres
+from local.servers.postgres import Postgres
 from settings import PROJECT_ROOT
 from studio.job_types import JobType, enqueue
 from tests.jobs import hunted

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from db.engine import Database
-from embedded.postgres import Postgres
-from embedded.valkey import Valkey
+from local.servers.postgres import Postgres
+from local.servers.valkey import Valkey
 from studio.accounts.accounts import create_user
 from tests.azurite import Azurite
 from tests.cluster import WholeStudio

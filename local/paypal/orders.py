@@ -3,8 +3,8 @@
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from embedded.paypal.books import Books, new_id, now
-from embedded.paypal.problems import Problem
+from local.paypal.books import Books, new_id, now
+from local.paypal.problems import Problem
 
 Json = dict[str, Any]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import uvicorn
 
-from embedded.paypal.app import create_app
-from embedded.paypal.state import SimulatorArgs
+from local.paypal.app import create_app
+from local.paypal.state import SimulatorArgs
 from settings import load_settings
 
 

@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from embedded.paypal import orders, refunds
-from embedded.paypal.faults import Fault
-from embedded.paypal.problems import Problem
-from embedded.paypal.state import TOKEN_S, State
+from local.paypal import orders, refunds
+from local.paypal.faults import Fault
+from local.paypal.problems import Problem
+from local.paypal.state import TOKEN_S, State
 
 Json = dict[str, Any]
 MAX_REQUEST_ID_CHARS = 108

@@ -10,8 +10,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from embedded.process import Account
 from errors import SetupError
+from local.servers.process import Account
 
 SYSTEM_USER = "fashion-studio"
 STATE_ROOT = Path("/var/lib/fashion-studio")

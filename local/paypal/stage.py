@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from embedded.paypal import orders, refunds
-from embedded.paypal.books import Books
-from embedded.paypal.pages import approve_page, told_page, with_query
-from embedded.paypal.problems import Problem
-from embedded.paypal.state import State
+from local.paypal import orders, refunds
+from local.paypal.books import Books
+from local.paypal.pages import approve_page, told_page, with_query
+from local.paypal.problems import Problem
+from local.paypal.state import State
 
 Json = dict[str, Any]
 

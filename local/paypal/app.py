@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager, suppress
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from embedded.paypal import calls, stage
-from embedded.paypal.calls import api
-from embedded.paypal.state import SimulatorArgs, State
+from local.paypal import calls, stage
+from local.paypal.calls import api
+from local.paypal.state import SimulatorArgs, State
 
 
 def create_app(args: SimulatorArgs) -> Starlette:

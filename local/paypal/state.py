@@ -5,10 +5,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from embedded.paypal.books import Books
-from embedded.paypal.delivery import Delivery
-from embedded.paypal.faults import Script
-from embedded.paypal.signing import Signer
+from local.paypal.books import Books
+from local.paypal.delivery import Delivery
+from local.paypal.faults import Script
+from local.paypal.signing import Signer
 
 TOKEN_S = 32_400
 

@@ -13,17 +13,17 @@ from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.migrate import upgrade
-from embedded.cluster import Cluster
-from embedded.folder import DataFolder, require_space
-from embedded.guard import split, wanted_stop_signals
-from embedded.ports import LOOPBACK, require_free, require_reachable
-from embedded.postgres import Postgres
-from embedded.process import ChildProcess
-from embedded.progress import Progress
-from embedded.simulator import PayPalSimulator, wants_simulator
-from embedded.valkey import Valkey
-from embedded.welcome import facts, ready_lines
 from errors import SetupError
+from local.cluster import Cluster
+from local.folder import DataFolder, require_space
+from local.progress import Progress
+from local.servers.guard import split, wanted_stop_signals
+from local.servers.postgres import Postgres
+from local.servers.process import ChildProcess
+from local.servers.tcp_ports import LOOPBACK, require_free, require_reachable
+from local.servers.valkey import Valkey
+from local.simulator import PayPalSimulator, wants_simulator
+from local.welcome import facts, ready_lines
 from settings import Settings, load_settings
 
 WATCH_S = 0.5

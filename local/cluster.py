@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from embedded.ports import LOOPBACK
 from errors import SetupError
+from local.servers.tcp_ports import LOOPBACK
 from settings import PROJECT_ROOT, Settings
 
 OBJECT_STORE_BYTES = 256 * 2**20

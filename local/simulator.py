@@ -5,10 +5,10 @@ import socket
 import sys
 import time
 
-from embedded.folder import DataFolder
-from embedded.ports import LOOPBACK, choose_port
-from embedded.process import ChildProcess
 from errors import SetupError
+from local.folder import DataFolder
+from local.servers.process import ChildProcess
+from local.servers.tcp_ports import LOOPBACK, choose_port
 from settings import PROJECT_ROOT, Settings
 
 READY_S = 30.0

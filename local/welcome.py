@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from embedded.cluster import submit_line
+from local.cluster import submit_line
 from settings import Settings
 
 DEMO_ACCOUNTS = ("admin@demo.studio", "merchant@demo.studio", "shopper@demo.studio")

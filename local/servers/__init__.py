@@ -1,0 +1,1 @@
+"""PostgreSQL and Valkey on this machine, and their processes."""
