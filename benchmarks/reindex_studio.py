@@ -74,7 +74,7 @@ def start_studio(folder: Path, from_pictures: int) -> RunningStudio:
 
 def run_studio(from_pictures: int) -> int:
     """`studio up` with the starter's capacity but for `from_pictures`, until it is stopped."""
-    from cli import whole_house
+    from cli.main import whole_house
     from local.up import up
 
     settings = load_settings()

@@ -13,9 +13,9 @@ from uuid import UUID
 
 import typer
 
-from cli_backup import backup, restore
-from cli_models import load_embedder, models
-from cli_setup import (
+from cli.backup import backup, restore
+from cli.models import load_embedder, models
+from cli.setup import (
     database_url,
     plain_errors,
     running_facts,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli_setup import plain_errors, running_settings
+from cli.setup import plain_errors, running_settings
 from errors import Conflict, Unavailable
 from settings import Settings, load_settings
 

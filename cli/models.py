@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cli_setup import plain_errors
+from cli.setup import plain_errors
 from errors import SetupError
 from settings import Settings, load_settings
 
