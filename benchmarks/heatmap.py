@@ -16,6 +16,8 @@ from numpy.random import default_rng
 from numpy.typing import NDArray
 from PIL import Image
 
+from drawing.backdrop import lay_on_backdrop
+from drawing.draw import PATTERNS, Garment, draw_garment
 from models.embedder.embedder import Embedder, EmbedderConfig, load
 from models.embedder.lexicon import PROMPTS, Lexicon
 from models.sales.fit import Parts, fit_regressor, split
@@ -24,12 +26,10 @@ from models.sales.measures import spearman
 from models.sales.occlusion import FINE, Influence, background, cover, patches
 from models.sales.regressor import Regressor
 from models.sales.sales import Floats, Offers, Sales
-from training.backdrop import lay_on_backdrop
-from training.colour import garment_pixels
-from training.draw import PATTERNS, Garment, draw_garment
-from training.market import SIDE_PX, choose_garments
-from training.photos import list_photos, read_photo
-from training.regressor import embed_drawings
+from training.photos.colour import garment_pixels
+from training.photos.photos import list_photos, read_photo
+from training.regressor.market import SIDE_PX, choose_garments
+from training.regressor.train import embed_drawings
 
 FITTED, JUDGED, DELETED, TRIES = 1500, 100, 8, 5
 EFFECTS = {"plain": 0.0, "striped": 1.0, "dotted": 0.5, "checked": -0.5}
@@ -63,7 +63,7 @@ def draw_with_cover(garment: Garment) -> tuple[Image.Image, NDArray[np.bool_]]:
         seen.append(np.asarray(covered) > 127)
         return lay_on_backdrop(cloth, shade, covered, *rest)
 
-    with mock.patch("training.draw.lay_on_backdrop", look):
+    with mock.patch("drawing.draw.lay_on_backdrop", look):
         return draw_garment(garment, SIDE_PX), seen[0]
 
 

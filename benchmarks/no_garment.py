@@ -20,8 +20,8 @@ from errors import Invalid
 from models.segmenter.parser import ParserConfig
 from models.segmenter.prompts import Ask
 from models.segmenter.segmenter import Segmenter, load
-from training.empty import beside_people, draw_floor, draw_street
-from training.photos import list_photos
+from training.photos.empty import beside_people, draw_floor, draw_street
+from training.photos.photos import list_photos
 
 WORN = {"Shoes", "Hat", "Not sure", "Skip", "Other", "Undershirt", "Body"}
 """Labels of what a try-on doesn't take, or where the set itself isn't sure."""

@@ -17,10 +17,10 @@ from torch import nn
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
 from models.segmenter.atr import NAMES
-from training.parse_views import disturb, normalise
-from training.parser_run import forbidden
-from training.parser_validation import report
-from training.street import Street, load_street
+from training.parser.run import forbidden
+from training.parser.validation import report
+from training.parser.views import disturb, normalise
+from training.photos.street import Street, load_street
 
 SIZE = (192, 128)
 WIDTHS = (16, 32, 64, 112, 160)

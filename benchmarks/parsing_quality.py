@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks import prompt_quality
+from drawing.captions import combinations
+from drawing.draw import Garment, draw_with_cover
+from drawing.people.people import draw_person
 from errors import Invalid
 from models.segmenter.atr import NAMES, PERSON, UPPER, Atr
 from models.segmenter.parser import ParserConfig
@@ -22,11 +25,8 @@ from models.segmenter.regions import iou
 from models.segmenter.sam import SamConfig
 from models.segmenter.segmenter import Segmenter, load
 from settings import load_settings
-from training.captions import combinations
-from training.draw import Garment, draw_with_cover
-from training.people import draw_person
-from training.photos import list_photos, split_of
-from training.street import read_street, told
+from training.photos.photos import list_photos, split_of
+from training.photos.street import read_street, told
 
 FIRST_SEED = 900_000_000  # people and garments that training never draws
 DRAWN, DRAWN_SIZE = 80, (320, 224)

@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as Ray has it in a replica of l
 import httpx
 import numpy as np
 
+from drawing.draw import Garment, draw_garment
 from models.embedder.embedder import EmbedderConfig, load
 from models.images import decode_image
 from models.sales.files import read_starter
@@ -24,7 +25,6 @@ from models.sales.regressor import RegressorConfig
 from studio.sales.answers import answer
 from studio.sales.predict import explain
 from studio.sales.shapes import CoveredEmbedding, Offer, ScoreQuery
-from training.draw import Garment, draw_garment
 
 ROUNDS = 15
 MERCHANT = {"email": "merchant@demo.studio", "password": "studio-demo"}

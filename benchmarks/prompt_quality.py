@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from drawing.captions import combinations
+from drawing.draw import Garment, draw_with_cover
+from drawing.people.people import draw_person
 from errors import Invalid
 from models.segmenter.atr import CATEGORIES, PERSON, SHOES, Atr
 from models.segmenter.prompts import Ask, Features
 from models.segmenter.regions import bbox_of, iou, pieces
 from models.segmenter.segmenter import Segmenter
-from training.captions import combinations
-from training.draw import Garment, draw_with_cover
-from training.people import draw_person
-from training.photos import split_of
-from training.street import read_street, told
+from training.photos.photos import split_of
+from training.photos.street import read_street, told
 
 Mask = NDArray[np.bool_]
 Masks = dict[str, tuple[Mask, Mask]]

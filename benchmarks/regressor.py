@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from drawing.draw import CATEGORIES, Garment
 from models.embedder.embedder import EmbedderConfig, load
 from models.embedder.lexicon import PROMPTS, Lexicon
 from models.sales.conformal import finite_quantile
 from models.sales.fit import Parts, fit_regressor
 from models.sales.measures import category_means, image_neighbours
 from models.sales.sales import Floats
-from training.draw import CATEGORIES, Garment
-from training.market import Market, choose_garments, sell
-from training.regressor import embed_drawings, to_sales
+from training.regressor.market import Market, choose_garments, sell
+from training.regressor.train import embed_drawings, to_sales
 
 COUNT, FIT, CALIBRATION, SEEDS = 8000, 4000, 2000, 20
 RESULTS = Path(__file__).parent / "results" / "regressor.md"

@@ -27,8 +27,8 @@ import psutil
 from benchmarks.reindex_bare import BATCH, Bare
 from benchmarks.reindex_studio import DEMO, Bench, draw_all, start_studio
 from db.tables import JobEvent
+from drawing.demo_shop import demo_products
 from tests.embedded.running import RunningStudio
-from training.catalogue import demo_products
 
 PRODUCTS = 5000
 WAYS = {"warm": ("By the warm Embedder", 10**9, 3), "ray": ("By Ray Data", 1, 2)}

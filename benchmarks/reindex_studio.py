@@ -27,6 +27,8 @@ from db.engine import Database
 from db.jobs import get_job
 from db.tables import Job, JobEvent, Product
 from db.users import get_user_by_email
+from drawing.demo_shop import DemoProduct, demo_products
+from drawing.draw import draw_garment
 from integrations.blobs.local import LocalBlobStore
 from local.cluster import log_folder
 from local.demo import SIDE_PX
@@ -36,8 +38,6 @@ from studio.index.rebuild import REBUILD_INDEX
 from studio.job_types import enqueue
 from studio.jobs.jobs import follow_job
 from tests.embedded.running import RunningStudio, free_port
-from training.catalogue import DemoProduct, demo_products
-from training.draw import draw_garment
 
 DEMO = 64
 """Products that the studio itself draws at its start."""

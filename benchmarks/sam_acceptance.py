@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.parsing_quality import FIRST_SEED
+from drawing.captions import combinations
+from drawing.draw import Garment, draw_with_cover
 from errors import Invalid
 from models.segmenter.atr import PERSON, UPPER
 from models.segmenter.parser import ParserConfig
@@ -25,10 +27,8 @@ from models.segmenter.regions import iou
 from models.segmenter.sam import SamConfig
 from models.segmenter.segmenter import Segmenter, finish, load, together
 from models.segmenter.targets import find_target, sam_prompt
-from training.captions import combinations
-from training.draw import Garment, draw_with_cover
-from training.photos import split_of
-from training.street import read_street, told
+from training.photos.photos import split_of
+from training.photos.street import read_street, told
 
 Mask = NDArray[np.bool_]
 TUNED_SEED = FIRST_SEED + 1_000_000  # neither training's nor benchmarks/parsing_quality.py's

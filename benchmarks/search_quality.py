@@ -23,10 +23,10 @@ from benchmarks.retrieval import (
     same_first,
     text_precision,
 )
+from drawing.captions import combinations
+from drawing.draw import Garment, caption, draw_garment
 from models.embedder.embedder import Embedder, EmbedderConfig, load
-from training.captions import combinations
-from training.draw import Garment, caption, draw_garment
-from training.photos import list_photos
+from training.photos.photos import list_photos
 
 Vectors = NDArray[np.float32]
 GALLERY, FIRST_SEED = 1000, 700_000_000  # style seeds that training never uses

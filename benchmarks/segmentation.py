@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
+from drawing.people.people import draw_person
 from models.images import decode_image, measure_image
 from models.segmenter.parsing import Parsing
 from models.segmenter.prompts import Ask, Features
 from models.segmenter.segmenter import Segmenter, finish
 from settings import PROJECT_ROOT
-from training.people import draw_person
 
 if TYPE_CHECKING:
     from deployments.segmenter import SegmenterArgs

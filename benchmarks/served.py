@@ -19,9 +19,9 @@ from pathlib import Path
 import httpx
 import psutil
 
+from drawing.draw import COLOURS, Garment, draw_garment
 from tests.acceptance.client import encode, sign_in, upload
 from tests.embedded.running import RunningStudio
-from training.draw import COLOURS, Garment, draw_garment
 
 RESULTS = Path(__file__).parent / "results" / "served.md"
 SECONDS = 8.0

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
+from drawing.captions import KIND_OF_CATEGORY, Traits, combinations, write_caption
+from drawing.draw import Garment, draw_garment
 from models.embedder.embedder import EmbedderConfig, load
-from training.captions import KIND_OF_CATEGORY, Traits, combinations, write_caption
-from training.draw import Garment, draw_garment
 
 SIZE, FIRST_SEED = 112, 600_000_000  # pixels; style seeds that training never uses
 QUERIES, CHUNK = 500, 512

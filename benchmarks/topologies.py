@@ -25,10 +25,10 @@ import psutil
 
 from benchmarks.served import Ask, measure
 from benchmarks.topology import model_ms
+from drawing.draw import COLOURS, Garment, draw_garment
 from local.folder import DataFolder
 from tests.acceptance.client import encode, sign_in, upload
 from tests.embedded.running import RunningStudio, free_port
-from training.draw import COLOURS, Garment, draw_garment
 
 RESULTS = Path(__file__).parent / "results" / "topologies.md"
 CALLERS = (1, 16)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 from db.engine import Database
+from drawing.draw import Garment, draw_garment
 from gateway_app import StudioArgs, embedder_config
 from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache
@@ -20,7 +21,6 @@ from settings import Settings, load_settings
 from studio.index.files import cache_folder
 from studio.index.live import LiveIndex
 from studio.ports import Index, Studio
-from training.draw import Garment, draw_garment
 
 
 def make_parts(settings: Settings, embedder: Any, index: Index) -> Studio:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from drawing.draw import COLOURS, PATTERNS, Garment, draw_with_cover
+from drawing.people.people import DrawnPerson, draw_person
 from errors import Invalid
 from models.segmenter.parser import Parser, ParserConfig, load
 from models.tryon.anatomy import DRESS, PANTS, SKIRT, UPPER
@@ -28,8 +30,6 @@ from models.tryon.garment import Category
 from models.tryon.outline import bounds
 from models.tryon.repaint import repaint
 from models.tryon.warp import FOLDED
-from training.draw import COLOURS, PATTERNS, Garment, draw_with_cover
-from training.people import DrawnPerson, draw_person
 
 SEED = 9_000_000
 """Far from every seed of the recipes."""

@@ -17,6 +17,7 @@ from numpy.random import default_rng
 from PIL import Image
 
 from benchmarks.tryon_quality import SEED, choose_pair
+from drawing.draw import draw_with_cover
 from errors import Invalid
 from models.segmenter.parser import Parser, ParserConfig, load
 from models.segmenter.prompts import Ask
@@ -26,7 +27,6 @@ from models.tryon.garment import Category
 from models.tryon.inpaint import Plain
 from models.tryon.outline import Mask
 from models.tryon.pipeline import Asked, TryOnPipeline
-from training.draw import draw_with_cover
 
 CELL = (120, 160)
 LABELS: dict[Category, tuple[str, ...]] = {

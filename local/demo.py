@@ -14,14 +14,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.catalog import get_product, take_change_seq, upsert_product
 from db.index_versions import get_active_version
 from db.users import get_user_by_email, insert_user
+from drawing.demo_shop import DemoProduct, demo_products
+from drawing.draw import Garment, draw_garment
 from models.index.files import is_readable
 from studio.accounts.passwords import hash_unchecked
 from studio.index.build import build_version
 from studio.index.embed import embed_missing
 from studio.index.versions import activate_version
 from studio.ports import Studio
-from training.catalogue import DemoProduct, demo_products
-from training.draw import Garment, draw_garment
 
 ACCOUNTS = (
     ("admin@demo.studio", "admin", "Demo admin"),

@@ -7,7 +7,7 @@ from timm.models import register_model
 from timm.models.resnet import BasicBlock, ResNet
 
 KINDS = 18
-"""How many kinds of garments the second network tells apart: the nouns of training/captions.py."""
+"""How many kinds of garments the second network tells apart: the nouns of drawing/captions.py."""
 
 
 @register_model

@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 
+from drawing.draw import Garment, draw_garment
 from tests.acceptance.client import encode, sign_in, upload
 from tests.acceptance.test_recovery import replica
 from tests.cluster import WholeStudio
-from training.draw import Garment, draw_garment
 
 FINAL = {"succeeded", "failed", "cancelled"}
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from drawing.draw import Garment, draw_with_cover
+from drawing.people.people import draw_person
 from models.segmenter.regions import iou
 from tests.acceptance.client import encode, sign_in, upload
-from training.draw import Garment, draw_with_cover
-from training.people import draw_person
 
 
 def read_mask(url: str) -> NDArray[Any]:

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from drawing.draw import Garment, draw_garment
+from drawing.people.people import draw_person
 from tests.acceptance.client import encode, sign_in, upload
-from training.draw import Garment, draw_garment
-from training.people import draw_person
 
 
 @pytest.fixture

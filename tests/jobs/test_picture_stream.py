@@ -13,6 +13,7 @@ from sqlmodel import select
 
 from db.embeddings import Unseen, count_unseen
 from db.tables import ProductEmbedding
+from drawing.draw import COLOURS, Garment, draw_garment
 from errors import Unavailable
 from jobs.bulk_embedding import EmbedPictures, PictureStream, StreamArgs
 from models.embedder.embedder import Embedder, EmbedderConfig, load, load_reader
@@ -23,7 +24,6 @@ from studio.ports import Studio
 from tests.acceptance.client import encode
 from tests.fakes import FakeEmbedder, make_settings, open_studio
 from tests.studio.test_embedding import fill, put
-from training.draw import COLOURS, Garment, draw_garment
 
 ARGS = StreamArgs(from_pictures=1, batch=8, reader_cpus=0, model_cpus=0, in_flight_mb=16)
 COUNT = 36

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from drawing.captions import combinations
+from drawing.draw import Garment, caption, draw_garment
 from models.embedder.embedder import Embedder, EmbedderConfig, load
 from models.weights import read_tensors, write_tensors
-from training.captions import combinations
-from training.draw import Garment, caption, draw_garment
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTOS = ROOT.parent / "shared" / "data" / "clothing"
@@ -212,7 +212,7 @@ def test_another_view_finds_the_same_garment(starter: Embedder) -> None:
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"the photographs are not at {PHOTOS}")
 def test_photographs_never_trained_on_find_their_kind(starter: Embedder) -> None:
     from benchmarks.retrieval import image_precision
-    from training.photos import list_photos
+    from training.photos.photos import list_photos
 
     rows = list_photos(PHOTOS, {"test"})[:300]
     pixels = [starter.preprocess(Image.open(PHOTOS / file).convert("RGB")) for file, _ in rows]

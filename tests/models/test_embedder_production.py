@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from drawing.draw import Garment, draw_garment
 from models.embedder.embedder import Embedder, EmbedderConfig, load
 from models.weights import write_tensors
-from training.draw import Garment, draw_garment
 
 TEXTS = ["red striped dress", "", "Ein rotes Kleid", "dress " * 300]
 

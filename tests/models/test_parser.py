@@ -31,8 +31,8 @@ from models.segmenter.sam import load as load_sam
 from models.segmenter.segmenter import Segmenter
 from models.segmenter.targets import sam_prompt
 from models.weights import STARTER_FOLDER
-from training.parser import build as build_parser
-from training.sam import save as save_sam
+from training.parser.train import build as build_parser
+from training.sam.train import save as save_sam
 
 TINY_SAM = SamArchitecture(
     image_size=64, patch=16, width=32, depth=2, heads=2, global_layers=(1,), window=2,

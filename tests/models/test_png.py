@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from drawing.people.people import draw_person
 from models.png import encode_png
-from training.people import draw_person
 
 SHAPES = [(1, 1), (1, 1, 3), (7, 5), (64, 1, 3), (3, 301, 3), (257, 129),
           (2, 1_000_003), (1100, 1000), (701, 997, 3)]  # fmt: skip

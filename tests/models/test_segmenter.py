@@ -7,6 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from drawing.draw import Garment, draw_with_cover
+from drawing.people.people import DrawnPerson, draw_person
 from errors import Invalid
 from models.segmenter.atr import CATEGORIES, HEAD, NAMES, PERSON, Atr
 from models.segmenter.parser import Parser
@@ -15,9 +17,7 @@ from models.segmenter.prompts import Ask, Features, Segment
 from models.segmenter.regions import agnostic_mask, bbox_of, fill_holes, iou, pieces
 from models.segmenter.segmenter import Segmenter
 from models.segmenter.targets import shows_person
-from training.draw import Garment, draw_with_cover
-from training.lying import DRAWN_CODES
-from training.people import DrawnPerson, draw_person
+from training.photos.flat_lay import DRAWN_CODES
 
 SIZE = (320, 224)
 

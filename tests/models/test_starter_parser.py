@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
+from drawing.captions import combinations
+from drawing.draw import Garment, draw_with_cover
+from drawing.people.people import draw_person
 from models.segmenter.atr import PERSON, UPPER
 from models.segmenter.parser import Parser, ParserConfig, load
 from models.segmenter.prompts import Ask
 from models.segmenter.regions import iou
 from models.segmenter.segmenter import Segmenter
-from training.captions import combinations
-from training.draw import Garment, draw_with_cover
-from training.people import draw_person
 
 FIRST_SEED = 900_000_000
 

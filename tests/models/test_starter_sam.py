@@ -3,13 +3,13 @@
 import numpy as np
 from PIL import Image
 
+from drawing.captions import combinations
+from drawing.draw import Garment, draw_with_cover
 from models.segmenter.parser import ParserConfig
 from models.segmenter.prompts import Ask
 from models.segmenter.regions import bbox_of, iou
 from models.segmenter.sam import Acceptance, Prompt, SamConfig
 from models.segmenter.segmenter import Segmenter, load
-from training.captions import combinations
-from training.draw import Garment, draw_with_cover
 
 FIRST_SEED = 900_000_000
 

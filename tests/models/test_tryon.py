@@ -7,6 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from drawing.draw import Garment, draw_with_cover
+from drawing.people.people import DrawnPerson, draw_person
 from errors import CancelRequested, Invalid
 from models.segmenter.parsing import Parsing
 from models.tryon.anatomy import ARMS, FACE, LEFT_ARM, PANTS, UPPER
@@ -20,8 +22,6 @@ from models.tryon.loading import check_pipeline, square_shirt, stick_figure
 from models.tryon.pipeline import Asked, Dressed, Quality, TryOnPipeline, fit_category
 from models.tryon.repaint import changed_area, repaint
 from models.tryon.warp import FOLDED, Layer, Move, Picture, fit_piece, fit_spline, warp_piece
-from training.draw import Garment, draw_with_cover
-from training.people import DrawnPerson, draw_person
 
 SIZE = (256, 192)
 WORN = {"upper": "shirt", "lower": "trousers", "dress": "dress"}

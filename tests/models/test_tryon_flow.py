@@ -5,6 +5,8 @@ from functools import cache
 import numpy as np
 import pytest
 
+from drawing.draw import Garment, draw_with_cover
+from drawing.people.people import draw_person
 from models.tryon.anatomy import Labels
 from models.tryon.composite import Composite, compose, lay_out
 from models.tryon.flow import (
@@ -22,8 +24,6 @@ from models.tryon.flow_network import FlowNet, FlowNetwork, load_flow
 from models.tryon.garment import Category
 from models.tryon.outline import Mask
 from models.tryon.warp import FOLDED, Picture
-from training.draw import Garment, draw_with_cover
-from training.people import draw_person
 
 SIZE = (256, 192)
 WANTED: dict[Category, Garment] = {

@@ -19,13 +19,13 @@ import httpx
 import psutil
 import pytest
 
+from drawing.draw import Garment, draw_garment
+from drawing.people.people import draw_person
 from settings import PROJECT_ROOT
 from tests.acceptance.client import encode, sign_in, upload
 from tests.cluster import WholeStudio
 from tests.flooding import Plan, request
 from tests.pictures import scan_bomb
-from training.draw import Garment, draw_garment
-from training.people import draw_person
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1800)]
 

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import save_file
 
 import models.embedder.backbone  # noqa: F401 - registers the image networks
+from drawing.captions import NOUNS
+from drawing.draw import COLOURS, Garment, draw_garment
 from models.embedder.backbone import kinds_resnet
 from models.embedder.embedder import Embedder, EmbedderConfig, load
 from models.weights import LOCAL_PREFIX
-from training.captions import NOUNS
-from training.combine import COMBINED, combine
-from training.draw import COLOURS, Garment, draw_garment
-from training.embedder import ARCHITECTURE, save
+from training.embedder.combine import COMBINED, combine
+from training.embedder.train import ARCHITECTURE, save
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.captions import combinations
-from training.colour import name_colour
-from training.draw import CATEGORIES, COLOURS, PATTERNS, Garment, caption, draw_garment
+from drawing.captions import combinations
+from drawing.draw import (
+    CATEGORIES,
+    COLOURS,
+    PATTERNS,
+    Garment,
+    caption,
+    draw_garment,
+)
+from training.photos.colour import name_colour
 
 ROOT = Path(__file__).resolve().parents[2]
 

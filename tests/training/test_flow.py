@@ -5,13 +5,13 @@ import pytest
 import torch
 from scipy import ndimage
 
+from drawing.draw import Garment, draw_garment
+from drawing.people.people import draw_person
+from drawing.people.traced import trace_garment
 from models.tryon.flow import FLAT, GRID, STRIDE
 from models.tryon.flow_network import FlowNetwork
-from training.draw import Garment, draw_garment
-from training.flow import Run, Schedule, answer, measure, mirror, move
-from training.flow_pairs import NO, YES, Pairs, draw_pairs
-from training.people import draw_person
-from training.traced import trace_garment
+from training.flow.pairs import NO, YES, Pairs, draw_pairs
+from training.flow.train import Run, Schedule, answer, measure, mirror, move
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from drawing.draw import Garment
+from drawing.people.people import complete_outfit, draw_person, kind_of
 from models.segmenter.atr import BODY, CATEGORIES, CLOTHES, NAMES, PERSON, Atr
-from training.draw import Garment
-from training.people import complete_outfit, draw_person, kind_of
-from training.street import MIRRORED_CODES, SETS
+from training.photos.street import MIRRORED_CODES, SETS
 
 SIZE = (192, 136)
 TOP = Garment("t-shirt", "red", "striped", 3)

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from training.mix import mix
-from training.photos import join, split_of
-from training.worn import load_worn
+from training.photos.photos import join, split_of
+from training.photos.worn import load_worn
 
 NAMES = ("null", "hair", "skirt", "coat")
 

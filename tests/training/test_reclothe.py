@@ -5,7 +5,7 @@ import torch
 from numpy.random import default_rng
 
 from models.segmenter.atr import Atr
-from training.reclothe import reclothe
+from training.parser.reclothe import reclothe
 
 CODES = torch.zeros(24, 40, 30, dtype=torch.int64)
 CODES[:, 2:10, 10:20] = Atr.FACE

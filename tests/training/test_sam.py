@@ -9,16 +9,24 @@ import torch
 from numpy.random import default_rng
 from PIL import Image
 
+from drawing.people.people import draw_people
 from models.segmenter.atr import PERSON
 from models.segmenter.sam import Prompt, SamArchitecture, SamConfig, build, load
-from training import sam
-from training.people import draw_people
-from training.photos import split_of
-from training.sam_prompts import GROUPS, Groups, Layout, Wanted, as_guess, make_prompts, spoil
-from training.sam_run import ASKED, REFINING, SamRun, decode, encode, true_iou
-from training.sam_validation import report
-from training.sam_views import Source, Views
-from training.street import SUIT
+from training.photos.photos import split_of
+from training.photos.street import SUIT
+from training.sam import train as sam
+from training.sam.prompts import (
+    GROUPS,
+    Groups,
+    Layout,
+    Wanted,
+    as_guess,
+    make_prompts,
+    spoil,
+)
+from training.sam.run import ASKED, REFINING, SamRun, decode, encode, true_iou
+from training.sam.validation import report
+from training.sam.views import Source, Views
 from training.trainee import Pace
 
 TINY = SamArchitecture(

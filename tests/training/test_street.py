@@ -3,7 +3,7 @@
 import numpy as np
 
 from models.segmenter.atr import PERSON, UPPER, Atr
-from training.street import ANYTHING, SETS, SUIT, tell_sides, told
+from training.photos.street import ANYTHING, SETS, SUIT, tell_sides, told
 
 
 def test_told_knows_what_a_code_leaves_open() -> None:

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from training.empty import draw_empty
+from training.photos.empty import draw_empty
 from training.workers import CHUNK, spread
 
 

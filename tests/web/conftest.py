@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from drawing.demo_shop import demo_products
+from drawing.draw import draw_garment
 from tests.machine import missing
 from tests.web.complaints import Complaints
-from training.catalogue import demo_products
-from training.draw import draw_garment
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE_MS = 15_000

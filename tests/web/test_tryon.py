@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
+from drawing.draw import Garment, draw_garment
+from drawing.people.people import draw_person
 from tests.web.test_page import search, sign_in, wait_for_image
-from training.draw import Garment, draw_garment
-from training.people import draw_person
 
 MADE_MS = 60_000
 SIZE = (512, 384)

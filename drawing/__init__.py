@@ -1,0 +1,1 @@
+"""Procedural garments and people, and the demo shop."""

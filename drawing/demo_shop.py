@@ -1,0 +1,48 @@
+"""The products of the demo catalogue: what they are called, cost and look like."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import product as combinations
+from random import Random
+
+from drawing.draw import CATEGORIES, COLOURS, PATTERNS, Garment
+
+BRANDS = ("Aldersea", "Bramble & Co", "Cinder Lane", "Dovetail", "Ember Row", "Fennick", "Galloway")
+PRICES = {
+    "t-shirt": 19, "shirt": 39, "dress": 69, "skirt": 45, "trousers": 59,
+    "shorts": 29, "jacket": 119, "shoes": 89, "bag": 79,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DemoProduct:
+    """One drawn product; everything about it follows from its place in the list."""
+
+    id: str
+    garment: Garment
+    title: str
+    brand: str
+    price: Decimal
+    in_stock: bool
+
+
+def demo_products(count: int) -> list[DemoProduct]:
+    """The first `count` products: rounds over every category and colour, patterns in turn."""
+    kinds = list(combinations(CATEGORIES, COLOURS))
+    made = []
+    for place in range(count):
+        turn, kind = divmod(place, len(kinds))
+        category, colour = kinds[kind]
+        pattern = PATTERNS[turn % len(PATTERNS)]
+        random = Random(place)
+        made.append(
+            DemoProduct(
+                id=f"demo-{category}-{colour}-{pattern}-{turn + 1}",
+                garment=Garment(category, colour, pattern, style_seed=1000 + place),
+                title=f"{pattern.capitalize()} {colour} {category}",
+                brand=random.choice(BRANDS),
+                price=Decimal(PRICES[category] + random.randrange(-8, 25)) + Decimal("0.99"),
+                in_stock=random.random() < 0.9,
+            )
+        )
+    return made

@@ -1,0 +1,80 @@
+"""The last step of the starter embedder's recipe: both image networks and the words in one model.
+
+Run: python -m training.embedder.combine --embedder FOLDER --kinds /tmp/kinds.safetensors
+     --out models/starter/embedder
+"""
+
+import argparse
+import json
+from copy import deepcopy
+from pathlib import Path
+
+import open_clip
+import torch
+from safetensors.torch import load_file
+
+from drawing.captions import NOUNS
+from drawing.draw import COLOURS, PATTERNS
+from models.embedder.embedder import Embedder, EmbedderConfig, load
+from models.weights import LOCAL_PREFIX
+from training.embedder.train import ARCHITECTURE, save
+
+SHARE, SHARPNESS = 0.5, 1.5
+"""Weight of the first network's logits beside 1 for the second one's, and what the sum is
+multiplied with: mixed pictures and smoothed labels make a classifier modest."""
+PULL = 1.5
+"""How far a picture's vector moves towards its kind's word, beside 1 for what it was."""
+COMBINED = deepcopy(ARCHITECTURE)
+COMBINED["vision_cfg"]["timm_model_name"] = "studio_garment"
+
+
+def combine(embedder: Path, kinds: Path) -> torch.nn.Module:
+    """The embedder of a folder that training/embedder/train.py wrote, with the second network in it.
+
+    A kind's word is the mean of its noun's texts, each as "a photo of a ...".
+    """
+    model = load(EmbedderConfig(f"{LOCAL_PREFIX}{embedder}", device="cpu"))
+    words = torch.stack([
+        _mean(model, [f"a photo of a {word}" for word in noun.words]) for noun in NOUNS
+    ])  # fmt: skip
+    traits = torch.stack([_mean(model, [word, f"something {word}"]) for word in COLOURS + PATTERNS])
+    tensors = load_file(embedder / "open_clip_model.safetensors")
+    network: torch.nn.Module = open_clip.CLIP(**deepcopy(COMBINED))
+    state = network.state_dict()
+    for name, tensor in tensors.items():
+        state[name.replace("visual.trunk.", "visual.trunk.looks.")].copy_(tensor)
+    for name, tensor in load_file(kinds).items():
+        last = SHARPNESS if name.startswith("fc.") else 1
+        state[f"visual.trunk.kinds.{name}"].copy_(last * tensor)
+    scale = SHARPNESS * SHARE * tensors["logit_scale"].float().exp()
+    state["visual.trunk.words"].copy_(scale * words)
+    state["visual.trunk.ways"].copy_(PULL * _apart(words, traits))
+    return network
+
+
+def _mean(model: Embedder, texts: list[str]) -> torch.Tensor:
+    """(dim,) of unit length."""
+    mean = torch.from_numpy(model.embed_texts(texts)).mean(0)
+    unit: torch.Tensor = torch.nn.functional.normalize(mean, dim=0)
+    return unit
+
+
+def _apart(words: torch.Tensor, traits: torch.Tensor) -> torch.Tensor:
+    """What tells the words apart and nothing of the traits: (n, dim), as words; traits (m, dim)."""
+    directions: torch.Tensor = torch.linalg.qr((traits - traits.mean(0)).T).Q[:, : len(traits) - 1]
+    apart = words - words.mean(0)
+    return apart - apart @ directions @ directions.T
+
+
+def main() -> None:
+    """Write the combined model in open_clip's published format."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("--embedder", "--kinds", "--out"):
+        parser.add_argument(name, type=Path, required=True)
+    args = parser.parse_args()
+    save(combine(args.embedder, args.kinds), args.out, COMBINED)
+    print(json.dumps({"written": str(args.out)}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The recipe of the starter parser."""

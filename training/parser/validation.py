@@ -1,0 +1,51 @@
+"""What a parser reaches on pictures with known codes."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.segmenter.atr import NAMES, PERSON, UPPER, Atr
+from training.parser.views import normalise
+from training.photos.street import Street, told
+
+
+def predict(
+    network: Any, pixels: NDArray[np.uint8], size: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """(n, h, w, 3) uint8 RGB -> the likeliest class of each pixel (n, h, w) uint8."""
+    answers = []
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        for start in range(0, len(pixels), 8):
+            pictures = torch.from_numpy(pixels[start : start + 8]).to(device)
+            pictures = pictures.permute(0, 3, 1, 2) / 255
+            if size is not None:
+                pictures = torch.nn.functional.interpolate(pictures, size, mode="bilinear")
+            logits = network(pixel_values=normalise(pictures)).logits
+            large = torch.nn.functional.interpolate(logits, pixels.shape[1:3], mode="bilinear")
+            answers.append(large.argmax(1).to(torch.uint8).cpu().numpy())
+    return np.concatenate(answers)
+
+
+def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """Intersection over union of two masks of one shape; NaN where both are empty."""
+    union = int((first | second).sum())
+    return float((first & second).sum()) / union if union else float("nan")
+
+
+def report(network: Any, street: Street, size: tuple[int, int]) -> str:
+    """Person and upper-body IoU (all pixels together; mean over pictures), per class IoU."""
+    classes = predict(network, street.pixels, size)
+    parts = []
+    for name, group in (("person", PERSON), ("upper", UPPER)):
+        truth, known = told(street.codes, group)
+        found = np.isin(classes, sorted(group)) & known
+        means = [iou(a, b) for a, b in zip(found, truth, strict=True) if b.any()]
+        parts.append(f"{name} {iou(found, truth):.3f} (mean {np.mean(means):.3f})")
+    single = []
+    for each in Atr:
+        truth, known = told(street.codes, {each})
+        single.append(f"{NAMES[each]} {iou((classes == each) & known, truth):.2f}")
+    return ", ".join(parts) + "\n  " + ", ".join(single)

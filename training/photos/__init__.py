@@ -1,0 +1,1 @@
+"""Labelled photographs, read for training."""
