@@ -24,7 +24,7 @@ import httpx
 import psutil
 
 from benchmarks.served import Ask, measure
-from benchmarks.topology import model_ms
+from benchmarks.serving.topology import model_ms
 from drawing.draw import COLOURS, Garment, draw_garment
 from local.folder import DataFolder
 from tests.acceptance.client import encode, sign_in, upload

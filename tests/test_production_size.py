@@ -6,16 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import (
-    production_networks,
-    production_size,
-    production_tryon,
-    published_networks,
-    published_sdxl,
-)
-from benchmarks.production_networks import is_same, parser_row
-from benchmarks.random_weights import Weights
-from benchmarks.section_run import Run
+from benchmarks.production import networks as production_networks
+from benchmarks.production import published_networks, published_sdxl
+from benchmarks.production import size as production_size
+from benchmarks.production import tryon as production_tryon
+from benchmarks.production.networks import is_same, parser_row
+from benchmarks.production.random_weights import Weights
+from benchmarks.production.section_run import Run
 
 VECTORS = """
 import numpy as np

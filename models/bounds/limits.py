@@ -1,4 +1,4 @@
-"""The limits that all formats share; `benchmarks/picture_bounds.py` measures what they allow."""
+"""The limits that all formats share; `benchmarks/files/picture_bounds.py` measures what they allow."""
 
 from errors import Invalid
 

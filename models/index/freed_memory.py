@@ -11,7 +11,7 @@ def keep_freed_memory() -> None:
 
     One batch's intermediate arrays are tens of megabytes. By default glibc hands them back after
     each batch, and the kernel clears every page anew for the next: 34,000 page faults and a fifth
-    of the time of a heatmap's 114 crops (`python -m benchmarks.predict`).
+    of the time of a heatmap's 114 crops (`python -m benchmarks.sales.predict`).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

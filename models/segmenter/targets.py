@@ -26,7 +26,7 @@ FAINT = 0.15
 LEAST_LYING, LEAST_SEEN, MOST_DOUBT = 0.08, 0.8, 1.6
 """What is no garment lying flat: a smaller share of the picture, one whose surest fiftieth of
 pixels is less probable, or one about whose classes the parser is in more doubt (nats). By
-benchmarks/no_garment.py.
+benchmarks/segmentation/no_garment.py.
 """
 LEAST_FILLED = 0.5
 """A piece that is cut off at a caller's box has a bounding box that agrees with it to this IoU."""

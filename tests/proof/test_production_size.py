@@ -13,7 +13,7 @@ SECTIONS = "embedder,parser,tryon"
 @pytest.mark.timeout(1800)
 def test_every_network_of_production_loads_by_name_and_runs(tmp_path: Path) -> None:
     out = tmp_path / "production_size.md"
-    command = [sys.executable, "-m", "benchmarks.production_size", "--sections", SECTIONS]
+    command = [sys.executable, "-m", "benchmarks.production.size", "--sections", SECTIONS]
     subprocess.run([*command, "--adapter", "vit-h", "--out", str(out)], check=True)
     text = out.read_text()
     assert "Skipped" not in text and text.count("This section took") == 3

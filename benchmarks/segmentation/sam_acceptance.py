@@ -1,0 +1,138 @@
+"""From where on a SAM is relied on beside the parser: chosen on pictures not set aside.
+
+For `models.segmenter.sam.Acceptance`, which a checkpoint's `sam_config.json` may hold. A rule is good where
+no kind of picture gets worse by it.
+
+Run: python -m benchmarks.segmentation.sam_acceptance --street ../shared/data/people
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.segmentation.parsing_quality import FIRST_SEED
+from drawing.captions import combinations
+from drawing.draw import Garment, draw_with_cover
+from errors import Invalid
+from models.segmenter.atr import PERSON, UPPER
+from models.segmenter.parser import ParserConfig
+from models.segmenter.prompts import Ask, Draft, Features
+from models.segmenter.prompts import resize as resized
+from models.segmenter.regions import iou
+from models.segmenter.sam import SamConfig
+from models.segmenter.segmenter import Segmenter, finish, load, together
+from models.segmenter.targets import find_target, sam_prompt
+from training.photos.photos import split_of
+from training.photos.street import read_street, told
+
+Mask = NDArray[np.bool_]
+TUNED_SEED = (
+    FIRST_SEED + 1_000_000
+)  # neither training's nor benchmarks/segmentation/parsing_quality.py's
+SURE = (0.0, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98)
+AGREED = (0.0, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98)
+DRAWN = ("parser", "sam", "both")
+
+
+@dataclass(frozen=True)
+class Try:
+    """One picture and target: what SAM foretells, its agreement with the parser, and the IoU with
+    the truth of the parser's mask, of SAM's and of the one that both give together.
+    """
+
+    kind: str
+    foretold: float
+    agreed: float
+    ious: dict[str, float]
+
+
+def attempt(
+    segmenter: Segmenter, features: Features, kind: str, target: str, truth: Mask, known: Mask
+) -> Iterator[Try]:
+    """Nothing where there is no truth or the segmenter finds no such thing."""
+    if segmenter.sam is None or features.embedding is None or not truth.any():
+        return
+    try:
+        found = find_target(features, target)
+    except Invalid:
+        return
+    cut = segmenter.sam.decode(features.embedding, [sam_prompt(features, Ask(target), found)])[0]
+    plane = resized(cut.probability, features.size)
+    agreed = iou(plane > 0.5, found.mask)
+    drafts = {
+        "parser": Draft(found, found.plane, "parser"), "sam": Draft(found, plane, "sam"),
+        "both": Draft(found, together(found.plane, plane), "sam"),
+    }  # fmt: skip
+    ious = {}
+    for name, draft in drafts.items():
+        try:
+            ious[name] = iou(finish(features, draft).mask & known, truth)
+        except Invalid:
+            ious[name] = 0.0
+    yield Try(kind, cut.iou, agreed, ious)
+
+
+def try_all(segmenter: Segmenter, street: Path, split: str, drawings: int) -> Iterator[Try]:
+    """People and upper-body garments of photographs, and drawn garments."""
+    for path in sorted((street / "parse").glob("*.png")):
+        if split_of(path.stem) == split:
+            image, codes = read_street(street, path.stem)
+            features = segmenter.encode(image)
+            for target, group in (("person", PERSON), ("upper", UPPER)):
+                yield from attempt(segmenter, features, target, target, *told(codes, group))
+    kinds, rng = combinations(held_out=True), np.random.default_rng(4)
+    for seed in range(TUNED_SEED, TUNED_SEED + drawings):
+        garment = Garment(*kinds[int(rng.integers(len(kinds)))], style_seed=seed)
+        picture, cover = draw_with_cover(garment, 320, seed)
+        truth = np.asarray(cover) > 127
+        features = segmenter.encode(np.asarray(picture))
+        known = np.ones_like(truth)
+        yield from attempt(segmenter, features, "drawn garment", "garment", truth, known)
+
+
+def gains(tries: list[Try], sure: float, agreed: float) -> dict[str, tuple[float, int]]:
+    """By kind: what the rule adds to the mean IoU, and how many pictures it changes."""
+    found = {}
+    for kind in sorted({one.kind for one in tries}):
+        every = [one for one in tries if one.kind == kind]
+        changed = [one.ious["both"] - one.ious["parser"] for one in every
+                   if one.foretold >= sure and one.agreed >= agreed]  # fmt: skip
+        found[kind] = sum(changed) / len(every), len(changed)
+    return found
+
+
+def _worth(found: dict[str, tuple[float, int]]) -> tuple[float, float]:
+    """Never worse comes first, then the gain of all kinds together."""
+    each = [gain for gain, _ in found.values()]
+    return min(0.0, *each), sum(each)
+
+
+def main() -> None:
+    """Print how good each drawing is on its own, and the rules: first those that worsen nothing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--street", type=Path, required=True)
+    parser.add_argument("--split", default="validation")
+    parser.add_argument("--drawings", type=int, default=60)
+    parser.add_argument("--sam", default="starter")
+    args = parser.parse_args()
+    segmenter = load(ParserConfig(), SamConfig(args.sam))
+    tries = list(try_all(segmenter, args.street, args.split, args.drawings))
+    for kind in sorted({one.kind for one in tries}):
+        every = [one for one in tries if one.kind == kind]
+        means = [f"{name} {np.mean([one.ious[name] for one in every]):.4f}" for name in DRAWN]
+        off = np.mean([abs(one.foretold - one.ious["sam"]) for one in every])
+        print(f"{kind}, {len(every)}: IoU {', '.join(means)}; foretold IoU off by {off:.3f}")
+    rules = [(gains(tries, *rule), rule) for rule in product(SURE, AGREED)]
+    rules.sort(key=lambda pair: _worth(pair[0]), reverse=True)
+    for found, (sure, agreed) in rules[:20]:
+        told_ = [f"{kind} {gain:+.4f} ({count})" for kind, (gain, count) in found.items()]
+        print(f"iou {sure:.2f} agreement {agreed:.2f}: {', '.join(told_)}")
+
+
+if __name__ == "__main__":
+    main()

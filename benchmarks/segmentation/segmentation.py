@@ -1,0 +1,137 @@
+"""Served segmentation beside the bare model loop: pictures a second at 8 callers, through Serve.
+
+Run: python -m benchmarks.segmentation.segmentation [--pictures 64]
+"""
+
+import argparse
+import asyncio
+import datetime
+import io
+import logging
+import os
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from drawing.people.people import draw_person
+from models.images import decode_image, measure_image
+from models.segmenter.parsing import Parsing
+from models.segmenter.prompts import Ask, Features
+from models.segmenter.segmenter import Segmenter, finish
+from settings import PROJECT_ROOT
+
+if TYPE_CHECKING:
+    from deployments.segmenter import SegmenterArgs
+
+CALLERS, SIZE = 8, (960, 640)
+RESULTS = Path(__file__).parent / "results" / "segmentation.md"
+
+
+def write_pictures(folder: Path, count: int) -> list[str]:
+    """Photograph-sized JPEGs of drawn people in a local blob store; their keys."""
+    keys = [f"uploads/{number}.jpg" for number in range(count)]
+    (folder / "uploads").mkdir(parents=True)
+    for number, key in enumerate(keys):
+        out = io.BytesIO()
+        draw_person(number % 16, size=SIZE).image.save(out, "JPEG", quality=92)
+        (folder / key).write_bytes(out.getvalue())
+    return keys
+
+
+def run_bare(segmenter: Segmenter, folder: Path, keys: list[str]) -> float:
+    """One picture after the other, all steps of the deployment and nothing else; a second."""
+    from deployments.segmenter import draw_png
+
+    (folder / "bare").mkdir(exist_ok=True)
+    started_s = time.perf_counter()
+    for number, key in enumerate(keys):
+        data = (folder / key).read_bytes()
+        width, height = measure_image(data)
+        picture = decode_image(data, shortest_side=2 * segmenter.side)
+        planes = segmenter.parser.probabilities([segmenter.parser.preprocess(picture)])[0]
+        sam = segmenter.sam
+        embedding = sam.encode(*sam.preprocess(picture)) if sam else None
+        features = Features(Parsing(planes, height, width), embedding)
+        _, png = draw_png(finish(features, segmenter.draft(features, Ask("person"))))
+        (folder / "bare" / f"{number}.png").write_bytes(png)
+    return len(keys) / (time.perf_counter() - started_s)
+
+
+async def run_served(handle: Any, keys: list[str], turn: int) -> float:
+    """Eight callers, each with a picture at a time; a second."""
+    from studio.ports import SegmentPrompt
+
+    waiting = list(enumerate(keys))
+
+    async def caller() -> None:
+        while waiting:
+            number, key = waiting.pop()
+            await handle.segment.remote(key, SegmentPrompt("person"), f"masks/{turn}/{number}.png")
+
+    started_s = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(CALLERS)))
+    return len(keys) / (time.perf_counter() - started_s)
+
+
+def starter_args() -> "SegmenterArgs":
+    """The replica's numbers as `studio up` deploys it."""
+    from deployments.segmenter import SegmenterArgs
+
+    config = yaml.safe_load((PROJECT_ROOT / "embedded" / "serve_config.yaml").read_text())
+    return SegmenterArgs(**config["applications"][0]["args"]["segmenter"])
+
+
+def measure(folder: Path, count: int) -> list[str]:
+    """Both, in turns, in one run: only their ratio means anything on a busy machine."""
+    import ray
+    from ray import serve
+
+    import models.segmenter.segmenter
+    from deployments.segmenter import Segmenter as Deployed
+    from gateway_app import parser_config, sam_config
+    from settings import Settings
+
+    settings = Settings(blob_url=f"file://{folder}", jwt_secret="x" * 32)
+    args = replace(starter_args(), kept=1)
+    parser, sam = parser_config(settings, args), sam_config(settings, args)
+    keys = write_pictures(folder, count)
+    bare = models.segmenter.load(parser, sam)
+    bare.warm_up()
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    deployed = serve.deployment(name="Segmenter", max_ongoing_requests=64)(Deployed)
+    handle = serve.run(deployed.bind(settings, parser, sam, args), name="bench", route_prefix=None)
+    rates: list[tuple[float, float]] = []
+    asyncio.run(run_served(handle, keys[:CALLERS], 0))
+    for turn in range(1, 4):
+        # the features of the last turn are forgotten: kept is 1
+        rates.append((run_bare(bare, folder, keys), asyncio.run(run_served(handle, keys, turn))))
+    serve.shutdown()  # type: ignore[no-untyped-call]
+    ray.shutdown()
+    lines = ["| turn | bare loop, pictures/s | served, 8 callers, pictures/s | ratio |",
+             "|---|---|---|---|"]  # fmt: skip
+    lines += [f"| {n} | {a:.1f} | {b:.1f} | {b / a:.2f} |" for n, (a, b) in enumerate(rates, 1)]
+    ratio = float(np.median([b / a for a, b in rates]))
+    return [*lines, f"\nMedian ratio **{ratio:.2f}**; load {os.getloadavg()[0]:.1f} on 2 cores."]
+
+
+def main() -> None:
+    """Measures, and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=64)
+    count = parser.parse_args().pictures
+    with tempfile.TemporaryDirectory() as folder:
+        lines = measure(Path(folder), count)
+    day = f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}"
+    head = f"# Served segmentation\n\n`python -m benchmarks.segmentation.segmentation` on {day}: "
+    text = f"{head}{count} drawn people of {SIZE[1]} x {SIZE[0]}.\n\n" + "\n".join(lines) + "\n"
+    print(text)
+    RESULTS.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

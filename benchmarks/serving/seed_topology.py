@@ -1,0 +1,188 @@
+"""The seed's topology, to compare with: a gateway that proxies to a separate rec-svc over HTTP.
+
+The gateway is the studio's own `create_app`; only its ports are other ones: one keep-alive client
+and a rec-svc under uvicorn that holds model and index, embeds one picture at a time in a thread
+beside the event loop, and answers ids. Both read `STUDIO_*` as the studio does.
+
+    python -m benchmarks.serving.seed_topology rec-svc PORT
+    python -m benchmarks.serving.seed_topology gateway PORT REC_SVC_PORT
+"""
+
+import asyncio
+import base64
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+import httpx
+import numpy as np
+import uvicorn
+from fastapi import FastAPI, Request
+
+from benchmarks.serving.topology import live_index, make_parts
+from errors import StudioError, Unavailable
+from gateway.app import create_app
+from gateway_app import StudioArgs, embedder_config
+from models.embedder.embedder import load
+from models.images import decode_image
+from settings import load_settings
+from studio.ports import EmbeddedAnswer, Embedding, Filters, IndexAnswer, IndexQuery, RawQuery
+
+Json = dict[str, Any]
+
+
+def to_json(query: IndexQuery) -> Json:
+    """A query as the gateway sends it: vectors as lists, sets as lists."""
+    document = asdict(query)
+    for side in ("image", "text"):
+        document[side] = None if document[side] is None else document[side].tolist()
+    document["exclude"] = sorted(query.exclude)
+    document["filters"] = {
+        name: sorted(value) if isinstance(value, frozenset) else value
+        for name, value in document["filters"].items()
+    }
+    return document
+
+
+def from_json(document: Json) -> IndexQuery:
+    """The inverse of `to_json`."""
+    filters: Json = {
+        name: frozenset(value) if isinstance(value, list) else value
+        for name, value in document.pop("filters").items()
+    }
+    for side in ("image", "text"):
+        if document[side] is not None:
+            document[side] = np.array(document[side], np.float32)
+    exclude = frozenset(document.pop("exclude"))
+    return IndexQuery(**document, filters=Filters(**filters), exclude=exclude)
+
+
+def rec_svc() -> FastAPI:
+    """Model and index behind `POST /search`."""
+    settings = load_settings()
+    model = load(embedder_config(settings, StudioArgs().embedder))
+    model.warm_up()
+    thread = ThreadPoolExecutor(1)
+    index_thread = ThreadPoolExecutor(1)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with live_index(settings, index_thread) as live:
+            app.state.live = live
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+
+    def embed_picture(image: bytes) -> Any:
+        pixels = model.preprocess(decode_image(image, shortest_side=2 * model.side))
+        return model.embed_images([pixels])[0]
+
+    @app.get("/version")
+    async def version() -> Json:
+        return {"version": model.version}
+
+    @app.post("/search")
+    async def search(request: Request) -> Json:
+        document = await request.json()
+        query, words = from_json(document["query"]), document["text"]
+        loop = asyncio.get_running_loop()
+        if document["image"] is not None:
+            data = base64.b64decode(document["image"])
+            query = replace(
+                query,
+                embedder_version=model.version,
+                image=await loop.run_in_executor(thread, embed_picture, data),
+            )
+        if words is not None:
+            vectors = await loop.run_in_executor(thread, model.embed_texts, [words])
+            query = replace(query, embedder_version=model.version, text=vectors[0])
+        answer = await app.state.live.search(query)
+        made = None if words is None or query.text is None else query.text.tolist()
+        return {"version": answer.version, "hits": answer.hits, "text": made}
+
+    return app
+
+
+class RecService:
+    """`studio.ports.Embedder` and `Index` over HTTP."""
+
+    def __init__(self, port: int) -> None:
+        self._client = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", limits=httpx.Limits(max_keepalive_connections=64)
+        )
+        self._version: str | None = None
+
+    async def embed_image(self, image: bytes) -> Embedding:
+        raise Unavailable("this benchmark only searches")
+
+    async def embed_images(self, images: Sequence[bytes]) -> list[Embedding | StudioError]:
+        raise Unavailable("this benchmark only searches")
+
+    async def embed_text(self, text: str) -> Embedding:
+        raise Unavailable("this benchmark only searches")
+
+    async def version(self) -> str:
+        if self._version is None:
+            self._version = str((await self._client.get("/version")).json()["version"])
+        return self._version
+
+    async def search(self, raw: RawQuery) -> EmbeddedAnswer:
+        image = None if raw.image is None else base64.b64encode(raw.image).decode()
+        answer = await self._ask({"query": to_json(raw.query), "image": image, "text": raw.text})
+        made = None if answer["text"] is None else np.array(answer["text"], np.float32)
+        return EmbeddedAnswer(_hits(answer), await self.version(), made)
+
+    async def _ask(self, document: Json) -> Json:
+        answer = await self._client.post("/search", json=document)
+        answer.raise_for_status()
+        found: Json = answer.json()
+        return found
+
+
+class RecIndex:
+    """The same service, asked with vectors that are known already."""
+
+    def __init__(self, service: RecService) -> None:
+        self._service = service
+
+    async def search(self, query: IndexQuery) -> IndexAnswer:
+        document = {"query": to_json(query), "image": None, "text": None}
+        return _hits(await self._service._ask(document))
+
+    async def status(self) -> Mapping[str, object]:
+        return {"version": None}
+
+
+def _hits(answer: Json) -> IndexAnswer:
+    return IndexAnswer(answer["version"], [(one, score) for one, score in answer["hits"]])
+
+
+async def gateway(port: int, rec_port: int) -> None:
+    """The studio's HTTP side in front of the rec-svc."""
+    service = RecService(rec_port)
+    await serve(create_app(make_parts(load_settings(), service, RecIndex(service))), port)
+
+
+async def serve(app: FastAPI, port: int) -> None:
+    """Uvicorn at its fastest: uvloop, httptools, no access log."""
+    config = uvicorn.Config(
+        app, port=port, loop="uvloop", http="httptools", access_log=False, log_level="warning"
+    )
+    await uvicorn.Server(config).serve()
+
+
+def main() -> None:
+    """One of the two services."""
+    import uvloop
+
+    if sys.argv[1] == "rec-svc":
+        uvloop.run(serve(rec_svc(), int(sys.argv[2])))
+    else:
+        uvloop.run(gateway(int(sys.argv[2]), int(sys.argv[3])))
+
+
+if __name__ == "__main__":
+    main()

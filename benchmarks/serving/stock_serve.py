@@ -1,0 +1,168 @@
+"""The same graph on stock Ray Serve: its Python proxy, `@serve.batch`, a hop a step.
+
+    python -m benchmarks.serving.stock_serve PORT
+
+A cluster of its own, with every RAY_SERVE_* switch unset, over the running studio's servers; it
+ends when its standard input does.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.serving.topology import live_index, make_parts
+from errors import StudioError
+from settings import Settings, load_settings
+from studio.ports import EmbeddedAnswer, Embedding, IndexAnswer, IndexQuery, RawQuery
+
+CPUS = {"num_cpus": 0.1}
+
+
+class StockEmbedder:
+    """The model behind `@serve.batch` with its default wait; set up by `build`."""
+
+    def __init__(self) -> None:
+        from gateway_app import StudioArgs, embedder_config
+        from models.embedder.embedder import load
+
+        self._model = load(embedder_config(load_settings(), StudioArgs().embedder))
+        self._model.warm_up()
+        self._thread = ThreadPoolExecutor(1)
+
+    def _embed(self, images: list[bytes]) -> list[Any]:
+        from models.images import decode_image
+
+        side = 2 * self._model.side
+        pixels = [
+            self._model.preprocess(decode_image(image, shortest_side=side)) for image in images
+        ]
+        return list(self._model.embed_images(pixels))
+
+    async def embed_images(self, images: list[bytes]) -> list[Embedding]:
+        loop = asyncio.get_running_loop()
+        vectors = await loop.run_in_executor(self._thread, self._embed, images)
+        return [Embedding(self._model.version, vector) for vector in vectors]
+
+    async def embed_texts(self, texts: list[str]) -> list[Embedding]:
+        loop = asyncio.get_running_loop()
+        vectors = await loop.run_in_executor(self._thread, self._model.embed_texts, texts)
+        return [Embedding(self._model.version, vector) for vector in vectors]
+
+    async def version(self) -> str:
+        return self._model.version
+
+
+class StockIndex:
+    """The live index, one search a call."""
+
+    def __init__(self) -> None:
+        self._ready = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._follow())
+
+    async def _follow(self) -> None:
+        with ThreadPoolExecutor(1) as thread:
+            async with live_index(load_settings(), thread) as self._live:
+                self._ready.set()
+                await asyncio.Event().wait()
+
+    async def search(self, query: IndexQuery) -> IndexAnswer:
+        await self._ready.wait()
+        return await self._live.search(query)
+
+
+class StockEmbedderPort:
+    """`studio.ports.Embedder` with a hop for each step."""
+
+    def __init__(self, embedder: Any, index: Any) -> None:
+        self._embedder, self._index = embedder, index
+        self._version = ""
+
+    async def version(self) -> str:
+        self._version = self._version or str(await self._embedder.version.remote())
+        return self._version
+
+    async def embed_image(self, image: bytes) -> Embedding:
+        made: Embedding = await self._embedder.embed_images.remote(image)
+        return made
+
+    async def embed_images(self, images: Sequence[bytes]) -> list[Embedding | StudioError]:
+        return [await self.embed_image(image) for image in images]
+
+    async def embed_text(self, text: str) -> Embedding:
+        made: Embedding = await self._embedder.embed_texts.remote(text)
+        return made
+
+    async def search(self, raw: RawQuery) -> EmbeddedAnswer:
+        image = await self.embed_image(raw.image) if raw.image is not None else None
+        text = await self.embed_text(raw.text) if raw.text is not None else None
+        known = image or text
+        version = known.version if known else await self.version()
+        query = replace(
+            raw.query,
+            embedder_version=version,
+            image=image.vector if image else raw.query.image,
+            text=text.vector if text else raw.query.text,
+        )
+        answer: IndexAnswer = await self._index.search.remote(query)
+        return EmbeddedAnswer(answer, version, text.vector if text else None)
+
+
+class StockIndexPort:
+    """`studio.ports.Index`, one search a hop."""
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+
+    async def search(self, query: IndexQuery) -> IndexAnswer:
+        answer: IndexAnswer = await self._index.search.remote(query)
+        return answer
+
+    async def status(self) -> Mapping[str, object]:
+        return {"version": None}
+
+
+def build(settings: Settings) -> Any:
+    """The application; Serve is imported here, where its environment is stock."""
+    from ray import serve
+
+    batch: Any = serve.batch(max_batch_size=16)
+    methods = {name: batch(vars(StockEmbedder)[name]) for name in ("embed_images", "embed_texts")}
+
+    @serve.ingress()
+    class StockGateway:
+        def __init__(self, embedder: Any, index: Any) -> None:
+            self._ports = StockEmbedderPort(embedder, index), StockIndexPort(index)
+
+        def __serve_build_asgi_app__(self) -> Any:
+            from gateway.app import create_app
+
+            return create_app(make_parts(settings, *self._ports))
+
+    capacity: dict[str, Any] = {"ray_actor_options": CPUS, "max_ongoing_requests": 256}
+    embedder = serve.deployment(**capacity)(type("Embedder", (StockEmbedder,), methods)).bind()
+    index = serve.deployment(**capacity)(StockIndex).bind()
+    return serve.deployment(**capacity)(StockGateway).bind(embedder, index)
+
+
+def main() -> None:
+    """Runs it until standard input ends."""
+    import ray
+    from ray import serve
+
+    for name in [name for name in os.environ if name.startswith("RAY_")]:
+        del os.environ[name]
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
+    serve.run(build(load_settings()))
+    print("ready", flush=True)
+    sys.stdin.read()
+    serve.shutdown()  # type: ignore[no-untyped-call]
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()

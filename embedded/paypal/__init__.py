@@ -1,1 +1,0 @@
-"""A PayPal for this machine: Orders v2 over real HTTP, with toy money and faults on demand."""
