@@ -21,7 +21,7 @@ import psutil
 
 from drawing.draw import COLOURS, Garment, draw_garment
 from tests.acceptance.client import encode, sign_in, upload
-from tests.embedded.running import RunningStudio
+from tests.local.running import RunningStudio
 
 RESULTS = Path(__file__).parent / "results" / "served.md"
 SECONDS = 8.0

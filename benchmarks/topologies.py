@@ -28,7 +28,7 @@ from benchmarks.serving.topology import model_ms
 from drawing.draw import COLOURS, Garment, draw_garment
 from local.folder import DataFolder
 from tests.acceptance.client import encode, sign_in, upload
-from tests.embedded.running import RunningStudio, free_port
+from tests.local.running import RunningStudio, free_port
 
 RESULTS = Path(__file__).parent / "results" / "topologies.md"
 CALLERS = (1, 16)

@@ -1,4 +1,4 @@
-"""What every suite may use: real servers from `tests/servers.py`; log lines out of the report."""
+"""What every suite may use: real servers from `tests/support/servers.py`; log lines out of the report."""
 
 import io
 

@@ -12,11 +12,11 @@ import pytest
 from db.tables import Erasure
 from models.weights import STARTER_FOLDER
 from settings import PROJECT_ROOT
-from tests.backups import fill, scalar
-from tests.embedded.running import studio as run_studio
-from tests.fakes import SECRET, make_settings
-from tests.hub import Hub
-from tests.live import open_live_studio
+from tests.local.running import studio as run_studio
+from tests.support.backups import fill, scalar
+from tests.support.fakes import SECRET, make_settings
+from tests.support.hub import Hub
+from tests.support.live import open_live_studio
 
 DOC = (PROJECT_ROOT / "docs" / "operations.md").read_text()
 

@@ -23,7 +23,7 @@ from models.bounds.png import MAX_DATA_CHUNKS, MAX_OTHER_CHUNKS, MAX_PACKED_TEXT
 from models.bounds.tiff import MAX_TAGS
 from models.bounds.vp8l import MAX_GROUPS
 from models.images import decode_image, inspect_image, public_copy
-from tests import pictures, webp_pictures
+from tests.support import pictures, webp_pictures
 
 SIDE = 6320  # squared, just below 40 megapixels
 SMALLER = 5650  # squared, 32 megapixels

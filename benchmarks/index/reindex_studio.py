@@ -37,7 +37,7 @@ from settings import load_settings
 from studio.index.rebuild import REBUILD_INDEX
 from studio.job_types import enqueue
 from studio.jobs.jobs import follow_job
-from tests.embedded.running import RunningStudio, free_port
+from tests.local.running import RunningStudio, free_port
 
 DEMO = 64
 """Products that the studio itself draws at its start."""

@@ -48,7 +48,7 @@ def serve(variant: str, given: dict[str, str]) -> None:
     from gateway.deps import CurrentUser, find_user
     from gateway.envelope import Envelope
     from gateway.limits import RateLimit
-    from tests.fakes import FakeItem, make_settings, open_studio
+    from tests.support.fakes import FakeItem, make_settings, open_studio
 
     user = CurrentUser(UUID(given["user"]), "a@example.com", None, "customer", uuid4())
     settings = make_settings(
@@ -128,8 +128,8 @@ def free_port() -> int:
 
 async def prepare(settings: Any) -> tuple[str, str, str]:
     """(access token, user id, product ids) of a studio with ten products."""
-    from tests.fakes import open_client, open_studio
     from tests.gateway.belongings import open_account, put_product
+    from tests.support.fakes import open_client, open_studio
 
     async with open_studio(settings) as studio, open_client(studio) as client:
         merchant = await open_account(client, studio, "merchant")
@@ -221,7 +221,7 @@ def main() -> None:
     from db.migrate import upgrade
     from local.servers.postgres import Postgres
     from local.servers.valkey import Valkey
-    from tests.fakes import make_settings
+    from tests.support.fakes import make_settings
 
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
     folder = Path(tempfile.mkdtemp(prefix="studio-cost-"))

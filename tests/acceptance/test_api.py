@@ -12,8 +12,8 @@ from PIL import Image
 from drawing.draw import CATEGORIES, COLOURS, PATTERNS, Garment, draw_garment
 from local.cluster import log_folder
 from tests.acceptance.client import encode, put_product, search, sign_in, upload
-from tests.cluster import WholeStudio
 from tests.models.test_images import gradient, png_header
+from tests.support.cluster import WholeStudio
 
 SEEN_WITHIN_S = 2.0
 """The contract's promise, not a measurement: a change is found within two seconds."""

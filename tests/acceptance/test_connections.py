@@ -6,8 +6,8 @@ import httpx
 
 from deployments.serve.patience import MAX_HEAD_BYTES
 from tests.acceptance.client import search
-from tests.cluster import WholeStudio
-from tests.holding import KINDS, hold
+from tests.support.cluster import WholeStudio
+from tests.support.holding import KINDS, hold
 
 
 def test_a_hundred_slow_callers_keep_nobody_else_waiting(

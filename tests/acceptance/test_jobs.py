@@ -9,7 +9,7 @@ import httpx
 from drawing.draw import Garment, draw_garment
 from tests.acceptance.client import encode, sign_in, upload
 from tests.acceptance.test_recovery import replica
-from tests.cluster import WholeStudio
+from tests.support.cluster import WholeStudio
 
 FINAL = {"succeeded", "failed", "cancelled"}
 

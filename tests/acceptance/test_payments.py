@@ -6,7 +6,7 @@ from urllib.parse import urljoin
 import httpx
 
 from tests.acceptance.client import sign_in
-from tests.cluster import WholeStudio
+from tests.support.cluster import WholeStudio
 
 
 def pay(http: httpx.Client, approval_url: str) -> httpx.Response:

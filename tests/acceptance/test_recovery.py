@@ -11,7 +11,7 @@ import pytest
 
 from settings import PROJECT_ROOT
 from tests.acceptance.client import search, sign_in
-from tests.cluster import WholeStudio
+from tests.support.cluster import WholeStudio
 
 QUERIES = ("red striped dress", "navy shorts", "a bag", "something yellow")
 

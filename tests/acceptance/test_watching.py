@@ -12,8 +12,8 @@ import pytest
 
 from settings import PROJECT_ROOT
 from tests.acceptance.client import search, sign_in
-from tests.cluster import WholeStudio
-from tests.collector import Span
+from tests.support.cluster import WholeStudio
+from tests.support.collector import Span
 
 
 def wait_for(what: Callable[[], Any], timeout_s: float = 30) -> Any:

@@ -17,7 +17,7 @@ from studio import background
 from studio.files import reaper as upload_reaper
 from studio.jobs import reaper as job_reaper
 from studio.telemetry.logs import configure_logging
-from tests.fakes import make_settings
+from tests.support.fakes import make_settings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray Serve's own, of what it imports

@@ -7,7 +7,7 @@ import httpx
 
 from db.tables import Job
 from studio.ports import Studio
-from tests.fakes import picture, sign_in
+from tests.support.fakes import picture, sign_in
 
 JPEG = picture()
 DATASET = b"productId,date,units\np-1,2026-01-01,3\n"

@@ -13,8 +13,8 @@ from sqlmodel import SQLModel
 
 from db.tables import Mention, Payment, RegressorVersion, WebhookEvent
 from studio.ports import Studio
-from tests.fakes import PASSWORD, picture, sign_in
 from tests.jobs.working import dispatching, until_state
+from tests.support.fakes import PASSWORD, picture, sign_in
 
 SELFIE = picture("blue", (64, 96), "PNG")
 GARMENT = picture("red", (32, 24), "PNG")

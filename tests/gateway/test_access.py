@@ -18,7 +18,7 @@ from gateway.deps import (
     require_merchant,
 )
 from studio.ports import Studio
-from tests.fakes import sign_in
+from tests.support.fakes import sign_in
 
 RANKS = {require_customer: 1, require_merchant: 2, require_admin: 3}
 

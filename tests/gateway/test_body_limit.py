@@ -11,7 +11,7 @@ from errors import Unavailable
 from gateway import body_limit
 from gateway.body_limit import MEGABYTE, UNFINISHED_BYTES, Unfinished
 from studio.ports import Studio
-from tests.fakes import sign_in
+from tests.support.fakes import sign_in
 
 JSON = {"content-type": "application/json"}
 

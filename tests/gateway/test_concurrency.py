@@ -14,7 +14,7 @@ from errors import Unavailable
 from gateway.concurrency import Concurrency
 from integrations.shares import Caller, OwnerBusy
 from studio.ports import Embedding, Studio
-from tests.fakes import FakeEmbedder, open_client
+from tests.support.fakes import FakeEmbedder, open_client
 
 WORDS = {"query": "red dress"}
 

@@ -21,10 +21,10 @@ from schemathesis.generation import GenerationMode
 
 from studio.accounts import passwords
 from studio.ports import Studio
-from tests.fakes import FakeIndex, FakeItem, make_settings
 from tests.gateway.belongings import insert_job, open_account, place_order, put_product, upload
-from tests.served import ServedStudio, serving_gateway
-from tests.simulator import Simulator
+from tests.support.fakes import FakeIndex, FakeItem, make_settings
+from tests.support.served import ServedStudio, serving_gateway
+from tests.support.simulator import Simulator
 
 load_all_checks()
 ROLES = (None, "customer", "merchant", "admin")

@@ -21,8 +21,8 @@ from gateway.json_limit import MAX_DEPTH, MAX_KEYS, DocumentLimits, check_docume
 from studio.forms import Form
 from studio.jobs.jobs import JOB_TYPES
 from studio.ports import Studio
-from tests.fakes import sign_in
 from tests.gateway.test_errors import checked
+from tests.support.fakes import sign_in
 
 JSON = {"content-type": "application/json"}
 LISTS = (list, tuple, set, frozenset)

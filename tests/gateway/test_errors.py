@@ -14,7 +14,7 @@ from gateway.app import create_app
 from gateway.error_table import TABLE
 from gateway.wire import WireRequest
 from studio.ports import Studio
-from tests.fakes import make_settings, open_client, open_studio, running
+from tests.support.fakes import make_settings, open_client, open_studio, running
 
 FIELDS = {"type", "title", "status", "detail", "instance", "requestId"}
 

@@ -4,7 +4,7 @@ import secrets
 
 import pytest
 
-from tests.fuzzing import TARGETS, Target, fuzz
+from tests.support.fuzzing import TARGETS, Target, fuzz
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: str(target.name))

@@ -3,7 +3,7 @@
 import httpx
 
 from studio.ports import Studio
-from tests.fakes import open_client, sign_in
+from tests.support.fakes import open_client, sign_in
 
 
 async def test_admins_see_the_routes_of_all_gateways(

@@ -16,7 +16,7 @@ from gateway.limits import RateLimits
 from integrations.shares import Caller
 from settings import load_settings
 from studio.ports import Studio
-from tests.fakes import make_settings, open_client, open_studio, sign_in
+from tests.support.fakes import make_settings, open_client, open_studio, sign_in
 
 LOGIN = {"email": "a@example.com", "password": "not the password"}
 

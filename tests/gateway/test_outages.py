@@ -9,9 +9,9 @@ import pytest
 from db.migrate import upgrade
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
-from tests.fakes import make_settings, open_client, sign_in
-from tests.live import open_live_studio
-from tests.outages import Callers, Server, interrupt
+from tests.support.fakes import make_settings, open_client, sign_in
+from tests.support.live import open_live_studio
+from tests.support.outages import Callers, Server, interrupt
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from gateway.app import create_app
 from settings import Settings
 from studio.jobs.jobs import JOB_TYPES
 from studio.ports import Studio
-from tests.fakes import make_settings, open_client, open_studio
 from tests.gateway.belongings import (
     DATASET,
     PRODUCT,
@@ -31,7 +30,8 @@ from tests.gateway.belongings import (
     put_product,
     upload,
 )
-from tests.simulator import Simulator
+from tests.support.fakes import make_settings, open_client, open_studio
+from tests.support.simulator import Simulator
 
 ROLES = ("customer", "merchant", "admin")
 Make = Callable[[httpx.AsyncClient, Studio, Account], Awaitable[str]]

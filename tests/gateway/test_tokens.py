@@ -15,7 +15,7 @@ from joserfc.jwk import OctKey, RSAKey
 from errors import NotAuthenticated
 from gateway.auth import AUDIENCE, ISSUER, AccessTokens
 from settings import Settings
-from tests.fakes import SECRET
+from tests.support.fakes import SECRET
 
 
 def make_tokens(**changes: Any) -> AccessTokens:

@@ -26,7 +26,7 @@ from integrations.blobs.keys import CHUNK_BYTES
 from integrations.blobs.local import LocalBlobStore
 from integrations.blobs.store import open_blob_store
 from settings import Settings
-from tests.azurite import ACCOUNT, ACCOUNT_KEY, Azurite, Identity
+from tests.support.azurite import ACCOUNT, ACCOUNT_KEY, Azurite, Identity
 
 SECRET = "a secret of more than thirty-two bytes"
 BASE = "http://studio.test"

@@ -31,8 +31,8 @@ from integrations.addresses import Address
 from integrations.fetch import Fetcher
 from integrations.resolver import NameResolver
 from integrations.shares import Caller
-from tests.fakes import picture
 from tests.integrations.test_addresses import HOSTILE
+from tests.support.fakes import picture
 
 NAME = "pictures.example"
 JPEG = picture()

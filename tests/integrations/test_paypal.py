@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from errors import UpstreamFailed
 from integrations.paypal.paypal import PayPal, Refusal
-from tests.simulator import CANCEL_URL, RETURN_URL, Simulator
+from tests.support.simulator import CANCEL_URL, RETURN_URL, Simulator
 
 
 @pytest.fixture

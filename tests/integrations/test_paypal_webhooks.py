@@ -18,7 +18,7 @@ from integrations.paypal.account import LIVE, SANDBOX
 from integrations.paypal.paypal import PayPal
 from integrations.paypal.webhooks import Forged, WebhookVerifier, read_roots
 from local.paypal.signing import Signer, begin
-from tests.simulator import Simulator
+from tests.support.simulator import Simulator
 
 BODY = b'{"id": "WH-1", "event_type": "CHECKOUT.ORDER.APPROVED", "resource": {"id": "O-1"}}'
 

@@ -27,8 +27,8 @@ from studio.accounts.accounts import create_user
 from studio.job_types import JobType, enqueue
 from studio.jobs.jobs import cancel_job, follow_job, retry_job
 from studio.ports import Studio
-from tests.fakes import PASSWORD
 from tests.jobs.working import SOON, events_of, job_of, put_job, until_state
+from tests.support.fakes import PASSWORD
 
 AT_ONCE = RetryPolicy(first_s=0.0, longest_s=0.0)
 

@@ -9,7 +9,7 @@ from jobs.claim import Wanted, claim
 from jobs.reaper import reap_dead
 from jobs.retry import RetryPolicy
 from studio.job_types import JobType, enqueue
-from tests.embedded.running import studio
+from tests.local.running import studio
 
 NOTE = JobType("note", role="customer")
 

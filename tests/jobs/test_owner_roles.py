@@ -6,8 +6,8 @@ from jobs.handlers import HANDLERS
 from studio.accounts.accounts import create_user
 from studio.jobs.jobs import JOB_TYPES, retry_job
 from studio.ports import Studio
-from tests.fakes import PASSWORD
 from tests.jobs.working import dispatching, put_job, until_state
+from tests.support.fakes import PASSWORD
 
 
 def test_every_handler_has_the_role_of_its_type() -> None:

@@ -22,8 +22,8 @@ from studio.index.embed import Wanted, embed_missing
 from studio.index.rows import unpack_vector
 from studio.ports import Studio
 from tests.acceptance.client import encode
-from tests.fakes import FakeEmbedder, make_settings, open_studio
-from tests.studio.test_embedding import fill, put
+from tests.studio.index.test_embed import fill, put
+from tests.support.fakes import FakeEmbedder, make_settings, open_studio
 
 ARGS = StreamArgs(from_pictures=1, batch=8, reader_cpus=0, model_cpus=0, in_flight_mb=16)
 COUNT = 36

@@ -10,8 +10,8 @@ from errors import Unavailable
 from studio.accounts.accounts import create_user
 from studio.jobs.jobs import signed_result
 from studio.ports import Studio
-from tests.fakes import PASSWORD, FakeSegmenter, picture
 from tests.jobs.working import dispatching, put_job, until_state
+from tests.support.fakes import PASSWORD, FakeSegmenter, picture
 
 
 async def make_merchant(studio: Studio) -> UUID:

@@ -10,9 +10,9 @@ from errors import Unavailable
 from studio.deletion.mentions import without
 from studio.jobs.jobs import retry_job
 from studio.ports import Studio
-from tests.fakes import FakeSegmenter, picture
 from tests.jobs.test_segment_batch import make_merchant, put_file, rows_of
 from tests.jobs.working import dispatching, put_job, until_state
+from tests.support.fakes import FakeSegmenter, picture
 
 
 def test_texts_in_lists_leave_their_place_and_objects_leave_the_document() -> None:

@@ -16,8 +16,8 @@ from jobs.reaper import release
 from studio.accounts.accounts import create_user
 from studio.job_types import JobType, TooManyOpenJobs, enqueue
 from studio.ports import Studio
-from tests.fakes import PASSWORD
 from tests.jobs.working import put_job
+from tests.support.fakes import PASSWORD
 
 
 async def account(studio: Studio) -> UUID:

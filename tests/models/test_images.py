@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from errors import Invalid, NotAnImage, StudioError, TooLarge
 from models.images import MAX_BYTES, decode_image, inspect_image, public_copy
-from tests import pictures
+from tests.support import pictures
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:

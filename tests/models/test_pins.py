@@ -17,7 +17,7 @@ from models.segmenter.parser import load as load_parser
 from models.segmenter.sam import SamConfig, _source
 from models.tryon.inpaint import PainterConfig, load_painter
 from models.weights import STARTER_FOLDER
-from tests.hub import Hub
+from tests.support.hub import Hub
 
 EMBEDDER, PARSER = "shop/tiny-embedder", "shop/tiny-parser"
 

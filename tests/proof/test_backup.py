@@ -6,10 +6,10 @@ from time import monotonic
 
 import pytest
 
-from tests.backups import AMOUNT, answers, blob_contents, digests, fill, scalar
-from tests.fakes import make_settings
-from tests.live import open_live_studio
-from tests.studio.test_backup import NAMED, STAMPED, back_up, bring_back
+from tests.studio.backup.test_backup import NAMED, STAMPED, back_up, bring_back
+from tests.support.backups import AMOUNT, answers, blob_contents, digests, fill, scalar
+from tests.support.fakes import make_settings
+from tests.support.live import open_live_studio
 
 COUNT = 5_000
 BLOB_BYTES = 40_000

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from tests.acceptance.test_recovery import replica
-from tests.cluster import WholeStudio
-from tests.holding import hold, memory_of
+from tests.support.cluster import WholeStudio
+from tests.support.holding import hold, memory_of
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(600)]
 

@@ -23,9 +23,9 @@ from drawing.draw import Garment, draw_garment
 from drawing.people.people import draw_person
 from settings import PROJECT_ROOT
 from tests.acceptance.client import encode, sign_in, upload
-from tests.cluster import WholeStudio
-from tests.flooding import Plan, request
-from tests.pictures import scan_bomb
+from tests.support.cluster import WholeStudio
+from tests.support.flooding import Plan, request
+from tests.support.pictures import scan_bomb
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1800)]
 
@@ -76,7 +76,7 @@ async def ask(url: str, seconds: float) -> Waited:
 async def ask_beside(plan: Plan) -> tuple[Waited, dict[str, int]]:
     """Asks while the plan runs; also what the plan's callers were answered."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.flooding",
+        sys.executable, "-m", "tests.support.flooding",
         cwd=PROJECT_ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert child.stdin is not None

@@ -5,7 +5,7 @@ import secrets
 
 import pytest
 
-from tests.fuzzing import TARGETS, fuzz
+from tests.support.fuzzing import TARGETS, fuzz
 
 CASES = 200_000
 

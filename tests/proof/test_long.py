@@ -13,8 +13,8 @@ from models.images import decode_image, inspect_image
 from models.index.columns import ProductAttributes, RowFilter
 from models.index.files import empty_files
 from models.index.product_index import ProductIndex
+from tests.models.index.test_product_index import DIM, brute_force, catalogue, unit, written
 from tests.models.test_images import encoded, gradient
-from tests.models.test_index import DIM, brute_force, catalogue, unit, written
 
 pytestmark = pytest.mark.proof
 

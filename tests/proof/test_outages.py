@@ -14,11 +14,11 @@ from db.engine import Database
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from studio.accounts.accounts import create_user
-from tests.azurite import Azurite
-from tests.cluster import WholeStudio
-from tests.collector import Collector
-from tests.fakes import PASSWORD
-from tests.outages import Callers, Server, interrupt
+from tests.support.azurite import Azurite
+from tests.support.cluster import WholeStudio
+from tests.support.collector import Collector
+from tests.support.fakes import PASSWORD
+from tests.support.outages import Callers, Server, interrupt
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(900)]
 

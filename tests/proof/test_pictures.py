@@ -14,8 +14,8 @@ from PIL import Image
 from errors import StudioError
 from models.bounds.jpeg import MAX_SCANNED_SAMPLES
 from models.images import decode_image, inspect_image, public_copy
-from tests import pictures, webp_pictures
 from tests.models.test_images import encoded
+from tests.support import pictures, webp_pictures
 
 pytestmark = pytest.mark.proof
 

@@ -8,8 +8,8 @@ import pytest
 
 from studio.accounts import passwords
 from studio.ports import Studio
-from tests.fakes import make_settings, open_studio
-from tests.session_races import ENDINGS, OPENINGS, PAUSED, race
+from tests.support.fakes import make_settings, open_studio
+from tests.support.session_races import ENDINGS, OPENINGS, PAUSED, race
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(600)]
 

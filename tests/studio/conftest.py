@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from studio.ports import Studio
-from tests.fakes import make_settings, open_studio
+from tests.support.fakes import make_settings, open_studio
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from integrations.paypal.paypal import PayPal
 from studio.payments import payments
 from studio.payments.order_form import AmountForm, RefundForm
 from studio.payments.refunds import refund
-from tests.studio.till import order_form
+from tests.studio.payments.till import order_form
 
 CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.studio.killed"])

@@ -9,7 +9,7 @@ from errors import Conflict, Invalid
 from studio import idempotency
 from studio.idempotency import answer_once, fingerprint
 from studio.ports import Studio
-from tests.servers import empty_cache
+from tests.support.servers import empty_cache
 
 
 class Maker:

@@ -8,9 +8,9 @@ import pytest
 from studio.payments.order_form import AmountForm, RefundForm
 from studio.payments.refund_lines import read_lines
 from studio.payments.refunds import refund
-from tests.simulator import Simulator
 from tests.studio.killed import KILLED, Errand, send_out
-from tests.studio.till import Till, compare, open_till
+from tests.studio.payments.till import Till, compare, open_till
+from tests.support.simulator import Simulator
 
 ENOUGH = 200
 """No deed waits more often; which is checked."""

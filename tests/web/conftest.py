@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from drawing.demo_shop import demo_products
 from drawing.draw import draw_garment
-from tests.machine import missing
+from tests.support.machine import missing
 from tests.web.complaints import Complaints
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")

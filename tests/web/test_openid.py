@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from pydantic import SecretStr
 
-from tests.fakes import make_settings
-from tests.openid_provider import CLIENT_ID, CLIENT_SECRET, OpenIdServer, running_provider
-from tests.served import ServedStudio, serving_gateway
+from tests.support.fakes import make_settings
+from tests.support.openid_provider import CLIENT_ID, CLIENT_SECRET, OpenIdServer, running_provider
+from tests.support.served import ServedStudio, serving_gateway
 from tests.web.conftest import PATIENCE_MS
 
 

@@ -1,0 +1,232 @@
+"""How the studio says how it is."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from errors import Unavailable
+from studio.ports import Studio
+from studio.telemetry import health
+from studio.telemetry.health import REMEMBERED_S, TIMEOUT_S, HealthWatch
+from tests.support.fakes import (
+    FakeDispatcher,
+    FakeEmbedder,
+    FakeIndex,
+    FakeItem,
+    make_settings,
+    open_client,
+    open_studio,
+)
+
+SERVICES = {"rec", "seg", "vto", "reg", "jobs", "db", "cache", "blob"}
+
+
+@pytest.fixture
+async def searchable(studio: Studio) -> FakeIndex:
+    """The studio's index, with one product in it."""
+    index, embedder = studio.index, studio.embedder
+    assert isinstance(index, FakeIndex)
+    assert isinstance(embedder, FakeEmbedder)
+    index.items["p1"] = FakeItem((await embedder.embed_text("a dress")).vector)
+    return index
+
+
+async def test_a_searchable_studio(client: httpx.AsyncClient, searchable: FakeIndex) -> None:
+    answer = await client.get("/api/health")
+    assert answer.status_code == 200
+    body = answer.json()
+    assert set(body["services"]) == SERVICES
+    assert {part["status"] for part in body["services"].values()} == {"ok"}
+    assert body["status"] == "ok"
+    for name in SERVICES:
+        part = await client.get(f"/api/health/{name}")
+        assert part.status_code == 200
+        assert part.json()["latencyMs"] >= 0
+    assert (await client.get("/api/health/nothing")).status_code == 404
+
+
+async def test_without_a_catalogue_it_is_down(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/health")
+    assert answer.status_code == 503
+    assert answer.json()["status"] == "down"
+    assert answer.json()["services"]["rec"]["detail"] == "the catalogue is empty"
+    assert answer.headers["retry-after"]
+    assert (await client.get("/api/health/live")).status_code == 200
+
+
+async def test_without_an_embedder_or_an_index_it_is_down(
+    client: httpx.AsyncClient, studio: Studio, searchable: FakeIndex, always_asked: None
+) -> None:
+    assert isinstance(studio.embedder, FakeEmbedder)
+    studio.embedder.failure = Unavailable("the embedder is starting")
+    assert (await client.get("/api/health")).status_code == 503
+    studio.embedder.failure = None
+    searchable.version = None
+    assert (await client.get("/api/health")).status_code == 503
+    searchable.version = "v2"
+    assert (await client.get("/api/health")).status_code == 200
+
+
+@pytest.fixture
+def always_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer stands for the next one."""
+    monkeypatch.setattr(health, "FRESH_S", 0.0)
+
+
+@pytest.mark.parametrize(
+    "ill",
+    [
+        {"silentS": 60.0},
+        {"overdue": 1},
+        {"backlog": {"import-catalog": {"due": 3, "queued": 3, "oldest_s": 100.0}}},
+    ],
+)
+async def test_jobs_that_nobody_would_do_are_told(
+    client: httpx.AsyncClient, studio: Studio, searchable: FakeIndex, ill: dict[str, object]
+) -> None:
+    assert isinstance(studio.dispatcher, FakeDispatcher)
+    studio.dispatcher.state |= ill
+    assert (await client.get("/api/health/jobs")).status_code == 503
+    assert (await client.get("/api/health")).json()["status"] == "degraded"
+
+
+async def test_a_warning_of_the_dispatcher_is_degraded(
+    client: httpx.AsyncClient, studio: Studio, searchable: FakeIndex
+) -> None:
+    assert isinstance(studio.dispatcher, FakeDispatcher)
+    studio.dispatcher.state |= {"warnings": ["a rebuild failed"]}
+    part = await client.get("/api/health/jobs")
+    assert (part.status_code, part.json()["status"]) == (200, "degraded")
+    assert part.json()["detail"] == "a rebuild failed"
+    assert (await client.get("/api/health")).json()["status"] == "degraded"
+
+
+async def test_lost_servers(redis_url: str, database_url: str, tmp_path: Path) -> None:
+    settings = make_settings(
+        "postgresql://nobody:x@127.0.0.1:1/none", "redis://127.0.0.1:1/0", tmp_path / "blobs"
+    )
+    async with open_studio(settings) as studio, open_client(studio) as client:
+        answer = await client.get("/api/health")
+        assert answer.status_code == 503
+        services = answer.json()["services"]
+        assert services["db"]["status"] == services["cache"]["status"] == "down"
+        assert services["blob"]["status"] == "ok"
+        assert "127.0.0.1" not in answer.text
+        assert (await client.get("/api/health/live")).status_code == 200
+        lost = await client.get("/api/auth/me", headers={"Authorization": "Bearer x"})
+        assert lost.status_code == 401
+
+
+async def test_a_read_only_database_is_degraded_and_search_goes_on(
+    client: httpx.AsyncClient, studio: Studio, searchable: FakeIndex, always_asked: None
+) -> None:
+    async with studio.database.transaction() as session:
+        name = (await session.exec(text("SELECT current_database()"))).scalar_one()  # type: ignore[call-overload]
+        switch = text(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        await session.exec(switch)  # type: ignore[call-overload]
+    await studio.database._engine.dispose()  # as after a failover: every session is a new one
+    part = await client.get("/api/health/db")
+    assert (part.status_code, part.json()["status"]) == (200, "degraded")
+    assert "takes no changes" in part.json()["detail"]
+    assert (await client.get("/api/health")).json()["status"] == "degraded"
+    body = {"email": "x@example.com", "password": "a long enough password"}
+    refused = await client.post("/api/auth/register", json=body)
+    assert refused.status_code == 503 and int(refused.headers["retry-after"]) > 0
+    assert "takes no changes right now" in refused.json()["detail"]
+    found = await client.post("/api/search/text", json={"query": "anything"})
+    assert found.status_code == 200
+
+
+class SlowStatus:
+    """An index's status that takes some turns of the event loop, and how often it was asked."""
+
+    def __init__(self, index: FakeIndex, turns: int) -> None:
+        self.index, self.turns, self.asked = index, turns, 0
+        self._answer = index.status
+
+    async def __call__(self) -> Mapping[str, object]:
+        """As the index's own."""
+        self.asked += 1
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
+        return await self._answer()
+
+
+class CountedStatus:
+    """How often something was asked."""
+
+    def __init__(self, answer: Callable[[], Awaitable[Any]]) -> None:
+        self.asked = 0
+        self._answer = answer
+
+    async def __call__(self) -> Any:
+        """As the thing itself."""
+        self.asked += 1
+        return await self._answer()
+
+
+@pytest.fixture
+async def slow_status(searchable: FakeIndex, monkeypatch: pytest.MonkeyPatch) -> SlowStatus:
+    slow = SlowStatus(searchable, turns=3)
+    monkeypatch.setattr(searchable, "status", slow)
+    return slow
+
+
+async def test_all_who_ask_at_once_share_one_check(
+    client: httpx.AsyncClient, slow_status: SlowStatus
+) -> None:
+    answers = await asyncio.gather(*(client.get("/api/health") for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert slow_status.asked == 1
+
+
+async def test_whoever_asks_again_and_again_costs_one_check_a_second(
+    client: httpx.AsyncClient, studio: Studio, slow_status: SlowStatus,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Single services as well: anyone may ask, without limit."""
+    dispatcher = CountedStatus(studio.dispatcher.status)
+    monkeypatch.setattr(studio.dispatcher, "status", dispatcher)
+    writes = CountedStatus(studio.blobs.check)
+    monkeypatch.setattr(studio.blobs, "check", writes)
+    monkeypatch.setattr(health, "FRESH_S", 60.0)
+    for name in ("jobs", "blob", "db", "rec", "cache"):
+        for _ in range(20):
+            assert (await client.get(f"/api/health/{name}")).status_code == 200
+    assert (await client.get("/api/health")).status_code == 200
+    assert (dispatcher.asked, writes.asked, slow_status.asked) == (1, 1, 1)
+    monkeypatch.setattr(health, "FRESH_S", 0.0)
+    slow_status.index.items.clear()
+    assert (await client.get("/api/health")).status_code == 503  # a change shows a second later
+    assert slow_status.asked == 2
+
+
+async def test_a_process_that_is_behind_calls_nobody_down(
+    studio: Studio, slow_status: SlowStatus, monkeypatch: pytest.MonkeyPatch, always_asked: None
+) -> None:
+    watch = HealthWatch(studio)
+    slow_status.turns = 100
+    assert (await watch.check()).status == "ok"
+    busy = True
+
+    async def keep_busy() -> None:
+        while busy:
+            time.sleep(0.3)  # noqa: ASYNC251 - this is what is tested
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(keep_busy())
+    assert (await asyncio.wait_for(watch.check(), TIMEOUT_S)).status == "ok"
+    await asyncio.sleep(TIMEOUT_S)  # the check that went on ran out of time: nobody was told
+    assert (await watch.check()).status == "ok"
+    monkeypatch.setattr("studio.telemetry.health.REMEMBERED_S", -REMEMBERED_S)
+    late = await watch.check()  # with nothing to remember, what was found is told
+    assert late.services["rec"].detail == f"no answer within {TIMEOUT_S:g} s"
+    busy = False
+    await task
+    assert (await watch.check()).status == "ok"

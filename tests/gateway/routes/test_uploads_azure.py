@@ -1,0 +1,66 @@
+"""Uploads that go past the Gateway, straight to Azure: what it can't refuse is refused later."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from studio.ports import Studio
+from tests.gateway.routes.test_files import JPEG, presign
+from tests.support.azurite import Azurite
+from tests.support.fakes import make_settings, open_client, open_studio, sign_in
+
+
+@pytest.fixture(scope="module")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    server = Azurite(tmp_path_factory.mktemp("azurite")).start()
+    server.make_container("studio")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def studio(
+    azure: Azurite, database_url: str, redis_url: str, tmp_path: Path
+) -> AsyncIterator[Studio]:
+    settings = make_settings(database_url, redis_url, tmp_path, blob_url=azure.blob_url("studio"))
+    async with open_studio(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def outside() -> AsyncIterator[httpx.AsyncClient]:
+    """Whoever has a signed URL."""
+    async with httpx.AsyncClient() as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"Content-Type": "text/html"}, 415),
+        ({"x-ms-blob-content-encoding": "gzip"}, 422),
+        ({}, 200),
+    ],
+)
+async def test_what_azure_took_is_compared_with_what_was_announced(
+    studio: Studio, outside: httpx.AsyncClient, changes: dict[str, str], status: int
+) -> None:
+    async with open_client(studio) as client:
+        headers = await sign_in(client, studio)
+        receipt = (await presign(client, headers)).json()
+        put = await outside.put(receipt["url"], content=JPEG, headers=receipt["headers"] | changes)
+        assert put.status_code == 201
+        path = f"/api/files/{receipt['fileId']}"
+        done = await client.post(path + "/complete", headers=headers)
+        assert done.status_code == status, done.text
+        if status == 200:
+            read = await outside.get(done.json()["readUrl"])
+            assert (read.content, read.headers["content-type"]) == (JPEG, "image/jpeg")
+            return
+        assert (await client.get(path, headers=headers)).json()["status"] == "failed"
+        late = await outside.put(receipt["url"], content=JPEG, headers=receipt["headers"])
+        assert late.status_code in (403, 409)
+        assert (await outside.get(receipt["fileUrl"])).content == b""
+        assert (await client.post(path + "/complete", headers=headers)).status_code == status

@@ -1,0 +1,126 @@
+"""One whole studio, `studio up` in its own process, for the tests that use it as users do."""
+
+import json
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from local.cluster import log_folder
+from tests.local.running import RunningStudio, free_port
+from tests.support.collector import Collector
+
+DISCOVERY = "prom_metrics_service_discovery.json"
+PRODUCTS = 432
+"""Four rounds: every category, colour and pattern once."""
+
+
+class WholeStudio:
+    """`studio up` with high limits; may be restarted, and keeps its address then."""
+
+    def __init__(self, data_dir: Path, collector: Collector, **variables: str) -> None:
+        self.data_dir = data_dir
+        self.collector = collector
+        self._variables = variables
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        """Ready to answer when it returns."""
+        self.running = RunningStudio(
+            self.data_dir,
+            command=[sys.executable, "-m", "cli", "up"],
+            port=self._port,
+            STUDIO_DEMO_PRODUCTS=str(PRODUCTS),
+            STUDIO_LIMIT_AUTH="10000",
+            STUDIO_LIMIT_SEARCH="100000",
+            STUDIO_LIMIT_DEFAULT="100000",
+            STUDIO_OTLP_URL=self.collector.url,
+            OTEL_BSP_SCHEDULE_DELAY="500",  # spans come soon, which a test waits for
+            **self._variables,
+        )
+        try:
+            self.running.wait_ready(timeout_s=240)
+        except BaseException:
+            self.running.end()  # no fixture has it yet
+            raise
+
+    def log_lines(self, word: str) -> list[str]:
+        """What its replicas logged that holds the word."""
+        files = log_folder(self.data_dir).glob("worker-*.err")
+        return [line for file in files for line in file.read_text().splitlines() if word in line]
+
+    def metrics(self) -> dict[str, float]:
+        """What Prometheus would read of this node, by name and labels."""
+        found: dict[str, float] = {}
+        places = (log_folder(self.data_dir).parent.parent / DISCOVERY).read_text()
+        for target in {one for group in json.loads(places) for one in group["targets"]}:
+            try:
+                answer = httpx.get(f"http://{target}/metrics", timeout=20)
+            except httpx.TransportError:
+                continue  # Ray lists them a little before they answer
+            for line in answer.text.splitlines():
+                if line and not line.startswith("#"):
+                    name, _, value = line.rpartition(" ")
+                    found[name] = float(value)
+        return found
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything below `studio up`, as of now."""
+        return psutil.Process(self.running.pid).children(recursive=True)
+
+
+@pytest.fixture(scope="session")
+def whole_studio() -> Iterator[WholeStudio]:
+    """Started once for all tests that need it."""
+    folder = Path(tempfile.mkdtemp(prefix="studio-whole-"))
+    folder.chmod(0o711)
+    collector = Collector()
+    studio = WholeStudio(folder / "data", collector)
+    yield studio
+    studio.running.end()
+    collector.close()
+    told = secrets_in_logs(studio)
+    shutil.rmtree(folder, ignore_errors=True)
+    assert not told, "\n".join(told)  # after everything that the tests have done
+
+
+def secrets_in_logs(studio: WholeStudio) -> list[str]:
+    """Lines of any log, spans too, that hold what opens something."""
+    known = [*json.loads((studio.data_dir / "secrets.json").read_text()).values(), "studio-demo"]
+    known.append((studio.data_dir / "postgres" / "password").read_text().strip())
+    shapes = re.compile(
+        "|".join(
+            [*map(re.escape, known), r"\bsig=(?!\[hidden\])[\w%-]{8,}", r"\beyJ[\w-]{8,}\.[\w-]+"]
+        )
+    )
+    files = [path for path in (studio.data_dir / "logs").rglob("*") if path.is_file()]
+    lines = [(path.name, line) for path in files for line in read_lines(path)]
+    lines += [("spans", bytes(studio.collector.raw).decode(errors="replace"))]
+    found = [(name, line, shapes.search(line)) for name, line in lines]
+    return [f"{name}: {line[:200]} ({match[0][:12]}…)" for name, line, match in found if match]
+
+
+def read_lines(path: Path) -> list[str]:
+    """Of a log, which may hold bytes of a crash."""
+    return path.read_text(errors="replace").splitlines()
+
+
+@pytest.fixture(scope="session")
+def studio_url(whole_studio: WholeStudio) -> str:
+    """Where it answers."""
+    return whole_studio.url
+
+
+@pytest.fixture
+def http(studio_url: str) -> Iterator[httpx.Client]:
+    """A client over real HTTP."""
+    with httpx.Client(base_url=studio_url, timeout=60) as client:
+        yield client
