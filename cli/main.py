@@ -260,7 +260,3 @@ async def index_rows(database: Any) -> Any:
 def on_database(work: Callable[[Any], Any]) -> Any:
     """Runs one piece of asynchronous work on the studio's database."""
     return with_database(database_url(load_settings()), work)
-
-
-if __name__ == "__main__":
-    app()

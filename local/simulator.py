@@ -53,7 +53,7 @@ class PayPalSimulator:
         folder = self._data_dir / "paypal"
         self._process = ChildProcess(
             "PayPal simulator",
-            [sys.executable, "-m", "embedded.paypal", str(self._port), str(folder), target],
+            [sys.executable, "-m", "local.paypal", str(self._port), str(folder), target],
             log=self._data_dir / "logs" / "paypal.log",
             cwd=PROJECT_ROOT,
             environment=os.environ | self.environment() | {"PYTHONPATH": str(PROJECT_ROOT)},

@@ -1,4 +1,4 @@
-"""What every suite may use: real servers from `tests/support/servers.py`; log lines out of the report."""
+"""Fixtures of every suite: real servers (`tests/support/`), and log lines out of the report."""
 
 import io
 
@@ -6,7 +6,7 @@ import pytest
 
 from studio.telemetry.logs import configure_logging
 
-pytest_plugins = ["tests.servers", "tests.cluster", "tests.simulator"]
+pytest_plugins = ["tests.support.servers", "tests.support.cluster", "tests.support.simulator"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -28,7 +28,7 @@ from tests.support import pictures, webp_pictures
 SIDE = 6320  # squared, just below 40 megapixels
 SMALLER = 5650  # squared, 32 megapixels
 TURNS = 1
-RESULTS = Path(__file__).parent / "results" / "picture_bounds.md"
+RESULTS = Path(__file__).parents[1] / "results" / "picture_bounds.md"
 READS: dict[str, Callable[[bytes], object]] = {
     "inspect": inspect_image,
     "decode": decode_image,

@@ -37,7 +37,7 @@ from studio.index.rows import pack_vector
 from studio.index.versions import switch_version
 from studio.ports import Embedding, IndexQuery, Studio
 
-RESULTS = Path(__file__).parent / "results" / "index_live.md"
+RESULTS = Path(__file__).parents[1] / "results" / "index_live.md"
 COUNT, DIM, CALLERS, WRITES_PER_S, POLL_S = 100_000, 512, 4, 100, 0.2
 BEFORE_S, BETWEEN_S = 15.0, 4.0
 # Which of three versions answers, in turn: new ones that load, and steps back to the one before.

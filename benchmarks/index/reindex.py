@@ -34,7 +34,7 @@ PRODUCTS = 5000
 WAYS = {"warm": ("By the warm Embedder", 10**9, 3), "ray": ("By Ray Data", 1, 2)}
 """What a way is called, the `from_pictures` that chooses it, and rounds."""
 SEARCH_EVERY_S = 0.2
-RESULTS = Path(__file__).parent / "results" / "reindex.md"
+RESULTS = Path(__file__).parents[1] / "results" / "reindex.md"
 
 
 @dataclass
@@ -263,9 +263,9 @@ def run_way(way: str, pictures: Path, products: int) -> None:
         studio.end()
         shutil.rmtree(folder, ignore_errors=True)
     command = (
-        f"`python -m benchmarks.index.reindex {way}`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} "
-        f"cores, {products:,} drawn products, medians of {rounds} rounds; load average when it "
-        f"began {load_before:.1f}, when it ended {os.getloadavg()[0]:.1f}."
+        f"`python -m benchmarks.index.reindex {way}`, {time.strftime('%Y-%m-%d')}, "
+        f"{os.cpu_count()} cores, {products:,} drawn products, medians of {rounds} rounds; "
+        f"load average when it began {load_before:.1f}, when it ended {os.getloadavg()[0]:.1f}."
     )
     keep(title, [command, "", *lines])
 

@@ -38,7 +38,7 @@ from models.index.product_index import ProductIndex
 from models.index.quality import Side, survey, tune
 from models.index.stats import ScanKnobs
 
-RESULTS = Path(__file__).parent / "results" / "index_scale.md"
+RESULTS = Path(__file__).parents[1] / "results" / "index_scale.md"
 FLOOR, ROUNDS, FLAT_QUERIES, ALL_PEERS = 0.95, 3, 30, 100_000
 BUILDERS: dict[str, Callable[[Vectors, Path], Peer]] = {
     "flat": index_peers.flat,

@@ -1,4 +1,4 @@
-"""Celery as `benchmarks.jobs.throughput` runs it; its command line wants an app that is there at import."""
+"""Celery as `benchmarks.jobs.throughput` runs it; its command line imports an app."""
 
 import importlib
 import os

@@ -1,4 +1,4 @@
-"""One subject of `benchmarks.jobs.throughput` in a process of its own: fills its queue, then works it off.
+"""One subject of `benchmarks.jobs.throughput` in a process of its own: fills a queue, works it off.
 
     python -m benchmarks.jobs.peers NAME JOBS AT_ONCE     (BENCH_DATABASE_URL, BENCH_REDIS_URL)
 

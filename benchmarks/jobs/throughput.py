@@ -28,7 +28,7 @@ from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from settings import PROJECT_ROOT
 
-RESULTS = Path(__file__).parent / "results" / "jobs.md"
+RESULTS = Path(__file__).parents[1] / "results" / "jobs.md"
 SIDE = Path(os.environ.get("BENCH_SIDE", PROJECT_ROOT / ".bench"))
 TURNS = 3
 SUBJECTS = (
@@ -105,9 +105,9 @@ def main() -> None:
 def table(rates: dict[str, list[float]], load: float) -> list[str]:
     """Median and range of the turns."""
     lines = [
-        f"`python -m benchmarks.jobs.throughput`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, "
-        f"median (least to most) of {TURNS} turns, no-op jobs from a filled queue; "
-        f"load average when it began: {load:.1f}",
+        f"`python -m benchmarks.jobs.throughput`, {time.strftime('%Y-%m-%d')}, "
+        f"{os.cpu_count()} cores, median (least to most) of {TURNS} turns, "
+        f"no-op jobs from a filled queue; load average when it began: {load:.1f}",
         "",
         "| subject | jobs | jobs/s | ms a job |",
         "|---|---|---|---|",

@@ -24,7 +24,7 @@ from benchmarks.jobs.throughput import execute
 from local.servers.postgres import Postgres
 from settings import PROJECT_ROOT
 
-RESULTS = Path(__file__).parent / "results" / "job_turns.md"
+RESULTS = Path(__file__).parents[1] / "results" / "job_turns.md"
 TURNS = 5
 RATES = (("queue layer alone, 100 at once", 2000, 100), ("queue layer alone, 1 at once", 300, 1))
 WAITS = (

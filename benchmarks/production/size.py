@@ -24,7 +24,7 @@ import torch
 
 from benchmarks.production.section_run import Run
 
-RESULTS = Path(__file__).parent / "results" / "production_size.md"
+RESULTS = Path(__file__).parents[1] / "results" / "production_size.md"
 LEAST_S = 5.0
 PACKAGES = ("torch", "transformers", "diffusers", "open_clip_torch", "segment_anything")
 

@@ -34,7 +34,7 @@ from training.regressor.train import embed_drawings
 FITTED, JUDGED, DELETED, TRIES = 1500, 100, 8, 5
 EFFECTS = {"plain": 0.0, "striped": 1.0, "dotted": 0.5, "checked": -0.5}
 WHOLE = (0.0, 0.0, 1.0, 1.0)
-RESULTS = Path(__file__).parent / "results" / "heatmap.md"
+RESULTS = Path(__file__).parents[1] / "results" / "heatmap.md"
 
 
 def sales_of(vectors: NDArray[np.float32], category: list[str], log_units: Floats) -> Sales:
@@ -161,9 +161,9 @@ def main() -> None:
     mass, area, drop, random = judged.T
     better = int((drop > random).sum())
     lines = [
-        f"# Planted effects\n\n`python -m benchmarks.sales.heatmap` on {datetime.date.today()}, embedder"
-        f" `{embedder.version}`. Drawn: only the pattern ({', '.join(PATTERNS)}) drives sales;"
-        f" {FITTED:,} drawings fit, {JUDGED} others are explained.\n",
+        f"# Planted effects\n\n`python -m benchmarks.sales.heatmap` on {datetime.date.today()}, "
+        f"embedder `{embedder.version}`. Drawn: only the pattern ({', '.join(PATTERNS)}) drives "
+        f"sales; {FITTED:,} drawings fit, {JUDGED} others are explained.\n",
         "| measure | value | bar |",
         "|---|---|---|",
         f"| mass of the map on the garment, mean | {mass.mean():.3f} | ≥ 0.7 |",

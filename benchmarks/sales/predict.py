@@ -1,6 +1,8 @@
 """What a score costs: beside an image search over HTTP, and with a heatmap beside the bare model.
 
-Run: python -m benchmarks.sales.predict [--url http://127.0.0.1:8000]  (a running `make up` for the first)
+Run: python -m benchmarks.sales.predict [--url http://127.0.0.1:8000]
+
+The first part needs a running `make up`.
 """
 
 import argparse

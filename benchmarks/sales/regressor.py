@@ -1,6 +1,8 @@
 """The regressor on the synthetic market, 20 seeds: coverage, width, error beside baselines.
 
-Run: python -m benchmarks.sales.regressor [--vectors FILE.npz]  (keeps the drawings' vectors for later)
+Run: python -m benchmarks.sales.regressor [--vectors FILE.npz]
+
+The file keeps the drawings' vectors for later runs.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from training.regressor.market import Market, choose_garments, sell
 from training.regressor.train import embed_drawings, to_sales
 
 COUNT, FIT, CALIBRATION, SEEDS = 8000, 4000, 2000, 20
-RESULTS = Path(__file__).parent / "results" / "regressor.md"
+RESULTS = Path(__file__).parents[1] / "results" / "regressor.md"
 
 
 @dataclass(frozen=True)

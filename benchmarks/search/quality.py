@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", default="starter")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent / "results/search_quality.md"
+        "--out", type=Path, default=Path(__file__).parents[1] / "results/search_quality.md"
     )
     args = parser.parse_args()
     embedder = load(EmbedderConfig(checkpoint=args.checkpoint))

@@ -30,7 +30,7 @@ from training.photos.street import read_street, told
 
 FIRST_SEED = 900_000_000  # people and garments that training never draws
 DRAWN, DRAWN_SIZE = 80, (320, 224)
-RESULTS = Path(__file__).parent / "results" / "parsing_quality.md"
+RESULTS = Path(__file__).parents[1] / "results" / "parsing_quality.md"
 Mask = NDArray[np.bool_]
 
 

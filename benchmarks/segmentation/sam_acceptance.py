@@ -1,7 +1,7 @@
 """From where on a SAM is relied on beside the parser: chosen on pictures not set aside.
 
-For `models.segmenter.sam.Acceptance`, which a checkpoint's `sam_config.json` may hold. A rule is good where
-no kind of picture gets worse by it.
+For `models.segmenter.sam.Acceptance`, which a checkpoint's `sam_config.json` may hold.
+A rule is good where no kind of picture gets worse by it.
 
 Run: python -m benchmarks.segmentation.sam_acceptance --street ../shared/data/people
 """

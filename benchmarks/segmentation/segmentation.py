@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from deployments.segmenter import SegmenterArgs
 
 CALLERS, SIZE = 8, (960, 640)
-RESULTS = Path(__file__).parent / "results" / "segmentation.md"
+RESULTS = Path(__file__).parents[1] / "results" / "segmentation.md"
 
 
 def write_pictures(folder: Path, count: int) -> list[str]:
@@ -82,7 +82,7 @@ def starter_args() -> "SegmenterArgs":
     """The replica's numbers as `studio up` deploys it."""
     from deployments.segmenter import SegmenterArgs
 
-    config = yaml.safe_load((PROJECT_ROOT / "embedded" / "serve_config.yaml").read_text())
+    config = yaml.safe_load((PROJECT_ROOT / "local" / "serve_config.yaml").read_text())
     return SegmenterArgs(**config["applications"][0]["args"]["segmenter"])
 
 
@@ -100,7 +100,7 @@ def measure(folder: Path, count: int) -> list[str]:
     args = replace(starter_args(), kept=1)
     parser, sam = parser_config(settings, args), sam_config(settings, args)
     keys = write_pictures(folder, count)
-    bare = models.segmenter.load(parser, sam)
+    bare = models.segmenter.segmenter.load(parser, sam)
     bare.warm_up()
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     deployed = serve.deployment(name="Segmenter", max_ongoing_requests=64)(Deployed)

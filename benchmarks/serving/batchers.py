@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-RESULTS = Path(__file__).parent / "results" / "batchers.md"
+RESULTS = Path(__file__).parents[1] / "results" / "batchers.md"
 CALLERS, ROUNDS, SECONDS = (1, 8, 64), 3, 1.2
 PAUSES_MS = (0.0, 20.0)
 """A caller asks again after a random part of it; without one, all march in step."""
@@ -143,8 +143,8 @@ def main() -> None:
     ray.shutdown()
     day = f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}"
     head = (
-        f"`python -m benchmarks.serving.batchers`, {day}, {os.cpu_count()} cores, medians of {ROUNDS} "
-        f"rounds of {SECONDS:g} s; load average {load_before:.1f} before, "
+        f"`python -m benchmarks.serving.batchers`, {day}, {os.cpu_count()} cores, medians of "
+        f"{ROUNDS} rounds of {SECONDS:g} s; load average {load_before:.1f} before, "
         f"{os.getloadavg()[0]:.1f} after.\n\n"
         + " ".join((__doc__ or "").strip().split("\n\n")[-1].split())
     )

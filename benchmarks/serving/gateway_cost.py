@@ -26,7 +26,7 @@ from uuid import UUID, uuid4
 import httpx
 import psutil
 
-RESULTS = Path(__file__).parent / "results" / "gateway_cost.md"
+RESULTS = Path(__file__).parents[1] / "results" / "gateway_cost.md"
 VARIANTS = ("bare", "ids and log", "ids, log, limits", "all: with auth")
 CALLERS = 16
 ROUNDS = 5

@@ -18,7 +18,7 @@ from typing import Any
 
 PORT = 8123
 HAPROXY_PORTS = (8404, 9101)  # its statistics and metrics
-RESULTS = Path(__file__).parent / "results" / "proxy_modes.md"
+RESULTS = Path(__file__).parents[1] / "results" / "proxy_modes.md"
 DIRECT = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(PORT),

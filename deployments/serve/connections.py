@@ -18,7 +18,7 @@ LEASE_KEEPER = 1
 def config_of(settings: Settings) -> Path:
     """The capacity that this studio is deployed with."""
     starter = settings.profile == "starter" and settings.env != "production"
-    return PROJECT_ROOT / ("embedded/serve_config.yaml" if starter else "serve_config.yaml")
+    return PROJECT_ROOT / ("local/serve_config.yaml" if starter else "serve_config.yaml")
 
 
 def wanted_connections(settings: Settings, config: Path | None = None) -> dict[str, int]:

@@ -105,7 +105,7 @@ def middlewares() -> list[Middleware]:
 
 
 def main() -> None:
-    """`python -m deployments.serve.ingress PORT`: the variables as shell commands, for `ray start`."""
+    """Shell commands for `ray start`: `python -m deployments.serve.ingress PORT`."""
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
     variables = ingress_environment(port) | tracing_environment(os.environ)
     for name, value in variables.items():

@@ -17,7 +17,7 @@ from deployments.serve.opening import APPLICATION, running_studio
 from errors import SetupError
 from settings import PROJECT_ROOT, Settings
 
-STARTER_CONFIG = PROJECT_ROOT / "embedded" / "serve_config.yaml"
+STARTER_CONFIG = PROJECT_ROOT / "local" / "serve_config.yaml"
 START_TIMEOUT_S = 180.0
 
 

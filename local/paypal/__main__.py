@@ -1,4 +1,4 @@
-"""`python -m embedded.paypal PORT FOLDER TARGET`: the simulator as a server on loopback."""
+"""`python -m local.paypal PORT FOLDER TARGET`: the simulator as a server on loopback."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The limits that all formats share; `benchmarks/files/picture_bounds.py` measures what they allow."""
+"""Limits that all formats share; `benchmarks/files/picture_bounds.py` measures their cost."""
 
 from errors import Invalid
 

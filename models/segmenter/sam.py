@@ -45,7 +45,8 @@ class SamArchitecture:
 @dataclass(frozen=True)
 class Acceptance:
     """When a caller may rely on a cutout: it is sure of itself (the IoU that the network foretells)
-    and agrees with the parser's mask (the IoU of both). `benchmarks/segmentation/sam_acceptance.py` finds them.
+    and agrees with the parser's mask (the IoU of both).
+    `benchmarks/segmentation/sam_acceptance.py` finds them.
     """
 
     iou: float = 0.9

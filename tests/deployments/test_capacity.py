@@ -19,12 +19,12 @@ def read(path: str) -> tuple[float, float]:
     return replicas, application["args"]["dispatcher"]["run"]["cpus"]
 
 
-@pytest.mark.parametrize("path", ["embedded/serve_config.yaml", "serve_config.yaml"])
+@pytest.mark.parametrize("path", ["local/serve_config.yaml", "serve_config.yaml"])
 def test_no_job_wants_more_than_a_dispatcher_has(path: str) -> None:
     _, jobs = read(path)
     assert max(handler.num_cpus for handler in HANDLERS.values()) <= jobs
 
 
 def test_the_starter_s_jobs_fit_beside_its_replicas() -> None:
-    replicas, jobs = read("embedded/serve_config.yaml")
+    replicas, jobs = read("local/serve_config.yaml")
     assert replicas + jobs <= STARTER_CPUS

@@ -1,4 +1,4 @@
-"""Hand-made WebP pictures that cost their decoder much; see `tests/support/pictures.py` for the others."""
+"""WebP pictures that cost their decoder much; other formats are in `tests/support/pictures.py`."""
 
 import struct
 

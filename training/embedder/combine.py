@@ -29,7 +29,7 @@ COMBINED["vision_cfg"]["timm_model_name"] = "studio_garment"
 
 
 def combine(embedder: Path, kinds: Path) -> torch.nn.Module:
-    """The embedder of a folder that training/embedder/train.py wrote, with the second network in it.
+    """The embedder of a folder that `training.embedder.train` wrote, with the second network in it.
 
     A kind's word is the mean of its noun's texts, each as "a photo of a ...".
     """

@@ -1,10 +1,10 @@
 """The recipe of the starter embedder's second network, which knows only what a garment is called.
 
-It sees the same photographs as the first (training/embedder/train.py) and nothing of texts, colours or
-patterns, so that all it has goes into the one question that photographs are hardest at.
+It sees the same photographs as the first (`training.embedder.train`) and nothing of texts,
+colours or patterns, so that all it has goes into the one question that photographs are hardest at.
 
-Run: python -m training.embedder.kinds --photos ../shared/data/clothing --people ../shared/data/people
-     --out /tmp/kinds.safetensors
+Run: python -m training.embedder.kinds --photos ../shared/data/clothing
+     --people ../shared/data/people --out /tmp/kinds.safetensors
 """
 
 import argparse

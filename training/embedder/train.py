@@ -1,7 +1,7 @@
 """The recipe of the starter embedder: a small open_clip model from drawings and photographs.
 
-Run: python -m training.embedder.train --photos ../shared/data/clothing --people ../shared/data/people
-     --out models/starter/embedder
+Run: python -m training.embedder.train --photos ../shared/data/clothing
+     --people ../shared/data/people --out models/starter/embedder
 """
 
 import argparse

@@ -1,5 +1,5 @@
-"""Prompts as `models/segmenter/segmenter.py` gives them: what to cut out, clicks, boxes, and the padded box
-and the faulty mask that a parser would come with.
+"""Prompts as the Segmenter gives them: what to cut out, clicks, boxes, and the padded box and the
+faulty mask that a parser would come with.
 """
 
 from dataclasses import dataclass

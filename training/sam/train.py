@@ -39,7 +39,7 @@ PARTS = {"street": "train", "validation": "validation"}
 
 
 def save(network: Any, folder: Path, architecture: SamArchitecture = ARCHITECTURE) -> None:
-    """Sizes and float16 tensors; `benchmarks/segmentation/sam_acceptance.py` finds the acceptance to add."""
+    """Sizes and float16 tensors; `benchmarks.segmentation.sam_acceptance` finds what to add."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_FILE).write_text(json.dumps(asdict(architecture), indent=2) + "\n")
     write_tensors(folder / WEIGHTS_FILE, network.state_dict())

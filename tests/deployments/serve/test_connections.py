@@ -8,7 +8,7 @@ import pytest
 from deployments.serve.connections import wanted_connections
 from settings import PROJECT_ROOT, Settings
 
-CONFIGS = {"starter": "embedded/serve_config.yaml", "production": "serve_config.yaml"}
+CONFIGS = {"starter": "local/serve_config.yaml", "production": "serve_config.yaml"}
 
 
 def test_every_replica_and_every_job_is_counted(tmp_path: Path) -> None:

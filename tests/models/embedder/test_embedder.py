@@ -17,7 +17,7 @@ from drawing.draw import Garment, caption, draw_garment
 from models.embedder.embedder import Embedder, EmbedderConfig, load
 from models.weights import read_tensors, write_tensors
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PHOTOS = ROOT.parent / "shared" / "data" / "clothing"
 TINY: dict[str, Any] = {
     "embed_dim": 16,

@@ -43,7 +43,7 @@ from studio.deletion.sweep import compare, rule_of, sweep
 from studio.ports import Studio
 from tests.support.fakes import make_settings, open_studio
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOW = datetime.now(UTC)
 OWNER = uuid4()
 
@@ -112,7 +112,7 @@ def prefixes_in(folder: str) -> set[str]:
 def test_every_kind_of_blob_has_a_rule() -> None:
     in_archives = {"pictures", "backups", "blobs"}
     written = set[str]()
-    for folder in ("studio", "jobs", "deployments", "embedded"):
+    for folder in ("studio", "jobs", "deployments", "local"):
         written |= prefixes_in(folder)
     ruled = {rule.pattern.partition("/")[0] for rule in BLOBS}
     assert written - in_archives == ruled

@@ -16,8 +16,8 @@ from db.users import insert_user
 from studio.ports import Studio
 from studio.telemetry.logs import configure_logging
 
-ROOT = Path(__file__).parents[2]
-ROOMS = ("deployments", "gateway", "jobs", "embedded", "studio", "db", "integrations", "models")
+ROOT = Path(__file__).parents[3]
+ROOMS = ("deployments", "gateway", "jobs", "local", "studio", "db", "integrations", "models")
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 ERRORS = {"error", "refusal", "conflict"}
 """Names of exceptions, whose texts are ours; what PostgreSQL adds to them is hidden."""
