@@ -30,6 +30,7 @@ from local.folder import DataFolder
 from tests.acceptance.client import encode, sign_in, upload
 from tests.local.running import RunningStudio, free_port
 
+SEED, STOCK = "benchmarks.serving.seed_topology", "benchmarks.serving.stock_serve"
 RESULTS = Path(__file__).parent / "results" / "topologies.md"
 CALLERS = (1, 16)
 SHARED = ("postgres", "valkey-server")
@@ -161,14 +162,14 @@ def start_all(stack: ExitStack, studio: RunningStudio) -> list[Topology]:
     stack.callback(topologies[0].resume)
     topologies[0].suspend()
     seed = [
-        start(stack, ["benchmarks.seed_topology", "rec-svc", str(rec)], environment),
-        start(stack, ["benchmarks.seed_topology", "gateway", str(front), str(rec)], environment),
+        start(stack, [SEED, "rec-svc", str(rec)], environment),
+        start(stack, [SEED, "gateway", str(front), str(rec)], environment),
     ]
     for name, port, roots in (
         ("seed: gateway, HTTP, rec-svc", front, seed),
         ("stock Ray Serve", stock, None),
     ):
-        started = roots or [start(stack, ["benchmarks.stock_serve", str(port)], environment)]
+        started = roots or [start(stack, [STOCK, str(port)], environment)]
         topologies.append(Topology(name, port, started))
         stack.callback(topologies[-1].resume)
         wait_for(topologies[-1].url)

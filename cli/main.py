@@ -66,7 +66,7 @@ def whole_house(settings: Settings) -> Any:
     return House(
         environment=ingress_environment(settings.port, drain_s=DRAIN_S)
         | tracing_environment(os.environ),
-        load_application=lambda: importlib.import_module("deployments.launch"),
+        load_application=lambda: importlib.import_module("deployments.serve.launch"),
         seed_demo=seed_demo,
     )
 

@@ -107,10 +107,10 @@ async def procrastinate(jobs: int, at_once: int) -> float:
 
 async def celery(jobs: int, at_once: int) -> float:
     """Late acknowledgement, so that a killed worker loses nothing: the nearest to a lease."""
-    app = importlib.import_module("benchmarks.celery_app").app
+    app = importlib.import_module("benchmarks.jobs.celery_app").app
     results = [app.tasks["noop"].delay() for _ in range(jobs)]
     worker = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "celery", "-A", "benchmarks.celery_app", "worker",
+        sys.executable, "-m", "celery", "-A", "benchmarks.jobs.celery_app", "worker",
         "-c", str(at_once), "--loglevel", "ERROR", "-P", "prefork",
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip

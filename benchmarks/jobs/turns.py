@@ -55,7 +55,7 @@ def run(tree: Path, postgres_url: str, *command: str) -> list[str]:
 
 def rate(tree: Path, postgres_url: str, jobs: int, at_once: int) -> float:
     """No-op jobs a second."""
-    lines = run(tree, postgres_url, "benchmarks.job_peers", "ours", str(jobs), str(at_once))
+    lines = run(tree, postgres_url, "benchmarks.jobs.peers", "ours", str(jobs), str(at_once))
     return (jobs - 1) / float(lines[-1].split()[1])
 
 
@@ -86,7 +86,7 @@ def main(before: Path) -> None:
                     rates.setdefault((label, name), []).append(found)
                     print(f"{turn + 1}: {name}: {label}: {found:.0f}/s", flush=True)
         for label, owners, each in WAITS:
-            waits[label] = run(PROJECT_ROOT, url, "benchmarks.job_waits", owners, each)
+            waits[label] = run(PROJECT_ROOT, url, "benchmarks.jobs.waits", owners, each)
     finally:
         postgres.stop()
         shutil.rmtree(folder, ignore_errors=True)

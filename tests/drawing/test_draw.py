@@ -93,7 +93,7 @@ def test_drawing_is_fast() -> None:
 
 def test_drawing_needs_neither_torch_nor_the_studio() -> None:
     code = (
-        "import sys, training.draw\n"
+        "import sys, drawing.draw\n"
         "heavy = {'torch', 'models', 'studio', 'settings', 'ray'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -106,7 +106,7 @@ def test_every_node_of_the_virtual_machines_asks_for_a_token() -> None:
 def test_production_starts_in_a_closed_cluster_only(mode: str, opens: bool) -> None:
     """In a process of its own: Ray reads its mode once."""
     check = (
-        "from types import SimpleNamespace; from deployments.preflight import *;"
+        "from types import SimpleNamespace; from deployments.serve.preflight import *;"
         "require_closed_cluster(SimpleNamespace(env='production'))"
     )
     ended = subprocess.run(

@@ -86,7 +86,7 @@ def test_a_batch_equals_its_members_alone(starter: Embedder, drawings: list[Any]
 
 def test_another_process_gives_the_same_vectors(starter: Embedder) -> None:
     code = (
-        "from models.embedder import *\nfrom training.draw import *\nimport sys\n"
+        "from models.embedder.embedder import *\nfrom drawing.draw import *\nimport sys\n"
         "e = load(EmbedderConfig(max_batch=8))\n"
         "i = e.embed_images([e.preprocess(draw_garment(Garment('bag', 'green', 'checked', 8)))])\n"
         "t = e.embed_texts(['green bag'])\n"
