@@ -20,8 +20,8 @@ import httpx
 import psutil
 
 from drawing.draw import COLOURS, Garment, draw_garment
-from tests.acceptance.client import encode, sign_in, upload
-from tests.local.running import RunningStudio
+from local.client import encode, sign_in, upload
+from local.running import RunningStudio
 
 RESULTS = Path(__file__).parent / "results" / "served.md"
 SECONDS = 8.0

@@ -26,9 +26,9 @@ import psutil
 from benchmarks.served import Ask, measure
 from benchmarks.serving.topology import model_ms
 from drawing.draw import COLOURS, Garment, draw_garment
+from local.client import encode, sign_in, upload
 from local.folder import DataFolder
-from tests.acceptance.client import encode, sign_in, upload
-from tests.local.running import RunningStudio, free_port
+from local.running import RunningStudio, free_port
 
 SEED, STOCK = "benchmarks.serving.seed_topology", "benchmarks.serving.stock_serve"
 RESULTS = Path(__file__).parent / "results" / "topologies.md"

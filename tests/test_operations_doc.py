@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from db.tables import Erasure
+from local.running import studio as run_studio
 from models.weights import STARTER_FOLDER
 from settings import PROJECT_ROOT
-from tests.local.running import studio as run_studio
 from tests.support.backups import fill, scalar
 from tests.support.fakes import SECRET, make_settings
 from tests.support.hub import Hub

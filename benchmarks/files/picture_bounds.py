@@ -16,6 +16,8 @@ from pathlib import Path
 import PIL
 from PIL import Image
 
+from drawing.hostile import pictures
+from drawing.hostile import webp as webp_pictures
 from errors import StudioError
 from models.bounds.gif import MAX_BLOCKS
 from models.bounds.jpeg import MAX_SCANNED_SAMPLES, MAX_SCANS
@@ -23,7 +25,6 @@ from models.bounds.png import MAX_DATA_CHUNKS, MAX_OTHER_CHUNKS, MAX_PACKED_TEXT
 from models.bounds.tiff import MAX_TAGS
 from models.bounds.vp8l import MAX_GROUPS
 from models.images import decode_image, inspect_image, public_copy
-from tests.support import pictures, webp_pictures
 
 SIDE = 6320  # squared, just below 40 megapixels
 SMALLER = 5650  # squared, 32 megapixels

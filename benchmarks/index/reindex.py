@@ -28,7 +28,7 @@ from benchmarks.index.reindex_bare import BATCH, Bare
 from benchmarks.index.reindex_studio import DEMO, Bench, draw_all, start_studio
 from db.tables import JobEvent
 from drawing.demo_shop import demo_products
-from tests.local.running import RunningStudio
+from local.running import RunningStudio
 
 PRODUCTS = 5000
 WAYS = {"warm": ("By the warm Embedder", 10**9, 3), "ray": ("By Ray Data", 1, 2)}

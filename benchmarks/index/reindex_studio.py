@@ -33,11 +33,11 @@ from integrations.blobs.local import LocalBlobStore
 from local.cluster import log_folder
 from local.demo import SIDE_PX
 from local.folder import DataFolder
+from local.running import RunningStudio, free_port
 from settings import load_settings
 from studio.index.rebuild import REBUILD_INDEX
 from studio.job_types import enqueue
 from studio.jobs.jobs import follow_job
-from tests.local.running import RunningStudio, free_port
 
 DEMO = 64
 """Products that the studio itself draws at its start."""

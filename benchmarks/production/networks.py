@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.production.published_networks import (
+from benchmarks.production.section_run import Run
+from models.embedder import embedder
+from models.segmenter import parser, sam
+from training.published.networks import (
     SEGFORMER_WIDTHS,
     SEGFORMERS,
     write_embedder,
     write_sam,
     write_segformer,
 )
-from benchmarks.production.random_weights import Weights, sample_sum
-from benchmarks.production.section_run import Run
-from models.embedder import embedder
-from models.segmenter import parser, sam
+from training.published.random_weights import Weights, sample_sum
 
 EMBEDDERS = {
     "marqo-fashionSigLIP": "ViT-B-16-SigLIP",

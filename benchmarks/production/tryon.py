@@ -13,7 +13,12 @@ import numpy as np
 import torch
 
 from benchmarks.production.networks import is_same, millions
-from benchmarks.production.published_sdxl import (
+from benchmarks.production.section_run import Run
+from models.tryon.composite import compose
+from models.tryon.inpaint import Diffusion, PainterConfig, _around, _cropped, load_painter
+from models.tryon.loading import square_shirt, stick_figure
+from training.published.random_weights import Weights, sample_sum
+from training.published.sdxl import (
     ADAPTER_FILE,
     ADAPTER_FOLDER,
     IMAGE_ENCODERS,
@@ -21,11 +26,6 @@ from benchmarks.production.published_sdxl import (
     write_adapter,
     write_sdxl,
 )
-from benchmarks.production.random_weights import Weights, sample_sum
-from benchmarks.production.section_run import Run
-from models.tryon.composite import compose
-from models.tryon.inpaint import Diffusion, PainterConfig, _around, _cropped, load_painter
-from models.tryon.loading import square_shirt, stick_figure
 
 STEPS, BATCHES = 20, (1, 2, 4, 8)
 HEIGHT, WIDTH, SHRINK = 1024, 768, 8

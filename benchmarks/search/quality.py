@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.search.retrieval import (
+from drawing.captions import combinations
+from drawing.draw import Garment, caption, draw_garment
+from models.embedder.embedder import Embedder, EmbedderConfig, load
+from training.embedder.retrieval import (
     caption_hits,
     histogram_vector,
     image_chance,
@@ -23,9 +26,6 @@ from benchmarks.search.retrieval import (
     same_first,
     text_precision,
 )
-from drawing.captions import combinations
-from drawing.draw import Garment, caption, draw_garment
-from models.embedder.embedder import Embedder, EmbedderConfig, load
 from training.photos.photos import list_photos
 
 Vectors = NDArray[np.float32]

@@ -23,8 +23,8 @@ from PIL import Image
 
 from drawing.draw import Garment, draw_with_cover
 from drawing.people.people import draw_person
-from tests.acceptance.client import encode, sign_in, upload
-from tests.local.running import RunningStudio
+from local.client import encode, sign_in, upload
+from local.running import RunningStudio
 
 STEPS = ("segmentMs", "parseMs", "warpMs", "inpaintMs", "repaintMs")
 SIZES = ((512, 384), (1024, 768), (2048, 1536))

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from drawing.draw import CATEGORIES, COLOURS, PATTERNS, Garment, draw_garment
+from local.client import encode, put_product, search, sign_in, upload
 from local.cluster import log_folder
-from tests.acceptance.client import encode, put_product, search, sign_in, upload
 from tests.models.test_images import gradient, png_header
 from tests.support.cluster import WholeStudio
 

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 
 from deployments.serve.patience import MAX_HEAD_BYTES
-from tests.acceptance.client import search
+from local.client import search
 from tests.support.cluster import WholeStudio
 from tests.support.holding import KINDS, hold
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from drawing.draw import Garment, draw_garment
-from tests.acceptance.client import encode, sign_in, upload
+from local.client import encode, sign_in, upload
 from tests.acceptance.test_recovery import replica
 from tests.support.cluster import WholeStudio
 

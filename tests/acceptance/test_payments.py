@@ -5,7 +5,7 @@ from urllib.parse import urljoin
 
 import httpx
 
-from tests.acceptance.client import sign_in
+from local.client import sign_in
 from tests.support.cluster import WholeStudio
 
 

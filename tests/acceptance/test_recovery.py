@@ -9,8 +9,8 @@ import httpx
 import psutil
 import pytest
 
+from local.client import search, sign_in
 from settings import PROJECT_ROOT
-from tests.acceptance.client import search, sign_in
 from tests.support.cluster import WholeStudio
 
 QUERIES = ("red striped dress", "navy shorts", "a bag", "something yellow")

@@ -10,8 +10,8 @@ from PIL import Image
 
 from drawing.draw import Garment, draw_with_cover
 from drawing.people.people import draw_person
+from local.client import encode, sign_in, upload
 from models.segmenter.regions import iou
-from tests.acceptance.client import encode, sign_in, upload
 
 
 def read_mask(url: str) -> NDArray[Any]:

@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.acceptance.client import sign_in
+from local.client import sign_in
 from tests.acceptance.test_jobs import read, watch
 
 SOLD = 160

@@ -12,7 +12,7 @@ from PIL import Image
 
 from drawing.draw import Garment, draw_garment
 from drawing.people.people import draw_person
-from tests.acceptance.client import encode, sign_in, upload
+from local.client import encode, sign_in, upload
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from local.client import search, sign_in
 from settings import PROJECT_ROOT
-from tests.acceptance.client import search, sign_in
 from tests.support.cluster import WholeStudio
 from tests.support.collector import Span
 

@@ -8,8 +8,8 @@ from db.engine import Database
 from jobs.claim import Wanted, claim
 from jobs.reaper import reap_dead
 from jobs.retry import RetryPolicy
+from local.running import studio
 from studio.job_types import JobType, enqueue
-from tests.local.running import studio
 
 NOTE = JobType("note", role="customer")
 

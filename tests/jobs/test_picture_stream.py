@@ -16,12 +16,12 @@ from db.tables import ProductEmbedding
 from drawing.draw import COLOURS, Garment, draw_garment
 from errors import Unavailable
 from jobs.bulk_embedding import EmbedPictures, PictureStream, StreamArgs
+from local.client import encode
 from models.embedder.embedder import Embedder, EmbedderConfig, load, load_reader
 from settings import PROJECT_ROOT
 from studio.index.embed import Wanted, embed_missing
 from studio.index.rows import unpack_vector
 from studio.ports import Studio
-from tests.acceptance.client import encode
 from tests.studio.index.test_embed import fill, put
 from tests.support.fakes import FakeEmbedder, make_settings, open_studio
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.running import RunningStudio, remove_data
+from local.running import RunningStudio, remove_data
 
 
 @pytest.fixture

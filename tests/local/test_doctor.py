@@ -9,8 +9,8 @@ import pytest
 from local import doctor
 from local.doctor import Finding, examine
 from local.folder import DataFolder
+from local.running import free_port, studio
 from settings import Settings
-from tests.local.running import free_port, studio
 
 
 @pytest.fixture

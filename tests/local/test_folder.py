@@ -11,8 +11,8 @@ import pytest
 from errors import SetupError
 from local import folder as folder_module
 from local.folder import DataFolder
+from local.running import studio
 from local.servers.tcp_ports import is_free, require_free
-from tests.local.running import studio
 
 
 def test_secrets_are_kept_and_private(tmp_path: Path) -> None:

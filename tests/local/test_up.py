@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from local.folder import DataFolder
-from tests.local.running import RunningStudio, environment, free_port, studio
+from local.running import RunningStudio, environment, free_port, studio
 
 JOB = """
 import os, sys

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
+from drawing.hostile import pictures
+from drawing.hostile import webp as webp_pictures
 from errors import Invalid, NotAnImage
 from models.bounds import gif, jpeg, png, tiff, vp8l, webp
 from models.bounds.formats import FORMATS, find_format
 from models.images import decode_image, inspect_image, measure_image, public_copy
 from tests.models.test_images import encoded, gradient
-from tests.support import pictures, webp_pictures
 
 READS: tuple[Callable[[bytes], object], ...] = (
     inspect_image, measure_image, decode_image, public_copy,

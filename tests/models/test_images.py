@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
+from drawing.hostile import pictures
 from errors import Invalid, NotAnImage, StudioError, TooLarge
 from models.images import MAX_BYTES, decode_image, inspect_image, public_copy
-from tests.support import pictures
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:

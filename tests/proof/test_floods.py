@@ -20,12 +20,12 @@ import psutil
 import pytest
 
 from drawing.draw import Garment, draw_garment
+from drawing.hostile.pictures import scan_bomb
 from drawing.people.people import draw_person
+from local.client import encode, sign_in, upload
 from settings import PROJECT_ROOT
-from tests.acceptance.client import encode, sign_in, upload
 from tests.support.cluster import WholeStudio
 from tests.support.flooding import Plan, request
-from tests.support.pictures import scan_bomb
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1800)]
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from drawing.hostile import pictures
+from drawing.hostile import webp as webp_pictures
 from errors import StudioError
 from models.bounds.jpeg import MAX_SCANNED_SAMPLES
 from models.images import decode_image, inspect_image, public_copy
 from tests.models.test_images import encoded
-from tests.support import pictures, webp_pictures
 
 pytestmark = pytest.mark.proof
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from local.cluster import log_folder
-from tests.local.running import RunningStudio, free_port
+from local.running import RunningStudio, free_port
 from tests.support.collector import Collector
 
 DISCOVERY = "prom_metrics_service_discovery.json"

@@ -21,7 +21,7 @@ from integrations.paypal.account import PayPalAccount, simulator_site
 from integrations.paypal.paypal import PayPal
 from local.paypal.app import create_app
 from local.paypal.state import SimulatorArgs
-from tests.local.running import free_port
+from local.running import free_port
 
 CREDENTIALS = {
     "paypal_client_id": "test", "paypal_client_secret": "secret", "paypal_webhook_id": "WHTEST",

@@ -211,7 +211,7 @@ def test_another_view_finds_the_same_garment(starter: Embedder) -> None:
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"the photographs are not at {PHOTOS}")
 def test_photographs_never_trained_on_find_their_kind(starter: Embedder) -> None:
-    from benchmarks.search.retrieval import image_precision
+    from training.embedder.retrieval import image_precision
     from training.photos.photos import list_photos
 
     rows = list_photos(PHOTOS, {"test"})[:300]

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from integrations.cache import RedisCache
+from local.running import free_port
 from studio.telemetry.latency import LatencyLog, RouteLatency, bucket_of, merge
-from tests.local.running import free_port
 
 
 @pytest.fixture

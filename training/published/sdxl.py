@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.production.random_weights import (
+from training.published.random_weights import (
     Weights,
     on_meta,
     sample_sum,

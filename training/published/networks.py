@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.production.random_weights import Weights, on_meta, sample_sum, save_transformers
 from models.segmenter.atr import NAMES
 from models.segmenter.sam import SamArchitecture, build
+from training.published.random_weights import Weights, on_meta, sample_sum, save_transformers
 
 Config = dict[str, Any]
 SEGFORMERS: dict[str, Config] = {

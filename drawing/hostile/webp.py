@@ -1,4 +1,4 @@
-"""WebP pictures that cost their decoder much; other formats are in `tests/support/pictures.py`."""
+"""WebP files that cost their decoder much; other formats are in `drawing/hostile/pictures.py`."""
 
 import struct
 

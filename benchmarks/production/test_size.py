@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from benchmarks.production import networks as production_networks
-from benchmarks.production import published_networks, published_sdxl
 from benchmarks.production import size as production_size
 from benchmarks.production import tryon as production_tryon
 from benchmarks.production.networks import is_same, parser_row
-from benchmarks.production.random_weights import Weights
 from benchmarks.production.section_run import Run
+from training.published import networks as published_networks
+from training.published import sdxl as published_sdxl
+from training.published.random_weights import Weights
 
 VECTORS = """
 import numpy as np

@@ -1,4 +1,4 @@
-"""A studio in a process of its own, as an operator starts it, and what is left of it afterwards."""
+"""A studio in a process of its own, as an operator starts it: for benchmarks and tests."""
 
 import os
 import random
@@ -19,28 +19,26 @@ READY = "Studio is ready: "
 
 
 def free_port() -> int:
-    """Below those that the system gives away: a starting Ray takes dozens, and this one is free
-    until the studio comes to it.
-    """
+    """A free port below the ephemeral range, from which a starting Ray takes dozens."""
     while True:
-        port = random.randrange(20_000, 32_000)
+        port = random.randrange(20_000, 32_000)  # noqa: S311
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
 
 
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:
-    """Ours without what a studio around the tests may have set."""
-    kept = {
+    """The environment of a new studio: this process's, without another studio's variables."""
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("STUDIO_", "RAY_", "MAKE"))
     }
-    return kept | {"STUDIO_DATA_DIR": str(data_dir), "PYTHONWARNINGS": "default"} | variables
+    return inherited | {"STUDIO_DATA_DIR": str(data_dir), "PYTHONWARNINGS": "default"} | variables
 
 
 def studio(data_dir: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """One `studio` command that ends by itself."""
+    """Runs one `studio` command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "cli", *words],
         cwd=PROJECT_ROOT,
@@ -53,7 +51,7 @@ def studio(data_dir: Path, *words: str, **variables: str) -> subprocess.Complete
 
 
 class RunningStudio:
-    """`studio up --servers-only` until it is stopped, one way or another."""
+    """A child process: `studio up --servers-only`, or another command, until it is stopped."""
 
     def __init__(
         self,
@@ -93,15 +91,15 @@ class RunningStudio:
     def wait_ready(self, timeout_s: float = 60) -> "RunningStudio":
         deadline = time.monotonic() + timeout_s
         while READY not in self.output:
-            assert self._process.poll() is None, self.output
-            assert time.monotonic() < deadline, self.output
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the studio did not get ready:\n{self.output}")
             time.sleep(0.1)
         time.sleep(0.5)
         self.family = psutil.Process(self.pid).children(recursive=True)
         return self
 
     def inner(self) -> psutil.Process:
-        """The process that does the work, below the guard."""
+        """The process below the guard, which does the work."""
         return psutil.Process(self.pid).children()[0]
 
     def server(self, name: str) -> psutil.Process:
@@ -114,12 +112,12 @@ class RunningStudio:
         return self._process.wait(timeout_s)
 
     def left_running(self, patience_s: float = 15) -> list[str]:
-        """Names of its processes that are still there after a while."""
+        """Command lines of its processes that are still alive after `patience_s` seconds."""
         _, alive = psutil.wait_procs(self.family, timeout=patience_s)
         return [" ".join(process.cmdline()) for process in alive]
 
     def end(self) -> None:
-        """For a test's `finally`: whatever state it is in."""
+        """Stops it in whatever state it is, for a `finally`."""
         if self._process.poll() is None:
             self.send(signal.SIGTERM)
             try:
@@ -133,4 +131,5 @@ class RunningStudio:
 
 
 def remove_data(data_dir: Path) -> None:
+    """Removes the data folder, if it is there."""
     shutil.rmtree(data_dir, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Picture files that cost their decoder as much as they can."""

@@ -1,0 +1,1 @@
+"""Checkpoints in the published formats with random weights, at any size."""
