@@ -4,9 +4,10 @@ import runpy
 import sys
 
 BENCHMARKS = (
-    "search_quality", "parsing_quality", "segmentation", "served", "topologies",
-    "proxy_modes", "index_scale", "index_live", "jobs", "regressor", "heatmap", "predict",
-    "gateway_cost", "batchers", "reindex",
+    "search.quality", "segmentation.parsing_quality", "segmentation.segmentation", "served",
+    "topologies", "serving.proxy_modes", "index.scale", "index.live", "jobs.throughput",
+    "sales.regressor", "sales.heatmap", "sales.predict", "serving.gateway_cost",
+    "serving.batchers", "index.reindex",
 )  # fmt: skip
 
 

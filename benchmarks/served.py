@@ -7,7 +7,6 @@ client process on the same machine, so the client's own cost is in the figures.
 """
 
 import asyncio
-import os
 import shutil
 import statistics
 import sys
@@ -19,11 +18,11 @@ from pathlib import Path
 import httpx
 import psutil
 
+from benchmarks.report import head, keep
 from drawing.draw import COLOURS, Garment, draw_garment
 from local.client import encode, sign_in, upload
 from local.running import RunningStudio
 
-RESULTS = Path(__file__).parent / "results" / "served.md"
 SECONDS = 8.0
 Ask = Callable[[httpx.AsyncClient, int], Awaitable[httpx.Response]]
 
@@ -70,13 +69,12 @@ def main() -> None:
     finally:
         studio.end()
         shutil.rmtree(folder, ignore_errors=True)
-    head = (
-        f"`python -m benchmarks.served`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores\n\n"
+    title = (
+        f"{head('python -m benchmarks.served')}\n\n"
         f"Ready in a fresh folder, 648 demo products drawn and embedded: {ready_s:.0f} s. "
-        f"Summed PSS of all processes after the load below: {pss / 2**30:.2f} GiB.\n\n"
+        f"Summed PSS of all processes after the load below: {pss / 2**30:.2f} GiB.\n"
     )
-    RESULTS.write_text(head + "\n".join(lines) + "\n")
-    print(RESULTS.read_text())
+    keep("served", [title, *lines])
 
 
 def table(url: str) -> list[str]:

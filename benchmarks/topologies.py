@@ -23,6 +23,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from benchmarks.report import head, keep
 from benchmarks.served import Ask, measure
 from benchmarks.serving.topology import model_ms
 from drawing.draw import COLOURS, Garment, draw_garment
@@ -31,7 +32,6 @@ from local.folder import DataFolder
 from local.running import RunningStudio, free_port
 
 SEED, STOCK = "benchmarks.serving.seed_topology", "benchmarks.serving.stock_serve"
-RESULTS = Path(__file__).parent / "results" / "topologies.md"
 CALLERS = (1, 16)
 SHARED = ("postgres", "valkey-server")
 SECRET = "a secret of the benchmark, which all three topologies share"
@@ -53,10 +53,10 @@ class Topology:
 
     def family(self) -> list[psutil.Process]:
         """Its processes, without the servers that all topologies use."""
-        found = [*self._roots]
+        processes = [*self._roots]
         for root in self._roots:
-            found += root.children(recursive=True)
-        return [one for one in found if not one.name().startswith(SHARED)]
+            processes += root.children(recursive=True)
+        return [one for one in processes if not one.name().startswith(SHARED)]
 
     def suspend(self) -> None:
         """Costs nothing from here on."""
@@ -119,7 +119,7 @@ def compare(
     topologies: list[Topology], files: list[str], headers: dict[str, str], args: argparse.Namespace
 ) -> dict[tuple[str, int, str], Row]:
     """(search, callers, topology) -> medians over the rounds: requests/s, median ms, p95 ms."""
-    found: dict[tuple[str, int, str], list[Row]] = {}
+    rows_of: dict[tuple[str, int, str], list[Row]] = {}
     for turn in range(args.rounds):
         for place, topology in enumerate(topologies):
             with topology.awake():
@@ -128,23 +128,23 @@ def compare(
                         row = asyncio.run(
                             measure(topology.url, headers, ask, callers, args.seconds)
                         )
-                        found.setdefault((kind, callers, topology.name), []).append(row)
+                        rows_of.setdefault((kind, callers, topology.name), []).append(row)
                         print(turn, topology.name, kind, callers, row, flush=True)
     return {
         key: tuple(statistics.median(column) for column in zip(*rows, strict=True))
-        for key, rows in found.items()
+        for key, rows in rows_of.items()
     }
 
 
-def table(found: dict[tuple[str, int, str], Row], bare_ms: float) -> list[str]:
+def table(rows_of: dict[tuple[str, int, str], Row], bare_ms: float) -> list[str]:
     """The rows, and what of a lone image search is not the model."""
     lines = ["| search | callers | topology | requests/s | median ms | p95 ms |",
              "|---|---|---|---|---|---|"]  # fmt: skip
-    for (kind, callers, name), (rate, median, p95) in sorted(found.items()):
+    for (kind, callers, name), (rate, median, p95) in sorted(rows_of.items()):
         lines.append(f"| {kind} | {callers} | {name} | {rate:.1f} | {median:.1f} | {p95:.1f} |")
     lines += ["", f"Decoding and model alone, in one idle process: {bare_ms:.1f} ms a picture. "
               "What else a lone image search takes, the index's 0.1 ms included:", ""]  # fmt: skip
-    for (kind, callers, name), (_, median, _) in sorted(found.items()):
+    for (kind, callers, name), (_, median, _) in sorted(rows_of.items()):
         if (kind, callers) == ("image", 1):
             lines.append(f"- {name}: {median - bare_ms:.1f} ms")
     return lines
@@ -200,12 +200,12 @@ def main() -> None:
     finally:
         studio.end()
         shutil.rmtree(folder, ignore_errors=True)
-    RESULTS.write_text(
-        f"`python -m benchmarks.topologies`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores; "
+    title = (
+        f"{head('python -m benchmarks.topologies')}; "
         f"medians of {args.rounds} alternating rounds of {args.seconds:g} s; "
-        "640 px uploads, 648 products, words never asked before.\n\n" + "\n".join(lines) + "\n"
+        "640 px uploads, 648 products, words never asked before.\n"
     )
-    print(RESULTS.read_text())
+    keep("topologies", [title, *lines])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Each picture is read in a process of its own.
 """
 
 import argparse
-import datetime
 import io
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 import PIL
 from PIL import Image
 
+from benchmarks.report import keep, today
 from drawing.hostile import pictures
 from drawing.hostile import webp as webp_pictures
 from errors import StudioError
@@ -29,7 +29,6 @@ from models.images import decode_image, inspect_image, public_copy
 SIDE = 6320  # squared, just below 40 megapixels
 SMALLER = 5650  # squared, 32 megapixels
 TURNS = 1
-RESULTS = Path(__file__).parents[1] / "results" / "picture_bounds.md"
 READS: dict[str, Callable[[bytes], object]] = {
     "inspect": inspect_image,
     "decode": decode_image,
@@ -146,8 +145,8 @@ def measure(case: str, read: str) -> None:
         READS[read](data)
     except StudioError as error:
         answer = error.detail
-    taken_s, more_mb = time.process_time() - before_s, memory_mb("VmHWM") - before_mb
-    print(f"{len(data)}\t{taken_s:.3f}\t{more_mb:.0f}\t{answer}")
+    duration_s, more_mb = time.process_time() - before_s, memory_mb("VmHWM") - before_mb
+    print(f"{len(data)}\t{duration_s:.3f}\t{more_mb:.0f}\t{answer}")
 
 
 def measured(case: str, read: str) -> tuple[int, float, float, str]:
@@ -170,9 +169,9 @@ def rows(cases: list[str]) -> list[str]:
         "|---|---|" + "---|---|" * len(READS) + "---|",
     ]
     for case in cases:
-        found = [measured(case, read) for read in READS]
-        figures = " | ".join(f"{taken_s:.2f} | {mb:.0f}" for _, taken_s, mb, _ in found)
-        lines.append(f"| {case} | {found[0][0]:,} | {figures} | {found[0][3]} |")
+        reads = [measured(case, read) for read in READS]
+        figures = " | ".join(f"{duration_s:.2f} | {mb:.0f}" for _, duration_s, mb, _ in reads)
+        lines.append(f"| {case} | {reads[0][0]:,} | {figures} | {reads[0][3]} |")
         print(lines[-1], flush=True)
     return lines
 
@@ -191,13 +190,13 @@ def main() -> None:
     lines = rows(cases)
     if args.only:
         return
-    RESULTS.write_text(
+    title = (
         f"# The worst pictures that are decoded\n\n`python -m benchmarks.files.picture_bounds` on"
-        f" {datetime.date.today()}, Pillow {PIL.__version__}. Hand-made files at the bounds of"
+        f" {today()}, Pillow {PIL.__version__}. Hand-made files at the bounds of"
         f" `models/bounds/`: CPU seconds and megabytes of memory,"
-        " the decoded picture included (160 MB of 40 megapixels of RGB).\n\n"
-        + "\n".join(lines) + "\n"
-    )  # fmt: skip
+        " the decoded picture included (160 MB of 40 megapixels of RGB).\n"
+    )
+    keep("picture_bounds", [title, *lines])
 
 
 if __name__ == "__main__":

@@ -33,9 +33,9 @@ def filters(
     def cheaper(share: float) -> tuple[RowFilter, NDArray[np.bool_]]:
         return RowFilter(price_max=share * count), price <= share * count
 
-    def among(chosen: NDArray[np.int64]) -> tuple[RowFilter, NDArray[np.bool_]]:
-        names = frozenset(f"c{code}" for code in chosen)
-        return RowFilter(category=names), np.isin(categories, chosen)
+    def among(codes: NDArray[np.int64]) -> tuple[RowFilter, NDArray[np.bool_]]:
+        names = frozenset(f"c{code}" for code in codes)
+        return RowFilter(category=names), np.isin(categories, codes)
 
     return {
         "price, 0.1 %": cheaper(0.001),
@@ -74,13 +74,13 @@ def filter_table(
         for side, of_side in queries.items():
             few = of_side[:QUERIES]
             truth = nearest(few, np.flatnonzero(allowed))
-            started, found = time.process_time(), []
+            started, results = time.process_time(), []
             for query in few:
                 hits = index.search(K, where=where, **{side: query})
-                found.append({int(product_id[1:]) for product_id, _ in hits})
+                results.append({int(product_id[1:]) for product_id, _ in hits})
             spent_ms = 1000 * (time.process_time() - started) / len(few)
-            wrong += sum(not allowed[row] for rows in found for row in rows)
-            right = sum(len(a & b) for a, b in zip(found, truth, strict=True))
+            wrong += sum(not allowed[row] for rows in results for row in rows)
+            right = sum(len(a & b) for a, b in zip(results, truth, strict=True))
             cells.append(f"{right / sum(map(len, truth)):.3f} | {spent_ms:.2f}")
         lines.append(f"| {name} | {allowed.sum():,} | {cells[0]} | {cells[1]} | {wrong} |")
         print(lines[-1], flush=True)

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import insert, text
 
+from benchmarks.report import keep
 from db.catalog import put_embedding, take_change_seq
 from db.engine import Database
 from db.migrate import upgrade
@@ -37,7 +38,6 @@ from studio.index.rows import pack_vector
 from studio.index.versions import switch_version
 from studio.ports import Embedding, IndexQuery, Studio
 
-RESULTS = Path(__file__).parents[1] / "results" / "index_live.md"
 COUNT, DIM, CALLERS, WRITES_PER_S, POLL_S = 100_000, 512, 4, 100, 0.2
 BEFORE_S, BETWEEN_S = 15.0, 4.0
 # Which of three versions answers, in turn: new ones that load, and steps back to the one before.
@@ -112,13 +112,13 @@ async def write(url: str) -> None:
             if not is_gone:
                 row = ProductEmbedding(**embedding(product_id, vector_of(number)))
                 await put_embedding(session, row)
-        told = {"id": product_id, "gone": is_gone, "number": number, "at": time.time()}
-        print(json.dumps(told), flush=True)
+        change = {"id": product_id, "gone": is_gone, "number": number, "at": time.time()}
+        print(json.dumps(change), flush=True)
         number += 1
         await asyncio.sleep(max(0.0, started + number / WRITES_PER_S - time.monotonic()))
 
 
-class Run:
+class LiveRun:
     """What was asked, when, and what came of it."""
 
     def __init__(self, live: LiveIndex, queries: NDArray[np.float32]) -> None:
@@ -134,14 +134,14 @@ class Run:
         random = np.random.default_rng(seed)
         while True:
             query = self.queries[random.integers(len(self.queries))]
-            asked, started = time.time(), time.perf_counter()
+            asked_at, started = time.time(), time.perf_counter()
             answer = await self.live.search(IndexQuery(10, "bench", image=query))
-            self.took.append((asked, time.perf_counter() - started))
+            self.took.append((asked_at, time.perf_counter() - started))
             self.version = answer.version
             scores = [score for _, score in answer.hits]
             self.failed += len(scores) != 10 or scores != sorted(scores, reverse=True)
             for product_id, _ in answer.hits:
-                self.stale += asked - self.gone_at.get(product_id, asked) > STALE_S
+                self.stale += asked_at - self.gone_at.get(product_id, asked_at) > STALE_S
 
     async def follow(self) -> None:
         while True:
@@ -151,25 +151,25 @@ class Run:
     async def listen(self, writer: asyncio.subprocess.Process) -> None:
         assert writer.stdout is not None
         async for line in writer.stdout:
-            told = json.loads(line)
+            change = json.loads(line)
             self.writes += 1
-            self.gone_at.pop(told["id"], None)
-            if told["gone"]:
-                self.gone_at[told["id"]] = told["at"]
-            elif told["number"] % 10 == 0:
-                probe = asyncio.create_task(self.look_for(told))
+            self.gone_at.pop(change["id"], None)
+            if change["gone"]:
+                self.gone_at[change["id"]] = change["at"]
+            elif change["number"] % 10 == 0:
+                probe = asyncio.create_task(self.look_for(change))
                 self.probes.add(probe)
                 probe.add_done_callback(self.probes.discard)
 
-    async def look_for(self, told: dict[str, Any]) -> None:
+    async def look_for(self, change: dict[str, Any]) -> None:
         """How long after its commit a write is seen."""
-        query = IndexQuery(1, "bench", image=vector_of(told["number"]))
-        while (await self.live.search(query)).hits[0][0] != told["id"]:
-            if time.time() - told["at"] > 5 * STALE_S:
-                self.stale += told["id"] not in self.gone_at
+        query = IndexQuery(1, "bench", image=vector_of(change["number"]))
+        while (await self.live.search(query)).hits[0][0] != change["id"]:
+            if time.time() - change["at"] > 5 * STALE_S:
+                self.stale += change["id"] not in self.gone_at
                 return
             await asyncio.sleep(0.02)
-        self.visible_s.append(time.time() - told["at"])
+        self.visible_s.append(time.time() - change["at"])
 
     async def answering(self, version: str) -> None:
         """Until the version is the one that answers."""
@@ -183,7 +183,7 @@ class Run:
         return float(p50), float(p99), len(inside)
 
 
-async def measure(run: Run, database: Database, versions: list[str], url: str) -> list[str]:
+async def measure(run: LiveRun, database: Database, versions: list[str], url: str) -> list[str]:
     """Load before, then swaps to and fro."""
     command = (sys.executable, "-m", "benchmarks.index.live", "--write", url)
     writer = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
@@ -195,10 +195,10 @@ async def measure(run: Run, database: Database, versions: list[str], url: str) -
     before = [(started, time.time())]
     during: dict[str, list[tuple[float, float]]] = {"load": [], "back": []}
     for turn, kind in SWAPS:
-        asked = time.time()
+        asked_at = time.time()
         await switch_version(database, versions[turn], "bench")
         await run.answering(versions[turn])
-        during[kind].append((asked, time.time()))
+        during[kind].append((asked_at, time.time()))
         await asyncio.sleep(BETWEEN_S)
     writer.terminate()
     await writer.wait()
@@ -212,11 +212,11 @@ async def measure(run: Run, database: Database, versions: list[str], url: str) -
 
 
 def describe(
-    run: Run, before: list[tuple[float, float]], during: dict[str, list[tuple[float, float]]]
+    run: LiveRun, before: list[tuple[float, float]], during: dict[str, list[tuple[float, float]]]
 ) -> list[str]:
     """The table."""
     p50, p99, count = run.latency(before)
-    seen = np.array(run.visible_s)
+    visible_s = np.array(run.visible_s)
     lines = [
         f"# Swaps and writes under load: {COUNT:,} × {DIM}\n",
         (__doc__ or "").split("\n\n")[2],
@@ -225,8 +225,8 @@ def describe(
         f"| stale answers (a product found {STALE_S:.0f} s after its deletion, a write never seen) "
         f"| {run.stale} |",
         f"| writes | {run.writes:,} |",
-        f"| write → visible: median · p99 · max, s | {np.median(seen):.2f} · "
-        f"{np.percentile(seen, 99):.2f} · {seen.max():.2f} ({len(seen)} probes) |",
+        f"| write → visible: median · p99 · max, s | {np.median(visible_s):.2f} · "
+        f"{np.percentile(visible_s, 99):.2f} · {visible_s.max():.2f} ({len(visible_s)} probes) |",
         f"| search before: p50 · p99, ms | {p50:.2f} · {p99:.2f} ({count:,} searches) |",
     ]
     for name, windows in (
@@ -275,7 +275,7 @@ async def run_all(folder: Path, url: str, data: Path) -> list[str]:
     with ThreadPoolExecutor(1) as thread:
         live = LiveIndex(database, blobs, thread, cache_folder(settings))
         await live.sync()
-        lines = await measure(Run(live, queries["images"]), database, versions, url)
+        lines = await measure(LiveRun(live, queries["images"]), database, versions, url)
     await database.aclose()
     return lines
 
@@ -285,10 +285,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("/tmp/index_scale"))
     parser.add_argument("--write", help="the database to write to: for the child process")
-    given = parser.parse_args()
-    if given.write:
-        asyncio.run(write(given.write))
-    if not (given.data / f"data-{COUNT}.npy").exists():
+    args = parser.parse_args()
+    if args.write:
+        asyncio.run(write(args.write))
+    if not (args.data / f"data-{COUNT}.npy").exists():
         print("index_live was left out: index_scale makes its data")
         return
     with tempfile.TemporaryDirectory(prefix="index-live-") as name:
@@ -298,11 +298,10 @@ def main() -> None:
         server.start()
         try:
             upgrade(server.url("postgres"))
-            lines = asyncio.run(run_all(folder, server.url("postgres"), given.data))
+            lines = asyncio.run(run_all(folder, server.url("postgres"), args.data))
         finally:
             server.stop()
-    RESULTS.write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    keep("index_live", lines)
 
 
 if __name__ == "__main__":

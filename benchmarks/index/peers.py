@@ -107,9 +107,9 @@ def lancedb(vectors: Vectors, folder: Path) -> Peer:
 
     def search(query: NDArray[np.float32], setting: tuple[int, int]) -> Sequence[int]:
         probes, refine = setting
-        asked = table.search(query).distance_type("dot").select(["row"]).limit(K)
-        found = asked.nprobes(probes).refine_factor(refine).to_arrow()
-        return list(found["row"].to_pylist())
+        request = table.search(query).distance_type("dot").select(["row"]).limit(K)
+        nearest = request.nprobes(probes).refine_factor(refine).to_arrow()
+        return list(nearest["row"].to_pylist())
 
     size = sum(path.stat().st_size for path in (folder / "lance").rglob("*") if path.is_file())
     settings = [(probes, refine) for probes in (8, 16, 32, 64, 128) for refine in (5, 10, 20)]

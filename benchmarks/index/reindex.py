@@ -9,7 +9,6 @@ what is drawn.
 """
 
 import asyncio
-import os
 import shutil
 import signal
 import statistics
@@ -26,6 +25,7 @@ import psutil
 
 from benchmarks.index.reindex_bare import BATCH, Bare
 from benchmarks.index.reindex_studio import DEMO, Bench, draw_all, start_studio
+from benchmarks.report import RESULTS, head, keep, load_average
 from db.tables import JobEvent
 from drawing.demo_shop import demo_products
 from local.running import RunningStudio
@@ -34,7 +34,6 @@ PRODUCTS = 5000
 WAYS = {"warm": ("By the warm Embedder", 10**9, 3), "ray": ("By Ray Data", 1, 2)}
 """What a way is called, the `from_pictures` that chooses it, and rounds."""
 SEARCH_EVERY_S = 0.2
-RESULTS = Path(__file__).parents[1] / "results" / "reindex.md"
 
 
 @dataclass
@@ -65,7 +64,7 @@ class Searcher:
 
 
 @dataclass
-class Run:
+class ReindexRun:
     """One full re-index."""
 
     start_s: float = 0.0
@@ -92,12 +91,12 @@ def anonymous_mb(processes: list[psutil.Process]) -> float:
 
 def cpu_s(processes: list[psutil.Process]) -> dict[int, float]:
     """Seconds by process."""
-    found = {}
+    cpu_s = {}
     for process in processes:
         with suppress(psutil.Error):
             times = process.cpu_times()
-            found[process.pid] = times.user + times.system
-    return found
+            cpu_s[process.pid] = times.user + times.system
+    return cpu_s
 
 
 @asynccontextmanager
@@ -117,9 +116,11 @@ async def watching_memory(bench: Bench, idle_mb: float) -> AsyncIterator[list[fl
         task.cancel()
 
 
-async def reindex(bench: Bench, searcher: Searcher, idle_mb: float, *, kill: bool = False) -> Run:
+async def reindex(
+    bench: Bench, searcher: Searcher, idle_mb: float, *, kill: bool = False
+) -> ReindexRun:
     """A full run, watched; with `kill` its worker dies at half."""
-    run, searched, embedded = Run(), len(searcher.times_ms), bench.embedded()
+    run, searched, embedded = ReindexRun(), len(searcher.times_ms), bench.embedded()
     failed = len(searcher.failed)
     marks: list[tuple[JobEvent, dict[int, float]]] = []
     async with watching_memory(bench, idle_mb) as samples:
@@ -153,10 +154,10 @@ async def reindex(bench: Bench, searcher: Searcher, idle_mb: float, *, kill: boo
 class Figures:
     """All that was measured of one way; each run lies between two of the bare loop."""
 
-    quarter: list[Run]
-    whole: list[Run]
+    quarter: list[ReindexRun]
+    whole: list[ReindexRun]
     bare: list[dict[str, float]]
-    killed: Run
+    killed: ReindexRun
 
     def of_bare(self, kind: str) -> float:
         """Median of the loop's figure of this name."""
@@ -169,7 +170,7 @@ class Figures:
             run.rate / statistics.mean((before[kind], after[kind])) for run, before, after in around
         )
 
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[ReindexRun]:
         """All of them."""
         return [*self.quarter, *self.whole, self.killed]
 
@@ -193,18 +194,18 @@ async def measure(
     return Figures(quarter, runs, bare_runs, killed)
 
 
-def table(found: Figures, idle_ms: float) -> list[str]:
+def table(figures: Figures, idle_ms: float) -> list[str]:
     """Name and figure, a row each."""
-    whole = found.whole
+    whole = figures.whole
     rows = {
         "images/s after the first batch": f"{statistics.median(run.rate for run in whole):.0f}",
-        "bare loop, decoding in a thread beside the model": f"{found.of_bare('ahead'):.0f}",
-        "bare loop, one after the other": f"{found.of_bare('serial'):.0f}",
+        "bare loop, decoding in a thread beside the model": f"{figures.of_bare('ahead'):.0f}",
+        "bare loop, one after the other": f"{figures.of_bare('serial'):.0f}",
         "ratio to the first, to the second (bar: 0.85)": (
-            f"{found.ratio('ahead'):.2f}, {found.ratio('serial'):.2f}"
+            f"{figures.ratio('ahead'):.2f}, {figures.ratio('serial'):.2f}"
         ),
         "CPU ms a picture, everything running; bare loop": (
-            f"{statistics.median(run.cpu_ms for run in whole):.1f}; {found.of_bare('cpu'):.1f}"
+            f"{statistics.median(run.cpu_ms for run in whole):.1f}; {figures.of_bare('cpu'):.1f}"
         ),
         "s until the first batch; in all, index built and active": (
             f"{whole[-1].start_s:.1f}; {whole[-1].total_s:.1f}"
@@ -212,21 +213,21 @@ def table(found: Figures, idle_ms: float) -> list[str]:
         "most memory beyond the idle studio's while embedding, MB, run by run: a quarter; all": (
             "; ".join(
                 ", ".join(f"{run.embedding_mb:.0f}" for run in runs)
-                for runs in (found.quarter, whole)
+                for runs in (figures.quarter, whole)
             )
         ),
         "the same with building and loading the index": (
             "; ".join(
-                ", ".join(f"{run.peak_mb:.0f}" for run in runs) for runs in (found.quarter, whole)
+                ", ".join(f"{run.peak_mb:.0f}" for run in runs) for runs in (figures.quarter, whole)
             )
         ),
-        f"killed at half: pictures embedded again (a batch has {BATCH})": f"{found.killed.again}",
+        f"killed at half: pictures embedded again (a batch has {BATCH})": f"{figures.killed.again}",
         "p95 of a search, ms: before; meanwhile": (
             f"{idle_ms:.0f}; {statistics.median(run.p95_ms for run in whole):.0f}"
         ),
         "searches during these runs; failed": (
-            f"{sum(run.searches for run in found.runs())}; "
-            f"{sum(run.failed for run in found.runs())}"
+            f"{sum(run.searches for run in figures.runs())}; "
+            f"{sum(run.failed for run in figures.runs())}"
         ),
     }
     return ["| | |", "|---|---|", *(f"| {name} | {cell} |" for name, cell in rows.items())]
@@ -254,7 +255,7 @@ def run_way(way: str, pictures: Path, products: int) -> None:
     title, from_pictures, rounds = WAYS[way]
     folder = Path(tempfile.mkdtemp(prefix="studio-bench-"))
     folder.chmod(0o711)
-    load_before = os.getloadavg()[0]
+    load_before = load_average()
     studio = start_studio(folder, from_pictures)
     try:
         studio.wait_ready(timeout_s=300)
@@ -263,20 +264,20 @@ def run_way(way: str, pictures: Path, products: int) -> None:
         studio.end()
         shutil.rmtree(folder, ignore_errors=True)
     command = (
-        f"`python -m benchmarks.index.reindex {way}`, {time.strftime('%Y-%m-%d')}, "
-        f"{os.cpu_count()} cores, {products:,} drawn products, medians of {rounds} rounds; "
-        f"load average when it began {load_before:.1f}, when it ended {os.getloadavg()[0]:.1f}."
+        f"{head(f'python -m benchmarks.index.reindex {way}')}, "
+        f"{products:,} drawn products, medians of {rounds} rounds; "
+        f"load average when it began {load_before:.1f}, when it ended {load_average():.1f}."
     )
-    keep(title, [command, "", *lines])
+    keep_part(title, [command, "", *lines])
 
 
-def keep(title: str, lines: list[str]) -> None:
+def keep_part(title: str, lines: list[str]) -> None:
     """Replaces one part of the results; the other stays."""
-    text = RESULTS.read_text() if RESULTS.exists() else ""
+    table = RESULTS / "reindex.md"
+    text = table.read_text() if table.exists() else ""
     parts = dict(part.split("\n", 1) for part in text.split("## ")[1:])
     parts[title] = "\n" + "\n".join(lines) + "\n"
-    RESULTS.write_text("\n".join(f"## {name}\n{part.rstrip()}\n" for name, part in parts.items()))
-    print("\n".join(lines))
+    keep("reindex", (f"## {name}\n{part.rstrip()}\n" for name, part in parts.items()))
 
 
 def main() -> None:

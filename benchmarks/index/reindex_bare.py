@@ -39,8 +39,8 @@ class Bare:
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
-        found: dict[str, float] = json.loads(self._process.stdout.readline())
-        return found
+        figures: dict[str, float] = json.loads(self._process.stdout.readline())
+        return figures
 
     def end(self) -> None:
         """Ends the process."""

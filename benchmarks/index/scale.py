@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from benchmarks.index import peers as index_peers
 from benchmarks.index.limits import filter_table, memory_lines
 from benchmarks.index.peers import K, Peer, Vectors
+from benchmarks.report import keep, load_average
 from benchmarks.search.clip_like import clip_like
 from benchmarks.search.starter_vectors import starter_vectors
 from models.index.build import IndexWriter
@@ -38,7 +39,6 @@ from models.index.product_index import ProductIndex
 from models.index.quality import Side, survey, tune
 from models.index.stats import ScanKnobs
 
-RESULTS = Path(__file__).parents[1] / "results" / "index_scale.md"
 FLOOR, ROUNDS, FLAT_QUERIES, ALL_PEERS = 0.95, 3, 30, 100_000
 BUILDERS: dict[str, Callable[[Vectors, Path], Peer]] = {
     "flat": index_peers.flat,
@@ -74,8 +74,8 @@ class Data:
         """The ten nearest rows of each query, among all or some."""
         exact: Any = faiss.IndexFlatIP(self.items.shape[1])
         exact.add(np.ascontiguousarray(self.items if rows is None else self.items[rows]))
-        found = exact.search(queries, K)[1]
-        return [set(row[row >= 0] if rows is None else rows[row[row >= 0]]) for row in found]
+        results = exact.search(queries, K)[1]
+        return [set(row[row >= 0] if rows is None else rows[row[row >= 0]]) for row in results]
 
     def attributes(self, row: int) -> ProductAttributes:
         return ProductAttributes(
@@ -115,9 +115,9 @@ def ours(data: Data, files: Path, device: str | None) -> Peer:
     return Peer(search, SIDES, size, is_own_process=device is None)
 
 
-def recall(found: list[set[int]], truth: list[set[int]]) -> float:
+def recall(results: list[set[int]], truth: list[set[int]]) -> float:
     """Share of the true neighbours that were found."""
-    return sum(len(a & b) for a, b in zip(found, truth, strict=True)) / sum(map(len, truth))
+    return sum(len(a & b) for a, b in zip(results, truth, strict=True)) / sum(map(len, truth))
 
 
 def measure(peer: Peer, data: Data, side: Side) -> tuple[Any, float, float]:
@@ -127,8 +127,8 @@ def measure(peer: Peer, data: Data, side: Side) -> tuple[Any, float, float]:
         queries = queries[:FLAT_QUERIES]
     settings = [side] if peer.settings is SIDES else peer.settings
     for setting in settings:
-        found = [set(map(int, peer.search(query, setting))) for query in queries]
-        share = recall(found, data.truth[side][: len(queries)])
+        results = [set(map(int, peer.search(query, setting))) for query in queries]
+        share = recall(results, data.truth[side][: len(queries)])
         if share >= FLOOR:
             break
     return setting, share, speed(peer, setting, queries)
@@ -164,8 +164,8 @@ def run_size(data: Data, folder: Path, names: list[str]) -> list[dict[str, Any]]
     vectors, rows = np.ascontiguousarray(data.items), []
     exact = index_peers.flat(vectors, folder)
     for name in names:
-        kept = folder / f"row-{data.count}-{name.split()[0]}-{len(name)}.json"
-        if not kept.exists():
+        path = folder / f"row-{data.count}-{name.split()[0]}-{len(name)}.json"
+        if not path.exists():
             with ExitStack() as stack:
                 started = time.process_time()
                 if name.startswith("ours"):
@@ -182,8 +182,8 @@ def run_size(data: Data, folder: Path, names: list[str]) -> list[dict[str, Any]]
                         print(f"{name} was left out: {error}", flush=True)
                         continue
                     build_s = time.process_time() - started
-                kept.write_text(json.dumps(compare(name, peer, exact, data, build_s)))
-        rows.append(json.loads(kept.read_text()))
+                path.write_text(json.dumps(compare(name, peer, exact, data, build_s)))
+        rows.append(json.loads(path.read_text()))
     return rows
 
 
@@ -227,27 +227,27 @@ def main() -> None:
     parser.add_argument("--only", default="", help="systems, separated by commas")
     parser.add_argument("--counts", default="100000,500000")
     parser.add_argument("--starter", type=int, default=60_000, help="drawn garments; 0: none")
-    given = parser.parse_args()
-    if not given.vectors.exists():
-        print(f"index_scale was left out: {given.vectors} is not there")
+    args = parser.parse_args()
+    if not args.vectors.exists():
+        print(f"index_scale was left out: {args.vectors} is not there")
         return
-    if given.peers:
-        sys.path.append(str(given.peers))
+    if args.peers:
+        sys.path.append(str(args.peers))
     faiss.omp_set_num_threads(1)
-    given.folder.mkdir(parents=True, exist_ok=True)
-    host = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    args.folder.mkdir(parents=True, exist_ok=True)
+    host = f"{os.cpu_count()} cores, load {load_average():.1f}"
     lines = ["# Search at scale\n", "Every system" + (__doc__ or "").split("Every system")[1]]
     lines.append(f"FAISS {faiss.__version__}, numpy {np.__version__}, {host} at the start.")
-    for count in map(int, filter(None, given.counts.split(","))):
-        data = Data(partial(clip_like, given.vectors), given.folder, count)
+    for count in map(int, filter(None, args.counts.split(","))):
+        data = Data(partial(clip_like, args.vectors), args.folder, count)
         everyone = [*BUILDERS, "pgvector HNSW"] if count <= ALL_PEERS else ["flat"]
-        lines += describe(data, given.folder, given.only.split(",") if given.only else everyone)
-    if given.starter:
-        folder = given.folder / "starter"
+        lines += describe(data, args.folder, args.only.split(",") if args.only else everyone)
+    if args.starter:
+        folder = args.folder / "starter"
         folder.mkdir(exist_ok=True)
-        data = Data(starter_vectors, folder, given.starter, "The starter embedder's: ")
+        data = Data(starter_vectors, folder, args.starter, "The starter embedder's: ")
         lines += describe(data, folder, ["flat", "FAISS HNSW32", "hnswlib", "USearch i8 rescored"])
-    RESULTS.write_text("\n".join(lines) + "\n")
+    keep("index_scale", lines)
 
 
 if __name__ == "__main__":

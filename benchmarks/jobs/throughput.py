@@ -16,19 +16,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
 
+from benchmarks.report import head, keep, load_average
 from db.migrate import upgrade
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from settings import PROJECT_ROOT
 
-RESULTS = Path(__file__).parents[1] / "results" / "jobs.md"
 SIDE = Path(os.environ.get("BENCH_SIDE", PROJECT_ROOT / ".bench"))
 TURNS = 3
 SUBJECTS = (
@@ -58,10 +57,10 @@ def measure(name: str, jobs: int, at_once: int, postgres_url: str, redis_url: st
         [sys.executable, "-m", "benchmarks.jobs.peers", name, str(jobs), str(at_once)],
         cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
-    told = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("seconds ")]
-    if not told:
+    seconds = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("seconds ")]
+    if not seconds:
         raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
-    return (jobs - 1) / float(told[0])
+    return (jobs - 1) / float(seconds[0])
 
 
 async def execute(url: str, statement: str) -> None:
@@ -80,7 +79,7 @@ def is_there(name: str) -> bool:
 
 def main() -> None:
     """Runs all in turns and writes the table."""
-    load = os.getloadavg()[0]
+    load = load_average()
     folder = Path(tempfile.mkdtemp(prefix="studio-bench-"))
     folder.chmod(0o711)
     postgres, valkey = Postgres(folder), Valkey(folder)
@@ -98,28 +97,27 @@ def main() -> None:
         valkey.stop()
         postgres.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    RESULTS.write_text("\n".join(table(rates, load)) + "\n")
-    print(RESULTS.read_text())
+    keep("jobs", table(rates, load))
 
 
 def table(rates: dict[str, list[float]], load: float) -> list[str]:
     """Median and range of the turns."""
     lines = [
-        f"`python -m benchmarks.jobs.throughput`, {time.strftime('%Y-%m-%d')}, "
-        f"{os.cpu_count()} cores, median (least to most) of {TURNS} turns, "
+        f"{head('python -m benchmarks.jobs.throughput')}, "
+        f"median (least to most) of {TURNS} turns, "
         f"no-op jobs from a filled queue; load average when it began: {load:.1f}",
         "",
         "| subject | jobs | jobs/s | ms a job |",
         "|---|---|---|---|",
     ]
     for label, _, jobs, at_once in SUBJECTS:
-        found = rates[label]
-        if not found:
+        turns = rates[label]
+        if not turns:
             lines.append(f"| {label} | - | not installed | - |")
             continue
-        rate = statistics.median(found)
+        rate = statistics.median(turns)
         lines.append(
-            f"| {label} | {jobs} | {rate:.0f} ({min(found):.0f} to {max(found):.0f}) "
+            f"| {label} | {jobs} | {rate:.0f} ({min(turns):.0f} to {max(turns):.0f}) "
             f"| {1000 * at_once / rate:.1f} |"
         )
     return lines

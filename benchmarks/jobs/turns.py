@@ -15,16 +15,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from benchmarks.jobs.throughput import execute
+from benchmarks.report import head, keep, load_average
 from local.servers.postgres import Postgres
 from settings import PROJECT_ROOT
 
-RESULTS = Path(__file__).parents[1] / "results" / "job_turns.md"
 TURNS = 5
 RATES = (("queue layer alone, 100 at once", 2000, 100), ("queue layer alone, 1 at once", 300, 1))
 WAITS = (
@@ -69,7 +68,7 @@ def commit_of(tree: Path) -> str:
 
 def main(before: Path) -> None:
     """Runs all in turns and writes the tables."""
-    load = os.getloadavg()[0]
+    load = load_average()
     trees = {"before": before.resolve(), "now": PROJECT_ROOT}
     rates: dict[tuple[str, str], list[float]] = {}
     waits: dict[str, list[str]] = {}
@@ -82,17 +81,16 @@ def main(before: Path) -> None:
         for turn in range(TURNS):
             for label, jobs, at_once in RATES:
                 for name, tree in trees.items():
-                    found = rate(tree, url, jobs, at_once)
-                    rates.setdefault((label, name), []).append(found)
-                    print(f"{turn + 1}: {name}: {label}: {found:.0f}/s", flush=True)
+                    jobs_per_s = rate(tree, url, jobs, at_once)
+                    rates.setdefault((label, name), []).append(jobs_per_s)
+                    print(f"{turn + 1}: {name}: {label}: {jobs_per_s:.0f}/s", flush=True)
         for label, owners, each in WAITS:
             waits[label] = run(PROJECT_ROOT, url, "benchmarks.jobs.waits", owners, each)
     finally:
         postgres.stop()
         shutil.rmtree(folder, ignore_errors=True)
     commits = {name: commit_of(tree) for name, tree in trees.items()}
-    RESULTS.write_text("\n".join(table(rates, waits, commits, load)) + "\n")
-    print(RESULTS.read_text())
+    keep("job_turns", table(rates, waits, commits, load))
 
 
 def table(
@@ -103,10 +101,10 @@ def table(
 ) -> list[str]:
     """Medians with their ranges, and the bars beside them."""
     lines = [
-        f"`python -m benchmarks.jobs.turns`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, "
+        f"{head('python -m benchmarks.jobs.turns')}, "
         f"median (least to most) of {TURNS} turns; before: {commits['before']}, now: "
         f"{commits['now']}; load average when it began: {load:.1f}, when it ended: "
-        f"{os.getloadavg()[0]:.1f}",
+        f"{load_average():.1f}",
         "",
         "| no-op jobs a second | before | now | now / before (bar: 0.8) |",
         "|---|---|---|---|",
@@ -125,7 +123,7 @@ def table(
         "| beside | tries | median | longest | one claim takes |",
         "|---|---|---|---|---|",
     ]
-    lines += [f"| {label} | {found[-1]} |" for label, found in waits.items()]
+    lines += [f"| {label} | {wait[-1]} |" for label, wait in waits.items()]
     return lines
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.production.section_run import Run
+from benchmarks.production.section_run import SectionRun
 from benchmarks.search.clip_like import clip_like
 from models.index.device_scan import DeviceScan
 
@@ -26,7 +26,7 @@ Bits = NDArray[np.uint8]
 Search = Callable[[Vectors], NDArray[np.int64]]
 
 
-def measure_index(run: Run) -> None:
+def measure_index(run: SectionRun) -> None:
     """All sizes in turn."""
     if not run.vectors.exists():
         run.say("Left out: --vectors names no file here.")
@@ -35,7 +35,7 @@ def measure_index(run: Run) -> None:
         measure_size(run, count)
 
 
-def measure_size(run: Run, count: int) -> None:
+def measure_size(run: SectionRun, count: int) -> None:
     """Lone queries on the device, exact ones on one CPU thread beside them, and eight filters."""
     started = time.perf_counter()
     items, categories, images, texts = clip_like(run.vectors, count)
@@ -83,19 +83,19 @@ def nearest(
     exact: torch.Tensor, queries: Vectors, allowed: NDArray[np.bool_] | None
 ) -> list[set[int]]:
     """The true ten of each query in single precision, among all rows or the allowed ones."""
-    found: list[set[int]] = []
+    results: list[set[int]] = []
     banned = None if allowed is None else torch.from_numpy(~allowed).to(exact.device)
     for start in range(0, len(queries), CHUNK):
-        asked = torch.from_numpy(queries[start : start + CHUNK]).to(exact.device)
-        scores = asked @ exact.T
+        chunk = torch.from_numpy(queries[start : start + CHUNK]).to(exact.device)
+        scores = chunk @ exact.T
         if banned is not None:
             scores.masked_fill_(banned, -torch.inf)
         best = scores.topk(min(K, scores.shape[1]))
-        found += [
+        results += [
             {row for row, score in zip(rows, values, strict=True) if score > -np.inf}
             for rows, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
-    return found
+    return results
 
 
 def lone_row(
@@ -126,8 +126,8 @@ def flat_row(side: str, items: Vectors, queries: Vectors, truth: list[set[int]])
     rows = torch.from_numpy(items)
 
     def find(query: Vectors) -> NDArray[np.int64]:
-        found: NDArray[np.int64] = (rows @ torch.from_numpy(query)).topk(K).indices.numpy()
-        return found
+        results: NDArray[np.int64] = (rows @ torch.from_numpy(query)).topk(K).indices.numpy()
+        return results
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -155,7 +155,7 @@ def masks(count: int, categories: NDArray[np.int32]) -> dict[str, NDArray[np.boo
 
 
 def filter_table(
-    run: Run,
+    run: SectionRun,
     scan: DeviceScan,
     halves: Halves,
     exact: torch.Tensor,
@@ -177,10 +177,10 @@ def filter_table(
             truth = nearest(exact, few, allowed)
             search(scan, halves, few[0], bits)
             started = time.perf_counter()
-            found = [search(scan, halves, query, bits) for query in few]
+            results = [search(scan, halves, query, bits) for query in few]
             spent_ms = 1000 * (time.perf_counter() - started) / len(few)
-            wrong += sum(int((~allowed[rows]).sum()) for rows in found)
-            pairs = zip(found, truth, strict=True)
+            wrong += sum(int((~allowed[rows]).sum()) for rows in results)
+            pairs = zip(results, truth, strict=True)
             right = sum(len(set(rows.tolist()) & true) for rows, true in pairs)
             cells.append(f"{right / sum(map(len, truth)):.4f} | {spent_ms:.2f}")
         run.say(f"| {name} | {allowed.sum():,} | {cells[0]} | {cells[1]} | {wrong} |")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.production.section_run import Run
+from benchmarks.production.section_run import SectionRun
 from models.embedder import embedder
 from models.segmenter import parser, sam
 from training.published.networks import (
@@ -30,7 +30,7 @@ TEXT = "a photo of a red dress"
 PROMPTS = 8
 
 
-def measure_embedder(run: Run) -> None:
+def measure_embedder(run: SectionRun) -> None:
     """Pictures that are preprocessed and texts that are not -> unit vectors on the CPU."""
     images, texts = ((1, 8, 64), (1, 64)) if run.is_gpu else ((1, 2), (1, 2))
     run.say(
@@ -48,7 +48,7 @@ def measure_embedder(run: Run) -> None:
 
 
 def embedder_row(
-    run: Run, folder: Path, name: str, images: tuple[int, ...], texts: tuple[int, ...]
+    run: SectionRun, folder: Path, name: str, images: tuple[int, ...], texts: tuple[int, ...]
 ) -> str:
     """One checkpoint, by its folder's name."""
     started = time.perf_counter()
@@ -71,7 +71,7 @@ def embedder_row(
     return f"| {name} | {millions(loaded._network)} | {load_s:.1f} | {cells}{run.memory()} |"
 
 
-def measure_parser(run: Run) -> None:
+def measure_parser(run: SectionRun) -> None:
     """Preprocessed pictures -> probabilities, each averaged with its mirror image's, as served."""
     side, batches = (512, (1, 8)) if run.is_gpu else (128, (1, 2))
     run.say(
@@ -89,7 +89,9 @@ def measure_parser(run: Run) -> None:
             run.say(parser_row(run, folder, name, written, batches))
 
 
-def parser_row(run: Run, folder: Path, name: str, written: float, batches: tuple[int, ...]) -> str:
+def parser_row(
+    run: SectionRun, folder: Path, name: str, written: float, batches: tuple[int, ...]
+) -> str:
     """One checkpoint, by its folder's name."""
     started = time.perf_counter()
     config = parser.ParserConfig(
@@ -114,7 +116,7 @@ def parser_row(run: Run, folder: Path, name: str, written: float, batches: tuple
     return f"| {name} | {millions(network)} | {load_s:.1f} | {same} | {cells}{run.memory()} |"
 
 
-def measure_sam(run: Run) -> None:
+def measure_sam(run: SectionRun) -> None:
     """A picture is encoded once; each prompt is decoded by itself."""
     run.say(
         "Pictures of 1024 × 1024, which the published position embeddings fix.\n",
@@ -129,7 +131,7 @@ def measure_sam(run: Run) -> None:
             run.say(sam_row(run, folder / file, name, written))
 
 
-def sam_row(run: Run, file: Path, name: str, written: float) -> str:
+def sam_row(run: SectionRun, file: Path, name: str, written: float) -> str:
     """One checkpoint, by its file's name."""
     started = time.perf_counter()
     loaded = sam.load(sam.SamConfig(str(file), run.precision, run.device))

@@ -17,7 +17,7 @@ GIB = 1 << 30
 
 
 @dataclass
-class Run:
+class SectionRun:
     """One run of the sections; lines are printed and written as they come.
 
     folder: where networks are written and deleted again. ends: when no more is begun, by
@@ -60,14 +60,14 @@ class Run:
         """The median of repeated calls, after one that warms up where that is cheap to do."""
         if self.is_gpu:
             call()
-        taken: list[float] = []
-        while not taken or (len(taken) < most and sum(taken) < within_s):
+        durations_s: list[float] = []
+        while not durations_s or (len(durations_s) < most and sum(durations_s) < within_s):
             self.sync()
             started = time.perf_counter()
             call()
             self.sync()
-            taken.append(time.perf_counter() - started)
-        return statistics.median(taken)
+            durations_s.append(time.perf_counter() - started)
+        return statistics.median(durations_s)
 
     @contextmanager
     def fresh_folder(self, name: str) -> Iterator[Path]:
@@ -87,10 +87,10 @@ class Run:
     def memory(self) -> str:
         """The largest resident size since the folder was made, and the GPU's."""
         status = Path("/proc/self/status").read_text().split("VmHWM:")[1]
-        told = f"{int(status.split()[0]) * 1024 / GIB:.1f} GiB"
+        memory = f"{int(status.split()[0]) * 1024 / GIB:.1f} GiB"
         if self.is_gpu:
-            told += f", GPU {torch.cuda.max_memory_allocated() / GIB:.1f} GiB"
-        return told
+            memory += f", GPU {torch.cuda.max_memory_allocated() / GIB:.1f} GiB"
+        return memory
 
     def _reset_peaks(self) -> None:
         gc.collect()

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.production.section_run import Run
+from benchmarks.production.section_run import SectionRun
+from benchmarks.report import RESULTS
 
-RESULTS = Path(__file__).parents[1] / "results" / "production_size.md"
 LEAST_S = 5.0
 PACKAGES = ("torch", "transformers", "diffusers", "open_clip_torch", "segment_anything")
 
@@ -39,7 +39,7 @@ SECTIONS = {
 """Each section's title, and what measures it: a section whose packages are missing fails alone."""
 
 
-def run_sections(run: Run, names: list[str]) -> list[str]:
+def run_sections(run: SectionRun, names: list[str]) -> list[str]:
     """The sections in order, each by itself; the names of those that broke."""
     broken = []
     for name in names:
@@ -83,29 +83,29 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--vectors", type=Path, default=Path("../shared/bench/vectors.py"))
     parser.add_argument("--counts", help="of vectors, separated by commas")
     parser.add_argument("--folder", type=Path, help="where networks are written, 12 GB at most")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=RESULTS / "production_size.md")
     return parser.parse_args()
 
 
 def main() -> None:
     """Measures what was asked for and writes the table."""
     started = time.perf_counter()
-    given = arguments()
+    args = arguments()
     os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of networks without weights
-    is_gpu = given.device.startswith("cuda")
-    counts = given.counts or ("100000,1000000" if is_gpu else "5000,20000")
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        run = Run(
-            device=given.device, folder=Path(folder), out=given.out,
-            ends=started + given.budget_s,
-            precision=given.precision or ("bf16" if is_gpu else "fp32"),
-            vectors=given.vectors, counts=tuple(map(int, counts.split(","))),
-            adapter=given.adapter,
+    is_gpu = args.device.startswith("cuda")
+    counts = args.counts or ("100000,1000000" if is_gpu else "5000,20000")
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+        run = SectionRun(
+            device=args.device, folder=Path(folder), out=args.out,
+            ends=started + args.budget_s,
+            precision=args.precision or ("bf16" if is_gpu else "fp32"),
+            vectors=args.vectors, counts=tuple(map(int, counts.split(","))),
+            adapter=args.adapter,
         )  # fmt: skip
         about = (__doc__ or "").split("\n\n")[2].replace("\n", " ")
-        run.say("# Production's sizes\n", about, "", described(given.device))
-        broken = run_sections(run, given.sections.split(","))
+        run.say("# Production's sizes\n", about, "", described(args.device))
+        broken = run_sections(run, args.sections.split(","))
         run.say("", f"All in all {time.perf_counter() - started:.0f} s.")
     if broken:
         raise SystemExit(f"broken: {', '.join(broken)}")

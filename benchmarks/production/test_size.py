@@ -10,7 +10,7 @@ from benchmarks.production import networks as production_networks
 from benchmarks.production import size as production_size
 from benchmarks.production import tryon as production_tryon
 from benchmarks.production.networks import is_same, parser_row
-from benchmarks.production.section_run import Run
+from benchmarks.production.section_run import SectionRun
 from training.published import networks as published_networks
 from training.published import sdxl as published_sdxl
 from training.published.random_weights import Weights
@@ -46,20 +46,20 @@ TINY = published_sdxl.Sdxl(
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path) -> SectionRun:
     torch.set_num_threads(1)
     (tmp_path / "vectors.py").write_text(VECTORS)
-    return Run(
+    return SectionRun(
         device="cpu", folder=tmp_path, out=tmp_path / "out.md", ends=time.perf_counter() + 300,
         precision="fp32", vectors=tmp_path / "vectors.py", counts=(3000,), adapter="vit-h",
     )  # fmt: skip
 
 
-def rows(run: Run) -> list[list[str]]:
+def rows(run: SectionRun) -> list[list[str]]:
     return [line.strip("| ").split(" | ") for line in run.lines if line.startswith("| ")]
 
 
-def test_the_scan_finds_the_true_ones_and_nothing_else(run: Run) -> None:
+def test_the_scan_finds_the_true_ones_and_nothing_else(run: SectionRun) -> None:
     assert production_size.run_sections(run, ["index"]) == []
     filtered = [row for row in rows(run) if row[-1] == "0" and len(row) == 7]
     assert len(filtered) == 8
@@ -69,7 +69,7 @@ def test_the_scan_finds_the_true_ones_and_nothing_else(run: Run) -> None:
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_try_on_is_written_found_by_name_and_painted(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: SectionRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     eyes = TEXT | {"patch_size": 14, "image_size": 28, "projection_dim": 16}
     monkeypatch.setitem(published_sdxl.IMAGE_ENCODERS, "vit-h", eyes)
@@ -81,7 +81,7 @@ def test_try_on_is_written_found_by_name_and_painted(
     assert not (run.folder / "tryon").exists()
 
 
-def test_a_parser_is_timed_by_its_folders_name(run: Run, tmp_path: Path) -> None:
+def test_a_parser_is_timed_by_its_folders_name(run: SectionRun, tmp_path: Path) -> None:
     sizes = {"hidden_sizes": [8, 8, 16, 16], "depths": [1] * 4, "decoder_hidden_size": 16,
              "num_attention_heads": [1, 1, 2, 2]}  # fmt: skip
     folder = tmp_path / "segformer"
@@ -91,9 +91,9 @@ def test_a_parser_is_timed_by_its_folders_name(run: Run, tmp_path: Path) -> None
 
 
 def test_a_broken_section_does_not_end_the_others(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: SectionRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def breaks(_run: Run) -> None:
+    def breaks(_run: SectionRun) -> None:
         raise RuntimeError("no such network")
 
     monkeypatch.setattr(production_networks, "measure_sam", breaks)

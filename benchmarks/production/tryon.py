@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.production.networks import is_same, millions
-from benchmarks.production.section_run import Run
+from benchmarks.production.section_run import SectionRun
 from models.tryon.composite import compose
 from models.tryon.inpaint import Diffusion, PainterConfig, _around, _cropped, load_painter
 from models.tryon.loading import square_shirt, stick_figure
@@ -37,7 +37,7 @@ class TookTooLong(BaseException):
     """The time that was set aside for a step is over; compilers go on after mere Exceptions."""
 
 
-def measure_tryon(run: Run, sizes: Sdxl | None = None) -> None:
+def measure_tryon(run: SectionRun, sizes: Sdxl | None = None) -> None:
     """Writes the folder, loads it by name, paints, and times the denoiser."""
     quiet()
     sizes = sizes or Sdxl()
@@ -70,7 +70,7 @@ def quiet() -> None:
     diffusers.utils.logging.set_verbosity_error()
 
 
-def loaded(run: Run, config: PainterConfig, written: dict[str, float]) -> Diffusion:
+def loaded(run: SectionRun, config: PainterConfig, written: dict[str, float]) -> Diffusion:
     """The painter of the folder; without the adapter where that one can't be loaded."""
     started = time.perf_counter()
     try:
@@ -97,7 +97,7 @@ def loaded(run: Run, config: PainterConfig, written: dict[str, float]) -> Diffus
     return painter
 
 
-def measure_painter(run: Run, painter: Diffusion) -> None:
+def measure_painter(run: SectionRun, painter: Diffusion) -> None:
     """With the adapter first, where there is one; without it then; compiled at last."""
     run.say("", "| `Painter.paint` | painted | steps | seconds | again | the same picture |")
     run.say("| --- " * 6 + "|")
@@ -123,7 +123,7 @@ def measure_painter(run: Run, painter: Diffusion) -> None:
         compiled_rows(run, painter._pipeline)
 
 
-def paint_row(run: Run, painter: Diffusion, name: str) -> str:
+def paint_row(run: SectionRun, painter: Diffusion, name: str) -> str:
     """A person of rectangles is dressed twice; nothing outside the painted box may change."""
     person, labels = stick_figure()
     cloth, mask = square_shirt()
@@ -141,9 +141,9 @@ def paint_row(run: Run, painter: Diffusion, name: str) -> str:
         run.sync()
         spent.append(time.perf_counter() - started)
         pictures.append(picture)
-    kept = np.ones(person.shape[:2], bool)
-    kept[y0:y1, x0:x1] = False
-    if (pictures[0] != composite.picture)[kept].any():
+    outside = np.ones(person.shape[:2], bool)
+    outside[y0:y1, x0:x1] = False
+    if (pictures[0] != composite.picture)[outside].any():
         raise RuntimeError("the painter changed what is outside its box")
     if not (pictures[0] != composite.picture).any():
         raise RuntimeError("the painter changed nothing")
@@ -153,7 +153,7 @@ def paint_row(run: Run, painter: Diffusion, name: str) -> str:
     )
 
 
-def denoiser_row(run: Run, pipeline: Any, name: str, batch: int, call: Any = None) -> str:
+def denoiser_row(run: SectionRun, pipeline: Any, name: str, batch: int, call: Any = None) -> str:
     """All steps of a batch, once, after a step that warms up."""
     network = pipeline.unet if call is None else call  # a compiled one has no truth value
     inputs = denoiser_inputs(pipeline, batch, (HEIGHT, WIDTH) if run.is_gpu else (64, 64))
@@ -162,17 +162,17 @@ def denoiser_row(run: Run, pipeline: Any, name: str, batch: int, call: Any = Non
     def step(count: int) -> torch.Tensor:
         with torch.inference_mode():
             for _ in range(count):
-                found: torch.Tensor = network(**inputs, return_dict=False)[0]
-        return found
+                output: torch.Tensor = network(**inputs, return_dict=False)[0]
+        return output
 
     if run.is_gpu:
         step(2)
     run.sync()
     started = time.perf_counter()
-    found = step(steps)
+    output = step(steps)
     run.sync()
     spent = time.perf_counter() - started
-    if not torch.isfinite(found).all():
+    if not torch.isfinite(output).all():
         raise RuntimeError("the denoiser gave what is no number")
     return (
         f"| {name} | {batch} | {spent:.2f} | {1000 * spent / steps:.1f} | {spent / batch:.2f} "
@@ -201,7 +201,7 @@ def denoiser_inputs(pipeline: Any, batch: int, size: tuple[int, int]) -> dict[st
     }
 
 
-def compiled_rows(run: Run, pipeline: Any) -> None:
+def compiled_rows(run: SectionRun, pipeline: Any) -> None:
     """Batch 1 with torch.compile's default mode: the repeated blocks, then the whole network."""
     unet = pipeline.unet
 
@@ -227,8 +227,8 @@ def compiled_rows(run: Run, pipeline: Any) -> None:
                 with torch.inference_mode():
                     network(**denoiser_inputs(pipeline, 1, (HEIGHT, WIDTH)), return_dict=False)
                 run.sync()
-                told = f"{name} (first call {time.perf_counter() - started:.0f} s)"
-                run.say(denoiser_row(run, pipeline, told, 1, network))
+                label = f"{name} (first call {time.perf_counter() - started:.0f} s)"
+                run.say(denoiser_row(run, pipeline, label, 1, network))
         except (Exception, TookTooLong) as error:
             spent = time.perf_counter() - started
             run.say(f"| {name}: none after {spent:.0f} s, {type(error).__name__} | | | | | |")

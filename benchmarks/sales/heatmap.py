@@ -4,7 +4,6 @@ Run: python -m benchmarks.sales.heatmap [--photos ../shared/data/clothing]
 """
 
 import argparse
-import datetime
 from collections.abc import Iterator
 from math import comb
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.random import default_rng
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.report import keep, today
 from drawing.backdrop import lay_on_backdrop
 from drawing.draw import PATTERNS, Garment, draw_garment
 from models.embedder.embedder import Embedder, EmbedderConfig, load
@@ -34,7 +34,6 @@ from training.regressor.train import embed_drawings
 FITTED, JUDGED, DELETED, TRIES = 1500, 100, 8, 5
 EFFECTS = {"plain": 0.0, "striped": 1.0, "dotted": 0.5, "checked": -0.5}
 WHOLE = (0.0, 0.0, 1.0, 1.0)
-RESULTS = Path(__file__).parents[1] / "results" / "heatmap.md"
 
 
 def sales_of(vectors: NDArray[np.float32], category: list[str], log_units: Floats) -> Sales:
@@ -57,14 +56,14 @@ def pattern_regressor(embedder: Embedder, lexicon: Lexicon) -> Regressor:
 
 def draw_with_cover(garment: Garment) -> tuple[Image.Image, NDArray[np.bool_]]:
     """The drawing and where its garment is, (side, side)."""
-    seen: list[NDArray[np.bool_]] = []
+    masks: list[NDArray[np.bool_]] = []
 
     def look(cloth: Any, shade: Any, covered: Image.Image, *rest: Any) -> Image.Image:
-        seen.append(np.asarray(covered) > 127)
+        masks.append(np.asarray(covered) > 127)
         return lay_on_backdrop(cloth, shade, covered, *rest)
 
     with mock.patch("drawing.draw.lay_on_backdrop", look):
-        return draw_garment(garment, SIDE_PX), seen[0]
+        return draw_garment(garment, SIDE_PX), masks[0]
 
 
 def ask(
@@ -86,22 +85,24 @@ def judge(embedder: Embedder, regressor: Regressor) -> Iterator[tuple[float, flo
         pixels = embedder.preprocess(picture)
         fill = background(pixels)
         hidden = [pixels, *(cover(pixels, box, fill) for box in boxes)]
-        told = ask(embedder, regressor, garment.category, hidden)
-        influence = Influence.of(boxes, told[0], told[1:], see_change(picture, WHOLE)).cells
+        predictions = ask(embedder, regressor, garment.category, hidden)
+        influence = Influence.of(
+            boxes, predictions[0], predictions[1:], see_change(picture, WHOLE)
+        ).cells
         large = np.abs(np.asarray(
             Image.fromarray(influence.astype(np.float32)).resize(picture.size, 0)
         ))  # fmt: skip
         side = influence.shape[0] // FINE
         grid = influence.reshape(FINE, side, FINE, side).sum(axis=(1, 3)).reshape(-1)
-        chosen = [np.argsort(-grid)[:DELETED]]
-        chosen += [rng.choice(FINE * FINE, DELETED, replace=False) for _ in range(TRIES)]
+        cell_sets = [np.argsort(-grid)[:DELETED]]
+        cell_sets += [rng.choice(FINE * FINE, DELETED, replace=False) for _ in range(TRIES)]
         without = []
-        for rows in chosen:
+        for rows in cell_sets:
             left = pixels
             for box in boxes[rows]:
                 left = cover(left, box, fill)
             without.append(left)
-        drops = told[0] - ask(embedder, regressor, garment.category, without)
+        drops = predictions[0] - ask(embedder, regressor, garment.category, without)
         mass = float(large[covered].sum() / large.sum())
         yield mass, float(covered.mean()), float(drops[0]), float(drops[1:].mean())
 
@@ -130,9 +131,9 @@ def planted_darkness(embedder: Embedder, lexicon: Lexicon, folder: Path) -> list
     regressor = fit_regressor(
         "bench", embedder.version, Parts(parts["fit"], calibration, test), lexicon
     )
-    told = regressor.predict(test.offers)
-    inside = (test.log_units >= told.low) & (test.log_units <= told.high)
-    rank = spearman(told.middle, test.log_units)
+    predictions = regressor.predict(test.offers)
+    inside = (test.log_units >= predictions.low) & (test.log_units <= predictions.high)
+    rank = spearman(predictions.middle, test.log_units)
     return [
         f"| real photographs, dark garments sell: rank correlation, {len(test)} held out |"
         f" {rank:.3f} | ≥ 0.5 |",
@@ -161,7 +162,7 @@ def main() -> None:
     mass, area, drop, random = judged.T
     better = int((drop > random).sum())
     lines = [
-        f"# Planted effects\n\n`python -m benchmarks.sales.heatmap` on {datetime.date.today()}, "
+        f"# Planted effects\n\n`python -m benchmarks.sales.heatmap` on {today()}, "
         f"embedder `{embedder.version}`. Drawn: only the pattern ({', '.join(PATTERNS)}) drives "
         f"sales; {FITTED:,} drawings fit, {JUDGED} others are explained.\n",
         "| measure | value | bar |",
@@ -177,9 +178,7 @@ def main() -> None:
     ]
     if args.photos.exists():
         lines += planted_darkness(embedder, lexicon, args.photos)
-    text = "\n".join(lines) + "\n"
-    RESULTS.write_text(text)
-    print(text)
+    keep("heatmap", lines)
 
 
 if __name__ == "__main__":

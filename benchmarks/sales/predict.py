@@ -47,10 +47,10 @@ def alternate(
         call()
     times: list[list[float]] = [[] for _ in calls]
     for _ in range(ROUNDS):
-        for call, kept in zip(calls, times, strict=True):
+        for call, durations_ms in zip(calls, times, strict=True):
             started = clock()
             call()
-            kept.append((clock() - started) * 1000)
+            durations_ms.append((clock() - started) * 1000)
     return times
 
 
@@ -62,13 +62,13 @@ def beside_the_bare_model(data: bytes) -> str:
     crops = [pixels, *(cover(pixels, box, background(pixels)) for box in boxes)]
 
     def whole() -> bytes:
-        seen = embedder.preprocess(decode_image(data, shortest_side=2 * embedder.side))
-        fill = background(seen)
-        vectors = embedder.embed_images([seen, *(cover(seen, box, fill) for box in boxes)])
+        pixels = embedder.preprocess(decode_image(data, shortest_side=2 * embedder.side))
+        fill = background(pixels)
+        vectors = embedder.embed_images([pixels, *(cover(pixels, box, fill) for box in boxes)])
         embedded = CoveredEmbedding(embedder.version, vectors, (0.0, 0.0, 1.0, 1.0))
         offer = Offer("dress", None, 70.0, datetime.now(UTC).date())
-        told = answer(regressor, [ScoreQuery(vectors, embedder.version, offer)])[0]
-        return explain(data, embedded, told)
+        prediction = answer(regressor, [ScoreQuery(vectors, embedder.version, offer)])[0]
+        return explain(data, embedded, prediction)
 
     bare, full = alternate(lambda: embedder.embed_images(crops), whole, clock=time.process_time)
     ratio = statistics.median(np.array(full) / np.array(bare))

@@ -6,7 +6,6 @@ The file keeps the drawings' vectors for later runs.
 """
 
 import argparse
-import datetime
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.report import keep, today
 from drawing.draw import CATEGORIES, Garment
 from models.embedder.embedder import EmbedderConfig, load
 from models.embedder.lexicon import PROMPTS, Lexicon
@@ -25,7 +25,6 @@ from training.regressor.market import Market, choose_garments, sell
 from training.regressor.train import embed_drawings, to_sales
 
 COUNT, FIT, CALIBRATION, SEEDS = 8000, 4000, 2000, 20
-RESULTS = Path(__file__).parents[1] / "results" / "regressor.md"
 
 
 @dataclass(frozen=True)
@@ -38,18 +37,18 @@ class Drawn:
     embedder: str
 
 
-def draw(kept: Path | None, workers: int) -> Drawn:
+def draw(vectors_file: Path | None, workers: int) -> Drawn:
     """The drawings' vectors; from the file where it holds them already."""
     garments = choose_garments(COUNT)
     embedder = load(EmbedderConfig())
     lexicon = Lexicon(embedder.embed_texts(list(PROMPTS)))
-    if kept is not None and kept.exists():
-        with np.load(kept) as file:
+    if vectors_file is not None and vectors_file.exists():
+        with np.load(vectors_file) as file:
             if str(file["embedder"]) == embedder.version:
                 return Drawn(garments, file["vectors"], lexicon, embedder.version)
     vectors = embed_drawings(embedder, garments, workers)
-    if kept is not None:
-        np.savez(kept, vectors=vectors, embedder=embedder.version)
+    if vectors_file is not None:
+        np.savez(vectors_file, vectors=vectors, embedder=embedder.version)
     return Drawn(garments, vectors, lexicon, embedder.version)
 
 
@@ -63,10 +62,10 @@ def measure(drawn: Drawn, seed: int) -> dict[str, float]:
     test = order[FIT + CALIBRATION :]
     parts = Parts(sales.take(fit), sales.take(calibration), sales.take(test))
     regressor = fit_regressor("bench", drawn.embedder, parts, drawn.lexicon)
-    told = regressor.predict(parts.test.offers, parts.test.key)
+    predictions = regressor.predict(parts.test.offers, parts.test.key)
     actual, category = parts.test.log_units, parts.test.offers.category
     truth = np.log1p(np.exp(sold.expected[test]))
-    inside = (actual >= told.low) & (actual <= told.high)
+    inside = (actual >= predictions.low) & (actual <= predictions.high)
     checked = regressor.predict(parts.calibration.offers, parts.calibration.key)
     constant = finite_quantile(np.abs(parts.calibration.log_units - checked.middle), 0.9)
 
@@ -79,32 +78,32 @@ def measure(drawn: Drawn, seed: int) -> dict[str, float]:
     noise = sold.noise[test]
     figures = {
         "coverage": float(inside.mean()),
-        "width": float((told.high - told.low).mean()),
+        "width": float((predictions.high - predictions.low).mean()),
         "constant": 2 * constant,
-        "width_score": float((score(told.high) - score(told.low)).mean()),
+        "width_score": float((score(predictions.high) - score(predictions.low)).mean()),
         "constant_score": float(
-            (score(told.middle + constant) - score(told.middle - constant)).mean()
+            (score(predictions.middle + constant) - score(predictions.middle - constant)).mean()
         ),
         "oracle": float(2 * 1.6449 * noise.mean()),
         "oracle_constant": 2 * finite_quantile(np.abs(actual - truth), 0.9),
-        "mae": error(told.middle),
+        "mae": error(predictions.middle),
         "mae_truth": error(truth),
         "mae_category": error(category_means(parts.fit, parts.test)),
         "mae_image": error(image_neighbours(parts.fit, parts.test)),
-        "log_mae": float(np.abs(actual - told.middle).mean()),
+        "log_mae": float(np.abs(actual - predictions.middle).mean()),
         "log_mae_truth": float(np.abs(actual - truth).mean()),
         "log_mae_category": float(np.abs(actual - category_means(parts.fit, parts.test)).mean()),
-        "r2": r2(score(actual), score(told.middle)),
+        "r2": r2(score(actual), score(predictions.middle)),
         "r2_truth": r2(score(actual), score(truth)),
-        "log_r2": r2(actual, told.middle),
+        "log_r2": r2(actual, predictions.middle),
         "log_r2_truth": r2(actual, truth),
     }
     return figures | {f"in_{one}": float(inside[category == one].mean()) for one in CATEGORIES}
 
 
-def r2(actual: Floats, told: Floats) -> float:
+def r2(actual: Floats, predictions: Floats) -> float:
     """Coefficient of determination."""
-    return 1 - float(((actual - told) ** 2).sum() / ((actual - actual.mean()) ** 2).sum())
+    return 1 - float(((actual - predictions) ** 2).sum() / ((actual - actual.mean()) ** 2).sum())
 
 
 def table(rows: list[dict[str, float]], embedder: str, seeds: int) -> str:
@@ -116,7 +115,7 @@ def table(rows: list[dict[str, float]], embedder: str, seeds: int) -> str:
 
     lines = [
         f"# The regressor on the synthetic market\n\n`python -m benchmarks.sales.regressor`"
-        f" on {datetime.date.today()}, embedder `{embedder}`. {seeds} seeds; each draws its own"
+        f" on {today()}, embedder `{embedder}`. {seeds} seeds; each draws its own"
         f" market, prices, days, noise and split of the same {COUNT:,} drawings, which neither the"
         f" embedder nor a regressor was trained on: {FIT:,} fit, {CALIBRATION:,} calibrate,"
         f" {COUNT - FIT - CALIBRATION:,} are held out and judge.\n",
@@ -160,8 +159,7 @@ def main() -> None:
         rows.append(measure(drawn, seed))
         print(seed, {name: round(value, 3) for name, value in rows[-1].items()}, file=sys.stderr)
     text = table(rows, drawn.embedder, args.seeds)
-    RESULTS.write_text(text)
-    print(text)
+    keep("regressor", [text])
 
 
 if __name__ == "__main__":

@@ -13,5 +13,5 @@ def clip_like(source: Path, count: int) -> tuple[NDArray[Any], ...]:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    made: tuple[NDArray[Any], ...] = module.clip_like(count)
-    return made
+    data: tuple[NDArray[Any], ...] = module.clip_like(count)
+    return data

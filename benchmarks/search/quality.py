@@ -4,7 +4,6 @@ Run: python -m benchmarks.search.quality --photos ../shared/data/clothing
 """
 
 import argparse
-import datetime
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.report import RESULTS, today
 from drawing.captions import combinations
 from drawing.draw import Garment, caption, draw_garment
 from models.embedder.embedder import Embedder, EmbedderConfig, load
@@ -54,7 +54,7 @@ def measure_photographs(embedder: Embedder, folder: Path) -> list[str]:
     labels = np.array([label for _, label in rows])
     vectors = embed_all(embedder, images)
     counts = {label: int((labels == label).sum()) for label in SYNONYMS}
-    kept = [label for label, count in counts.items() if count >= LEAST_PHOTOGRAPHS]
+    frequent = [label for label, count in counts.items() if count >= LEAST_PHOTOGRAPHS]
     lines = [
         f"\n## Photographs: {len(rows)} held out, by label\n",
         "| measure | value |",
@@ -68,12 +68,12 @@ def measure_photographs(embedder: Embedder, folder: Path) -> list[str]:
         value = image_precision(np.stack([vector(image) for image in images]), labels)
         lines.append(f"| … by {name} | {value:.3f} |")
     lines.append(f"| … by chance | {image_chance(labels):.3f} |")
-    chance = float(np.mean([counts[label] / len(rows) for label in kept]))
-    per_label = {label: _ask(embedder, label, vectors, labels) for label in kept}
+    chance = float(np.mean([counts[label] / len(rows) for label in frequent]))
+    per_label = {label: _ask(embedder, label, vectors, labels) for label in frequent}
     first = float(np.mean([values[0] for values in per_label.values()]))
     every = float(np.mean([values.mean() for values in per_label.values()]))
     lines.append(
-        f"| text → image precision@10, label words, {len(kept)} labels | **{first:.3f}** |"
+        f"| text → image precision@10, label words, {len(frequent)} labels | **{first:.3f}** |"
     )
     lines.append(f"| … all synonyms | **{every:.3f}** |")
     lines.append(f"| … by chance | {chance:.3f} |")
@@ -100,15 +100,15 @@ def measure_drawings(embedder: Embedder, seed: int) -> list[str]:
         f"\n## Drawings: galleries of {GALLERY:,}; {len(held_out)} of 432 combinations held out\n",
         "| measure | held-out gallery | gallery of all combinations |", "|---|---|---|",
     ]  # fmt: skip
-    asked = [caption(Garment(*each)) for each in held_out]
-    texts = embedder.embed_texts(asked)
+    captions = [caption(Garment(*each)) for each in held_out]
+    texts = embedder.embed_texts(captions)
     columns = []
-    for chosen in (held_out, held_out + combinations(held_out=False)):
-        garments = _choose(chosen, seed)
+    for kinds in (held_out, held_out + combinations(held_out=False)):
+        garments = _choose(kinds, seed)
         first = [draw_garment(garment, DRAWN_SIZE, view_seed=1) for garment in garments]
         second = [draw_garment(garment, DRAWN_SIZE, view_seed=2) for garment in garments]
         vectors = embed_all(embedder, first)
-        hits = caption_hits(texts, asked, vectors, [caption(garment) for garment in garments])
+        hits = caption_hits(texts, captions, vectors, [caption(garment) for garment in garments])
         again = same_first(embed_all(embedder, second), vectors)
         plain = [
             same_first(np.stack([vector(i) for i in second]), np.stack([vector(i) for i in first]))
@@ -126,10 +126,10 @@ def measure_drawings(embedder: Embedder, seed: int) -> list[str]:
     return lines
 
 
-def _choose(chosen: list[tuple[str, str, str]], seed: int) -> list[Garment]:
+def _choose(kinds: list[tuple[str, str, str]], seed: int) -> list[Garment]:
     """GALLERY garments that take the combinations in turn."""
     start = FIRST_SEED + seed * GALLERY
-    return [Garment(*chosen[i % len(chosen)], style_seed=start + i) for i in range(GALLERY)]
+    return [Garment(*kinds[i % len(kinds)], style_seed=start + i) for i in range(GALLERY)]
 
 
 def measure_speed(embedder: Embedder) -> list[str]:
@@ -160,15 +160,12 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--checkpoint", default="starter")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parents[1] / "results/search_quality.md"
-    )
+    parser.add_argument("--out", type=Path, default=RESULTS / "search_quality.md")
     args = parser.parse_args()
     embedder = load(EmbedderConfig(checkpoint=args.checkpoint))
-    today = datetime.datetime.now(datetime.UTC).date()
     lines = [
         "# Search quality", "",
-        f"`python -m benchmarks.search.quality {' '.join(sys.argv[1:])}` on {today}, "
+        f"`python -m benchmarks.search.quality {' '.join(sys.argv[1:])}` on {today()}, "
         f"embedder `{embedder.version}`, drawing seed {args.seed}.",
         *measure_photographs(embedder, args.photos),
         *measure_drawings(embedder, args.seed), *measure_speed(embedder),

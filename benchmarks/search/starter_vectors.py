@@ -22,13 +22,13 @@ def starter_vectors(
     """
     model, rng = load(EmbedderConfig(max_batch=32)), default_rng(0)
     every = combinations(held_out=True) + combinations(held_out=False)
-    chosen = rng.integers(len(every), size=count + QUERIES)
+    choices = rng.integers(len(every), size=count + QUERIES)
     items = np.empty((count + QUERIES, model.dim), np.float32)
     for start in range(0, len(items), CHUNK):
         rows = range(start, min(start + CHUNK, len(items)))
         drawn = []
         for row in rows:
-            category, colour, pattern = every[chosen[row]]
+            category, colour, pattern = every[choices[row]]
             garment = Garment(category, colour, pattern, FIRST_SEED + row)
             drawn.append(model.preprocess(draw_garment(garment, SIZE)))
         items[rows.start : rows.stop] = model.embed_images(drawn)
@@ -38,4 +38,4 @@ def starter_vectors(
         for kind, colour, pattern in (every[at] for at in rng.integers(len(every), size=QUERIES))
     ]
     texts = model.embed_texts(captions)
-    return items[:count], chosen[:count].astype(np.int32), items[count:], texts
+    return items[:count], choices[:count].astype(np.int32), items[count:], texts

@@ -34,16 +34,14 @@ def main() -> None:
     options.add_argument("--photos", type=Path, required=True)
     options.add_argument("--count", type=int, default=60, help="pictures a kind")
     options.add_argument("--split", default="test", help="of the photographs")
-    chosen = options.parse_args()
+    args = options.parse_args()
     torch.set_num_threads(1)
     segmenter = load(ParserConfig(max_batch=1), None)
     kinds = {
-        "drawn streets and walls": (draw_street(default_rng(at)) for at in range(chosen.count)),
-        "drawn grounds": (draw_floor(default_rng(at)) for at in range(chosen.count)),
-        "ground of street photographs": beside_people(chosen.photos / "people", {chosen.split}),
-        "photographs of garments": garments(
-            chosen.photos / "clothing", 4 * chosen.count, chosen.split
-        ),
+        "drawn streets and walls": (draw_street(default_rng(at)) for at in range(args.count)),
+        "drawn grounds": (draw_floor(default_rng(at)) for at in range(args.count)),
+        "ground of street photographs": beside_people(args.photos / "people", {args.split}),
+        "photographs of garments": garments(args.photos / "clothing", 4 * args.count, args.split),
     }
     print("| pictures | number | refused |")
     print("| --- | ---: | ---: |")

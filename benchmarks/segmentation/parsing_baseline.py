@@ -35,7 +35,7 @@ def _block(below: int, width: int) -> nn.Sequential:
     return nn.Sequential(*parts)
 
 
-class Plain(nn.Module):
+class PlainUNet(nn.Module):
     """Ronneberger et al., 2015, with bilinear enlarging."""
 
     def __init__(self) -> None:
@@ -48,11 +48,11 @@ class Plain(nn.Module):
     def forward(self, pixel_values: torch.Tensor) -> SemanticSegmenterOutput:
         """(n, 3, h, w) -> logits (n, 18, h, w)."""
         x = pixel_values
-        seen: list[torch.Tensor] = []
+        scales: list[torch.Tensor] = []
         for block in self.down:
-            x = block(nn.functional.max_pool2d(x, 2) if seen else x)
-            seen.append(x)
-        for block, beside in zip(self.up, seen[-2::-1], strict=True):
+            x = block(nn.functional.max_pool2d(x, 2) if scales else x)
+            scales.append(x)
+        for block, beside in zip(self.up, scales[-2::-1], strict=True):
             large = nn.functional.interpolate(x, beside.shape[-2:], mode="bilinear")
             x = block(torch.cat([large, beside], 1))
         return SemanticSegmenterOutput(logits=self.classify(x))
@@ -90,7 +90,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    network = Plain().to(memory_format=torch.channels_last)
+    network = PlainUNet().to(memory_format=torch.channels_last)
     steps = train(network, load_street(args.street, {"train", "validation"}, *SIZE), args.minutes)
     test = load_street(args.street, {"test"}, *SIZE)
     print(f"{sum(p.numel() for p in network.parameters()):,} weights, {steps:,} steps")

@@ -5,7 +5,6 @@ Run: python -m benchmarks.segmentation.parsing_quality --street ../shared/data/p
 """
 
 import argparse
-import datetime
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.report import keep, today
 from benchmarks.segmentation import prompt_quality
 from drawing.captions import combinations
 from drawing.draw import Garment, draw_with_cover
@@ -30,26 +30,25 @@ from training.photos.street import read_street, told
 
 FIRST_SEED = 900_000_000  # people and garments that training never draws
 DRAWN, DRAWN_SIZE = 80, (320, 224)
-RESULTS = Path(__file__).parents[1] / "results" / "parsing_quality.md"
 Mask = NDArray[np.bool_]
 
 
-class Pairs:
+class MaskPairs:
     """Found and true masks of one kind: IoU over all pixels, and the mean over the pictures."""
 
     def __init__(self) -> None:
         self.inside = self.union = 0
         self.each: list[float] = []
 
-    def add(self, found: Mask, truth: Mask, known: Mask | None = None) -> None:
+    def add(self, mask: Mask, truth: Mask, known_mask: Mask | None = None) -> None:
         """One picture's, where the truth is known; a picture that shows none and in which none is
         found counts for nothing.
         """
-        found = found if known is None else found & known
-        self.inside += int((found & truth).sum())
-        self.union += int((found | truth).sum())
+        mask = mask if known_mask is None else mask & known_mask
+        self.inside += int((mask & truth).sum())
+        self.union += int((mask | truth).sum())
         if truth.any():
-            self.each.append(iou(found, truth))
+            self.each.append(iou(mask, truth))
 
     @property
     def pooled(self) -> float:
@@ -67,13 +66,13 @@ HEAD = "| what | IoU, all pixels | mean of pictures | pictures |\n|---|---|---|-
 
 def cut(segmenter: Segmenter, features: Features, targets: tuple[str, ...]) -> dict[str, Mask]:
     """Each target's mask; empty where the segmenter says that there is none."""
-    found = {}
+    masks = {}
     for target in targets:
         try:
-            found[target] = segmenter.decode(features, Ask(target)).mask
+            masks[target] = segmenter.decode(features, Ask(target)).mask
         except Invalid:
-            found[target] = np.zeros((features.parsing.height, features.parsing.width), np.bool_)
-    return found
+            masks[target] = np.zeros((features.parsing.height, features.parsing.width), np.bool_)
+    return masks
 
 
 def variants(segmenter: Segmenter, plain: Segmenter) -> list[tuple[str, Segmenter]]:
@@ -85,9 +84,9 @@ def variants(segmenter: Segmenter, plain: Segmenter) -> list[tuple[str, Segmente
 def measure_street(segmenter: Segmenter, plain: Segmenter, folder: Path, split: str) -> list[str]:
     """Rows of photographs: the parse itself, and what callers get with SAM and without."""
     files = [p.stem for p in sorted((folder / "parse").glob("*.png")) if split_of(p.stem) == split]
-    parsed = {"person": Pairs(), "upper-body garment": Pairs()}
-    classes = {name: Pairs() for name in NAMES}
-    served = {(kind, target): Pairs() for kind, _ in variants(segmenter, plain)
+    parsed = {"person": MaskPairs(), "upper-body garment": MaskPairs()}
+    classes = {name: MaskPairs() for name in NAMES}
+    served = {(kind, target): MaskPairs() for kind, _ in variants(segmenter, plain)
               for target in ("person", "upper")}  # fmt: skip
     for file in files:
         image, codes = read_street(folder, file)
@@ -114,8 +113,8 @@ def measure_street(segmenter: Segmenter, plain: Segmenter, folder: Path, split: 
 
 def measure_people(segmenter: Segmenter) -> list[str]:
     """Rows of drawn people."""
-    classes = {name: Pairs() for name in NAMES}
-    person = Pairs()
+    classes = {name: MaskPairs() for name in NAMES}
+    person = MaskPairs()
     for seed in range(DRAWN):
         drawn = draw_person(FIRST_SEED + seed, size=DRAWN_SIZE)
         parsing = segmenter.parser.parse(np.asarray(drawn.image))
@@ -130,7 +129,7 @@ def measure_people(segmenter: Segmenter) -> list[str]:
 def measure_garments(segmenter: Segmenter, plain: Segmenter) -> list[str]:
     """Rows of drawn flat-lay garments."""
     kinds = combinations(held_out=True)
-    found = {kind: Pairs() for kind, _ in variants(segmenter, plain)}
+    by_kind = {kind: MaskPairs() for kind, _ in variants(segmenter, plain)}
     rng = np.random.default_rng(3)
     for seed in range(DRAWN):
         garment = Garment(*kinds[int(rng.integers(len(kinds)))], style_seed=FIRST_SEED + seed)
@@ -138,9 +137,9 @@ def measure_garments(segmenter: Segmenter, plain: Segmenter) -> list[str]:
         truth = np.asarray(cover) > 127
         features = segmenter.encode(np.asarray(picture))
         for kind, each in variants(segmenter, plain):
-            found[kind].add(cut(each, features, ("garment",))["garment"], truth)
+            by_kind[kind].add(cut(each, features, ("garment",))["garment"], truth)
     lines = [f"\n## Drawn flat-lay garments: {DRAWN} of held-out combinations\n", HEAD]
-    return lines + [pairs.row(f"garment, {kind}") for kind, pairs in found.items()]
+    return lines + [pairs.row(f"garment, {kind}") for kind, pairs in by_kind.items()]
 
 
 def draw_sheet(segmenter: Segmenter, folder: Path, out: Path, count: int = 40) -> None:
@@ -151,9 +150,9 @@ def draw_sheet(segmenter: Segmenter, folder: Path, out: Path, count: int = 40) -
     for file, label in rows[::step][:count]:
         image = np.asarray(Image.open(folder / file).convert("RGB"))
         mask = cut(segmenter, segmenter.encode(image), ("garment",))["garment"]
-        shown = np.where(mask[..., None], image, image // 4 + np.array([150, 0, 110], np.uint8))
+        overlay = np.where(mask[..., None], image, image // 4 + np.array([150, 0, 110], np.uint8))
         pair = [
-            Image.fromarray(each).resize((150, 200)) for each in (image, shown.astype(np.uint8))
+            Image.fromarray(each).resize((150, 200)) for each in (image, overlay.astype(np.uint8))
         ]
         cells.append(np.concatenate([np.asarray(each) for each in pair], axis=1))
         print(file, label, f"{mask.mean():.2f}")
@@ -178,7 +177,7 @@ def main() -> None:
     lines = [
         "# Parsing quality\n",
         f"`python -m benchmarks.segmentation.parsing_quality {' '.join(sys.argv[1:])}` on "
-        f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}, `{segmenter.version}`.",
+        f"{today()}, `{segmenter.version}`.",
         *measure_street(segmenter, plain, args.street, args.split),
         *measure_people(segmenter),
         *measure_garments(segmenter, plain),
@@ -192,9 +191,10 @@ def main() -> None:
         ),
     ]
     text = "\n".join(lines) + "\n"
-    print(text)
     if args.split == "test":
-        RESULTS.write_text(text)
+        keep("parsing_quality", [text])
+    else:
+        print(text)
 
 
 if __name__ == "__main__":

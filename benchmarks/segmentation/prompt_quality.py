@@ -26,7 +26,7 @@ from training.photos.street import read_street, told
 Mask = NDArray[np.bool_]
 Masks = dict[str, tuple[Mask, Mask]]
 """By what it is: where it is, and where that is known."""
-ASKED: Mapping[str, frozenset[Atr]] = {
+GROUPS: Mapping[str, frozenset[Atr]] = {
     **CATEGORIES, "person": PERSON, "shoe": SHOES,
     **{each.name.lower(): frozenset({each})
        for each in (Atr.BAG, Atr.HAT, Atr.HAIR, Atr.SCARF, Atr.FACE)},
@@ -40,17 +40,20 @@ def street_pictures(folder: Path, split: str) -> Iterator[tuple[NDArray[np.uint8
     for path in sorted((folder / "parse").glob("*.png")):
         if split_of(path.stem) == split:
             image, codes = read_street(folder, path.stem)
-            yield image, {name: told(codes, group) for name, group in ASKED.items()}
+            yield image, {name: told(codes, group) for name, group in GROUPS.items()}
 
 
 def drawn_people(first_seed: int, count: int) -> Iterator[tuple[NDArray[np.uint8], Masks]]:
     """Drawn people and what they wear."""
     for seed in range(first_seed, first_seed + count):
         drawn = draw_person(seed, size=(480, 336))
-        known = np.ones(drawn.parse.shape, np.bool_)
+        known_mask = np.ones(drawn.parse.shape, np.bool_)
         yield (
             np.asarray(drawn.image),
-            {name: (np.isin(drawn.parse, sorted(group)), known) for name, group in ASKED.items()},
+            {
+                name: (np.isin(drawn.parse, sorted(group)), known_mask)
+                for name, group in GROUPS.items()
+            },
         )
 
 
@@ -68,8 +71,8 @@ def asks_of(piece: Mask, name: str) -> dict[str, Ask]:
     """The click and the box that mean a piece."""
     deep = ndimage.distance_transform_edt(np.pad(piece, 1))[1:-1, 1:-1]
     row, column = np.unravel_index(int(deep.argmax()), piece.shape)
-    found = bbox_of(piece) or (0, 0, 1, 1)
-    x, y, width, height = found
+    box_of_piece = bbox_of(piece) or (0, 0, 1, 1)
+    x, y, width, height = box_of_piece
     asks = {"box": Ask(box=(x, y, x + width, y + height))}
     if name != "person":
         asks["click"] = Ask(points=((float(column), float(row), True),))
@@ -84,12 +87,12 @@ def measure(
     ious: dict[tuple[str, str], list[float]] = {}
     for image, masks in pictures:
         features = variants[-1][1].encode(image)
-        for name, (truth, known) in masks.items():
+        for name, (truth, known_mask) in masks.items():
             for piece in pieces(truth, int(LEAST * truth.size))[:MOST]:
                 for kind, ask in asks_of(piece, name).items():
                     for variant, segmenter in variants:
-                        found = _cut(segmenter, features, ask) & known
-                        ious.setdefault((kind, variant), []).append(iou(found, piece))
+                        mask = _cut(segmenter, features, ask) & known_mask
+                        ious.setdefault((kind, variant), []).append(iou(mask, piece))
     return ious
 
 

@@ -52,26 +52,26 @@ class Try:
 
 
 def attempt(
-    segmenter: Segmenter, features: Features, kind: str, target: str, truth: Mask, known: Mask
+    segmenter: Segmenter, features: Features, kind: str, target: str, truth: Mask, known_mask: Mask
 ) -> Iterator[Try]:
     """Nothing where there is no truth or the segmenter finds no such thing."""
     if segmenter.sam is None or features.embedding is None or not truth.any():
         return
     try:
-        found = find_target(features, target)
+        area = find_target(features, target)
     except Invalid:
         return
-    cut = segmenter.sam.decode(features.embedding, [sam_prompt(features, Ask(target), found)])[0]
+    cut = segmenter.sam.decode(features.embedding, [sam_prompt(features, Ask(target), area)])[0]
     plane = resized(cut.probability, features.size)
-    agreed = iou(plane > 0.5, found.mask)
+    agreed = iou(plane > 0.5, area.mask)
     drafts = {
-        "parser": Draft(found, found.plane, "parser"), "sam": Draft(found, plane, "sam"),
-        "both": Draft(found, together(found.plane, plane), "sam"),
+        "parser": Draft(area, area.plane, "parser"), "sam": Draft(area, plane, "sam"),
+        "both": Draft(area, together(area.plane, plane), "sam"),
     }  # fmt: skip
     ious = {}
     for name, draft in drafts.items():
         try:
-            ious[name] = iou(finish(features, draft).mask & known, truth)
+            ious[name] = iou(finish(features, draft).mask & known_mask, truth)
         except Invalid:
             ious[name] = 0.0
     yield Try(kind, cut.iou, agreed, ious)
@@ -91,24 +91,24 @@ def try_all(segmenter: Segmenter, street: Path, split: str, drawings: int) -> It
         picture, cover = draw_with_cover(garment, 320, seed)
         truth = np.asarray(cover) > 127
         features = segmenter.encode(np.asarray(picture))
-        known = np.ones_like(truth)
-        yield from attempt(segmenter, features, "drawn garment", "garment", truth, known)
+        known_mask = np.ones_like(truth)
+        yield from attempt(segmenter, features, "drawn garment", "garment", truth, known_mask)
 
 
 def gains(tries: list[Try], sure: float, agreed: float) -> dict[str, tuple[float, int]]:
     """By kind: what the rule adds to the mean IoU, and how many pictures it changes."""
-    found = {}
+    by_kind = {}
     for kind in sorted({one.kind for one in tries}):
         every = [one for one in tries if one.kind == kind]
         changed = [one.ious["both"] - one.ious["parser"] for one in every
                    if one.foretold >= sure and one.agreed >= agreed]  # fmt: skip
-        found[kind] = sum(changed) / len(every), len(changed)
-    return found
+        by_kind[kind] = sum(changed) / len(every), len(changed)
+    return by_kind
 
 
-def _worth(found: dict[str, tuple[float, int]]) -> tuple[float, float]:
+def _worth(by_kind: dict[str, tuple[float, int]]) -> tuple[float, float]:
     """Never worse comes first, then the gain of all kinds together."""
-    each = [gain for gain, _ in found.values()]
+    each = [gain for gain, _ in by_kind.values()]
     return min(0.0, *each), sum(each)
 
 
@@ -129,9 +129,9 @@ def main() -> None:
         print(f"{kind}, {len(every)}: IoU {', '.join(means)}; foretold IoU off by {off:.3f}")
     rules = [(gains(tries, *rule), rule) for rule in product(SURE, AGREED)]
     rules.sort(key=lambda pair: _worth(pair[0]), reverse=True)
-    for found, (sure, agreed) in rules[:20]:
-        told_ = [f"{kind} {gain:+.4f} ({count})" for kind, (gain, count) in found.items()]
-        print(f"iou {sure:.2f} agreement {agreed:.2f}: {', '.join(told_)}")
+    for by_kind, (sure, agreed) in rules[:20]:
+        cells = [f"{kind} {gain:+.4f} ({count})" for kind, (gain, count) in by_kind.items()]
+        print(f"iou {sure:.2f} agreement {agreed:.2f}: {', '.join(cells)}")
 
 
 if __name__ == "__main__":

@@ -5,10 +5,8 @@ Run: python -m benchmarks.segmentation.segmentation [--pictures 64]
 
 import argparse
 import asyncio
-import datetime
 import io
 import logging
-import os
 import tempfile
 import time
 from dataclasses import replace
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
+from benchmarks.report import head, keep, load_average
 from drawing.people.people import draw_person
 from models.images import decode_image, measure_image
 from models.segmenter.parsing import Parsing
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from deployments.segmenter import SegmenterArgs
 
 CALLERS, SIZE = 8, (960, 640)
-RESULTS = Path(__file__).parents[1] / "results" / "segmentation.md"
 
 
 def write_pictures(folder: Path, count: int) -> list[str]:
@@ -116,7 +114,7 @@ def measure(folder: Path, count: int) -> list[str]:
              "|---|---|---|---|"]  # fmt: skip
     lines += [f"| {n} | {a:.1f} | {b:.1f} | {b / a:.2f} |" for n, (a, b) in enumerate(rates, 1)]
     ratio = float(np.median([b / a for a, b in rates]))
-    return [*lines, f"\nMedian ratio **{ratio:.2f}**; load {os.getloadavg()[0]:.1f} on 2 cores."]
+    return [*lines, f"\nMedian ratio **{ratio:.2f}**; load {load_average():.1f} on 2 cores."]
 
 
 def main() -> None:
@@ -126,11 +124,9 @@ def main() -> None:
     count = parser.parse_args().pictures
     with tempfile.TemporaryDirectory() as folder:
         lines = measure(Path(folder), count)
-    day = f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}"
-    head = f"# Served segmentation\n\n`python -m benchmarks.segmentation.segmentation` on {day}: "
-    text = f"{head}{count} drawn people of {SIZE[1]} x {SIZE[0]}.\n\n" + "\n".join(lines) + "\n"
-    print(text)
-    RESULTS.write_text(text)
+    command = f"{head('python -m benchmarks.segmentation.segmentation')}: "
+    pictures = f"{count} drawn people of {SIZE[1]} x {SIZE[0]}."
+    keep("segmentation", ["# Served segmentation\n", command + pictures, "", *lines])
 
 
 if __name__ == "__main__":

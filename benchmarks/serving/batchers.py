@@ -8,21 +8,19 @@ pause that differs each time, as people do.
 """
 
 import asyncio
-import datetime
 import logging
-import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-RESULTS = Path(__file__).parents[1] / "results" / "batchers.md"
+from benchmarks.report import head, keep, load_average
+
 CALLERS, ROUNDS, SECONDS = (1, 8, 64), 3, 1.2
 PAUSES_MS = (0.0, 20.0)
 """A caller asks again after a random part of it; without one, all march in step."""
@@ -98,28 +96,28 @@ Setting = tuple[int, float, str]
 async def run_rounds(handle: Any) -> dict[Setting, list[Figures]]:
     """Each batcher in turn, in each setting, round after round."""
     names = await handle.names.remote()
-    found: dict[Setting, list[Figures]] = {}
+    figures_of: dict[Setting, list[Figures]] = {}
     for turn in range(ROUNDS + 1):
         for callers, pause_ms, name in product(CALLERS, PAUSES_MS, names):
             figures = await handle.measure.remote(name, callers, pause_ms)
             print(turn, callers, pause_ms, name, figures, flush=True)
             if turn:  # the first round warms up
-                found.setdefault((callers, pause_ms, name), []).append(figures)
-    return found
+                figures_of.setdefault((callers, pause_ms, name), []).append(figures)
+    return figures_of
 
 
-def table(found: dict[Setting, list[Figures]]) -> list[str]:
+def table(figures_of: dict[Setting, list[Figures]]) -> list[str]:
     """Medians over the rounds, and the rate beside ours of the same round."""
     lines = [
         "| callers | pause, ms | batcher | requests/s | beside ours | median ms | p95 ms "
         "| pictures a batch |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for (callers, pause_ms, name), rounds in found.items():
+    for (callers, pause_ms, name), rounds in figures_of.items():
         rate, median_ms, p95_ms, size = (
             statistics.median(column) for column in zip(*rounds, strict=True)
         )
-        ours = found[callers, pause_ms, OURS]
+        ours = figures_of[callers, pause_ms, OURS]
         beside = statistics.median(one[0] / our[0] for one, our in zip(rounds, ours, strict=True))
         pause = f"0 to {pause_ms:.0f}" if pause_ms else "none"
         lines.append(
@@ -134,22 +132,20 @@ def main() -> None:
     import ray
     from ray import serve
 
-    load_before = os.getloadavg()[0]
+    load_before = load_average()
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     deployed = serve.deployment(max_ongoing_requests=100)(Batchers)
     handle = serve.run(deployed.bind(), name="bench", route_prefix=None)
-    found = asyncio.run(run_rounds(handle))
+    figures_of = asyncio.run(run_rounds(handle))
     serve.shutdown()  # type: ignore[no-untyped-call]
     ray.shutdown()
-    day = f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}"
-    head = (
-        f"`python -m benchmarks.serving.batchers`, {day}, {os.cpu_count()} cores, medians of "
+    title = (
+        f"{head('python -m benchmarks.serving.batchers')}, medians of "
         f"{ROUNDS} rounds of {SECONDS:g} s; load average {load_before:.1f} before, "
-        f"{os.getloadavg()[0]:.1f} after.\n\n"
+        f"{load_average():.1f} after.\n\n"
         + " ".join((__doc__ or "").strip().split("\n\n")[-1].split())
     )
-    RESULTS.write_text(head + "\n\n" + "\n".join(table(found)) + "\n")
-    print(RESULTS.read_text())
+    keep("batchers", [title, "", *table(figures_of)])
 
 
 if __name__ == "__main__":

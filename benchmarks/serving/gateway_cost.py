@@ -10,7 +10,6 @@ is told who asks; the rows between add one thing after the other.
 
 import asyncio
 import json
-import os
 import shutil
 import socket
 import statistics
@@ -20,14 +19,14 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from uuid import UUID, uuid4
 
 import httpx
 import psutil
 
-RESULTS = Path(__file__).parents[1] / "results" / "gateway_cost.md"
+from benchmarks.report import head, keep, load_average
+
 VARIANTS = ("bare", "ids and log", "ids, log, limits", "all: with auth")
+MODULE = "tests.support.gateway_variants"
 CALLERS = 16
 ROUNDS = 5
 WORDS = b'{"query": "red dress", "topK": 10}'
@@ -36,56 +35,6 @@ ROUTES = {
     "text search, 10 products, one caller": ("POST", "/api/search/text", WORDS, 1),
     f"a route that does nothing, {CALLERS} callers": ("GET", "/api/auth/me", b"", CALLERS),
 }
-
-
-def serve(variant: str, given: dict[str, str]) -> None:
-    """Child process: one variant, until it is ended."""
-    import uvicorn
-    from fastapi import FastAPI
-
-    import gateway.app
-    from gateway.client_address import ClientAddress
-    from gateway.deps import CurrentUser, find_user
-    from gateway.envelope import Envelope
-    from gateway.limits import RateLimit
-    from tests.support.fakes import FakeItem, make_settings, open_studio
-
-    user = CurrentUser(UUID(given["user"]), "a@example.com", None, "customer", uuid4())
-    settings = make_settings(
-        given["database"], given["redis"], Path(given["folder"]),
-        limit_search=10**9, limit_default=10**9,
-    )  # fmt: skip
-
-    async def told() -> CurrentUser:
-        return user
-
-    def add_layers(app: FastAPI, observers: Any) -> None:
-        if variant == "ids, log, limits":
-            tokens: Any = Nobody()
-            app.add_middleware(RateLimit, limits=app.state.limits, tokens=tokens)
-        if variant != "bare":
-            app.add_middleware(Envelope, client_address=ClientAddress(()), observers=observers)
-        app.dependency_overrides[find_user] = told
-
-    class Nobody:
-        def read(self, token: str) -> None:
-            return None
-
-    async def run() -> None:
-        async with open_studio(settings) as studio:
-            for product_id in given["products"].split():
-                vector = (await studio.embedder.embed_text(f"red dress {product_id}")).vector
-                studio.index.items[product_id] = FakeItem(vector)  # type: ignore[attr-defined]
-            if variant != VARIANTS[-1]:
-                gateway.app.add_layers = add_layers
-            config = uvicorn.Config(
-                gateway.app.create_app(studio), host="127.0.0.1", port=int(given["port"]),
-                log_config=None, access_log=False, proxy_headers=False,
-            )  # fmt: skip
-            await uvicorn.Server(config).serve()
-
-    sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - the log lines are made, not kept
-    asyncio.run(run())
 
 
 async def load(port: int, request: bytes, callers: int, seconds: float) -> tuple[int, float]:
@@ -122,24 +71,24 @@ def raw_request(route: str, token: str) -> bytes:
 
 def free_port() -> int:
     """One that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
-async def prepare(settings: Any) -> tuple[str, str, str]:
-    """(access token, user id, product ids) of a studio with ten products."""
-    from tests.gateway.belongings import open_account, put_product
-    from tests.support.fakes import open_client, open_studio
+def run_variant(variant: str, environment: dict[str, str]) -> list[str]:
+    """The command of a variant's process: `tests/support/gateway_variants.py`."""
+    return [sys.executable, "-m", MODULE, variant, json.dumps(environment)]
 
-    async with open_studio(settings) as studio, open_client(studio) as client:
-        merchant = await open_account(client, studio, "merchant")
-        products = [await put_product(client, merchant) for _ in range(10)]
-    token = merchant.headers["Authorization"].removeprefix("Bearer ")
-    return token, str(merchant.id), " ".join(products)
+
+def prepare(environment: dict[str, str]) -> dict[str, str]:
+    """An access token, its user's id, and the ids of ten products."""
+    output = subprocess.run(run_variant("prepare", environment), capture_output=True, check=True)
+    prepared: dict[str, str] = json.loads(output.stdout.splitlines()[-1])
+    return prepared
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningVariant:
     """A variant that answers."""
 
     port: int
@@ -151,15 +100,14 @@ class Running:
         return float(times.user + times.system)
 
 
-def start(variant: str, given: dict[str, str]) -> Running:
+def start(variant: str, environment: dict[str, str]) -> RunningVariant:
     """In a process of its own."""
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.serving.gateway_cost", "--serve", variant]
-    child = subprocess.Popen([*command, json.dumps(given | {"port": str(port)})])
+    child = subprocess.Popen(run_variant(variant, environment | {"port": str(port)}))
     for _ in range(600):
         try:
             httpx.get(f"http://127.0.0.1:{port}/api/health/live")
-            return Running(port, child)
+            return RunningVariant(port, child)
         except httpx.TransportError:
             time.sleep(0.1)
     raise RuntimeError(f"{variant} did not start")
@@ -173,16 +121,16 @@ class Turn:
     cpu_us: float
 
 
-Found = dict[str, dict[str, Turn]]
+Turns = dict[str, dict[str, Turn]]
 
 
-def measure(running: dict[str, Running], token: str, seconds: float) -> Found:
+def measure(running: dict[str, RunningVariant], token: str, seconds: float) -> Turns:
     """By route and variant: medians of rounds that alternate between the variants."""
     turns: dict[str, dict[str, list[Turn]]] = {}
     for turn in range(ROUNDS + 1):
         for route in ROUTES:
             request = raw_request(route, token)
-            found = turns.setdefault(route, {name: [] for name in VARIANTS})
+            turns_by_variant = turns.setdefault(route, {name: [] for name in VARIANTS})
             for variant in VARIANTS if turn % 2 else VARIANTS[::-1]:
                 server = running[variant]
                 before_s = server.cpu_s()
@@ -191,23 +139,23 @@ def measure(running: dict[str, Running], token: str, seconds: float) -> Found:
                 )
                 cpu_us = (server.cpu_s() - before_s) / answered * 1e6
                 if turn:  # the first round warms up
-                    found[variant].append(Turn(answered / took_s, cpu_us))
+                    turns_by_variant[variant].append(Turn(answered / took_s, cpu_us))
     return {
         route: {
             name: Turn(
                 statistics.median(one.rate for one in each),
                 statistics.median(one.cpu_us for one in each),
             )
-            for name, each in found.items()
+            for name, each in turns_by_variant.items()
         }
-        for route, found in turns.items()
+        for route, turns_by_variant in turns.items()
     }
 
 
-def write_table(found: Found) -> str:
+def write_table(turns_of: Turns) -> str:
     """Markdown; the cost is what is lost of the bare route's requests a second."""
     lines = [f"| route | {' | '.join(VARIANTS)} | cost of all |", "|---" * 6 + "|"]
-    for route, turns in found.items():
+    for route, turns in turns_of.items():
         bare, whole = turns["bare"], turns[VARIANTS[-1]]
         cells = " | ".join(f"{turns[name].rate:.0f}/s" for name in VARIANTS)
         lines.append(f"| {route} | {cells} | {1 - whole.rate / bare.rate:.0%} |")
@@ -221,24 +169,24 @@ def main() -> None:
     from db.migrate import upgrade
     from local.servers.postgres import Postgres
     from local.servers.valkey import Valkey
-    from tests.support.fakes import make_settings
 
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
     folder = Path(tempfile.mkdtemp(prefix="studio-cost-"))
     folder.chmod(0o711)
     postgres, valkey = Postgres(folder, durable=False), Valkey(folder)
-    running: dict[str, Running] = {}
+    running: dict[str, RunningVariant] = {}
     try:
         postgres.start()
-        given = {
+        environment = {
             "database": postgres.url("postgres"), "redis": valkey.start(),
             "folder": str(folder / "blobs"),
         }  # fmt: skip
-        upgrade(given["database"])
-        settings = make_settings(given["database"], given["redis"], folder / "blobs")
-        token, given["user"], given["products"] = asyncio.run(prepare(settings))
+        upgrade(environment["database"])
+        prepared = prepare(environment)
+        token = prepared.pop("token")
+        environment |= prepared
         for variant in VARIANTS:
-            running[variant] = start(variant, given)
+            running[variant] = start(variant, environment)
         table = write_table(measure(running, token, seconds))
     finally:
         for server in running.values():
@@ -247,16 +195,9 @@ def main() -> None:
         valkey.stop()
         postgres.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    print(table)
-    head = (
-        f"`python -m benchmarks.serving.gateway_cost {seconds:g}`, {time.strftime('%Y-%m-%d')}, "
-        f"{os.cpu_count()} cores, load before {os.getloadavg()[0]:.1f}"
-    )
-    RESULTS.write_text(f"{head}\n\n{table}\n")
+    title = head(f"python -m benchmarks.serving.gateway_cost {seconds:g}")
+    keep("gateway_cost", [f"{title}, load before {load_average():.1f}", "", table])
 
 
 if __name__ == "__main__":
-    if "--serve" in sys.argv:
-        serve(sys.argv[2], json.loads(sys.argv[3]))
-    else:
-        main()
+    main()

@@ -13,12 +13,12 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
+
+from benchmarks.report import head, keep
 
 PORT = 8123
 HAPROXY_PORTS = (8404, 9101)  # its statistics and metrics
-RESULTS = Path(__file__).parents[1] / "results" / "proxy_modes.md"
 DIRECT = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(PORT),
@@ -199,11 +199,7 @@ def main() -> None:
         cells += [str(row[name]) for name in ("peer", "forged", "wide", "death")]
         lines.append(f"| {mode} | " + " | ".join(cells) + " |")
         print(lines[-1], flush=True)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(
-        f"`python -m benchmarks.serving.proxy_modes`, {time.strftime('%Y-%m-%d')}, "
-        f"{os.cpu_count()} cores\n\n" + "\n".join(lines) + "\n"
-    )
+    keep("proxy_modes", [head("python -m benchmarks.serving.proxy_modes"), "", *lines])
 
 
 if __name__ == "__main__":

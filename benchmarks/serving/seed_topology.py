@@ -100,8 +100,8 @@ def rec_svc() -> FastAPI:
             vectors = await loop.run_in_executor(thread, model.embed_texts, [words])
             query = replace(query, embedder_version=model.version, text=vectors[0])
         answer = await app.state.live.search(query)
-        made = None if words is None or query.text is None else query.text.tolist()
-        return {"version": answer.version, "hits": answer.hits, "text": made}
+        vector = None if words is None or query.text is None else query.text.tolist()
+        return {"version": answer.version, "hits": answer.hits, "text": vector}
 
     return app
 
@@ -132,14 +132,14 @@ class RecService:
     async def search(self, raw: RawQuery) -> EmbeddedAnswer:
         image = None if raw.image is None else base64.b64encode(raw.image).decode()
         answer = await self._ask({"query": to_json(raw.query), "image": image, "text": raw.text})
-        made = None if answer["text"] is None else np.array(answer["text"], np.float32)
-        return EmbeddedAnswer(_hits(answer), await self.version(), made)
+        vector = None if answer["text"] is None else np.array(answer["text"], np.float32)
+        return EmbeddedAnswer(_hits(answer), await self.version(), vector)
 
     async def _ask(self, document: Json) -> Json:
         answer = await self._client.post("/search", json=document)
         answer.raise_for_status()
-        found: Json = answer.json()
-        return found
+        body: Json = answer.json()
+        return body
 
 
 class RecIndex:

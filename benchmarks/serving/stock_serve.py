@@ -86,21 +86,21 @@ class StockEmbedderPort:
         return self._version
 
     async def embed_image(self, image: bytes) -> Embedding:
-        made: Embedding = await self._embedder.embed_images.remote(image)
-        return made
+        embedding: Embedding = await self._embedder.embed_images.remote(image)
+        return embedding
 
     async def embed_images(self, images: Sequence[bytes]) -> list[Embedding | StudioError]:
         return [await self.embed_image(image) for image in images]
 
     async def embed_text(self, text: str) -> Embedding:
-        made: Embedding = await self._embedder.embed_texts.remote(text)
-        return made
+        embedding: Embedding = await self._embedder.embed_texts.remote(text)
+        return embedding
 
     async def search(self, raw: RawQuery) -> EmbeddedAnswer:
         image = await self.embed_image(raw.image) if raw.image is not None else None
         text = await self.embed_text(raw.text) if raw.text is not None else None
-        known = image or text
-        version = known.version if known else await self.version()
+        first = image or text
+        version = first.version if first else await self.version()
         query = replace(
             raw.query,
             embedder_version=version,

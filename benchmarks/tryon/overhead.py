@@ -56,8 +56,8 @@ def table(http: httpx.Client, count: int) -> None:
     print("| --- | --- | ---: | ---: | ---: |")
     for size in SIZES:
         body, mask = prepare(http, headers, size)
-        for name, asked in (("given", body | {"maskUrl": mask}), ("segmented", body)):
-            times = [ask(http, headers, asked | {"seed": at}) for at in range(count + 1)][1:]
+        for name, request in (("given", body | {"maskUrl": mask}), ("segmented", body)):
+            times = [ask(http, headers, request | {"seed": at}) for at in range(count + 1)][1:]
             whole, steps = (statistics.median(each) for each in zip(*times, strict=True))
             share = statistics.median(1 - done / wall for wall, done in times)
             print(f"| {size[1]} x {size[0]} | {name} | {whole:.0f} | {steps:.0f} | {share:.1%} |",

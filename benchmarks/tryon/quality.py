@@ -49,16 +49,16 @@ def main() -> None:
     options.add_argument("--first", type=int, default=0, help="the first person's number")
     options.add_argument("--truth", action="store_true", help="parse maps given, not predicted")
     options.add_argument("--flow", help="a folder of the flow's weights, or off; default: starter")
-    chosen = options.parse_args()
+    args = options.parse_args()
     torch.set_num_threads(1)
     flow = None
-    if chosen.flow != "off":
-        flow = load_flow(Path(chosen.flow)) if chosen.flow else load_flow()
-    parser = None if chosen.truth else load(ParserConfig(max_batch=1))
+    if args.flow != "off":
+        flow = load_flow(Path(args.flow)) if args.flow else load_flow()
+    parser = None if args.truth else load(ParserConfig(max_batch=1))
     print("| category | people | paste | try-on | share gained | folded first | affine | torn |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for kind in CATEGORIES:
-        people = range(chosen.first, chosen.first + chosen.count)
+        people = range(args.first, args.first + args.count)
         measured = [measure(kind, at, parser, flow) for at in people]
         rows = [row for row in measured if row is not None]
         paste, ours = (float(np.mean([row[name] for row in rows])) for name in ("paste", "ours"))
@@ -83,9 +83,9 @@ def choose_pair(kind: Category, at: int) -> tuple[DrawnPerson, DrawnPerson, Garm
     seed = SEED + at
     other = Garment("trousers", "navy", "plain", at)
     beside = [other] if kind == "upper" else []
-    before, wanted = garment(), garment()
+    before, target = garment(), garment()
     worn = draw_person(seed, [before, *beside], SIZE)
-    return worn, draw_person(seed, [wanted, *beside], SIZE), wanted
+    return worn, draw_person(seed, [target, *beside], SIZE), target
 
 
 def measure(
@@ -95,24 +95,24 @@ def measure(
     where the person is refused.
     """
     worn, truth, garment = choose_pair(kind, at)
-    person, wanted = np.asarray(worn.image), np.asarray(truth.image)
+    person, target = np.asarray(worn.image), np.asarray(truth.image)
     picture, cover = draw_with_cover(garment, 256, SEED + at)
     cloth, cut = np.asarray(picture), np.asarray(cover) > 127
     labels = worn.parse if parser is None else parser.parse(person).labels
     try:
-        made = compose(person, labels, cloth, cut, kind, flow)
+        composite = compose(person, labels, cloth, cut, kind, flow)
     except Invalid as refused:
         print(f"{kind} {at}: {refused.detail}")
         return None
-    result = np.asarray(repaint(worn.image, made.picture, made.share, made.kept))
+    result = np.asarray(repaint(worn.image, composite.picture, composite.share, composite.kept))
     zone = np.isin(worn.parse, KINDS[kind]) | np.isin(truth.parse, KINDS[kind])
     pasted = paste(person, cloth, cut, np.isin(labels, KINDS[kind]))
     return {
-        "paste": float(ssim(pasted, wanted)[zone].mean()),
-        "ours": float(ssim(result, wanted)[zone].mean()),
-        "folded": float(made.garment.folds > FOLDED),
-        "affine": float(made.garment.affine),
-        "torn": float(made.garment.torn > FOLDED),
+        "paste": float(ssim(pasted, target)[zone].mean()),
+        "ours": float(ssim(result, target)[zone].mean()),
+        "folded": float(composite.garment.folds > FOLDED),
+        "affine": float(composite.garment.affine),
+        "torn": float(composite.garment.torn > FOLDED),
     }
 
 

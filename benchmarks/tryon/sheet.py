@@ -60,12 +60,12 @@ def real_pairs(count: int, folder: Path, parser: Parser, seed: int) -> Iterator[
         path = folder / "clothing" / fitting[int(rng.integers(len(fitting)))]
         garment = Image.open(path).convert("RGB")
         try:
-            found = segmenter.decode(segmenter.encode(np.asarray(garment)), Ask("garment"))
+            segment = segmenter.decode(segmenter.encode(np.asarray(garment)), Ask("garment"))
         except Invalid as refused:
             print(f"{path.name}: {refused.detail}")
             continue
         person = Image.open(people[int(rng.integers(len(people)))]).convert("RGB")
-        yield person, garment, found.mask, kind
+        yield person, garment, segment.mask, kind
 
 
 def main() -> None:
@@ -74,39 +74,40 @@ def main() -> None:
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--photos", type=Path)
     options.add_argument("--seed", type=int, default=0)
-    chosen = options.parse_args()
+    args = options.parse_args()
     torch.set_num_threads(1)
     parser = load(ParserConfig(max_batch=1))
     pipeline = TryOnPipeline(parser, Plain(), flow=load_flow())
-    pairs = real_pairs(12, chosen.photos, parser, chosen.seed) if chosen.photos else drawn_pairs(12)
+    pairs = real_pairs(12, args.photos, parser, args.seed) if args.photos else drawn_pairs(12)
     columns = [column for pair in pairs if (column := draw_column(pipeline, pair)) is not None]
     sheet = Image.new("RGB", (CELL[0] * len(columns), columns[0].height), "white")
     for at, column in enumerate(columns):
         sheet.paste(column, (at * CELL[0], 0))
-    sheet.quantize(128).save(chosen.out, optimize=True)
-    print(f"{chosen.out}: {len(columns)} try-ons, {chosen.out.stat().st_size:,} bytes")
+    sheet.quantize(128).save(args.out, optimize=True)
+    print(f"{args.out}: {len(columns)} try-ons, {args.out.stat().st_size:,} bytes")
 
 
 def draw_column(pipeline: TryOnPipeline, pair: Pair) -> Image.Image | None:
     """Person, garment, mask, warp, result, one below the other; None where it is refused."""
     person, garment, mask, kind = pair
     try:
-        made = pipeline.dress(person, garment, mask, Asked(kind, "fast"))
+        result = pipeline.dress(person, garment, mask, Asked(kind, "fast"))
     except Invalid as refused:
         print(f"{kind}: {refused.detail}")
         return None
-    layer = made.composite.garment
+    layer = result.composite.garment
     warp = layer.colour + 255 * (1 - layer.cover[..., None])
     pictures = [
-        person, garment, Image.fromarray((made.composite.share * 255).astype(np.uint8)),
-        Image.fromarray(np.clip(warp, 0, 255).astype(np.uint8)), made.picture,
+        person, garment, Image.fromarray((result.composite.share * 255).astype(np.uint8)),
+        Image.fromarray(np.clip(warp, 0, 255).astype(np.uint8)), result.picture,
     ]  # fmt: skip
     column = Image.new("RGB", (CELL[0], CELL[1] * len(pictures)), "white")
     for row, picture in enumerate(pictures):
-        shown = picture.convert("RGB")
-        shown.thumbnail((CELL[0] - 4, CELL[1] - 4), Image.Resampling.LANCZOS)
-        place = ((CELL[0] - shown.width) // 2, row * CELL[1] + (CELL[1] - shown.height) // 2)
-        column.paste(shown, place)
+        thumbnail = picture.convert("RGB")
+        thumbnail.thumbnail((CELL[0] - 4, CELL[1] - 4), Image.Resampling.LANCZOS)
+        left, top = (CELL[0] - thumbnail.width) // 2, (CELL[1] - thumbnail.height) // 2
+        place = (left, row * CELL[1] + top)
+        column.paste(thumbnail, place)
     return column
 
 
