@@ -77,14 +77,14 @@ def main() -> None:
     keep("served", [title, *lines])
 
 
-def table(url: str) -> list[str]:
-    """One row a kind of search and number of callers."""
-    with httpx.Client(base_url=url, timeout=60) as http:
-        headers = sign_in(http)
-        files = [
-            upload(http, headers, encode(draw_garment(Garment("dress", colour), size=640)))[0]
-            for colour in COLOURS
-        ]
+def upload_pictures(http: httpx.Client, headers: dict[str, str]) -> list[str]:
+    """Ids of uploaded pictures of 640 px, one a colour."""
+    pictures = (encode(draw_garment(Garment("dress", colour), size=640)) for colour in COLOURS)
+    return [upload(http, headers, picture)[0] for picture in pictures]
+
+
+def kinds_of(files: list[str]) -> dict[str, Ask]:
+    """The kinds of requests, by the name of their row."""
 
     async def live(client: httpx.AsyncClient, _: int) -> httpx.Response:
         return await client.get("/api/health/live")
@@ -99,13 +99,20 @@ def table(url: str) -> list[str]:
         body = {"fileId": files[turn % len(files)]}
         return await client.post("/api/search/image", json=body)
 
-    lines = ["| request | callers | requests/s | median ms | p95 ms |", "|---|---|---|---|---|"]
-    kinds: dict[str, Ask] = {
+    return {
         "GET /api/health/live": live,
         "text search, asked before": repeated,
         "text search, never asked before": fresh,
         "image search, 640 px upload": picture,
     }
+
+
+def table(url: str) -> list[str]:
+    """One row a kind of request and number of callers."""
+    with httpx.Client(base_url=url, timeout=60) as http:
+        headers = sign_in(http)
+        kinds = kinds_of(upload_pictures(http, headers))
+    lines = ["| request | callers | requests/s | median ms | p95 ms |", "|---|---|---|---|---|"]
     for name, ask in kinds.items():
         for callers in (1, 16):
             rate, median, p95 = asyncio.run(measure(url, headers, ask, callers))
