@@ -21,7 +21,7 @@ from errors import StudioError
 from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache
 from integrations.paypal.paypal import open_paypal
-from jobs.bulk_embedding import StreamArgs
+from jobs.bulk_embedding import BulkEmbeddingArgs
 from jobs.dispatcher import Dispatcher as JobDispatcher
 from jobs.dispatcher import DispatcherArgs
 from jobs.handlers import HANDLERS, on_cluster
@@ -43,7 +43,7 @@ class DispatcherNumbers:
 
     run: DispatcherArgs = field(default_factory=DispatcherArgs)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    reindex: StreamArgs = field(default_factory=StreamArgs)
+    reindex: BulkEmbeddingArgs = field(default_factory=BulkEmbeddingArgs)
 
 
 class Dispatcher:

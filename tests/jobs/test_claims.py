@@ -11,7 +11,7 @@ from db.job_claims import (
     count_backlog,
     count_overdue,
     finish_jobs,
-    is_fenced,
+    has_lost_claim,
     renew_leases,
     report_progress,
     requeue_jobs,
@@ -20,7 +20,7 @@ from db.jobs import CHANNEL, insert_job
 from db.notices import listen
 from db.tables import Job
 from errors import Conflict
-from jobs.claim import Claim, Wanted, claim
+from jobs.claim import Claim, ClaimRequest, claim
 from jobs.reaper import reap_dead, reap_expired, release
 from jobs.retry import CRASHED, RetryPolicy
 from studio.accounts.accounts import create_user
@@ -38,13 +38,13 @@ async def take(
 ) -> list[Claim]:
     """Claims of the type `note`."""
     return await claim(
-        studio.database, Wanted(["note"], limit, alone), owner=owner, lease_s=lease_s,
+        studio.database, ClaimRequest(["note"], limit, alone), owner=owner, lease_s=lease_s,
         deadlines={"note": 60.0},
     )  # fmt: skip
 
 
 async def finish(studio: Studio, one: Claim, **facts: object) -> bool:
-    row = one.held | {"state": "succeeded", "result": {}, "error": None} | facts
+    row = one.row | {"state": "succeeded", "result": {}, "error": None} | facts
     async with studio.database.transaction() as session:
         return bool(await finish_jobs(session, [row]))
 
@@ -77,11 +77,11 @@ async def test_only_the_newest_fence_is_believed(studio: Studio) -> None:
     (now,) = await take(studio, owner="b")
     assert now.fence == late.fence + 1
     async with studio.database.transaction() as session:
-        assert await renew_leases(session, [late.held], owner="a", lease_s=9) == []
+        assert await renew_leases(session, [late.row], owner="a", lease_s=9) == []
         assert await report_progress(session, job_id, late.fence, PROGRESS) is None
-        assert await is_fenced(session, job_id, late.fence)
-        assert not await is_fenced(session, job_id, now.fence)
-        assert not await requeue_jobs(session, [late.held | REQUEUE])
+        assert await has_lost_claim(session, job_id, late.fence)
+        assert not await has_lost_claim(session, job_id, now.fence)
+        assert not await requeue_jobs(session, [late.row | REQUEUE])
     assert not await finish(studio, late, result={"by": "late"})
     assert await finish(studio, now, result={"by": "now"})
     assert not await finish(studio, now, result={"by": "again"})
@@ -99,8 +99,8 @@ async def test_a_renewed_lease_is_not_reaped(studio: Studio) -> None:
     await put_job(studio)
     (one,) = await take(studio, lease_s=0.2)
     async with studio.database.transaction() as session:
-        assert len(await renew_leases(session, [one.held], owner="worker", lease_s=30)) == 1
-        assert await renew_leases(session, [one.held], owner="a", former="a", lease_s=1) == []
+        assert len(await renew_leases(session, [one.row], owner="worker", lease_s=30)) == 1
+        assert await renew_leases(session, [one.row], owner="a", former="a", lease_s=1) == []
     await asyncio.sleep(0.3)
     assert await reap_expired(studio.database, AT_ONCE) == 0
 
@@ -191,7 +191,7 @@ async def test_a_job_that_fails_while_it_is_being_cancelled_does_not_run_again(
     (one,) = await take(studio)
     await cancel_job(studio.database, job_id)
     async with studio.database.transaction() as session:
-        assert await requeue_jobs(session, [one.held | REQUEUE])
+        assert await requeue_jobs(session, [one.row | REQUEUE])
     job = await job_of(studio, job_id)
     assert job.state == "cancelled" and job.finished_at is not None
     assert [event.state for event in await events_of(studio, job_id)][-1] == "cancelled"
@@ -262,7 +262,7 @@ async def test_a_job_that_goes_back_to_the_queue_meanwhile_is_cancelled_all_the_
     job_id = await put_job(studio)
     (one,) = await take(studio)
     async with studio.database.transaction() as session:
-        assert await requeue_jobs(session, [one.held | REQUEUE])
+        assert await requeue_jobs(session, [one.row | REQUEUE])
         cancelling = asyncio.create_task(cancel_job(studio.database, job_id))
         while not await waits_for_a_lock(studio):
             assert not cancelling.done()

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from jobs.attempt import run_leased
-from jobs.claim import Claim, Wanted, claim
-from jobs.handler import Handler
+from jobs.claim import Claim, ClaimRequest, claim
+from jobs.handlers import Handler
 from jobs.lease import LeaseKeeper
 from jobs.reaper import reap_expired
 from studio.job_types import JobRun, Outcome
@@ -30,7 +30,7 @@ async def keeper(studio: Studio) -> AsyncIterator[LeaseKeeper]:
 async def take(studio: Studio) -> Claim:
     await put_job(studio)
     (one,) = await claim(
-        studio.database, Wanted(["note"], 1), owner="dispatcher", lease_s=LEASE_S,
+        studio.database, ClaimRequest(["note"], 1), owner="dispatcher", lease_s=LEASE_S,
         deadlines={"note": 60.0},
     )  # fmt: skip
     return one

@@ -11,7 +11,7 @@ from sqlalchemy import insert, text
 
 from db.job_claims import claim_statement, finish_jobs
 from db.tables import Job
-from jobs.claim import Claim, Wanted, claim
+from jobs.claim import Claim, ClaimRequest, claim
 from jobs.reaper import release
 from studio.accounts.accounts import create_user
 from studio.job_types import JobType, TooManyOpenJobs, enqueue
@@ -36,14 +36,14 @@ async def fill(studio: Studio, owner_id: UUID | None, count: int, **facts: Any) 
 
 async def take(studio: Studio, limit: int = 1, types: tuple[str, ...] = ("note",)) -> list[Claim]:
     return await claim(
-        studio.database, Wanted(types, limit), owner="a", lease_s=10.0,
+        studio.database, ClaimRequest(types, limit), owner="a", lease_s=10.0,
         deadlines=dict.fromkeys(types, 60.0),
     )  # fmt: skip
 
 
 async def finish(studio: Studio, claims: list[Claim]) -> None:
     async with studio.database.transaction() as session:
-        await finish_jobs(session, [one.held | {"state": "succeeded"} for one in claims])
+        await finish_jobs(session, [one.row | {"state": "succeeded"} for one in claims])
 
 
 async def test_due_jobs_of_one_priority_take_turns_by_owner(studio: Studio) -> None:

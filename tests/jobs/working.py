@@ -9,12 +9,11 @@ from uuid import UUID
 from db.jobs import get_job, list_events
 from db.tables import Job, JobEvent
 from errors import CancelRequested
-from jobs.attempt import Attempt, run_claim
+from jobs.attempt import JobAttempt, run_claim
 from jobs.claim import Claim
 from jobs.dispatcher import Dispatcher, DispatcherArgs
-from jobs.finishing import Ledger
-from jobs.handler import Handler, Handlers
-from jobs.handlers import HANDLERS
+from jobs.finishing import EndingWriter
+from jobs.handlers import HANDLERS, Handler, Handlers
 from jobs.retry import RetryPolicy
 from studio.job_types import JobType, enqueue
 from studio.ports import Studio
@@ -28,7 +27,7 @@ SOON = RetryPolicy(first_s=0.02, longest_s=0.1, max_crashes=3)
 class InlineExecution:
     """An attempt as a task of this event loop; a kill is a cancellation."""
 
-    def __init__(self, task: asyncio.Task[None], attempt: Attempt) -> None:
+    def __init__(self, task: asyncio.Task[None], attempt: JobAttempt) -> None:
         self._task = task
         self.attempt = attempt
 
@@ -46,11 +45,11 @@ class InlineExecutor:
     def __init__(self, studio: Studio, policy: RetryPolicy = SOON) -> None:
         self._studio = studio
         self._policy = policy
-        self._ledger = Ledger(studio.database)
+        self._ledger = EndingWriter(studio.database)
         self.started: list[InlineExecution] = []
 
     def start(self, claim: Claim, handler: Handler) -> InlineExecution:
-        attempt = Attempt(self._studio.database, claim)
+        attempt = JobAttempt(self._studio.database, claim)
         work = run_claim(self._studio, attempt, handler, self._policy, self._ledger)
         execution = InlineExecution(asyncio.create_task(work), attempt)
         self.started.append(execution)

@@ -3,10 +3,10 @@
 import asyncio
 
 from db.job_claims import find_starved_type
-from jobs.capacity import starved, wanted
-from jobs.claim import Wanted
+from jobs.capacity import find_starving_types, plan_claims
+from jobs.claim import ClaimRequest
 from jobs.dispatcher import DispatcherArgs
-from jobs.handler import Handler
+from jobs.handlers import Handler
 from studio.job_types import JobRun, Outcome
 from studio.ports import Studio
 from tests.jobs.working import QUICK, dispatching, job_of, put_job, until_state
@@ -25,19 +25,25 @@ HANDLERS = {
 
 
 def test_what_does_not_fit_while_others_do() -> None:
-    assert starved(HANDLERS, [], cpus=1, max_running=8) == ([], ["small", "large", "lone"])
-    assert starved(HANDLERS, ["small"], cpus=1, max_running=8) == (["large", "lone"], ["small"])
-    assert starved(HANDLERS, ["small"] * 2, cpus=1, max_running=8) == ([], [])
-    assert starved(HANDLERS, ["small"], cpus=1, max_running=1) == ([], [])
+    assert find_starving_types(HANDLERS, [], cpus=1, max_running=8) == (
+        [],
+        ["small", "large", "lone"],
+    )
+    assert find_starving_types(HANDLERS, ["small"], cpus=1, max_running=8) == (
+        ["large", "lone"],
+        ["small"],
+    )
+    assert find_starving_types(HANDLERS, ["small"] * 2, cpus=1, max_running=8) == ([], [])
+    assert find_starving_types(HANDLERS, ["small"], cpus=1, max_running=1) == ([], [])
 
 
 def test_reserved_room_is_for_one_job_of_the_type_alone() -> None:
-    assert wanted(HANDLERS, ["small"], cpus=1, max_running=8, reserved="large") == []
-    found = wanted(HANDLERS, [], cpus=2, max_running=8, reserved="large")
-    assert found == [Wanted(["large"], 1)]
-    found = wanted(HANDLERS, [], cpus=2, max_running=8, reserved="lone")
-    assert found == [Wanted(["lone"], 1, alone=True)]
-    assert wanted(HANDLERS, ["small"], cpus=1, max_running=8) == [Wanted(["small"], 1)]
+    assert plan_claims(HANDLERS, ["small"], cpus=1, max_running=8, reserved="large") == []
+    found = plan_claims(HANDLERS, [], cpus=2, max_running=8, reserved="large")
+    assert found == [ClaimRequest(["large"], 1)]
+    found = plan_claims(HANDLERS, [], cpus=2, max_running=8, reserved="lone")
+    assert found == [ClaimRequest(["lone"], 1, alone=True)]
+    assert plan_claims(HANDLERS, ["small"], cpus=1, max_running=8) == [ClaimRequest(["small"], 1)]
 
 
 async def test_a_large_job_is_not_overtaken_for_ever(studio: Studio) -> None:

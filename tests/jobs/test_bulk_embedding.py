@@ -15,7 +15,7 @@ from db.embeddings import Unseen, count_unseen
 from db.tables import ProductEmbedding
 from drawing.draw import COLOURS, Garment, draw_garment
 from errors import Unavailable
-from jobs.bulk_embedding import EmbedPictures, PictureStream, StreamArgs
+from jobs.bulk_embedding import BulkEmbedding, BulkEmbeddingArgs, EmbedPictures
 from models.embedder.embedder import Embedder, EmbedderConfig, load, load_reader
 from settings import PROJECT_ROOT
 from studio.index.embed import Wanted, embed_missing
@@ -25,7 +25,7 @@ from tests.acceptance.client import encode
 from tests.studio.index.test_embed import fill, put
 from tests.support.fakes import FakeEmbedder, make_settings, open_studio
 
-ARGS = StreamArgs(from_pictures=1, batch=8, reader_cpus=0, model_cpus=0, in_flight_mb=16)
+ARGS = BulkEmbeddingArgs(from_pictures=1, batch=8, reader_cpus=0, model_cpus=0, in_flight_mb=16)
 COUNT = 36
 
 
@@ -70,7 +70,7 @@ async def test_a_long_reindex_gives_the_vectors_of_single_pictures_and_goes_on_w
         await put(studio, owner_id, name, data)
     await put(studio, owner_id, "g007", b"no picture")
     unseen = Unseen(starter.version)
-    source = PictureStream(ARGS)
+    source = BulkEmbedding(ARGS)
     async with aclosing(source(studio, Wanted(unseen, COUNT + 1))) as batches:
         batch = await anext(batches)
     assert 1 <= len(batch) <= ARGS.batch

@@ -5,7 +5,7 @@ from pathlib import Path
 from uuid import UUID
 
 from db.engine import Database
-from jobs.claim import Wanted, claim
+from jobs.claim import ClaimRequest, claim
 from jobs.reaper import reap_dead
 from jobs.retry import RetryPolicy
 from studio.job_types import JobType, enqueue
@@ -20,7 +20,7 @@ async def make_dead_letter(url: str) -> UUID:
     async with database.transaction() as session:
         job = await enqueue(session, NOTE, {}, owner_id=None)
     claims = await claim(
-        database, Wanted(["note"], 1), owner="t", lease_s=9, deadlines={"note": 9.0}
+        database, ClaimRequest(["note"], 1), owner="t", lease_s=9, deadlines={"note": 9.0}
     )
     await reap_dead(database, RetryPolicy(max_crashes=1), claims)
     await database.aclose()
