@@ -72,14 +72,14 @@ class BulkEmbedding:
 
     args: BulkEmbeddingArgs
 
-    async def __call__(self, studio: Studio, wanted: Wanted) -> AsyncGenerator[list[Looked], None]:
+    async def __call__(self, studio: Studio, request: Wanted) -> AsyncGenerator[list[Looked], None]:
         """Yields batches in the order in which they are finished.
 
         Raises:
             Unavailable: a stage failed; the next attempt embeds what was not written.
         """
-        few = wanted.total < self.args.from_pictures
-        stream = embed_warm(studio, wanted) if few else self._embed_many(studio, wanted.unseen)
+        few = request.total < self.args.from_pictures
+        stream = embed_warm(studio, request) if few else self._embed_many(studio, request.unseen)
         async with aclosing(stream) as batches:
             async for batch in batches:
                 yield batch

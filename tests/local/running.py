@@ -61,7 +61,6 @@ class RunningStudio:
         *,
         command: list[str] | None = None,
         port: int | None = None,
-        cwd: Path = PROJECT_ROOT,
         **variables: str,
     ) -> None:
         self.data_dir = data_dir
@@ -74,7 +73,7 @@ class RunningStudio:
         with self._output.open("w") as output:
             self._process = subprocess.Popen(
                 command or [sys.executable, "-m", "cli", "up", "--servers-only"],
-                cwd=cwd,
+                cwd=PROJECT_ROOT,
                 env=environment(data_dir, **self.variables),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -19,7 +19,7 @@ from errors import SetupError
 from local.servers import os_account as account
 from local.servers.os_account import server_programs
 from local.servers.postgres import PACKAGE, PARTS, Postgres
-from local.servers.process import Account
+from local.servers.process import OsAccount
 from local.servers.valkey import Valkey
 from settings import PROJECT_ROOT
 
@@ -227,7 +227,7 @@ class TestBelowAClosedFolder:
     def test_programs_are_copied_once(
         self, closed: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        stranger = Account("nobody", 65534, 65534)
+        stranger = OsAccount("nobody", 65534, 65534)
         real = account.can_reach
         monkeypatch.setattr(
             account,

@@ -70,7 +70,7 @@ async def read_tables(database_url: str) -> dict[str, Rows]:
 
 
 async def _read_rows(connection: Any, table: str) -> Rows:
-    query = f"SELECT to_jsonb(row)::text FROM {table} AS row ORDER BY 1"  # noqa: S608
+    query = f"SELECT to_jsonb(row)::text FROM {table} AS row ORDER BY 1"
     return [json.loads(document) for (document,) in await connection.fetch(query)]
 
 
@@ -131,7 +131,7 @@ def start_checkout(checkout: Path, data_dir: Path) -> RunningStudio:
     """Starts the studio of the checkout and waits until it is ready."""
     python = checkout / ".venv" / "bin" / "python"
     return RunningStudio(
-        data_dir, command=[str(python), "-m", "cli", "up"], cwd=checkout,
+        data_dir, command=["env", f"--chdir={checkout}", str(python), "-m", "cli", "up"],
         STUDIO_DEMO_PRODUCTS=str(DEMO_PRODUCTS), STUDIO_LIMIT_AUTH="1000",
         PYTHONPATH=str(checkout),
     ).wait_ready(timeout_s=240)  # fmt: skip
@@ -160,7 +160,7 @@ def use(http: httpx.Client) -> None:
     products = expect(http.post("/api/search/text", json=search, headers=customer), 200)["results"]
     buy(http, customer, admin, products[0]["id"])
     rebuild = http.post("/api/jobs", json={"type": "rebuild-index", "payload": {}}, headers=admin)
-    wait_for_job(http, admin, expect(rebuild, 202)["id"])
+    wait_for_job(http, admin, expect(rebuild, 202)["jobId"])
 
 
 def buy(
@@ -248,8 +248,8 @@ def main() -> None:
     checkout, archive = map(Path, sys.argv[1:])
     manifest = make(checkout.resolve(), archive)
     counts = ", ".join(f"{name} {len(rows)}" for name, rows in manifest.tables.items())
-    print(f"{archive}: {archive.stat().st_size:,} bytes, schema {manifest.revision}, {counts}, "
-          f"{len(manifest.blobs)} blobs")  # noqa: T201  # fmt: skip
+    size = f"{archive.stat().st_size:,} bytes, {len(manifest.blobs)} blobs"
+    print(f"{archive}: {size}, schema {manifest.revision}, {counts}")  # noqa: T201
 
 
 if __name__ == "__main__":
