@@ -1,4 +1,4 @@
-"""Pictures through Ray Data on a small cluster: the same vectors, resumed, bad ones told by id."""
+"""Embedding by Ray Data on a small cluster: equal vectors, resumption, errors by product id."""
 
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -31,7 +31,7 @@ COUNT = 36
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    """Its CPUs are all taken, as they may be in a small studio: the stages must not need any."""
+    """A cluster without free CPUs, as in a small studio: the stages must not need any."""
     ray.init(
         num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
         object_store_memory=128 * 2**20,
@@ -52,7 +52,7 @@ def starter() -> Embedder:
 async def studio(
     database_url: str, redis_url: str, tmp_path: Path, starter: Embedder
 ) -> AsyncIterator[Studio]:
-    """One whose embedder in service has the name of the shipped one."""
+    """A studio whose embedder has the version of the shipped one."""
     settings = make_settings(database_url, redis_url, tmp_path / "blobs")
     async with open_studio(settings) as opened:
         yield replace(opened, embedder=FakeEmbedder(starter.version))

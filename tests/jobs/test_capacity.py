@@ -1,4 +1,4 @@
-"""Room: a job that needs much of it is not overtaken by smaller ones for ever."""
+"""Capacity: a job that needs much of it is not overtaken by smaller ones for ever."""
 
 import asyncio
 
@@ -39,10 +39,10 @@ def test_what_does_not_fit_while_others_do() -> None:
 
 def test_reserved_room_is_for_one_job_of_the_type_alone() -> None:
     assert plan_claims(HANDLERS, ["small"], cpus=1, max_running=8, reserved="large") == []
-    found = plan_claims(HANDLERS, [], cpus=2, max_running=8, reserved="large")
-    assert found == [ClaimRequest(["large"], 1)]
-    found = plan_claims(HANDLERS, [], cpus=2, max_running=8, reserved="lone")
-    assert found == [ClaimRequest(["lone"], 1, alone=True)]
+    requests = plan_claims(HANDLERS, [], cpus=2, max_running=8, reserved="large")
+    assert requests == [ClaimRequest(["large"], 1)]
+    requests = plan_claims(HANDLERS, [], cpus=2, max_running=8, reserved="lone")
+    assert requests == [ClaimRequest(["lone"], 1, alone=True)]
     assert plan_claims(HANDLERS, ["small"], cpus=1, max_running=8) == [ClaimRequest(["small"], 1)]
 
 
@@ -67,9 +67,9 @@ async def test_a_large_job_is_not_overtaken_for_ever(studio: Studio) -> None:
 
 async def test_whom_room_is_kept_for(studio: Studio) -> None:
     async def find(**facts: object) -> str | None:
-        given = {"large": ["large", "lone"], "small": ["small"], "alone": ["lone"]} | facts
+        arguments = {"large": ["large", "lone"], "small": ["small"], "alone": ["lone"]} | facts
         async with studio.database.read() as session:
-            return await find_starved_type(session, patience_s=0.0, **given)  # type: ignore[arg-type]
+            return await find_starved_type(session, patience_s=0.0, **arguments)  # type: ignore[arg-type]
 
     await put_job(studio, "small", priority=1)
     await put_job(studio, "large", priority=0)

@@ -1,4 +1,4 @@
-"""The queue in PostgreSQL: who gets which job, for how long, and whose word counts."""
+"""The queue in PostgreSQL: the order of claims, leases and fences."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ AT_ONCE = RetryPolicy(first_s=0.0, longest_s=0.0)
 async def take(
     studio: Studio, limit: int = 10, *, owner: str = "a", lease_s: float = 10.0, alone: bool = False
 ) -> list[Claim]:
-    """Claims of the type `note`."""
+    """Claims jobs of the type `note`."""
     return await claim(
         studio.database, ClaimRequest(["note"], limit, alone), owner=owner, lease_s=lease_s,
         deadlines={"note": 60.0},
@@ -63,8 +63,8 @@ async def test_higher_priority_first_then_older_and_nothing_before_its_time(
 
 async def test_claimers_side_by_side_never_get_the_same_job(studio: Studio) -> None:
     jobs = {await put_job(studio) for _ in range(30)}
-    taken = await asyncio.gather(*(take(studio, 5, owner=str(turn)) for turn in range(10)))
-    ids = [one.id for claims in taken for one in claims]
+    claim_lists = await asyncio.gather(*(take(studio, 5, owner=str(turn)) for turn in range(10)))
+    ids = [one.id for claims in claim_lists for one in claims]
     ids += [one.id for one in await take(studio, 30)]
     assert len(ids) == len(set(ids)) == 30 and set(ids) == jobs
 
@@ -137,8 +137,8 @@ async def test_a_released_job_starts_at_once_and_is_not_blamed(studio: Studio) -
 async def test_of_a_lone_type_one_runs_at_a_time(studio: Studio) -> None:
     for _ in range(4):
         await put_job(studio)
-    taken = await asyncio.gather(*(take(studio, 1, alone=True) for _ in range(8)))
-    (first,) = [one for claims in taken for one in claims]
+    claim_lists = await asyncio.gather(*(take(studio, 1, alone=True) for _ in range(8)))
+    (first,) = [one for claims in claim_lists for one in claims]
     assert await take(studio, 1, alone=True) == []
     await finish(studio, first)
     assert len(await take(studio, 1, alone=True)) == 1
@@ -229,21 +229,21 @@ async def test_the_backlog_is_counted_by_type(studio: Studio) -> None:
 async def test_a_watcher_is_kept_awake_and_let_go_when_the_server_drains(studio: Studio) -> None:
     job_id = await put_job(studio)
     draining = asyncio.Event()
-    seen = []
+    states = []
     async for event in follow_job(studio.database, job_id, keep_alive_s=0.0, until=draining):
-        seen.append(event and event.state)
-        if len(seen) == 3:
+        states.append(event and event.state)
+        if len(states) == 3:
             draining.set()
-    assert seen == ["queued", None, None]
+    assert states == ["queued", None, None]
 
 
 async def test_a_commit_is_hinted_at(studio: Studio) -> None:
-    heard = asyncio.Event()
+    notice = asyncio.Event()
     url = studio.settings.required("database_url")
-    listening = asyncio.create_task(listen(url, CHANNEL, heard.set))
+    listening = asyncio.create_task(listen(url, CHANNEL, notice.set))
     try:
         async with asyncio.timeout(10):
-            while not heard.is_set():  # the first may come before it listens
+            while not notice.is_set():  # the first may come before it listens
                 await put_job(studio)
                 await asyncio.sleep(0.05)
     finally:
@@ -273,7 +273,7 @@ async def test_a_job_that_goes_back_to_the_queue_meanwhile_is_cancelled_all_the_
 
 
 async def waits_for_a_lock(studio: Studio) -> bool:
-    """Whether a session of this database does."""
+    """Whether a session of this database waits for a lock."""
     query = (
         "SELECT EXISTS (SELECT 1 FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock')"

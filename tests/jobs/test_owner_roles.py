@@ -1,4 +1,4 @@
-"""Rights are those of the moment in which a job runs, whenever it was asked for."""
+"""The owner's role is checked when a job runs, not when it was submitted."""
 
 import pytest
 

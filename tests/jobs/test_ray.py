@@ -20,7 +20,7 @@ Answer = TypeVar("Answer")
 
 
 def ask(url: str, question: Callable[[AsyncSession], Awaitable[Answer]]) -> Answer:
-    """One transaction on a database of its own."""
+    """Runs a query in a transaction on a connection of its own."""
 
     async def run() -> Answer:
         database = Database(url, pool_size=1)

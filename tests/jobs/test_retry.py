@@ -1,4 +1,4 @@
-"""What becomes of a failure, and what a dispatcher has room for."""
+"""What follows a failure, and which jobs a dispatcher has capacity for."""
 
 import pytest
 
@@ -45,8 +45,8 @@ def test_only_what_can_start_now_is_wanted() -> None:
     handlers = {"small": handler(0.5), "large": handler(2.0), "lone": handler(1.0, alone=True)}
 
     def room(*running: str, cpus: float = 2.0, slots: int = 4) -> list[tuple[list[str], int]]:
-        found = plan_claims(handlers, running, cpus=cpus, max_running=slots)
-        return [(list(one.types), one.limit) for one in found]
+        requests = plan_claims(handlers, running, cpus=cpus, max_running=slots)
+        return [(list(one.types), one.limit) for one in requests]
 
     assert room() == [(["lone"], 1), (["small", "large"], 1)]
     assert room("small") == [(["lone"], 1), (["small"], 3)]

@@ -1,4 +1,4 @@
-"""A studio in a process of its own, as an operator starts it, and what is left of it afterwards."""
+"""A studio in a process of its own, as an operator starts it, and the processes that remain."""
 
 import os
 import random
@@ -19,9 +19,7 @@ READY = "Studio is ready: "
 
 
 def free_port() -> int:
-    """Below those that the system gives away: a starting Ray takes dozens, and this one is free
-    until the studio comes to it.
-    """
+    """A port below the system's ephemeral range, from which a starting Ray takes dozens."""
     while True:
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe, suppress(OSError):
@@ -30,17 +28,17 @@ def free_port() -> int:
 
 
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:
-    """Ours without what a studio around the tests may have set."""
-    kept = {
+    """The environment of this process without the variables of a studio around the tests."""
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("STUDIO_", "RAY_", "MAKE"))
     }
-    return kept | {"STUDIO_DATA_DIR": str(data_dir), "PYTHONWARNINGS": "default"} | variables
+    return inherited | {"STUDIO_DATA_DIR": str(data_dir), "PYTHONWARNINGS": "default"} | variables
 
 
 def studio(data_dir: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """One `studio` command that ends by itself."""
+    """Runs a `studio` command that ends by itself."""
     return subprocess.run(
         [sys.executable, "-m", "cli", *words],
         cwd=PROJECT_ROOT,
@@ -53,7 +51,7 @@ def studio(data_dir: Path, *words: str, **variables: str) -> subprocess.Complete
 
 
 class RunningStudio:
-    """`studio up --servers-only` until it is stopped, one way or another."""
+    """A running `studio up --servers-only`, or another command."""
 
     def __init__(
         self,
@@ -101,7 +99,7 @@ class RunningStudio:
         return self
 
     def inner(self) -> psutil.Process:
-        """The process that does the work, below the guard."""
+        """The inner process, below the supervisor."""
         return psutil.Process(self.pid).children()[0]
 
     def server(self, name: str) -> psutil.Process:
@@ -114,12 +112,12 @@ class RunningStudio:
         return self._process.wait(timeout_s)
 
     def left_running(self, patience_s: float = 15) -> list[str]:
-        """Names of its processes that are still there after a while."""
+        """The command lines of its processes that still run after the timeout."""
         _, alive = psutil.wait_procs(self.family, timeout=patience_s)
         return [" ".join(process.cmdline()) for process in alive]
 
     def end(self) -> None:
-        """For a test's `finally`: whatever state it is in."""
+        """Stops it in any state, for a test's `finally`."""
         if self._process.poll() is None:
             self.send(signal.SIGTERM)
             try:

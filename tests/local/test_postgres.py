@@ -145,7 +145,7 @@ def test_a_damaged_cluster_says_what_postgres_said(broken_home: Path, data_dir: 
 
 @pytest.fixture
 def broken_home(data_dir: Path) -> Path:
-    """It has the marks of a cluster, and nothing behind them."""
+    """A folder that looks like a cluster but has no data."""
     server = Postgres(data_dir)
     for mark in ("PG_VERSION", "global/pg_control", "postgresql.conf"):
         path = server.cluster / mark
@@ -175,7 +175,7 @@ time.sleep(60)
 
 
 def test_servers_end_with_their_killed_parent(data_dir: Path) -> None:
-    """Without the guard, by the kernel's word alone, though they run as another user."""
+    """The kernel ends them without the supervisor, though they run as another user."""
     parent = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(data_dir)],
         stdout=subprocess.PIPE,
@@ -196,7 +196,7 @@ def test_servers_end_with_their_killed_parent(data_dir: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers run as another user")
 class TestBelowAClosedFolder:
-    """A checkout below /root: its servers' user can't enter, and nothing of root's is opened."""
+    """A checkout below /root, which the servers' user can't enter; no permissions are changed."""
 
     @pytest.fixture
     def closed(self, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:

@@ -36,8 +36,8 @@ from tests.local.running import RunningStudio
 EMAIL, PASSWORD = "customer@example.com", "an old password"
 DEMO_PRODUCTS = 6
 MANIFEST = "manifest.json"
-LEFT_OUT = ("logs", "valkey", "lock", "running.json")
-"""Parts of the folder that a start makes again, or that only a running studio needs."""
+LEFT_OUT = {"logs", "valkey", "lock", "running.json", "postgres/cluster/postmaster.opts"}
+"""Parts of the folder that a start makes again."""
 
 Rows = list[dict[str, Any]]
 
@@ -104,9 +104,7 @@ def pack(data_dir: Path, manifest: Manifest, archive: Path) -> None:
     def anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
         entry.uid = entry.gid = 0
         entry.uname = entry.gname = ""
-        return (
-            None if Path(entry.name).parts[:1] and Path(entry.name).parts[0] in LEFT_OUT else entry
-        )
+        return None if entry.name.removeprefix("./") in LEFT_OUT else entry
 
     document = json.dumps(vars(manifest)).encode()
     with tarfile.open(archive, "w:xz", preset=9) as file:
