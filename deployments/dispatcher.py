@@ -24,7 +24,7 @@ from integrations.paypal.paypal import open_paypal
 from jobs.bulk_embedding import BulkEmbeddingArgs
 from jobs.dispatcher import Dispatcher as JobDispatcher
 from jobs.dispatcher import DispatcherArgs
-from jobs.handlers import HANDLERS, on_cluster
+from jobs.registry import HANDLERS, on_cluster
 from jobs.retry import RetryPolicy
 from jobs.runner import RayExecutor
 from settings import Settings

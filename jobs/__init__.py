@@ -2,5 +2,5 @@
 
 Read in this order: `claim` (the right to run a job once), `attempt` (one run of a handler),
 `retry` (what follows a failure), `runner` (the Ray task around an attempt) and `dispatcher` (which
-starts attempts). `handlers` has the registry of all job types.
+starts attempts). `registry` has the handler of every job type.
 """

@@ -17,7 +17,7 @@ from db.users import get_user
 from errors import CancelRequested, Forbidden, JobStopped, StudioError, Superseded
 from jobs.claim import Claim
 from jobs.finishing import Ending, EndingWriter
-from jobs.handlers import Handler
+from jobs.handler import Handler
 from jobs.lease import LeaseKeeper
 from jobs.retry import LATE, RetryPolicy, reason
 from studio.accounts.accounts import ROLES

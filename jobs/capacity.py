@@ -6,7 +6,7 @@ from math import floor
 from typing import TypedDict
 
 from jobs.claim import ClaimRequest
-from jobs.handlers import Handler, Handlers
+from jobs.handler import Handler, Handlers
 
 ROUNDING = 1e-9
 

@@ -18,7 +18,7 @@ from db.notices import listen
 from errors import StudioError
 from jobs.capacity import Capacity, find_starving_types, plan_claims
 from jobs.claim import Claim, claim
-from jobs.handlers import Handler, Handlers
+from jobs.handler import Handler, Handlers
 from jobs.reaper import reap_dead, reap_expired, release
 from jobs.retry import RetryPolicy
 from studio.background import Background

@@ -10,7 +10,7 @@ from ray.exceptions import RayError
 
 from jobs.attempt import run_leased
 from jobs.claim import Claim
-from jobs.handlers import Handler
+from jobs.handler import Handler
 from jobs.lease import LeaseKeeper
 from jobs.retry import RetryPolicy
 from studio.ports import Studio

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from db.engine import Database
-from jobs.handlers import Handler
+from jobs.handler import Handler
 from jobs.retry import RetryPolicy
 from settings import Settings
 from studio.job_types import JobRun, JobType, Outcome

@@ -24,7 +24,7 @@ from errors import StudioError, Unavailable
 from jobs.attempt import run_leased
 from jobs.claim import Claim
 from jobs.dispatcher import Dispatcher, DispatcherArgs, Executor
-from jobs.handlers import Handler
+from jobs.handler import Handler
 from jobs.lease import LeaseKeeper
 from jobs.retry import RetryPolicy
 from settings import Settings

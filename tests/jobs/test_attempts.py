@@ -9,7 +9,7 @@ from db.audit import insert_audit
 from db.engine import AsyncSession
 from errors import Invalid, Superseded, Unavailable
 from jobs.dispatcher import DispatcherArgs
-from jobs.handlers import Handler
+from jobs.handler import Handler
 from jobs.retry import LATE, SURPRISE
 from studio.context import current_request_id, serving
 from studio.job_types import JobRun, Outcome

@@ -6,7 +6,7 @@ from db.job_claims import find_starved_type
 from jobs.capacity import find_starving_types, plan_claims
 from jobs.claim import ClaimRequest
 from jobs.dispatcher import DispatcherArgs
-from jobs.handlers import Handler
+from jobs.handler import Handler
 from studio.job_types import JobRun, Outcome
 from studio.ports import Studio
 from tests.jobs.working import QUICK, dispatching, job_of, put_job, until_state

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from jobs.attempt import run_leased
 from jobs.claim import Claim, ClaimRequest, claim
-from jobs.handlers import Handler
+from jobs.handler import Handler
 from jobs.lease import LeaseKeeper
 from jobs.reaper import reap_expired
 from studio.job_types import JobRun, Outcome

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.handlers import HANDLERS
+from jobs.registry import HANDLERS
 from studio.accounts.accounts import create_user
 from studio.jobs.jobs import JOB_TYPES, retry_job
 from studio.ports import Studio

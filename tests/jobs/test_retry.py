@@ -5,7 +5,8 @@ import pytest
 from errors import Invalid, Unavailable
 from jobs.capacity import plan_claims
 from jobs.dispatcher import DispatcherArgs
-from jobs.handlers import HANDLERS, Handler
+from jobs.handler import Handler
+from jobs.registry import HANDLERS
 from jobs.retry import SURPRISE, RetryPolicy, reason
 from studio.jobs.jobs import JOB_TYPES
 

@@ -13,7 +13,8 @@ from jobs.attempt import JobAttempt, run_claim
 from jobs.claim import Claim
 from jobs.dispatcher import Dispatcher, DispatcherArgs
 from jobs.finishing import EndingWriter
-from jobs.handlers import HANDLERS, Handler, Handlers
+from jobs.handler import Handler, Handlers
+from jobs.registry import HANDLERS
 from jobs.retry import RetryPolicy
 from studio.job_types import JobType, enqueue
 from studio.ports import Studio
