@@ -5,8 +5,10 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+import httpx
 
 from local.demo import seed
 from local.folder import DataFolder
@@ -84,20 +86,13 @@ async def test_an_old_folder_comes_up_with_every_row_and_every_picture(
         async with open_client(studio) as client:
             await check_answers(client, manifest)
         tables = await read_tables(database_url)
-        studio_in_service = replace_embedder(studio, active["embedder_version"])
-        await seed(studio_in_service, lambda done, total, what: None)
+        embedder = FakeEmbedder(active["embedder_version"])
+        await seed(replace(studio, embedder=embedder), lambda done, total, what: None)
     seeded = await read_tables(database_url)
     assert seeded == tables, "the demo was complete"
 
 
-def replace_embedder(studio: Any, version: str) -> Any:
-    """The studio with an embedder of this version in service."""
-    from dataclasses import replace
-
-    return replace(studio, embedder=FakeEmbedder(version))
-
-
-async def check_answers(client: Any, manifest: Manifest) -> None:
+async def check_answers(client: httpx.AsyncClient, manifest: Manifest) -> None:
     """The customer signs in by the old password and finds what was made."""
     answer = await client.post("/api/auth/login", json={"email": EMAIL, "password": PASSWORD})
     assert answer.status_code == 200, answer.text

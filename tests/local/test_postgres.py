@@ -164,8 +164,8 @@ def broken_home(data_dir: Path) -> Path:
 CHILD = """
 import sys, time
 from pathlib import Path
-from embedded.postgres import Postgres
-from embedded.valkey import Valkey
+from local.servers.postgres import Postgres
+from local.servers.valkey import Valkey
 folder = Path(sys.argv[1])
 postgres, valkey = Postgres(folder), Valkey(folder)
 postgres.start(), valkey.start()
