@@ -10,7 +10,7 @@ from functools import partial
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
-from db.job_claims import count_backlog, count_overdue, count_states
+from db.job_counts import count_backlog, count_overdue, count_states
 from deployments.handles import Handle, IndexHandle
 from deployments.serve.connections import DISPATCHER_POOL
 from deployments.serve.listening import listen_privately

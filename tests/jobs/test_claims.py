@@ -8,14 +8,13 @@ import pytest
 from sqlalchemy import text
 
 from db.job_claims import (
-    count_backlog,
-    count_overdue,
     finish_jobs,
     has_lost_claim,
     renew_leases,
     report_progress,
     requeue_jobs,
 )
+from db.job_counts import count_backlog, count_overdue
 from db.jobs import CHANNEL, insert_job
 from db.notices import listen
 from db.tables import Job
