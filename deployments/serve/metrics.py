@@ -96,7 +96,7 @@ class JobMetrics:
         backlog: Mapping[str, Mapping[str, float]],
         states: Mapping[tuple[str, str], int],
     ) -> None:
-        """`backlog` by type as `db.job_counts.count_backlog` counts, `states` by type and state."""
+        """`backlog` by type as `db.job_claims.count_backlog` counts, `states` by type and state."""
         for name in self._types:
             waiting = backlog.get(name, {})
             self._queued.set(waiting.get("due", 0), tags={"type": name})
