@@ -115,7 +115,7 @@ class Dispatcher:
         self._running: dict[tuple[UUID, int], RunningJob] = {}
         self._wake = asyncio.Event()
         self._draining = False
-        self._looked_s = 0.0
+        self._last_look_s = 0.0
         self._reserved: str | None = None
         self._reap_from_s = 0.0
         self.turned_s = time.monotonic()
@@ -160,12 +160,12 @@ class Dispatcher:
 
     async def _turn(self) -> None:
         await self._collect()
-        if time.monotonic() - self._looked_s >= self._args.poll_s:
+        if time.monotonic() - self._last_look_s >= self._args.poll_s:
             await self._look_after()
             if time.monotonic() >= self._reap_from_s:
                 await reap_expired(self._database, self._policy)
             await self._reserve()
-            self._looked_s = time.monotonic()
+            self._last_look_s = time.monotonic()
         while not self._draining and await self._claim():
             pass
 
