@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -16,6 +16,7 @@ from settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from studio.backup.archive import Archive, Manifest
+    from studio.backup.restore import Restored
     from studio.ports import Studio
 
 Place = Annotated[str, typer.Argument(help="A folder, or a container as STUDIO_BLOB_URL takes it.")]
@@ -71,17 +72,17 @@ def restore(
             manifest = asyncio.run(check_backup(settings, src, backup))
             typer.echo(f"ok   {manifest.id}: every checksum as in the manifest")
             return
-        done = asyncio.run(bring_back(settings, src, backup, force=force))
+        result = asyncio.run(restore_studio(settings, src, backup, force=force))
         typer.echo(
-            f"{done.rows} rows and {done.blobs} blobs are restored ({done.copied} copied), "
-            f"{done.erased} deletions applied again, {monotonic() - started_s:.1f} s"
+            f"{result.rows} rows and {result.blobs} blobs are restored ({result.copied} copied), "
+            f"{result.erased} deletions applied again, {monotonic() - started_s:.1f} s"
         )
-        for key in done.absent[:20]:
+        for key in result.absent[:20]:
             typer.echo(f"absent: {key}")
 
 
 def present_settings() -> Settings:
-    """`STUDIO_*`, completed by what runs in the data folder where servers aren't named."""
+    """The settings; where they name no servers, with those of the studio in the data folder."""
     settings = load_settings()
     if settings.database_url and settings.blob_url and settings.jwt_secret:
         return settings
@@ -89,7 +90,7 @@ def present_settings() -> Settings:
 
 
 async def add_erasures(settings: Settings, dest: str) -> int:
-    """How many deletions the archive knows then."""
+    """Adds the deletions of the studio to the archive; returns how many it has then."""
     from studio.backup.backup import save_erasures
 
     async with open_all(settings, dest) as (studio, archive):
@@ -99,43 +100,45 @@ async def add_erasures(settings: Settings, dest: str) -> int:
 async def copy_studio(
     settings: Settings, dest: str, *, verify: bool, keep: int | None
 ) -> "tuple[Manifest, int]":
-    """The backup that was made, and how many older ones were removed."""
+    """Makes a backup; returns its manifest and the number of older backups that were removed."""
     from studio.backup.backup import make_backup, verify_backup
 
     async with open_all(settings, dest) as (studio, archive):
-        manifest = await make_backup(studio.database, studio.blobs, archive, tell)
+        manifest = await make_backup(studio.database, studio.blobs, archive, report)
         if verify:
-            await verify_backup(archive, manifest, tell)
+            await verify_backup(archive, manifest, report)
         return manifest, await archive.prune(keep) if keep else 0
 
 
 async def check_backup(settings: Settings, src: str, backup_id: str | None) -> "Manifest":
-    """The backup that was read and compared."""
+    """Reads a backup and compares its checksums; returns its manifest."""
     from studio.backup.backup import verify_backup
 
     async with open_all(settings, src, exists=True) as (_, archive):
         manifest = await archive.read_manifest(backup_id)
-        await verify_backup(archive, manifest, tell)
+        await verify_backup(archive, manifest, report)
         return manifest
 
 
-async def bring_back(settings: Settings, src: str, backup_id: str | None, *, force: bool) -> Any:
-    """What was restored."""
+async def restore_studio(
+    settings: Settings, src: str, backup_id: str | None, *, force: bool
+) -> "Restored":
+    """Restores a backup; returns the numbers of rows, blobs and deletions."""
     from studio.backup.restore import restore as restore_backup
 
     async with open_all(settings, src, exists=True) as (studio, archive):
         manifest = await archive.read_manifest(backup_id)
-        return await restore_backup(studio, archive, manifest, force=force, report=tell)
+        return await restore_backup(studio, archive, manifest, force=force, report=report)
 
 
 @asynccontextmanager
 async def open_all(
     settings: Settings, place: str, *, exists: bool = False
 ) -> AsyncIterator[tuple["Studio", "Archive"]]:
-    """The studio's servers without its deployments, and the archive.
+    """Opens the studio's servers, without its deployments, and the archive.
 
     Raises:
-        Conflict: the archive is the studio's own blob store.
+        Conflict: the archive is in the studio's own blob store.
     """
     from db.backup.snapshot import LIMIT_S
     from db.engine import Database
@@ -169,12 +172,12 @@ async def open_all(
 
 
 class Absent:
-    """Stands for a part of the studio that a stopped studio has not."""
+    """Takes the place of a deployment, which a stopped studio does not have."""
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> NoReturn:
         raise Unavailable("the studio's deployments don't run")
 
 
-def tell(done: int, total: int, what: str) -> None:
-    """One line of progress."""
+def report(done: int, total: int, what: str) -> None:
+    """Prints one line of progress."""
     typer.echo(f"{done} of {total} {what}")

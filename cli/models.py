@@ -1,10 +1,10 @@
-"""`studio models`: the published checkpoints of the profile, pinned, fetched and verified."""
+"""`studio models`: pins, fetches and verifies the published checkpoints of the profile."""
 
 # ruff: noqa: PLC0415 - each command imports what it needs; `studio --help` needs nothing
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -14,12 +14,13 @@ from settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from models.checkpoints import Model
-    from models.pins import Pinning
+    from models.embedder.embedder import Embedder
+    from models.pins import Pin, Pinning
 
-models = typer.Typer(help="Checkpoints of the profile.", no_args_is_help=True)
+commands = typer.Typer(help="Checkpoints of the profile.", no_args_is_help=True)
 
 
-@models.command("lock")
+@commands.command("lock")
 def lock_models() -> None:
     """Write the present revision and checksums of the profile's checkpoints into models.lock."""
     with plain_errors():
@@ -35,7 +36,7 @@ def lock_models() -> None:
         write_lock(settings.models_lock, pins)
 
 
-@models.command("fetch")
+@commands.command("fetch")
 def fetch_models() -> None:
     """Download the profile's checkpoints to this node, so that a start needs no network."""
     with plain_errors():
@@ -45,21 +46,22 @@ def fetch_models() -> None:
         settings = load_settings()
         for checkpoint, model in hub_checkpoints(settings):
             pin = find_pin(checkpoint, pinning_of(settings))
-            for name, one in pinned(checkpoint, settings) if pin else pins_of(checkpoint, model):
-                typer.echo(f"{name} at {one.revision}: {fetch(one)}")
+            pins = list_pins(checkpoint, settings) if pin else pins_of(checkpoint, model)
+            for name, name_pin in pins:
+                typer.echo(f"{name} at {name_pin.revision}: {fetch(name_pin)}")
         if not settings.embedder_checkpoint.startswith("hf-hub:"):
             typer.echo(f"{settings.embedder_checkpoint}: {load_embedder(settings).version}")
 
 
-@models.command("verify")
+@commands.command("verify")
 def verify_models() -> None:
-    """Compare the files of pinned checkpoints, then load the profile's and run each once."""
+    """Compare the files of all pinned checkpoints, then load the embedder and run it once."""
     with plain_errors():
         settings = load_settings()
         from models.pins import fetch
 
         for checkpoint, _ in hub_checkpoints(settings):
-            for name, pin in pinned(checkpoint, settings):
+            for name, pin in list_pins(checkpoint, settings):
                 fetch(pin)
                 typer.echo(f"ok   {name}: {len(pin.files)} files as in models.lock")
         embedder = load_embedder(settings)
@@ -68,8 +70,8 @@ def verify_models() -> None:
 
 
 def hub_checkpoints(settings: Settings) -> "list[tuple[str, Model]]":
-    """The checkpoints of the profile that come from a hub, each with the model that it is for."""
-    named: list[tuple[str | None, Model]] = [
+    """The profile's checkpoints that come from a hub, each with the model that loads it."""
+    checkpoints: list[tuple[str | None, Model]] = [
         (settings.embedder_checkpoint, "embedder"),
         (settings.parser_checkpoint, "parser"),
         (settings.sam_checkpoint, "sam"),
@@ -79,13 +81,13 @@ def hub_checkpoints(settings: Settings) -> "list[tuple[str, Model]]":
     own = {"starter", "off", "composite"}
     return [
         (name, model)
-        for name, model in named
+        for name, model in checkpoints
         if name and name not in own and is_at_hub(name, model)
     ]
 
 
 def is_at_hub(checkpoint: str, model: "Model") -> bool:
-    """Painters and their adapters may be named without the prefix; tags of open_clip aren't."""
+    """Whether a checkpoint comes from a hub; painters and adapters need no `hf-hub:` prefix."""
     if checkpoint.startswith("hf-hub:"):
         return True
     is_local = checkpoint.startswith("local-dir:") or Path(checkpoint).exists()
@@ -93,14 +95,14 @@ def is_at_hub(checkpoint: str, model: "Model") -> bool:
 
 
 def pinning_of(settings: Settings) -> "Pinning":
-    """The lock of the settings, and whether checkpoints have to be in it."""
+    """The lock file of the settings, and whether every checkpoint must be in it."""
     from models.pins import Pinning
 
     return Pinning(settings.models_lock, settings.requires_pins)
 
 
-def pinned(checkpoint: str, settings: Settings) -> list[tuple[str, Any]]:
-    """The pins of a checkpoint and of the tokenizer that it borrows; none where it isn't pinned."""
+def list_pins(checkpoint: str, settings: Settings) -> "list[tuple[str, Pin]]":
+    """The pins of a checkpoint and of the tokenizer that it uses; none where it is not pinned."""
     from models.hub import CONFIG, borrowed_tokenizer
     from models.pins import fetch, find_pin
 
@@ -110,16 +112,16 @@ def pinned(checkpoint: str, settings: Settings) -> list[tuple[str, Any]]:
         return []
     pins = [(checkpoint.removeprefix("hf-hub:"), pin)]
     if CONFIG in pin.files and (tokenizer := borrowed_tokenizer(fetch(pin) / CONFIG)):
-        other = find_pin(tokenizer, pinning)
-        pins += [(tokenizer, other)] if other else []
+        tokenizer_pin = find_pin(tokenizer, pinning)
+        pins += [(tokenizer, tokenizer_pin)] if tokenizer_pin else []
     return pins
 
 
-def load_embedder(settings: Settings) -> Any:
-    """The profile's embedder on the CPU or GPU of this machine.
+def load_embedder(settings: Settings) -> "Embedder":
+    """Loads the profile's embedder on the CPU or GPU of this machine.
 
     Raises:
-        SetupError: it can't be read or downloaded.
+        SetupError: its checkpoint can't be read or downloaded.
     """
     from models.embedder.embedder import EmbedderConfig, load
 
@@ -136,8 +138,10 @@ def load_embedder(settings: Settings) -> Any:
 
 
 def check(checkpoint: str, run: Callable[[], None]) -> None:
-    """Raises:
-    SetupError: the model doesn't work.
+    """Runs a model once.
+
+    Raises:
+        SetupError: the model does not work.
     """
     try:
         run()

@@ -1,4 +1,4 @@
-"""The connection pool and the transaction; the caller of a query owns the transaction."""
+"""The connection pool and transactions; the caller of a query owns the transaction."""
 
 import json
 from collections.abc import AsyncIterator
@@ -25,19 +25,19 @@ from errors import DeadlinePassed, NotAuthenticated, Unavailable
 STATEMENT_LIMIT_S = 30.0
 LOCK_LIMIT_S = 10.0
 IDLE_LIMIT_S = 600.0
-"""A transaction that nobody goes on with is ended by the server, and its locks with it."""
+"""The server ends a transaction that is idle for so long, which releases its locks."""
 
 READ_ONLY = "25006"
 TOO_SLOW = "57014"
 LOCKED = ("55P03", "40P01")
-"""A lock was not free in time, or two transactions waited for each other's."""
+"""A lock was not free in time, or there was a deadlock."""
 NO_SUCH_ROW = "23503"
 
 log = structlog.get_logger("studio.database")
 
 
 def make_engine(url: str, *, connect_options: dict[str, Any] | None = None, **options: Any) -> Any:
-    """SQLAlchemy's engine over `db.connect`: pool, listener and doctor read one URL alike."""
+    """SQLAlchemy's engine over `db.connect`, so that every client reads the URL in the same way."""
 
     async def open_connection() -> Any:
         return await connect(url, **(connect_options or {}))
@@ -46,25 +46,25 @@ def make_engine(url: str, *, connect_options: dict[str, Any] | None = None, **op
 
 
 def state_of(error: object) -> str:
-    """The SQLSTATE that the server gave; empty where it gave none."""
+    """The SQLSTATE of a server error; empty where it has none."""
     return str(getattr(error, "sqlstate", "") or "")
 
 
 def is_without_account(error: BaseException) -> bool:
-    """Whether a row was refused because the account that it belongs to is deleted."""
+    """Whether a row was rejected because the account that it refers to is deleted."""
     detail = str(getattr(error.__cause__, "detail", ""))
     return state_of(error) == NO_SUCH_ROW and detail.endswith('is not present in table "users".')
 
 
 def is_going_away(error: object) -> bool:
-    """Whether the server is stopping, starting or full: classes 08, 57P and 53 of SQLSTATE."""
+    """Whether the server is stopping, starting or out of resources (SQLSTATE 08, 57P, 53)."""
     return state_of(error).startswith(("08", "57P", "53"))
 
 
 def read_document(document: str) -> Any:
-    """A JSON column's value; an empty object where it is nested too deeply for Python to read.
+    """Parses a JSON column; returns an empty object where it is nested too deeply for Python.
 
-    One such row would otherwise fail every list that it is in.
+    Otherwise one such row would fail every query that returns it.
     """
     try:
         return json.loads(document)
@@ -74,11 +74,11 @@ def read_document(document: str) -> Any:
 
 
 class Database:
-    """A pool of asyncpg connections; made in the event loop that uses it.
+    """A pool of asyncpg connections; make it in the event loop that uses it.
 
-    Connections beyond the pool's size would be opened and closed for every use: there are none.
-    No statement and no wait for a lock lasts for ever; a server that has vanished without a word
-    is given up a little after the statement's own limit.
+    The pool has no overflow, whose connections would be opened and closed for every use. Statements
+    and waits for locks have time limits; a server that stops answering without closing its
+    connection is given up shortly after the limit of a statement.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Database:
             "lock_timeout": LOCK_LIMIT_S,
             "idle_in_transaction_session_timeout": IDLE_LIMIT_S,
         }
-        told = {name: f"{limit_s * 1000:.0f}" for name, limit_s in limits.items()}
+        limits_ms = {name: f"{limit_s * 1000:.0f}" for name, limit_s in limits.items()}
         self._engine = make_engine(
             url,
             pool_size=pool_size,
@@ -100,7 +100,7 @@ class Database:
             connect_options={
                 "timeout": 5,
                 "command_timeout": statement_limit_s + 5,
-                "server_settings": {"application_name": "studio"} | told,
+                "server_settings": {"application_name": "studio"} | limits_ms,
             },
         )
         event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
@@ -109,12 +109,11 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """One session in one transaction: committed at the end, rolled back on any error.
+        """A session in one transaction, which is committed at the end and rolled back on any error.
 
         Raises:
             Unavailable: PostgreSQL can't be reached.
-            NotAuthenticated: a row's account was deleted meanwhile.
-
+            NotAuthenticated: the account of an inserted row was deleted meanwhile.
         """
         async with (
             _translating(),
@@ -125,26 +124,25 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
-        """A session for reading where queries need no common moment: one round trip each.
+        """A session for reads that need no common snapshot: a query takes one round trip.
 
         Raises:
             Unavailable: PostgreSQL can't be reached.
-
         """
         async with _translating(), AsyncSession(self._reader, expire_on_commit=False) as session:
             yield session
 
     async def check(self) -> bool:
-        """Whether changes are taken, too.
+        """Whether PostgreSQL answers and accepts writes.
 
         Raises:
             Unavailable: PostgreSQL does not answer.
         """
-        asked = text("SELECT current_setting('transaction_read_only')")
+        query = text("SELECT current_setting('transaction_read_only')")
         try:
             async with self.read() as session:
-                found = await session.exec(asked)  # type: ignore[call-overload]
-                return bool(found.scalar_one() == "off")
+                result = await session.exec(query)  # type: ignore[call-overload]
+                return bool(result.scalar_one() == "off")
         except SQLAlchemyError as error:
             raise Unavailable("the database does not answer") from error
 
@@ -166,27 +164,27 @@ async def _translating() -> AsyncIterator[None]:
         if state == TOO_SLOW:
             raise DeadlinePassed("the database took too long") from error
         if state in LOCKED:
-            raise Unavailable("what is to be changed is being changed by others") from error
+            raise Unavailable("the rows to change are being changed by others") from error
         if error.orig is not None and is_without_account(error.orig):
             raise NotAuthenticated("the account was deleted") from error
         if error.connection_invalidated or is_going_away(error.orig):
             raise Unavailable("the database connection was lost") from error
         raise
-    except asyncpg.PostgresError as error:  # while connecting, which SQLAlchemy leaves as is
+    except asyncpg.PostgresError as error:  # raised while connecting; SQLAlchemy does not wrap it
         if is_going_away(error):
             raise Unavailable("the database can't be reached") from error
         raise
 
 
 def _leave_read_only(context: Any) -> None:
-    """After a failover the old server may live on, read-only: its connections are given up."""
+    """Drops the connection to a server that is read-only, as the old one is after a failover."""
     if state_of(context.original_exception) == READ_ONLY:
         context.is_disconnect = True
-        context.invalidate_pool_on_disconnect = False  # the others notice when they write
+        context.invalidate_pool_on_disconnect = False  # other connections fail at their next write
 
 
 def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
-    """The pool makes another one; asyncpg knows of a closed connection without asking."""
+    """Makes the pool replace a closed connection; asyncpg knows this without a round trip."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError
 

@@ -1,4 +1,4 @@
-"""Queries of those who run jobs: every one is fenced, every time is the database's own."""
+"""Queries of dispatchers and workers: writes are fenced, times come from the database's clock."""
 
 import json
 import re
@@ -21,11 +21,11 @@ EVENT = """
 """
 
 SPARE = 16
-"""Rows that a claim looks at beyond its limit: other dispatchers may be claiming the first ones."""
+"""Rows that a claim reads beyond its limit, as other dispatchers may be claiming the first ones."""
 
 CLAIM = f"""
 WITH RECURSIVE kind(type) AS (
-    SELECT type FROM (VALUES %(types)s) AS one(type)
+    SELECT type FROM (VALUES %(types)s) AS requested(type)
     WHERE NOT (%(alone)s AND EXISTS (
         SELECT 1 FROM job WHERE state = 'running' AND type IN (SELECT * FROM (VALUES %(types)s))))
 ), account AS (
@@ -65,7 +65,7 @@ WITH RECURSIVE kind(type) AS (
                 AND run_at <= now()
             ORDER BY priority DESC, run_at, id LIMIT %(reach)s) AS due
     ) AS due
-), taken AS (
+), locked AS (
     SELECT free.id, ordered.place FROM (SELECT * FROM turn ORDER BY place) AS ordered
     CROSS JOIN LATERAL (
         SELECT id FROM job WHERE id = ordered.id AND state = 'queued'
@@ -76,26 +76,27 @@ WITH RECURSIVE kind(type) AS (
         leased_by = :owner, lease_until = now() + make_interval(secs => :lease_s),
         started_at = coalesce(started_at, now()), claimed_at = now(),
         deadline_at = now() + make_interval(secs => (CAST(:deadlines AS jsonb) ->> type)::float8)
-    FROM taken WHERE job.id = taken.id RETURNING job.*, taken.place
-), told AS ({EVENT} FROM claimed)
+    FROM locked WHERE job.id = locked.id RETURNING job.*, locked.place
+), event AS ({EVENT} FROM claimed)
 SELECT id, type, owner_id, payload, fence, attempts, max_attempts, crashes, progress_done,
     request_id, traceparent, extract(epoch FROM deadline_at - now())::float8 AS deadline_s
 FROM claimed ORDER BY place
-"""  # noqa: S608 - every part is ours
-"""Whose turn it is: highest priority first; within it the account with the fewest running jobs,
-then the one whose last claim is longest ago, then the oldest job.
+"""  # noqa: S608 - every part is a constant
+"""Claims in turns: highest priority first; then the account with the fewest running jobs, then the
+account whose last claim is longest ago, then the oldest job.
 
-`account` is a loose index scan: one step for each account with queued jobs of a type, however many
-it has. Numbers and types stand in the text, so that PostgreSQL plans the statement once.
+`account` is a loose index scan: it takes one step for each account with queued jobs of a type,
+however many jobs the account has. Numbers and types are part of the text, so that PostgreSQL plans
+each statement once.
 """
 
 
 @lru_cache(maxsize=256)
 def claim_statement(types: tuple[str, ...], limit: int, *, alone: bool) -> str:
-    """`CLAIM` for these types and so many jobs.
+    """`CLAIM` for these types and this number of jobs.
 
     Raises:
-        ValueError: a type has another form than the registry's names.
+        ValueError: a type does not look like a name of the registry.
     """
     if not all(re.fullmatch(r"[a-z][a-z-]*", name) for name in types):
         raise ValueError(f"types are lower-case words with hyphens, not {types}")
@@ -122,8 +123,8 @@ ORDER BY priority DESC, run_at, id LIMIT 1
 
 RENEW = """
 UPDATE job SET lease_until = clock_timestamp() + make_interval(secs => :lease_s), leased_by = :owner
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS held(id uuid, fence bigint)
-WHERE job.id = held.id AND job.fence = held.fence AND state = 'running'
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS claim(id uuid, fence bigint)
+WHERE job.id = claim.id AND job.fence = claim.fence AND state = 'running'
     AND (:former = '' OR leased_by = :former)
 RETURNING job.id, job.fence, cancel_requested
 """
@@ -131,8 +132,8 @@ RETURNING job.id, job.fence, cancel_requested
 WATCH = """
 SELECT job.id, job.fence, job.leased_by, cancel_requested,
     deadline_at + make_interval(secs => :grace_s) < now() AS is_late
-FROM job JOIN jsonb_to_recordset(CAST(:rows AS jsonb)) AS held(id uuid, fence bigint)
-    ON job.id = held.id AND job.fence = held.fence
+FROM job JOIN jsonb_to_recordset(CAST(:rows AS jsonb)) AS claim(id uuid, fence bigint)
+    ON job.id = claim.id AND job.fence = claim.fence
 WHERE state = 'running'
 """
 
@@ -141,7 +142,7 @@ WITH moved AS (
     UPDATE job SET progress_done = :done, progress_total = :total, progress_message = :message
     WHERE id = :id AND fence = :fence AND state = 'running'
     RETURNING id, state, cancel_requested
-), told AS (
+), event AS (
     INSERT INTO job_event (job_id, state, progress)
     SELECT id, state, CAST(:progress AS jsonb) FROM moved)
 SELECT cancel_requested FROM moved
@@ -151,31 +152,31 @@ GUARD = "SELECT 1 FROM job WHERE id = :id AND fence = :fence AND state = 'runnin
 
 FINISH = f"""
 WITH ended AS (
-    UPDATE job SET state = told.state, result = told.result, error = told.error,
+    UPDATE job SET state = change.state, result = change.result, error = change.error,
         finished_at = now(), lease_until = NULL, leased_by = NULL,
-        crashes = job.crashes + coalesce(told.crashes, 0)
+        crashes = job.crashes + coalesce(change.crashes, 0)
     FROM jsonb_to_recordset(CAST(:rows AS jsonb))
-        AS told(id uuid, fence bigint, state text, result jsonb, error text, crashes int)
-    WHERE job.id = told.id AND job.fence = told.fence AND job.state = 'running'
+        AS change(id uuid, fence bigint, state text, result jsonb, error text, crashes int)
+    WHERE job.id = change.id AND job.fence = change.fence AND job.state = 'running'
     RETURNING job.*
-), told AS ({EVENT} FROM ended)
+), event AS ({EVENT} FROM ended)
 SELECT id, fence FROM ended
-"""  # noqa: S608 - every part is ours
+"""  # noqa: S608 - every part is a constant
 
 REQUEUE = f"""
 WITH queued AS (
-    UPDATE job SET lease_until = NULL, leased_by = NULL, error = told.error,
+    UPDATE job SET lease_until = NULL, leased_by = NULL, error = change.error,
         state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'queued' END,
         finished_at = CASE WHEN cancel_requested THEN now() END,
-        run_at = now() + make_interval(secs => told.delay_s),
-        attempts = job.attempts - told.unspent, crashes = job.crashes + told.crashes
+        run_at = now() + make_interval(secs => change.delay_s),
+        attempts = job.attempts - change.unspent, crashes = job.crashes + change.crashes
     FROM jsonb_to_recordset(CAST(:rows AS jsonb))
-        AS told(id uuid, fence bigint, delay_s float8, unspent int, crashes int, error text)
-    WHERE job.id = told.id AND job.fence = told.fence AND job.state = 'running'
+        AS change(id uuid, fence bigint, delay_s float8, unspent int, crashes int, error text)
+    WHERE job.id = change.id AND job.fence = change.fence AND job.state = 'running'
     RETURNING job.*
-), told AS ({EVENT} FROM queued)
+), event AS ({EVENT} FROM queued)
 SELECT id, fence FROM queued
-"""  # noqa: S608 - every part is ours
+"""  # noqa: S608 - every part is a constant
 
 ABANDONED = """
 SELECT id, fence, type, attempts, max_attempts, crashes, cancel_requested,
@@ -183,38 +184,21 @@ SELECT id, fence, type, attempts, max_attempts, crashes, cancel_requested,
 FROM job WHERE state = 'running' AND (:rows = '' AND lease_until < now()
     OR :rows <> '' AND (id, fence) IN (
         SELECT id, fence FROM jsonb_to_recordset(CAST(coalesce(nullif(:rows, ''), '[]') AS jsonb))
-            AS held(id uuid, fence bigint)))
+            AS claim(id uuid, fence bigint)))
 ORDER BY lease_until LIMIT :limit FOR UPDATE SKIP LOCKED
-"""
-
-BACKLOG = """
-SELECT type, count(*) FILTER (WHERE run_at <= now()) AS due, count(*) AS queued,
-    coalesce(extract(epoch FROM max(now() - run_at)), 0)::float8 AS oldest_s
-FROM job WHERE state = 'queued' GROUP BY type
-"""
-
-STATES = """
-SELECT type, state, count(*) AS jobs FROM job
-WHERE state IN ('queued', 'running') OR finished_at > now() - interval '1 hour'
-GROUP BY type, state
-"""
-
-OVERDUE = """
-SELECT count(*) FROM job
-WHERE state = 'running' AND lease_until < now() - make_interval(secs => :patience_s)
 """
 
 
 async def run_query(session: AsyncSession, statement: str, **parameters: Any) -> Sequence[Row]:
-    """One statement; its rows as mappings."""
-    found = await session.exec(  # type: ignore[call-overload]
+    """Executes one statement and returns its rows as mappings."""
+    result = await session.exec(  # type: ignore[call-overload]
         text(statement), params=parameters
     )
-    return [dict(row) for row in found.mappings()]
+    return [dict(row) for row in result.mappings()]
 
 
 def pack(claims: Sequence[Row]) -> str:
-    """Rows as one JSON parameter; empty for none."""
+    """Packs rows into one JSON parameter; an empty string for no rows."""
     return json.dumps(claims, default=str) if claims else ""
 
 
@@ -228,9 +212,10 @@ async def claim_jobs(
     deadlines: Mapping[str, float],
     alone: bool = False,
 ) -> Sequence[Row]:
-    """Up to `limit` due jobs become running under a new fence, in the order of `CLAIM`.
+    """Makes up to `limit` due jobs running under a new fence, in the order of `CLAIM`.
 
-    `alone`: only while no job of these types runs anywhere.
+    Args:
+        alone: claim only while no job of these types runs anywhere.
     """
     if alone:
         lock = "SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0)) AS free"
@@ -251,10 +236,10 @@ async def find_starved_type(
     alone: Sequence[str],
     patience_s: float,
 ) -> str | None:
-    """The type of the first job of these large types that has been due for so long, if any.
+    """Finds the first job of the large types that has been due for `patience_s`; returns its type.
 
-    Not where a due job of the small types has a higher priority, nor a job of an `alone` type of
-    which one runs: it waits for that one, not for room.
+    A job does not count while a due job of the small types has a higher priority, or while
+    another job of its `alone` type runs: then it waits for that job, not for capacity.
     """
     rows = await run_query(
         session, WAITING, large=list(large), small=list(small), alone=list(alone),
@@ -264,73 +249,66 @@ async def find_starved_type(
 
 
 async def renew_leases(
-    session: AsyncSession, held: Sequence[Row], *, owner: str, lease_s: float, former: str = ""
+    session: AsyncSession, claims: Sequence[Row], *, owner: str, lease_s: float, former: str = ""
 ) -> Sequence[Row]:
-    """Of these (id, fence) those that are still held, with `cancel_requested`.
+    """Renews the leases of claims that are not lost; returns these with `cancel_requested`.
 
-    `former`: only where this one holds the lease so far.
+    Args:
+        claims: rows with `id` and `fence`.
+        former: renew only leases that this owner holds.
     """
     return await run_query(
-        session, RENEW, rows=pack(held) or "[]", owner=owner, lease_s=lease_s, former=former
+        session, RENEW, rows=pack(claims) or "[]", owner=owner, lease_s=lease_s, former=former
     )
 
 
 async def watch_claims(
-    session: AsyncSession, held: Sequence[Row], *, grace_s: float
+    session: AsyncSession, claims: Sequence[Row], *, grace_s: float
 ) -> Sequence[Row]:
-    """Of these (id, fence) those that still run, by whom, and whether they should not any more."""
-    return await run_query(session, WATCH, rows=pack(held) or "[]", grace_s=grace_s)
+    """Of these claims those that still run: who holds the lease, and whether they should end."""
+    return await run_query(session, WATCH, rows=pack(claims) or "[]", grace_s=grace_s)
 
 
 async def report_progress(
     session: AsyncSession, job_id: UUID, fence: int, progress: Row
 ) -> bool | None:
-    """Whether the job is to stop; None where another worker has it."""
-    shown = {name: progress[name] for name in ("done", "total", "message")}
-    found = await run_query(
-        session, PROGRESS, id=job_id, fence=fence, progress=json.dumps(progress), **shown
+    """Stores the progress; returns whether the job is to stop, None where the claim is lost."""
+    columns = {name: progress[name] for name in ("done", "total", "message")}
+    rows = await run_query(
+        session, PROGRESS, id=job_id, fence=fence, progress=json.dumps(progress), **columns
     )
-    return bool(found[0]["cancel_requested"]) if found else None
+    return bool(rows[0]["cancel_requested"]) if rows else None
 
 
-async def is_fenced(session: AsyncSession, job_id: UUID, fence: int) -> bool:
-    """Whether another worker has the job; if not, nobody gets it before this transaction ends."""
+async def has_lost_claim(session: AsyncSession, job_id: UUID, fence: int) -> bool:
+    """Whether the job has ended or another worker has it.
+
+    If not, the row stays locked, so that the claim is not lost before this transaction ends.
+    """
     return not await run_query(session, GUARD, id=job_id, fence=fence)
 
 
-async def finish_jobs(session: AsyncSession, ended: Sequence[Row]) -> set[tuple[UUID, int]]:
-    """Running -> `state` with `result`, `error`, more `crashes`; the (id, fence) still held."""
-    rows = await run_query(session, FINISH, rows=pack(ended) or "[]")
+async def finish_jobs(session: AsyncSession, endings: Sequence[Row]) -> set[tuple[UUID, int]]:
+    """Moves running jobs to their final `state`, with `result`, `error` and added `crashes`.
+
+    Returns the (id, fence) of those that were written; the other claims are lost.
+    """
+    rows = await run_query(session, FINISH, rows=pack(endings) or "[]")
     return {(row["id"], row["fence"]) for row in rows}
 
 
-async def requeue_jobs(session: AsyncSession, freed: Sequence[Row]) -> set[tuple[UUID, int]]:
-    """Running -> queued after `delay_s`, or cancelled where that was asked meanwhile.
+async def requeue_jobs(session: AsyncSession, retries: Sequence[Row]) -> set[tuple[UUID, int]]:
+    """Queues running jobs again after `delay_s`, or cancels them where that was requested.
 
-    `unspent` attempts are given back, `crashes` counted.
+    `unspent` is subtracted from the attempts, `crashes` is added. Returns the (id, fence) of those
+    that were written; the other claims are lost.
     """
-    rows = await run_query(session, REQUEUE, rows=pack(freed) or "[]")
+    rows = await run_query(session, REQUEUE, rows=pack(retries) or "[]")
     return {(row["id"], row["fence"]) for row in rows}
 
 
 async def lock_abandoned(
-    session: AsyncSession, *, limit: int = 100, held: Sequence[Row] = ()
+    session: AsyncSession, *, limit: int = 100, claims: Sequence[Row] = ()
 ) -> Sequence[Row]:
-    """Running jobs whose lease ran out, or those of `held` (their worker is known to be gone)."""
-    return await run_query(session, ABANDONED, rows=pack(held), limit=limit)
-
-
-async def count_backlog(session: AsyncSession) -> dict[str, Row]:
-    """By type: `due` and `queued` jobs, and for how long the oldest has been due."""
-    return {row["type"]: dict(row) for row in await run_query(session, BACKLOG)}
-
-
-async def count_states(session: AsyncSession) -> dict[tuple[str, str], int]:
-    """By type and state: what waits, what runs, and what has ended within the hour."""
-    rows = await run_query(session, STATES)
-    return {(row["type"], row["state"]): row["jobs"] for row in rows}
-
-
-async def count_overdue(session: AsyncSession, patience_s: float) -> int:
-    """Jobs that run by nobody's lease for longer than dispatchers need to notice."""
-    return int((await run_query(session, OVERDUE, patience_s=patience_s))[0]["count"])
+    """Locks running jobs whose lease expired, or these claims, whose workers are dead."""
+    return await run_query(session, ABANDONED, rows=pack(claims), limit=limit)

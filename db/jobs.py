@@ -1,4 +1,4 @@
-"""Queries over jobs as their owners see them; enqueueing joins the caller's own transaction."""
+"""Queries over jobs as their owners see them; a job is enqueued in the caller's transaction."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.tables import ACCOUNT, Job, JobEvent, TryonJob
 
 CHANNEL = "studio_job"
-"""NOTIFY with a job's type when one may be claimed: a hint, dispatchers poll as well."""
+"""NOTIFY channel: a message is the type of a job that may be claimed. Dispatchers poll as well."""
 
 
 OPEN_JOBS = f"""
@@ -22,13 +22,13 @@ SELECT (SELECT count(*) FROM (
         SELECT 1 FROM job WHERE state = 'queued' AND type = :type AND {ACCOUNT} = :owner_id
         LIMIT :most) AS queued)
     + (SELECT count(*) FROM job WHERE state = 'running' AND type = :type AND owner_id = :owner_id)
-"""  # noqa: S608 - every part is ours
+"""  # noqa: S608 - every part is a constant
 
 
 async def find_keyed_job(session: AsyncSession, owner_id: UUID | None, key: str) -> Job | None:
-    """The job that its owner has asked for under this idempotency key.
+    """Finds the job that its owner submitted under this idempotency key.
 
-    Callers with one key wait for each other here, so that they all get the same job.
+    Callers with the same key wait for each other here, so that they all get the same job.
     """
     await wait_for_turn(session, f"job {owner_id} {key}")
     query = select(Job).where(Job.owner_id == owner_id, Job.idempotency_key == key)
@@ -36,7 +36,7 @@ async def find_keyed_job(session: AsyncSession, owner_id: UUID | None, key: str)
 
 
 async def find_newest_keyed_job(session: AsyncSession, job_type: str, prefix: str) -> Job | None:
-    """The studio's own newest job of a type whose idempotency key begins so."""
+    """Finds the newest job of a type without owner whose idempotency key has this prefix."""
     query = select(Job).where(
         col(Job.owner_id).is_(None),
         Job.type == job_type,
@@ -46,25 +46,25 @@ async def find_newest_keyed_job(session: AsyncSession, job_type: str, prefix: st
 
 
 async def count_open_jobs(session: AsyncSession, owner_id: UUID, job_type: str, most: int) -> int:
-    """An owner's queued and running jobs of a type; of the queued ones at most `most` are counted.
+    """Counts an owner's running and queued jobs of a type; at most `most` of the queued ones.
 
-    Callers for one owner and type wait for each other until they commit, so that what is counted
-    here is still true when a job is inserted.
+    Callers for one owner and type wait for each other until they commit, so that the count still
+    holds when a job is inserted.
     """
     await wait_for_turn(session, f"open jobs {owner_id} {job_type}")
-    found = await session.exec(  # type: ignore[call-overload]
+    result = await session.exec(  # type: ignore[call-overload]
         text(OPEN_JOBS), params={"owner_id": owner_id, "type": job_type, "most": most}
     )
-    return int(found.scalar_one())
+    return int(result.scalar_one())
 
 
 async def wait_for_turn(session: AsyncSession, name: str) -> None:
-    """A lock of this name until the transaction ends."""
+    """Takes the lock of this name until the transaction ends."""
     await session.exec(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
 async def insert_job(session: AsyncSession, job: Job) -> Job:
-    """Enqueues a job."""
+    """Inserts a queued job and announces it."""
     values = job.model_dump(exclude_none=True)
     statement = insert(Job).values(values).returning(Job)
     queued: Job = (await session.exec(statement)).scalar_one()
@@ -73,7 +73,7 @@ async def insert_job(session: AsyncSession, job: Job) -> Job:
 
 
 async def announce(session: AsyncSession, job: Job) -> None:
-    """An event for whoever watches the job, a hint for whoever may run it; after its update."""
+    """Inserts an event for watchers of the job, and notifies dispatchers where it is queued."""
     await session.exec(
         insert(JobEvent).values(job_id=job.id, state=job.state, progress=progress_of(job))
     )
@@ -82,14 +82,14 @@ async def announce(session: AsyncSession, job: Job) -> None:
 
 
 def progress_of(job: Job) -> dict[str, Any]:
-    """As events and answers show it."""
+    """The job's progress as events and responses contain it."""
     return {
         "done": job.progress_done, "total": job.progress_total, "message": job.progress_message,
     }  # fmt: skip
 
 
 async def get_job(session: AsyncSession, job_id: UUID, *, lock: bool = False) -> Job | None:
-    """One job."""
+    """Gets a job; with `lock` the row stays locked until the transaction ends."""
     return await session.get(Job, job_id, with_for_update=lock or None)
 
 
@@ -101,7 +101,7 @@ async def list_jobs(
     after: tuple[datetime, UUID] | None = None,
     state: str | None = None,
 ) -> list[Job]:
-    """Newest first; `owner_id` None means everyone's."""
+    """Lists jobs, newest first; `owner_id` None means the jobs of all owners."""
     query = select(Job).order_by(col(Job.created_at).desc(), col(Job.id).desc()).limit(limit)
     if owner_id is not None:
         query = query.where(Job.owner_id == owner_id)
@@ -113,10 +113,10 @@ async def list_jobs(
 
 
 async def request_cancel(session: AsyncSession, job_id: UUID) -> Job | None:
-    """A queued job is cancelled, a running one is asked to stop; None where it has ended.
+    """Cancels a queued job, or requests that a running one stops; None where the job has ended.
 
-    One statement: a job that goes back to the queue meanwhile is waited for and judged as it is
-    then.
+    One statement does both: if the job returns to the queue meanwhile, the statement waits for
+    that and then sees the new state.
     """
     is_queued = col(Job.state) == "queued"
     statement = (
@@ -135,7 +135,7 @@ async def request_cancel(session: AsyncSession, job_id: UUID) -> Job | None:
 
 
 async def requeue_failed(session: AsyncSession, job_id: UUID) -> Job | None:
-    """A dead letter gets all its attempts again, and goes on where it stopped; else None."""
+    """Queues a failed job again with all its attempts; None where the job has not failed."""
     statement = (
         update(Job)
         .where(col(Job.id) == job_id, col(Job.state) == "failed")
@@ -153,7 +153,7 @@ async def requeue_failed(session: AsyncSession, job_id: UUID) -> Job | None:
 async def list_events(
     session: AsyncSession, job_id: UUID, *, after: int = 0, limit: int = 500
 ) -> Sequence[JobEvent]:
-    """What happened to a job, oldest first; ids grow in the order of commits."""
+    """Lists a job's events, oldest first; their ids grow in the order of commits."""
     query = select(JobEvent).where(JobEvent.job_id == job_id, col(JobEvent.id) > after)
     return list((await session.exec(query.order_by(col(JobEvent.id)).limit(limit))).all())
 
@@ -171,7 +171,7 @@ ORDER BY watched.job_id, watched.after, event.id
 
 @dataclass(frozen=True)
 class JobNews:
-    """A job's state (None: there is no such job) and one of its events, if there is a new one."""
+    """A job's state (None: there is no such job) and one new event, if there is any."""
 
     job_state: str | None
     event: JobEvent | None
@@ -180,16 +180,16 @@ class JobNews:
 async def list_news(
     session: AsyncSession, watched: Sequence[tuple[UUID, int]], *, limit: int
 ) -> dict[tuple[UUID, int], list[JobNews]]:
-    """For each (job, last event that is known) the following events, oldest first.
+    """For each (job, id of the last known event) lists the later events, oldest first.
 
-    At most `limit` of each; one entry without an event where there is none. State and events are
-    of one moment.
+    A job has at most `limit` entries; one without an event where there is none. States and events
+    come from one snapshot.
     """
-    given = {
+    parameters = {
         "ids": [job_id for job_id, _ in watched], "afters": [after for _, after in watched],
         "limit": limit,
     }  # fmt: skip
-    rows = await session.exec(text(NEWS), params=given)  # type: ignore[call-overload]
+    rows = await session.exec(text(NEWS), params=parameters)  # type: ignore[call-overload]
     news: dict[tuple[UUID, int], list[JobNews]] = {}
     for row in rows.mappings():
         event = None
@@ -198,16 +198,17 @@ async def list_news(
                 id=row["id"], job_id=row["job_id"], at=row["at"], state=row["state"],
                 progress=row["progress"],
             )  # fmt: skip
-        one = JobNews(row["job_state"], event)
-        news.setdefault((row["job_id"], row["after"]), []).append(one)
+        key = row["job_id"], row["after"]
+        news.setdefault(key, []).append(JobNews(row["job_state"], event))
     return news
 
 
 async def lock_old_jobs(
     session: AsyncSession, *, before: datetime, limit: int, without: Collection[UUID] = ()
 ) -> list[Job]:
-    """Jobs that ended before, but for some, for whoever removes them; another remover's are left
-    out.
+    """Locks jobs that ended before `before`, except `without`, so that they can be deleted.
+
+    Jobs that another transaction has locked are skipped.
     """
     query = select(Job).where(col(Job.finished_at) < before, col(Job.id).not_in(without))
     query = query.order_by(col(Job.finished_at)).limit(limit)
@@ -215,7 +216,7 @@ async def lock_old_jobs(
 
 
 async def delete_jobs(session: AsyncSession, ids: Sequence[UUID]) -> None:
-    """With their events; what was made by them forgets them."""
+    """Deletes jobs and their events; try-ons that they made lose the reference."""
     forget = update(TryonJob).where(col(TryonJob.job_id).in_(ids)).values(job_id=None)
     await session.exec(forget)
     await session.exec(delete(Job).where(col(Job.id).in_(ids)))

@@ -1,4 +1,4 @@
-"""Hints from PostgreSQL's NOTIFY: they make polling faster, and may be lost without harm."""
+"""Listens to PostgreSQL's NOTIFY, so that pollers react sooner; a lost message does no harm."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,19 +12,19 @@ from errors import Unavailable
 CONNECT_S = 5
 
 
-async def listen(url: str, channel: str, hear: Callable[[], None]) -> None:
-    """Calls `hear` at every notice on the channel; returns when the connection is lost.
+async def listen(url: str, channel: str, on_notice: Callable[[], None]) -> None:
+    """Calls `on_notice` at every message on the channel; returns when the connection is lost.
 
     Raises:
         Unavailable: the database can't be reached.
     """
-    lost = asyncio.Event()
+    is_lost = asyncio.Event()
 
     def end(_: Any) -> None:
-        lost.set()
+        is_lost.set()
 
-    def notice(*_: Any) -> None:
-        hear()
+    def notify(*_: Any) -> None:
+        on_notice()
 
     try:
         connection = await connect(url, timeout=CONNECT_S)
@@ -32,8 +32,8 @@ async def listen(url: str, channel: str, hear: Callable[[], None]) -> None:
         raise Unavailable("the database can't be reached") from error
     try:
         connection.add_termination_listener(end)
-        await connection.add_listener(channel, notice)
-        await lost.wait()
+        await connection.add_listener(channel, notify)
+        await is_lost.wait()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise Unavailable("the database connection was lost") from error
     finally:

@@ -10,7 +10,7 @@ from functools import partial
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
-from db.job_claims import count_backlog, count_overdue, count_states
+from db.job_counts import count_backlog, count_overdue, count_states
 from deployments.handles import Handle, IndexHandle
 from deployments.serve.connections import DISPATCHER_POOL
 from deployments.serve.listening import listen_privately
@@ -21,10 +21,10 @@ from errors import StudioError
 from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache
 from integrations.paypal.paypal import open_paypal
-from jobs.bulk_embedding import StreamArgs
+from jobs.bulk_embedding import BulkEmbeddingArgs
 from jobs.dispatcher import Dispatcher as JobDispatcher
 from jobs.dispatcher import DispatcherArgs
-from jobs.handlers import HANDLERS, on_cluster
+from jobs.registry import HANDLERS, on_cluster
 from jobs.retry import RetryPolicy
 from jobs.runner import RayExecutor
 from settings import Settings
@@ -43,7 +43,7 @@ class DispatcherNumbers:
 
     run: DispatcherArgs = field(default_factory=DispatcherArgs)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    reindex: StreamArgs = field(default_factory=StreamArgs)
+    reindex: BulkEmbeddingArgs = field(default_factory=BulkEmbeddingArgs)
 
 
 class Dispatcher:

@@ -1,5 +1,6 @@
-"""Heavy work: jobs are rows in PostgreSQL, whoever runs them is disposable.
+"""Runs durable jobs: a job is a row in PostgreSQL, and any worker that runs it may die.
 
-Read `claim` (what a worker holds), `retry` (what becomes of a failure), `runner` (one attempt),
-`dispatcher` (who starts attempts), in this order; `handlers` says what there is to run.
+Read in this order: `claim` (the right to run a job once), `attempt` (one run of a handler),
+`retry` (what follows a failure), `runner` (the Ray task around an attempt) and `dispatcher` (which
+starts attempts). `registry` has the handler of every job type.
 """

@@ -1,7 +1,8 @@
-"""One attempt of a job: its handler, what the handler may do, and the fenced end."""
+"""One attempt of a job: it runs the handler under the claim's lease and writes its ending."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -10,12 +11,12 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import AsyncSession, Database
-from db.job_claims import is_fenced, renew_leases, report_progress
+from db.job_claims import has_lost_claim, renew_leases, report_progress
 from db.jobs import list_events
 from db.users import get_user
-from errors import CancelRequested, Forbidden, JobStopped, StudioError, Superseded, Unavailable
+from errors import CancelRequested, Forbidden, JobStopped, StudioError, Superseded
 from jobs.claim import Claim
-from jobs.finishing import PAUSES_S, Ending, Ledger
+from jobs.finishing import Ending, EndingWriter
 from jobs.handler import Handler
 from jobs.lease import LeaseKeeper
 from jobs.retry import LATE, RetryPolicy, reason
@@ -25,17 +26,17 @@ from studio.job_types import Outcome
 from studio.ports import Studio
 
 UNWIND_S = 5.0
-"""How long a handler that is told to end may take to give back what it holds."""
+"""How long a cancelled handler may take to release its resources."""
 
 log = structlog.get_logger("studio.jobs")
 
 
 class DeadlineOver(Exception):
-    """The attempt took longer than its type allows."""
+    """The attempt took longer than its job type allows."""
 
 
-class Attempt:
-    """`studio.job_types.JobRun` over a claim."""
+class JobAttempt:
+    """The `studio.job_types.JobRun` of a claim; made in the event loop that runs the handler."""
 
     def __init__(self, database: Database, claim: Claim) -> None:
         self.job_id = claim.id
@@ -43,50 +44,58 @@ class Attempt:
         self.payload = claim.payload
         self.done = claim.done
         self.claim = claim
-        self.touch: Callable[[], None] = lambda: None
+        self.progress_s = time.monotonic()
         self._database = database
+        self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[Outcome] | None = None
-        self._stopped: JobStopped | None = None
+        self._stop_reason: JobStopped | None = None
 
     async def progress(self, done: int, total: int, message: str, **details: Any) -> None:
-        """See `JobRun.progress`."""
-        told = {"done": done, "total": total, "message": message} | details
+        """Stores the progress, which shows the lease keeper that the attempt is not stalled.
+
+        Raises:
+            JobStopped: another worker has the job, or its owner has cancelled it.
+        """
+        document = {"done": done, "total": total, "message": message} | details
         async with self._database.transaction() as session:
-            to_stop = await report_progress(session, self.job_id, self.claim.fence, told)
-        if to_stop is None:
+            is_cancelled = await report_progress(session, self.job_id, self.claim.fence, document)
+        if is_cancelled is None:
             raise Superseded("another worker has this job")
-        if to_stop:
+        if is_cancelled:
             raise CancelRequested("the job was cancelled")
-        self.touch()
+        self.progress_s = time.monotonic()
 
     async def past(self) -> Sequence[dict[str, Any]]:
-        """See `JobRun.past`."""
-        told: list[dict[str, Any]] = []
+        """Reads the progress of all attempts so far, oldest first."""
+        reports: list[dict[str, Any]] = []
         after = 0
         while True:
             async with self._database.transaction() as session:
                 page = await list_events(session, self.job_id, after=after)
             if not page:
-                return told
-            told += [event.progress for event in page]
+                return reports
+            reports += [event.progress for event in page]
             after = page[-1].id or 0
 
     async def guard(self, session: AsyncSession) -> None:
-        """See `JobRun.guard`."""
-        if await is_fenced(session, self.job_id, self.claim.fence):
-            raise Superseded("another worker has this job")
-
-    async def perform(self, studio: Studio, handler: Handler) -> Outcome:
-        """The handler's outcome.
+        """Lets the transaction commit only while this attempt has the job.
 
         Raises:
-            JobStopped: `stop` was called, or the handler was told so.
-            DeadlineOver: the handler took too long.
+            Superseded: another worker has the job.
         """
-        if self._stopped is not None:
-            raise self._stopped
-        work = handler.run(studio, self)
-        self._task = asyncio.get_running_loop().create_task(work, name="handler")
+        if await has_lost_claim(session, self.job_id, self.claim.fence):
+            raise Superseded("another worker has this job")
+
+    async def run(self, studio: Studio, handler: Handler) -> Outcome:
+        """Runs the handler until it returns, fails, is stopped or exceeds its deadline.
+
+        Raises:
+            JobStopped: `stop` was called, or a call of the handler has raised it.
+            DeadlineOver: the handler took longer than its deadline.
+        """
+        if self._stop_reason is not None:
+            raise self._stop_reason
+        self._task = self._loop.create_task(handler.run(studio, self), name="handler")
         try:
             done, _ = await asyncio.wait({self._task}, timeout=self.claim.deadline_s)
         except asyncio.CancelledError:
@@ -96,82 +105,82 @@ class Attempt:
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=UNWIND_S)
             raise DeadlineOver
-        if self._stopped is not None and (self._task.cancelled() or self._task.exception()):
-            raise self._stopped  # whatever the handler made of being interrupted
+        if self._stop_reason is not None and (self._task.cancelled() or self._task.exception()):
+            raise self._stop_reason  # whatever error the cancellation has become in the handler
         return self._task.result()
 
-    def stop(self, why: JobStopped) -> None:
-        """Ends the handler at its next await; only in the attempt's own event loop."""
-        if self._stopped is None:
-            self._stopped = why
+    def stop(self, reason: JobStopped) -> None:
+        """Cancels the handler at its next await; call it in the attempt's own event loop."""
+        if self._stop_reason is None:
+            self._stop_reason = reason
             if self._task is not None:
                 self._task.cancel()
+
+    def stop_soon(self, reason: JobStopped) -> None:
+        """As `stop`, from any thread."""
+        with suppress(RuntimeError):  # the loop is already closed
+            self._loop.call_soon_threadsafe(self.stop, reason)
 
 
 async def run_leased(
     studio: Studio, claim: Claim, handler: Handler, policy: RetryPolicy, keeper: LeaseKeeper
 ) -> None:
-    """Takes the lease over from the dispatcher, keeps it, and runs the claim under it."""
-    attempt = Attempt(studio.database, claim)
-    loop = asyncio.get_running_loop()
-
-    def stop(why: JobStopped) -> None:
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(attempt.stop, why)
-
-    if not await take_over(studio, claim, keeper.worker):
+    """Takes the lease over from the dispatcher and runs the claim while the lease is kept."""
+    if not await take_over(studio.database, claim, keeper.worker):
         return
-    with keeper.keep(claim, stop, handler.stall_s) as held:
-        attempt.touch = held.touch
-        await run_claim(studio, attempt, handler, policy, Ledger(studio.database))
+    attempt = JobAttempt(studio.database, claim)
+    with keeper.keep(attempt, handler.stall_s):
+        await run_claim(studio, attempt, handler, policy, EndingWriter(studio.database))
 
 
-async def take_over(studio: Studio, claim: Claim, worker: str) -> bool:
-    """Whether the job is still ours, now under this worker's lease."""
-    async with studio.database.transaction() as session:
-        rows = await renew_leases(session, [claim.held], owner=worker, lease_s=claim.lease_s)
+async def take_over(database: Database, claim: Claim, worker: str) -> bool:
+    """Puts the job under this worker's lease; False where the claim is lost."""
+    async with database.transaction() as session:
+        rows = await renew_leases(session, [claim.row], owner=worker, lease_s=claim.lease_s)
     return bool(rows)
 
 
 async def run_claim(
     studio: Studio,
-    attempt: Attempt,
+    attempt: JobAttempt,
     handler: Handler,
     policy: RetryPolicy,
-    ledger: Ledger,
+    endings: EndingWriter,
 ) -> None:
-    """Runs the handler and writes what became of it; a job of another worker is left alone."""
+    """Runs the handler and writes the ending; writes nothing where another worker has the job."""
     claim = attempt.claim
     origin = Origin(claim.request_id or OFFLINE, claim.traceparent)
     with continuing(origin), span(f"job {claim.type}", job_id=str(claim.id)):
-        told = log.bind(job_id=str(claim.id), type=claim.type, attempt=claim.attempts)
+        logger = log.bind(job_id=str(claim.id), type=claim.type, attempt=claim.attempts)
         try:
-            ending = await _ending_of(studio, attempt, handler, policy, told)
+            ending = await _run_handler(studio, attempt, handler, policy, logger)
             try:
-                await _persist(ledger, claim, ending)
-            except Exception as error:  # its record could not be written, so it has not succeeded
+                await endings.write_patiently(claim, ending)
+            except Exception as error:  # without its record the job has not succeeded
                 if isinstance(error, JobStopped):
                     raise
-                ending = _judge(error, claim, policy, told)
-                await _persist(ledger, claim, ending)
+                ending = _ending_after(error, claim, policy, logger)
+                await endings.write_patiently(claim, ending)
         except Superseded as stopped:
-            told.warning("job.superseded", reason=stopped.detail)
+            logger.warning("job.superseded", reason=stopped.detail)
             return
-        told.info("job.ended", state=ending.state, error=ending.error)
+        logger.info("job.ended", state=ending.state, error=ending.error)
         if ending.state in {"succeeded", "cancelled"} and handler.after is not None:
             with suppress(StudioError, SQLAlchemyError):
                 await handler.after(studio, attempt)
 
 
-async def _ending_of(
-    studio: Studio, attempt: Attempt, handler: Handler, policy: RetryPolicy, told: Any
+async def _run_handler(
+    studio: Studio, attempt: JobAttempt, handler: Handler, policy: RetryPolicy, logger: Any
 ) -> Ending:
-    """Raises:
-    Superseded: another worker has the job, so there is nothing to write.
+    """Runs the handler; its result or its error becomes the ending.
+
+    Raises:
+        Superseded: another worker has the job, so there is nothing to write.
     """
     try:
         await require_role(studio.database, attempt.owner_id, handler.role)
-        outcome = await attempt.perform(studio, handler)
+        outcome = await attempt.run(studio, handler)
     except Superseded:
         raise
     except CancelRequested:
@@ -179,15 +188,15 @@ async def _ending_of(
     except DeadlineOver:
         return Ending("failed", error=LATE)
     except Exception as error:
-        return _judge(error, attempt.claim, policy, told)
+        return _ending_after(error, attempt.claim, policy, logger)
     return Ending("succeeded", result=outcome.result, record=outcome.record)
 
 
 async def require_role(database: Database, owner_id: UUID | None, role: str | None) -> None:
-    """Every attempt asks for the rights that the job's owner has now, retries and `runAt` too.
+    """Requires that the job's owner has the role now; every attempt asks again.
 
     Raises:
-        Forbidden: the account is gone, or its role no longer allows such jobs.
+        Forbidden: the account is deleted, or its role no longer allows such jobs.
     """
     if owner_id is None or role is None:
         return
@@ -197,23 +206,11 @@ async def require_role(database: Database, owner_id: UUID | None, role: str | No
         raise Forbidden("the job's owner may not run such jobs any more")
 
 
-def _judge(error: Exception, claim: Claim, policy: RetryPolicy, told: Any) -> Ending:
-    """Again, or a dead letter."""
+def _ending_after(error: Exception, claim: Claim, policy: RetryPolicy, logger: Any) -> Ending:
+    """Queues the job again, or makes it a dead letter, as the policy decides."""
     if not isinstance(error, StudioError):
-        told.error("job.error", exc_info=error)
+        logger.error("job.error", exc_info=error)
     delay_s = policy.after_error(error, claim.attempts, claim.max_attempts)
     if delay_s is None:
         return Ending("failed", error=reason(error))
     return Ending("queued", error=reason(error), delay_s=delay_s)
-
-
-async def _persist(ledger: Ledger, claim: Claim, ending: Ending) -> None:
-    """As `Ledger.write`; waits for a database that is away, because the work is done."""
-    for pause_s in (*PAUSES_S, None):
-        try:
-            await ledger.write(claim, ending)
-            return
-        except Unavailable:
-            if pause_s is None:
-                raise
-            await asyncio.sleep(pause_s)

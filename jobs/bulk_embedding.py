@@ -1,10 +1,11 @@
-"""Pictures to vectors as Ray Data: ranges of ids -> actors that fetch and decode -> models.
+"""Embeds many pictures with Ray Data: ranges of ids -> actors that fetch and decode -> models.
 
-A source of `studio.index.embed` beside the warm Embedder. Searches keep their model to themselves,
-and a cluster's GPUs each get one; but a model has to start, so few pictures go the warm way.
+It is an alternative to the Embedder deployment in `studio.index.embed`. Searches then keep the
+deployment to themselves, and every GPU of the cluster gets a model. As models take time to start,
+small numbers of pictures still go to the deployment.
 """
 
-# ruff: noqa: PLC0415 - Ray Data brings pandas and pyarrow, which only a long re-index needs
+# ruff: noqa: PLC0415 - Ray Data loads pandas and pyarrow, which only a large rebuild needs
 
 import asyncio
 import logging
@@ -33,23 +34,23 @@ from studio.ports import Studio
 from studio.telemetry.logs import configure_logging
 
 Columns = dict[str, NDArray[Any]]
-"""A batch between stages: `id`, `sha256`, `error` ("" where none), and `pixels` or `vector`."""
+"""A batch between stages: `id`, `sha256`, `error` ("" for none), and `pixels` or `vector`."""
 
 log = structlog.get_logger("studio.embedder")
 
 
 @dataclass(frozen=True)
-class StreamArgs:
-    """What a long re-index may take of the cluster, beside its job's own share.
+class BulkEmbeddingArgs:
+    """The capacity that a large rebuild may use in the cluster, beside the CPUs of its job.
 
     Attributes:
-        from_pictures: fewer go through the Embedder in service.
+        from_pictures: smaller numbers of pictures go to the Embedder deployment.
         batch: pictures that are read, embedded and written together.
-        readers, reader_cpus: processes that fetch and decode, and what each reserves.
-        models, model_cpus, model_gpus: copies of the model at most, and what each reserves.
-        max_batch, threads: as the Embedder's own.
+        readers, reader_cpus: processes that fetch and decode, and the CPUs of each.
+        models, model_cpus, model_gpus: the largest number of models, and the CPUs and GPUs of each.
+        max_batch, threads: as those of the Embedder deployment.
         in_flight_mb: decoded pictures that may wait between the stages.
-        niceness: how far readers and models on a CPU stand back behind what serves.
+        niceness: the `nice` value of readers and of models on a CPU, so that serving comes first.
     """
 
     from_pictures: int = 2000
@@ -66,19 +67,19 @@ class StreamArgs:
 
 
 @dataclass(frozen=True)
-class PictureStream:
-    """`studio.index.embed.Source`: many pictures through Ray Data, few through the Embedder."""
+class BulkEmbedding:
+    """A `studio.index.embed.Source`: Ray Data for many pictures, the Embedder for few."""
 
-    args: StreamArgs
+    args: BulkEmbeddingArgs
 
-    async def __call__(self, studio: Studio, wanted: Wanted) -> AsyncGenerator[list[Looked], None]:
-        """Batches in the order in which they are done.
+    async def __call__(self, studio: Studio, request: Wanted) -> AsyncGenerator[list[Looked], None]:
+        """Yields batches in the order in which they are finished.
 
         Raises:
-            Unavailable: a stage failed; what was not written is done by the next attempt.
+            Unavailable: a stage failed; the next attempt embeds what was not written.
         """
-        few = wanted.total < self.args.from_pictures
-        stream = embed_warm(studio, wanted) if few else self._embed_many(studio, wanted.unseen)
+        few = request.total < self.args.from_pictures
+        stream = embed_warm(studio, request) if few else self._embed_many(studio, request.unseen)
         async with aclosing(stream) as batches:
             async for batch in batches:
                 yield batch
@@ -91,11 +92,11 @@ class PictureStream:
         batches = await asyncio.to_thread(open_stream, studio.settings, unseen, ranges, self.args)
         async with aclosing(in_thread(batches)) as stream:
             async for columns in stream:
-                yield looked(columns)
+                yield read_rows(columns)
 
 
 async def in_thread(batches: Iterator[Columns]) -> AsyncGenerator[Columns, None]:
-    """A blocking iterator's items; it has ended when this generator has."""
+    """Yields a blocking iterator's items; when the generator ends, no call of `next` is running."""
     pending: asyncio.Future[Columns | None] | None = None
     try:
         while True:
@@ -112,15 +113,15 @@ async def in_thread(batches: Iterator[Columns]) -> AsyncGenerator[Columns, None]
 
 
 def first_cause(error: RayError) -> str:
-    """What our own code said inside Ray's wrapper, or how Ray calls the failure."""
+    """The message of our own error inside Ray's wrapper, else the name of Ray's error."""
     cause = getattr(error, "cause", error)
     return cause.detail if isinstance(cause, StudioError) else type(cause).__name__
 
 
 def open_stream(
-    settings: Settings, unseen: Unseen, ranges: list[tuple[str, str]], args: StreamArgs
+    settings: Settings, unseen: Unseen, ranges: list[tuple[str, str]], args: BulkEmbeddingArgs
 ) -> Iterator[Columns]:
-    """Starts the stages; batches come as they are done, no more than fit `in_flight_mb` ahead."""
+    """Starts the stages; returns finished batches, with at most `in_flight_mb` computed ahead."""
     import ray.data
     from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
 
@@ -150,8 +151,8 @@ def open_stream(
     return iter(vectors.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0))
 
 
-def looked(columns: Columns) -> list[Looked]:
-    """Rows of the last stage, as the studio takes them."""
+def read_rows(columns: Columns) -> list[Looked]:
+    """Converts a batch of the last stage to rows of `studio.index.embed`."""
     rows = zip(columns["id"], columns["sha256"], columns["error"], columns["vector"], strict=True)
     return [
         Looked(str(name), str(sha256), error=str(error))
@@ -162,9 +163,9 @@ def looked(columns: Columns) -> list[Looked]:
 
 
 class ReadPictures:
-    """A process that fetches and decodes; it keeps its connections and its reader."""
+    """A process that fetches and decodes; it keeps its connections and its decoder."""
 
-    def __init__(self, settings: Settings, unseen: Unseen, args: StreamArgs) -> None:
+    def __init__(self, settings: Settings, unseen: Unseen, args: BulkEmbeddingArgs) -> None:
         os.nice(args.niceness)
         self._unseen = unseen
         self._loop = asyncio.new_event_loop()
@@ -175,7 +176,7 @@ class ReadPictures:
         self._blobs = self._loop.run_until_complete(self._open_blobs())
 
     def __call__(self, batch: Columns) -> Columns:
-        """One range -> what is still to do of it, decoded; unreadable pictures are black."""
+        """Decodes the pictures of one range that have no vector; unreadable pictures are black."""
         first, last = str(batch["first"][0]), str(batch["last"][0])
         pictures, contents = self._loop.run_until_complete(self._fetch(first, last))
         pixels = np.zeros((len(pictures), *self._shape), np.float32)
@@ -186,12 +187,12 @@ class ReadPictures:
                     raise content
                 pixels[place] = self._reader.read(content)
             except StudioError as error:
-                if error.retryable:  # the studio's trouble, not the picture's
+                if error.retryable:  # the studio failed, not the picture
                     raise
                 errors[place] = error.detail
         return {
-            "id": np.array([one.product_id for one in pictures], dtype=np.str_),
-            "sha256": np.array([one.image_sha256 for one in pictures], dtype=np.str_),
+            "id": np.array([picture.product_id for picture in pictures], dtype=np.str_),
+            "sha256": np.array([picture.image_sha256 for picture in pictures], dtype=np.str_),
             "error": np.array(errors, dtype=np.str_),
             "pixels": pixels,
         }
@@ -204,7 +205,7 @@ class ReadPictures:
     ) -> tuple[list[StoredPicture], list[bytes | StudioError]]:
         async with self._database.transaction() as session:
             pictures = await list_pictures(session, self._unseen, first, last)
-        contents = await asyncio.gather(*(self._get(one.image_key) for one in pictures))
+        contents = await asyncio.gather(*(self._get(picture.image_key) for picture in pictures))
         return pictures, list(contents)
 
     async def _get(self, key: str) -> bytes | StudioError:
@@ -216,9 +217,9 @@ class ReadPictures:
 
 
 class EmbedPictures:
-    """A copy of the model in service."""
+    """A process with a copy of the Embedder's model."""
 
-    def __init__(self, settings: Settings, unseen: Unseen, args: StreamArgs) -> None:
+    def __init__(self, settings: Settings, unseen: Unseen, args: BulkEmbeddingArgs) -> None:
         if not args.model_gpus:
             os.nice(args.niceness)
         self._logs = configure_logging()
@@ -227,10 +228,10 @@ class EmbedPictures:
         self._version = unseen.embedder_version
 
     def __call__(self, batch: Columns) -> Columns:
-        """Pixels -> float32 vectors, shape (n, dim); zeros where there was no picture.
+        """Embeds pixels to float32 vectors, shape (n, dim); zeros for unreadable pictures.
 
         Raises:
-            Unavailable: the studio's embedder is another one than the settings name by now.
+            Unavailable: the Embedder was replaced since the rebuild began.
         """
         if self._model.version != self._version:
             raise Unavailable("the embedder is being replaced by another one")
@@ -242,8 +243,8 @@ class EmbedPictures:
         return {name: batch[name] for name in ("id", "sha256", "error")} | {"vector": vectors}
 
 
-def config_of(settings: Settings, args: StreamArgs) -> EmbedderConfig:
-    """The checkpoint in service at this stage's capacity."""
+def config_of(settings: Settings, args: BulkEmbeddingArgs) -> EmbedderConfig:
+    """The Embedder's checkpoint with the capacity of this stage."""
     return EmbedderConfig(
         checkpoint=settings.embedder_checkpoint,
         precision=settings.embedder_precision,

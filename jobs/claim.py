@@ -1,4 +1,4 @@
-"""A claim: the right to run a job once, proved by a fence number that only ever grows."""
+"""A claim: the right to run a job once, proved by a fence number that only grows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from db.job_claims import claim_jobs
 
 @dataclass(frozen=True)
 class Claim:
-    """What one attempt needs to know; it travels to the worker.
+    """What one attempt needs to know; it is pickled and sent to the worker.
 
     Attributes:
-        fence: raised at every claim; whoever writes for the job must show the newest.
-        attempts: this one included.
-        done: how far earlier attempts came, by what they reported.
+        fence: incremented at every claim; a write for the job must carry the newest fence.
+        attempts: number of attempts, this one included.
+        done: progress of earlier attempts, as they reported it.
         owner: the dispatcher that holds the lease until the worker takes it over.
     """
 
@@ -36,38 +36,38 @@ class Claim:
     lease_s: float
 
     @property
-    def held(self) -> dict[str, Any]:
-        """The claim as `db.job_claims` takes it."""
+    def row(self) -> dict[str, Any]:
+        """The claim as the queries of `db.job_claims` take it."""
         return {"id": self.id, "fence": self.fence}
 
     @property
     def key(self) -> tuple[UUID, int]:
-        """The same as a key of mappings."""
+        """The claim as a key of mappings."""
         return self.id, self.fence
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a dispatcher has room for."""
+class ClaimRequest:
+    """The job types that a dispatcher can start now, and how many jobs of them."""
 
     types: Sequence[str]
     limit: int
     alone: bool = False
-    """At most one job of these types runs at a time, whoever runs it."""
+    """At most one job of these types runs at a time in the whole studio."""
 
 
 async def claim(
     database: Database,
-    wanted: Wanted,
+    request: ClaimRequest,
     *,
     owner: str,
     lease_s: float,
     deadlines: Mapping[str, float],
 ) -> list[Claim]:
-    """Due jobs, now this owner's, in one transaction; two claimers never get the same one."""
+    """Claims due jobs for this owner in one transaction; no job is claimed by two owners."""
     async with database.transaction() as session:
         rows = await claim_jobs(
-            session, types=wanted.types, limit=wanted.limit, alone=wanted.alone,
+            session, types=request.types, limit=request.limit, alone=request.alone,
             owner=owner, lease_s=lease_s, deadlines=deadlines,
         )  # fmt: skip
     return [

@@ -1,4 +1,4 @@
-"""Starts attempts of due jobs where there is room, watches them, gives back what nobody runs."""
+"""Claims due jobs that fit on its machine, starts their attempts and watches them."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ from db.job_claims import find_starved_type, renew_leases, watch_claims
 from db.jobs import CHANNEL
 from db.notices import listen
 from errors import StudioError
-from jobs.capacity import Capacity, starved, wanted
+from jobs.capacity import Capacity, find_starving_types, plan_claims
 from jobs.claim import Claim, claim
 from jobs.handler import Handler, Handlers
 from jobs.reaper import reap_dead, reap_expired, release
@@ -30,17 +30,18 @@ log = structlog.get_logger("studio.jobs")
 
 @dataclass(frozen=True)
 class DispatcherArgs:
-    """How much one dispatcher runs, and how soon it notices things.
+    """The capacity and the timeouts of one dispatcher.
 
     Attributes:
-        cpus, max_running: what its jobs may use together, and how many they may be.
-        lease_s: a job is taken from a worker that was silent for so long; at most 30.
-        poll_s: how often it looks without a hint.
-        start_s: a worker that has not begun after so long is given up.
-        grace_s: a worker that does not end when it should is killed after so long.
-        drain_s: a stop waits so long for what runs.
-        patience_s: a due job that is too large for what is free waits so long; then nothing else
-            is started until it fits.
+        cpus, max_running: the CPUs that its jobs may use together, and how many may run.
+        lease_s: a job is taken from a worker that has not renewed its lease for so long; at most
+            30.
+        poll_s: interval between looks at the queue when no notification comes.
+        start_s: a worker that has not started after so long is given up.
+        grace_s: a worker that should end is killed after so long.
+        drain_s: how long a shutdown waits for running jobs.
+        patience_s: how long a due job that is too large for the free capacity waits before
+            nothing else is started until it fits.
     """
 
     cpus: float = 1.0
@@ -61,32 +62,36 @@ class Execution(Protocol):
     """A worker that runs one claim."""
 
     async def wait(self) -> bool:
-        """Until it has ended; False where it died before it could write how."""
+        """Waits until the worker ends; False where it died before it could write the ending."""
         ...
 
-    def kill(self) -> None: ...
+    def kill(self) -> None:
+        """Ends the worker at once."""
+        ...
 
 
 class Executor(Protocol):
-    """Ray tasks (`jobs.runner`), or whatever else runs claims."""
+    """Starts workers: Ray tasks (`jobs.runner`), or the processes and tasks of a test."""
 
-    def start(self, claim: Claim, handler: Handler) -> Execution: ...
+    def start(self, claim: Claim, handler: Handler) -> Execution:
+        """Starts one attempt and returns at once."""
+        ...
 
 
 @dataclass
-class Running:
-    """A started attempt and what the dispatcher knows of it."""
+class RunningJob:
+    """A started attempt and what the dispatcher knows about it."""
 
     claim: Claim
     execution: Execution
     ended: asyncio.Task[bool]
     started_s: float = field(default_factory=time.monotonic)
-    unwanted_s: float | None = None
-    """Since when it should have ended by itself."""
+    overdue_s: float | None = None
+    """When it was first noticed that the attempt should have ended, by `time.monotonic`."""
 
 
 class Dispatcher:
-    """One of any number: the rows decide, so two of them never run one claim."""
+    """One of any number of dispatchers; a row's lock and fence keep two from running one claim."""
 
     def __init__(
         self,
@@ -102,15 +107,15 @@ class Dispatcher:
         self._database = database
         self._executor = executor
         self._handlers = handlers
-        self._deadlines = {name: one.deadline_s for name, one in handlers.items()}
+        self._deadlines = {name: handler.deadline_s for name, handler in handlers.items()}
         self._args = args
         self._capacity = Capacity(cpus=args.cpus, max_running=args.max_running)
         self._policy = policy
         self._listen_url = listen_url
-        self._running: dict[tuple[UUID, int], Running] = {}
+        self._running: dict[tuple[UUID, int], RunningJob] = {}
         self._wake = asyncio.Event()
         self._draining = False
-        self._looked_s = 0.0
+        self._last_look_s = 0.0
         self._reserved: str | None = None
         self._reap_from_s = 0.0
         self.turned_s = time.monotonic()
@@ -118,11 +123,11 @@ class Dispatcher:
 
     @property
     def running(self) -> list[Claim]:
-        """What it runs now."""
-        return [one.claim for one in self._running.values()]
+        """The claims that it runs now."""
+        return [job.claim for job in self._running.values()]
 
     async def run(self) -> None:
-        """Until `drain` is called; a database that is away is waited for."""
+        """Runs until `drain` is called; waits while the database is unreachable."""
         if self._listen_url is not None:
             self.background.start("job-notices", partial(self._listen, self._listen_url))
         try:
@@ -136,7 +141,7 @@ class Dispatcher:
             await self._give_back()
 
     def drain(self) -> None:
-        """Nothing new is started; `run` returns when what runs has ended, or is given back."""
+        """Stops claiming; `run` returns when its jobs have ended or are queued again."""
         self._draining = True
         self._wake.set()
 
@@ -146,7 +151,7 @@ class Dispatcher:
             self.turned_s = time.monotonic()
         except (StudioError, SQLAlchemyError) as error:
             log.warning("dispatcher.waits", reason=str(error))
-            # Workers could not renew either: they come first when the database is back.
+            # Workers could not renew their leases either: let them do it before jobs are reaped.
             self._reap_from_s = time.monotonic() + self._args.lease_s
             await asyncio.sleep(min(self._args.poll_s, 1.0))
         with suppress(TimeoutError):
@@ -155,29 +160,28 @@ class Dispatcher:
 
     async def _turn(self) -> None:
         await self._collect()
-        if time.monotonic() - self._looked_s >= self._args.poll_s:
+        if time.monotonic() - self._last_look_s >= self._args.poll_s:
             await self._look_after()
             if time.monotonic() >= self._reap_from_s:
                 await reap_expired(self._database, self._policy)
             await self._reserve()
-            self._looked_s = time.monotonic()
+            self._last_look_s = time.monotonic()
         while not self._draining and await self._claim():
             pass
 
     async def _collect(self) -> None:
-        """Attempts that have ended leave; for those that died it is written down."""
-        over = [one for one in self._running.values() if one.ended.done()]
-        await reap_dead(
-            self._database, self._policy, [one.claim for one in over if not one.ended.result()]
-        )
-        for one in over:
-            del self._running[one.claim.key]
+        """Forgets attempts that have ended; the jobs of workers that died are reaped."""
+        ended = [job for job in self._running.values() if job.ended.done()]
+        dead = [job.claim for job in ended if not job.ended.result()]
+        await reap_dead(self._database, self._policy, dead)
+        for job in ended:
+            del self._running[job.claim.key]
 
     async def _reserve(self) -> None:
-        """Keeps room free for a job that smaller ones would otherwise overtake for ever."""
-        large, small = starved(self._handlers, self._types, **self._capacity)
+        """Reserves the free capacity for a large job that smaller ones keep overtaking."""
+        large, small = find_starving_types(self._handlers, self._types, **self._capacity)
         if self._reserved is not None and self._reserved not in large:
-            return  # it fits by now, or nothing does; the next claim of its type ends this
+            return  # it fits by now, or no type does; the next claim ends the reservation
         self._reserved = None
         if not large:
             return
@@ -189,39 +193,41 @@ class Dispatcher:
 
     @property
     def _types(self) -> list[str]:
-        return [one.claim.type for one in self._running.values()]
+        return [job.claim.type for job in self._running.values()]
 
     async def _claim(self) -> bool:
-        """Whether there may be more to claim: something was, and there is room left."""
-        room = wanted(self._handlers, self._types, reserved=self._reserved, **self._capacity)
-        for one in room:
+        """Claims and starts jobs; returns whether it is worth trying to claim more."""
+        requests = plan_claims(
+            self._handlers, self._types, reserved=self._reserved, **self._capacity
+        )
+        for request in requests:
             claims = await claim(
-                self._database, one, owner=self.name, lease_s=self._args.lease_s,
+                self._database, request, owner=self.name, lease_s=self._args.lease_s,
                 deadlines=self._deadlines,
             )  # fmt: skip
-            for taken in claims:
-                self._start(taken)
+            for new_claim in claims:
+                self._start(new_claim)
             if claims:
                 self._reserved = None
                 return True
-        if room and self._reserved is not None:  # another dispatcher has it, or nobody wants it
+        if requests and self._reserved is not None:  # the waiting job was claimed or cancelled
             self._reserved = None
             return True
         return False
 
-    def _start(self, taken: Claim) -> None:
-        execution = self._executor.start(taken, self._handlers[taken.type])
-        ended = asyncio.create_task(execution.wait(), name=f"job {taken.id}")
+    def _start(self, new_claim: Claim) -> None:
+        execution = self._executor.start(new_claim, self._handlers[new_claim.type])
+        ended = asyncio.create_task(execution.wait(), name=f"job {new_claim.id}")
         ended.add_done_callback(lambda _: self._wake.set())
-        self._running[taken.key] = Running(taken, execution, ended)
+        self._running[new_claim.key] = RunningJob(new_claim, execution, ended)
 
     async def _look_after(self) -> None:
-        """Renews what no worker has taken over yet; ends what should have ended."""
+        """Renews the leases that no worker has taken over yet; ends overdue attempts."""
         if not self._running:
             return
-        held = [one.claim.held for one in self._running.values()]
+        claims = [job.claim.row for job in self._running.values()]
         async with self._database.transaction() as session:
-            rows = await watch_claims(session, held, grace_s=self._args.grace_s)
+            rows = await watch_claims(session, claims, grace_s=self._args.grace_s)
             mine = [
                 {"id": row["id"], "fence": row["fence"]}
                 for row in rows if row["leased_by"] == self.name
@@ -230,36 +236,36 @@ class Dispatcher:
                 await renew_leases(
                     session, mine, owner=self.name, former=self.name, lease_s=self._args.lease_s
                 )
-        found = {(row["id"], row["fence"]): row for row in rows}
-        for one in list(self._running.values()):
-            row = found.get(one.claim.key)
+        rows_by_key = {(row["id"], row["fence"]): row for row in rows}
+        for job in list(self._running.values()):
+            row = rows_by_key.get(job.claim.key)
             if row is None or row["cancel_requested"] or row["is_late"]:
-                await self._end_unwanted(one)
-            elif row["leased_by"] == self.name and self._is_slow_to_start(one):
-                one.execution.kill()
-                await release(self._database, [one.claim])
+                await self._end_overdue(job)
+            elif row["leased_by"] == self.name and self._is_slow_to_start(job):
+                job.execution.kill()
+                await release(self._database, [job.claim])
 
-    def _is_slow_to_start(self, one: Running) -> bool:
-        return time.monotonic() - one.started_s > self._args.start_s
+    def _is_slow_to_start(self, job: RunningJob) -> bool:
+        return time.monotonic() - job.started_s > self._args.start_s
 
-    async def _end_unwanted(self, one: Running) -> None:
-        """Killed after the grace; `_collect` then writes what became of the job."""
+    async def _end_overdue(self, job: RunningJob) -> None:
+        """Kills the worker after the grace period; `_collect` then writes the job's ending."""
         now_s = time.monotonic()
-        one.unwanted_s = one.unwanted_s or now_s
-        if now_s - one.unwanted_s > self._args.grace_s and not one.ended.done():
-            log.warning("job.killed", job_id=str(one.claim.id))
-            one.execution.kill()
+        job.overdue_s = job.overdue_s or now_s
+        if now_s - job.overdue_s > self._args.grace_s and not job.ended.done():
+            log.warning("job.killed", job_id=str(job.claim.id))
+            job.execution.kill()
 
     async def _give_back(self) -> None:
-        """What did not end in time starts again elsewhere, at once."""
-        left = list(self._running.values())
-        for one in left:
-            one.execution.kill()
-        with suppress(StudioError, SQLAlchemyError):  # their leases will run out
-            await release(self._database, [one.claim for one in left])
-        for one in left:
-            one.ended.cancel()
-        await asyncio.gather(*(one.ended for one in left), return_exceptions=True)
+        """Kills the workers that are left and queues their jobs again, for other dispatchers."""
+        jobs = list(self._running.values())
+        for job in jobs:
+            job.execution.kill()
+        with suppress(StudioError, SQLAlchemyError):  # else their leases expire
+            await release(self._database, [job.claim for job in jobs])
+        for job in jobs:
+            job.ended.cancel()
+        await asyncio.gather(*(job.ended for job in jobs), return_exceptions=True)
         self._running.clear()
 
     async def _listen(self, url: str) -> None:

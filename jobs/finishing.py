@@ -1,4 +1,4 @@
-"""Writes the ends of attempts: fenced, and those that come together in one transaction."""
+"""Writes the ends of attempts under their fence; ends that come together share a transaction."""
 
 import asyncio
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
 from db.job_claims import finish_jobs, requeue_jobs
-from errors import StudioError, Superseded
+from errors import StudioError, Superseded, Unavailable
 from jobs.claim import Claim
 from studio.job_types import Record
 
 PAUSES_S = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Between the tries to write an end while the database is away."""
+"""Pauses between the tries to write an ending while the database is unreachable."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """What became of an attempt; `queued` means again, after `delay_s`."""
+    """The outcome of an attempt; with the state `queued` the job runs again after `delay_s`."""
 
     state: str
     result: dict[str, Any] | None = None
@@ -28,66 +28,78 @@ class Ending:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """An end that waits for its transaction, and who waits for it."""
+class PendingEnding:
+    """An ending that waits for the next transaction, and the future that its caller awaits."""
 
     row: dict[str, Any]
-    held: asyncio.Future[bool]
+    is_written: asyncio.Future[bool]
+    """False where another worker has the job."""
 
 
-class Ledger:
-    """Of one event loop; whatever waits while one transaction commits goes into the next."""
+class EndingWriter:
+    """Writes the endings of one event loop; those that wait during a commit share the next one."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: list[Entry] = []
+        self._pending: list[PendingEnding] = []
         self._writing: asyncio.Task[None] | None = None
 
+    async def write_patiently(self, claim: Claim, ending: Ending) -> None:
+        """As `write`, but tries again while the database is unreachable, as the work is done."""
+        for pause_s in (*PAUSES_S, None):
+            try:
+                await self.write(claim, ending)
+                return
+            except Unavailable:
+                if pause_s is None:
+                    raise
+                await asyncio.sleep(pause_s)
+
     async def write(self, claim: Claim, ending: Ending) -> None:
-        """The job's new state with what `record` writes, or nothing at all.
+        """Writes the job's new state and what `record` writes in one transaction.
 
         Raises:
-            Superseded: another worker has the job, or this very end was written already.
-            Unavailable: nobody knows; the same call again is safe.
+            Superseded: another worker has the job, or this ending was already written.
+            Unavailable: it is not known whether the ending was written; calling again is safe.
         """
-        row = claim.held | {"error": ending.error}
+        row = claim.row | {"error": ending.error}
         if ending.state == "queued":
             row |= {"delay_s": ending.delay_s, "unspent": 0, "crashes": 0}
             async with self._database.transaction() as session:
-                held = bool(await requeue_jobs(session, [row]))
+                is_written = bool(await requeue_jobs(session, [row]))
         else:
             row |= {"state": ending.state, "result": ending.result}
-            held = await (
+            is_written = await (
                 self._write_with(row, ending.record) if ending.record else self._join(row)
             )
-        if not held:
+        if not is_written:
             raise Superseded("another worker has this job")
 
     async def _write_with(self, row: dict[str, Any], record: Record) -> bool:
         async with self._database.transaction() as session:
-            held = bool(await finish_jobs(session, [row]))
-            if held:
+            is_written = bool(await finish_jobs(session, [row]))
+            if is_written:
                 await record(session)
-        return held
+        return is_written
 
     async def _join(self, row: dict[str, Any]) -> bool:
-        entry = Entry(row, asyncio.get_running_loop().create_future())
-        self._waiting.append(entry)
+        ending = PendingEnding(row, asyncio.get_running_loop().create_future())
+        self._pending.append(ending)
         if self._writing is None:
-            self._writing = asyncio.create_task(self._write_all(), name="ledger")
-        return await entry.held
+            self._writing = asyncio.create_task(self._write_all(), name="job-endings")
+        return await ending.is_written
 
     async def _write_all(self) -> None:
-        while self._waiting:
-            entries, self._waiting = self._waiting, []
-            open_entries = [entry for entry in entries if not entry.held.done()]
+        while self._pending:
+            endings, self._pending = self._pending, []
+            awaited = [ending for ending in endings if not ending.is_written.done()]
             try:
                 async with self._database.transaction() as session:
-                    keys = await finish_jobs(session, [entry.row for entry in open_entries])
+                    keys = await finish_jobs(session, [ending.row for ending in awaited])
             except (StudioError, SQLAlchemyError) as error:
-                for entry in open_entries:
-                    entry.held.set_exception(error)
+                for ending in awaited:
+                    ending.is_written.set_exception(error)
             else:
-                for entry in open_entries:
-                    entry.held.set_result((entry.row["id"], entry.row["fence"]) in keys)
+                for ending in awaited:
+                    ending.is_written.set_result((ending.row["id"], ending.row["fence"]) in keys)
         self._writing = None

@@ -1,28 +1,28 @@
-"""What running one type of job takes: the function, its share of a machine, its patience."""
+"""What running one type of job takes: the function, its share of the machine, its time limits."""
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from studio.job_types import JobRun, Outcome
+from studio.job_types import JobRun, JobType, Outcome
 from studio.ports import Studio
 
 Run = Callable[[Studio, JobRun], Coroutine[Any, Any, Outcome]]
-"""One attempt of a job."""
+"""Runs one attempt of a job."""
 
 
 @dataclass(frozen=True)
 class Handler:
-    """How one type of job is run.
+    """How one type of job runs.
 
     Attributes:
-        run: one attempt; may be repeated, so what it does twice must look as if done once.
-        after: when the job has ended for good, whichever way; cleans up, may fail.
-        num_cpus: of the machine that runs it; steps on a GPU are calls of warm deployments.
-        stall_s: an attempt that reports no progress for so long is ended.
+        run: runs one attempt; a job may run twice, so doing its work twice must look like once.
+        after: runs when the job has succeeded or was cancelled, to clean up; it may fail.
+        num_cpus: CPUs of the machine that runs it; work on a GPU is a call of a warm deployment.
+        stall_s: an attempt that reports no progress for so long is stopped.
         alone: at most one such job runs at a time.
-        deadline_s: one attempt may take so long.
-        role: the least that the job's owner must have when it runs; None: whoever asked for it.
+        deadline_s: how long one attempt may take.
+        role: the least role that the job's owner must have when it runs; None: no role is checked.
     """
 
     run: Run
@@ -30,8 +30,9 @@ class Handler:
     num_cpus: float = 0.5
     stall_s: float = 600.0
     alone: bool = False
-    deadline_s: float = 3600.0
+    deadline_s: float = JobType.deadline_s
     role: str | None = None
 
 
 Handlers = Mapping[str, Handler]
+"""The handler of each job type, by the type's name."""

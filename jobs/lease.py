@@ -1,13 +1,14 @@
-"""Keeps the leases of a worker's claims, from a thread of its own that no handler can block."""
+"""Renews the leases of a worker's claims in a thread of its own, which no handler can block."""
 
 import asyncio
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,55 +23,65 @@ BEATS_PER_LEASE = 3
 log = structlog.get_logger("studio.jobs")
 
 
-@dataclass
-class Held:
-    """A claim that is kept, and how its attempt is told to end."""
+class LeasedAttempt(Protocol):
+    """An attempt whose lease is renewed."""
 
     claim: Claim
-    stop: Callable[[JobStopped], None]
+    progress_s: float
+    """When it last reported progress, by `time.monotonic`."""
+
+    def stop_soon(self, reason: JobStopped) -> None:
+        """Stops the handler; safe to call from another thread."""
+        ...
+
+
+@dataclass(frozen=True)
+class Lease:
+    """An attempt, and how long it may run without reporting progress."""
+
+    attempt: LeasedAttempt
     stall_s: float
-    moved_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def claim(self) -> Claim:
+        """The claim of the attempt."""
+        return self.attempt.claim
 
     @property
     def is_stalled(self) -> bool:
-        """A lease proves that a process lives; this, that it gets on."""
-        return time.monotonic() - self.moved_s > self.stall_s
-
-    def touch(self) -> None:
-        """The attempt has got on."""
-        self.moved_s = time.monotonic()
+        """Whether the attempt makes no progress; its lease shows only that its process lives."""
+        return time.monotonic() - self.attempt.progress_s > self.stall_s
 
 
 class LeaseKeeper:
-    """Renews while attempts run and report; whoever lost a claim is told to stop.
+    """Renews leases while attempts run and make progress; stops an attempt that lost its claim.
 
-    A database that is away changes nothing: until somebody else has the job, it is still ours.
+    While the database is unreachable the attempts go on: the job is ours until another worker
+    has claimed it.
     """
 
     def __init__(self, database_url: str) -> None:
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
         self._url = database_url
-        self._held: dict[tuple[object, int], Held] = {}
+        self._leases: dict[tuple[object, int], Lease] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def keep(
-        self, claim: Claim, stop: Callable[[JobStopped], None], stall_s: float
-    ) -> Iterator[Held]:
-        """While the block runs, the claim's lease is renewed; `stop` is called in the thread."""
-        held = Held(claim, stop, stall_s)
+    def keep(self, attempt: LeasedAttempt, stall_s: float) -> Iterator[None]:
+        """Renews the lease of the attempt's claim while the block runs."""
+        key = attempt.claim.key
         with self._lock:
-            self._held[claim.key] = held
+            self._leases[key] = Lease(attempt, stall_s)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
                 self._thread.start()
         try:
-            yield held
+            yield
         finally:
             with self._lock:
-                self._held.pop(claim.key, None)
+                self._leases.pop(key, None)
 
     def close(self) -> None:
         """Ends the thread."""
@@ -86,37 +97,38 @@ class LeaseKeeper:
         try:
             while not self._stopping.is_set():
                 pause_s = await self._renew(database)
-                self._stopping.wait(pause_s)  # nothing else lives in this loop
+                self._stopping.wait(pause_s)  # blocks the loop, in which nothing else runs
         finally:
             await database.aclose()
 
     async def _renew(self, database: Database) -> float:
+        """Renews every lease that is not stalled; returns the pause until the next renewal."""
         with self._lock:
-            kept = [held for held in self._held.values() if not held.is_stalled]
-            stalled = [held for held in self._held.values() if held.is_stalled]
-        for held in stalled:
-            held.stop(Superseded(f"no progress for {held.stall_s:g} s"))
-        if not kept:
+            stalled = [lease for lease in self._leases.values() if lease.is_stalled]
+            leases = [lease for lease in self._leases.values() if lease not in stalled]
+        for lease in stalled:
+            lease.attempt.stop_soon(Superseded(f"no progress for {lease.stall_s:g} s"))
+        if not leases:
             return 0.2
-        lease_s = min(held.claim.lease_s for held in kept)
+        lease_s = min(lease.claim.lease_s for lease in leases)
+        claims = [lease.claim.row for lease in leases]
         try:
             async with database.transaction() as session:
-                rows = await renew_leases(
-                    session, [held.claim.held for held in kept], owner=self.worker, lease_s=lease_s
-                )
+                rows = await renew_leases(session, claims, owner=self.worker, lease_s=lease_s)
         except (StudioError, SQLAlchemyError) as error:
             log.warning("leases.late", reason=str(error))
             return lease_s / BEATS_PER_LEASE / 2
-        found = {(row["id"], row["fence"]): row["cancel_requested"] for row in rows}
-        for held in kept:
-            self._judge(held, found.get(held.claim.key))
+        cancellations = {(row["id"], row["fence"]): row["cancel_requested"] for row in rows}
+        for lease in leases:
+            self._stop_if_needed(lease, cancellations.get(lease.claim.key))
         return lease_s / BEATS_PER_LEASE
 
-    def _judge(self, held: Held, cancel_requested: bool | None) -> None:
+    def _stop_if_needed(self, lease: Lease, cancel_requested: bool | None) -> None:
+        """Stops an attempt whose claim is lost (None) or whose job is to be cancelled."""
         with self._lock:
-            if held.claim.key not in self._held:  # ended while its lease was renewed
+            if lease.claim.key not in self._leases:  # it ended during the renewal
                 return
         if cancel_requested is None:
-            held.stop(Superseded("another worker has this job"))
+            lease.attempt.stop_soon(Superseded("another worker has this job"))
         elif cancel_requested:
-            held.stop(CancelRequested("the job was cancelled"))
+            lease.attempt.stop_soon(CancelRequested("the job was cancelled"))

@@ -1,4 +1,4 @@
-"""Jobs whose worker is gone: cancelled where that was asked, tried again, or dead letters."""
+"""Takes jobs from dead workers: they are cancelled if requested, retried, or dead letters."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,51 +12,53 @@ Row = Mapping[str, Any]
 
 
 async def reap_expired(database: Database, policy: RetryPolicy, limit: int = 100) -> int:
-    """Takes jobs from workers whose lease ran out; how many there were."""
-    return await _reap(database, policy, None, limit)
+    """Takes jobs from workers whose lease expired; returns how many."""
+    return await _reap(database, policy, (), limit)
 
 
 async def reap_dead(database: Database, policy: RetryPolicy, claims: Sequence[Claim]) -> int:
-    """As `reap_expired`, for workers that are known to have ended; their leases are not awaited."""
-    held = [claim.held for claim in claims]
-    return await _reap(database, policy, held, len(held)) if held else 0
+    """Takes these claims from workers that are known to be dead, without waiting for the lease."""
+    rows = [claim.row for claim in claims]
+    return await _reap(database, policy, rows, len(rows)) if rows else 0
 
 
-async def _reap(
-    database: Database, policy: RetryPolicy, held: Sequence[Row] | None, limit: int
-) -> int:
+async def _reap(database: Database, policy: RetryPolicy, claims: Sequence[Row], limit: int) -> int:
+    """Takes the given claims, or where none are given those whose lease expired."""
     async with database.transaction() as session:
-        rows = await lock_abandoned(session, limit=limit, held=held or ())
-        ended: list[Row] = []
-        freed: list[Row] = []
+        rows = await lock_abandoned(session, limit=limit, claims=claims)
+        endings: list[Row] = []
+        retries: list[Row] = []
         for row in rows:
-            told = decide(row, policy)
-            (ended if "state" in told else freed).append(told)
-        if ended:
-            await finish_jobs(session, ended)
-        if freed:
-            await requeue_jobs(session, freed)
+            change = decide(row, policy)
+            (endings if "state" in change else retries).append(change)
+        if endings:
+            await finish_jobs(session, endings)
+        if retries:
+            await requeue_jobs(session, retries)
     return len(rows)
 
 
 def decide(row: Row, policy: RetryPolicy) -> dict[str, Any]:
-    """What is written of one job: a final state, or a delay until the next attempt."""
-    told: dict[str, Any] = {"id": row["id"], "fence": row["fence"], "result": None}
+    """The change of one abandoned job: a final state, or a delay until the next attempt."""
+    change: dict[str, Any] = {"id": row["id"], "fence": row["fence"], "result": None}
     if row["cancel_requested"]:
-        return told | {"state": "cancelled", "error": None}
+        return change | {"state": "cancelled", "error": None}
     if row["is_late"]:
-        return told | {"state": "failed", "error": LATE}
+        return change | {"state": "failed", "error": LATE}
     crashes = row["crashes"] + 1
     delay_s = policy.after_crash(crashes, row["attempts"], row["max_attempts"])
     if delay_s is None:
-        return told | {"state": "failed", "error": f"{CRASHED}, {crashes} times", "crashes": 1}
-    return told | {"delay_s": delay_s, "unspent": 0, "error": CRASHED, "crashes": 1}
+        return change | {"state": "failed", "error": f"{CRASHED}, {crashes} times", "crashes": 1}
+    return change | {"delay_s": delay_s, "unspent": 0, "error": CRASHED, "crashes": 1}
 
 
 async def release(database: Database, claims: Sequence[Claim]) -> None:
-    """Gives back, without blame, jobs that could not start or were interrupted by a stop."""
+    """Queues jobs again that could not start or that a shutdown interrupted.
+
+    Their attempt does not count.
+    """
     rows = [
-        claim.held | {"delay_s": 0.0, "unspent": 1, "crashes": 0, "error": None} for claim in claims
+        claim.row | {"delay_s": 0.0, "unspent": 1, "crashes": 0, "error": None} for claim in claims
     ]
     if rows:
         async with database.transaction() as session:

@@ -1,8 +1,7 @@
-"""Re-index on the running cluster: `ray job submit … -- python -m jobs.reindex [--full]`.
+"""Rebuilds the index from the shell: `ray job submit … -- python -m jobs.reindex [--full]`.
 
-It asks for a `rebuild-index` job and follows it, so that a rebuild is one thing however it was
-asked for: one at a time, in `/api/jobs`, and done even if this process is killed. `ray job stop`
-cancels it.
+It submits a `rebuild-index` job and follows it. So every rebuild is such a job: one runs at a time,
+it is listed in `/api/jobs`, and it goes on if this process is killed. `ray job stop` cancels it.
 """
 
 import argparse
@@ -21,14 +20,14 @@ from studio.jobs.jobs import cancel_job, find_job, follow_job
 
 
 def report(done: int, total: int, message: str, errors: Sequence[dict[str, str]] = ()) -> None:
-    """One line of the log, after one for each picture that can't be read."""
+    """Prints a line for each unreadable picture, then one line of progress."""
     for error in errors:
         print(f"{error['id']}: {error['detail']}", flush=True)  # noqa: T201
     print(f"{done}{f' of {total}' if total else ''} {message}", flush=True)  # noqa: T201
 
 
-async def reindex(database: Database, *, full: bool) -> dict[str, Any]:
-    """The job's result: the version that is active now, and what was embedded for it.
+async def rebuild(database: Database, *, full: bool) -> dict[str, Any]:
+    """Submits the job and waits for its result: the active version and the embedded pictures.
 
     Raises:
         StudioError: the job failed or was cancelled.
@@ -50,16 +49,16 @@ async def reindex(database: Database, *, full: bool) -> dict[str, Any]:
 
 
 async def follow(database: Database, job_id: UUID) -> None:
-    """Prints every change; goes on after the last one when the database was away."""
+    """Prints every event; after an outage of the database it goes on where it stopped."""
     after = 0
     while True:
         try:
             async for event in follow_job(database, job_id, after=after):
                 if event is not None:
                     after = event.id or 0
-                    told = event.progress
-                    message = told["message"] or event.state
-                    report(told["done"], told["total"], message, told.get("errors", ()))
+                    progress = event.progress
+                    message = progress["message"] or event.state
+                    report(progress["done"], progress["total"], message, progress.get("errors", ()))
             return
         except StudioError as error:
             report(0, 0, error.detail)
@@ -67,16 +66,16 @@ async def follow(database: Database, job_id: UUID) -> None:
 
 
 async def run(*, full: bool) -> dict[str, Any]:
-    """On the database of the settings that the cluster gave this process."""
+    """Rebuilds on the database of the settings, which come from the cluster's environment."""
     database = Database(load_settings().required("database_url"), pool_size=1)
     try:
-        return await reindex(database, full=full)
+        return await rebuild(database, full=full)
     finally:
         await database.aclose()
 
 
 def main() -> None:
-    """Reads the command line."""
+    """Reads the command line and prints the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="embed every picture again")
     try:

@@ -1,4 +1,4 @@
-"""What becomes of an attempt that did not succeed: again after a while, or a dead letter."""
+"""Decides what follows a failed attempt: another attempt after a delay, or a dead letter."""
 
 import random
 from dataclasses import dataclass
@@ -15,30 +15,30 @@ LATE = "the job took longer than it may"
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Exponential backoff with jitter, bounded; a job that ends its workers is given up sooner."""
+    """Exponential backoff with jitter and a limit; crashes of the worker have a lower limit."""
 
     first_s: float = FIRST_S
     longest_s: float = LONGEST_S
     max_crashes: int = MAX_CRASHES
 
     def after_error(self, error: BaseException, attempts: int, max_attempts: int) -> float | None:
-        """Seconds until the next attempt, or None: it would fail again, or was the last one."""
+        """Seconds until the next attempt; None if it would fail again or was the last one."""
         if isinstance(error, StudioError) and not error.retryable:
             return None
         return self.backoff_s(attempts) if attempts < max_attempts else None
 
     def after_crash(self, crashes: int, attempts: int, max_attempts: int) -> float | None:
-        """As `after_error`, where the worker itself ended; `crashes` counts this one."""
+        """As `after_error`, where the worker itself died; `crashes` includes this one."""
         if crashes >= self.max_crashes:
             return None
         return self.backoff_s(attempts) if attempts < max_attempts else None
 
     def backoff_s(self, attempts: int) -> float:
-        """Doubles with every attempt; between half and all of it, so that retries spread."""
-        whole_s = min(self.longest_s, self.first_s * 2.0 ** min(attempts - 1, 30))
-        return whole_s * random.uniform(0.5, 1.0)  # noqa: S311 - a spread, not a secret
+        """The delay doubles with every attempt; jitter takes up to half of it away."""
+        delay_s = min(self.longest_s, self.first_s * 2.0 ** min(attempts - 1, 30))
+        return delay_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
 
 
 def reason(error: BaseException) -> str:
-    """What the job's owner is told."""
+    """The error message that the job's owner gets."""
     return error.detail if isinstance(error, StudioError) else SURPRISE

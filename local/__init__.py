@@ -1,1 +1,1 @@
-"""The real servers that a fresh machine gets, and the studio's start and end on it."""
+"""What `make up` starts on one machine: the servers, the PayPal simulator, Ray and the demo."""

@@ -1,4 +1,4 @@
-"""A Ray head node on this machine's loopback, for one studio: started, watched, fully stopped."""
+"""A Ray head node on this machine's loopback interface, for one studio."""
 
 import hashlib
 import logging
@@ -20,20 +20,20 @@ SESSION_PATH_BYTES = 72  # /r/session_<date>_<time>_<microseconds>_<pid>/sockets
 ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Ray turns 127.0.0.1 into the machine's outer address unless it believes in a single machine.
+    # Ray replaces 127.0.0.1 by the external address unless it assumes a single machine.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    # Idle workers cost 45 MB each and wait for tasks that Serve never sends.
+    # Idle workers cost 45 MB each, and Serve never sends them tasks.
     "RAY_prestart_worker_first_driver": "0",
-    # Ray runs workers at nice 15, which starves the replicas of a busy machine.
+    # Ray's default is nice 15, which starves the replicas on a busy machine.
     "RAY_worker_niceness": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # A lost GCS doesn't come back here: nobody needs to wait a minute for it.
+    # Here a lost GCS does not come back: do not wait a minute for it.
     "RAY_gcs_rpc_server_reconnect_timeout_s": "15",
 }
 
 
 class Cluster:
-    """The head node's processes, and this process as their driver."""
+    """The processes of the head node, and this process as their driver."""
 
     def __init__(self, settings: Settings, data_dir: Path) -> None:
         self._settings = settings
@@ -43,20 +43,20 @@ class Cluster:
         self._node: Any = None
 
     def start(self) -> None:
-        """Starts Ray and connects to it; replicas and jobs inherit the environment of now.
+        """Starts Ray and connects to it; replicas and jobs inherit the current environment.
 
         Raises:
-            SetupError: Ray does not come up.
+            SetupError: Ray does not start.
         """
         self._make_folder()
         os.environ.update(ENVIRONMENT)
         os.environ.pop("RAY_ADDRESS", None)
-        # A submitted job says `python`, and that must be this one.
+        # A submitted job runs `python`, which must be this one.
         _prepend("PATH", Path(sys.executable).parent)
         _prepend("PYTHONPATH", PROJECT_ROOT)
         _ensure_token(self._logs.parent.parent)
-        logging.getLogger("ray.serve").disabled = True  # failures come as exceptions
-        import ray  # noqa: PLC0415 - reads the environment when imported
+        logging.getLogger("ray.serve").disabled = True  # failures are raised as exceptions
+        import ray  # noqa: PLC0415 - reads the environment at import
         from ray._private.node import Node  # noqa: PLC0415
         from ray._private.parameter import RayParams  # noqa: PLC0415
 
@@ -65,10 +65,10 @@ class Cluster:
             include_dashboard=True,
             dashboard_host=LOOPBACK,
             dashboard_port=self._settings.dashboard_port,  # type: ignore[arg-type]
-            dashboard_agent_listen_port=0,  # `ray.init` has 52365, one studio a machine
+            dashboard_agent_listen_port=0,  # the default 52365 permits one studio a machine
             object_store_memory=OBJECT_STORE_BYTES,
             temp_dir=str(self._folder / "r"),
-            no_monitor=True,  # the autoscaler's: one machine doesn't grow
+            no_monitor=True,  # no autoscaler on one machine
         )
         try:
             self._node = Node(
@@ -78,7 +78,7 @@ class Cluster:
                 spawn_reaper=True,
                 ray_init_cluster=True,
             )
-            # From here on nothing in this process can start another cluster by accident.
+            # From here on no code in this process can start another cluster by accident.
             os.environ["RAY_ADDRESS"] = self._node.gcs_address
             ray.init(
                 address=self._node.gcs_address,
@@ -90,11 +90,11 @@ class Cluster:
             raise SetupError(f"Ray did not start: {error}\n{self.last_lines()}") from error
 
     def dead(self) -> list[str]:
-        """Names of Ray processes that ended though nobody stopped them."""
+        """Names of Ray processes that have ended unexpectedly."""
         return [str(name) for name, _ in self._node.dead_processes()] if self._node else []
 
     def stop(self) -> None:
-        """Disconnects, ends Ray's processes, keeps their logs, removes their folder."""
+        """Disconnects, ends Ray's processes, moves their logs and removes their folder."""
         if "ray" in sys.modules:
             sys.modules["ray"].shutdown()
         if self._node is not None:
@@ -103,7 +103,7 @@ class Cluster:
         self._clear_folder()
 
     def last_lines(self, count: int = 12) -> str:
-        """The end of the logs that say why a Ray process ended."""
+        """The last lines of the logs that tell why a Ray process ended."""
         logs = log_folder(self._data_dir)
         lines = [
             f"  {name}: {line}"
@@ -115,7 +115,7 @@ class Cluster:
         return "\n".join(lines[-2 * count :])
 
     def _make_folder(self) -> None:
-        """One of our own, closed to other users: Ray makes everything in it world-writable."""
+        """Makes a folder without access for other users, as Ray makes its files world-writable."""
         self._clear_folder()
         self._folder.mkdir(mode=0o700)
 
@@ -123,7 +123,9 @@ class Cluster:
         if not self._folder.exists():
             return
         if self._folder.lstat().st_uid != os.geteuid() or self._folder.is_symlink():
-            raise SetupError(f"{self._folder} is not ours: remove it, Ray's files go there")
+            raise SetupError(
+                f"{self._folder} belongs to another user: remove it, as Ray's files go there"
+            )
         session = self._folder / "r" / "session_latest"
         if (session / "logs").exists():
             shutil.rmtree(self._logs, ignore_errors=True)
@@ -132,12 +134,12 @@ class Cluster:
 
 
 def log_folder(data_dir: Path) -> Path:
-    """Where Ray and its workers log while they run; `logs/ray` has it after a stop."""
+    """The folder of Ray's logs while it runs; after a stop they are in `logs/ray`."""
     return _short_folder(data_dir) / "r" / "session_latest" / "logs"
 
 
 def submit_line(settings: Settings) -> str:
-    """What an operator types to run a job on this studio's cluster."""
+    """The command by which an operator runs a job on this studio's cluster."""
     program = Path(sys.executable).parent / "ray"
     if program.is_relative_to(Path.cwd()):
         program = program.relative_to(Path.cwd())
@@ -155,9 +157,10 @@ def _prepend(variable: str, folder: Path) -> None:
 
 
 def _ensure_token(data_dir: Path) -> None:
-    """Ray's own place, so that `ray job submit` finds it; the data folder where there is no home.
+    """Makes Ray's token file in Ray's own place, where `ray job submit` finds it.
 
-    Ray would make the file itself, readable by everyone.
+    Where there is no home folder it goes to the data folder. Ray would make the file readable by
+    everyone.
     """
     if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
         return
@@ -179,8 +182,8 @@ def _write_token(path: Path) -> None:
 
 
 def _short_folder(data_dir: Path) -> Path:
-    """Unix sockets have short paths, data folders may have long ones."""
+    """A folder with a short path, as the paths of Unix sockets have a limit."""
     name = f"studio-{hashlib.sha256(str(data_dir).encode()).hexdigest()[:10]}"
     folder = Path(tempfile.gettempdir()) / name
     fits = len(str(folder)) + SESSION_PATH_BYTES <= SOCKET_PATH_BYTES
-    return folder if fits else Path("/tmp") / name  # noqa: S108 - made with mode 0700
+    return folder if fits else Path("/tmp") / name  # noqa: S108 - it has mode 0700

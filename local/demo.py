@@ -1,11 +1,10 @@
-"""The demo: three accounts, a drawn catalogue, and an index over it."""
+"""The demo: three accounts, a catalog of drawn products, and an index over it."""
 
 import asyncio
 import hashlib
 import io
 import multiprocessing
 import os
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from db.index_versions import get_active_version
 from db.users import get_user_by_email, insert_user
 from drawing.demo_shop import DemoProduct, demo_products
 from drawing.draw import Garment, draw_garment
+from local.terminal import ProgressCallback
 from models.index.files import is_readable
 from studio.accounts.passwords import hash_unchecked
 from studio.index.build import build_version
@@ -31,14 +31,11 @@ ACCOUNTS = (
 SIDE_PX = 320
 CHUNK = 24
 
-Count = Callable[[int, int, str], None]
-"""Called with how many are done, of how many, and what they are."""
 
+async def seed(studio: Studio, count: ProgressCallback) -> None:
+    """Makes the parts of the demo that are missing; a second call changes nothing.
 
-async def seed(studio: Studio, count: Count) -> None:
-    """Makes what is missing; a second call changes nothing, and an interrupted one is completed.
-
-    A product that someone changed or deleted stays as it is.
+    Products that were changed or deleted stay as they are.
     """
     merchant_id = await _make_accounts(studio)
     products = demo_products(studio.settings.demo_products)
@@ -47,19 +44,23 @@ async def seed(studio: Studio, count: Count) -> None:
     await ensure_index(studio, count)
 
 
-async def ensure_index(studio: Studio, count: Count) -> None:
-    """An active index made by the embedder in service, by this studio, over every product."""
+async def ensure_index(studio: Studio, count: ProgressCallback) -> None:
+    """Makes sure that the active index is readable and belongs to the current embedder."""
     version = await studio.embedder.version()
     async with studio.database.transaction() as session:
         active = await get_active_version(session)
-    await embed_missing(studio, lambda done, total, what, **_: count(done, total, what))
+
+    async def report(done: int, total: int, message: str, **_: object) -> None:
+        count(done, total, message)
+
+    await embed_missing(studio, report)
     is_ours = active is not None and active.embedder_version == version
     if active is None or not is_ours or not is_readable(active.manifest):
         await activate_version(studio, await build_version(studio))
 
 
 async def _make_accounts(studio: Studio) -> UUID:
-    """The demo accounts, where they are missing; returns the merchant's id."""
+    """Makes the demo accounts that are missing; returns the merchant's id."""
     password = studio.settings.demo_password.get_secret_value()
     ids: dict[str, UUID] = {}
     for email, role, name in ACCOUNTS:
@@ -77,13 +78,17 @@ async def _make_accounts(studio: Studio) -> UUID:
 
 async def _missing(studio: Studio, products: list[DemoProduct]) -> list[DemoProduct]:
     async with studio.database.transaction() as session:
-        return [one for one in products if await get_product(session, one.id, deleted=True) is None]
+        return [
+            product
+            for product in products
+            if await get_product(session, product.id, deleted=True) is None
+        ]
 
 
 async def _draw(
-    studio: Studio, merchant_id: UUID, products: list[DemoProduct], count: Count
+    studio: Studio, merchant_id: UUID, products: list[DemoProduct], count: ProgressCallback
 ) -> None:
-    """Pictures are drawn by one process a core; rows follow picture by picture."""
+    """Draws the pictures in one process per core, and inserts the products chunk by chunk."""
     if not products:
         return
     loop = asyncio.get_running_loop()
@@ -91,35 +96,37 @@ async def _draw(
     with ProcessPoolExecutor(os.cpu_count() or 1, mp_context=context) as pool:
         for start in range(0, len(products), CHUNK):
             chunk = products[start : start + CHUNK]
-            drawn = (loop.run_in_executor(pool, _draw_jpeg, one.garment) for one in chunk)
-            pictures = await asyncio.gather(*drawn)
+            drawings = (
+                loop.run_in_executor(pool, _draw_jpeg, product.garment) for product in chunk
+            )
+            pictures = await asyncio.gather(*drawings)
             async with studio.database.transaction() as session:
-                for one, picture in zip(chunk, pictures, strict=True):
-                    await _insert(studio, session, merchant_id, one, picture)
+                for product, picture in zip(chunk, pictures, strict=True):
+                    await _insert(studio, session, merchant_id, product, picture)
             count(start + len(chunk), len(products), "pictures drawn")
 
 
 async def _insert(
-    studio: Studio, session: AsyncSession, merchant_id: UUID, one: DemoProduct, picture: bytes
+    studio: Studio, session: AsyncSession, merchant_id: UUID, product: DemoProduct, picture: bytes
 ) -> None:
     sha256 = hashlib.sha256(picture).hexdigest()
-    key = f"products/{one.id}/{sha256[:32]}.jpg"
+    key = f"products/{product.id}/{sha256[:32]}.jpg"
     await studio.blobs.put(key, picture, "image/jpeg")
     values = {
         "owner_id": merchant_id,
-        "title": one.title,
-        "description": f"{one.title} by {one.brand}, drawn for the demo.",
-        "category": one.garment.category,
-        "brand": one.brand,
-        "price": one.price,
+        "title": product.title,
+        "description": f"{product.title} by {product.brand}, drawn for the demo.",
+        "category": product.garment.category,
+        "brand": product.brand,
+        "price": product.price,
         "currency": "EUR",
-        "in_stock": one.in_stock,
-        "attributes": {"colour": one.garment.colour, "pattern": one.garment.pattern},
+        "in_stock": product.in_stock,
+        "attributes": {"colour": product.garment.colour, "pattern": product.garment.pattern},
         "image_key": key,
         "image_sha256": sha256,
         "change_seq": await take_change_seq(session),
     }
-    await upsert_product(session, one.id, values)
+    await upsert_product(session, product.id, values)
 
 
 def _draw_jpeg(garment: Garment) -> bytes:

@@ -1,4 +1,4 @@
-"""`studio doctor`: what is wrong with this machine or its data folder, and what to do about it."""
+"""`studio doctor`: finds problems of this machine and its data folder, with advice for each."""
 
 import asyncio
 import importlib.metadata
@@ -32,7 +32,7 @@ LOCK = PROJECT_ROOT / "requirements.lock"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the answer; `advice` only where something is to be done."""
+    """One line of the report; `advice` only where the operator should do something."""
 
     status: Literal["ok", "warn", "fail"]
     subject: str
@@ -46,9 +46,9 @@ VerifyModels = Callable[[], object]
 def examine(
     settings: Settings,
     verify_models: VerifyModels | None,
-    wanted_connections: Mapping[str, int] | None = None,
+    needed_connections: Mapping[str, int] | None = None,
 ) -> Iterator[Finding]:
-    """Every check in turn; none of them changes anything."""
+    """Runs all checks, which change nothing."""
     folder = DataFolder(settings.data_dir)
     running = folder.running()
     yield _python()
@@ -59,9 +59,9 @@ def examine(
     yield _memory()
     yield from _ports(settings, running_ports=running["ports"] if running else [])
     yield from _servers(settings, running or {})
-    if wanted_connections is not None:
+    if needed_connections is not None:
         url = settings.database_url or (running or {}).get("database_url")
-        yield from _connections(url, wanted_connections)
+        yield from _connections(url, needed_connections)
     yield from _blobs(settings, folder, running or {})
     yield from _models(verify_models)
     yield _leftovers(folder, running is not None)
@@ -82,35 +82,37 @@ def _packages() -> Iterator[Finding]:
         return
     wrong = []
     pins = _pins(LOCK.read_text())
-    for name, wanted in pins.items():
+    for name, pin in pins.items():
         try:
-            found = importlib.metadata.version(name)
+            version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found = "missing"
-        if found.split("+")[0] != wanted.split("+")[0]:
-            wrong.append(f"{name} {found}, locked {wanted}")
+            version = "missing"
+        if version.split("+")[0] != pin.split("+")[0]:
+            wrong.append(f"{name} {version}, locked {pin}")
     if wrong:
-        shown = "; ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        yield Finding("warn", "packages", shown, "remove .venv/.installed and run `make up`")
+        detail = "; ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+        yield Finding("warn", "packages", detail, "remove .venv/.installed and run `make up`")
     else:
         yield Finding("ok", "packages", f"{len(pins)} as in {LOCK.name}")
 
 
 def _pins(lock: str) -> dict[str, str]:
-    """Version by name of what this Python and platform need; hashes and comments are left out."""
+    """The locked version of each package that this Python and platform need."""
     lines = re.findall(r"^([A-Za-z0-9][^#\\\n]*)", lock, re.MULTILINE)
     needed = [Requirement(line.strip()) for line in lines]
     return {
-        one.name: str(one.specifier).removeprefix("==")
-        for one in needed
-        if one.marker is None or one.marker.evaluate()
+        requirement.name: str(requirement.specifier).removeprefix("==")
+        for requirement in needed
+        if requirement.marker is None or requirement.marker.evaluate()
     }
 
 
 def _variables() -> Iterator[Finding]:
     unknown = unknown_variables()
     if unknown:
-        yield Finding("warn", "settings", f"nothing reads {', '.join(unknown)}", "misspelt?")
+        yield Finding(
+            "warn", "settings", f"no setting is called {', '.join(unknown)}", "check the spelling"
+        )
     else:
         yield Finding("ok", "settings", "every STUDIO_* variable is known")
 
@@ -195,19 +197,21 @@ def _servers(settings: Settings, running: dict[str, str]) -> Iterator[Finding]:
             yield Finding("fail", "server", error.detail)
 
 
-def _connections(url: str | None, wanted: Mapping[str, int]) -> Iterator[Finding]:
-    """Whether the server has room for every pool at its largest."""
+def _connections(url: str | None, needed: Mapping[str, int]) -> Iterator[Finding]:
+    """Whether the server permits as many connections as all pools may open."""
     if url is None:
         return
-    total = sum(wanted.values())
-    shares = ", ".join(f"{name} {count}" for name, count in wanted.items())
+    total = sum(needed.values())
+    shares = ", ".join(f"{name} {count}" for name, count in needed.items())
     try:
-        room, can_write = asyncio.run(_ask_server(url))
+        limit, can_write = asyncio.run(_query_server(url))
     except (OSError, TimeoutError, asyncpg.PostgresError, ValueError, SetupError) as error:
-        yield Finding("fail", "database", f"can't be asked: {type(error).__name__}", "see its log")
+        yield Finding(
+            "fail", "database", f"can't be queried: {type(error).__name__}", "see its log"
+        )
         return
-    detail = f"up to {total} ({shares}) of {room} that the server allows"
-    if total > room:
+    detail = f"up to {total} ({shares}) of {limit} that the server allows"
+    if total > limit:
         advice = (
             "raise the server's max_connections, or lower STUDIO_DATABASE_POOL_SIZE or replicas"
         )
@@ -219,21 +223,21 @@ def _connections(url: str | None, wanted: Mapping[str, int]) -> Iterator[Finding
 
 
 def _blobs(settings: Settings, folder: DataFolder, running: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether every blob has its row and every row its blob; only where both can be reached."""
+    """Compares blobs with rows, where both servers can be reached."""
     url = settings.database_url or running.get("database_url")
     blob_url = settings.blob_url or (f"file://{folder.path / 'blobs'}" if running else None)
     if url is None or blob_url is None:
         return
-    unsigned = SecretStr("nothing is signed by the doctor, so any")
-    asked = settings.model_copy(update={"blob_url": blob_url, "jwt_secret": unsigned})
+    unused = SecretStr("the doctor signs nothing, so any secret does")
+    local = settings.model_copy(update={"blob_url": blob_url, "jwt_secret": unused})
     try:
-        found = asyncio.run(_compare_blobs(asked, url))
+        differences = asyncio.run(_compare_blobs(local, url))
     except (StudioError, SQLAlchemyError, OSError) as error:
         yield Finding("warn", "blobs", f"can't be compared: {type(error).__name__}")
         return
-    detail = f"{found.blobs} blobs, {len(found.strays)} without a row for over a day"
-    detail += f"; {found.rows} rows with a blob, {found.missing_count} without it"
-    if found.strays or found.missing_count:
+    detail = f"{differences.blobs} blobs, {len(differences.strays)} without a row for over a day"
+    detail += f"; {differences.rows} rows with a blob, {differences.missing_count} without it"
+    if differences.strays or differences.missing_count:
         yield Finding("warn", "blobs", detail, "a running studio removes both once a day")
     else:
         yield Finding("ok", "blobs", detail)
@@ -248,8 +252,8 @@ async def _compare_blobs(settings: Settings, database_url: str) -> Differences:
         await database.aclose()
 
 
-async def _ask_server(url: str) -> tuple[int, bool]:
-    """Connections that are not reserved for administrators, and whether changes are taken."""
+async def _query_server(url: str) -> tuple[int, bool]:
+    """The number of connections for ordinary users, and whether the server accepts writes."""
     connection = await connect(url, timeout=5)
     try:
         row = await connection.fetchrow(
@@ -274,14 +278,16 @@ def _models(verify_models: VerifyModels | None) -> Iterator[Finding]:
 
 
 def _leftovers(folder: DataFolder, running: bool) -> Finding:
-    """Processes that name this data folder though no studio runs in it."""
+    """Finds processes that have this data folder in their command line though no studio runs."""
     needle = re.compile(re.escape(str(folder.path)) + r"(/|$)")
-    found = []
+    leftovers = []
     for process in psutil.process_iter(["pid", "name", "cmdline"]):
         words = process.info["cmdline"] or []
         own = process.info["pid"] in (os.getpid(), os.getppid())
         if not own and any(needle.search(word) for word in words) and not running:
-            found.append(f"{process.info['name']} ({process.info['pid']})")
-    if found:
-        return Finding("warn", "processes", f"left over: {', '.join(found)}", "end them by `kill`")
+            leftovers.append(f"{process.info['name']} ({process.info['pid']})")
+    if leftovers:
+        return Finding(
+            "warn", "processes", f"left over: {', '.join(leftovers)}", "end them by `kill`"
+        )
     return Finding("ok", "processes", "this studio is running" if running else "none left over")

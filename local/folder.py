@@ -1,4 +1,4 @@
-"""The studio's data folder: one owner at a time, room on its disk, its secrets, what runs on it."""
+"""The studio's data folder: its lock, disk space, secrets, and the facts of a running studio."""
 
 import fcntl
 import json
@@ -17,22 +17,22 @@ NEEDED_FILES = 10_000
 
 
 class DataFolder:
-    """Holds the folder's lock from `open` until the process and its forks are gone."""
+    """A data folder; `open` takes its lock, which lasts until the process and its forks end."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._lock: int | None = None
 
     def open(self) -> None:
-        """Makes the folder, takes its lock, looks at its disk.
+        """Makes the folder, takes its lock and checks the disk space.
 
         Raises:
-            SetupError: it can't be written, another studio runs in it, or its disk is full.
+            SetupError: it is not writable, another studio runs in it, or its disk is full.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if os.geteuid() == self.path.stat().st_uid:
-                # Root's servers run as a system user: it may pass through, and read no names.
+                # Root's servers run as a system user, which may enter the folder but not list it.
                 self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
             require_space(self.path)
             self._take_lock()
@@ -58,53 +58,55 @@ class DataFolder:
         self._lock = lock
 
     def close(self) -> None:
-        """Gives the lock back."""
+        """Releases the lock."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def secret(self, name: str) -> str:
-        """A random secret, made at first use and kept across restarts.
+        """A random secret, which is made at first use and stored.
 
         Raises:
-            SetupError: the file of secrets can't be read.
+            SetupError: the file of secrets is damaged.
         """
         path = self.path / "secrets.json"
         try:
-            known = json.loads(path.read_text()) if path.exists() else {}
-            if name not in known:
-                known[name] = secrets.token_urlsafe(48)
-                write_private(path, json.dumps(known, indent=2))
-            return str(known[name])
+            values = json.loads(path.read_text()) if path.exists() else {}
+            if name not in values:
+                values[name] = secrets.token_urlsafe(48)
+                write_private(path, json.dumps(values, indent=2))
+            return str(values[name])
         except (ValueError, TypeError) as error:
             raise SetupError(
                 f"{path} is damaged: bring it back, or remove it (every session then ends)"
             ) from error
 
     def running(self) -> dict[str, Any] | None:
-        """What the studio that runs here wrote about itself; None when none runs."""
+        """The facts that the running studio wrote; None where no studio runs."""
         try:
-            found = json.loads((self.path / "running.json").read_text())
-            return dict(found) if psutil.pid_exists(int(found["pid"])) else None
+            facts = json.loads((self.path / "running.json").read_text())
+            return dict(facts) if psutil.pid_exists(int(facts["pid"])) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def was_killed(self) -> bool:
-        """True when the studio before did not get as far as `tell_stopped`."""
+        """Whether the last studio ended without `tell_stopped`."""
         return (self.path / "running.json").exists() and self.running() is None
 
     def tell_running(self, facts: dict[str, Any]) -> None:
-        """For the operator's other commands; it holds passwords, so only the owner may read it."""
+        """Writes the facts for other `studio` commands; only the owner can read them."""
         write_private(self.path / "running.json", json.dumps({"pid": os.getpid(), **facts}))
 
     def tell_stopped(self) -> None:
-        """Nothing runs here any more."""
+        """Removes the facts of the running studio."""
         (self.path / "running.json").unlink(missing_ok=True)
 
 
 def require_space(folder: Path) -> None:
-    """Raises:
-    SetupError: the disk has less room than a studio needs to work safely.
+    """Requires enough disk space for a studio to work safely.
+
+    Raises:
+        SetupError: the disk has too little space or too few free inodes.
     """
     free = shutil.disk_usage(folder).free
     if free < NEEDED_BYTES:
@@ -115,13 +117,13 @@ def require_space(folder: Path) -> None:
     disk = os.statvfs(folder)
     if disk.f_files and disk.f_favail < NEEDED_FILES:
         raise SetupError(
-            f"the disk of {folder} takes only {disk.f_favail} more files: remove some, "
+            f"the disk of {folder} has room for only {disk.f_favail} more files: remove some, "
             f"or set STUDIO_DATA_DIR to another disk"
         )
 
 
 def write_private(path: Path, text: str) -> None:
-    """Whole or not at all, readable by the owner only from the first byte."""
+    """Writes a file atomically; at no time can other users read it."""
     staging = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:

@@ -99,7 +99,7 @@ class RunningStudio:
         return self
 
     def inner(self) -> psutil.Process:
-        """The process below the guard, which does the work."""
+        """The inner process, below the supervisor."""
         return psutil.Process(self.pid).children()[0]
 
     def server(self, name: str) -> psutil.Process:
@@ -112,7 +112,7 @@ class RunningStudio:
         return self._process.wait(timeout_s)
 
     def left_running(self, patience_s: float = 15) -> list[str]:
-        """Command lines of its processes that are still alive after `patience_s` seconds."""
+        """The command lines of its processes that still run after the timeout."""
         _, alive = psutil.wait_procs(self.family, timeout=patience_s)
         return [" ".join(process.cmdline()) for process in alive]
 

@@ -1,4 +1,4 @@
-"""The PayPal simulator as a child process: started beside the other servers, waited for later."""
+"""The PayPal simulator as a child process, which starts while the other servers do."""
 
 import os
 import socket
@@ -12,11 +12,11 @@ from local.servers.tcp_ports import LOOPBACK, choose_port
 from settings import PROJECT_ROOT, Settings
 
 READY_S = 30.0
-ANY = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104 - only compared
 
 
 class PayPalSimulator:
-    """One server; its books are in `paypal/` of the data folder."""
+    """The simulator's server; its store is in `paypal/` of the data folder."""
 
     def __init__(self, settings: Settings, folder: DataFolder) -> None:
         self._settings = settings
@@ -33,11 +33,11 @@ class PayPalSimulator:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The simulator's URL."""
         return f"http://{LOOPBACK}:{self._port}"
 
     def environment(self) -> dict[str, str]:
-        """The settings with which a studio uses it."""
+        """The settings by which a studio uses the simulator."""
         return {
             "STUDIO_PAYPAL_URL": self.url,
             "STUDIO_PAYPAL_CLIENT_ID": "simulator",
@@ -47,8 +47,8 @@ class PayPalSimulator:
         }
 
     def start(self) -> None:
-        """Starts it, without waiting."""
-        host = LOOPBACK if self._settings.host in ANY else self._settings.host
+        """Starts the process without waiting for it."""
+        host = LOOPBACK if self._settings.host in ALL_INTERFACES else self._settings.host
         target = f"http://{host}:{self._settings.port}/api/paypal/webhook"
         folder = self._data_dir / "paypal"
         self._process = ChildProcess(
@@ -60,8 +60,10 @@ class PayPalSimulator:
         )
 
     def wait_ready(self) -> None:
-        """Raises:
-        SetupError: it does not come up; the message ends with its last log lines.
+        """Waits until the simulator answers.
+
+        Raises:
+            SetupError: it does not start; the message ends with its last log lines.
         """
         deadline = time.monotonic() + READY_S
         while not self._answers():
@@ -73,12 +75,12 @@ class PayPalSimulator:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Ends it; everything is written."""
+        """Ends the process; every transaction is already written."""
         if self._process is not None:
             self._process.stop()
 
     def _answers(self) -> bool:
-        """It listens once its books are open."""
+        """Whether it listens, which it does when its store is open."""
         try:
             socket.create_connection((LOOPBACK, self._port), timeout=1).close()
         except OSError:
@@ -87,5 +89,5 @@ class PayPalSimulator:
 
 
 def wants_simulator(settings: Settings) -> bool:
-    """Whether no PayPal was named."""
+    """Whether the settings name no PayPal, as in development."""
     return settings.paypal_url is None and settings.env == "development"

@@ -1,4 +1,4 @@
-"""`studio up`: every server in order, then the application, until a signal or a failure ends it."""
+"""`studio up`: starts the servers and the application; a signal or a failure stops them."""
 
 import os
 import signal
@@ -16,54 +16,57 @@ from db.migrate import upgrade
 from errors import SetupError
 from local.cluster import Cluster
 from local.folder import DataFolder, require_space
-from local.progress import Progress
-from local.servers.guard import split, wanted_stop_signals
+from local.ready_message import facts, ready_lines
 from local.servers.postgres import Postgres
 from local.servers.process import ChildProcess
+from local.servers.supervisor import fork_worker, stop_signals
 from local.servers.tcp_ports import LOOPBACK, require_free, require_reachable
 from local.servers.valkey import Valkey
 from local.simulator import PayPalSimulator, wants_simulator
-from local.welcome import facts, ready_lines
+from local.terminal import ProgressCallback, Terminal
 from settings import Settings, load_settings
 
 WATCH_S = 0.5
 STOP_LIMIT_S = 120
 FORMER_STUDIO_S = 15.0
-"""How long the processes of a killed studio may take to notice."""
+"""How long the processes of a killed studio may take to end."""
 
 
 class StopRequested(BaseException):
-    """A stop signal came; not an Exception, so that nothing on the way swallows it."""
+    """A stop signal arrived; it is not an Exception, so that no handler swallows it."""
 
 
-Count = Callable[[int, int, str], None]
-"""Called with how many steps are done, of how many."""
-GoOn = Callable[[], None]
-"""Called by whoever waits long, where it may be left: raises when a stop was asked for."""
+CheckStop = Callable[[], None]
+"""Called during long waits; raises when a stop was requested."""
 
 
 class Application(Protocol):
-    """What runs on the cluster: `deployments.serve.launch`, which is above this room."""
+    """The Serve application: `deployments.serve.launch`, which is a floor above."""
 
-    def start(self, settings: Settings, go_on: GoOn) -> None: ...
-    def stop(self) -> None: ...
+    def start(self, settings: Settings, check_stop: CheckStop, /) -> None:
+        """Deploys it and waits until it is ready."""
+        ...
+
+    def stop(self) -> None:
+        """Drains and removes it."""
+        ...
 
 
 @dataclass(frozen=True)
-class House:
-    """What the command line plugs in; nothing of it: servers only."""
+class ApplicationParts:
+    """The parts that the command line adds to the servers; by default none."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Variables of the application that Ray's processes must start with."""
+    """Variables that Ray's processes need for the application."""
     load_application: Callable[[], Application] | None = None
-    seed_demo: Callable[[Settings, Count], None] | None = None
+    seed_demo: Callable[[Settings, ProgressCallback], None] | None = None
 
 
-def up(settings: Settings, house: House) -> int:
-    """Runs the studio in the foreground; the exit code.
+def up(settings: Settings, parts: ApplicationParts) -> int:
+    """Runs the studio in the foreground and returns its exit code.
 
     Raises:
-        SetupError: it can't start at all.
+        SetupError: the data folder or a port can't be used.
     """
     folder = DataFolder(settings.data_dir)
     folder.open()
@@ -72,18 +75,18 @@ def up(settings: Settings, house: House) -> int:
     patience_s = FORMER_STUDIO_S if folder.was_killed() else 0
     require_free(settings.port, settings.host, "STUDIO_PORT", patience_s)
     require_free(settings.dashboard_port, LOOPBACK, "STUDIO_DASHBOARD_PORT", patience_s)
-    code = split()
-    return code if code is not None else Studio(settings, folder, house).run()
+    code = fork_worker()
+    return code if code is not None else StudioRun(settings, folder, parts).run()
 
 
-class Studio:
-    """One run: what has been started, and how each of it is stopped."""
+class StudioRun:
+    """One run of the studio: the parts that have started, and how each of them stops."""
 
-    def __init__(self, settings: Settings, folder: DataFolder, house: House) -> None:
+    def __init__(self, settings: Settings, folder: DataFolder, parts: ApplicationParts) -> None:
         self._settings = settings
         self._folder = folder
-        self._house = house
-        self._progress = Progress()
+        self._parts = parts
+        self._terminal = Terminal()
         self._stops: list[tuple[str, Callable[[], None]]] = []
         self._servers: list[ChildProcess] = []
         self._cluster: Cluster | None = None
@@ -101,7 +104,7 @@ class Studio:
         except (StopRequested, KeyboardInterrupt, SystemExit):
             pass
         except SetupError as error:
-            self._progress.say(f"studio: {error.detail}", "bold red")
+            self._terminal.say(f"studio: {error.detail}", "bold red")
             code = 1
         finally:
             self._stopping = True
@@ -110,21 +113,21 @@ class Studio:
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
-        """One step of the start; a stop that was asked for meanwhile comes right after it."""
-        with self._progress.step(name):
+        """One step of the start; a stop that was requested meanwhile takes effect after it."""
+        with self._terminal.step(name):
             yield
-        self._go_on()
+        self._check_stop()
 
-    def _go_on(self) -> None:
+    def _check_stop(self) -> None:
         if self._stopping:
             raise StopRequested
 
     def _count(self, done: int, total: int, what: str) -> None:
-        self._progress.count(done, total, what)
-        self._go_on()
+        self._terminal.count(done, total, what)
+        self._check_stop()
 
     def _start(self) -> None:
-        self._progress.say(f"Starting the studio in {self._folder.path}")
+        self._terminal.say(f"Starting the studio in {self._folder.path}")
         self._give_environment()
         simulator = self._begin_simulator()
         if self._settings.database_url is None:
@@ -146,15 +149,15 @@ class Studio:
             self._seed(settings)
 
     def _has_demo(self, settings: Settings) -> bool:
-        """Only in a database that is ours to fill."""
+        """Whether the demo is seeded: in development, and only in the embedded database."""
         embedded = self._settings.database_url is None
-        return embedded and settings.env == "development" and self._house.seed_demo is not None
+        return embedded and settings.env == "development" and self._parts.seed_demo is not None
 
     def _give_environment(self) -> None:
-        """Replicas and jobs read their settings from what the cluster inherits."""
+        """Sets the environment, from which replicas and jobs read their settings."""
         folder = self._folder.path
         os.environ["STUDIO_DATA_DIR"] = str(folder)
-        os.environ.update(self._house.environment)
+        os.environ.update(self._parts.environment)
         if self._settings.blob_url is None:
             (folder / "blobs").mkdir(mode=0o700, exist_ok=True)
             os.environ["STUDIO_BLOB_URL"] = f"file://{folder / 'blobs'}"
@@ -162,7 +165,7 @@ class Studio:
             os.environ["STUDIO_JWT_SECRET"] = self._folder.secret("jwt_secret")
 
     def _begin_simulator(self) -> PayPalSimulator | None:
-        """It comes up while the databases do."""
+        """Starts the simulator, which gets ready while the databases do."""
         if not wants_simulator(self._settings):
             return None
         simulator = PayPalSimulator(self._settings, self._folder)
@@ -180,7 +183,9 @@ class Studio:
             os.environ["STUDIO_DATABASE_URL"] = postgres.start()
             self._servers.append(postgres.process)
         if not postgres.home.is_relative_to(self._folder.path):
-            self._progress.say(f"    its data are in {postgres.home}: its user can't enter here")
+            self._terminal.say(
+                f"    its data are in {postgres.home}, as its user can't enter this folder"
+            )
 
     def _start_valkey(self) -> None:
         with self._step("Valkey"):
@@ -201,79 +206,79 @@ class Studio:
             self._cluster = Cluster(self._settings, self._folder.path)
             self._stops.append(("Ray", self._cluster.stop))
             self._cluster.start()
-            self._catch_signals()  # Ray has put its own handler of SIGTERM there
+            self._catch_signals()  # as Ray has replaced the handler of SIGTERM
 
     def _start_application(self, settings: Settings) -> None:
-        if self._house.load_application is None:
+        if self._parts.load_application is None:
             return
         with self._step("Application"):
-            application = self._house.load_application()
+            application = self._parts.load_application()
             self._stops.append(("Application", lambda: self._stop_application(application)))
-            application.start(settings, self._go_on)
+            application.start(settings, self._check_stop)
 
     def _stop_application(self, application: Application) -> None:
-        """Without its cluster there is nothing to drain, and Ray would start another one."""
+        """Stops the application unless its cluster is gone; Ray would start another one."""
         if self._cluster and not self._cluster.dead():
             application.stop()
 
     def _seed(self, settings: Settings) -> None:
-        if self._house.seed_demo is None:
+        if self._parts.seed_demo is None:
             return
         with self._step("Demo accounts and catalogue"):
-            self._house.seed_demo(settings, self._count)
+            self._parts.seed_demo(settings, self._count)
 
     def _announce(self) -> None:
         settings = load_settings()
         self._folder.tell_running(facts(settings))
         first, *others = ready_lines(settings, demo=self._has_demo(settings))
-        self._progress.say("")
-        self._progress.say(first, "bold green")
+        self._terminal.say("")
+        self._terminal.say(first, "bold green")
         for line in others:
-            self._progress.say(line)
+            self._terminal.say(line)
         seconds = time.monotonic() - self._begin
-        self._progress.say(f"Started in {seconds:.1f} s. Ctrl-C stops everything.")
+        self._terminal.say(f"Started in {seconds:.1f} s. Ctrl-C stops everything.")
 
     def _watch(self) -> None:
-        """Returns never.
+        """Waits for a signal or the end of a server.
 
         Raises:
-            StopRequested: a signal came.
-            SetupError: which server has ended by itself, and its last log lines.
+            StopRequested: a signal arrived.
+            SetupError: a server has ended by itself; the message has its last log lines.
         """
         while True:
-            self._go_on()
+            self._check_stop()
             for server in self._servers:
                 if (code := server.exit_code) is not None:
                     raise SetupError(
                         f"{server.name} has ended (exit code {code}). Its last lines, "
                         f"from {server.log}:\n{server.last_lines()}"
                     )
-            if self._cluster and (dead := self._cluster.dead()):
+            if self._cluster and (dead_names := self._cluster.dead()):
                 lines = self._cluster.last_lines()
-                raise SetupError(f"Ray's {', '.join(dead)} has ended. Last lines:\n{lines}")
+                raise SetupError(f"Ray's {', '.join(dead_names)} has ended. Last lines:\n{lines}")
             time.sleep(WATCH_S)
 
     def _catch_signals(self) -> None:
-        for number in wanted_stop_signals():
+        for number in stop_signals():
             signal.signal(number, self._request_stop)
 
     def _request_stop(self, _number: int, _frame: FrameType | None) -> None:
-        """Only noted: raised here, inside an event loop or a callback of Ray's, it would be lost.
+        """Notes the request; an exception inside an event loop or a callback of Ray would be lost.
 
-        From now on nothing may hang: the alarm ends this process, and the guard does the rest.
+        If the stop hangs, the alarm ends this process, and the supervisor ends the others.
         """
         if not self._stopping:
             self._stopping = True
             signal.alarm(STOP_LIMIT_S)
 
     def _stop(self) -> None:
-        """In reverse order; one part that fails to stop doesn't keep the others running."""
+        """Stops the parts in reverse order; if one fails to stop, the others still do."""
         signal.alarm(STOP_LIMIT_S)
         for name, stop in reversed(self._stops):
             try:
-                with self._progress.step(f"Stopping {name}"):
+                with self._terminal.step(f"Stopping {name}"):
                     stop()
             except (OSError, RuntimeError, SetupError) as error:
-                self._progress.say(f"studio: {name} did not stop in order: {error}", "red")
+                self._terminal.say(f"studio: {name} did not stop in order: {error}", "red")
         self._folder.tell_stopped()
-        self._progress.say("Studio has stopped.")
+        self._terminal.say("Studio has stopped.")

@@ -1,9 +1,8 @@
-"""Writes the lock files: every package that pyproject.toml leads to, with the hashes of its files.
+"""Writes the lock files: all direct and indirect dependencies of pyproject.toml, with hashes.
 
-`requirements.lock` is what runs, `requirements-dev.lock` what tests and checks need on top.
-Versions are those installed in this venv. Markers and hashes are for every Python and platform of
-`SUPPORTED`, so that one file serves them all; a package that only another Python needs keeps its
-former version.
+`requirements.lock` has the packages of the product, `requirements-dev.lock` those that only tests
+and checks need. Versions are those of this venv. Markers and hashes cover every Python and
+platform of `SUPPORTED`; a package that only another Python needs keeps its former version.
 """
 
 import importlib.metadata
@@ -40,8 +39,8 @@ SUPPORTED = [
 
 def blocks_of(text: str) -> dict[str, str]:
     """A lock file's entries by name: the requirement and the hashes that follow it."""
-    found = re.findall(r"^[a-z0-9].*\n(?: .*\n)*", text, re.M)
-    return {requirement_of(block).name: block for block in found}
+    blocks = re.findall(r"^[a-z0-9].*\n(?: .*\n)*", text, re.M)
+    return {requirement_of(block).name: block for block in blocks}
 
 
 def requirement_of(block: str) -> Requirement:
@@ -51,14 +50,14 @@ def requirement_of(block: str) -> Requirement:
     return requirement
 
 
-def is_wanted(block: str) -> bool:
+def is_supported(block: str) -> bool:
     """Whether a supported Python and platform installs the entry."""
     marker = requirement_of(block).marker
-    return marker is None or any(marker.evaluate(dict(one)) for one in SUPPORTED)
+    return marker is None or any(marker.evaluate(dict(environment)) for environment in SUPPORTED)
 
 
 def present_pins(*locks: Path) -> dict[str, str]:
-    """The version of every installed package, and of what the locks name for other Pythons."""
+    """The versions of installed packages, and of those that the locks have for other Pythons."""
     pins: dict[str, str] = {}
     for lock in locks:
         for name, block in blocks_of(lock.read_text() if lock.exists() else "").items():
@@ -68,29 +67,29 @@ def present_pins(*locks: Path) -> dict[str, str]:
     return pins
 
 
-def compile_lock(wanted: Iterable[str], pins: dict[str, str]) -> dict[str, str]:
-    """Every package that the requirements lead to, at the pinned versions, with all hashes.
+def compile_lock(requirements: Iterable[str], pins: dict[str, str]) -> dict[str, str]:
+    """Resolves the requirements with all their dependencies, at the pinned versions, with hashes.
 
     Raises:
         SystemExit: the versions don't fit together, or no package index could be reached.
     """
     with tempfile.TemporaryDirectory() as folder:
-        source, constraints = Path(folder, "wanted.in"), Path(folder, "pins.txt")
-        source.write_text("".join(f"{one}\n" for one in wanted))
+        source, constraints = Path(folder, "requirements.in"), Path(folder, "pins.txt")
+        source.write_text("".join(f"{requirement}\n" for requirement in requirements))
         constraints.write_text("".join(f"{name}=={pins[name]}\n" for name in sorted(pins)))
         command = [sys.executable, "-m", "uv", "pip", "compile", str(source), "--universal"]
         command += ["--python-version", OLDEST, "--constraint", str(constraints)]
         command += ["--generate-hashes", "--no-header", "--no-annotate", "--no-config", "--quiet"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"the packages can't be locked:\n{done.stderr}")
-    return {name: block for name, block in blocks_of(done.stdout).items() if is_wanted(block)}
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        sys.exit(f"the packages can't be locked:\n{result.stderr}")
+    return {name: block for name, block in blocks_of(result.stdout).items() if is_supported(block)}
 
 
 def main() -> None:
-    """Writes both files."""
-    described = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    project, build = described["project"], described["build-system"]
+    """Writes both lock files."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project, build = document["project"], document["build-system"]
     run_lock, test_lock = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
     pins = present_pins(run_lock, test_lock)
     needed = [*project["dependencies"], *build["requires"]]

@@ -1,4 +1,4 @@
-"""What a type of job is to those who ask for one, and what the function that does it is given."""
+"""Job types, how a job is enqueued, and what the function that runs it gets."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,16 +20,16 @@ from studio.ports import Studio
 
 @dataclass(frozen=True)
 class JobType:
-    """One entry of `studio.jobs.jobs.JOB_TYPES`; `jobs.handlers` says who does the work.
+    """One entry of `studio.jobs.jobs.JOB_TYPES`; `jobs.registry` has the function that runs it.
 
     Attributes:
-        role: the least that may ask for such a job.
-        form: the payload that callers send; by default an empty one.
-        deadline_s: one attempt may take so long.
-        check: looks at what the payload names, before the job is accepted; raises `StudioError`.
-        max_open: so many queued and running jobs of this type one account may have.
-        has_results: whether something is stored for the account, which its quota may forbid.
-        limit_class: the route class of the requests that do the same work, if there are any.
+        role: the least role that may submit such a job.
+        form: the form of the payload that callers send; by default an empty one.
+        deadline_s: how long one attempt may take.
+        check: checks what the payload refers to before the job is accepted; raises `StudioError`.
+        max_open: how many queued and running jobs of this type an account may have.
+        has_results: whether the job stores results for the account, which its quota may forbid.
+        limit_class: the route class of requests that do the same work, if there are any.
     """
 
     name: str
@@ -53,10 +53,10 @@ FormT = TypeVar("FormT", bound=Form)
 
 
 def read_payload(form: type[FormT], payload: dict[str, Any]) -> FormT:
-    """A stored payload as a form. It was complete once: what was deleted since is taken out of it.
+    """Parses a stored payload, from which deleted files and pictures may have been removed.
 
     Raises:
-        Invalid: a field is missing or not usable; another attempt would end the same way.
+        Invalid: a field is missing or not valid; another attempt would fail in the same way.
     """
     try:
         return form.model_validate(payload)
@@ -71,14 +71,27 @@ def read_payload(form: type[FormT], payload: dict[str, Any]) -> FormT:
 
 
 Record = Callable[[AsyncSession], Awaitable[None]]
+"""Writes the effect of a job, in the transaction in which the job succeeds."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a handler gives back: the job's result, and what is written in the finish itself."""
+    """The result of a handler, and what is written in the transaction in which the job succeeds."""
 
     result: dict[str, Any] = field(default_factory=dict)
     record: Record | None = None
+
+
+class Progress(Protocol):
+    """Reports how far long work is: `JobRun.progress`, or another function of this form."""
+
+    def __call__(self, done: int, total: int, message: str, **details: Any) -> Awaitable[None]:
+        """Reports `done` of `total` steps; a `total` of 0 means that it is not known."""
+        ...
+
+
+Guard = Callable[[AsyncSession], Awaitable[None]]
+"""Runs first in a transaction that writes, and raises where it must not: `JobRun.guard`."""
 
 
 class JobRun(Protocol):
@@ -88,10 +101,10 @@ class JobRun(Protocol):
     owner_id: UUID | None
     payload: dict[str, Any]
     done: int
-    """How far an earlier attempt came, by what it reported."""
+    """Steps that earlier attempts have reported as done."""
 
     async def progress(self, done: int, total: int, message: str, **details: Any) -> None:
-        """Tells the watchers; `details` reach them too, and later attempts by `past`.
+        """Stores the progress, which watchers see; later attempts read it by `past`.
 
         Raises:
             JobStopped: another worker has the job, or its owner has cancelled it.
@@ -99,11 +112,11 @@ class JobRun(Protocol):
         ...
 
     async def past(self) -> Sequence[dict[str, Any]]:
-        """Every progress that was reported, oldest first."""
+        """Reads the progress of all attempts so far, oldest first."""
         ...
 
     async def guard(self, session: AsyncSession) -> None:
-        """Makes a transaction of the handler's part of this attempt, or of nothing.
+        """Lets the transaction commit only while this attempt has the job.
 
         Raises:
             Superseded: another worker has the job.
@@ -123,13 +136,14 @@ async def enqueue(
     priority: int = 0,
     run_at: datetime | None = None,
 ) -> Job:
-    """A job in the caller's own transaction: rolled back with it, announced when it commits.
+    """Inserts a job in the caller's own transaction; dispatchers hear of it when that commits.
 
-    `asked` is what two requests of one idempotency key must have in common; the payload if unset.
+    `asked` is what all requests with one idempotency key must have in common; by default the
+    payload.
 
     Raises:
         Conflict: the key was used with another request.
-        TooManyOpenJobs: see `require_room`.
+        TooManyOpenJobs: the account has as many jobs of this type as it may have.
     """
     digest = fingerprint([job_type.name, payload if asked is None else asked, priority, run_at])
     job = Job(
@@ -148,26 +162,26 @@ async def enqueue(
     if run_at is not None:
         job.run_at = run_at
     if idempotency_key is not None:
-        there = await find_keyed_job(session, owner_id, idempotency_key)
-        if there is not None and there.fingerprint != digest:
+        former = await find_keyed_job(session, owner_id, idempotency_key)
+        if former is not None and former.fingerprint != digest:
             raise Conflict("this Idempotency-Key was used with another request")
-        if there is not None:
-            return there
+        if former is not None:
+            return former
     if owner_id is not None:
         await require_room(session, job_type, owner_id)
     return await insert_job(session, job)
 
 
 async def require_room(session: AsyncSession, job_type: JobType, owner_id: UUID) -> None:
-    """Makes sure that the account may have one more job of the type, until the transaction ends.
+    """Requires that the account may have one more job of the type, until the transaction ends.
 
     Raises:
         TooManyOpenJobs: it has as many as it may have.
     """
-    most = job_type.max_open
-    if await count_open_jobs(session, owner_id, job_type.name, most) >= most:
+    limit = job_type.max_open
+    if await count_open_jobs(session, owner_id, job_type.name, limit) >= limit:
         raise TooManyOpenJobs(
-            f"this account has {most} open {job_type.name} jobs, the most that it may have: "
+            f"this account has {limit} open {job_type.name} jobs, the most that it may have: "
             f"wait until one has ended or cancel one, and try again in "
             f"{TooManyOpenJobs.retry_after_s} s"
         )

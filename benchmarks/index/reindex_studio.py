@@ -74,12 +74,14 @@ def start_studio(folder: Path, from_pictures: int) -> RunningStudio:
 
 def run_studio(from_pictures: int) -> int:
     """`studio up` with the starter's capacity but for `from_pictures`, until it is stopped."""
-    from cli.main import whole_house
+    from cli.machine import application_parts
     from local.up import up
 
     settings = load_settings()
-    house = replace(whole_house(settings), load_application=lambda: application_with(from_pictures))
-    return up(settings, house)
+    parts = replace(
+        application_parts(settings), load_application=lambda: application_with(from_pictures)
+    )
+    return up(settings, parts)
 
 
 def application_with(from_pictures: int) -> Any:

@@ -1,4 +1,4 @@
-"""Runs migrations on the URL that `db.migrate` (or `STUDIO_DATABASE_URL`) gives."""
+"""Alembic's entry point: runs migrations on the URL of `db.migrate` or `STUDIO_DATABASE_URL`."""
 
 import asyncio
 import os
@@ -16,9 +16,9 @@ URL = context.config.get_main_option("sqlalchemy.url") or os.environ["STUDIO_DAT
 
 
 def migrate(connection: Connection) -> None:
-    """One transaction a step: a failed step leaves the schema as the one before it made it.
+    """Runs each migration in a transaction of its own, so that a failed one changes nothing.
 
-    A step may leave its transaction to build an index while callers write: `db.migrations.steps`.
+    A migration may leave its transaction to build an index beside writers: `db.migrations.steps`.
     """
     context.configure(
         connection=connection,

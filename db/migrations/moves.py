@@ -1,4 +1,4 @@
-"""A database's schema moved to the revision of a backup; rows don't survive it."""
+"""Moves a database's schema to the revision of a backup; its rows are lost."""
 
 from alembic import command
 from alembic.script import ScriptDirectory
@@ -8,9 +8,11 @@ from db.migrate import alembic_config
 from errors import SetupError
 
 
-def require_known(database_url: str, revision: str) -> None:
-    """Raises:
-    SetupError: no migration of this studio has the revision.
+def require_revision(database_url: str, revision: str) -> None:
+    """Requires that a migration of this studio has the revision.
+
+    Raises:
+        SetupError: no migration has it.
     """
     scripts = ScriptDirectory.from_config(alembic_config(database_url))
     try:
@@ -22,7 +24,7 @@ def require_known(database_url: str, revision: str) -> None:
 
 
 def move_schema(database_url: str, present: str | None, revision: str) -> None:
-    """From no schema, or from one without rows, to a revision; call it outside of an event loop."""
+    """Moves an empty database, or one without rows, to a revision; not inside an event loop."""
     config = alembic_config(database_url)
     if present not in (None, revision):
         command.downgrade(config, "base")

@@ -1,4 +1,4 @@
-"""Steps of migrations that run while callers write, and again after they failed half way."""
+"""Steps of migrations that run beside writers, and that can be repeated after a failure."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,15 +8,16 @@ import sqlalchemy as sa
 from alembic import op
 
 LOCK_TIMEOUT = "5s"
-"""A migration that waits longer for a table would hold up every request that comes after it."""
+"""While a migration waits for a table, all later requests for that table wait behind it."""
 
 
 @contextmanager
 def online() -> Iterator[None]:
-    """Leaves the transaction for statements `CONCURRENTLY`, which wait for every older one.
+    """Leaves the transaction, for statements with `CONCURRENTLY`.
 
-    They let others read and write while they wait, so they may wait as long as a backup takes.
-    What comes before the block is committed by it: it must bear to be run again.
+    Such statements wait for all older transactions, but others can read and write meanwhile; so
+    they may wait as long as a backup takes. Entering the block commits the statements before it:
+    these must be safe to repeat.
     """
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = 0")
@@ -29,10 +30,10 @@ def online() -> Iterator[None]:
 def replace_index(
     name: str, table: str, columns: Sequence[str | sa.TextClause], **options: Any
 ) -> None:
-    """An index, built anew: an interrupted run leaves an invalid one behind. Inside of `online`.
+    """Builds an index inside `online`; drops the invalid one that an interrupted run leaves.
 
     Args:
-        options: as `op.create_index` takes them, `unique` or `postgresql_where`.
+        options: other arguments of `op.create_index`, such as `unique` or `postgresql_where`.
     """
     op.drop_index(name, table, postgresql_concurrently=True, if_exists=True)
     op.create_index(name, table, columns, postgresql_concurrently=True, **options)

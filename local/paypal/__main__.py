@@ -11,7 +11,7 @@ from settings import load_settings
 
 
 def main() -> None:
-    """Reads who it is from the settings that the studio has too."""
+    """Starts the server; its credentials come from the settings, which the studio has too."""
     port, folder, target = sys.argv[1:]
     settings = load_settings()
     args = SimulatorArgs(

@@ -1,4 +1,4 @@
-"""The simulator's application: PayPal's routes, the payer's page, and the stage behind them."""
+"""The simulator's application: PayPal's API, the payer's page, and controls for tests."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager, suppress
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from local.paypal import calls, stage
+from local.paypal import calls, controls
 from local.paypal.calls import api
 from local.paypal.state import SimulatorArgs, State
 
 
 def create_app(args: SimulatorArgs) -> Starlette:
-    """One simulator; its books are found again by the next one in the same folder."""
+    """A simulator on a folder, which keeps its orders and events across restarts."""
     state = State.open(args)
 
     @asynccontextmanager
@@ -25,7 +25,7 @@ def create_app(args: SimulatorArgs) -> Starlette:
             delivering.cancel()
             with suppress(asyncio.CancelledError):
                 await delivering
-            state.books.close()
+            state.store.close()
 
     order, capture = "/v2/checkout/orders", "/v2/payments/captures"
     app = Starlette(
@@ -42,7 +42,7 @@ def create_app(args: SimulatorArgs) -> Starlette:
                 api("verify", calls.verify_signature),
                 methods=["POST"],
             ),
-            *stage.ROUTES,
+            *controls.ROUTES,
         ],
         lifespan=lifespan,
     )

@@ -1,4 +1,4 @@
-"""The API's calls: who is asking, which fault is due, what a request id stands for."""
+"""The calls of PayPal's API: authentication, faults from the script, repeated request ids."""
 
 import asyncio
 import base64
@@ -20,15 +20,17 @@ from local.paypal.state import TOKEN_S, State
 
 Json = dict[str, Any]
 MAX_REQUEST_ID_CHARS = 108
-SIGNED = ("transmission_id", "transmission_time", "transmission_sig", "auth_algo", "cert_url",
-          "webhook_id")  # fmt: skip
+SIGNATURE_FIELDS = (
+    "transmission_id", "transmission_time", "transmission_sig", "auth_algo", "cert_url",
+    "webhook_id",
+)  # fmt: skip
 
 
-class Drop(Response):
-    """The connection breaks in the middle of the answer."""
+class BrokenResponse(Response):
+    """A response whose connection breaks in the middle."""
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Promises more than it sends; the server then closes the connection."""
+        """Announces more bytes than it sends, so that the server closes the connection."""
         headers = [(b"content-length", b"1000"), (b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"{", "more_body": True})
@@ -36,7 +38,7 @@ class Drop(Response):
 
 @dataclass(frozen=True)
 class Call:
-    """One request of the API, read."""
+    """One parsed request of the API."""
 
     name: str
     body: Json
@@ -47,7 +49,7 @@ class Call:
 
     @property
     def outcome(self) -> str | None:
-        """What becomes of a capture or refund, if it is something special."""
+        """The scripted outcome of a capture or refund, if there is a fault."""
         return self.fault.kind if self.fault else None
 
 
@@ -55,7 +57,7 @@ Work = Callable[[State, Request, Call], tuple[int, Json]]
 
 
 def api(name: str, work: Work) -> Callable[[Request], Awaitable[Response]]:
-    """A route: `work` in one transaction, with everything around it that PayPal has."""
+    """A route that runs `work` in a transaction, after authentication and faults."""
 
     async def answer(request: Request) -> Response:
         state: State = request.app.state.paypal
@@ -63,7 +65,7 @@ def api(name: str, work: Work) -> Callable[[Request], Awaitable[Response]]:
         fault = state.script.next(name)
         kind = fault.kind if fault else ""
         if kind == "lost_request":
-            return Drop()
+            return BrokenResponse()
         try:
             if kind == "unauthorized":
                 state.tokens.clear()
@@ -79,7 +81,7 @@ def api(name: str, work: Work) -> Callable[[Request], Awaitable[Response]]:
         if kind == "slow" and fault:
             await asyncio.sleep(fault.seconds)
         if kind == "lost_answer":
-            return Drop()
+            return BrokenResponse()
         if kind == "error_after":
             status, document = 500, Problem(500, "INTERNAL_SERVER_ERROR").document(debug_id)
         return JSONResponse(document, status, headers={"Paypal-Debug-Id": debug_id})
@@ -88,8 +90,10 @@ def api(name: str, work: Work) -> Callable[[Request], Awaitable[Response]]:
 
 
 def require_token(state: State, request: Request) -> None:
-    """Raises:
-    Problem: no token, or one that isn't good.
+    """Requires a valid token.
+
+    Raises:
+        Problem: the token is missing or not valid.
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not state.knows_token(token):
@@ -97,8 +101,10 @@ def require_token(state: State, request: Request) -> None:
 
 
 async def read_call(name: str, request: Request, fault: Fault | None) -> Call:
-    """Raises:
-    Problem: the body is no JSON object, or the request id is too long.
+    """Parses a request.
+
+    Raises:
+        Problem: the body is no JSON object, or the request id is too long.
     """
     raw = await request.body()
     try:
@@ -115,42 +121,42 @@ async def read_call(name: str, request: Request, fault: Fault | None) -> Call:
 
 
 def perform(state: State, request: Request, call: Call, work: Work) -> tuple[int, Json]:
-    """All or nothing; a refusal that sticks to its request id is written, too."""
-    refused: Problem | None = None
-    with state.books.transaction():
+    """Runs `work` in one transaction; a problem that is kept for its request id is written, too."""
+    refusal: Problem | None = None
+    with state.store.transaction():
         try:
             return work(state, request, call)
         except Problem as problem:
             if not problem.keep:
                 raise
-            refused = problem
-    raise refused
+            refusal = problem
+    raise refusal
 
 
 def once(
     state: State, call: Call, make: Callable[[], Json], find: Callable[[str], Json]
 ) -> tuple[Json, bool]:
-    """What the request id stands for, as it is now; or something new, and True."""
+    """Makes a document and returns it with True; for a known request id finds the one it made."""
     if call.request_id is None:
         return make(), True
     key = f"{call.name} {call.request_id}"
     digest = hashlib.sha256(call.raw).hexdigest()
-    known = state.books.answered(key)
-    if known is None:
+    former = state.store.find_request(key)
+    if former is None:
         try:
-            made = make()
+            document = make()
         except Problem as problem:
             if problem.keep:
-                told = {"status": problem.status, "issue": problem.issue}
-                state.books.remember(key, digest, "", told)
+                refusal = {"status": problem.status, "issue": problem.issue}
+                state.store.remember(key, digest, "", refusal)
             raise
-        state.books.remember(key, digest, made["id"], None)
-        return made, True
-    if known[0] != digest:
+        state.store.remember(key, digest, document["id"], None)
+        return document, True
+    if former.digest != digest:
         raise Problem(422, "DUPLICATE_REQUEST_ID")
-    if known[2] is not None:
-        raise Problem(known[2]["status"], known[2]["issue"])
-    return find(known[1]), False
+    if former.problem is not None:
+        raise Problem(former.problem["status"], former.problem["issue"])
+    return find(former.subject), False
 
 
 def create_order(state: State, _request: Request, call: Call) -> tuple[int, Json]:
@@ -160,46 +166,48 @@ def create_order(state: State, _request: Request, call: Call) -> tuple[int, Json
     order, is_new = once(
         state,
         call,
-        lambda: orders.create(state.books, call.body, state.args.base),
-        lambda order_id: orders.find(state.books, order_id),
+        lambda: orders.create_order(state.store, call.body, state.args.base),
+        lambda order_id: orders.find_order(state.store, order_id),
     )
-    return (201 if is_new else 200), shown(state, order, call)
+    return (201 if is_new else 200), order_response(state, order, call)
 
 
 def get_order(state: State, request: Request, call: Call) -> tuple[int, Json]:
     """GET /v2/checkout/orders/{id}."""
-    order = orders.find(state.books, request.path_params["id"])
-    return 200, orders.shape(state.books, order)
+    order = orders.find_order(state.store, request.path_params["id"])
+    return 200, orders.order_shape(state.store, order)
 
 
 def capture_order(state: State, request: Request, call: Call) -> tuple[int, Json]:
     """POST /v2/checkout/orders/{id}/capture."""
-    order = orders.find(state.books, request.path_params["id"])
+    order = orders.find_order(state.store, request.path_params["id"])
     order, is_new = once(
         state,
         call,
-        lambda: orders.capture(state.books, order, outcome=call.outcome),
-        lambda order_id: orders.find(state.books, order_id),
+        lambda: orders.capture_order(state.store, order, outcome=call.outcome),
+        lambda order_id: orders.find_order(state.store, order_id),
     )
-    return (201 if is_new else 200), shown(state, order, call)
+    return (201 if is_new else 200), order_response(state, order, call)
 
 
-def shown(state: State, order: Json, call: Call) -> Json:
-    """All of it, or without `Prefer: return=representation` the least."""
-    document = orders.shape(state.books, order)
+def order_response(state: State, order: Json, call: Call) -> Json:
+    """The whole order, or without `Prefer: return=representation` its main fields."""
+    document = orders.order_shape(state.store, order)
     if not call.is_minimal:
         return document
     return {name: document[name] for name in ("id", "status", "payment_source", "links")}
 
 
 def find_capture(state: State, request: Request) -> Json:
-    """Raises:
-    Problem: there is none.
+    """Reads the capture that the path names.
+
+    Raises:
+        Problem: there is no such capture.
     """
-    taken = state.books.get("capture", request.path_params["id"])
-    if taken is None:
+    capture = state.store.get("capture", request.path_params["id"])
+    if capture is None:
         raise Problem(404, "INVALID_RESOURCE_ID")
-    return taken
+    return capture
 
 
 def get_capture(state: State, request: Request, call: Call) -> tuple[int, Json]:
@@ -209,34 +217,34 @@ def get_capture(state: State, request: Request, call: Call) -> tuple[int, Json]:
 
 def refund_capture(state: State, request: Request, call: Call) -> tuple[int, Json]:
     """POST /v2/payments/captures/{id}/refund."""
-    taken = find_capture(state, request)
-    made, _ = once(
+    capture = find_capture(state, request)
+    refund, _ = once(
         state,
         call,
-        lambda: refunds.refund(state.books, taken, call.body, outcome=call.outcome),
-        lambda refund_id: state.books.get("refund", refund_id) or {},
+        lambda: refunds.refund_capture(state.store, capture, call.body, outcome=call.outcome),
+        lambda refund_id: state.store.get("refund", refund_id) or {},
     )
-    return 201, orders.refund_shape(made)
+    return 201, orders.refund_shape(refund)
 
 
 def get_refund(state: State, request: Request, call: Call) -> tuple[int, Json]:
     """GET /v2/payments/refunds/{id}."""
-    made = state.books.get("refund", request.path_params["id"])
-    if made is None:
+    refund = state.store.get("refund", request.path_params["id"])
+    if refund is None:
         raise Problem(404, "INVALID_RESOURCE_ID")
-    return 200, orders.refund_shape(made)
+    return 200, orders.refund_shape(refund)
 
 
 def verify_signature(state: State, _request: Request, call: Call) -> tuple[int, Json]:
-    """POST /v1/notifications/verify-webhook-signature, over the event's bytes as they were sent."""
-    if missing := [name for name in SIGNED if not isinstance(call.body.get(name), str)]:
+    """POST /v1/notifications/verify-webhook-signature, over the event's unchanged bytes."""
+    if missing := [name for name in SIGNATURE_FIELDS if not isinstance(call.body.get(name), str)]:
         raise Problem(400, "MISSING_REQUIRED_PARAMETER", f"/{missing[0]}")
     _, mark, rest = call.raw.partition(b'"webhook_event":')
     if not mark:
         raise Problem(400, "MISSING_REQUIRED_PARAMETER", "/webhook_event")
     text = rest.decode().lstrip()
     _, end = json.JSONDecoder().raw_decode(text)
-    is_ours = call.body["webhook_id"] == state.args.webhook_id and state.signer.is_ours(
+    is_ours = call.body["webhook_id"] == state.args.webhook_id and state.signer.has_signed(
         call.body, text[:end].encode()
     )
     return 200, {"verification_status": "SUCCESS" if is_ours else "FAILURE"}
@@ -247,13 +255,13 @@ async def issue_token(request: Request) -> Response:
     state: State = request.app.state.paypal
     fault = state.script.next("token")
     if fault is not None:
-        return Drop() if fault.kind.startswith("lost") else Response(status_code=500)
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        return BrokenResponse() if fault.kind.startswith("lost") else Response(status_code=500)
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     expected = base64.b64encode(f"{state.args.client_id}:{state.args.client_secret}".encode())
     form = await request.body()
-    if scheme.lower() != "basic" or not secrets.compare_digest(given.encode(), expected):
-        told = {"error": "invalid_client", "error_description": "Client Authentication failed"}
-        return JSONResponse(told, 401)
+    if scheme.lower() != "basic" or not secrets.compare_digest(credentials.encode(), expected):
+        error = {"error": "invalid_client", "error_description": "Client Authentication failed"}
+        return JSONResponse(error, 401)
     if b"grant_type=client_credentials" not in form:
         return JSONResponse({"error": "unsupported_grant_type"}, 400)
     return JSONResponse(

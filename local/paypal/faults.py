@@ -1,4 +1,4 @@
-"""What goes wrong on demand: at which call, how, how often."""
+"""Scripted faults: at which call, of which kind, how often."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -6,22 +6,22 @@ from typing import Any
 
 CALLS = ("token", "create", "get", "capture", "refund", "verify", "certificate", "any")
 KINDS = (
-    "lost_request",  # the connection breaks before anything was done
-    "lost_answer",  # it breaks after it was done
-    "error",  # 500, nothing done
-    "error_after",  # 500, though it was done
+    "lost_request",  # the connection breaks before the call has an effect
+    "lost_answer",  # the connection breaks after the effect
+    "error",  # 500 without effect
+    "error_after",  # 500 after the effect
     "busy",  # 429
-    "slow",  # done, and told after `seconds`
-    "unauthorized",  # the token is no longer taken
-    "refused",  # COMPLIANCE_VIOLATION, nothing done
+    "slow",  # the answer comes after `seconds`
+    "unauthorized",  # all tokens become invalid
+    "refused",  # COMPLIANCE_VIOLATION without effect
     "declined",  # INSTRUMENT_DECLINED
-    "pending",  # the capture, or refund, takes a while
+    "pending",  # the capture or refund does not complete at once
 )
 
 
 @dataclass
 class Fault:
-    """One entry of the script; used up after `times`."""
+    """One entry of the script; it is removed after `times` uses."""
 
     on: str
     kind: str
@@ -31,13 +31,15 @@ class Fault:
 
 @dataclass
 class Script:
-    """Faults in the order in which they come; the first that fits a call happens to it."""
+    """An ordered list of faults; a call gets the first one that fits it."""
 
     waiting: deque[Fault] = field(default_factory=deque)
 
     def add(self, entries: list[dict[str, Any]]) -> None:
-        """Raises:
-        ValueError: an entry names no call or kind of ours.
+        """Adds entries.
+
+        Raises:
+            ValueError: an entry names an unknown call or kind.
         """
         for entry in entries:
             fault = Fault(**entry)
@@ -46,7 +48,7 @@ class Script:
             self.waiting.append(fault)
 
     def next(self, call: str) -> Fault | None:
-        """The fault for this call, if there is one."""
+        """Takes the fault for this call out of the script, if there is one."""
         for fault in self.waiting:
             if fault.on in (call, "any"):
                 fault.times -= 1

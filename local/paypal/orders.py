@@ -1,10 +1,10 @@
-"""Orders: made, approved by their payer, captured once."""
+"""Orders of the simulator: created, approved by the payer, captured once."""
 
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from local.paypal.books import Books, new_id, now
 from local.paypal.problems import Problem
+from local.paypal.store import SimulatorStore, new_id, now
 
 Json = dict[str, Any]
 
@@ -18,11 +18,11 @@ PAYER_ID = "SHXPPER222222"
 FEE = Decimal("0.03")
 
 
-def create(books: Books, body: Json, base: str) -> Json:
-    """A new order; it waits for its payer.
+def create_order(store: SimulatorStore, body: Json, base: str) -> Json:
+    """Creates an order that waits for its payer.
 
     Raises:
-        Problem: the body is not one that PayPal takes.
+        Problem: PayPal would reject the body.
     """
     if body.get("intent") != "CAPTURE":
         raise Problem(422, "UNSUPPORTED_INTENT", "/intent")
@@ -30,7 +30,7 @@ def create(books: Books, body: Json, base: str) -> Json:
     if not isinstance(units, list) or len(units) != 1 or not isinstance(units[0], dict):
         raise Problem(400, "INVALID_ARRAY_MAX_ITEMS", "/purchase_units")
     unit = units[0]
-    total = read_amount(unit.get("amount"), "/purchase_units/@reference_id=='default'/amount")
+    total = parse_amount(unit.get("amount"), "/purchase_units/@reference_id=='default'/amount")
     check_items(unit, total)
     try:
         context = body["payment_source"]["paypal"]["experience_context"]
@@ -38,9 +38,9 @@ def create(books: Books, body: Json, base: str) -> Json:
     except (KeyError, TypeError):
         raise Problem(400, "MISSING_REQUIRED_PARAMETER", "/payment_source/paypal") from None
     if invoice := unit.get("invoice_id"):
-        if books.get("invoice", f"invoice {invoice}"):
+        if store.get("invoice", f"invoice {invoice}"):
             raise Problem(422, "DUPLICATE_INVOICE_ID", "/purchase_units/0/invoice_id")
-        books.put("invoice", {"id": f"invoice {invoice}"})
+        store.put("invoice", {"id": f"invoice {invoice}"})
     order = {
         "id": new_id(),
         "intent": "CAPTURE",
@@ -51,15 +51,15 @@ def create(books: Books, body: Json, base: str) -> Json:
         "urls": urls,
         "base": base,
     }
-    books.put("order", order)
+    store.put("order", order)
     return order
 
 
-def read_amount(amount: Any, field: str) -> Decimal:
-    """PayPal's own rules of money.
+def parse_amount(amount: Any, field: str) -> Decimal:
+    """Parses an amount by PayPal's rules.
 
     Raises:
-        Problem: which rule.
+        Problem: the amount breaks a rule, which the issue names.
     """
     if not isinstance(amount, dict) or not isinstance(amount.get("value"), str):
         raise Problem(400, "MISSING_REQUIRED_PARAMETER", f"{field}/value")
@@ -81,8 +81,10 @@ def read_amount(amount: Any, field: str) -> Decimal:
 
 
 def check_items(unit: Json, total: Decimal) -> None:
-    """Raises:
-    Problem: the lines don't add up to the amount.
+    """Requires that the items add up to the amount.
+
+    Raises:
+        Problem: they do not, or the breakdown is missing.
     """
     items = unit.get("items")
     if not items:
@@ -91,27 +93,30 @@ def check_items(unit: Json, total: Decimal) -> None:
     if "item_total" not in breakdown:
         raise Problem(422, "ITEM_TOTAL_REQUIRED", "/purchase_units/0/amount/breakdown")
     item_total = Decimal(breakdown["item_total"]["value"])
-    added = sum(
-        (Decimal(one["unit_amount"]["value"]) * int(one["quantity"]) for one in items), Decimal(0)
+    items_sum = sum(
+        (Decimal(item["unit_amount"]["value"]) * int(item["quantity"]) for item in items),
+        Decimal(0),
     )
-    if added != item_total:
+    if items_sum != item_total:
         raise Problem(422, "ITEM_TOTAL_MISMATCH", "/purchase_units/0/amount/breakdown/item_total")
     if item_total != total:
         raise Problem(422, "AMOUNT_MISMATCH", "/purchase_units/0/amount/value")
 
 
-def find(books: Books, order_id: str) -> Json:
-    """Raises:
-    Problem: there is none.
+def find_order(store: SimulatorStore, order_id: str) -> Json:
+    """Reads an order.
+
+    Raises:
+        Problem: there is no such order.
     """
-    order = books.get("order", order_id)
+    order = store.get("order", order_id)
     if order is None:
         raise Problem(404, "INVALID_RESOURCE_ID")
     return order
 
 
-def approve(books: Books, order: Json) -> Json:
-    """The payer says yes; once more changes nothing."""
+def approve_order(store: SimulatorStore, order: Json) -> Json:
+    """Approves the order for its payer; does nothing if it is already approved."""
     if order["status"] == "PAYER_ACTION_REQUIRED":
         payer = {
             "name": {"given_name": "Sim", "surname": "Shopper"},
@@ -119,53 +124,52 @@ def approve(books: Books, order: Json) -> Json:
             "account_id": PAYER_ID,
         }
         order |= {"status": "APPROVED", "payment_source": {"paypal": payer}, "update_time": now()}
-        books.put("order", order)
-        shown = shape(books, order)
-        books.add_event(
+        store.put("order", order)
+        store.add_event(
             "CHECKOUT.ORDER.APPROVED",
             "An order has been approved by buyer",
             "checkout-order",
-            shown,
+            order_shape(store, order),
         )
     return order
 
 
-def capture(books: Books, order: Json, *, outcome: str | None) -> Json:
-    """Takes the money; `outcome`: `declined`, `pending` or, as usual, nothing special.
+def capture_order(store: SimulatorStore, order: Json, *, outcome: str | None) -> Json:
+    """Takes the money; with the `outcome` `declined` or `pending` it does not succeed at once.
 
     Raises:
-        Problem: not approved, captured before, or the payer's instrument is declined.
+        Problem: the order is not approved or already captured, or the payment is declined.
     """
     if order["status"] == "COMPLETED":
         raise Problem(422, "ORDER_ALREADY_CAPTURED")
     if order["status"] != "APPROVED":
         raise Problem(422, "ORDER_NOT_APPROVED")
     if outcome == "declined":
-        books.put("order", order | {"status": "PAYER_ACTION_REQUIRED"})
+        store.put("order", order | {"status": "PAYER_ACTION_REQUIRED"})
         raise Problem(422, "INSTRUMENT_DECLINED", keep=True)
     unit = order["purchase_units"][0]
     amount = {name: unit["amount"][name] for name in ("currency_code", "value")}
     status = "PENDING" if outcome == "pending" else "COMPLETED"
-    taken = {
+    capture = {
         "id": new_id(), "status": status, "amount": amount, "final_capture": True,
         "invoice_id": unit.get("invoice_id"), "custom_id": unit.get("custom_id"),
         "seller_protection": {"status": "ELIGIBLE"}, "create_time": now(), "update_time": now(),
         "order_id": order["id"], "base": order["base"], "refund_ids": [],
-        "seller_receivable_breakdown": receivable(amount),
+        "seller_receivable_breakdown": net_amounts(amount),
     }  # fmt: skip
     if status == "PENDING":
-        taken["status_details"] = {"reason": "PENDING_REVIEW"}
-    books.put("capture", taken)
-    order |= {"status": "COMPLETED", "capture_id": taken["id"], "update_time": now()}
-    books.put("order", order)
-    books.add_event(
-        f"PAYMENT.CAPTURE.{status}", f"Payment {status.lower()}", "capture", capture_shape(taken)
+        capture["status_details"] = {"reason": "PENDING_REVIEW"}
+    store.put("capture", capture)
+    order |= {"status": "COMPLETED", "capture_id": capture["id"], "update_time": now()}
+    store.put("order", order)
+    store.add_event(
+        f"PAYMENT.CAPTURE.{status}", f"Payment {status.lower()}", "capture", capture_shape(capture)
     )
     return order
 
 
-def receivable(amount: Json) -> Json:
-    """What the merchant gets of it."""
+def net_amounts(amount: Json) -> Json:
+    """The amount, PayPal's fee, and what the merchant receives."""
     places = Decimal(1) if amount["currency_code"] in NO_DECIMALS else Decimal("0.01")
     gross = Decimal(amount["value"])
     fee = (gross * FEE).quantize(places)
@@ -176,52 +180,52 @@ def receivable(amount: Json) -> Json:
     return {"gross_amount": amount, "paypal_fee": money(fee), "net_amount": money(gross - fee)}
 
 
-def settle_pending(books: Books, taken: Json, status: str) -> Json:
-    """PayPal has looked at a pending capture: COMPLETED or DECLINED."""
-    if taken["status"] == "PENDING":
-        taken |= {"status": status, "update_time": now()}
-        taken.pop("status_details", None)
-        books.put("capture", taken)
+def settle_pending(store: SimulatorStore, capture: Json, status: str) -> Json:
+    """Ends PayPal's review of a pending capture with COMPLETED or DECLINED."""
+    if capture["status"] == "PENDING":
+        capture |= {"status": status, "update_time": now()}
+        capture.pop("status_details", None)
+        store.put("capture", capture)
         name = "COMPLETED" if status == "COMPLETED" else "DENIED"
-        books.add_event(
-            f"PAYMENT.CAPTURE.{name}", f"Payment {name.lower()}", "capture", capture_shape(taken)
+        store.add_event(
+            f"PAYMENT.CAPTURE.{name}", f"Payment {name.lower()}", "capture", capture_shape(capture)
         )
-    return taken
+    return capture
 
 
-def shape(books: Books, order: Json) -> Json:
-    """The order as callers see it, with its capture and refunds as they are now."""
-    shown = {name: value for name, value in order.items() if name not in HIDDEN}
+def order_shape(store: SimulatorStore, order: Json) -> Json:
+    """The order as the API returns it, with its capture and refunds."""
+    document = {name: value for name, value in order.items() if name not in HIDDEN}
     unit = dict(order["purchase_units"][0])
     if "capture_id" in order:
-        taken = books.get("capture", order["capture_id"])
-        refunds = refunds_of(books, taken) if taken else []
-        inside = [capture_shape(taken)] if taken else []
-        for one in inside:
-            del one["supplementary_data"]  # an event and a capture on its own have it
-        unit["payments"] = {"captures": inside}
+        capture = store.get("capture", order["capture_id"])
+        refunds = list_refunds(store, capture) if capture else []
+        captures = [capture_shape(capture)] if capture else []
+        for shape in captures:
+            del shape["supplementary_data"]  # only in events and where a capture stands alone
+        unit["payments"] = {"captures": captures}
         if refunds:
-            unit["payments"]["refunds"] = [refund_shape(one) for one in refunds]
-    shown["purchase_units"] = [unit]
+            unit["payments"]["refunds"] = [refund_shape(refund) for refund in refunds]
+    document["purchase_units"] = [unit]
     payer = order["payment_source"]["paypal"]
     if payer:
-        shown["payer"] = {name: payer[name] for name in ("name", "email_address")}
-        shown["payer"]["payer_id"] = payer["account_id"]
-    return shown | {"links": order_links(order)}
+        document["payer"] = {name: payer[name] for name in ("name", "email_address")}
+        document["payer"]["payer_id"] = payer["account_id"]
+    return document | {"links": order_links(order)}
 
 
 HIDDEN = ("urls", "base", "capture_id", "order_id", "refund_ids")
-"""What documents hold for the simulator's own use."""
+"""Fields of stored documents that the API does not return."""
 
 
-def refunds_of(books: Books, taken: Json) -> list[Json]:
-    """A capture's refunds, oldest first."""
-    found = (books.get("refund", name) for name in taken["refund_ids"])
-    return [one for one in found if one]
+def list_refunds(store: SimulatorStore, capture: Json) -> list[Json]:
+    """Lists a capture's refunds, oldest first."""
+    refunds = (store.get("refund", name) for name in capture["refund_ids"])
+    return [refund for refund in refunds if refund]
 
 
 def order_links(order: Json) -> list[Json]:
-    """Where a caller goes from here."""
+    """The links of an order, as its state permits them."""
     own = f"{order['base']}/v2/checkout/orders/{order['id']}"
     links = [{"href": own, "rel": "self", "method": "GET"}]
     if order["status"] == "PAYER_ACTION_REQUIRED":
@@ -232,15 +236,15 @@ def order_links(order: Json) -> list[Json]:
     return links
 
 
-def capture_shape(taken: Json) -> Json:
-    """A capture as callers see it."""
-    own = f"{taken['base']}/v2/payments/captures/{taken['id']}"
-    up = f"{taken['base']}/v2/checkout/orders/{taken['order_id']}"
-    shown = {
-        name: value for name, value in taken.items() if name not in HIDDEN and value is not None
+def capture_shape(capture: Json) -> Json:
+    """The capture as the API returns it."""
+    own = f"{capture['base']}/v2/payments/captures/{capture['id']}"
+    up = f"{capture['base']}/v2/checkout/orders/{capture['order_id']}"
+    document = {
+        name: value for name, value in capture.items() if name not in HIDDEN and value is not None
     }
-    return shown | {
-        "supplementary_data": {"related_ids": {"order_id": taken["order_id"]}},
+    return document | {
+        "supplementary_data": {"related_ids": {"order_id": capture["order_id"]}},
         "links": [
             {"href": own, "rel": "self", "method": "GET"},
             {"href": f"{own}/refund", "rel": "refund", "method": "POST"},
@@ -250,11 +254,11 @@ def capture_shape(taken: Json) -> Json:
 
 
 def refund_shape(refund: Json) -> Json:
-    """A refund as callers see it."""
+    """The refund as the API returns it."""
     own = f"{refund['base']}/v2/payments/refunds/{refund['id']}"
     up = f"{refund['base']}/v2/payments/captures/{refund['capture_id']}"
-    shown = {name: value for name, value in refund.items() if name not in HIDDEN}
-    return shown | {
+    document = {name: value for name, value in refund.items() if name not in HIDDEN}
+    return document | {
         "links": [
             {"href": own, "rel": "self", "method": "GET"},
             {"href": up, "rel": "up", "method": "GET"},

@@ -1,4 +1,4 @@
-"""The page on which a payer approves an order, as plain as it can be."""
+"""The page on which a payer approves an order."""
 
 from html import escape
 from typing import Any
@@ -14,7 +14,7 @@ STYLE = (
 
 
 def approve_page(order: dict[str, Any]) -> str:
-    """One form; its plain submit approves."""
+    """A form whose submit button approves the order."""
     unit = order["purchase_units"][0]
     amount = unit["amount"]
     lines = "".join(
@@ -22,25 +22,25 @@ def approve_page(order: dict[str, Any]) -> str:
         f"<td>{escape(item['unit_amount']['value'])}</td></tr>"
         for item in unit.get("items", [])
     )
-    described = f"<p>{escape(unit['description'])}</p>" if unit.get("description") else ""
+    description = f"<p>{escape(unit['description'])}</p>" if unit.get("description") else ""
     cancel = escape(with_query(order["urls"]["cancel_url"], token=order["id"]))
     sum_text = escape(f"{amount['value']} {amount['currency_code']}")
     return page(
         "Pay",
-        f"<h1>Pay {sum_text}</h1>{described}<table>{lines}</table>"
+        f"<h1>Pay {sum_text}</h1>{description}<table>{lines}</table>"
         f'<form method="post" action="/checkoutnow">'
         f'<input type="hidden" name="token" value="{escape(order["id"])}">'
         f'<p><button type="submit">Pay now</button><a href="{cancel}">Cancel</a></p></form>',
     )
 
 
-def told_page(text: str) -> str:
-    """A page that only says something."""
+def message_page(text: str) -> str:
+    """A page with a message."""
     return page("Pay", f"<p>{escape(text)}</p>")
 
 
 def page(title: str, body: str) -> str:
-    """The frame around both."""
+    """The HTML document around a page's content."""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
@@ -49,8 +49,8 @@ def page(title: str, body: str) -> str:
     )
 
 
-def with_query(url: str, **added: str) -> str:
-    """The address with more parameters."""
+def with_query(url: str, **parameters: str) -> str:
+    """Adds query parameters to a URL."""
     parts = urlsplit(url)
-    query = [*parse_qsl(parts.query, keep_blank_values=True), *added.items()]
+    query = [*parse_qsl(parts.query, keep_blank_values=True), *parameters.items()]
     return parts._replace(query=urlencode(query)).geturl()

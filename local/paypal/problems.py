@@ -17,11 +17,11 @@ NAMES = {
     429: ("RATE_LIMIT_REACHED", "Too many requests."),
     500: ("INTERNAL_SERVER_ERROR", "An internal server error occurred."),
 }  # fmt: skip
-"""The OpenAPI descriptions allow these words only."""
+"""The messages that PayPal's OpenAPI descriptions permit."""
 
 
 class Problem(Exception):
-    """A call that is refused; `keep`: the same request id is refused again."""
+    """An error response; with `keep` the same request id gets it again."""
 
     def __init__(self, status: int, issue: str, field: str = "", *, keep: bool = False) -> None:
         super().__init__(issue)
@@ -31,7 +31,7 @@ class Problem(Exception):
         self.keep = keep
 
     def document(self, debug_id: str) -> Json:
-        """The body that the caller gets."""
+        """The body of the response."""
         name, message = NAMES[self.status]
         detail = {"issue": self.issue, "description": self.issue.replace("_", " ").capitalize()}
         if self.field:

@@ -1,4 +1,4 @@
-"""The simulator's own authority: signs webhooks with a certificate that leads to its root."""
+"""Signs webhooks with a certificate of the simulator's own certificate authority."""
 
 import base64
 import zlib
@@ -26,7 +26,7 @@ DAYS = 3650
 
 
 class Signer:
-    """A root and a leaf, made at first use and kept in the folder."""
+    """A root and a leaf certificate; they are made at first use and kept in the folder."""
 
     def __init__(self, folder: Path, *, name: str = SANDBOX.cert_name) -> None:
         self.ca_file = folder / "ca.pem"
@@ -41,30 +41,30 @@ class Signer:
 
     @property
     def certificate(self) -> bytes:
-        """The leaf's PEM, as `paypal-cert-url` serves it."""
+        """The leaf certificate as PEM, which the URL of `PayPal-Cert-Url` serves."""
         return self._leaf_file.read_bytes()
 
     def headers(self, body: bytes, webhook_id: str, cert_url: str) -> dict[str, str]:
-        """What PayPal sends along with an event."""
-        sent = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        """The signature headers of an event."""
+        sent_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         transmission_id = str(uuid4())
-        message = f"{transmission_id}|{sent}|{webhook_id}|{zlib.crc32(body)}".encode()
+        message = f"{transmission_id}|{sent_at}|{webhook_id}|{zlib.crc32(body)}".encode()
         signature = self._key.sign(message, PKCS1v15(), SHA256())
         return {
             "PayPal-Transmission-Id": transmission_id,
-            "PayPal-Transmission-Time": sent,
+            "PayPal-Transmission-Time": sent_at,
             "PayPal-Transmission-Sig": base64.b64encode(signature).decode(),
             "PayPal-Auth-Algo": "SHA256withRSA",
             "PayPal-Cert-Url": cert_url,
             "Content-Type": "application/json",
         }
 
-    def is_ours(self, asked: dict[str, str], body: bytes) -> bool:
-        """`verify-webhook-signature`: whether this simulator has signed it."""
-        parts = (asked["transmission_id"], asked["transmission_time"], asked["webhook_id"])
+    def has_signed(self, fields: dict[str, str], body: bytes) -> bool:
+        """Whether this simulator signed an event with these transmission fields."""
+        parts = (fields["transmission_id"], fields["transmission_time"], fields["webhook_id"])
         message = "|".join((*parts, str(zlib.crc32(body)))).encode()
         try:
-            signature = base64.b64decode(asked["transmission_sig"], validate=True)
+            signature = base64.b64decode(fields["transmission_sig"], validate=True)
             self._key.public_key().verify(signature, message, PKCS1v15(), SHA256())
         except (InvalidSignature, ValueError):
             return False
@@ -92,7 +92,9 @@ class Signer:
         self._key_file.write_bytes(
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         )
-        self._leaf_file.write_bytes(leaf.public_bytes(Encoding.PEM))  # last: all is there
+        self._leaf_file.write_bytes(
+            leaf.public_bytes(Encoding.PEM)
+        )  # last, as it marks the set as complete
 
 
 def begin(
@@ -101,7 +103,7 @@ def begin(
     key: RSAPrivateKey,
     issuer_key: RSAPrivateKey | None = None,
 ) -> x509.CertificateBuilder:
-    """A certificate up to its own extensions."""
+    """Builds the common part of both certificates."""
     now = datetime.now(UTC)
     authority = (issuer_key or key).public_key()
     return (
@@ -120,7 +122,7 @@ def begin(
 
 
 def usage(*, certificates: bool) -> x509.KeyUsage:
-    """For the root: signs certificates; for the leaf: signs events."""
+    """The key usage of the root, which signs certificates, or of the leaf, which signs events."""
     return x509.KeyUsage(
         digital_signature=not certificates, key_cert_sign=certificates, crl_sign=certificates,
         content_commitment=False, key_encipherment=False, data_encipherment=False,

@@ -1,21 +1,21 @@
-"""One running simulator: its books, its script of faults, its outbox, its tokens."""
+"""The state of a running simulator: store, scripted faults, outbox and access tokens."""
 
 import secrets
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local.paypal.books import Books
 from local.paypal.delivery import Delivery
 from local.paypal.faults import Script
 from local.paypal.signing import Signer
+from local.paypal.store import SimulatorStore
 
 TOKEN_S = 32_400
 
 
 @dataclass(frozen=True)
 class SimulatorArgs:
-    """Where it lives, who may use it, and where its events go (nowhere: a test takes them)."""
+    """The arguments of a simulator; with an empty `target` it sends no events."""
 
     folder: Path
     base: str
@@ -27,10 +27,10 @@ class SimulatorArgs:
 
 @dataclass
 class State:
-    """What the routes work on."""
+    """Everything that the routes use."""
 
     args: SimulatorArgs
-    books: Books
+    store: SimulatorStore
     signer: Signer
     delivery: Delivery
     script: Script = field(default_factory=Script)
@@ -38,19 +38,19 @@ class State:
 
     @classmethod
     def open(cls, args: SimulatorArgs) -> "State":
-        """Finds everything of former runs again, except tokens."""
+        """Opens the folder; only the tokens of former runs are lost."""
         args.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        books = Books(args.folder / "books.sqlite")
+        store = SimulatorStore(args.folder / "books.sqlite")
         signer = Signer(args.folder)
-        delivery = Delivery(books, signer, args.target, args.webhook_id, args.base)
-        return cls(args, books, signer, delivery)
+        delivery = Delivery(store, signer, args.target, args.webhook_id, args.base)
+        return cls(args, store, signer, delivery)
 
     def issue_token(self) -> str:
-        """As PayPal's: opaque, good for nine hours."""
+        """Issues an opaque token that is valid for nine hours, as PayPal does."""
         token = f"A21AA{secrets.token_urlsafe(40)}"
         self.tokens[token] = time.time() + TOKEN_S
         return token
 
     def knows_token(self, token: str) -> bool:
-        """Whether it is good now."""
+        """Whether the token is valid now."""
         return self.tokens.get(token, 0) > time.time()

@@ -1,1 +1,1 @@
-"""PostgreSQL and Valkey on this machine, and their processes."""
+"""PostgreSQL and Valkey on this machine, and the processes that they run in."""

@@ -1,4 +1,4 @@
-"""Which user the embedded servers run as, and where that user can reach data and programs."""
+"""The system user that the embedded servers run as, and folders that this user can enter."""
 
 import hashlib
 import importlib.metadata
@@ -11,17 +11,17 @@ import tempfile
 from pathlib import Path
 
 from errors import SetupError
-from local.servers.process import Account
+from local.servers.process import OsAccount
 
 SYSTEM_USER = "fashion-studio"
 STATE_ROOT = Path("/var/lib/fashion-studio")
 
 
-def server_account(folder: Path) -> Account | None:
-    """None for an ordinary user. Root gets the owner of what is there, or a system user.
+def server_account(folder: Path) -> OsAccount | None:
+    """The account of a server: None for an ordinary user, for root the owner or a system user.
 
     Raises:
-        SetupError: the folder is another user's, or no system user can be made.
+        SetupError: the folder belongs to another user, or no system user can be made.
     """
     owner = folder.stat().st_uid if folder.exists() else None
     if os.geteuid() != 0:
@@ -32,12 +32,12 @@ def server_account(folder: Path) -> Account | None:
         return None
     if owner:
         entry = pwd.getpwuid(owner)
-        return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+        return OsAccount(entry.pw_name, entry.pw_uid, entry.pw_gid)
     return _system_account()
 
 
-def can_reach(account: Account | None, folder: Path) -> bool:
-    """Tries it: permission bits alone don't tell (access lists, mounts, security modules)."""
+def can_reach(account: OsAccount | None, folder: Path) -> bool:
+    """Whether the account can enter the folder; tries it, as permission bits are not all."""
     if account is None:
         return os.access(folder, os.X_OK)
     return (
@@ -55,10 +55,10 @@ def can_reach(account: Account | None, folder: Path) -> bool:
 
 
 def server_folder(data_dir: Path, name: str) -> Path:
-    """The folder of a server below the data folder.
+    """The folder of a server in the data folder; it is made where it is missing.
 
-    When root's servers can't enter the data folder (below /root, say), nobody's permissions are
-    changed: the folder is made under /var/lib and a link to it is left in the data folder.
+    If the server's user can't enter the data folder (below /root, for example), no permissions are
+    changed: the folder is made under /var/lib, and the data folder gets a link to it.
     """
     link = data_dir / name
     if link.is_symlink() and not link.exists():
@@ -77,7 +77,7 @@ def server_folder(data_dir: Path, name: str) -> Path:
 
 
 def _passable(folder: Path, below: Path) -> Path:
-    """Makes folders that other users may pass through, whatever the umask."""
+    """Makes folders that other users may pass through, independent of the umask."""
     for part in (*reversed(folder.parents), folder):
         if part.is_relative_to(below) and part != below and not part.exists():
             part.mkdir()
@@ -85,8 +85,8 @@ def _passable(folder: Path, below: Path) -> Path:
     return folder
 
 
-def server_programs(package: str, parts: tuple[str, ...], account: Account | None) -> Path:
-    """The folder that holds `parts` of an installed package, enterable by the account."""
+def server_programs(package: str, parts: tuple[str, ...], account: OsAccount | None) -> Path:
+    """The folder that contains `parts` of an installed package and that the account can enter."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise SetupError(f"the package {package} is not installed: run `make up` again")
@@ -101,7 +101,7 @@ def server_programs(package: str, parts: tuple[str, ...], account: Account | Non
 
 
 def _copy_programs(installed: Path, parts: tuple[str, ...], copy: Path) -> None:
-    """Complete or absent: the copy gets its name at the end."""
+    """Copies the programs; the copy gets its name at the end, so it is complete or absent."""
     _passable(copy.parent, below=STATE_ROOT.parent)
     staging = Path(tempfile.mkdtemp(prefix=f"{copy.name}.", dir=copy.parent))
     for part in parts:
@@ -118,13 +118,13 @@ def _copy_programs(installed: Path, parts: tuple[str, ...], copy: Path) -> None:
     staging.rename(copy)
 
 
-def _system_account() -> Account:
+def _system_account() -> OsAccount:
     try:
         entry = pwd.getpwnam(SYSTEM_USER)
     except KeyError:
         _make_system_user()
         entry = pwd.getpwnam(SYSTEM_USER)
-    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    return OsAccount(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
 def _make_system_user() -> None:

@@ -1,4 +1,4 @@
-"""A real PostgreSQL 18 from its wheel, with its data under the studio's data folder."""
+"""PostgreSQL 18 from its wheel, with its data in the studio's data folder."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ FAST_AND_LOSSY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes
 
 
 class Postgres:
-    """One cluster folder and the server on it; `durable=False` is for tests only."""
+    """A cluster folder and its server; `durable=False` is for tests only."""
 
     def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
         self._data_dir = data_dir
@@ -55,7 +55,7 @@ class Postgres:
 
     @property
     def home(self) -> Path:
-        """Where the data really are: outside of the data folder when servers can't enter that."""
+        """The folder of its data; outside the data folder where servers can't enter that."""
         return self._home
 
     @property
@@ -65,12 +65,12 @@ class Postgres:
         return self._process
 
     def url(self, database: str = DATABASE) -> str:
-        """Where the server is, its password included."""
+        """The server's URL with its password."""
         password = self._password_file.read_text().strip()
         return f"postgresql://{SUPERUSER}:{password}@{LOOPBACK}:{self._port}/{database}"
 
     def start(self) -> str:
-        """Makes the cluster if there is none, starts it, waits until it answers; gives its URL.
+        """Makes the cluster where it is missing, starts it, and returns its URL once it answers.
 
         Raises:
             SetupError: the folder can't be used, or the server does not come up.
@@ -92,12 +92,14 @@ class Postgres:
         return self.url()
 
     def stop(self) -> None:
-        """A fast shutdown: sessions are cut, everything committed is on disk."""
+        """A fast shutdown: it ends all sessions; committed data are on disk."""
         if self._process is not None:
             self._process.stop(timeout_s=60)
 
     def _refuse_broken_folder(self) -> None:
-        for leftover in self._home.glob("cluster.new-*"):  # initdb never finished: nothing in it
+        for leftover in self._home.glob(
+            "cluster.new-*"
+        ):  # an initdb that was interrupted: it has no data
             shutil.rmtree(leftover)
         if not self.cluster.exists():
             return
@@ -108,9 +110,9 @@ class Postgres:
                 f"{self.cluster} is no complete PostgreSQL folder ({', '.join(missing)} missing): "
                 f"bring it back from a backup, or move it away to start with an empty database"
             )
-        if (found := (self.cluster / "PG_VERSION").read_text().strip()) != MAJOR:
+        if (version := (self.cluster / "PG_VERSION").read_text().strip()) != MAJOR:
             raise SetupError(
-                f"{self.cluster} was written by PostgreSQL {found}, this is {MAJOR}: "
+                f"{self.cluster} was written by PostgreSQL {version}, this is {MAJOR}: "
                 f"move it to the new version with pg_upgrade, or move it away"
             )
         if not self._password_file.exists():
@@ -120,7 +122,11 @@ class Postgres:
             )
 
     def _await_former_server(self) -> None:
-        """A server that lost its studio is shutting down; a living one belongs to somebody."""
+        """Waits for the server of a killed studio, which is shutting down.
+
+        Raises:
+            SetupError: a server still uses the folder.
+        """
         pid_file = self.cluster / "postmaster.pid"
         deadline = time.monotonic() + 30
         while (pid := self._postmaster(pid_file)) and time.monotonic() < deadline:
@@ -129,8 +135,7 @@ class Postgres:
             raise SetupError(
                 f"a PostgreSQL (process {pid}) already runs on {self.cluster}: stop it"
             )
-        # After a crash the number in it may be another process's by now, which would stop
-        # PostgreSQL from starting.
+        # After a crash another process may have this id by now, and PostgreSQL would not start.
         pid_file.unlink(missing_ok=True)
 
     def _postmaster(self, pid_file: Path) -> int | None:
@@ -145,7 +150,7 @@ class Postgres:
             return pid
 
     def _make_cluster(self) -> None:
-        """Complete or absent: the folder gets its name when initdb is done."""
+        """Makes the cluster; its folder gets its name at the end, so it is complete or absent."""
         if not self._password_file.exists():
             self._password_file.touch(mode=0o600)
             self._password_file.write_text(secrets.token_urlsafe(24) + "\n")
@@ -199,7 +204,11 @@ class Postgres:
         )
 
     async def _await_ready(self) -> None:
-        """Recovery after a crash may take its time; a dead server or a wrong password may not."""
+        """Waits until the server answers, also during a long recovery after a crash.
+
+        Raises:
+            SetupError: the server has ended or the password is wrong.
+        """
         deadline = time.monotonic() + RECOVERY_S
         while True:
             try:
@@ -225,5 +234,5 @@ class Postgres:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of the operator's own PG* variables."""
+    """The server's environment, without the operator's PG* variables."""
     return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}

@@ -1,4 +1,4 @@
-"""A server as a child process: logged, stopped in time, never outliving its parent."""
+"""Servers as child processes: with a log, a time limit to stop, and no life after the parent."""
 
 import contextlib
 import ctypes
@@ -17,12 +17,12 @@ from errors import SetupError
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-LOG_BYTES_KEPT = 10 * 2**20
+MAX_LOG_BYTES = 10 * 2**20
 
 
 @dataclass(frozen=True)
-class Account:
-    """The user that a server runs as when the studio itself runs as root."""
+class OsAccount:
+    """The system user that a server runs as when the studio runs as root."""
 
     name: str
     uid: int
@@ -30,38 +30,43 @@ class Account:
 
 
 def die_with_parent(number: int, parent: int | None = None) -> Callable[[], None]:
-    """What a child calls right before exec: Linux sends it `number` when its parent is gone.
+    """A function for a child to call before exec: Linux then signals it when its parent dies.
 
-    It must run after the child has changed its user, which clears the wish; `subprocess` calls
-    `preexec_fn` in that order. Elsewhere only the guard ends orphans. parent: this process.
+    The child must call it after it has changed its user, which would clear the setting;
+    `subprocess` calls `preexec_fn` in that order. On other systems only the supervisor ends
+    orphans.
+
+    Args:
+        number: the signal.
+        parent: process id of the parent; by default this process.
     """
     if sys.platform != "linux":
         return lambda: None
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     expected = os.getpid() if parent is None else parent
 
-    def ask() -> None:
+    def set_death_signal() -> None:
         prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
         if os.getppid() != expected:
             os._exit(1)
 
-    return ask
+    return set_death_signal
 
 
 def adopt_orphans() -> None:
-    """Descendants whose parent dies become children of this process, so that it can end them."""
+    """Makes descendants whose parent dies children of this process, so that it can end them."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def end_descendants(grace_s: float) -> list[str]:
-    """Ends everything below this process, SIGTERM first; returns the names of what was there."""
-    found = psutil.Process().children(recursive=True)
-    names = [_name(process) for process in found]
-    for process in found:
+    """Ends all descendants of this process, first with SIGTERM; returns their names."""
+    descendants = psutil.Process().children(recursive=True)
+    names = [_name(process) for process in descendants]
+    for process in descendants:
         with contextlib.suppress(psutil.Error):
             process.terminate()
-    _, alive = psutil.wait_procs(found, timeout=grace_s)
+    _, alive = psutil.wait_procs(descendants, timeout=grace_s)
     for process in [*alive, *psutil.Process().children(recursive=True)]:
         with contextlib.suppress(psutil.Error):
             process.kill()
@@ -77,7 +82,7 @@ def _name(process: psutil.Process) -> str:
 
 
 class ChildProcess:
-    """Started in a session of its own, so that Ctrl-C in the terminal doesn't reach it."""
+    """A process in a session of its own, so that Ctrl-C in the terminal does not reach it."""
 
     def __init__(
         self,
@@ -86,7 +91,7 @@ class ChildProcess:
         *,
         log: Path,
         cwd: Path,
-        account: Account | None = None,
+        account: OsAccount | None = None,
         environment: Mapping[str, str] | None = None,
         stdin: bytes = b"",
         stop_signal: int = signal.SIGTERM,
@@ -95,7 +100,7 @@ class ChildProcess:
         self.log = log
         self._stop_signal = stop_signal
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if log.exists() and log.stat().st_size > LOG_BYTES_KEPT:
+        if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
             log.replace(log.with_suffix(".old.log"))
         try:
             with log.open("ab") as output:
@@ -123,25 +128,25 @@ class ChildProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """The exit code; None while the process runs."""
         return self._process.poll()
 
     def last_lines(self, count: int = 12) -> str:
-        """What this run wrote last, for the message that reports its failure."""
+        """The last log lines of this run, for an error message."""
         with self.log.open("rb") as output:
             output.seek(self._log_start)
             lines = output.read()[-64_000:].decode(errors="replace").splitlines()
         return "\n".join(f"  {line}" for line in lines[-count:])
 
     def wait(self, timeout_s: float) -> bool:
-        """True when it has ended by itself in time."""
+        """Waits until it ends by itself; False where it still runs after the timeout."""
         deadline = time.monotonic() + timeout_s
         while self.exit_code is None and time.monotonic() < deadline:
             time.sleep(0.02)
         return self.exit_code is not None
 
     def stop(self, timeout_s: float = 10) -> None:
-        """Asks it to end, then kills it; harmless when it has ended already."""
+        """Sends the stop signal and kills the process after the timeout, unless it has ended."""
         if self.exit_code is None:
             self._process.send_signal(self._stop_signal)
             if not self.wait(timeout_s):

@@ -1,4 +1,4 @@
-"""Loopback ports: which are free, who holds those that are not, and which a server had last."""
+"""TCP ports of this machine: which are free, which process uses one, and each server's last one."""
 
 import json
 import socket
@@ -14,10 +14,10 @@ LOOPBACK = "127.0.0.1"
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
-    """True when a server may listen there now.
+    """Whether a server can listen on the port now.
 
     Raises:
-        SetupError: this user may not listen there at all.
+        SetupError: this user has no right to, or the host is not this machine.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -34,7 +34,7 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def holder(port: int) -> str:
-    """Who listens on a port, in words; empty when the system does not say."""
+    """Describes the process that listens on a port; empty where the system does not tell."""
     try:
         connections = psutil.net_connections("tcp")
     except psutil.AccessDenied:
@@ -51,10 +51,10 @@ def holder(port: int) -> str:
 
 
 def require_free(port: int, host: str, variable: str, patience_s: float = 0) -> None:
-    """Waits a while for a port that is about to be free.
+    """Requires that the port is free, or becomes free within `patience_s`.
 
     Raises:
-        SetupError: the port is taken; the message names it, its holder and the variable.
+        SetupError: the port is in use; the message names the process and the variable.
     """
     deadline = time.monotonic() + patience_s
     while not (free := is_free(port, host)) and time.monotonic() < deadline:
@@ -69,8 +69,10 @@ def require_free(port: int, host: str, variable: str, patience_s: float = 0) -> 
 
 
 def require_reachable(variable: str, url: str, default_port: int) -> None:
-    """Raises:
-    SetupError: nothing answers where the variable points; its password is not shown.
+    """Requires that a server listens at the URL.
+
+    Raises:
+        SetupError: there is none; the message does not contain the URL's password.
     """
     parts = urlsplit(url)
     place = (parts.hostname or LOOPBACK, parts.port or default_port)
@@ -84,16 +86,16 @@ def require_reachable(variable: str, url: str, default_port: int) -> None:
 
 
 def choose_port(data_dir: Path, name: str, *, avoid: int | None = None) -> int:
-    """The port that this server had last time, if it is free, else a free one, remembered."""
+    """The port that this server had last time, or if that is in use a free one, which is stored."""
     path = data_dir / "ports.json"
     try:
-        known = {str(key): int(port) for key, port in json.loads(path.read_text()).items()}
+        ports = {str(key): int(port) for key, port in json.loads(path.read_text()).items()}
     except (OSError, ValueError, AttributeError, TypeError):
-        known = {}
-    port = known.get(name, 0)
+        ports = {}
+    port = ports.get(name, 0)
     if not port or port == avoid or not is_free(port):
         with socket.socket() as probe:
             probe.bind((LOOPBACK, 0))
             port = int(probe.getsockname()[1])
-        path.write_text(json.dumps(known | {name: port}))
+        path.write_text(json.dumps(ports | {name: port}))
     return port

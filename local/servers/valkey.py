@@ -1,4 +1,4 @@
-"""A real Valkey from its wheel: rate limits and caches, nothing that must survive a restart."""
+"""Valkey from its wheel, for rate limits and caches; its data do not survive a restart."""
 
 import platform
 import secrets
@@ -16,7 +16,7 @@ READY_S = 20.0
 
 
 class Valkey:
-    """One server with a password made for this run."""
+    """A server with a new password for every run."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
@@ -36,11 +36,11 @@ class Valkey:
 
     @property
     def url(self) -> str:
-        """Where the server is, its password included."""
+        """The server's URL with its password."""
         return f"redis://:{self._password}@{LOOPBACK}:{self._port}/0"
 
     def start(self) -> str:
-        """Starts it and waits until it answers; gives its URL.
+        """Starts it, waits until it answers, and returns its URL.
 
         Raises:
             SetupError: it does not come up; the message ends with its last log lines.
@@ -59,12 +59,12 @@ class Valkey:
         return self.url
 
     def stop(self) -> None:
-        """Ends it; nothing is written."""
+        """Stops it without saving anything."""
         if self._process is not None:
             self._process.stop()
 
     def _launch(self) -> ChildProcess:
-        """The configuration goes through its standard input: no password in the process list."""
+        """Passes the configuration by standard input, so that the process list has no password."""
         configuration = {
             "bind": LOOPBACK,
             "port": self._port,
@@ -98,7 +98,7 @@ class Valkey:
 
 
 def _platform() -> str:
-    """The wheel's name for this machine, such as linux-x86_64."""
+    """This machine's name in the wheel, such as linux-x86_64."""
     machine = platform.machine().lower()
     machine = {"amd64": "x86_64"}.get(machine, machine)
     return f"{platform.system().lower()}-{machine}"

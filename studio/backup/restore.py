@@ -24,7 +24,7 @@ from db.backup.snapshot import (
 )
 from db.engine import AsyncSession, Database
 from db.migrate import upgrade
-from db.migrations.moves import move_schema, require_known
+from db.migrations.moves import move_schema, require_revision
 from db.tables import Erasure, IndexVersion, RegressorVersion
 from errors import Conflict, Invalid
 from studio.backup.archive import Archive, ErasureLine, Manifest
@@ -62,7 +62,7 @@ async def restore(
         Invalid: the backup is damaged. SetupError: a newer studio wrote it.
     """
     url = studio.settings.required("database_url")
-    require_known(url, manifest.revision)
+    require_revision(url, manifest.revision)
     with tempfile.TemporaryDirectory(prefix="studio-restore-") as name:
         folder = Path(name)
         for table in manifest.tables:

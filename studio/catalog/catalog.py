@@ -32,6 +32,7 @@ from studio.files.files import LoadedImage, load_image
 from studio.files.picture_memory import hold_picture
 from studio.files.picture_threads import run_on_picture
 from studio.index.rows import pack_vector
+from studio.job_types import Guard
 from studio.ports import Embedding, Studio
 
 
@@ -59,7 +60,6 @@ class ProductDraft:
     file_id: UUID | None = None
 
 
-Guard = Callable[[AsyncSession], Awaitable[None]]
 Check = Callable[[Product], Awaitable[None]]
 MAX_STARTS = 5
 

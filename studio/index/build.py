@@ -2,7 +2,6 @@
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,15 +16,12 @@ from db.tables import IndexVersion
 from errors import Conflict, StudioError
 from models.index.build import IndexWriter
 from models.index.check import SAMPLE, check_index, refuse_low
-from studio.index.embed import Guard
 from studio.index.files import cache_folder, fetch_files, store_files
 from studio.index.rows import attributes_of, unpack_vector
+from studio.job_types import Guard, Progress
 from studio.ports import Studio
 
 PAGE = 1000
-
-Progress = Callable[[int, int, str], Awaitable[None] | None]
-"""Called with done, total and a message."""
 
 
 async def build_version(studio: Studio, report: Progress | None = None) -> str:
@@ -133,8 +129,8 @@ class TitleSample:
 
 
 async def _tell(report: Progress | None, done: int, total: int, message: str) -> None:
-    if report is not None and (reported := report(done, total, message)) is not None:
-        await reported
+    if report is not None:
+        await report(done, total, message)
 
 
 async def _set(studio: Studio, version: str, **values: object) -> None:

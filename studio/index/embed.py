@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,17 +22,13 @@ from db.embeddings import (
 )
 from errors import StudioError, Unavailable
 from studio.index.rows import pack_vector
+from studio.job_types import Guard, Progress
 from studio.ports import Embedding, Studio
 
 BATCH = 64
 AHEAD = 2
 REPORT_S = 1.0
 MAX_ERRORS = 1000
-
-Report = Callable[..., Awaitable[None] | None]
-"""Called with done, total and a message, and `errors` where there are new ones."""
-Guard = Callable[[AsyncSession], Awaitable[None]]
-"""Runs first in a transaction that writes, and raises where it must not."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +119,7 @@ def _looked(unseen: Unseen, picture: StoredPicture, answer: Embedding | StudioEr
 
 async def embed_missing(
     studio: Studio,
-    report: Report | None = None,
+    report: Progress | None = None,
     *,
     since: datetime | None = None,
     source: Source = embed_warm,
@@ -175,7 +171,7 @@ def _count(embedded: Embedded, batch: Sequence[Looked]) -> list[dict[str, str]]:
 class Meter:
     """Tells how far it is, how fast it goes since the first batch, and how long it will take."""
 
-    def __init__(self, total: int, report: Report | None) -> None:
+    def __init__(self, total: int, report: Progress | None) -> None:
         self._total = total
         self._report = report
         self._first: tuple[int, float] | None = None
@@ -192,9 +188,7 @@ class Meter:
         self._told_s = now_s
         details: dict[str, Any] = {"errors": self._errors[:MAX_ERRORS]} if self._errors else {}
         self._errors = []
-        told = self._report(done, self._total, self._message(done, now_s), **details)
-        if told is not None:
-            await told
+        await self._report(done, self._total, self._message(done, now_s), **details)
 
     def _message(self, done: int, now_s: float) -> str:
         first_done, first_s = self._first or (0, now_s)

@@ -2,7 +2,6 @@
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from studio.deletion.lineage import output_key_of
 from studio.files.storage import require_storage
 from studio.forms import Form
 from studio.idempotency import KeyedRequest, Overtaken
-from studio.job_types import JobRun, JobType, Outcome, enqueue, read_payload
+from studio.job_types import JobRun, JobType, Outcome, Progress, enqueue, read_payload
 from studio.ports import Studio, TryOnMade, TryOnOrder
 from studio.tryon.inputs import (
     Draft,
@@ -34,7 +33,6 @@ from studio.tryon.inputs import (
 Url = Annotated[str, Field(min_length=1, max_length=4096)]
 Mode = Literal["auto", "sync", "queued"]
 MAX_SEED = 2**31 - 1
-OnProgress = Callable[[int, int, str], Awaitable[None]]
 
 
 class TryOnForm(Form):
@@ -230,7 +228,7 @@ async def perform(
     asked: Asked,
     output_key: str,
     accepted_at: datetime,
-    on_progress: OnProgress | None = None,
+    on_progress: Progress | None = None,
 ) -> TryOnMade:
     """The one way a try-on is made; the same `asked` makes the same picture.
 

@@ -1,4 +1,4 @@
-"""TLS to PostgreSQL, as the URL asks for it: the same for pool, listener and migrations."""
+"""TLS to PostgreSQL as the URL requests it: the same for pool, listener and migrations."""
 
 import select
 import socket
@@ -26,7 +26,7 @@ SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
 
 def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A self-signed certificate of a host name, and its key."""
+    """Makes a self-signed certificate for a host name, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
@@ -50,7 +50,7 @@ def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 class TlsFront(socketserver.BaseRequestHandler):
-    """One connection: PostgreSQL's request for TLS, the handshake, then bytes both ways."""
+    """Handles one connection: PostgreSQL's request for TLS, the handshake, then bytes both ways."""
 
     context: ssl.SSLContext
     behind: tuple[str, int]
@@ -68,7 +68,7 @@ class TlsFront(socketserver.BaseRequestHandler):
 
 
 def pump(outer: ssl.SSLSocket, inner: socket.socket) -> None:
-    """Until either side ends; one thread, because an SSL socket takes no more."""
+    """Copies bytes until either side ends; in one thread, as an SSL socket needs that."""
     while True:
         ready = [outer] if outer.pending() else select.select([outer, inner], [], [], 20)[0]
         if not ready:
@@ -82,7 +82,7 @@ def pump(outer: ssl.SSLSocket, inner: socket.socket) -> None:
 
 @contextmanager
 def tls_server(url: str, certificate: tuple[Path, Path]) -> Iterator[str]:
-    """The PostgreSQL of the tests behind TLS, which its wheel is built without."""
+    """A TLS proxy before the PostgreSQL of the tests, whose wheel is built without TLS."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*certificate)
     parts = urlsplit(url)

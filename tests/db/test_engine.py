@@ -1,4 +1,4 @@
-"""The pool: closed connections are replaced, nothing waits for ever, read-only moments pass."""
+"""The pool: closed connections are replaced, waits have limits, read-only servers are left."""
 
 import asyncio
 from contextlib import suppress
@@ -72,7 +72,7 @@ async def test_no_statement_and_no_lock_lasts_for_ever(
 
 
 async def set_read_only(database_url: str, switch: str) -> None:
-    """For every session that begins from now on, as after a failover."""
+    """Sets it for every new session, as after a failover."""
     writable = {"default_transaction_read_only": "off"}
     other = await asyncpg.connect(database_url, server_settings=writable)
     name = await other.fetchval("SELECT current_database()")

@@ -1,4 +1,4 @@
-"""The schema: migrations and tables agree, and the database itself keeps the promises."""
+"""The schema: migrations and tables agree, and the database itself holds the constraints."""
 
 import asyncio
 from collections.abc import Iterator
@@ -29,10 +29,10 @@ CONTRACT_TABLES = {
 async def table_names(url: str) -> set[str]:
     database = Database(url, pool_size=1)
     async with database.transaction() as session:
-        found = await session.exec(  # type: ignore[call-overload]
+        result = await session.exec(  # type: ignore[call-overload]
             text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         )
-        names = {row[0] for row in found}
+        names = {row[0] for row in result}
     await database.aclose()
     return names
 
@@ -125,7 +125,7 @@ async def test_missing_migrations_are_named_and_a_newer_schema_lacks_none(
 
 
 async def test_a_migration_gives_up_where_a_table_is_held(empty_database_url: str) -> None:
-    """Others would stand behind it, and nobody could write."""
+    """Otherwise all writers would wait behind it."""
     config = alembic_config(empty_database_url)
     await asyncio.to_thread(command.upgrade, config, "0005")
     holder = await connect(empty_database_url)
@@ -162,25 +162,25 @@ def test_what_rows_are_looked_up_by_has_an_index() -> None:
 
 
 class Interrupted(Exception):
-    """What stops a migration in this test."""
+    """The error that interrupts a migration in this test."""
 
 
 @contextmanager
 def interruption(at: int) -> Iterator[None]:
-    """The statement of this number, of all that are sent, fails before it is sent."""
-    sent = 0
+    """Makes the statement of this number fail before it is sent."""
+    number = 0
 
-    def count(*_: object) -> None:
-        nonlocal sent
-        sent += 1
-        if sent == at:
+    def interrupt(*_: object) -> None:
+        nonlocal number
+        number += 1
+        if number == at:
             raise Interrupted
 
-    event.listen(Engine, "before_cursor_execute", count)
+    event.listen(Engine, "before_cursor_execute", interrupt)
     try:
         yield
     finally:
-        event.remove(Engine, "before_cursor_execute", count)
+        event.remove(Engine, "before_cursor_execute", interrupt)
 
 
 @pytest.mark.parametrize("first", ["0007", "0008", "0009", "0010", "0011"])

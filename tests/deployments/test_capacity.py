@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from jobs.handlers import HANDLERS
+from jobs.registry import HANDLERS
 from settings import PROJECT_ROOT
 
 STARTER_CPUS = 2

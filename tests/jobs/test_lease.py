@@ -1,4 +1,4 @@
-"""Leases: kept while work gets on, whatever blocks; lost, and then the attempt ends."""
+"""Leases: they are renewed while an attempt makes progress, and an attempt ends without one."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from jobs.attempt import run_leased
-from jobs.claim import Claim, Wanted, claim
+from jobs.claim import Claim, ClaimRequest, claim
 from jobs.handler import Handler
 from jobs.lease import LeaseKeeper
 from jobs.reaper import reap_expired
@@ -30,7 +30,7 @@ async def keeper(studio: Studio) -> AsyncIterator[LeaseKeeper]:
 async def take(studio: Studio) -> Claim:
     await put_job(studio)
     (one,) = await claim(
-        studio.database, Wanted(["note"], 1), owner="dispatcher", lease_s=LEASE_S,
+        studio.database, ClaimRequest(["note"], 1), owner="dispatcher", lease_s=LEASE_S,
         deadlines={"note": 60.0},
     )  # fmt: skip
     return one
@@ -47,12 +47,12 @@ async def wait_for_ever(_: Studio, __: JobRun) -> Outcome:
 
 
 async def reap_often(studio: Studio) -> int:
-    """As the other dispatchers do meanwhile; how many jobs they took."""
-    taken = 0
+    """Reaps as other dispatchers do; returns how many jobs were taken."""
+    count = 0
     for _ in range(20):
         await asyncio.sleep(0.1)
-        taken += await reap_expired(studio.database, SOON)
-    return taken
+        count += await reap_expired(studio.database, SOON)
+    return count
 
 
 async def test_a_blocked_loop_does_not_lose_the_lease(studio: Studio, keeper: LeaseKeeper) -> None:

@@ -1,8 +1,8 @@
-"""Rights are those of the moment in which a job runs, whenever it was asked for."""
+"""The owner's role is checked when a job runs, not when it was submitted."""
 
 import pytest
 
-from jobs.handlers import HANDLERS
+from jobs.registry import HANDLERS
 from studio.accounts.accounts import create_user
 from studio.jobs.jobs import JOB_TYPES, retry_job
 from studio.ports import Studio

@@ -1,12 +1,12 @@
-"""What becomes of a failure, and what a dispatcher has room for."""
+"""What follows a failure, and which jobs a dispatcher has capacity for."""
 
 import pytest
 
 from errors import Invalid, Unavailable
-from jobs.capacity import wanted
+from jobs.capacity import plan_claims
 from jobs.dispatcher import DispatcherArgs
 from jobs.handler import Handler
-from jobs.handlers import HANDLERS
+from jobs.registry import HANDLERS
 from jobs.retry import SURPRISE, RetryPolicy, reason
 from studio.jobs.jobs import JOB_TYPES
 
@@ -46,8 +46,8 @@ def test_only_what_can_start_now_is_wanted() -> None:
     handlers = {"small": handler(0.5), "large": handler(2.0), "lone": handler(1.0, alone=True)}
 
     def room(*running: str, cpus: float = 2.0, slots: int = 4) -> list[tuple[list[str], int]]:
-        found = wanted(handlers, running, cpus=cpus, max_running=slots)
-        return [(list(one.types), one.limit) for one in found]
+        requests = plan_claims(handlers, running, cpus=cpus, max_running=slots)
+        return [(list(one.types), one.limit) for one in requests]
 
     assert room() == [(["lone"], 1), (["small", "large"], 1)]
     assert room("small") == [(["lone"], 1), (["small"], 3)]

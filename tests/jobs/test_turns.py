@@ -1,4 +1,4 @@
-"""Turns by owner: nobody waits behind all jobs of another account, and no claim looks at them."""
+"""Turns by owner: no account waits behind all jobs of another one, and no claim reads them all."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from sqlalchemy import insert, text
 
 from db.job_claims import claim_statement, finish_jobs
 from db.tables import Job
-from jobs.claim import Claim, Wanted, claim
+from jobs.claim import Claim, ClaimRequest, claim
 from jobs.reaper import release
 from studio.accounts.accounts import create_user
 from studio.job_types import JobType, TooManyOpenJobs, enqueue
@@ -27,7 +27,7 @@ async def account(studio: Studio) -> UUID:
 
 
 async def fill(studio: Studio, owner_id: UUID | None, count: int, **facts: Any) -> None:
-    """Due jobs that are older than any other."""
+    """Inserts due jobs that are older than any other."""
     past = datetime.now(UTC) - timedelta(hours=1)
     row = {"type": "note", "owner_id": owner_id, "payload": {}, "run_at": past} | facts
     async with studio.database.transaction() as session:
@@ -36,14 +36,14 @@ async def fill(studio: Studio, owner_id: UUID | None, count: int, **facts: Any) 
 
 async def take(studio: Studio, limit: int = 1, types: tuple[str, ...] = ("note",)) -> list[Claim]:
     return await claim(
-        studio.database, Wanted(types, limit), owner="a", lease_s=10.0,
+        studio.database, ClaimRequest(types, limit), owner="a", lease_s=10.0,
         deadlines=dict.fromkeys(types, 60.0),
     )  # fmt: skip
 
 
 async def finish(studio: Studio, claims: list[Claim]) -> None:
     async with studio.database.transaction() as session:
-        await finish_jobs(session, [one.held | {"state": "succeeded"} for one in claims])
+        await finish_jobs(session, [one.row | {"state": "succeeded"} for one in claims])
 
 
 async def test_due_jobs_of_one_priority_take_turns_by_owner(studio: Studio) -> None:
@@ -74,11 +74,11 @@ async def test_a_claim_of_many_is_shared_and_priority_comes_first(studio: Studio
 async def test_who_has_the_fewest_running_jobs_comes_first(studio: Studio) -> None:
     many, few = await account(studio), await account(studio)
     await fill(studio, many, 30)
-    held = await take(studio, 3)
+    running = await take(studio, 3)
     await fill(studio, few, 5)
     claims = [one for _ in range(4) for one in await take(studio)]
     assert [one.owner_id for one in claims[:3]] == [few] * 3
-    await finish(studio, held)
+    await finish(studio, running)
     assert [one.owner_id for one in await take(studio, 2)] == [many] * 2
 
 
@@ -100,8 +100,8 @@ async def test_side_by_side_claims_leave_nobody_out(studio: Studio) -> None:
     many, few = await account(studio), await account(studio)
     await fill(studio, many, 50)
     await put_job(studio, owner_id=few)
-    taken = await asyncio.gather(*(take(studio) for _ in range(4)))
-    assert few in [one.owner_id for claims in taken for one in claims]
+    claim_lists = await asyncio.gather(*(take(studio) for _ in range(4)))
+    assert few in [one.owner_id for claims in claim_lists for one in claims]
 
 
 async def test_a_claim_reads_no_more_rows_however_many_jobs_one_owner_has(
@@ -117,13 +117,13 @@ async def test_a_claim_reads_no_more_rows_however_many_jobs_one_owner_has(
 
 
 async def count_rows(studio: Studio) -> int:
-    """How many rows of `job` a claim reads."""
+    """Counts the rows of `job` that a claim reads."""
     statement = "EXPLAIN (ANALYZE, FORMAT JSON) " + claim_statement(("note",), 1, alone=False)
-    given = {"owner": "a", "lease_s": 10.0, "deadlines": '{"note": 60}'}
+    parameters = {"owner": "a", "lease_s": 10.0, "deadlines": '{"note": 60}'}
     async with studio.database.transaction() as session:
         await session.exec(text("ANALYZE job"))  # type: ignore[call-overload]
-        found = await session.exec(text(statement), params=given)  # type: ignore[call-overload]
-        (plan,) = found.scalar_one()
+        result = await session.exec(text(statement), params=parameters)  # type: ignore[call-overload]
+        (plan,) = result.scalar_one()
     return sum(rows_of_scans(plan["Plan"]))
 
 

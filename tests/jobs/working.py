@@ -1,4 +1,4 @@
-"""Dispatchers that run jobs in the test's own process: the same claims, leases and ends."""
+"""Dispatchers that run jobs in the test's own process, with the real claims and endings."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,12 +9,12 @@ from uuid import UUID
 from db.jobs import get_job, list_events
 from db.tables import Job, JobEvent
 from errors import CancelRequested
-from jobs.attempt import Attempt, run_claim
+from jobs.attempt import JobAttempt, run_claim
 from jobs.claim import Claim
 from jobs.dispatcher import Dispatcher, DispatcherArgs
-from jobs.finishing import Ledger
+from jobs.finishing import EndingWriter
 from jobs.handler import Handler, Handlers
-from jobs.handlers import HANDLERS
+from jobs.registry import HANDLERS
 from jobs.retry import RetryPolicy
 from studio.job_types import JobType, enqueue
 from studio.ports import Studio
@@ -26,9 +26,9 @@ SOON = RetryPolicy(first_s=0.02, longest_s=0.1, max_crashes=3)
 
 
 class InlineExecution:
-    """An attempt as a task of this event loop; a kill is a cancellation."""
+    """An attempt as a task of this event loop; `kill` cancels it."""
 
-    def __init__(self, task: asyncio.Task[None], attempt: Attempt) -> None:
+    def __init__(self, task: asyncio.Task[None], attempt: JobAttempt) -> None:
         self._task = task
         self.attempt = attempt
 
@@ -41,23 +41,23 @@ class InlineExecution:
 
 
 class InlineExecutor:
-    """The dispatcher keeps the leases, for nobody takes them over."""
+    """Starts attempts as tasks; no worker takes over the leases, so the dispatcher renews them."""
 
     def __init__(self, studio: Studio, policy: RetryPolicy = SOON) -> None:
         self._studio = studio
         self._policy = policy
-        self._ledger = Ledger(studio.database)
+        self._endings = EndingWriter(studio.database)
         self.started: list[InlineExecution] = []
 
     def start(self, claim: Claim, handler: Handler) -> InlineExecution:
-        attempt = Attempt(self._studio.database, claim)
-        work = run_claim(self._studio, attempt, handler, self._policy, self._ledger)
+        attempt = JobAttempt(self._studio.database, claim)
+        work = run_claim(self._studio, attempt, handler, self._policy, self._endings)
         execution = InlineExecution(asyncio.create_task(work), attempt)
         self.started.append(execution)
         return execution
 
     def cancel_all(self) -> None:
-        """As a lease keeper does that hears of a cancelled job."""
+        """Stops all attempts, as a lease keeper does for cancelled jobs."""
         for one in self.started:
             one.attempt.stop(CancelRequested("cancelled"))
 
@@ -71,7 +71,7 @@ async def dispatching(
     policy: RetryPolicy = SOON,
     executor: Any = None,
 ) -> AsyncIterator[Dispatcher]:
-    """Jobs are done while the block runs."""
+    """Runs a dispatcher while the block runs."""
     dispatcher = Dispatcher(
         studio.database,
         executor or InlineExecutor(studio, policy),
@@ -91,7 +91,7 @@ async def dispatching(
 async def put_job(
     studio: Studio, kind: str = "note", payload: dict[str, Any] | None = None, **options: Any
 ) -> UUID:
-    """A job of a type that only the test's handlers know."""
+    """Enqueues a job of any type, which the handlers of the test must know."""
     attempts = options.pop("max_attempts", 5)
     async with studio.database.transaction() as session:
         job = await enqueue(
@@ -102,7 +102,7 @@ async def put_job(
 
 
 async def job_of(studio: Studio, job_id: UUID) -> Job:
-    """The row as it is now."""
+    """Reads the job's row."""
     async with studio.database.transaction() as session:
         job = await get_job(session, job_id)
     assert job is not None
@@ -110,17 +110,17 @@ async def job_of(studio: Studio, job_id: UUID) -> Job:
 
 
 async def events_of(studio: Studio, job_id: UUID) -> list[JobEvent]:
-    """All that its owner was told."""
+    """Reads all events of a job."""
     async with studio.database.transaction() as session:
         return list(await list_events(session, job_id))
 
 
 async def until_state(studio: Studio, job_id: UUID, *states: str, timeout_s: float = 20) -> Job:
-    """The job once it is in one of the states (a final one, unless named)."""
-    wanted = states or ("succeeded", "failed", "cancelled")
+    """Waits until the job is in one of the states; by default in a final one."""
+    expected = states or ("succeeded", "failed", "cancelled")
     for _ in range(int(timeout_s / 0.02)):
         job = await job_of(studio, job_id)
-        if job.state in wanted:
+        if job.state in expected:
             return job
         await asyncio.sleep(0.02)
-    raise AssertionError(f"the job is {job.state}, not one of {wanted}")
+    raise AssertionError(f"the job is {job.state}, not one of {expected}")

@@ -1,4 +1,4 @@
-"""Whether the simulator speaks as PayPal's published OpenAPI descriptions say, and our client too.
+"""Compares the simulator and our client with PayPal's published OpenAPI descriptions.
 
     git clone https://github.com/paypal/paypal-rest-api-specifications
     python -m tests.local.paypal_shapes paypal-rest-api-specifications/openapi
@@ -30,7 +30,7 @@ ORDERS, PAYMENTS, WEBHOOKS = (
 
 
 class Descriptions:
-    """PayPal's documents, and what did not fit them."""
+    """PayPal's descriptions, and the differences from them."""
 
     def __init__(self, folder: Path) -> None:
         self._documents = {
@@ -40,7 +40,7 @@ class Descriptions:
         self.differences: list[str] = []
 
     def check(self, name: str, schema: str, document: Any, what: str) -> None:
-        """The document's values, and that it has no property that PayPal doesn't name."""
+        """Checks a document's values, and that it has no property that PayPal does not describe."""
         contents = {"$schema": DIALECT, **self._documents[name]}
         registry = Registry().with_resource("urn:paypal", Resource.from_contents(contents))
         reference = {"$ref": f"urn:paypal#/components/schemas/{schema}"}
@@ -51,28 +51,28 @@ class Descriptions:
 
     def _resolve(self, name: str, schema: Json) -> Json:
         while "$ref" in schema:
-            found: Any = self._documents[name]
+            part: Any = self._documents[name]
             for step in schema["$ref"].removeprefix("#/").split("/"):
-                found = found[step]
-            schema = found
+                part = part[step]
+            schema = part
         return schema
 
     def _properties(self, name: str, schema: Json) -> Json:
         schema = self._resolve(name, schema)
-        found = dict(schema.get("properties", {}))
+        properties = dict(schema.get("properties", {}))
         for kind in ("allOf", "oneOf", "anyOf"):
             for part in schema.get(kind, []):
-                found |= self._properties(name, part)
-        return found
+                properties |= self._properties(name, part)
+        return properties
 
     def _unknown(self, name: str, schema: Json, document: Any, path: str) -> None:
         if isinstance(document, list):
             for one in document:
                 self._unknown(name, self._resolve(name, schema).get("items", {}), one, path)
-        known = self._properties(name, schema) if isinstance(document, dict) else {}
-        for key, value in document.items() if known else ():
-            if key in known:
-                self._unknown(name, known[key], value, f"{path}.{key}")
+        properties = self._properties(name, schema) if isinstance(document, dict) else {}
+        for key, value in document.items() if properties else ():
+            if key in properties:
+                self._unknown(name, properties[key], value, f"{path}.{key}")
             else:
                 self.differences.append(f"{path}.{key}: PayPal names no such property")
 
@@ -96,7 +96,7 @@ class Caller:
 
 
 def order_body() -> Json:
-    """What the studio sends for a cart."""
+    """The body that the studio sends for a cart."""
     fields = {
         "amount": {"value": "30.45", "currency": "EUR"}, "description": "a cart",
         "returnUrl": RETURN_URL, "cancelUrl": CANCEL_URL,
@@ -107,7 +107,7 @@ def order_body() -> Json:
 
 
 def walk(simulator: Simulator, said: Descriptions) -> None:
-    """One order from its making to its refund, with the refusals on the way."""
+    """Takes one order from its creation to its refund, with errors on the way."""
     call, body = Caller(simulator), order_body()
     said.check(ORDERS, "order_request", body, "our order")
     order = call(201, "POST", "/v2/checkout/orders", body)
@@ -134,7 +134,7 @@ def walk(simulator: Simulator, said: Descriptions) -> None:
 
 
 def main() -> None:
-    """Exit code 1 where something differs."""
+    """Exits with code 1 where there is a difference."""
     said = Descriptions(Path(sys.argv[1]))
     with tempfile.TemporaryDirectory() as folder:
         simulator = Simulator(Path(folder))

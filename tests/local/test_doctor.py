@@ -22,21 +22,21 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def of(subject: str, settings: Settings) -> list[Finding]:
-    return [found for found in examine(settings, None) if found.subject == subject]
+    return [finding for finding in examine(settings, None) if finding.subject == subject]
 
 
 def test_a_sound_machine(settings: Settings) -> None:
     findings = list(examine(settings, lambda: None))
-    assert [found for found in findings if found.status == "fail"] == []
+    assert [finding for finding in findings if finding.status == "fail"] == []
     assert {"python", "settings", "disk", "memory", "port", "models", "processes"} <= {
-        found.subject for found in findings
+        finding.subject for finding in findings
     }
 
 
 def test_a_misspelt_variable(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUDIO_DATABSE_URL", "postgresql://x")
-    (found,) = of("settings", settings)
-    assert (found.status, "STUDIO_DATABSE_URL" in found.detail) == ("warn", True)
+    (finding,) = of("settings", settings)
+    assert (finding.status, "STUDIO_DATABSE_URL" in finding.detail) == ("warn", True)
 
 
 def test_a_taken_port(settings: Settings) -> None:
@@ -53,50 +53,50 @@ def test_packages_unlike_the_lock(
     lock = tmp_path / "requirements.lock"
     lock.write_text('# made\npsutil==0.1\nno-such-thing==1.0 ; sys_platform == "linux"\n')
     monkeypatch.setattr(doctor, "LOCK", lock)
-    (found,) = of("packages", settings)
-    assert found.status == "warn"
-    assert "locked 0.1" in found.detail
-    assert "no-such-thing missing" in found.detail
+    (finding,) = of("packages", settings)
+    assert finding.status == "warn"
+    assert "locked 0.1" in finding.detail
+    assert "no-such-thing missing" in finding.detail
     lock.unlink()
     assert of("packages", settings)[0].status == "fail"
 
 
 def test_a_broken_database_folder(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "postgres" / "cluster").mkdir(parents=True)
-    (found,) = of("database", settings)
-    assert (found.status, "PG_VERSION" in found.detail) == ("fail", True)
+    (finding,) = of("database", settings)
+    assert (finding.status, "PG_VERSION" in finding.detail) == ("fail", True)
 
 
 def test_damaged_secrets(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "secrets.json").write_text("{")
-    assert [found.status for found in of("data folder", settings)] == ["fail"]
+    assert [finding.status for finding in of("data folder", settings)] == ["fail"]
 
 
 def test_a_lost_server(settings: Settings, tmp_path: Path) -> None:
     url = f"postgresql://me:hidden-word@127.0.0.1:{free_port()}/x"
     DataFolder(tmp_path).tell_running({"database_url": url, "ports": []})
-    (found,) = of("server", settings)
-    assert found.status == "fail"
-    assert "hidden-word" not in found.detail
+    (finding,) = of("server", settings)
+    assert finding.status == "fail"
+    assert "hidden-word" not in finding.detail
 
 
 def test_a_process_left_over(settings: Settings, tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import time; time.sleep(60)", f"{tmp_path}/postgres"]
     process = subprocess.Popen(command)
     try:
-        (found,) = of("processes", settings)
+        (finding,) = of("processes", settings)
     finally:
         process.kill()
         process.wait()
-    assert (found.status, f"({process.pid})" in found.detail) == ("warn", True)
+    assert (finding.status, f"({process.pid})" in finding.detail) == ("warn", True)
 
 
 def test_weights_that_do_not_work(settings: Settings) -> None:
     def broken() -> None:
         raise RuntimeError("a vector of length nan")
 
-    found = next(found for found in examine(settings, broken) if found.subject == "models")
-    assert (found.status, "length nan" in found.detail) == ("fail", True)
+    finding = next(finding for finding in examine(settings, broken) if finding.subject == "models")
+    assert (finding.status, "length nan" in finding.detail) == ("fail", True)
 
 
 def test_the_command_fails_when_something_is_wrong(tmp_path: Path) -> None:
@@ -106,21 +106,27 @@ def test_the_command_fails_when_something_is_wrong(tmp_path: Path) -> None:
     assert "fail data folder" in done.stdout
 
 
-@pytest.mark.parametrize(("wanted", "status"), [({"Gateway": 60}, "ok"), ({"Gateway": 98}, "warn")])
+@pytest.mark.parametrize(
+    ("connections", "status"), [({"Gateway": 60}, "ok"), ({"Gateway": 98}, "warn")]
+)
 def test_pools_beside_what_the_server_allows(
-    settings: Settings, database_url: str, wanted: dict[str, int], status: str
+    settings: Settings, database_url: str, connections: dict[str, int], status: str
 ) -> None:
-    asked = settings.model_copy(update={"database_url": database_url})
-    (found,) = [one for one in examine(asked, None, wanted) if one.subject == "connections"]
-    assert found.status == status
-    assert "of 97 that the server allows" in found.detail  # 100, 3 kept for administrators
-    assert "max_connections" in found.advice or status == "ok"
+    changed = settings.model_copy(update={"database_url": database_url})
+    (finding,) = [
+        finding
+        for finding in examine(changed, None, connections)
+        if finding.subject == "connections"
+    ]
+    assert finding.status == status
+    assert "of 97 that the server allows" in finding.detail  # 100, 3 kept for administrators
+    assert "max_connections" in finding.advice or status == "ok"
 
 
 def test_a_standby_is_named(settings: Settings, database_url: str) -> None:
     url = f"{database_url}?default_transaction_read_only=on"
-    asked = settings.model_copy(update={"database_url": url})
-    findings = [one for one in examine(asked, None, {}) if one.subject == "database"]
+    changed = settings.model_copy(update={"database_url": url})
+    findings = [finding for finding in examine(changed, None, {}) if finding.subject == "database"]
     assert [one.status for one in findings] == ["fail"]
 
 
@@ -128,14 +134,14 @@ def test_blobs_without_rows_are_counted(
     settings: Settings, database_url: str, tmp_path: Path
 ) -> None:
     urls = {"database_url": database_url, "blob_url": f"file://{tmp_path}/pictures"}
-    asked = settings.model_copy(update=urls)
-    assert [found.status for found in of("blobs", asked)] == ["ok"]
+    changed = settings.model_copy(update=urls)
+    assert [finding.status for finding in of("blobs", changed)] == ["ok"]
     for name in ("old", "new"):
         path = tmp_path / "pictures" / "masks" / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x")
         if name == "old":
             os.utime(path, (0, 0))
-    (found,) = of("blobs", asked)
-    assert found.status == "warn"
-    assert "2 blobs, 1 without a row" in found.detail
+    (finding,) = of("blobs", changed)
+    assert finding.status == "warn"
+    assert "2 blobs, 1 without a row" in finding.detail

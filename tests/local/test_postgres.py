@@ -19,7 +19,7 @@ from errors import SetupError
 from local.servers import os_account as account
 from local.servers.os_account import server_programs
 from local.servers.postgres import PACKAGE, PARTS, Postgres
-from local.servers.process import Account
+from local.servers.process import OsAccount
 from local.servers.valkey import Valkey
 from settings import PROJECT_ROOT
 
@@ -145,7 +145,7 @@ def test_a_damaged_cluster_says_what_postgres_said(broken_home: Path, data_dir: 
 
 @pytest.fixture
 def broken_home(data_dir: Path) -> Path:
-    """It has the marks of a cluster, and nothing behind them."""
+    """A folder that looks like a cluster but has no data."""
     server = Postgres(data_dir)
     for mark in ("PG_VERSION", "global/pg_control", "postgresql.conf"):
         path = server.cluster / mark
@@ -164,8 +164,8 @@ def broken_home(data_dir: Path) -> Path:
 CHILD = """
 import sys, time
 from pathlib import Path
-from embedded.postgres import Postgres
-from embedded.valkey import Valkey
+from local.servers.postgres import Postgres
+from local.servers.valkey import Valkey
 folder = Path(sys.argv[1])
 postgres, valkey = Postgres(folder), Valkey(folder)
 postgres.start(), valkey.start()
@@ -175,7 +175,7 @@ time.sleep(60)
 
 
 def test_servers_end_with_their_killed_parent(data_dir: Path) -> None:
-    """Without the guard, by the kernel's word alone, though they run as another user."""
+    """The kernel ends them without the supervisor, though they run as another user."""
     parent = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(data_dir)],
         stdout=subprocess.PIPE,
@@ -196,7 +196,7 @@ def test_servers_end_with_their_killed_parent(data_dir: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers run as another user")
 class TestBelowAClosedFolder:
-    """A checkout below /root: its servers' user can't enter, and nothing of root's is opened."""
+    """A checkout below /root, which the servers' user can't enter; no permissions are changed."""
 
     @pytest.fixture
     def closed(self, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -227,7 +227,7 @@ class TestBelowAClosedFolder:
     def test_programs_are_copied_once(
         self, closed: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        stranger = Account("nobody", 65534, 65534)
+        stranger = OsAccount("nobody", 65534, 65534)
         real = account.can_reach
         monkeypatch.setattr(
             account,

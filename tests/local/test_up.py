@@ -75,7 +75,7 @@ async def test_a_whole_life(data_dir: Path, start_studio: Start) -> None:
 
 
 def make_command(data_dir: Path) -> list[str]:
-    """As the Makefile starts it."""
+    """The command by which the Makefile starts it."""
     makefile = data_dir / "Makefile"
     makefile.write_text(f"up:\n\t@exec {sys.executable} -m cli up --servers-only\n")
     return ["make", "-f", str(makefile), "up"]
@@ -106,9 +106,9 @@ def check_port_is_refused(running: RunningStudio) -> None:
 
 def check_operator_commands(running: RunningStudio) -> None:
     words = ("user", "create", "ops@example.com", "--role", "admin", "--password")
-    made = studio(running.data_dir, *words, "a long enough password")
-    assert made.returncode == 0, made.stderr
-    assert "admin ops@example.com" in made.stdout
+    completed = studio(running.data_dir, *words, "a long enough password")
+    assert completed.returncode == 0, completed.stderr
+    assert "admin ops@example.com" in completed.stdout
     again = studio(running.data_dir, *words, "a long enough password")
     assert again.returncode == 1
     assert "has an account already" in again.stderr

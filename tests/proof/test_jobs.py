@@ -1,4 +1,4 @@
-"""`make proof`: the fault hunt at length, with Ray's workers and raylet among the prey."""
+"""`make proof`: a long run under fault injection, in which Ray's workers and raylet die too."""
 
 import secrets
 import tempfile
@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.hunting import hunt_jobs
+from tests.jobs.faults import run_under_faults
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(3600)]
 
 
 def test_two_thousand_jobs_end_once_whoever_is_killed() -> None:
     seed = secrets.randbits(32)
-    print(f"\nfault hunt: seed {seed}")  # noqa: T201
-    with tempfile.TemporaryDirectory(prefix="studio-hunt-") as name:
+    print(f"\nfault injection: seed {seed}")  # noqa: T201
+    with tempfile.TemporaryDirectory(prefix="studio-faults-") as name:
         folder = Path(name)
         folder.chmod(0o711)
-        deeds = hunt_jobs(
+        faults = run_under_faults(
             seed=seed, jobs=2000, kinds=["pool", "pool", "ray"], folder=folder, lease_s=2.0,
-            pause_s=0.15, strike_s=0.5, strikes=1000, limit_s=3000,
+            pause_s=0.15, pause_between_s=0.5, fault_count=1000, limit_s=3000,
         )  # fmt: skip
-    print(f"fault hunt: {dict(deeds)}")  # noqa: T201
-    assert min(deeds[deed] for deed in ("worker killed", "raylet killed")) > 0
+    print(f"fault injection: {dict(faults)}")  # noqa: T201
+    assert min(faults[fault] for fault in ("worker killed", "raylet killed")) > 0

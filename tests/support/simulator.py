@@ -31,7 +31,7 @@ CANCEL_URL = "http://shop.test/cancel"
 
 
 class Simulator:
-    """A server in a thread; `stop` and `start` are a restart with the same books."""
+    """A server in a thread; `stop` and `start` are a restart with the same store."""
 
     def __init__(self, folder: Path, target: str = "") -> None:
         self.folder = folder
@@ -115,7 +115,7 @@ class Simulator:
         return found
 
     def event_count(self) -> int:
-        return len(self.app.state.paypal.books.events())
+        return len(self.app.state.paypal.store.events())
 
     def webhooks(self, after: int = 0) -> list[tuple[dict[str, str], bytes]]:
         """(headers, body) of every event since, signed anew."""

@@ -1,4 +1,4 @@
-"""accounts may sign in by an OpenID provider: what it calls them, at most one account each."""
+"""accounts may sign in by an OpenID provider: issuer and subject, which are unique together."""
 
 from collections.abc import Sequence
 

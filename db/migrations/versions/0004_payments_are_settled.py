@@ -1,4 +1,4 @@
-"""payments are settled: what is in doubt has a time to look again; refunds; idempotency keys."""
+"""payments are settled: the time of the next check at PayPal; refunds; idempotency keys."""
 
 from collections.abc import Sequence
 

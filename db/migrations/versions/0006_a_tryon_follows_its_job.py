@@ -1,4 +1,4 @@
-"""a try-on follows its job: whoever ends the job, its row has the same state."""
+"""a try-on follows its job: when the job ends, the row of the try-on gets the same state."""
 
 from collections.abc import Sequence
 

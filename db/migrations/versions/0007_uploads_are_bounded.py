@@ -1,6 +1,4 @@
-"""Uploads are checked once at a time, and one that failed is not checked again; rows of results
-say how much these take.
-"""
+"""Uploads: one check at a time, a rejected upload is not checked again; results have a size."""
 
 from collections.abc import Sequence
 
@@ -43,7 +41,7 @@ def downgrade() -> None:
 
 
 def allow_statuses(names: str) -> None:
-    """The rows are validated in a step of its own, which lets others read and write meanwhile."""
+    """The rows are validated in a separate step, so that others can read and write meanwhile."""
     with op.get_context().autocommit_block():
         op.execute("ALTER TABLE files DROP CONSTRAINT IF EXISTS new_status")
         op.execute(

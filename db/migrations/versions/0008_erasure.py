@@ -90,7 +90,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Payments and products of deleted accounts, and try-ons without a garment, would not fit."""
+    """Deletes the rows that the old schema can't hold: those without an owner or a garment."""
     for name, table, _, _ in PARTIAL:
         op.drop_index(name, table_name=table)
     for table, columns in INDEXES.items():

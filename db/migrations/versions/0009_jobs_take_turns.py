@@ -1,4 +1,4 @@
-"""Jobs take turns by owner: due jobs are found by owner, and keep their last claim."""
+"""Jobs take turns by owner: an index of due jobs by owner, and the time of the last claim."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Sessions belong to a version of their account; answers under an idempotency key are kept."""
+"""Sessions belong to a version of their account; responses to idempotency keys are stored."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -41,7 +41,7 @@ def upgrade() -> None:
 
 
 def add_column(table: str, column: sa.Column[Any]) -> None:
-    """One that an interrupted run has added is left as it is."""
+    """Adds the column unless an interrupted run has added it."""
     op.add_column(table, column, if_not_exists=True)
 
 

@@ -1,4 +1,4 @@
-"""A product names no upload of another merchant: the upload stays its owner's to delete."""
+"""A product refers to no upload of another merchant, so that its owner can delete the upload."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ depends_on: str | Sequence[str] | None = None
 
 
 def upgrade() -> None:
-    """Each such product has its own public copy of the picture, and keeps it."""
+    """Removes the references; each product keeps its own public copy of the picture."""
     op.execute(
         "UPDATE product SET file_id = NULL FROM files "
         "WHERE files.id = product.file_id AND files.owner_id <> product.owner_id"
@@ -19,4 +19,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Which upload it was is not known any more."""
+    """Does nothing: the removed references are not known any more."""

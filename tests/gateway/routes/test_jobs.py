@@ -10,7 +10,7 @@ import pytest
 
 from db.job_claims import finish_jobs
 from db.tables import JobEvent
-from jobs.claim import Wanted, claim
+from jobs.claim import ClaimRequest, claim
 from settings import Settings
 from studio.ports import Studio
 from tests.gateway.routes.test_search import product, upload
@@ -62,12 +62,12 @@ def days_ahead(days: int) -> str:
 async def fail_running(studio: Studio, job_id: str) -> None:
     """As a worker does whose handler found nothing to be done."""
     (one,) = await claim(
-        studio.database, Wanted(["rebuild-index"], 1), owner="t", lease_s=9,
+        studio.database, ClaimRequest(["rebuild-index"], 1), owner="t", lease_s=9,
         deadlines={"rebuild-index": 9},
     )  # fmt: skip
     assert str(one.id) == job_id
     async with studio.database.transaction() as session:
-        await finish_jobs(session, [one.held | {"state": "failed", "error": "so it is"}])
+        await finish_jobs(session, [one.row | {"state": "failed", "error": "so it is"}])
 
 
 async def test_a_rebuild_is_asked_for_watched_and_read(

@@ -27,7 +27,7 @@ from tests.jobs.working import (
 
 
 class Notes:
-    """A handler that does as its payload says, and remembers what it was given."""
+    """A handler that follows its payload and remembers its runs."""
 
     def __init__(self) -> None:
         self.runs: list[JobRun] = []
@@ -68,7 +68,7 @@ class Notes:
 
 
 async def effects(studio: Studio) -> list[tuple[str, str]]:
-    """What finishes have recorded: subject and request id."""
+    """The effects that successful jobs have recorded: subject and request id."""
     async with studio.database.transaction() as session:
         rows = await session.exec(  # type: ignore[call-overload]
             text("SELECT subject, request_id FROM audit_log WHERE action = 'NOTE'")
@@ -96,7 +96,7 @@ async def test_what_may_succeed_later_is_tried_again_and_goes_on_where_it_was(
         job = await until_state(studio, job_id)
     assert (job.state, job.attempts) == ("succeeded", 2)
     assert [run.done for run in notes.runs] == [0, 2]
-    past = [told["done"] for told in await notes.runs[1].past() if told["message"]]
+    past = [report["done"] for report in await notes.runs[1].past() if report["message"]]
     assert past[:2] == [1, 2]
     assert len(await effects(studio)) == 1
     states = [event.state for event in await events_of(studio, job_id)]

@@ -1,4 +1,4 @@
-"""What a ready studio says about itself: to the operator, and to the operator's other commands."""
+"""What a studio tells when it is ready: to the operator, and to other `studio` commands."""
 
 import os
 from typing import Any
@@ -10,7 +10,7 @@ DEMO_ACCOUNTS = ("admin@demo.studio", "merchant@demo.studio", "shopper@demo.stud
 
 
 def facts(settings: Settings) -> dict[str, Any]:
-    """What `studio user create` and `studio doctor` need to find the running servers."""
+    """The addresses by which other `studio` commands find the running servers."""
     return {
         "base_url": settings.base_url,
         "ports": [settings.port, settings.dashboard_port],
@@ -22,7 +22,7 @@ def facts(settings: Settings) -> dict[str, Any]:
 
 
 def ready_lines(settings: Settings, *, demo: bool) -> list[str]:
-    """The first line is the one that scripts wait for."""
+    """The lines for the operator; scripts wait for the first one."""
     base = settings.base_url
     lines = [
         f"Studio is ready: {base}/",

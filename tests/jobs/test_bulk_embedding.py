@@ -1,4 +1,4 @@
-"""Pictures through Ray Data on a small cluster: the same vectors, resumed, bad ones told by id."""
+"""Embedding by Ray Data on a small cluster: equal vectors, resumption, errors by product id."""
 
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +15,7 @@ from db.embeddings import Unseen, count_unseen
 from db.tables import ProductEmbedding
 from drawing.draw import COLOURS, Garment, draw_garment
 from errors import Unavailable
-from jobs.bulk_embedding import EmbedPictures, PictureStream, StreamArgs
+from jobs.bulk_embedding import BulkEmbedding, BulkEmbeddingArgs, EmbedPictures
 from local.client import encode
 from models.embedder.embedder import Embedder, EmbedderConfig, load, load_reader
 from settings import PROJECT_ROOT
@@ -25,13 +25,13 @@ from studio.ports import Studio
 from tests.studio.index.test_embed import fill, put
 from tests.support.fakes import FakeEmbedder, make_settings, open_studio
 
-ARGS = StreamArgs(from_pictures=1, batch=8, reader_cpus=0, model_cpus=0, in_flight_mb=16)
+ARGS = BulkEmbeddingArgs(from_pictures=1, batch=8, reader_cpus=0, model_cpus=0, in_flight_mb=16)
 COUNT = 36
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    """Its CPUs are all taken, as they may be in a small studio: the stages must not need any."""
+    """A cluster without free CPUs, as in a small studio: the stages must not need any."""
     ray.init(
         num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
         object_store_memory=128 * 2**20,
@@ -52,7 +52,7 @@ def starter() -> Embedder:
 async def studio(
     database_url: str, redis_url: str, tmp_path: Path, starter: Embedder
 ) -> AsyncIterator[Studio]:
-    """One whose embedder in service has the name of the shipped one."""
+    """A studio whose embedder has the version of the shipped one."""
     settings = make_settings(database_url, redis_url, tmp_path / "blobs")
     async with open_studio(settings) as opened:
         yield replace(opened, embedder=FakeEmbedder(starter.version))
@@ -70,7 +70,7 @@ async def test_a_long_reindex_gives_the_vectors_of_single_pictures_and_goes_on_w
         await put(studio, owner_id, name, data)
     await put(studio, owner_id, "g007", b"no picture")
     unseen = Unseen(starter.version)
-    source = PictureStream(ARGS)
+    source = BulkEmbedding(ARGS)
     async with aclosing(source(studio, Wanted(unseen, COUNT + 1))) as batches:
         batch = await anext(batches)
     assert 1 <= len(batch) <= ARGS.batch

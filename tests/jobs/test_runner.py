@@ -1,4 +1,4 @@
-"""A real Ray cluster, small: a worker is killed, and its job is done by another one."""
+"""On a small Ray cluster a worker is killed, and another worker runs its job."""
 
 import asyncio
 import time
@@ -13,14 +13,14 @@ from db.engine import AsyncSession, Database
 from db.jobs import get_job
 from db.tables import Job
 from studio.job_types import enqueue
-from tests.jobs.hunting import HUNT, Prey
+from tests.jobs.faults import STEPS, DispatcherProcess
 
 LEASE_S = 2.0
 Answer = TypeVar("Answer")
 
 
 def ask(url: str, question: Callable[[AsyncSession], Awaitable[Answer]]) -> Answer:
-    """One transaction on a database of its own."""
+    """Runs a query in a transaction on a connection of its own."""
 
     async def run() -> Answer:
         database = Database(url, pool_size=1)
@@ -44,34 +44,38 @@ def wait_for(url: str, job_id: UUID, is_right: Callable[[Job], bool], limit_s: f
         time.sleep(0.2)
 
 
-def holders(prey: Prey, job: Job) -> list[psutil.Process]:
-    """The worker that has the job; none for a moment where a slow machine cost it its lease."""
-    return [one for one in prey.workers() if str(job.leased_by).endswith(f":{one.pid}")]
+def holders(dispatcher: DispatcherProcess, job: Job) -> list[psutil.Process]:
+    """The worker that holds the lease; none for a moment after a slow machine has lost it."""
+    return [
+        worker for worker in dispatcher.workers() if str(job.leased_by).endswith(f":{worker.pid}")
+    ]
 
 
 async def put_long_job(session: AsyncSession) -> UUID:
     await session.exec(  # type: ignore[call-overload]
-        text("CREATE TABLE hunt_effect (job_id uuid NOT NULL)")
+        text("CREATE TABLE job_effect (job_id uuid NOT NULL)")
     )
-    job = await enqueue(session, HUNT, {"steps": 20, "pause_s": 0.25}, owner_id=None)
+    job = await enqueue(session, STEPS, {"steps": 20, "pause_s": 0.25}, owner_id=None)
     return job.id
 
 
 async def count_effects(session: AsyncSession) -> int:
-    found = await session.exec(  # type: ignore[call-overload]
-        text("SELECT count(*) FROM hunt_effect")
+    result = await session.exec(  # type: ignore[call-overload]
+        text("SELECT count(*) FROM job_effect")
     )
-    return int(found.scalar_one())
+    return int(result.scalar_one())
 
 
 def test_a_killed_ray_worker_loses_its_job_to_another_one(database_url: str) -> None:
     job_id = ask(database_url, put_long_job)
-    prey = Prey("ray", database_url, LEASE_S)
+    dispatcher = DispatcherProcess("ray", database_url, LEASE_S)
     try:
         begun = wait_for(
-            database_url, job_id, lambda job: job.progress_done >= 2 and bool(holders(prey, job))
+            database_url,
+            job_id,
+            lambda job: job.progress_done >= 2 and bool(holders(dispatcher, job)),
         )
-        (worker,) = holders(prey, begun)
+        (worker,) = holders(dispatcher, begun)
         assert "run_job" in " ".join(worker.cmdline())
         worker.kill()
         job = wait_for(database_url, job_id, lambda job: job.finished_at is not None)
@@ -79,4 +83,4 @@ def test_a_killed_ray_worker_loses_its_job_to_another_one(database_url: str) -> 
         assert job.fence > begun.fence
         assert ask(database_url, count_effects) == 1
     finally:
-        prey.end()
+        dispatcher.end()

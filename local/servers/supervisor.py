@@ -1,4 +1,4 @@
-"""The outer process of `studio up`: whatever happens to the inner one, nothing is left running."""
+"""The supervisor of `studio up`: an outer process that ends everything when the inner one ends."""
 
 import os
 import signal
@@ -11,44 +11,44 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ORPHANS_GRACE_S = 5.0
 
 
-def wanted_stop_signals() -> list[signal.Signals]:
-    """All of them; under `nohup` a closed terminal is no reason to stop."""
+def stop_signals() -> list[signal.Signals]:
+    """The signals that stop the studio; under `nohup` a closed terminal does not."""
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return [number for number in STOP_SIGNALS if number != signal.SIGHUP or not ignored]
 
 
-def split() -> int | None:
-    """Forks: the inner process gets None and does the work, the outer one its exit code.
+def fork_worker() -> int | None:
+    """Forks; returns None in the inner process, and the inner one's exit code in the outer.
 
-    The outer process passes stop signals on, adopts everything that loses its parent, and when
-    the inner process has gone, even by SIGKILL, ends what is left. When the outer one is killed
-    the inner one gets SIGTERM and stops in order.
+    The outer process forwards stop signals and adopts orphans. When the inner process has ended,
+    even by SIGKILL, it ends all processes that are left. When the outer process is killed, the
+    inner one gets SIGTERM and stops in order.
     """
-    if "MAKELEVEL" in os.environ:  # `make` killed: stop, rather than run on without a terminal
+    if "MAKELEVEL" in os.environ:  # stop when `make` is killed
         die_with_parent(signal.SIGTERM, parent=os.getppid())()
     adopt_orphans()
-    ask = die_with_parent(signal.SIGTERM)
+    set_death_signal = die_with_parent(signal.SIGTERM)
     inner = os.fork()
     if inner == 0:
-        ask()
-        os.setsid()  # a signal to the whole group (Ctrl-C, systemd) must not fell Ray on its own
+        set_death_signal()
+        os.setsid()  # a signal to the whole group (Ctrl-C, systemd) must not end Ray first
         return None
     return _watch(inner)
 
 
 def _watch(inner: int) -> int:
-    gone = False
+    has_ended = False
 
-    def pass_on(_number: int, _frame: FrameType | None) -> None:
-        if not gone:
+    def forward(_number: int, _frame: FrameType | None) -> None:
+        if not has_ended:
             os.kill(inner, signal.SIGTERM)
 
-    for number in wanted_stop_signals():
-        signal.signal(number, pass_on)
+    for number in stop_signals():
+        signal.signal(number, forward)
     while True:
         pid, status = os.waitpid(-1, 0)
         if pid == inner:
-            gone = True
+            has_ended = True
             break
     left = end_descendants(ORPHANS_GRACE_S)
     code = os.waitstatus_to_exitcode(status)

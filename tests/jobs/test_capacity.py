@@ -1,10 +1,10 @@
-"""Room: a job that needs much of it is not overtaken by smaller ones for ever."""
+"""Capacity: a job that needs much of it is not overtaken by smaller ones for ever."""
 
 import asyncio
 
 from db.job_claims import find_starved_type
-from jobs.capacity import starved, wanted
-from jobs.claim import Wanted
+from jobs.capacity import find_starving_types, plan_claims
+from jobs.claim import ClaimRequest
 from jobs.dispatcher import DispatcherArgs
 from jobs.handler import Handler
 from studio.job_types import JobRun, Outcome
@@ -25,19 +25,25 @@ HANDLERS = {
 
 
 def test_what_does_not_fit_while_others_do() -> None:
-    assert starved(HANDLERS, [], cpus=1, max_running=8) == ([], ["small", "large", "lone"])
-    assert starved(HANDLERS, ["small"], cpus=1, max_running=8) == (["large", "lone"], ["small"])
-    assert starved(HANDLERS, ["small"] * 2, cpus=1, max_running=8) == ([], [])
-    assert starved(HANDLERS, ["small"], cpus=1, max_running=1) == ([], [])
+    assert find_starving_types(HANDLERS, [], cpus=1, max_running=8) == (
+        [],
+        ["small", "large", "lone"],
+    )
+    assert find_starving_types(HANDLERS, ["small"], cpus=1, max_running=8) == (
+        ["large", "lone"],
+        ["small"],
+    )
+    assert find_starving_types(HANDLERS, ["small"] * 2, cpus=1, max_running=8) == ([], [])
+    assert find_starving_types(HANDLERS, ["small"], cpus=1, max_running=1) == ([], [])
 
 
 def test_reserved_room_is_for_one_job_of_the_type_alone() -> None:
-    assert wanted(HANDLERS, ["small"], cpus=1, max_running=8, reserved="large") == []
-    found = wanted(HANDLERS, [], cpus=2, max_running=8, reserved="large")
-    assert found == [Wanted(["large"], 1)]
-    found = wanted(HANDLERS, [], cpus=2, max_running=8, reserved="lone")
-    assert found == [Wanted(["lone"], 1, alone=True)]
-    assert wanted(HANDLERS, ["small"], cpus=1, max_running=8) == [Wanted(["small"], 1)]
+    assert plan_claims(HANDLERS, ["small"], cpus=1, max_running=8, reserved="large") == []
+    requests = plan_claims(HANDLERS, [], cpus=2, max_running=8, reserved="large")
+    assert requests == [ClaimRequest(["large"], 1)]
+    requests = plan_claims(HANDLERS, [], cpus=2, max_running=8, reserved="lone")
+    assert requests == [ClaimRequest(["lone"], 1, alone=True)]
+    assert plan_claims(HANDLERS, ["small"], cpus=1, max_running=8) == [ClaimRequest(["small"], 1)]
 
 
 async def test_a_large_job_is_not_overtaken_for_ever(studio: Studio) -> None:
@@ -61,9 +67,9 @@ async def test_a_large_job_is_not_overtaken_for_ever(studio: Studio) -> None:
 
 async def test_whom_room_is_kept_for(studio: Studio) -> None:
     async def find(**facts: object) -> str | None:
-        given = {"large": ["large", "lone"], "small": ["small"], "alone": ["lone"]} | facts
+        arguments = {"large": ["large", "lone"], "small": ["small"], "alone": ["lone"]} | facts
         async with studio.database.read() as session:
-            return await find_starved_type(session, patience_s=0.0, **given)  # type: ignore[arg-type]
+            return await find_starved_type(session, patience_s=0.0, **arguments)  # type: ignore[arg-type]
 
     await put_job(studio, "small", priority=1)
     await put_job(studio, "large", priority=0)

@@ -1,7 +1,7 @@
-"""A dispatcher in a process of its own, to be killed.
+"""A dispatcher in a process of its own, which tests can kill.
 
-Its workers are processes too: of a pool that forks them fast, or Ray's. Both run the studio's own
-dispatcher, lease keeper, attempts and ledger; only the handler is the test's.
+Its workers are processes too: a pool of forks, which start fast, or those of Ray. They run the
+studio's own dispatcher, lease keeper, attempts and ending writer; only the handler is the test's.
 """
 
 import asyncio
@@ -34,41 +34,41 @@ from studio.ports import Studio
 POLICY = RetryPolicy(first_s=0.05, longest_s=0.5, max_crashes=10_000)
 FLAKINESS = 0.1
 POOL = 16
-"""Workers that are forked at the start, to be used and killed."""
+"""Workers that are forked at the start."""
 
 
 def args_of(kind: str) -> DispatcherArgs:
-    """Short leases, so that a test need not wait for them; Ray's workers start slower."""
-    lease_s = float(os.environ.get("HUNT_LEASE_S", "1.0"))
+    """Short leases, so that tests need not wait long; the workers of Ray start more slowly."""
+    lease_s = float(os.environ.get("FAULTS_LEASE_S", "1.0"))
     return DispatcherArgs(
         cpus=4 if kind == "pool" else 2, max_running=4 if kind == "pool" else 2,
         lease_s=lease_s, poll_s=0.2, start_s=30, grace_s=1.0, drain_s=2,
     )  # fmt: skip
 
 
-async def hunt(studio: Studio, run: JobRun) -> Outcome:
-    """A few steps, some of which fail for a while; its effect is a row in the finish itself."""
+async def run_steps(studio: Studio, run: JobRun) -> Outcome:
+    """Runs steps that fail at random; its effect is a row that is written with the ending."""
     steps, pause_s = run.payload["steps"], run.payload["pause_s"]
     for step in range(run.done, steps):
         if random.random() < FLAKINESS:
-            raise Unavailable("one of the failures that pass")
+            raise Unavailable("a temporary failure")
         await asyncio.sleep(pause_s)
         await run.progress(step + 1, steps, "steps")
 
     async def record(session: AsyncSession) -> None:
         await session.exec(  # type: ignore[call-overload]
-            text("INSERT INTO hunt_effect (job_id) VALUES (:id)"), params={"id": run.job_id}
+            text("INSERT INTO job_effect (job_id) VALUES (:id)"), params={"id": run.job_id}
         )
 
     return Outcome({"steps": steps}, record)
 
 
-HANDLERS = {"hunt": Handler(hunt, num_cpus=1.0, stall_s=30)}
+HANDLERS = {"steps": Handler(run_steps, num_cpus=1.0, stall_s=30)}
 
 
 def bare_studio() -> Studio:
-    """A studio of which only the settings and the database are there."""
-    url = os.environ["HUNT_DATABASE_URL"]
+    """A studio that has only settings and a database."""
+    url = os.environ["FAULTS_DATABASE_URL"]
     nothing = cast(Any, None)
     return Studio(
         settings=Settings(database_url=url), database=Database(url, pool_size=2), blobs=nothing,
@@ -79,7 +79,7 @@ def bare_studio() -> Studio:
 
 @asynccontextmanager
 async def open_bare_studio() -> AsyncIterator[Studio]:
-    """What the Ray task opens."""
+    """Opens the studio of a Ray task."""
     studio = bare_studio()
     try:
         yield studio
@@ -88,10 +88,10 @@ async def open_bare_studio() -> AsyncIterator[Studio]:
 
 
 async def work(pipe: Connection) -> None:
-    """Claims come in, one after the other; whether each was ended goes out."""
+    """Runs the claims that come through the pipe; sends whether each ended."""
     studio = bare_studio()
     keeper = LeaseKeeper(studio.settings.required("database_url"))
-    with suppress(EOFError, OSError):  # the dispatcher is gone
+    with suppress(EOFError, OSError):  # the dispatcher has died
         while True:
             claim = await asyncio.to_thread(pipe.recv)
             ended = True
@@ -109,20 +109,20 @@ def main_of_worker(pipe: Connection) -> None:
 
 @dataclass
 class Worker:
-    """A process of the pool and the line to it."""
+    """A process of the pool and its pipe."""
 
     pid: int
     pipe: Connection
 
 
 def fork_workers(count: int) -> list[Worker]:
-    """While this process has no threads yet."""
+    """Forks the workers; call it before this process has threads."""
     workers: list[Worker] = []
     for _ in range(count):
         ours, theirs = multiprocessing.Pipe()
         pid = os.fork()
         if pid == 0:
-            for other in (*workers, Worker(0, ours)):  # so that they end with their dispatcher
+            for other in (*workers, Worker(0, ours)):  # so that a worker ends with its dispatcher
                 other.pipe.close()
             main_of_worker(theirs)
             os._exit(0)
@@ -132,7 +132,7 @@ def fork_workers(count: int) -> list[Worker]:
 
 
 class PoolExecution:
-    """A claim that a worker has."""
+    """A claim that a worker runs."""
 
     def __init__(self, idle: list[Worker], worker: Worker) -> None:
         self._idle, self._worker = idle, worker
@@ -151,7 +151,7 @@ class PoolExecution:
 
 
 class PoolExecutor:
-    """Workers are kept, like Ray's; when all have been killed the dispatcher ends, too."""
+    """Reuses its workers, like Ray; when all have been killed the dispatcher ends, too."""
 
     def __init__(self, workers: list[Worker]) -> None:
         self._idle = workers
@@ -177,17 +177,17 @@ def executor_of(kind: str) -> Executor:
 
 
 async def dispatch(kind: str, executor: Executor) -> None:
-    url = os.environ["HUNT_DATABASE_URL"]
+    url = os.environ["FAULTS_DATABASE_URL"]
     database = Database(url, pool_size=2)
     await Dispatcher(database, executor, HANDLERS, args_of(kind), POLICY, listen_url=url).run()
 
 
 def main(kind: str, environment: dict[str, str]) -> None:
-    """The whole life of one dispatcher process."""
+    """Runs one dispatcher process from start to end."""
     os.environ.update(environment)
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    logs = os.open(os.environ.get("HUNT_LOG", os.devnull), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    logs = os.open(os.environ.get("FAULTS_LOG", os.devnull), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(logs, 1)
     os.dup2(logs, 2)
     asyncio.run(dispatch(kind, executor_of(kind)))

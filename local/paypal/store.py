@@ -1,4 +1,4 @@
-"""What the simulator knows, in one SQLite file: documents, answered request ids, events to send."""
+"""The simulator's store, one SQLite file: documents, request ids, and the outbox of events."""
 
 import json
 import secrets
@@ -7,6 +7,7 @@ import string
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,22 @@ CREATE TABLE IF NOT EXISTS event (
 ALPHABET = string.ascii_uppercase + string.digits
 
 
-class Books:
-    """One transaction for each call, so that an answered request id and its effect are one."""
+@dataclass(frozen=True)
+class FormerRequest:
+    """A request id that was used: the digest of its body, and what came of it.
+
+    Attributes:
+        subject: id of the document that the request made.
+        problem: status and issue where it was refused.
+    """
+
+    digest: str
+    subject: str
+    problem: Json | None
+
+
+class SimulatorStore:
+    """Each call is one transaction, so that a request id and its effect are written together."""
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -34,12 +49,12 @@ class Books:
         self._connection.executescript(SCHEMA)
 
     def close(self) -> None:
-        """Everything is written already."""
+        """Closes the file; every transaction is already written."""
         self._connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of it or, on an error, nothing."""
+        """Commits at the end of the block, rolls back on any error."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -49,7 +64,7 @@ class Books:
         self._connection.execute("COMMIT")
 
     def get(self, kind: str, document_id: str) -> Json | None:
-        """One document."""
+        """Reads a document."""
         query = "SELECT body FROM document WHERE id = ? AND kind = ?"
         row = self._connection.execute(query, (document_id, kind)).fetchone()
         return json.loads(row[0]) if row else None
@@ -63,24 +78,26 @@ class Books:
         self._connection.execute(query, (document["id"], kind, json.dumps(document)))
 
     def every(self, kind: str) -> list[Json]:
-        """All documents of a kind, oldest first."""
+        """Lists all documents of a kind, oldest first."""
         query = "SELECT body FROM document WHERE kind = ? ORDER BY rowid"
         return [json.loads(row[0]) for row in self._connection.execute(query, (kind,))]
 
-    def answered(self, request_id: str) -> tuple[str, str, Json | None] | None:
-        """(digest of the body, id of what it made, or the problem it met) of a former request."""
+    def find_request(self, request_id: str) -> FormerRequest | None:
+        """Finds what came of a request id, if it was used before."""
         query = "SELECT digest, subject, problem FROM request WHERE id = ?"
         row = self._connection.execute(query, (request_id,)).fetchone()
-        return (row[0], row[1], json.loads(row[2]) if row[2] else None) if row else None
+        if row is None:
+            return None
+        return FormerRequest(row[0], row[1], json.loads(row[2]) if row[2] else None)
 
     def remember(self, request_id: str, digest: str, subject: str, problem: Json | None) -> None:
-        """What a request id stands for from now on."""
-        told = json.dumps(problem) if problem else None
+        """Stores what came of a request id."""
+        refusal = json.dumps(problem) if problem else None
         query = "INSERT OR REPLACE INTO request VALUES (?, ?, ?, ?)"
-        self._connection.execute(query, (request_id, digest, subject, told))
+        self._connection.execute(query, (request_id, digest, subject, refusal))
 
     def add_event(self, kind: str, summary: str, resource_type: str, resource: Json) -> None:
-        """An event that is to be sent."""
+        """Adds an event to the outbox."""
         event = {
             "id": f"WH-{new_id()}-{new_id()}", "event_version": "1.0", "create_time": now(),
             "resource_type": resource_type, "resource_version": "2.0", "event_type": kind,
@@ -90,7 +107,7 @@ class Books:
         self._connection.execute(query, (event["id"], json.dumps(event).encode(), time.time()))
 
     def due_events(self, limit: int) -> list[tuple[str, bytes, int]]:
-        """(id, body, attempts so far) of events that should be sent now."""
+        """Lists events that are due: id, body, and number of attempts."""
         query = (
             "SELECT id, body, attempts FROM event WHERE NOT delivered AND due_s <= ? "
             "ORDER BY due_s LIMIT ?"
@@ -98,22 +115,22 @@ class Books:
         return self._connection.execute(query, (time.time(), limit)).fetchall()
 
     def events(self) -> list[bytes]:
-        """Every event there ever was, oldest first."""
+        """Lists the bodies of all events, oldest first."""
         query = "SELECT body FROM event ORDER BY rowid"
         return [row[0] for row in self._connection.execute(query)]
 
     def mark_event(self, event_id: str, *, again_s: float | None) -> None:
-        """Delivered, or to be sent again after a while."""
+        """Marks an event as delivered (None), or schedules it again after `again_s`."""
         query = "UPDATE event SET attempts = attempts + 1, delivered = ?, due_s = ? WHERE id = ?"
         due_s = time.time() + (again_s or 0)
         self._connection.execute(query, (again_s is None, due_s, event_id))
 
 
 def new_id() -> str:
-    """As PayPal's ids look."""
+    """A random id in PayPal's form."""
     return "".join(secrets.choice(ALPHABET) for _ in range(17))
 
 
 def now() -> str:
-    """As PayPal writes moments."""
+    """The current time in PayPal's form."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

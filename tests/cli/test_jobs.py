@@ -1,11 +1,11 @@
-"""`studio jobs`: what an operator sees and does."""
+"""`studio jobs`: listing, retrying and cancelling jobs."""
 
 import asyncio
 from pathlib import Path
 from uuid import UUID
 
 from db.engine import Database
-from jobs.claim import Wanted, claim
+from jobs.claim import ClaimRequest, claim
 from jobs.reaper import reap_dead
 from jobs.retry import RetryPolicy
 from local.running import studio
@@ -15,12 +15,12 @@ NOTE = JobType("note", role="customer")
 
 
 async def make_dead_letter(url: str) -> UUID:
-    """A job that has ended its only worker, with nobody to run it again."""
+    """Makes a job that failed because its worker died."""
     database = Database(url, pool_size=1)
     async with database.transaction() as session:
         job = await enqueue(session, NOTE, {}, owner_id=None)
     claims = await claim(
-        database, Wanted(["note"], 1), owner="t", lease_s=9, deadlines={"note": 9.0}
+        database, ClaimRequest(["note"], 1), owner="t", lease_s=9, deadlines={"note": 9.0}
     )
     await reap_dead(database, RetryPolicy(max_crashes=1), claims)
     await database.aclose()
@@ -34,10 +34,10 @@ def test_a_dead_letter_is_listed_retried_and_cancelled(database_url: str, tmp_pa
         done = studio(tmp_path, "jobs", *words, STUDIO_DATABASE_URL=database_url)
         return done.returncode, done.stdout + done.stderr
 
-    code, told = ask("list", "--state", "failed")
-    assert code == 0 and str(job_id) in told and "the worker ended" in told
+    code, output = ask("list", "--state", "failed")
+    assert code == 0 and str(job_id) in output and "the worker ended" in output
     assert ask("retry", str(job_id)) == (0, f"note {job_id} is queued\n")
-    code, told = ask("retry", str(job_id))
-    assert code == 1 and "only a failed job can be retried" in told
+    code, output = ask("retry", str(job_id))
+    assert code == 1 and "only a failed job can be retried" in output
     assert ask("cancel", str(job_id)) == (0, f"note {job_id} is cancelled\n")
     assert "cancelled" in ask("list")[1]

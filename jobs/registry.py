@@ -1,10 +1,10 @@
-"""The registry: which handler does which type of job."""
+"""The handler of every job type. Workers do not import it: each type needs only its own room."""
 
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from jobs.bulk_embedding import PictureStream, StreamArgs
+from jobs.bulk_embedding import BulkEmbedding, BulkEmbeddingArgs
 from jobs.handler import Handler, Handlers, Run
 from studio.catalog.imports import drop_import, import_catalog
 from studio.index.rebuild import rebuild_index
@@ -15,13 +15,13 @@ from studio.tryon.tryon import run_tryon
 
 
 def handle(name: str, run: Run, **capacity: Any) -> Handler:
-    """What runs a type of `JOB_TYPES`, for owners whom the type still allows to ask for it."""
+    """A handler with the deadline and the role of the type in `JOB_TYPES`."""
     job_type = JOB_TYPES[name]
     return Handler(run, role=job_type.role, deadline_s=job_type.deadline_s, **capacity)
 
 
 HANDLERS: Handlers = {
-    # The work is a call of TryOn, which tells of itself every few seconds.
+    # The work is a call of TryOn, which reports progress every few seconds.
     "tryon": handle("tryon", run_tryon, num_cpus=0.1, stall_s=300.0),
     "import-catalog": handle("import-catalog", import_catalog, after=drop_import),
     "segment-batch": handle("segment-batch", segment_batch),
@@ -30,8 +30,8 @@ HANDLERS: Handlers = {
 }
 
 
-def on_cluster(reindex: StreamArgs) -> Handlers:
-    """The registry for Ray: a long re-index brings actors of its own, of this capacity."""
+def on_cluster(reindex: BulkEmbeddingArgs) -> Handlers:
+    """The registry for a Ray cluster, where a large rebuild starts actors of this capacity."""
     rebuild = HANDLERS["rebuild-index"]
-    run = partial(rebuild_index, source=PictureStream(reindex))
+    run = partial(rebuild_index, source=BulkEmbedding(reindex))
     return {**HANDLERS, "rebuild-index": replace(rebuild, run=run)}

@@ -1,4 +1,4 @@
-"""The queue in PostgreSQL: who gets which job, for how long, and whose word counts."""
+"""The queue in PostgreSQL: the order of claims, leases and fences."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -8,19 +8,18 @@ import pytest
 from sqlalchemy import text
 
 from db.job_claims import (
-    count_backlog,
-    count_overdue,
     finish_jobs,
-    is_fenced,
+    has_lost_claim,
     renew_leases,
     report_progress,
     requeue_jobs,
 )
+from db.job_counts import count_backlog, count_overdue
 from db.jobs import CHANNEL, insert_job
 from db.notices import listen
 from db.tables import Job
 from errors import Conflict
-from jobs.claim import Claim, Wanted, claim
+from jobs.claim import Claim, ClaimRequest, claim
 from jobs.reaper import reap_dead, reap_expired, release
 from jobs.retry import CRASHED, RetryPolicy
 from studio.accounts.accounts import create_user
@@ -36,15 +35,15 @@ AT_ONCE = RetryPolicy(first_s=0.0, longest_s=0.0)
 async def take(
     studio: Studio, limit: int = 10, *, owner: str = "a", lease_s: float = 10.0, alone: bool = False
 ) -> list[Claim]:
-    """Claims of the type `note`."""
+    """Claims jobs of the type `note`."""
     return await claim(
-        studio.database, Wanted(["note"], limit, alone), owner=owner, lease_s=lease_s,
+        studio.database, ClaimRequest(["note"], limit, alone), owner=owner, lease_s=lease_s,
         deadlines={"note": 60.0},
     )  # fmt: skip
 
 
 async def finish(studio: Studio, one: Claim, **facts: object) -> bool:
-    row = one.held | {"state": "succeeded", "result": {}, "error": None} | facts
+    row = one.row | {"state": "succeeded", "result": {}, "error": None} | facts
     async with studio.database.transaction() as session:
         return bool(await finish_jobs(session, [row]))
 
@@ -63,8 +62,8 @@ async def test_higher_priority_first_then_older_and_nothing_before_its_time(
 
 async def test_claimers_side_by_side_never_get_the_same_job(studio: Studio) -> None:
     jobs = {await put_job(studio) for _ in range(30)}
-    taken = await asyncio.gather(*(take(studio, 5, owner=str(turn)) for turn in range(10)))
-    ids = [one.id for claims in taken for one in claims]
+    claim_lists = await asyncio.gather(*(take(studio, 5, owner=str(turn)) for turn in range(10)))
+    ids = [one.id for claims in claim_lists for one in claims]
     ids += [one.id for one in await take(studio, 30)]
     assert len(ids) == len(set(ids)) == 30 and set(ids) == jobs
 
@@ -77,11 +76,11 @@ async def test_only_the_newest_fence_is_believed(studio: Studio) -> None:
     (now,) = await take(studio, owner="b")
     assert now.fence == late.fence + 1
     async with studio.database.transaction() as session:
-        assert await renew_leases(session, [late.held], owner="a", lease_s=9) == []
+        assert await renew_leases(session, [late.row], owner="a", lease_s=9) == []
         assert await report_progress(session, job_id, late.fence, PROGRESS) is None
-        assert await is_fenced(session, job_id, late.fence)
-        assert not await is_fenced(session, job_id, now.fence)
-        assert not await requeue_jobs(session, [late.held | REQUEUE])
+        assert await has_lost_claim(session, job_id, late.fence)
+        assert not await has_lost_claim(session, job_id, now.fence)
+        assert not await requeue_jobs(session, [late.row | REQUEUE])
     assert not await finish(studio, late, result={"by": "late"})
     assert await finish(studio, now, result={"by": "now"})
     assert not await finish(studio, now, result={"by": "again"})
@@ -99,8 +98,8 @@ async def test_a_renewed_lease_is_not_reaped(studio: Studio) -> None:
     await put_job(studio)
     (one,) = await take(studio, lease_s=0.2)
     async with studio.database.transaction() as session:
-        assert len(await renew_leases(session, [one.held], owner="worker", lease_s=30)) == 1
-        assert await renew_leases(session, [one.held], owner="a", former="a", lease_s=1) == []
+        assert len(await renew_leases(session, [one.row], owner="worker", lease_s=30)) == 1
+        assert await renew_leases(session, [one.row], owner="a", former="a", lease_s=1) == []
     await asyncio.sleep(0.3)
     assert await reap_expired(studio.database, AT_ONCE) == 0
 
@@ -137,8 +136,8 @@ async def test_a_released_job_starts_at_once_and_is_not_blamed(studio: Studio) -
 async def test_of_a_lone_type_one_runs_at_a_time(studio: Studio) -> None:
     for _ in range(4):
         await put_job(studio)
-    taken = await asyncio.gather(*(take(studio, 1, alone=True) for _ in range(8)))
-    (first,) = [one for claims in taken for one in claims]
+    claim_lists = await asyncio.gather(*(take(studio, 1, alone=True) for _ in range(8)))
+    (first,) = [one for claims in claim_lists for one in claims]
     assert await take(studio, 1, alone=True) == []
     await finish(studio, first)
     assert len(await take(studio, 1, alone=True)) == 1
@@ -191,7 +190,7 @@ async def test_a_job_that_fails_while_it_is_being_cancelled_does_not_run_again(
     (one,) = await take(studio)
     await cancel_job(studio.database, job_id)
     async with studio.database.transaction() as session:
-        assert await requeue_jobs(session, [one.held | REQUEUE])
+        assert await requeue_jobs(session, [one.row | REQUEUE])
     job = await job_of(studio, job_id)
     assert job.state == "cancelled" and job.finished_at is not None
     assert [event.state for event in await events_of(studio, job_id)][-1] == "cancelled"
@@ -229,21 +228,21 @@ async def test_the_backlog_is_counted_by_type(studio: Studio) -> None:
 async def test_a_watcher_is_kept_awake_and_let_go_when_the_server_drains(studio: Studio) -> None:
     job_id = await put_job(studio)
     draining = asyncio.Event()
-    seen = []
+    states = []
     async for event in follow_job(studio.database, job_id, keep_alive_s=0.0, until=draining):
-        seen.append(event and event.state)
-        if len(seen) == 3:
+        states.append(event and event.state)
+        if len(states) == 3:
             draining.set()
-    assert seen == ["queued", None, None]
+    assert states == ["queued", None, None]
 
 
 async def test_a_commit_is_hinted_at(studio: Studio) -> None:
-    heard = asyncio.Event()
+    notice = asyncio.Event()
     url = studio.settings.required("database_url")
-    listening = asyncio.create_task(listen(url, CHANNEL, heard.set))
+    listening = asyncio.create_task(listen(url, CHANNEL, notice.set))
     try:
         async with asyncio.timeout(10):
-            while not heard.is_set():  # the first may come before it listens
+            while not notice.is_set():  # the first may come before it listens
                 await put_job(studio)
                 await asyncio.sleep(0.05)
     finally:
@@ -262,7 +261,7 @@ async def test_a_job_that_goes_back_to_the_queue_meanwhile_is_cancelled_all_the_
     job_id = await put_job(studio)
     (one,) = await take(studio)
     async with studio.database.transaction() as session:
-        assert await requeue_jobs(session, [one.held | REQUEUE])
+        assert await requeue_jobs(session, [one.row | REQUEUE])
         cancelling = asyncio.create_task(cancel_job(studio.database, job_id))
         while not await waits_for_a_lock(studio):
             assert not cancelling.done()
@@ -273,7 +272,7 @@ async def test_a_job_that_goes_back_to_the_queue_meanwhile_is_cancelled_all_the_
 
 
 async def waits_for_a_lock(studio: Studio) -> bool:
-    """Whether a session of this database does."""
+    """Whether a session of this database waits for a lock."""
     query = (
         "SELECT EXISTS (SELECT 1 FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock')"

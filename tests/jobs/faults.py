@@ -1,4 +1,4 @@
-"""The fault hunt: a queue of jobs, dispatchers to kill, and what must be true at the end."""
+"""Fault injection: a queue of jobs, dispatchers that are killed, and checks at the end."""
 
 import asyncio
 import multiprocessing
@@ -20,28 +20,30 @@ from db.migrate import upgrade
 from local.servers.postgres import Postgres
 from settings import PROJECT_ROOT
 from studio.job_types import JobType, enqueue
-from tests.jobs import hunted
+from tests.jobs import dispatcher_process
 
-HUNT = JobType("hunt", role="customer", max_attempts=10_000)
+STEPS = JobType("steps", role="customer", max_attempts=10_000)
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.jobs.hunted"])
-POSTGRES_WORK = ("checkpointer", "background writer", "walwriter", "logger")
+CONTEXT.set_forkserver_preload(["tests.jobs.dispatcher_process"])
+POSTGRES_OWN = ("checkpointer", "background writer", "walwriter", "logger")
 
 
-class Prey:
-    """One dispatcher process with its workers; started again when it was killed."""
+class DispatcherProcess:
+    """A dispatcher process with its workers; it is started again after it was killed."""
 
     def __init__(self, kind: str, url: str, lease_s: float) -> None:
         self._kind = kind
         self._environment = {
-            "HUNT_DATABASE_URL": url, "HUNT_LEASE_S": str(lease_s), "RAY_AUTH_MODE": "disabled",
+            "FAULTS_DATABASE_URL": url, "FAULTS_LEASE_S": str(lease_s), "RAY_AUTH_MODE": "disabled",
             "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(PROJECT_ROOT),
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         }  # fmt: skip
         self.process = self._start()
 
     def _start(self) -> BaseProcess:
-        process = CONTEXT.Process(target=hunted.main, args=(self._kind, self._environment))
+        process = CONTEXT.Process(
+            target=dispatcher_process.main, args=(self._kind, self._environment)
+        )
         process.start()
         return process
 
@@ -61,54 +63,56 @@ class Prey:
 
     def workers(self) -> list[psutil.Process]:
         """The processes that run claims."""
-        return [one for one in self.family() if self._is_worker(one)]
+        return [process for process in self.family() if self._is_worker(process)]
 
     def raylets(self) -> list[psutil.Process]:
-        return [one for one in self.family() if name_of(one) == "raylet"]
+        return [process for process in self.family() if name_of(process) == "raylet"]
 
-    def _is_worker(self, one: psutil.Process) -> bool:
+    def _is_worker(self, process: psutil.Process) -> bool:
         with suppress(psutil.Error):
             if self._kind == "ray":
-                return title_of(one).startswith("ray::")
-            return bool(one.status() != psutil.STATUS_ZOMBIE and one.num_threads() > 1)
+                return title_of(process).startswith("ray::")
+            return bool(process.status() != psutil.STATUS_ZOMBIE and process.num_threads() > 1)
         return False
 
     def end(self) -> None:
-        for one in self.family():
+        for process in self.family():
             with suppress(psutil.Error):
-                one.kill()
+                process.kill()
         self.process.kill()
         self.process.join()
 
 
-def name_of(one: psutil.Process) -> str:
+def name_of(process: psutil.Process) -> str:
     with suppress(psutil.Error):
-        return str(one.name())
+        return str(process.name())
     return ""
 
 
-def title_of(one: psutil.Process) -> str:
+def title_of(process: psutil.Process) -> str:
     with suppress(psutil.Error):
-        return " ".join(one.cmdline())
+        return " ".join(process.cmdline())
     return ""
 
 
-class Hunter:
-    """Kills and stops at random, until told that all is done."""
+class FaultInjector:
+    """Kills and suspends random processes."""
 
-    def __init__(self, random: Random, server: Postgres, prey: list[Prey], lease_s: float) -> None:
+    def __init__(
+        self, random: Random, server: Postgres, targets: list[DispatcherProcess], lease_s: float
+    ) -> None:
         self._random = random
         self._server = server
-        self._prey = prey
+        self._targets = targets
         self._lease_s = lease_s
         self._stopped: list[tuple[float, psutil.Process]] = []
-        self.deeds: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
 
-    def strike(self) -> None:
-        """One deed; what was stopped long enough goes on."""
+    def inject(self) -> None:
+        """Injects one fault; resumes processes that were suspended for long enough."""
         self._wake()
         self._keep_alive()
-        deeds: list[tuple[float, str, Callable[[], None]]] = [
+        faults: list[tuple[float, str, Callable[[], None]]] = [
             (6, "worker killed", lambda: self._kill(self._workers())),
             (4, "worker stopped past its lease", lambda: self._stop(self._workers())),
             (2, "dispatcher killed", lambda: self._kill(self._dispatchers())),
@@ -117,23 +121,23 @@ class Hunter:
             (1, "database backend killed", self._kill_backend),
             (0.5, "database crashed and started again", self._crash_database),
         ]
-        _, name, deed = self._random.choices(deeds, [weight for weight, _, _ in deeds])[0]
-        before = self.deeds.total()
-        deed()
-        if self.deeds.total() == before:
-            self.deeds[name] += 1
+        _, name, fault = self._random.choices(faults, [weight for weight, _, _ in faults])[0]
+        before = self.faults.total()
+        fault()
+        if self.faults.total() == before:
+            self.faults[name] += 1
 
-    def rest(self) -> None:
-        """Everything that was stopped goes on."""
+    def resume_all(self) -> None:
+        """Resumes every suspended process."""
         self._wake(everything=True)
         self._keep_alive()
 
     def _keep_alive(self) -> None:
-        """As a supervisor does; a server whose recovery was killed has given up, too."""
+        """Restarts what has ended, also a server whose recovery was killed."""
         if self._server.process.exit_code is not None:
             self._server.start()
-        for one in self._prey:
-            one.keep_alive()
+        for target in self._targets:
+            target.keep_alive()
 
     def _wake(self, *, everything: bool = False) -> None:
         now_s = time.monotonic()
@@ -145,41 +149,41 @@ class Hunter:
 
     def _kill(self, candidates: list[psutil.Process]) -> None:
         if not candidates:
-            self.deeds["nothing to kill"] += 1
+            self.faults["nothing to kill"] += 1
             return
         with suppress(psutil.Error):
             self._random.choice(candidates).kill()
 
     def _stop(self, candidates: list[psutil.Process]) -> None:
         if not candidates:
-            self.deeds["nothing to stop"] += 1
+            self.faults["nothing to stop"] += 1
             return
-        one = self._random.choice(candidates)
+        process = self._random.choice(candidates)
         with suppress(psutil.Error):
-            one.suspend()
+            process.suspend()
             until_s = time.monotonic() + self._lease_s * self._random.uniform(1.2, 3.0)
-            self._stopped.append((until_s, one))
+            self._stopped.append((until_s, process))
 
     def _workers(self) -> list[psutil.Process]:
-        return [worker for one in self._prey for worker in one.workers()]
+        return [worker for target in self._targets for worker in target.workers()]
 
     def _dispatchers(self) -> list[psutil.Process]:
-        found = []
-        for one in self._prey:
+        processes = []
+        for target in self._targets:
             with suppress(psutil.Error):
-                found.append(psutil.Process(one.pid))
-        return found
+                processes.append(psutil.Process(target.pid))
+        return processes
 
     def _raylets(self) -> list[psutil.Process]:
-        return [raylet for one in self._prey for raylet in one.raylets()]
+        return [raylet for target in self._targets for raylet in target.raylets()]
 
     def _kill_backend(self) -> None:
-        """PostgreSQL answers that by ending every session and recovering."""
+        """Kills a backend, after which PostgreSQL ends every session and recovers."""
         backends = []
         with suppress(psutil.Error):
-            for one in psutil.Process(self._server.process.pid).children():
-                if not any(words in title_of(one) for words in POSTGRES_WORK):
-                    backends.append(one)
+            for process in psutil.Process(self._server.process.pid).children():
+                if not any(words in title_of(process) for words in POSTGRES_OWN):
+                    backends.append(process)
         self._kill(backends)
 
     def _crash_database(self) -> None:
@@ -189,7 +193,7 @@ class Hunter:
         self._server.start()
 
 
-def hunt_jobs(
+def run_under_faults(
     *,
     seed: int,
     jobs: int,
@@ -197,53 +201,56 @@ def hunt_jobs(
     folder: Path,
     lease_s: float,
     pause_s: float,
-    strike_s: float,
-    strikes: int,
+    pause_between_s: float,
+    fault_count: int,
     limit_s: float,
 ) -> Counter[str]:
-    """Runs the hunt and checks that every job has ended exactly once; what was done to them."""
+    """Runs jobs while faults are injected and checks that each ended exactly once.
+
+    Returns how many faults of each kind were injected.
+    """
     random = Random(seed)
     server = Postgres(folder)  # durable: what was committed must outlive the crash of the server
     url = server.start()
-    prey: list[Prey] = []
+    targets: list[DispatcherProcess] = []
     try:
         upgrade(url)
         asyncio.run(fill(url, random, jobs, pause_s))
-        prey = [Prey(kind, url, lease_s) for kind in kinds]
-        hunter = Hunter(random, server, prey, lease_s)
+        targets = [DispatcherProcess(kind, url, lease_s) for kind in kinds]
+        injector = FaultInjector(random, server, targets, lease_s)
         until_s = time.monotonic() + limit_s
         left = jobs
         while left and time.monotonic() < until_s:
-            if left > jobs // 10 and hunter.deeds.total() < strikes:
-                hunter.strike()
+            if left > jobs // 10 and injector.faults.total() < fault_count:
+                injector.inject()
             else:
-                hunter.rest()  # what is left shows that nothing is stuck
-            time.sleep(strike_s * random.uniform(0.5, 1.5))
+                injector.resume_all()  # the remaining jobs show that nothing is stuck
+            time.sleep(pause_between_s * random.uniform(0.5, 1.5))
             left = asyncio.run(count_left(url, left))
-        hunter.rest()
+        injector.resume_all()
         asyncio.run(check(url, jobs))
-        return hunter.deeds
+        return injector.faults
     finally:
-        for one in prey:
-            one.end()
+        for target in targets:
+            target.end()
         server.stop()
 
 
 async def fill(url: str, random: Random, jobs: int, pause_s: float) -> None:
-    """The queue, in one transaction, and the table of effects, which takes every double."""
+    """Fills the queue in one transaction; makes the table of effects, which permits duplicates."""
     database = Database(url, pool_size=1)
     async with database.transaction() as session:
         for _ in range(jobs):
             payload = {"steps": random.randrange(1, 4), "pause_s": random.uniform(0, 2) * pause_s}
-            await enqueue(session, HUNT, payload, owner_id=None, priority=random.randrange(3))
+            await enqueue(session, STEPS, payload, owner_id=None, priority=random.randrange(3))
     await database.aclose()
     connection = await asyncpg.connect(url)
-    await connection.execute("CREATE TABLE hunt_effect (job_id uuid NOT NULL)")
+    await connection.execute("CREATE TABLE job_effect (job_id uuid NOT NULL)")
     await connection.close()
 
 
 async def count_left(url: str, before: int) -> int:
-    """Jobs that have not ended; as before while the database is away."""
+    """Counts the jobs that have not ended; returns `before` while the database is unreachable."""
     try:
         connection = await asyncpg.connect(url, timeout=3)
     except (OSError, TimeoutError, asyncpg.PostgresError):
@@ -258,15 +265,15 @@ async def count_left(url: str, before: int) -> int:
 
 
 async def check(url: str, jobs: int) -> None:
-    """Every job succeeded once, with one effect, one result and one last event."""
+    """Checks that every job succeeded once, with one effect, one result and one last event."""
     connection = await asyncpg.connect(url)
     try:
         states = Counter(row["state"] for row in await connection.fetch("SELECT state FROM job"))
         assert states == Counter({"succeeded": jobs}), states
         effects = await connection.fetch(
-            "SELECT count(*) AS times FROM job LEFT JOIN hunt_effect ON job_id = id GROUP BY id"
+            "SELECT count(*) AS times FROM job LEFT JOIN job_effect ON job_id = id GROUP BY id"
         )
-        assert await connection.fetchval("SELECT count(*) FROM hunt_effect") == jobs
+        assert await connection.fetchval("SELECT count(*) FROM job_effect") == jobs
         assert Counter(row["times"] for row in effects) == Counter({1: jobs})
         odd = await connection.fetch(
             "SELECT * FROM job WHERE result IS NULL OR lease_until IS NOT NULL"
