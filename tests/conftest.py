@@ -6,7 +6,12 @@ import pytest
 
 from studio.telemetry.logs import configure_logging
 
-pytest_plugins = ["tests.support.servers", "tests.support.cluster", "tests.support.simulator"]
+pytest_plugins = [
+    "tests.support.workers",
+    "tests.support.servers",
+    "tests.support.cluster",
+    "tests.support.simulator",
+]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,14 +16,18 @@ import psutil
 from settings import PROJECT_ROOT
 
 READY = "Studio is ready: "
+WORKERS_AT_MOST = 16
 
 
 def free_port() -> int:
-    """Below those that the system gives away: a starting Ray takes dozens, and this one is free
-    until the studio comes to it.
+    """A port that stays free until the caller's server listens on it.
+
+    It is below the ports that the system gives away, of which a starting Ray takes dozens, and
+    every process of the test run has ports of its own.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = random.randrange(20_000, 32_000)
+        port = random.randrange(20_000, 32_000, WORKERS_AT_MOST) + worker % WORKERS_AT_MOST
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+from tests.local.running import free_port
 from tests.support.machine import azurite, node
 
 ACCOUNT = "devstoreaccount1"
@@ -31,8 +32,7 @@ class Azurite:
         self._program, self._main = str(node()), str(azurite())
         self._folder = folder
         self.certificate = make_certificate(folder) if tls else None
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -15,6 +15,7 @@ import pytest
 from local.cluster import log_folder
 from tests.local.running import RunningStudio, free_port
 from tests.support.collector import Collector
+from tests.support.workers import WHOLE_STUDIO, unit_of
 
 DISCOVERY = "prom_metrics_service_discovery.json"
 PRODUCTS = 432
@@ -30,6 +31,7 @@ class WholeStudio:
         self._variables = variables
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
+        self.has_ended = False
         self.start()
 
     def start(self) -> None:
@@ -76,20 +78,43 @@ class WholeStudio:
         """Everything below `studio up`, as of now."""
         return psutil.Process(self.running.pid).children(recursive=True)
 
+    def end(self) -> None:
+        """Stops it and removes its folder; a second call does nothing.
+
+        Raises:
+            AssertionError: a secret stands in its logs, after everything that the tests have done.
+        """
+        if self.has_ended:
+            return
+        self.has_ended = True
+        self.running.end()
+        self.collector.close()
+        leaks = secrets_in_logs(self)
+        shutil.rmtree(self.data_dir.parent, ignore_errors=True)
+        assert not leaks, "\n".join(leaks)
+
+
+STUDIO_KEY = pytest.StashKey[WholeStudio]()
+
 
 @pytest.fixture(scope="session")
-def whole_studio() -> Iterator[WholeStudio]:
+def whole_studio(request: pytest.FixtureRequest) -> Iterator[WholeStudio]:
     """Started once for all tests that need it."""
     folder = Path(tempfile.mkdtemp(prefix="studio-whole-"))
     folder.chmod(0o711)
-    collector = Collector()
-    studio = WholeStudio(folder / "data", collector)
+    studio = WholeStudio(folder / "data", Collector())
+    request.session.stash[STUDIO_KEY] = studio
     yield studio
-    studio.running.end()
-    collector.close()
-    told = secrets_in_logs(studio)
-    shutil.rmtree(folder, ignore_errors=True)
-    assert not told, "\n".join(told)  # after everything that the tests have done
+    studio.end()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Stops the studio after its last test: idle, it takes a third of a core from the others."""
+    yield
+    studio = item.session.stash.get(STUDIO_KEY, None)
+    if studio is not None and (nextitem is None or unit_of(nextitem.nodeid) != WHOLE_STUDIO):
+        studio.end()
 
 
 def secrets_in_logs(studio: WholeStudio) -> list[str]:
