@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from studio.accounts import passwords
 from studio.telemetry.logs import configure_logging
 
 pytest_plugins = [
@@ -18,3 +19,9 @@ pytest_plugins = [
 def unseen_logs() -> None:
     """Lines that nobody looks for would be written after the report's last line."""
     configure_logging(io.StringIO())
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hash takes 1 ms instead of 250; tests/studio/accounts/test_passwords.py tests the cost."""
+    monkeypatch.setattr(passwords, "COST", 4)
