@@ -28,10 +28,10 @@ def upload(
     }  # fmt: skip
     receipt = http.post("/api/files/presign", json=body, headers=headers)
     assert receipt.status_code == 201, receipt.text
-    made = receipt.json()
-    put = httpx.put(made["url"], content=data, headers=made["headers"], timeout=60)
+    ticket = receipt.json()
+    put = httpx.put(ticket["url"], content=data, headers=ticket["headers"], timeout=60)
     assert put.status_code < 300, put.text
-    return made["fileId"], http.post(f"/api/files/{made['fileId']}/complete", headers=headers)
+    return ticket["fileId"], http.post(f"/api/files/{ticket['fileId']}/complete", headers=headers)
 
 
 def encode(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:

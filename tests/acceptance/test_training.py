@@ -19,14 +19,14 @@ DEARER = {"red": 30.0, "black": 20.0, "navy": 12.0}
 
 def list_product_ids(http: httpx.Client) -> list[str]:
     """Of the demo catalogue: its pictures are embedded already."""
-    found: list[str] = []
+    ids: list[str] = []
     cursor: str | None = None
-    while len(found) < SOLD:
+    while len(ids) < SOLD:
         page = {"limit": 100} | ({"cursor": cursor} if cursor else {})
         answer = http.get("/api/catalog/products", params=page).json()
-        found += [one["id"] for one in answer["items"] if one["id"].startswith("demo-")]
+        ids += [one["id"] for one in answer["items"] if one["id"].startswith("demo-")]
         cursor = answer["nextCursor"]
-    return found[:SOLD]
+    return ids[:SOLD]
 
 
 def sales_csv(ids: list[str]) -> bytes:
@@ -45,11 +45,11 @@ def upload_csv(http: httpx.Client, headers: dict[str, str], data: bytes) -> str:
         "filename": "sales.csv", "contentType": "text/csv", "sizeBytes": len(data),
         "purpose": "dataset",
     }  # fmt: skip
-    made = http.post("/api/files/presign", json=announced, headers=headers).json()
-    httpx.put(made["url"], content=data, headers=made["headers"], timeout=60).raise_for_status()
-    done = http.post(f"/api/files/{made['fileId']}/complete", headers=headers)
+    ticket = http.post("/api/files/presign", json=announced, headers=headers).json()
+    httpx.put(ticket["url"], content=data, headers=ticket["headers"], timeout=60).raise_for_status()
+    done = http.post(f"/api/files/{ticket['fileId']}/complete", headers=headers)
     assert done.status_code == 200, done.text
-    return str(made["fileId"])
+    return str(ticket["fileId"])
 
 
 @contextmanager
@@ -61,8 +61,8 @@ def asking(url: str, headers: dict[str, str], product_id: str) -> Iterator[list[
     def ask() -> None:
         with httpx.Client(base_url=url, headers=headers, timeout=60) as http:
             while not ended.is_set():
-                told = http.post("/api/analytics/predict", json={"productId": product_id})
-                answers.append({"status": told.status_code} | told.json())
+                answer = http.post("/api/analytics/predict", json={"productId": product_id})
+                answers.append({"status": answer.status_code} | answer.json())
 
     thread = threading.Thread(target=ask)
     thread.start()
@@ -78,8 +78,8 @@ def train(http: httpx.Client, headers: dict[str, str], data: bytes) -> dict[str,
     file_id = upload_csv(http, headers, data)
     answer = http.post("/api/analytics/train", json={"fileId": file_id}, headers=headers)
     assert answer.status_code == 202, answer.text
-    events = [told for _, told in watch(http, headers, answer.json()["jobId"])]
-    messages = [told["progress"]["message"] for told in events]
+    events = [event for _, event in watch(http, headers, answer.json()["jobId"])]
+    messages = [event["progress"]["message"] for event in events]
     job = read(http, headers, answer.json()["jobId"])
     assert job["state"] == "succeeded", job
     assert any("lines read" in one for one in messages), messages
@@ -103,8 +103,8 @@ def test_training_activation_and_rolling_back_drop_no_request(
 
     def now() -> str:
         body = {"productId": ids[0]}
-        told = http.post("/api/analytics/predict", json=body, headers=headers)
-        return str(told.json()["modelVersion"])
+        answer = http.post("/api/analytics/predict", json=body, headers=headers)
+        return str(answer.json()["modelVersion"])
 
     def activate(version: str) -> None:
         path = f"/api/analytics/versions/{version}/activate"
@@ -125,7 +125,7 @@ def test_training_activation_and_rolling_back_drop_no_request(
     assert all(one["errLow"] <= one["score"] <= one["errHigh"] for one in answers)
     order = [one["modelVersion"] for one in answers]
     changes = [at for at in range(1, len(order)) if order[at] != order[at - 1]]
-    seen = [order[0], *(order[at] for at in changes)]
-    assert seen[:2] == [starter, champion["version"]], seen
+    versions = [order[0], *(order[at] for at in changes)]
+    assert versions[:2] == [starter, champion["version"]], versions
     listed = http.get("/api/analytics/versions", headers=headers).json()["items"]
     assert {champion["version"], challenger["version"]} <= {one["version"] for one in listed}

@@ -35,12 +35,12 @@ def free_port() -> int:
 
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:
     """Ours without what a studio around the tests may have set."""
-    kept = {
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("STUDIO_", "RAY_", "MAKE"))
     }
-    return kept | {"STUDIO_DATA_DIR": str(data_dir), "PYTHONWARNINGS": "default"} | variables
+    return inherited | {"STUDIO_DATA_DIR": str(data_dir), "PYTHONWARNINGS": "default"} | variables
 
 
 def studio(data_dir: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -93,12 +93,12 @@ def memory_by_process(studio: WholeStudio) -> dict[int, tuple[str, int]]:
     """Bytes of its own (USS), with the start of the command line. PostgreSQL's shared buffers count
     for none: they are as large as they are set, and whoever touches them first has their pages.
     """
-    found: dict[int, tuple[str, int]] = {}
+    usage: dict[int, tuple[str, int]] = {}
     for process in studio.processes():
         with suppress(psutil.NoSuchProcess):  # workers of jobs come and go
             name = " ".join(process.cmdline())[:60]
-            found[process.pid] = name, process.memory_full_info().uss
-    return found
+            usage[process.pid] = name, process.memory_full_info().uss
+    return usage
 
 
 @dataclass(frozen=True)

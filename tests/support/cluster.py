@@ -61,7 +61,7 @@ class WholeStudio:
 
     def metrics(self) -> dict[str, float]:
         """What Prometheus would read of this node, by name and labels."""
-        found: dict[str, float] = {}
+        values: dict[str, float] = {}
         places = (log_folder(self.data_dir).parent.parent / DISCOVERY).read_text()
         for target in {one for group in json.loads(places) for one in group["targets"]}:
             try:
@@ -71,8 +71,8 @@ class WholeStudio:
             for line in answer.text.splitlines():
                 if line and not line.startswith("#"):
                     name, _, value = line.rpartition(" ")
-                    found[name] = float(value)
-        return found
+                    values[name] = float(value)
+        return values
 
     def processes(self) -> list[psutil.Process]:
         """Everything below `studio up`, as of now."""
@@ -119,18 +119,18 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 def secrets_in_logs(studio: WholeStudio) -> list[str]:
     """Lines of any log, spans too, that hold what opens something."""
-    known = [*json.loads((studio.data_dir / "secrets.json").read_text()).values(), "studio-demo"]
-    known.append((studio.data_dir / "postgres" / "password").read_text().strip())
+    secrets = [*json.loads((studio.data_dir / "secrets.json").read_text()).values(), "studio-demo"]
+    secrets.append((studio.data_dir / "postgres" / "password").read_text().strip())
     shapes = re.compile(
         "|".join(
-            [*map(re.escape, known), r"\bsig=(?!\[hidden\])[\w%-]{8,}", r"\beyJ[\w-]{8,}\.[\w-]+"]
+            [*map(re.escape, secrets), r"\bsig=(?!\[hidden\])[\w%-]{8,}", r"\beyJ[\w-]{8,}\.[\w-]+"]
         )
     )
     files = [path for path in (studio.data_dir / "logs").rglob("*") if path.is_file()]
     lines = [(path.name, line) for path in files for line in read_lines(path)]
     lines += [("spans", bytes(studio.collector.raw).decode(errors="replace"))]
-    found = [(name, line, shapes.search(line)) for name, line in lines]
-    return [f"{name}: {line[:200]} ({match[0][:12]}…)" for name, line, match in found if match]
+    matches = [(name, line, shapes.search(line)) for name, line in lines]
+    return [f"{name}: {line[:200]} ({match[0][:12]}…)" for name, line, match in matches if match]
 
 
 def read_lines(path: Path) -> list[str]:

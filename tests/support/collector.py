@@ -51,9 +51,9 @@ class Collector:
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             for scope in resource.scope_spans:
                 for span in scope.spans:
-                    told = {one.key: one.value.string_value for one in span.attributes}
+                    labels = {one.key: one.value.string_value for one in span.attributes}
                     ids = (span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex())
-                    self.spans.append(Span(span.name, *ids, told))
+                    self.spans.append(Span(span.name, *ids, labels))
 
     def trace_of(self, request_id: str) -> list[Span]:
         """Every span of the trace that this request is part of."""

@@ -66,7 +66,7 @@ class OpenIdServer:
         """Checks client, code, redirect and PKCE; every code once."""
         self.token_requests.append(form)
         expected = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
-        asked = self.codes.pop(form.get("code", ""), None)
+        query = self.codes.pop(form.get("code", ""), None)
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
         if self.token_status != 200:
@@ -74,12 +74,12 @@ class OpenIdServer:
         if authorization != f"Basic {expected}":
             return JSONResponse({"error": "invalid_client"}, 401)
         if (
-            asked is None
-            or asked["redirect_uri"] != form.get("redirect_uri")
-            or (asked["code_challenge_method"], asked["code_challenge"]) != ("S256", challenge)
+            query is None
+            or query["redirect_uri"] != form.get("redirect_uri")
+            or (query["code_challenge_method"], query["code_challenge"]) != ("S256", challenge)
         ):
             return JSONResponse({"error": "invalid_grant"}, 400)
-        id_token = self.id_token or self.sign(asked["nonce"])
+        id_token = self.id_token or self.sign(query["nonce"])
         return JSONResponse(
             {"access_token": "x", "token_type": "Bearer", "expires_in": 60, "id_token": id_token}
         )

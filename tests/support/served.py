@@ -48,7 +48,7 @@ def serving_gateway(settings: Settings) -> Iterator[ServedStudio]:
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     started = threading.Event()
-    found: list[tuple[ServedStudio, uvicorn.Server]] = []
+    running: list[tuple[ServedStudio, uvicorn.Server]] = []
 
     async def serve() -> None:
         reachable = settings.model_copy(update={"public_url": url})
@@ -58,14 +58,14 @@ def serving_gateway(settings: Settings) -> Iterator[ServedStudio]:
                 timeout_graceful_shutdown=5,
             )  # fmt: skip
             server = uvicorn.Server(config)
-            found.append((ServedStudio(studio, url, asyncio.get_running_loop()), server))
+            running.append((ServedStudio(studio, url, asyncio.get_running_loop()), server))
             started.set()
             await server.serve(sockets=[listening])
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
     thread.start()
     assert started.wait(START_S), "the Gateway did not start"
-    served, server = found[0]
+    served, server = running[0]
     try:
         yield served
     finally:

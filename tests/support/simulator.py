@@ -101,26 +101,26 @@ class Simulator:
 
     def order(self, order_id: str) -> dict[str, Any]:
         """The order as PayPal shows it."""
-        (found,) = self.orders([order_id])
-        return found
+        (order,) = self.orders([order_id])
+        return order
 
     def orders(self, ids: list[str] | None = None) -> list[dict[str, Any]]:
         params = {"ids": ",".join(ids)} if ids else {}
-        found: list[dict[str, Any]] = self.client.get("/simulator/books", params=params).json()
-        return found
+        books: list[dict[str, Any]] = self.client.get("/simulator/books", params=params).json()
+        return books
 
     def captures(self, order_id: str) -> list[dict[str, Any]]:
         payments = self.order(order_id)["purchase_units"][0].get("payments", {})
-        found: list[dict[str, Any]] = payments.get("captures", [])
-        return found
+        entries: list[dict[str, Any]] = payments.get("captures", [])
+        return entries
 
     def event_count(self) -> int:
         return len(self.app.state.paypal.books.events())
 
     def webhooks(self, after: int = 0) -> list[tuple[dict[str, str], bytes]]:
         """(headers, body) of every event since, signed anew."""
-        found = self.client.get("/simulator/webhooks", params={"after": after}).json()
-        return [(one["headers"], one["body"].encode()) for one in found]
+        events = self.client.get("/simulator/webhooks", params={"after": after}).json()
+        return [(one["headers"], one["body"].encode()) for one in events]
 
     def pay_in_browser(self, approval_url: str) -> dict[str, list[str]]:
         """The approval page's plain submit; the parameters with which the payer comes back."""

@@ -23,16 +23,16 @@ expect.set_options(timeout=PATIENCE_MS)
 @pytest.fixture(scope="session")
 def studio_url(request: pytest.FixtureRequest) -> str:
     """`STUDIO_TEST_URL` names a running studio; else one is started for the tests."""
-    given = os.environ.get("STUDIO_TEST_URL")
-    if given:
-        return given.rstrip("/")
+    address = os.environ.get("STUDIO_TEST_URL")
+    if address:
+        return address.rstrip("/")
     return str(request.getfixturevalue("whole_studio").url)
 
 
 def find_chromium() -> str:
     """The program of the machine; Playwright's own download is not used."""
-    found = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    return found or missing("Chromium (Debian, Ubuntu: apt-get install chromium)")
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    return program or missing("Chromium (Debian, Ubuntu: apt-get install chromium)")
 
 
 # Not for the session: while Playwright's synchronous API is open, no other test can run a loop.
@@ -57,7 +57,7 @@ def page(browser: Browser, studio_url: str) -> Iterator[Page]:
     opened.goto("/")
     yield opened
     context.close()
-    assert complaints.found == []
+    assert complaints.entries == []
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_works_under_the_other_name_of_loopback(browser: Browser, studio_url: st
     page.goto("/?q=red+dress")
     wait_for_image(page.locator("#results .card:not(.waiting) img").first)
     context.close()
-    assert complaints.found == []
+    assert complaints.entries == []
 
 
 def test_searches_by_words(page: Page) -> None:
@@ -110,9 +110,9 @@ def test_more_like_this_and_both(page: Page) -> None:
     expect(page.locator(f'[data-id="{identity}"]')).to_have_count(0)
     cards = search(page, "blue")
     expect(page.locator("#alpha-text")).to_have_text("50 % words, 50 % picture")
-    with page.expect_request("**/api/search/hybrid") as asked:
+    with page.expect_request("**/api/search/hybrid") as search_request:
         page.get_by_label("Words or picture").fill("0.9")
-    assert json.loads(asked.value.post_data or "")["alpha"] == 0.9
+    assert json.loads(search_request.value.post_data or "")["alpha"] == 0.9
     expect(cards).to_have_count(24)
 
 
@@ -145,14 +145,14 @@ def test_searches_by_photo_after_making_an_account(page: Page, photo: Path) -> N
     ],
 )
 def test_shows_what_is_wrong_with_a_photo(
-    page: Page, tmp_path: Path, name: str, content: bytes, told: str
+    page: Page, tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
     sign_in(page, "shopper@demo.studio", "studio-demo")
     path = tmp_path / name
     path.write_bytes(content)
     page.locator("#photo").set_input_files(path)
     notice = page.locator("#notice")
-    expect(notice).to_contain_text(told)
+    expect(notice).to_contain_text(message)
     expect(notice).to_contain_text("Request id")
     search(page, "red dress")
     expect(notice).to_be_hidden()
