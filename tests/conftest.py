@@ -17,7 +17,7 @@ pytest_plugins = [
 
 @pytest.fixture(scope="session", autouse=True)
 def unseen_logs() -> None:
-    """Lines that nobody looks for would be written after the report's last line."""
+    """Keeps log lines out of the report, which would end with them."""
     configure_logging(io.StringIO())
 
 

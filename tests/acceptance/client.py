@@ -1,4 +1,4 @@
-"""What a user of the API does, in a few lines each."""
+"""Short functions for what users of the API do."""
 
 import io
 from typing import Any
@@ -11,7 +11,7 @@ DEMO_PASSWORD = "studio-demo"
 
 
 def sign_in(http: httpx.Client, email: str = "merchant@demo.studio") -> dict[str, str]:
-    """Headers that act as the account."""
+    """The request headers of a signed-in account."""
     body = {"email": email, "password": DEMO_PASSWORD}
     answer = http.post("/api/auth/login", json=body)
     assert answer.status_code == 200, answer.text
@@ -21,7 +21,7 @@ def sign_in(http: httpx.Client, email: str = "merchant@demo.studio") -> dict[str
 def upload(
     http: httpx.Client, headers: dict[str, str], data: bytes, content_type: str = "image/jpeg"
 ) -> tuple[str, httpx.Response]:
-    """presign -> PUT -> complete; the file's id and the last answer."""
+    """Uploads a file (presign, PUT, complete); returns its id and the last answer."""
     body = {
         "filename": "picture", "contentType": content_type, "sizeBytes": len(data),
         "purpose": "product",
@@ -35,7 +35,7 @@ def upload(
 
 
 def encode(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
-    """A picture as a file."""
+    """The bytes of a picture file."""
     out = io.BytesIO()
     image.save(out, kind, **options)
     return out.getvalue()
@@ -44,7 +44,7 @@ def encode(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
 def put_product(
     http: httpx.Client, headers: dict[str, str], file_id: str, **fields: Any
 ) -> tuple[str, httpx.Response]:
-    """A new product with an id of its own."""
+    """Puts a product with a new id; returns the id and the answer."""
     product_id = f"test-{uuid4().hex[:12]}"
     body = {
         "title": "A test product", "category": "dress", "price": "10.00", "currency": "EUR",

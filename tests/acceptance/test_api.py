@@ -16,7 +16,7 @@ from tests.models.test_images import gradient, png_header
 from tests.support.cluster import WholeStudio
 
 SEEN_WITHIN_S = 2.0
-"""The contract's promise, not a measurement: a change is found within two seconds."""
+"""CONTRACT.md promises that searches find a change within two seconds."""
 
 
 def test_the_first_search_of_a_newcomer_shows_what_was_asked(http: httpx.Client) -> None:

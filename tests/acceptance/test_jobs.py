@@ -1,4 +1,4 @@
-"""Jobs on the whole studio: watched as they run, and done though their dispatcher is killed."""
+"""Jobs on the whole studio: their events, and a job that survives its killed dispatcher."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ FINAL = {"succeeded", "failed", "cancelled"}
 def watch(
     http: httpx.Client, headers: dict[str, str], job_id: str, after: str = "0"
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """id and data of every event; comes back where a stream breaks off, as browsers do."""
+    """The id and data of every event; a stream that breaks off is resumed, as browsers do."""
     state = "queued"
     while state not in FINAL:
         request_headers = headers | {"Last-Event-ID": after}

@@ -19,7 +19,7 @@ def pay(http: httpx.Client, approval_url: str) -> httpx.Response:
 
 
 def wait_for(http: httpx.Client, path: str, headers: dict[str, str], status: str) -> None:
-    """Until the studio has heard of it, by webhook or by looking."""
+    """Waits until the order has the status, which a webhook or a look at PayPal brings."""
     deadline_s = time.monotonic() + 30
     while http.get(path, headers=headers).json()["status"] != status:
         assert time.monotonic() < deadline_s, http.get(path, headers=headers).text

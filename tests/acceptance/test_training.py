@@ -1,4 +1,4 @@
-"""A merchant's own regressor on the whole studio: trained, judged, rolled back while asked."""
+"""A merchant's own regressor on the whole studio: training, evaluation and roll-back under load."""
 
 import threading
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from tests.acceptance.test_jobs import read, watch
 
 SOLD = 160
 DEARER = {"red": 30.0, "black": 20.0, "navy": 12.0}
-"""What a product sells by its colour; others sell 4."""
+"""Units sold by colour; other colours sell 4."""
 
 
 def list_product_ids(http: httpx.Client) -> list[str]:
-    """Of the demo catalogue: its pictures are embedded already."""
+    """Product ids of the demo catalogue, whose pictures are embedded already."""
     ids: list[str] = []
     cursor: str | None = None
     while len(ids) < SOLD:
@@ -30,7 +30,7 @@ def list_product_ids(http: httpx.Client) -> list[str]:
 
 
 def sales_csv(ids: list[str]) -> bytes:
-    """Two lines a product, by its colour."""
+    """A CSV file with two lines for each product; the units depend on its colour."""
     random = np.random.default_rng(5)
     lines = ["productId,date,units"]
     for turn, product_id in enumerate(ids):
@@ -54,7 +54,7 @@ def upload_csv(http: httpx.Client, headers: dict[str, str], data: bytes) -> str:
 
 @contextmanager
 def asking(url: str, headers: dict[str, str], product_id: str) -> Iterator[list[dict[str, Any]]]:
-    """Predictions without a pause while the block runs: every answer, in order."""
+    """Requests predictions without a pause while the block runs; collects the answers in order."""
     answers: list[dict[str, Any]] = []
     ended = threading.Event()
 
@@ -74,7 +74,7 @@ def asking(url: str, headers: dict[str, str], product_id: str) -> Iterator[list[
 
 
 def train(http: httpx.Client, headers: dict[str, str], data: bytes) -> dict[str, Any]:
-    """The ended job; its events were followed to the end."""
+    """Trains a version, follows the events of the job to the end, and returns the job."""
     file_id = upload_csv(http, headers, data)
     answer = http.post("/api/analytics/train", json={"fileId": file_id}, headers=headers)
     assert answer.status_code == 202, answer.text
@@ -88,7 +88,7 @@ def train(http: httpx.Client, headers: dict[str, str], data: bytes) -> dict[str,
 
 @pytest.fixture
 def headers(http: httpx.Client) -> Iterator[dict[str, str]]:
-    """The demo merchant, who is answered by the starter before and afterwards."""
+    """Headers of the demo merchant; the starter regressor is active before and after the test."""
     signed_in = sign_in(http)
     path = "/api/analytics/versions/starter/activate"
     assert http.post(path, headers=signed_in).status_code == 200

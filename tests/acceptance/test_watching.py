@@ -1,4 +1,4 @@
-"""One request followed through every process: log lines, spans, figures."""
+"""One request in the logs, spans and metrics of every process."""
 
 import re
 import time
@@ -17,7 +17,7 @@ from tests.support.collector import Span
 
 
 def wait_for(what: Callable[[], Any], timeout_s: float = 30) -> Any:
-    """What it gives once that is something."""
+    """Calls the function until its result is true, and returns the result."""
     deadline_s = time.monotonic() + timeout_s
     while not (value := what()):
         assert time.monotonic() < deadline_s
@@ -26,7 +26,7 @@ def wait_for(what: Callable[[], Any], timeout_s: float = 30) -> Any:
 
 
 def import_one(http: httpx.Client, request_id: str) -> None:
-    """A job, done when this returns; its only line is bad, so nothing changes."""
+    """Imports a file with one bad line, which changes nothing, and waits for the job."""
     headers = sign_in(http)
     extra = {"X-Request-ID": request_id, "content-type": "text/csv"}
     rows = b"id,title,category,price,currency,inStock,imageUrl\nx,,dress,-1,EUR,true,nothing"
@@ -61,7 +61,7 @@ def test_log_lines_of_every_process_carry_the_request(
 
 
 def roots(trace: list[Span]) -> list[Span]:
-    """Spans that hang below none of the others."""
+    """The spans whose parent is not in the trace."""
     ids = {one.span_id for one in trace}
     return [one for one in trace if one.parent_id not in ids]
 

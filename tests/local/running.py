@@ -1,4 +1,4 @@
-"""A studio in a process of its own, as an operator starts it, and what is left of it afterwards."""
+"""A studio in its own process, started as an operator does, and the processes that it leaves."""
 
 import os
 import random
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:
-    """Ours without what a studio around the tests may have set."""
+    """Our environment without the variables of a studio, of Ray or of make."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -44,7 +44,7 @@ def environment(data_dir: Path, **variables: str) -> dict[str, str]:
 
 
 def studio(data_dir: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """One `studio` command that ends by itself."""
+    """Runs a `studio` command that ends by itself."""
     return subprocess.run(
         [sys.executable, "-m", "cli", *words],
         cwd=PROJECT_ROOT,
@@ -57,7 +57,7 @@ def studio(data_dir: Path, *words: str, **variables: str) -> subprocess.Complete
 
 
 class RunningStudio:
-    """`studio up --servers-only` until it is stopped, one way or another."""
+    """A running `studio up --servers-only`, or another command that starts a studio."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class RunningStudio:
         return self
 
     def inner(self) -> psutil.Process:
-        """The process that does the work, below the guard."""
+        """The process below the guard, which runs the studio."""
         return psutil.Process(self.pid).children()[0]
 
     def server(self, name: str) -> psutil.Process:
@@ -118,12 +118,12 @@ class RunningStudio:
         return self._process.wait(timeout_s)
 
     def left_running(self, patience_s: float = 15) -> list[str]:
-        """Names of its processes that are still there after a while."""
+        """The command lines of its processes that still run after the wait."""
         _, alive = psutil.wait_procs(self.family, timeout=patience_s)
         return [" ".join(process.cmdline()) for process in alive]
 
     def end(self) -> None:
-        """For a test's `finally`: whatever state it is in."""
+        """Ends the studio in whatever state it is; for the `finally` of a test."""
         if self._process.poll() is None:
             self.send(signal.SIGTERM)
             try:

@@ -1,4 +1,4 @@
-"""`make proof`: a thousand connections for a minute, beside callers who behave."""
+"""`make proof`: a thousand slow connections for a minute, beside ordinary callers."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""`make proof`: the fault hunt at length, with Ray's workers and raylet among the prey."""
+"""`make proof`: the long fault injection, which also kills Ray's workers and raylet."""
 
 import secrets
 import tempfile

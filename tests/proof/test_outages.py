@@ -36,7 +36,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def servers(folder: Path) -> Iterator[list[Server]]:
-    """What a user brings along: none of it is started by the studio."""
+    """The servers that an operator brings; the studio starts none of them."""
     (folder / "azurite").mkdir()
     postgres, valkey = Postgres(folder), Valkey(folder)
     azurite = Azurite(folder / "azurite")
@@ -64,7 +64,7 @@ def variables(servers: list[Server]) -> dict[str, str]:
 
 
 async def prepared(http: httpx.AsyncClient, database_url: str) -> Callers:
-    """A merchant's callers, and an index that is active."""
+    """Waits for an active index and returns the callers of a merchant."""
     database = Database(database_url, pool_size=1)
     headers: dict[str, dict[str, str]] = {}
     for role in ("admin", "merchant"):

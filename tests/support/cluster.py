@@ -1,4 +1,4 @@
-"""One whole studio, `studio up` in its own process, for the tests that use it as users do."""
+"""The whole studio, `studio up` in its own process, for tests that use it over HTTP."""
 
 import json
 import re
@@ -23,7 +23,7 @@ PRODUCTS = 432
 
 
 class WholeStudio:
-    """`studio up` with high limits; may be restarted, and keeps its address then."""
+    """`studio up` with high rate limits; it keeps its address when it is restarted."""
 
     def __init__(self, data_dir: Path, collector: Collector, **variables: str) -> None:
         self.data_dir = data_dir
@@ -35,7 +35,7 @@ class WholeStudio:
         self.start()
 
     def start(self) -> None:
-        """Ready to answer when it returns."""
+        """Starts the studio and waits until it is ready."""
         self.running = RunningStudio(
             self.data_dir,
             command=[sys.executable, "-m", "cli", "up"],
@@ -55,12 +55,12 @@ class WholeStudio:
             raise
 
     def log_lines(self, word: str) -> list[str]:
-        """What its replicas logged that holds the word."""
+        """The log lines of its replicas that contain the word."""
         files = log_folder(self.data_dir).glob("worker-*.err")
         return [line for file in files for line in file.read_text().splitlines() if word in line]
 
     def metrics(self) -> dict[str, float]:
-        """What Prometheus would read of this node, by name and labels."""
+        """The metrics that Prometheus reads from this node, by name and labels."""
         values: dict[str, float] = {}
         places = (log_folder(self.data_dir).parent.parent / DISCOVERY).read_text()
         for target in {one for group in json.loads(places) for one in group["targets"]}:
@@ -75,7 +75,7 @@ class WholeStudio:
         return values
 
     def processes(self) -> list[psutil.Process]:
-        """Everything below `studio up`, as of now."""
+        """The processes that `studio up` has started and that still run."""
         return psutil.Process(self.running.pid).children(recursive=True)
 
     def end(self) -> None:
@@ -99,7 +99,7 @@ STUDIO_KEY = pytest.StashKey[WholeStudio]()
 
 @pytest.fixture(scope="session")
 def whole_studio(request: pytest.FixtureRequest) -> Iterator[WholeStudio]:
-    """Started once for all tests that need it."""
+    """The studio that all tests share; it is started for the first of them."""
     folder = Path(tempfile.mkdtemp(prefix="studio-whole-"))
     folder.chmod(0o711)
     studio = WholeStudio(folder / "data", Collector())
@@ -118,7 +118,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def secrets_in_logs(studio: WholeStudio) -> list[str]:
-    """Lines of any log, spans too, that hold what opens something."""
+    """The log lines and spans that contain a secret."""
     secrets = [*json.loads((studio.data_dir / "secrets.json").read_text()).values(), "studio-demo"]
     secrets.append((studio.data_dir / "postgres" / "password").read_text().strip())
     shapes = re.compile(
@@ -134,18 +134,18 @@ def secrets_in_logs(studio: WholeStudio) -> list[str]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Of a log, which may hold bytes of a crash."""
+    """The lines of a log; a crash may have written bytes that are no UTF-8."""
     return path.read_text(errors="replace").splitlines()
 
 
 @pytest.fixture(scope="session")
 def studio_url(whole_studio: WholeStudio) -> str:
-    """Where it answers."""
+    """The address of the whole studio."""
     return whole_studio.url
 
 
 @pytest.fixture
 def http(studio_url: str) -> Iterator[httpx.Client]:
-    """A client over real HTTP."""
+    """An HTTP client of the whole studio."""
     with httpx.Client(base_url=studio_url, timeout=60) as client:
         yield client

@@ -1,4 +1,4 @@
-"""A tiny OTLP/HTTP collector: keeps every span that is sent to it."""
+"""A small OTLP/HTTP collector that keeps every span it receives."""
 
 import gzip
 import threading
@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 @dataclass(frozen=True)
 class Span:
-    """What tests look at."""
+    """The fields of a span that tests read."""
 
     name: str
     trace_id: str
@@ -38,7 +38,7 @@ class Collector:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Quiet."""
+                """Logs nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True

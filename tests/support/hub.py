@@ -29,7 +29,7 @@ class Hub:
                 hub.answer(self)
 
             def log_message(self, *_: object) -> None:
-                """Nobody reads it."""
+                """Logs nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"

@@ -1,4 +1,4 @@
-"""Real Chromium in front of a running studio."""
+"""Fixtures of the page tests: Chromium and a running studio."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ expect.set_options(timeout=PATIENCE_MS)
 
 @pytest.fixture(scope="session")
 def studio_url(request: pytest.FixtureRequest) -> str:
-    """`STUDIO_TEST_URL` names a running studio; else one is started for the tests."""
+    """The studio that `STUDIO_TEST_URL` names, or else the whole studio of the test run."""
     address = os.environ.get("STUDIO_TEST_URL")
     if address:
         return address.rstrip("/")
@@ -30,7 +30,7 @@ def studio_url(request: pytest.FixtureRequest) -> str:
 
 
 def find_chromium() -> str:
-    """The program of the machine; Playwright's own download is not used."""
+    """The Chromium that is installed on this machine; Playwright's own is not used."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     return program or missing("Chromium (Debian, Ubuntu: apt-get install chromium)")
 
@@ -49,7 +49,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, studio_url: str) -> Iterator[Page]:
-    """The studio page in a fresh profile; what it did wrong fails the test that used it."""
+    """The studio page in a new browser profile; complaints of the page fail the test."""
     context = browser.new_context(base_url=studio_url, locale="en-GB", reduced_motion="reduce")
     context.set_default_timeout(PATIENCE_MS)
     opened = context.new_page()
@@ -62,7 +62,7 @@ def page(browser: Browser, studio_url: str) -> Iterator[Page]:
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """A picture of the demo's product `PHOTOGRAPHED`, drawn as the catalogue has it."""
+    """A picture of the demo product `PHOTOGRAPHED`, like the one in the catalogue."""
     path = tmp_path / "dress.jpg"
     draw_garment(PHOTOGRAPHED.garment, 320).save(path)
     return path

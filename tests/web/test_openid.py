@@ -15,10 +15,10 @@ from tests.web.conftest import PATIENCE_MS
 
 
 # Of the module, like the browser, and named before it: once Playwright's synchronous API is open,
-# nobody can run a loop in this thread.
+# no other event loop can run in this thread.
 @pytest.fixture(scope="module")
 def provider() -> Iterator[OpenIdServer]:
-    """In a thread with a loop of its own: this one belongs to the browser."""
+    """Runs in a thread with its own event loop; the browser uses the loop of this thread."""
     providers: list[OpenIdServer] = []
     started, ended = threading.Event(), threading.Event()
 
@@ -64,7 +64,7 @@ def tab(served: ServedStudio, provider: OpenIdServer, browser: Browser) -> Itera
 
 
 def go(tab: Page) -> list[str]:
-    """The way to the provider and back; every address that the browser asked for."""
+    """Signs in at the provider and returns every address that the browser has requested."""
     addresses: list[str] = []
     tab.on("request", lambda request: addresses.append(request.url))
     tab.get_by_role("button", name="Sign in").click()

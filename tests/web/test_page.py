@@ -14,7 +14,7 @@ PASSWORD = "a long enough password"
 
 
 def search(page: Page, words: str) -> Locator:
-    """Types and sends; the cards, once the answer is there."""
+    """Searches for the words and returns the result cards."""
     page.get_by_label("What are you looking for?").fill(words)
     page.get_by_role("button", name="Search", exact=True).click()
     expect(page.locator("#summary")).to_contain_text(f"“{words}”")
@@ -31,7 +31,7 @@ def sign_in(page: Page, email: str, password: str) -> None:
 
 
 def wait_for_image(image: Locator) -> None:
-    """Loaded, not merely in the document."""
+    """Waits until the image is loaded."""
     image.scroll_into_view_if_needed()
     expect(image).to_have_js_property("complete", True)
     assert image.evaluate("image => image.naturalWidth") > 0
@@ -52,7 +52,7 @@ def test_the_browser_is_told_to_allow_nothing_from_elsewhere(page: Page) -> None
 
 
 def test_works_under_the_other_name_of_loopback(browser: Browser, studio_url: str) -> None:
-    """Signed URLs say 127.0.0.1; to a browser that is another origin than localhost."""
+    """Signed URLs contain 127.0.0.1, which is another origin than localhost for a browser."""
     twin = studio_url.replace("127.0.0.1", "localhost")
     context = browser.new_context(base_url=twin)
     page = context.new_page()
