@@ -34,11 +34,11 @@ def free_port() -> int:
 
 
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:
-    """Our environment without the variables of a studio, of Ray or of make."""
+    """Our environment without the variables of a studio, of Ray, of make or of the test run."""
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("STUDIO_", "RAY_", "MAKE"))
+        if not name.startswith(("STUDIO_", "RAY_", "MAKE", "OMP_", "PYTEST_"))
     }
     return inherited | {"STUDIO_DATA_DIR": str(data_dir), "PYTHONWARNINGS": "default"} | variables
 

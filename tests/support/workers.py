@@ -7,6 +7,7 @@ tests and stopped after the last one, because an idle studio costs a third of a 
 
 import gc
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,12 @@ def count_files(config: pytest.Config) -> int:
     """How many test files the arguments name."""
     paths = [Path(argument.partition("::")[0]) for argument in config.args]
     return sum(len(list(path.rglob("test_*.py"))) if path.is_dir() else 1 for path in paths)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread for the networks in each of two processes, which share the cores."""
+    if hasattr(config, "workerinput"):
+        os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.hookimpl(optionalhook=True)
