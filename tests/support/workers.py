@@ -1,8 +1,8 @@
 """Two processes run the whole suite; a file, or what failed last, is run by one.
 
-`ARGS="-n0"` asks for one process, `ARGS="-n2"` for two. The tests of one file run in one process,
-and so do all files that use the whole studio: there is one studio, started for the first of these
-tests and stopped after the last one, because an idle studio costs a third of a core.
+`ARGS="-n0"` asks for one process, `ARGS="-n2"` for two. Each process has its own PostgreSQL, Valkey
+and ports. The tests of one file run in one process, and so do all files that use the whole studio:
+there is one studio, started for the first of these tests and stopped after the last one.
 """
 
 import gc
@@ -14,21 +14,19 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-WHOLE_STUDIO = "whole_studio"
-WHOLE_STUDIO_TESTS = (
-    "tests/acceptance/", "tests/web/", "tests/proof/test_connections.py",
-    "tests/proof/test_floods.py",
-)  # fmt: skip
-LONGEST = {
-    unit: place
-    for place, unit in enumerate(
-        (
-            WHOLE_STUDIO,
-            "tests/local/test_up.py",
-        )
-    )
+WHOLE_STUDIO, SMALL_CLUSTERS = "the whole studio", "small Ray clusters"
+SHARED_UNITS = {
+    "tests/acceptance/": WHOLE_STUDIO,
+    "tests/web/": WHOLE_STUDIO,
+    "tests/proof/test_connections.py": WHOLE_STUDIO,
+    "tests/proof/test_floods.py": WHOLE_STUDIO,
+    "tests/jobs/": SMALL_CLUSTERS,
+    "tests/local/": SMALL_CLUSTERS,
 }
-"""Begun before the others, so that no process runs one of them alone at the end."""
+"""The tests below these paths run one after the other in one process: their memory is the limit.
+
+These units take the longest, so they are begun first.
+"""
 
 FEW_FILES = 12
 FEW_FAILURES = 50
@@ -66,30 +64,36 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
-    """Units of work in the order of the collection, which `pytest_collection_modifyitems` makes."""
+    """Hands the units out in the order of the collection: see `pytest_collection_modifyitems`."""
     config.option.loadscopereorder = False
     return UnitScheduling(config, log)
 
 
 class UnitScheduling(LoadFileScheduling):  # type: ignore[misc] # xdist has no types
-    """The whole studio's tests are one unit of work, every other file is one of its own."""
+    """A unit of work is a file or a shared unit."""
 
     def _split_scope(self, nodeid: str) -> str:
         return unit_of(nodeid)
 
 
 def unit_of(nodeid: str) -> str:
-    """Its file, or the whole studio for all files that use it."""
-    return WHOLE_STUDIO if nodeid.startswith(WHOLE_STUDIO_TESTS) else nodeid.partition("::")[0]
+    """The tests that run together with this one: those of its file, or those of a shared unit."""
+    for path, unit in SHARED_UNITS.items():
+        if nodeid.startswith(path):
+            return unit
+    return nodeid.partition("::")[0]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Two processes begin with the longest units; one process runs the whole studio last."""
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: LONGEST.get(unit_of(item.nodeid), len(LONGEST)))
-    else:
-        items.sort(key=lambda item: unit_of(item.nodeid) == WHOLE_STUDIO)
+    units = [WHOLE_STUDIO, SMALL_CLUSTERS] if hasattr(config, "workerinput") else []
+
+    def order(item: pytest.Item) -> int:
+        unit = unit_of(item.nodeid)
+        return units.index(unit) if unit in units else len(units) + (unit == WHOLE_STUDIO)
+
+    items.sort(key=order)
 
 
 def pytest_collection_finish() -> None:
