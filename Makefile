@@ -1,4 +1,6 @@
 # make up: the studio on this machine. make test: the whole suite. Needs Python 3.11+, nothing else.
+# make test ARGS="tests/gateway -x": a part. ARGS="--lf -x": what failed last, within seconds.
+# ARGS="-n0": in one process; tests/support/workers.py says when there are two.
 .PHONY: chromium up test check proof bench install install-test lock clean
 .DEFAULT_GOAL := up
 

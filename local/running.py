@@ -16,23 +16,29 @@ import psutil
 from settings import PROJECT_ROOT
 
 READY = "Studio is ready: "
+WORKERS_AT_MOST = 16
 
 
 def free_port() -> int:
-    """A free port below the ephemeral range, from which a starting Ray takes dozens."""
+    """A port that stays free until the caller's server listens on it.
+
+    It is below the ports that the system gives away, of which a starting Ray takes dozens, and
+    every process of the test run has ports of its own.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = random.randrange(20_000, 32_000)  # noqa: S311
+        port = random.randrange(20_000, 32_000, WORKERS_AT_MOST) + worker % WORKERS_AT_MOST  # noqa: S311
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
 
 
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:
-    """The environment of a new studio: this process's, without another studio's variables."""
+    """Our environment without the variables of a studio, of Ray, of make or of the test run."""
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("STUDIO_", "RAY_", "MAKE"))
+        if not name.startswith(("STUDIO_", "RAY_", "MAKE", "OMP_", "PYTEST_"))
     }
     return inherited | {"STUDIO_DATA_DIR": str(data_dir), "PYTHONWARNINGS": "default"} | variables
 

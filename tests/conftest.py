@@ -4,12 +4,24 @@ import io
 
 import pytest
 
+from studio.accounts import passwords
 from studio.telemetry.logs import configure_logging
 
-pytest_plugins = ["tests.support.servers", "tests.support.cluster", "tests.support.simulator"]
+pytest_plugins = [
+    "tests.support.workers",
+    "tests.support.servers",
+    "tests.support.cluster",
+    "tests.support.simulator",
+]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def unseen_logs() -> None:
-    """Lines that nobody looks for would be written after the report's last line."""
+    """Keeps log lines out of the report, which would end with them."""
     configure_logging(io.StringIO())
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hash takes 1 ms instead of 250; tests/studio/accounts/test_passwords.py tests the cost."""
+    monkeypatch.setattr(passwords, "COST", 4)

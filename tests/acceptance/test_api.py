@@ -16,7 +16,7 @@ from tests.models.test_images import gradient, png_header
 from tests.support.cluster import WholeStudio
 
 SEEN_WITHIN_S = 2.0
-"""The contract's promise, not a measurement: a change is found within two seconds."""
+"""CONTRACT.md promises that searches find a change within two seconds."""
 
 
 def test_the_first_search_of_a_newcomer_shows_what_was_asked(http: httpx.Client) -> None:
@@ -137,18 +137,18 @@ def test_many_callers_get_what_one_caller_gets(http: httpx.Client) -> None:
     ]
 
     def results(file_id: str) -> list[tuple[str, float]]:
-        found = search(http, "image", fileId=file_id, headers=headers, topK=20)
-        return [(one["id"], one["score"]) for one in found]
+        hits = search(http, "image", fileId=file_id, headers=headers, topK=20)
+        return [(one["id"], one["score"]) for one in hits]
 
     alone = [results(file_id) for file_id in files]
     with ThreadPoolExecutor(12) as pool:
         together = list(pool.map(results, files * 4))
-    for place, found in enumerate(together):
+    for place, hits in enumerate(together):
         expected = alone[place % len(files)]
-        assert [score for _, score in found] == pytest.approx(
+        assert [score for _, score in hits] == pytest.approx(
             [score for _, score in expected], abs=1e-4
         )
-        assert found[0][0] == expected[0][0]
+        assert hits[0][0] == expected[0][0]
 
 
 def test_the_callers_address_cannot_be_forged(http: httpx.Client) -> None:
@@ -160,11 +160,13 @@ def test_the_callers_address_cannot_be_forged(http: httpx.Client) -> None:
     assert rows["items"][0]["ip"] == "127.0.0.1"
 
 
-@pytest.mark.parametrize("given", ["bad id!!", "x", "a" * 65])
-def test_only_a_well_formed_request_id_is_echoed_and_once(http: httpx.Client, given: str) -> None:
-    bad = http.get("/api/health/live", headers={"X-Request-ID": given})
+@pytest.mark.parametrize("request_id", ["bad id!!", "x", "a" * 65])
+def test_only_a_well_formed_request_id_is_echoed_and_once(
+    http: httpx.Client, request_id: str
+) -> None:
+    bad = http.get("/api/health/live", headers={"X-Request-ID": request_id})
     (echoed,) = bad.headers.get_list("x-request-id")
-    assert echoed != given and len(echoed) >= 8
+    assert echoed != request_id and len(echoed) >= 8
     good = http.get("/api/health/live", headers={"X-Request-ID": "my-own-id-1"})
     assert good.headers.get_list("x-request-id") == ["my-own-id-1"]
 

@@ -1,4 +1,4 @@
-"""Callers that hold connections up do not keep the others from being served."""
+"""Slow connections do not keep other callers from being served."""
 
 import asyncio
 
@@ -14,17 +14,17 @@ def test_a_hundred_slow_callers_keep_nobody_else_waiting(
     whole_studio: WholeStudio, http: httpx.Client
 ) -> None:
     before = search(http, "text", query="red dress", topK=3)
-    held = asyncio.run(hold(whole_studio.url, 100, 5))
-    assert held.open_at_most == 100 and all(held.kinds[kind] >= 25 for kind in KINDS)
-    # A busy machine may make a part of health late, which is told as 503; searches are served.
-    assert set(held.statuses) == {200} and set(held.health) <= {200, 503}
+    outcome = asyncio.run(hold(whole_studio.url, 100, 5))
+    assert outcome.open_at_most == 100 and all(outcome.kinds[kind] >= 25 for kind in KINDS)
+    # On a busy machine a part of health may be late, which is a 503; searches are served.
+    assert set(outcome.statuses) == {200} and set(outcome.health) <= {200, 503}
     assert [one["id"] for one in search(http, "text", query="red dress", topK=3)] == [
         one["id"] for one in before
     ]
 
 
 def test_a_head_without_end_is_refused_in_words(http: httpx.Client) -> None:
-    """By the servers that Ray Serve starts, too."""
+    """The servers that Ray Serve starts have this limit, too."""
     refused = http.get("/api/health/live", headers={"X-A": "x" * (MAX_HEAD_BYTES + 1)})
     assert refused.status_code == 431
     assert refused.headers["content-type"] == "application/problem+json"

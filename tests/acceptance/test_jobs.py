@@ -1,4 +1,4 @@
-"""Jobs on the whole studio: watched as they run, and done though their dispatcher is killed."""
+"""Jobs on the whole studio: their events, and a job that survives its killed dispatcher."""
 
 import json
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ FINAL = {"succeeded", "failed", "cancelled"}
 def watch(
     http: httpx.Client, headers: dict[str, str], job_id: str, after: str = "0"
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """id and data of every event; comes back where a stream breaks off, as browsers do."""
+    """The id and data of every event; a stream that breaks off is resumed, as browsers do."""
     state = "queued"
     while state not in FINAL:
-        asked = headers | {"Last-Event-ID": after}
-        with http.stream("GET", f"/api/jobs/{job_id}/events", headers=asked) as stream:
+        request_headers = headers | {"Last-Event-ID": after}
+        with http.stream("GET", f"/api/jobs/{job_id}/events", headers=request_headers) as stream:
             assert stream.status_code == 200
             assert stream.headers["content-type"].startswith("text/event-stream")
             for line in stream.iter_lines():
@@ -54,8 +54,8 @@ def test_an_import_is_watched_line_by_line(http: httpx.Client) -> None:
     ids = [int(event_id) for event_id, _ in events]
     assert ids == sorted(set(ids))
     assert events[0][1]["state"] == "queued" and events[-1][1]["state"] == "succeeded"
-    told = [bad["line"] for _, data in events for bad in data["progress"].get("errors", [])]
-    assert told == [6]
+    bad_lines = [bad["line"] for _, data in events for bad in data["progress"].get("errors", [])]
+    assert bad_lines == [6]
     job = read(http, headers, answer.json()["jobId"])
     assert (job["result"]["imported"], job["result"]["failed"]) == (12, 1)
     for turn in range(12):

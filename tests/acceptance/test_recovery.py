@@ -1,4 +1,4 @@
-"""What is killed comes back, callers hear a clear problem meanwhile, a restart changes nothing."""
+"""Killed replicas come back, callers get a clear problem meanwhile, a restart loses no data."""
 
 import signal
 import subprocess

@@ -28,9 +28,9 @@ def test_a_garment_and_a_person_are_cut_out(http: httpx.Client) -> None:
     headers = sign_in(http)
     picture, cover = draw_with_cover(Garment("t-shirt", "red", style_seed=8), 400, 3)
     file_id, _ = upload(http, headers, encode(picture, quality=90))
-    told = segment(http, headers, fileId=file_id, target="garment")
-    assert told.status_code == 200, told.text
-    mask = read_mask(told.json()["maskUrl"])
+    answer = segment(http, headers, fileId=file_id, target="garment")
+    assert answer.status_code == 200, answer.text
+    mask = read_mask(answer.json()["maskUrl"])
     assert mask.shape == (400, 400)
     assert iou(mask == 255, np.asarray(cover) > 127) > 0.8
     refused = segment(http, headers, fileId=file_id, target="person")
@@ -53,8 +53,8 @@ def test_a_photograph_of_twelve_megapixels_passes(http: httpx.Client) -> None:
     drawn = draw_person(9, (), (500, 375), full_figure=True)
     large = drawn.image.resize((3000, 4000))
     file_id, _ = upload(http, headers, encode(large, quality=80))
-    told = segment(http, headers, fileId=file_id, target="person")
-    assert told.status_code == 200, told.text
-    assert (told.json()["width"], told.json()["height"]) == (3000, 4000)
-    assert read_mask(told.json()["maskUrl"]).shape == (4000, 3000)
+    answer = segment(http, headers, fileId=file_id, target="person")
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["width"], answer.json()["height"]) == (3000, 4000)
+    assert read_mask(answer.json()["maskUrl"]).shape == (4000, 3000)
     assert http.get("/api/health/seg").json()["status"] == "ok"

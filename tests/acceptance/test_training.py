@@ -1,4 +1,4 @@
-"""A merchant's own regressor on the whole studio: trained, judged, rolled back while asked."""
+"""A merchant's own regressor on the whole studio: training, evaluation and roll-back under load."""
 
 import threading
 from collections.abc import Iterator
@@ -14,23 +14,23 @@ from tests.acceptance.test_jobs import read, watch
 
 SOLD = 160
 DEARER = {"red": 30.0, "black": 20.0, "navy": 12.0}
-"""What a product sells by its colour; others sell 4."""
+"""Units sold by colour; other colours sell 4."""
 
 
 def list_product_ids(http: httpx.Client) -> list[str]:
-    """Of the demo catalogue: its pictures are embedded already."""
-    found: list[str] = []
+    """Product ids of the demo catalogue, whose pictures are embedded already."""
+    ids: list[str] = []
     cursor: str | None = None
-    while len(found) < SOLD:
+    while len(ids) < SOLD:
         page = {"limit": 100} | ({"cursor": cursor} if cursor else {})
         answer = http.get("/api/catalog/products", params=page).json()
-        found += [one["id"] for one in answer["items"] if one["id"].startswith("demo-")]
+        ids += [one["id"] for one in answer["items"] if one["id"].startswith("demo-")]
         cursor = answer["nextCursor"]
-    return found[:SOLD]
+    return ids[:SOLD]
 
 
 def sales_csv(ids: list[str]) -> bytes:
-    """Two lines a product, by its colour."""
+    """A CSV file with two lines for each product; the units depend on its colour."""
     random = np.random.default_rng(5)
     lines = ["productId,date,units"]
     for turn, product_id in enumerate(ids):
@@ -45,24 +45,24 @@ def upload_csv(http: httpx.Client, headers: dict[str, str], data: bytes) -> str:
         "filename": "sales.csv", "contentType": "text/csv", "sizeBytes": len(data),
         "purpose": "dataset",
     }  # fmt: skip
-    made = http.post("/api/files/presign", json=announced, headers=headers).json()
-    httpx.put(made["url"], content=data, headers=made["headers"], timeout=60).raise_for_status()
-    done = http.post(f"/api/files/{made['fileId']}/complete", headers=headers)
+    ticket = http.post("/api/files/presign", json=announced, headers=headers).json()
+    httpx.put(ticket["url"], content=data, headers=ticket["headers"], timeout=60).raise_for_status()
+    done = http.post(f"/api/files/{ticket['fileId']}/complete", headers=headers)
     assert done.status_code == 200, done.text
-    return str(made["fileId"])
+    return str(ticket["fileId"])
 
 
 @contextmanager
 def asking(url: str, headers: dict[str, str], product_id: str) -> Iterator[list[dict[str, Any]]]:
-    """Predictions without a pause while the block runs: every answer, in order."""
+    """Requests predictions without a pause while the block runs; collects the answers in order."""
     answers: list[dict[str, Any]] = []
     ended = threading.Event()
 
     def ask() -> None:
         with httpx.Client(base_url=url, headers=headers, timeout=60) as http:
             while not ended.is_set():
-                told = http.post("/api/analytics/predict", json={"productId": product_id})
-                answers.append({"status": told.status_code} | told.json())
+                answer = http.post("/api/analytics/predict", json={"productId": product_id})
+                answers.append({"status": answer.status_code} | answer.json())
 
     thread = threading.Thread(target=ask)
     thread.start()
@@ -74,12 +74,12 @@ def asking(url: str, headers: dict[str, str], product_id: str) -> Iterator[list[
 
 
 def train(http: httpx.Client, headers: dict[str, str], data: bytes) -> dict[str, Any]:
-    """The ended job; its events were followed to the end."""
+    """Trains a version, follows the events of the job to the end, and returns the job."""
     file_id = upload_csv(http, headers, data)
     answer = http.post("/api/analytics/train", json={"fileId": file_id}, headers=headers)
     assert answer.status_code == 202, answer.text
-    events = [told for _, told in watch(http, headers, answer.json()["jobId"])]
-    messages = [told["progress"]["message"] for told in events]
+    events = [event for _, event in watch(http, headers, answer.json()["jobId"])]
+    messages = [event["progress"]["message"] for event in events]
     job = read(http, headers, answer.json()["jobId"])
     assert job["state"] == "succeeded", job
     assert any("lines read" in one for one in messages), messages
@@ -88,7 +88,7 @@ def train(http: httpx.Client, headers: dict[str, str], data: bytes) -> dict[str,
 
 @pytest.fixture
 def headers(http: httpx.Client) -> Iterator[dict[str, str]]:
-    """The demo merchant, who is answered by the starter before and afterwards."""
+    """Headers of the demo merchant; the starter regressor is active before and after the test."""
     signed_in = sign_in(http)
     path = "/api/analytics/versions/starter/activate"
     assert http.post(path, headers=signed_in).status_code == 200
@@ -103,8 +103,8 @@ def test_training_activation_and_rolling_back_drop_no_request(
 
     def now() -> str:
         body = {"productId": ids[0]}
-        told = http.post("/api/analytics/predict", json=body, headers=headers)
-        return str(told.json()["modelVersion"])
+        answer = http.post("/api/analytics/predict", json=body, headers=headers)
+        return str(answer.json()["modelVersion"])
 
     def activate(version: str) -> None:
         path = f"/api/analytics/versions/{version}/activate"
@@ -125,7 +125,7 @@ def test_training_activation_and_rolling_back_drop_no_request(
     assert all(one["errLow"] <= one["score"] <= one["errHigh"] for one in answers)
     order = [one["modelVersion"] for one in answers]
     changes = [at for at in range(1, len(order)) if order[at] != order[at - 1]]
-    seen = [order[0], *(order[at] for at in changes)]
-    assert seen[:2] == [starter, champion["version"]], seen
+    versions = [order[0], *(order[at] for at in changes)]
+    assert versions[:2] == [starter, champion["version"]], versions
     listed = http.get("/api/analytics/versions", headers=headers).json()["items"]
     assert {champion["version"], challenger["version"]} <= {one["version"] for one in listed}

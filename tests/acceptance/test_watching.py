@@ -1,4 +1,4 @@
-"""One request followed through every process: log lines, spans, figures."""
+"""One request in the logs, spans and metrics of every process."""
 
 import re
 import time
@@ -17,20 +17,20 @@ from tests.support.collector import Span
 
 
 def wait_for(what: Callable[[], Any], timeout_s: float = 30) -> Any:
-    """What it gives once that is something."""
+    """Calls the function until its result is true, and returns the result."""
     deadline_s = time.monotonic() + timeout_s
-    while not (found := what()):
+    while not (value := what()):
         assert time.monotonic() < deadline_s
         time.sleep(0.3)
-    return found
+    return value
 
 
 def import_one(http: httpx.Client, request_id: str) -> None:
-    """A job, done when this returns; its only line is bad, so nothing changes."""
+    """Imports a file with one bad line, which changes nothing, and waits for the job."""
     headers = sign_in(http)
-    told = {"X-Request-ID": request_id, "content-type": "text/csv"}
+    extra = {"X-Request-ID": request_id, "content-type": "text/csv"}
     rows = b"id,title,category,price,currency,inStock,imageUrl\nx,,dress,-1,EUR,true,nothing"
-    answer = http.post("/api/catalog/import", content=rows, headers=headers | told)
+    answer = http.post("/api/catalog/import", content=rows, headers=headers | extra)
     assert answer.status_code == 202, answer.text
     path = f"/api/jobs/{answer.json()['jobId']}"
     ended = {"succeeded", "failed"}
@@ -40,28 +40,28 @@ def import_one(http: httpx.Client, request_id: str) -> None:
 @pytest.fixture(scope="module")
 def followed(whole_studio: WholeStudio) -> tuple[str, str]:
     """The ids of a search and of the request behind a job."""
-    searched, asked = f"search-{uuid4().hex[:12]}", f"job-{uuid4().hex[:12]}"
+    searched, imported = f"search-{uuid4().hex[:12]}", f"job-{uuid4().hex[:12]}"
     with httpx.Client(base_url=whole_studio.url, timeout=60) as http:
         search(http, "text", query=f"never asked {searched}", headers={"X-Request-ID": searched})
-        import_one(http, asked)
-    return searched, asked
+        import_one(http, imported)
+    return searched, imported
 
 
 def test_log_lines_of_every_process_carry_the_request(
     whole_studio: WholeStudio, followed: tuple[str, str]
 ) -> None:
-    searched, asked = (f'"request_id": "{one}"' for one in followed)
+    searched, imported = (f'"request_id": "{one}"' for one in followed)
 
     def loggers(request: str) -> set[str]:
         lines = whole_studio.log_lines(request)
         return {line.split('"logger": "')[1].split('"')[0] for line in lines}
 
     wait_for(lambda: loggers(searched) >= {"studio.access", "studio.embedder", "studio.index"})
-    wait_for(lambda: loggers(asked) >= {"studio.access", "studio.jobs"})
+    wait_for(lambda: loggers(imported) >= {"studio.access", "studio.jobs"})
 
 
 def roots(trace: list[Span]) -> list[Span]:
-    """Spans that hang below none of the others."""
+    """The spans whose parent is not in the trace."""
     ids = {one.span_id for one in trace}
     return [one for one in trace if one.parent_id not in ids]
 
@@ -69,7 +69,7 @@ def roots(trace: list[Span]) -> list[Span]:
 def test_spans_of_every_process_make_one_trace(
     whole_studio: WholeStudio, followed: tuple[str, str]
 ) -> None:
-    searched, asked = followed
+    searched, imported = followed
     collector = whole_studio.collector
 
     def names(request_id: str) -> set[str]:
@@ -79,8 +79,8 @@ def test_spans_of_every_process_make_one_trace(
     wait_for(lambda: names(searched) >= expected)
     wait_for(lambda: len(roots(collector.trace_of(searched))) == 1)  # parents end last
     assert len({one.trace_id for one in collector.trace_of(searched)}) == 1
-    wait_for(lambda: names(asked) >= {"POST /api/catalog/import", "job import-catalog"})
-    assert len({one.trace_id for one in collector.trace_of(asked)}) == 1
+    wait_for(lambda: names(imported) >= {"POST /api/catalog/import", "job import-catalog"})
+    assert len({one.trace_id for one in collector.trace_of(imported)}) == 1
 
 
 def test_admins_see_what_routes_take(http: httpx.Client, followed: tuple[str, str]) -> None:
@@ -105,9 +105,9 @@ def test_prometheus_reads_the_studio_through_ray(
     whole_studio: WholeStudio, followed: tuple[str, str]
 ) -> None:
     def missing() -> list[str]:
-        found = whole_studio.metrics()
+        names = whole_studio.metrics()
         patterns = [re.compile(f"ray_{one}") for one in METRICS]
-        return [one.pattern for one in patterns if not any(one.match(name) for name in found)]
+        return [one.pattern for one in patterns if not any(one.match(name) for name in names)]
 
     wait_for(lambda: not missing(), 60)
 
@@ -115,15 +115,15 @@ def test_prometheus_reads_the_studio_through_ray(
 def test_what_dashboard_and_alerts_ask_for_is_exported(
     whole_studio: WholeStudio, followed: tuple[str, str]
 ) -> None:
-    asked = {
+    names = {
         name
         for file in ("grafana.json", "prometheus-rules.yaml")
         for name in re.findall(r"\bray_[a-z_]+[a-z]\b", (PROJECT_ROOT / "ops" / file).read_text())
     } - {"ray_node_gpus_utilization", "ray_node_gram_used"}  # of machines that have a GPU
-    assert len(asked) > 12
+    assert len(names) > 12
 
     def missing() -> set[str]:
-        return asked - {name.partition("{")[0] for name in whole_studio.metrics()}
+        return names - {name.partition("{")[0] for name in whole_studio.metrics()}
 
     with suppress(AssertionError):
         wait_for(lambda: not missing(), 60)

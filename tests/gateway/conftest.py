@@ -7,15 +7,8 @@ import httpx
 import pytest
 
 from settings import Settings
-from studio.accounts import passwords
 from studio.ports import Studio
 from tests.support.fakes import make_settings, open_client, open_studio
-
-
-@pytest.fixture(autouse=True)
-def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cost itself is tested in tests/studio/accounts/test_passwords.py."""
-    monkeypatch.setattr(passwords, "COST", 4)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Data folders that root's servers can enter, and studios that are stopped after each test."""
+"""Data folders that the servers can enter when root runs the tests, and studios to start."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ def data_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def start_studio(data_dir: Path) -> Iterator[Callable[..., RunningStudio]]:
-    """A function that starts a studio in this test's folder."""
+    """A function that starts a studio in the data folder; it is ended after the test."""
     started: list[RunningStudio] = []
 
     def start(

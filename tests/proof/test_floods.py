@@ -39,14 +39,14 @@ QUERIES = ("red striped dress", "navy shorts", "a bag", "something yellow", "whi
 
 @dataclass
 class Waited:
-    """What the other caller met."""
+    """The answers that the ordinary caller got."""
 
     health_s: list[float] = field(default_factory=list)
     search_s: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
 
     def p95_s(self) -> tuple[float, float]:
-        """Of health and of searches, in seconds."""
+        """Waiting times for health and for searches, in seconds."""
         return tuple(
             sorted(times)[int(len(times) * 0.95)] for times in (self.health_s, self.search_s)
         )  # type: ignore[return-value]
@@ -93,12 +93,12 @@ def memory_by_process(studio: WholeStudio) -> dict[int, tuple[str, int]]:
     """Bytes of its own (USS), with the start of the command line. PostgreSQL's shared buffers count
     for none: they are as large as they are set, and whoever touches them first has their pages.
     """
-    found: dict[int, tuple[str, int]] = {}
+    usage: dict[int, tuple[str, int]] = {}
     for process in studio.processes():
         with suppress(psutil.NoSuchProcess):  # workers of jobs come and go
             name = " ".join(process.cmdline())[:60]
-            found[process.pid] = name, process.memory_full_info().uss
-    return found
+            usage[process.pid] = name, process.memory_full_info().uss
+    return usage
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Setting:
     waiting_id: str
 
     def plan(self, kind: str, workers: int, **fields: Any) -> Plan:
-        """A plan of an address of its own."""
+        """A plan whose requests come from their own address."""
         return Plan(self.url, "127.0.0.66", kind, workers, SECONDS, **fields)
 
 

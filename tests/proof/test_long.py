@@ -69,8 +69,8 @@ def test_ten_thousand_random_changes_and_searches_equal_brute_force(
             bound = float(random.integers(100))
             where = RowFilter(price_max=bound) if deed == 2 else RowFilter(in_stock=True)
             k = int(random.integers(1, 60))
-            found = [one for one, _ in index.search(k, image=query, where=where)]
-            assert found == brute_force(products, query, k, where), turn
+            ids = [one for one, _ in index.search(k, image=query, where=where)]
+            assert ids == brute_force(products, query, k, where), turn
         if turn % 2500 == 0:
             again = ProductIndex(written(products, tmp_path / str(turn)))
             query = unit(random).astype(np.float32)

@@ -29,27 +29,27 @@ TURNS = 2
 @pytest.fixture
 def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="studio-outage-") as name:
-        made = Path(name)
-        made.chmod(0o711)
-        yield made
+        path = Path(name)
+        path.chmod(0o711)
+        yield path
 
 
 @pytest.fixture
 def servers(folder: Path) -> Iterator[list[Server]]:
-    """What a user brings along: none of it is started by the studio."""
+    """The servers that an operator brings; the studio starts none of them."""
     (folder / "azurite").mkdir()
     postgres, valkey = Postgres(folder), Valkey(folder)
     azurite = Azurite(folder / "azurite")
-    made = [
+    user_servers = [
         Server("PostgreSQL", postgres.stop, postgres.start),
         Server("Valkey", valkey.stop, valkey.start),
         Server("blob store", azurite.stop, azurite.start),
     ]
-    for server in made:
+    for server in user_servers:
         server.start()
     azurite.make_container("studio")
-    yield made
-    for server in made:
+    yield user_servers
+    for server in user_servers:
         server.stop()
 
 
@@ -64,7 +64,7 @@ def variables(servers: list[Server]) -> dict[str, str]:
 
 
 async def prepared(http: httpx.AsyncClient, database_url: str) -> Callers:
-    """A merchant's callers, and an index that is active."""
+    """Waits for an active index and returns the callers of a merchant."""
     database = Database(database_url, pool_size=1)
     headers: dict[str, dict[str, str]] = {}
     for role in ("admin", "merchant"):
@@ -73,8 +73,8 @@ async def prepared(http: httpx.AsyncClient, database_url: str) -> Callers:
         answer = await http.post("/api/auth/login", json={"email": email, "password": PASSWORD})
         headers[role] = {"Authorization": f"Bearer {answer.json()['accessToken']}"}
     await database.aclose()
-    asked = {"type": "rebuild-index", "payload": {}}
-    job = (await http.post("/api/jobs", json=asked, headers=headers["admin"])).json()["jobId"]
+    body = {"type": "rebuild-index", "payload": {}}
+    job = (await http.post("/api/jobs", json=body, headers=headers["admin"])).json()["jobId"]
     until_s = time.monotonic() + 90
     state = ""
     while state != "succeeded":
@@ -110,14 +110,17 @@ def test_servers_of_the_users_come_and_go(
     finally:
         studio.running.end()
         collector.close()
-    told = callers.told
-    answers = {f"{what} {status}": count for (what, status), count in sorted(told.statuses.items())}
-    kept = {what: len(ids) for what, ids in told.kept.items()}
+    outcome = callers.told
+    answers = {
+        f"{what} {status}": count for (what, status), count in sorted(outcome.statuses.items())
+    }
+    counts = {what: len(ids) for what, ids in outcome.kept.items()}
     print(  # noqa: T201
         f"\n{TURNS} times {[one.name for one in servers]}, {DOWN_S:g} s each: answers {answers}; "
-        f"wrong {len(told.wrong)}; kept {kept}, lost 0; well again after {told.recovered_s} s"
+        f"wrong {len(outcome.wrong)}; kept {counts}, lost 0; "
+        f"well again after {outcome.recovered_s} s"
     )
-    assert len(told.recovered_s) == TURNS * len(servers)
+    assert len(outcome.recovered_s) == TURNS * len(servers)
 
 
 def replicas(studio: WholeStudio) -> list[Any]:

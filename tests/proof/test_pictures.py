@@ -22,7 +22,7 @@ pytestmark = pytest.mark.proof
 
 SIDE = 6320  # squared, just below 40 megapixels
 MOST_S = 5.0
-"""Of CPU; `benchmarks/results/picture_bounds.md` says 2 on a quiet machine."""
+"""Seconds of CPU time; `benchmarks/results/picture_bounds.md` has 2 on a quiet machine."""
 SCANS = MAX_SCANNED_SAMPLES // SIDE**2
 WORST: dict[str, Callable[[], bytes]] = {
     "scans": lambda: pictures.scan_bomb(SIDE, SIDE, SCANS),

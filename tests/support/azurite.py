@@ -1,4 +1,4 @@
-"""Azurite, a process that plays Azure Blob Storage: by key over HTTP, by identity over HTTPS."""
+"""Azurite, a local server with the API of Azure Blob Storage, over HTTP or HTTPS."""
 
 import datetime as dt
 import socket
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+from tests.local.running import free_port
 from tests.support.machine import azurite, node
 
 ACCOUNT = "devstoreaccount1"
@@ -25,14 +26,13 @@ ACCOUNT_KEY = (
 
 
 class Azurite:
-    """One server on a port and a folder of its own; may be stopped and started again."""
+    """A server with its own port and folder; it can be stopped and started again."""
 
     def __init__(self, folder: Path, *, tls: bool = False) -> None:
         self._program, self._main = str(node()), str(azurite())
         self._folder = folder
         self.certificate = make_certificate(folder) if tls else None
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -41,14 +41,14 @@ class Azurite:
         return f"{scheme}://127.0.0.1:{self.port}/{ACCOUNT}"
 
     def blob_url(self, container: str) -> str:
-        """As `STUDIO_BLOB_URL` takes it."""
+        """The URL of a container, in the form of `STUDIO_BLOB_URL`."""
         return (
             f"azure://{container};AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};"
             f"BlobEndpoint={self.url};"
         )
 
     def start(self) -> "Azurite":
-        """Answers when this returns."""
+        """Starts the server and waits until it accepts connections."""
         command = [
             self._program, self._main, "--silent", "--disableTelemetry", "--skipApiVersionCheck",
             "--location", str(self._folder), "--blobHost", "127.0.0.1", "--blobPort",
@@ -81,7 +81,7 @@ class Azurite:
 
 
 class Identity:
-    """A managed identity as Azurite believes it: it looks at claims and times, at no signature."""
+    """A managed identity for Azurite, which checks claims and times but no signature."""
 
     async def get_token(self, *_: str, **__: Any) -> AccessToken:
         now = int(time.time())
@@ -93,21 +93,21 @@ class Identity:
         return AccessToken(jwt.encode({"alg": "HS256"}, claims, key), now + 3600)
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: there is nothing to close."""
 
     async def __aenter__(self) -> "Identity":
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Nothing is open."""
+        """Does nothing: there is nothing to close."""
 
 
 def make_certificate(folder: Path) -> Path:
-    """Self-signed for loopback: `cert.pem`, its key beside it."""
+    """Writes a self-signed certificate for 127.0.0.1 to `cert.pem` and its key to `key.pem`."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.UTC)
-    made = (
+    signed = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -122,7 +122,7 @@ def make_certificate(folder: Path) -> Path:
         .sign(key, hashes.SHA256())
     )
     certificate = folder / "cert.pem"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
     pem = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     (folder / "key.pem").write_bytes(key.private_bytes(*pem, serialization.NoEncryption()))
     return certificate

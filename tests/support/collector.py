@@ -1,4 +1,4 @@
-"""A tiny OTLP/HTTP collector: keeps every span that is sent to it."""
+"""A small OTLP/HTTP collector that keeps every span it receives."""
 
 import gzip
 import threading
@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 @dataclass(frozen=True)
 class Span:
-    """What tests look at."""
+    """The fields of a span that tests read."""
 
     name: str
     trace_id: str
@@ -38,7 +38,7 @@ class Collector:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Quiet."""
+                """Logs nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -51,9 +51,9 @@ class Collector:
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             for scope in resource.scope_spans:
                 for span in scope.spans:
-                    told = {one.key: one.value.string_value for one in span.attributes}
+                    labels = {one.key: one.value.string_value for one in span.attributes}
                     ids = (span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex())
-                    self.spans.append(Span(span.name, *ids, told))
+                    self.spans.append(Span(span.name, *ids, labels))
 
     def trace_of(self, request_id: str) -> list[Span]:
         """Every span of the trace that this request is part of."""

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import certifi
 import httpx
 import numpy as np
 from fastapi import FastAPI
@@ -351,6 +353,12 @@ def make_settings(database_url: str, redis_url: str, folder: Path, **changes: An
     return Settings(**(values | changes))
 
 
+@lru_cache(maxsize=1)
+def public_roots() -> ssl.SSLContext:
+    """Read once: it takes 20 ms, and every studio would do it."""
+    return ssl.create_default_context(cafile=certifi.where())
+
+
 @asynccontextmanager
 async def open_studio(
     settings: Settings, *, fetcher: Fetcher | None = None
@@ -364,7 +372,7 @@ async def open_studio(
         database=Database(settings.required("database_url"), pool_size=5),
         blobs=blobs,
         cache=cache,
-        fetcher=fetcher or Fetcher(allow=settings.fetch_allow),
+        fetcher=fetcher or Fetcher(allow=settings.fetch_allow, tls=public_roots()),
         embedder=FakeEmbedder(index=index),
         index=index,
         regressor=LocalRegressor(blobs),

@@ -1,4 +1,4 @@
-"""Many connections that hold a studio up: slow heads, slow bodies, slow readers, and idle ones."""
+"""Many slow connections to a studio: slow heads, slow bodies, slow readers, and idle ones."""
 
 import asyncio
 import json
@@ -18,8 +18,8 @@ KINDS = ("slow head", "slow body", "slow reader", "idle")
 
 
 @dataclass
-class Held:
-    """What happened meanwhile."""
+class SlowLoad:
+    """The connections that were opened, and the answers that other callers got meanwhile."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     health_s: list[float] = field(default_factory=list)
@@ -28,10 +28,10 @@ class Held:
     open_at_most: int = 0
 
 
-async def hold(url: str, connections: int, duration_s: float) -> Held:
-    """Holds them from a process of its own, so that only the studio is what callers wait for.
+async def hold(url: str, connections: int, duration_s: float) -> SlowLoad:
+    """Opens the slow connections in another process, so that callers wait for the studio only.
 
-    Meanwhile a caller with a connection of its own asks for health and for a search.
+    Meanwhile a caller with a connection of its own requests health and a search.
     """
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.support.holding", url, str(connections),
@@ -39,22 +39,22 @@ async def hold(url: str, connections: int, duration_s: float) -> Held:
     )  # fmt: skip
     assert child.stdout is not None
     await child.stdout.readline()  # it begins
-    held = Held()
-    await ask(url, duration_s, held)
-    told, _ = await child.communicate(b"")  # the end of its input is its end
-    found = json.loads(told)
-    held.kinds, held.open_at_most = Counter(found["kinds"]), found["open_at_most"]
-    return held
+    load = SlowLoad()
+    await ask(url, duration_s, load)
+    output, _ = await child.communicate(b"")  # the end of its input is its end
+    report = json.loads(output)
+    load.kinds, load.open_at_most = Counter(report["kinds"]), report["open_at_most"]
+    return load
 
 
-async def keep(url: str, connections: int) -> Held:
-    """Child process: opens them, until the input ends."""
-    held, ended = Held(), asyncio.Event()
+async def keep(url: str, connections: int) -> SlowLoad:
+    """The child process: keeps the connections open until its input ends."""
+    load, ended = SlowLoad(), asyncio.Event()
     opened = 0
 
     async def one(kind: str) -> None:
         nonlocal opened
-        while not ended.is_set():  # who is thrown out comes again
+        while not ended.is_set():  # a closed connection is opened again
             try:
                 place = urlsplit(url)
                 reader, writer = await asyncio.open_connection(place.hostname, place.port)
@@ -62,8 +62,8 @@ async def keep(url: str, connections: int) -> Held:
                 await asyncio.sleep(0.2)
                 continue
             opened += 1
-            held.open_at_most = max(held.open_at_most, opened)
-            held.kinds[kind] += 1
+            load.open_at_most = max(load.open_at_most, opened)
+            load.kinds[kind] += 1
             try:
                 await misbehave(kind, reader, writer, ended)
             except (OSError, asyncio.IncompleteReadError):
@@ -75,30 +75,30 @@ async def keep(url: str, connections: int) -> Held:
     tasks = [asyncio.create_task(one(KINDS[place % len(KINDS)])) for place in range(connections)]
     await asyncio.to_thread(sys.stdin.read)
     ended.set()
-    _, stuck = await asyncio.wait(tasks, timeout=5)  # in a read or write that nobody answers
+    _, stuck = await asyncio.wait(tasks, timeout=5)  # in a read or write that does not return
     for task in stuck:
         task.cancel()
-    return held
+    return load
 
 
-async def ask(url: str, duration_s: float, held: Held) -> None:
-    """Health by a new connection each time, as a load balancer asks; and a search beside it."""
+async def ask(url: str, duration_s: float, load: SlowLoad) -> None:
+    """Requests health on a new connection each time, as a load balancer does, and a search."""
     until_s = time.monotonic() + duration_s
     while time.monotonic() < until_s:
         async with httpx.AsyncClient(base_url=url, timeout=30) as client:
             began_s = time.monotonic()
             health = await client.get("/api/health")
-            held.health_s.append(time.monotonic() - began_s)
-            found = await client.post("/api/search/text", json={"query": "red dress", "topK": 3})
-        held.health.update([health.status_code])
-        held.statuses.update([found.status_code])
+            load.health_s.append(time.monotonic() - began_s)
+            answer = await client.post("/api/search/text", json={"query": "red dress", "topK": 3})
+        load.health.update([health.status_code])
+        load.statuses.update([answer.status_code])
         await asyncio.sleep(0.2)
 
 
 async def misbehave(
     kind: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ended: asyncio.Event
 ) -> None:
-    """Until it is thrown out, or all is over."""
+    """Sends or reads slowly until the server closes the connection or the test ends."""
     if kind == "slow head":
         writer.write(b"GET /api/health HTTP/1.1\r\nHost: x\r\nX-Slow: ")
     elif kind == "slow body":
@@ -138,8 +138,8 @@ def main() -> None:
     """`python -m tests.support.holding URL CONNECTIONS`."""
     sys.stdout.write("begins\n")
     sys.stdout.flush()
-    held = asyncio.run(keep(sys.argv[1], int(sys.argv[2])))
-    sys.stdout.write(json.dumps({"kinds": held.kinds, "open_at_most": held.open_at_most}))
+    load = asyncio.run(keep(sys.argv[1], int(sys.argv[2])))
+    sys.stdout.write(json.dumps({"kinds": load.kinds, "open_at_most": load.open_at_most}))
 
 
 if __name__ == "__main__":

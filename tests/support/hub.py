@@ -29,7 +29,7 @@ class Hub:
                 hub.answer(self)
 
             def log_message(self, *_: object) -> None:
-                """Nobody reads it."""
+                """Logs nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -72,11 +72,11 @@ class Hub:
         return (name, revisions[name]) if name in revisions else None
 
     def _describe(self, request: BaseHTTPRequestHandler, repository: str, rest: list[str]) -> None:
-        found = self._find(repository, rest[1] if len(rest) > 1 else "main")
-        if found is None:
+        entry = self._find(repository, rest[1] if len(rest) > 1 else "main")
+        if entry is None:
             request.send_error(404)
             return
-        revision, files = found
+        revision, files = entry
         if rest[:1] == ["tree"]:
             self._send_json(request, [tree_entry(name, data) for name, data in files.items()])
             return
@@ -94,18 +94,18 @@ class Hub:
     def _send_file(
         self, request: BaseHTTPRequestHandler, repository: str, revision: str, name: str
     ) -> None:
-        found = self._find(repository, revision)
-        if found is None or name not in found[1]:
+        entry = self._find(repository, revision)
+        if entry is None or name not in entry[1]:
             request.send_response(404)
             request.send_header("X-Error-Code", "EntryNotFound")
             request.send_header("Content-Length", "0")
             request.end_headers()
             return
-        data = found[1][name]
+        data = entry[1][name]
         request.send_response(200)
         request.send_header("Content-Length", str(len(data)))
         request.send_header("ETag", f'"{hashlib.sha256(data).hexdigest()}"')
-        request.send_header("X-Repo-Commit", found[0])
+        request.send_header("X-Repo-Commit", entry[0])
         request.end_headers()
         if request.command == "GET":
             self.downloads.append(f"{repository}/{name}")
@@ -114,11 +114,11 @@ class Hub:
 
 def sizes(name: str, data: bytes) -> dict[str, object]:
     """Large files are known by SHA-256, small ones by git's hash."""
-    known: dict[str, object] = {"size": len(data), "blobId": hashlib.md5(data).hexdigest()}
+    facts: dict[str, object] = {"size": len(data), "blobId": hashlib.md5(data).hexdigest()}
     if name.endswith(LFS):
         sha256 = hashlib.sha256(data).hexdigest()
-        known["lfs"] = {"sha256": sha256, "size": len(data), "pointerSize": 1}
-    return known
+        facts["lfs"] = {"sha256": sha256, "size": len(data), "pointerSize": 1}
+    return facts
 
 
 def tree_entry(name: str, data: bytes) -> dict[str, object]:

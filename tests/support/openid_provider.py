@@ -1,4 +1,4 @@
-"""A small OpenID provider on real HTTP: one user, who always agrees, and every lie on request."""
+"""A small OpenID provider over real HTTP, whose answers tests can falsify."""
 
 import asyncio
 import base64
@@ -24,17 +24,17 @@ CLIENT_ID, CLIENT_SECRET = "the-studio", "a secret of the provider's"
 
 @cache
 def key_of(name: str, turn: int = 0) -> RSAKey:
-    """A signing key under this key id, another one for every turn."""
+    """A signing key with this key id; each turn has a different key."""
     return RSAKey.generate_key(2048, {"kid": name})
 
 
 @dataclass
 class OpenIdServer:
-    """What it says about its user, and how it misbehaves."""
+    """The claims about its only user, and the faults that a test has set."""
 
     issuer: str
     claims: dict[str, Any] = field(default_factory=dict)
-    """Over the right ones; None leaves one out."""
+    """Replace the correct claims; None removes a claim."""
     header: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     signing_key: RSAKey = field(default_factory=partial(key_of, "k1"))
@@ -48,7 +48,7 @@ class OpenIdServer:
         self.published = [self.signing_key]
 
     def discovery(self) -> dict[str, Any]:
-        """OpenID Connect Discovery 1.0."""
+        """The metadata document of OpenID Connect Discovery 1.0."""
         return {
             "issuer": self.issuer,
             "authorization_endpoint": f"{self.issuer}/authorize",
@@ -57,16 +57,16 @@ class OpenIdServer:
         } | self.metadata
 
     def agree(self, query: dict[str, str]) -> str:
-        """What the user's click leads to: back to the studio with a code."""
+        """The address that the user returns to with a code, after agreeing to the sign-in."""
         code = secrets.token_urlsafe(16)
         self.codes[code] = query
         return f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
 
     def redeem(self, form: dict[str, str], authorization: str) -> Response:
-        """Checks client, code, redirect and PKCE; every code once."""
+        """Checks client, code, redirect and PKCE; a code is valid once."""
         self.token_requests.append(form)
         expected = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
-        asked = self.codes.pop(form.get("code", ""), None)
+        query = self.codes.pop(form.get("code", ""), None)
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
         if self.token_status != 200:
@@ -74,18 +74,18 @@ class OpenIdServer:
         if authorization != f"Basic {expected}":
             return JSONResponse({"error": "invalid_client"}, 401)
         if (
-            asked is None
-            or asked["redirect_uri"] != form.get("redirect_uri")
-            or (asked["code_challenge_method"], asked["code_challenge"]) != ("S256", challenge)
+            query is None
+            or query["redirect_uri"] != form.get("redirect_uri")
+            or (query["code_challenge_method"], query["code_challenge"]) != ("S256", challenge)
         ):
             return JSONResponse({"error": "invalid_grant"}, 400)
-        id_token = self.id_token or self.sign(asked["nonce"])
+        id_token = self.id_token or self.sign(query["nonce"])
         return JSONResponse(
             {"access_token": "x", "token_type": "Bearer", "expires_in": 60, "id_token": id_token}
         )
 
     def sign(self, nonce: str) -> str:
-        """The ID token of the one user."""
+        """The signed ID token of the user."""
         now_s = int(time.time())
         right = {
             "iss": self.issuer, "aud": CLIENT_ID, "sub": "user-1", "iat": now_s,
@@ -97,7 +97,7 @@ class OpenIdServer:
         return jwt.encode(header, claims, self.signing_key, algorithms=["RS256"])
 
     def app(self) -> FastAPI:
-        """Its four pages."""
+        """The four routes of the provider."""
         app = FastAPI()
 
         @app.get("/.well-known/openid-configuration")
@@ -122,7 +122,7 @@ class OpenIdServer:
 
 @asynccontextmanager
 async def running_provider() -> AsyncIterator[OpenIdServer]:
-    """Answers until the block ends."""
+    """Runs the provider until the block ends."""
     listening = socket.create_server(("127.0.0.1", 0))
     provider = OpenIdServer(f"http://127.0.0.1:{listening.getsockname()[1]}")
     config = uvicorn.Config(provider.app(), log_config=None, access_log=False, lifespan="off")

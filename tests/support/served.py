@@ -1,4 +1,4 @@
-"""A Gateway on real HTTP, in a thread with an event loop of its own; only the models are small."""
+"""A Gateway with fake models that serves real HTTP from a thread with its own event loop."""
 
 import asyncio
 import socket
@@ -22,14 +22,14 @@ START_S = 30
 
 @dataclass
 class ServedStudio:
-    """Where it answers, and a way to do something with its studio in its own loop."""
+    """A running Gateway: its studio, its address and its event loop."""
 
     studio: Studio
     url: str
     loop: asyncio.AbstractEventLoop
 
     def do(self, deed: Callable[[Studio], Awaitable[Answer]]) -> Answer:
-        """What the deed returns; it runs beside the requests."""
+        """Runs the deed in the event loop of the Gateway and returns its result."""
 
         async def run() -> Answer:
             return await deed(self.studio)
@@ -38,17 +38,17 @@ class ServedStudio:
 
 
 async def resolve_inside(host: str, port: int) -> list[str]:
-    """Tests ask no name server: every name is a private address, where nothing is fetched from."""
+    """Resolves every name to a private address, from which the studio fetches nothing."""
     return ["10.0.0.1"]
 
 
 @contextmanager
 def serving_gateway(settings: Settings) -> Iterator[ServedStudio]:
-    """Until the block ends; every name of the outside world is refused."""
+    """Serves a Gateway until the block ends; it can fetch from no other host."""
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     started = threading.Event()
-    found: list[tuple[ServedStudio, uvicorn.Server]] = []
+    running: list[tuple[ServedStudio, uvicorn.Server]] = []
 
     async def serve() -> None:
         reachable = settings.model_copy(update={"public_url": url})
@@ -58,14 +58,14 @@ def serving_gateway(settings: Settings) -> Iterator[ServedStudio]:
                 timeout_graceful_shutdown=5,
             )  # fmt: skip
             server = uvicorn.Server(config)
-            found.append((ServedStudio(studio, url, asyncio.get_running_loop()), server))
+            running.append((ServedStudio(studio, url, asyncio.get_running_loop()), server))
             started.set()
             await server.serve(sockets=[listening])
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
     thread.start()
     assert started.wait(START_S), "the Gateway did not start"
-    served, server = found[0]
+    served, server = running[0]
     try:
         yield served
     finally:

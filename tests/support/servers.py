@@ -1,27 +1,24 @@
-"""The real servers of a test run: one PostgreSQL and one Valkey, a fresh database for each test.
+"""The real servers of a test run: one PostgreSQL and one Valkey, a clean database for each test.
 
     async def test_something(database_url: str, redis_url: str) -> None: ...
 
-`database_url` is a migrated clone that is dropped afterwards; `redis_url` is emptied before.
+`database_url` is a migrated database without rows (`tests.support.databases`); `redis_url` is
+emptied before. A server is started for the first test that needs it.
 """
 
-import asyncio
 import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
-from uuid import uuid4
 
-import asyncpg
 import pytest
 
 from db.migrate import upgrade
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
-
-TEMPLATE = "migrated"
+from tests.support.databases import TEMPLATE, CleanDatabases, Cluster
 
 
 @pytest.fixture(scope="session")
@@ -43,29 +40,36 @@ def postgres_url(server_data_dir: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def template_database(postgres_url: str) -> str:
-    """The name of a database with every migration, made once."""
-    _execute(postgres_url, f"CREATE DATABASE {TEMPLATE}")
-    upgrade(_with_database(postgres_url, TEMPLATE))
-    return TEMPLATE
+def clean_databases(postgres_url: str) -> CleanDatabases:
+    """The databases that tests with `database_url` use one after the other."""
+    cluster = Cluster(postgres_url)
+    cluster.weaken_logins()
+    cluster.execute(f"CREATE DATABASE {TEMPLATE}")
+    upgrade(cluster.url_of(TEMPLATE))
+    return CleanDatabases(cluster)
 
 
 @pytest.fixture
-def database_url(postgres_url: str, template_database: str) -> Iterator[str]:
-    """A migrated database of this test's own."""
-    yield from _clone(postgres_url, template_database)
+def database_url(clean_databases: CleanDatabases) -> Iterator[str]:
+    """A migrated database without rows, of this test alone."""
+    with clean_databases.lend() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
-def module_database_url(postgres_url: str, template_database: str) -> Iterator[str]:
+def module_database_url(clean_databases: CleanDatabases) -> Iterator[str]:
     """A migrated database that a module's tests share."""
-    yield from _clone(postgres_url, template_database)
+    with clean_databases.lend() as url:
+        yield url
 
 
 @pytest.fixture
-def empty_database_url(postgres_url: str) -> Iterator[str]:
+def empty_database_url(clean_databases: CleanDatabases) -> Iterator[str]:
     """A database without any table."""
-    yield from _clone(postgres_url, "template1")
+    cluster = clean_databases.cluster
+    name = cluster.clone("template1")
+    yield cluster.url_of(name)
+    cluster.drop(name)
 
 
 @pytest.fixture(scope="session")
@@ -92,25 +96,3 @@ def empty_cache(url: str) -> None:
         while answer.count(b"+OK") < 2 and (more := connection.recv(256)):
             answer += more
     assert answer.count(b"+OK") == 2, answer
-
-
-def _clone(server_url: str, template: str) -> Iterator[str]:
-    name = f"t_{uuid4().hex}"
-    _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield _with_database(server_url, name)
-    _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _with_database(url: str, name: str) -> str:
-    return urlsplit(url)._replace(path=f"/{name}").geturl()
-
-
-def _execute(url: str, statement: str) -> None:
-    async def run() -> None:
-        connection = await asyncpg.connect(url)
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
-
-    asyncio.run(run())

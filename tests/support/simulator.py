@@ -1,4 +1,4 @@
-"""The PayPal simulator of a test run, over real HTTP, and hands for its stage.
+"""The PayPal simulator of a test run, over real HTTP, and what tests do with it.
 
 async def test_something(simulator: Simulator) -> None: ...
 """
@@ -74,7 +74,7 @@ class Simulator:
     async def paypal(
         self, redis_url: str, *, postback: bool = False, read_s: float = 5, **account: Any
     ) -> AsyncIterator[PayPal]:
-        """A client that doesn't wait long."""
+        """A PayPal client with short time limits."""
         cache = RedisCache(redis_url)
         whose = replace(self.account(postback=postback), **account)
         opened = PayPal(whose, cache, pauses_s=(0.01, 0.02), read_s=read_s)
@@ -100,30 +100,30 @@ class Simulator:
         self.post(f"/simulator/orders/{order_id}/approve")
 
     def order(self, order_id: str) -> dict[str, Any]:
-        """The order as PayPal shows it."""
-        (found,) = self.orders([order_id])
-        return found
+        """The order in the form of the PayPal API."""
+        (order,) = self.orders([order_id])
+        return order
 
     def orders(self, ids: list[str] | None = None) -> list[dict[str, Any]]:
         params = {"ids": ",".join(ids)} if ids else {}
-        found: list[dict[str, Any]] = self.client.get("/simulator/books", params=params).json()
-        return found
+        books: list[dict[str, Any]] = self.client.get("/simulator/books", params=params).json()
+        return books
 
     def captures(self, order_id: str) -> list[dict[str, Any]]:
         payments = self.order(order_id)["purchase_units"][0].get("payments", {})
-        found: list[dict[str, Any]] = payments.get("captures", [])
-        return found
+        entries: list[dict[str, Any]] = payments.get("captures", [])
+        return entries
 
     def event_count(self) -> int:
         return len(self.app.state.paypal.store.events())
 
     def webhooks(self, after: int = 0) -> list[tuple[dict[str, str], bytes]]:
-        """(headers, body) of every event since, signed anew."""
-        found = self.client.get("/simulator/webhooks", params={"after": after}).json()
-        return [(one["headers"], one["body"].encode()) for one in found]
+        """The headers and body of every later event, with a new signature."""
+        events = self.client.get("/simulator/webhooks", params={"after": after}).json()
+        return [(one["headers"], one["body"].encode()) for one in events]
 
     def pay_in_browser(self, approval_url: str) -> dict[str, list[str]]:
-        """The approval page's plain submit; the parameters with which the payer comes back."""
+        """Submits the approval page; returns the query parameters of the redirect to the shop."""
         page = self.client.get(approval_url)
         assert page.status_code == 200 and page.text.count("<form") == 1
         token = page.text.split('name="token" value="')[1].split('"')[0]
@@ -134,7 +134,7 @@ class Simulator:
 
 @pytest.fixture(scope="session")
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    """One for all tests; its events are kept for whoever takes them."""
+    """The simulator that all tests share; it keeps its events until a test reads them."""
     running = Simulator(tmp_path_factory.mktemp("paypal"))
     yield running
     running.client.close()
@@ -143,7 +143,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 @pytest.fixture(autouse=True)
 def no_faults_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What one test has scripted doesn't happen to the next."""
+    """Removes the faults that a test has scripted, so that the next test does not meet them."""
     yield
     if "simulator" in request.fixturenames:
         running: Simulator = request.getfixturevalue("simulator")

@@ -10,10 +10,10 @@ class Complaints:
 
     def __init__(self, page: Page, origin: str) -> None:
         self._origin = origin
-        self.found: list[str] = []
+        self.entries: list[str] = []
         self.refusals = 0
         page.on("console", self._on_console)
-        page.on("pageerror", lambda error: self.found.append(f"exception: {error}"))
+        page.on("pageerror", lambda error: self.entries.append(f"exception: {error}"))
         page.on("request", self._on_request)
 
     def _on_console(self, message: ConsoleMessage) -> None:
@@ -21,10 +21,10 @@ class Complaints:
         if message.type == "error" and message.text.startswith("Failed to load resource"):
             self.refusals += 1
         elif message.type in ("error", "warning"):
-            self.found.append(f"{message.type}: {message.text}")
+            self.entries.append(f"{message.type}: {message.text}")
 
     def _on_request(self, request: Request) -> None:
         parts = urlsplit(request.url)
         is_own = f"{parts.scheme}://{parts.netloc}" == self._origin
         if not is_own and parts.scheme not in ("data", "blob"):
-            self.found.append(f"request to {parts.netloc}")
+            self.entries.append(f"request to {parts.netloc}")

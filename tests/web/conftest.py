@@ -1,4 +1,4 @@
-"""Real Chromium in front of a running studio."""
+"""Fixtures of the page tests: Chromium and a running studio."""
 
 import os
 import shutil
@@ -22,17 +22,17 @@ expect.set_options(timeout=PATIENCE_MS)
 
 @pytest.fixture(scope="session")
 def studio_url(request: pytest.FixtureRequest) -> str:
-    """`STUDIO_TEST_URL` names a running studio; else one is started for the tests."""
-    given = os.environ.get("STUDIO_TEST_URL")
-    if given:
-        return given.rstrip("/")
+    """The studio that `STUDIO_TEST_URL` names, or else the whole studio of the test run."""
+    address = os.environ.get("STUDIO_TEST_URL")
+    if address:
+        return address.rstrip("/")
     return str(request.getfixturevalue("whole_studio").url)
 
 
 def find_chromium() -> str:
-    """The program of the machine; Playwright's own download is not used."""
-    found = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    return found or missing("Chromium (Debian, Ubuntu: apt-get install chromium)")
+    """The Chromium that is installed on this machine; Playwright's own is not used."""
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    return program or missing("Chromium (Debian, Ubuntu: apt-get install chromium)")
 
 
 # Not for the session: while Playwright's synchronous API is open, no other test can run a loop.
@@ -49,7 +49,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, studio_url: str) -> Iterator[Page]:
-    """The studio page in a fresh profile; what it did wrong fails the test that used it."""
+    """The studio page in a new browser profile; complaints of the page fail the test."""
     context = browser.new_context(base_url=studio_url, locale="en-GB", reduced_motion="reduce")
     context.set_default_timeout(PATIENCE_MS)
     opened = context.new_page()
@@ -57,12 +57,12 @@ def page(browser: Browser, studio_url: str) -> Iterator[Page]:
     opened.goto("/")
     yield opened
     context.close()
-    assert complaints.found == []
+    assert complaints.entries == []
 
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """A picture of the demo's product `PHOTOGRAPHED`, drawn as the catalogue has it."""
+    """A picture of the demo product `PHOTOGRAPHED`, like the one in the catalogue."""
     path = tmp_path / "dress.jpg"
     draw_garment(PHOTOGRAPHED.garment, 320).save(path)
     return path

@@ -15,23 +15,23 @@ from tests.web.conftest import PATIENCE_MS
 
 
 # Of the module, like the browser, and named before it: once Playwright's synchronous API is open,
-# nobody can run a loop in this thread.
+# no other event loop can run in this thread.
 @pytest.fixture(scope="module")
 def provider() -> Iterator[OpenIdServer]:
-    """In a thread with a loop of its own: this one belongs to the browser."""
-    found: list[OpenIdServer] = []
+    """Runs in a thread with its own event loop; the browser uses the loop of this thread."""
+    providers: list[OpenIdServer] = []
     started, ended = threading.Event(), threading.Event()
 
     async def serve() -> None:
         async with running_provider() as running:
-            found.append(running)
+            providers.append(running)
             started.set()
             await asyncio.to_thread(ended.wait)
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
     thread.start()
     assert started.wait(10)
-    yield found[0]
+    yield providers[0]
     ended.set()
     thread.join(10)
 
@@ -64,7 +64,7 @@ def tab(served: ServedStudio, provider: OpenIdServer, browser: Browser) -> Itera
 
 
 def go(tab: Page) -> list[str]:
-    """The way to the provider and back; every address that the browser asked for."""
+    """Signs in at the provider and returns every address that the browser has requested."""
     addresses: list[str] = []
     tab.on("request", lambda request: addresses.append(request.url))
     tab.get_by_role("button", name="Sign in").click()
@@ -78,10 +78,10 @@ def test_a_person_is_signed_in_at_the_page(
 ) -> None:
     addresses = go(tab)
     expect(tab.locator("#who-name")).to_have_text("Ada")
-    kept = tab.evaluate("JSON.parse(sessionStorage.getItem('studio.session'))")
-    assert kept["user"]["email"] == "Ada@example.com"
+    session = tab.evaluate("JSON.parse(sessionStorage.getItem('studio.session'))")
+    assert session["user"]["email"] == "Ada@example.com"
     assert any(address.startswith(provider.issuer) for address in addresses)
-    secrets = (kept["accessToken"], kept["refreshToken"])
+    secrets = (session["accessToken"], session["refreshToken"])
     assert not any(secret in address for secret in secrets for address in addresses)
     assert tab.url == f"{served.url}/" and tab.context.cookies() == []
     tab.reload()

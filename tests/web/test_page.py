@@ -14,7 +14,7 @@ PASSWORD = "a long enough password"
 
 
 def search(page: Page, words: str) -> Locator:
-    """Types and sends; the cards, once the answer is there."""
+    """Searches for the words and returns the result cards."""
     page.get_by_label("What are you looking for?").fill(words)
     page.get_by_role("button", name="Search", exact=True).click()
     expect(page.locator("#summary")).to_contain_text(f"“{words}”")
@@ -31,7 +31,7 @@ def sign_in(page: Page, email: str, password: str) -> None:
 
 
 def wait_for_image(image: Locator) -> None:
-    """Loaded, not merely in the document."""
+    """Waits until the image is loaded."""
     image.scroll_into_view_if_needed()
     expect(image).to_have_js_property("complete", True)
     assert image.evaluate("image => image.naturalWidth") > 0
@@ -52,7 +52,7 @@ def test_the_browser_is_told_to_allow_nothing_from_elsewhere(page: Page) -> None
 
 
 def test_works_under_the_other_name_of_loopback(browser: Browser, studio_url: str) -> None:
-    """Signed URLs say 127.0.0.1; to a browser that is another origin than localhost."""
+    """Signed URLs contain 127.0.0.1, which is another origin than localhost for a browser."""
     twin = studio_url.replace("127.0.0.1", "localhost")
     context = browser.new_context(base_url=twin)
     page = context.new_page()
@@ -60,7 +60,7 @@ def test_works_under_the_other_name_of_loopback(browser: Browser, studio_url: st
     page.goto("/?q=red+dress")
     wait_for_image(page.locator("#results .card:not(.waiting) img").first)
     context.close()
-    assert complaints.found == []
+    assert complaints.entries == []
 
 
 def test_searches_by_words(page: Page) -> None:
@@ -110,9 +110,9 @@ def test_more_like_this_and_both(page: Page) -> None:
     expect(page.locator(f'[data-id="{identity}"]')).to_have_count(0)
     cards = search(page, "blue")
     expect(page.locator("#alpha-text")).to_have_text("50 % words, 50 % picture")
-    with page.expect_request("**/api/search/hybrid") as asked:
+    with page.expect_request("**/api/search/hybrid") as search_request:
         page.get_by_label("Words or picture").fill("0.9")
-    assert json.loads(asked.value.post_data or "")["alpha"] == 0.9
+    assert json.loads(search_request.value.post_data or "")["alpha"] == 0.9
     expect(cards).to_have_count(24)
 
 
@@ -145,14 +145,14 @@ def test_searches_by_photo_after_making_an_account(page: Page, photo: Path) -> N
     ],
 )
 def test_shows_what_is_wrong_with_a_photo(
-    page: Page, tmp_path: Path, name: str, content: bytes, told: str
+    page: Page, tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
     sign_in(page, "shopper@demo.studio", "studio-demo")
     path = tmp_path / name
     path.write_bytes(content)
     page.locator("#photo").set_input_files(path)
     notice = page.locator("#notice")
-    expect(notice).to_contain_text(told)
+    expect(notice).to_contain_text(message)
     expect(notice).to_contain_text("Request id")
     search(page, "red dress")
     expect(notice).to_be_hidden()

@@ -21,22 +21,22 @@ def test_a_merchant_scores_a_photograph_and_a_product(page: Page, photo: Path) -
     with page.expect_response("**/api/analytics/predict", timeout=SCORED_MS) as answered:
         panel.get_by_role("button", name="Score", exact=True).click()
     assert answered.value.status == 200, answered.value.text()
-    told = answered.value.json()
-    score, low, high = (told[name] for name in ("score", "errLow", "errHigh"))
+    body = answered.value.json()
+    score, low, high = (body[name] for name in ("score", "errLow", "errHigh"))
     number = int(panel.locator("#score-value").text_content() or "")
     assert abs(number - score) <= 0.5
     sentence = panel.locator("#score-coverage").text_content() or ""
-    found = re.fullmatch(r"In (\d+) of 100 cases between (\d+) and (\d+)\.", sentence)
-    assert found, sentence
-    cases, below, above = map(int, found.groups())
-    assert abs(cases - 100 * told["coverage"]) <= 0.5
+    match = re.fullmatch(r"In (\d+) of 100 cases between (\d+) and (\d+)\.", sentence)
+    assert match, sentence
+    cases, below, above = map(int, match.groups())
+    assert abs(cases - 100 * body["coverage"]) <= 0.5
     assert abs(below - low) <= 0.5 and abs(above - high) <= 0.5
     bar = panel.get_by_role("img", name=f"between {below} and {above}")
     width = bar.evaluate("bar => bar.firstElementChild.offsetWidth / bar.clientWidth")
     assert abs(width - (high - low) / 100) < 0.02
-    expect(panel.get_by_role("listitem")).to_have_count(len(told["comparables"]))
+    expect(panel.get_by_role("listitem")).to_have_count(len(body["comparables"]))
     wait_for_image(panel.get_by_alt_text("parts that raise the score"))
-    expect(panel.locator("#score-doubt")).to_be_visible(visible=told["outOfDistribution"])
+    expect(panel.locator("#score-doubt")).to_be_visible(visible=body["outOfDistribution"])
 
     card = search(page, "white shoes").first
     identity = card.get_attribute("data-id")

@@ -16,7 +16,7 @@ SIZE = (512, 384)
 
 @pytest.fixture
 def selfie(tmp_path: Path) -> Path:
-    """A whole person from the front."""
+    """A picture of a whole person from the front."""
     worn = [Garment("t-shirt", "red", "plain", 5), Garment("trousers", "navy", "plain", 2)]
     path = tmp_path / "me.png"
     draw_person(11, worn, SIZE, full_figure=True).image.save(path)
@@ -24,7 +24,7 @@ def selfie(tmp_path: Path) -> Path:
 
 
 def open_panel(page: Page) -> Locator:
-    """Signed in, with a green shirt to try on."""
+    """Signs in and opens the try-on panel of a green shirt."""
     sign_in(page, "shopper@demo.studio", "studio-demo")
     card = search(page, "green striped shirt").first
     title = card.locator(".title").text_content() or ""
@@ -39,7 +39,7 @@ def ask(panel: Locator) -> None:
 
 
 def ask_as_job(route: Route) -> None:
-    """The page's own request, with the mode that a heavy one gets."""
+    """Changes the page's request to the mode that large pictures get."""
     body = json.loads(route.request.post_data or "") | {"mode": "queued"}
     route.continue_(post_data=json.dumps(body))
 

@@ -27,7 +27,9 @@ with warnings.catch_warnings():
     from deployments.segmenter import Segmenter, SegmenterArgs
     from deployments.tryon import TryOn, TryOnArgs
 
-TINY_S = 0.05
+TINY_S = 0.25
+"""Long enough for a busy machine to begin a decoding and to look at it before it is late."""
+
 KEY = "uploads/a.png"
 
 

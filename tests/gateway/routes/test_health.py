@@ -141,6 +141,10 @@ async def test_a_read_only_database_is_degraded_and_search_goes_on(
     assert "takes no changes right now" in refused.json()["detail"]
     found = await client.post("/api/search/text", json={"query": "anything"})
     assert found.status_code == 200
+    async with studio.database.transaction() as session:  # or the log retries for ten seconds
+        await session.exec(text("SET TRANSACTION READ WRITE"))  # type: ignore[call-overload]
+        await session.exec(text(f"ALTER DATABASE {name} RESET ALL"))  # type: ignore[call-overload]
+    await studio.database._engine.dispose()
 
 
 class SlowStatus:

@@ -9,6 +9,11 @@ from errors import Invalid
 from studio.accounts.passwords import hash_password, is_password
 
 
+@pytest.fixture(autouse=True)
+def cheap_passwords() -> None:
+    """Replaces the fixture of tests/conftest.py that lowers the cost."""
+
+
 async def test_the_hash_is_bcrypt_of_cost_12_and_salted() -> None:
     one, other = (
         await hash_password("correct-horse-battery"),
