@@ -243,8 +243,8 @@ class Settings(BaseSettings):
         return self.sam or ("off" if self.profile == "starter" else PRODUCTION_SAM)
 
     @cached_property
-    def embedder_precision(self) -> Literal["fp32", "fp16", "bf16"]:
-        """fp32 for the starter, fp16 in production, unless `STUDIO_PRECISION` says otherwise."""
+    def model_precision(self) -> Literal["fp32", "fp16", "bf16"]:
+        """The precision of every network: `STUDIO_PRECISION`, or else the profile's."""
         return self.precision or ("fp32" if self.profile == "starter" else "fp16")
 
     @cached_property

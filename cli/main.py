@@ -66,14 +66,14 @@ def whole_house(settings: Settings) -> Any:
     return House(
         environment=ingress_environment(settings.port, drain_s=DRAIN_S)
         | tracing_environment(os.environ),
-        load_application=lambda: importlib.import_module("deployments.serve.launch"),
+        load_application=lambda: importlib.import_module("deployments.serve.deploy"),
         seed_demo=seed_demo,
     )
 
 
 def seed_demo(settings: Settings, count: Callable[[int, int, str], None]) -> None:
     """Fills a new studio with accounts and products through its running deployments."""
-    from deployments.serve.launch import running_studio
+    from deployments.serve.studio import running_studio
     from local.demo import seed
 
     async def run() -> None:
@@ -94,7 +94,7 @@ def seed() -> None:
         if settings.env == "production":
             raise SetupError("STUDIO_ENV=production has no demo")
         os.environ |= ENVIRONMENT | ingress_environment(settings.port)
-        from deployments.serve.launch import connect
+        from deployments.serve.deploy import connect
 
         connect(running_facts()["ray_address"])
         seed_demo(settings, lambda done, total, what: typer.echo(f"{done} of {total} {what}"))

@@ -14,7 +14,6 @@ from settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from models.checkpoints import Model
-    from models.pins import Pinning
 
 models = typer.Typer(help="Checkpoints of the profile.", no_args_is_help=True)
 
@@ -39,12 +38,13 @@ def lock_models() -> None:
 def fetch_models() -> None:
     """Download the profile's checkpoints to this node, so that a start needs no network."""
     with plain_errors():
+        from deployments.profile import pinning
         from models.hub import pins_of
         from models.pins import fetch, find_pin
 
         settings = load_settings()
         for checkpoint, model in hub_checkpoints(settings):
-            pin = find_pin(checkpoint, pinning_of(settings))
+            pin = find_pin(checkpoint, pinning(settings))
             for name, one in pinned(checkpoint, settings) if pin else pins_of(checkpoint, model):
                 typer.echo(f"{name} at {one.revision}: {fetch(one)}")
         if not settings.embedder_checkpoint.startswith("hf-hub:"):
@@ -92,25 +92,18 @@ def is_at_hub(checkpoint: str, model: "Model") -> bool:
     return model == "tryon" and not is_local
 
 
-def pinning_of(settings: Settings) -> "Pinning":
-    """The lock of the settings, and whether checkpoints have to be in it."""
-    from models.pins import Pinning
-
-    return Pinning(settings.models_lock, settings.requires_pins)
-
-
 def pinned(checkpoint: str, settings: Settings) -> list[tuple[str, Any]]:
     """The pins of a checkpoint and of the tokenizer that it borrows; none where it isn't pinned."""
+    from deployments.profile import pinning
     from models.hub import CONFIG, borrowed_tokenizer
     from models.pins import fetch, find_pin
 
-    pinning = pinning_of(settings)
-    pin = find_pin(checkpoint, pinning)
+    pin = find_pin(checkpoint, pinning(settings))
     if pin is None:
         return []
     pins = [(checkpoint.removeprefix("hf-hub:"), pin)]
     if CONFIG in pin.files and (tokenizer := borrowed_tokenizer(fetch(pin) / CONFIG)):
-        other = find_pin(tokenizer, pinning)
+        other = find_pin(tokenizer, pinning(settings))
         pins += [(tokenizer, other)] if other else []
     return pins
 
@@ -121,18 +114,14 @@ def load_embedder(settings: Settings) -> Any:
     Raises:
         SetupError: it can't be read or downloaded.
     """
-    from models.embedder.embedder import EmbedderConfig, load
+    from deployments.profile import embedder_config
+    from models.embedder.embedder import load
 
-    checkpoint = settings.embedder_checkpoint
-    config = EmbedderConfig(
-        checkpoint=checkpoint,
-        precision=settings.embedder_precision,
-        pinning=pinning_of(settings),
-    )
+    config = embedder_config(settings)
     try:
         return load(config)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise SetupError(f"the checkpoint {checkpoint} can't be loaded: {error}") from error
+        raise SetupError(f"the checkpoint {config.checkpoint} can't be loaded: {error}") from error
 
 
 def check(checkpoint: str, run: Callable[[], None]) -> None:

@@ -11,12 +11,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
 from db.job_claims import count_backlog, count_overdue, count_states
-from deployments.handles import Handle, IndexHandle
+from deployments.handles import IndexHandle
+from deployments.serve.calls import Handle
 from deployments.serve.connections import DISPATCHER_POOL
-from deployments.serve.listening import listen_privately
 from deployments.serve.log_files import log_to_worker_files
 from deployments.serve.metrics import JobMetrics
-from deployments.serve.opening import running_here
+from deployments.serve.replica import Replica
+from deployments.serve.studio import job_studio
 from errors import StudioError
 from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache
@@ -27,7 +28,8 @@ from jobs.dispatcher import DispatcherArgs
 from jobs.handlers import HANDLERS, on_cluster
 from jobs.retry import RetryPolicy
 from jobs.runner import RayExecutor
-from settings import Settings
+from models.embedder.embedder import EmbedderConfig
+from settings import load_settings
 from studio.background import Background
 from studio.deletion.retention import tidy
 from studio.index.rebuild import rebuild_if_due
@@ -46,11 +48,11 @@ class DispatcherNumbers:
     reindex: StreamArgs = field(default_factory=StreamArgs)
 
 
-class Dispatcher:
+class Dispatcher(Replica):
     """Any number of replicas is safe; more of them, or more `cpus` each, is more at a time."""
 
-    def __init__(self, settings: Settings, numbers: DispatcherNumbers, index: Handle) -> None:
-        listen_privately()
+    def __init__(self, numbers: DispatcherNumbers, embedder: EmbedderConfig, index: Handle) -> None:
+        settings = load_settings()
         self._index = IndexHandle(index)
         self._logs = log_to_worker_files()
         url = settings.required("database_url")
@@ -59,8 +61,8 @@ class Dispatcher:
         self._database = Database(url, pool_size=DISPATCHER_POOL)
         self._jobs = JobDispatcher(
             self._database,
-            RayExecutor(running_here, numbers.retry),
-            on_cluster(numbers.reindex),
+            RayExecutor(job_studio, numbers.retry),
+            on_cluster(numbers.reindex, embedder),
             numbers.run,
             numbers.retry,
             listen_url=url,

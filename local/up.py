@@ -43,7 +43,7 @@ GoOn = Callable[[], None]
 
 
 class Application(Protocol):
-    """What runs on the cluster: `deployments.serve.launch`, which is above this room."""
+    """What runs on the cluster: `deployments.serve.deploy`, which is above this room."""
 
     def start(self, settings: Settings, go_on: GoOn) -> None: ...
     def stop(self) -> None: ...

@@ -13,6 +13,7 @@ import pytest
 
 from db.tables import AuditLog
 from errors import Unavailable
+from models.embedder.embedder import EmbedderConfig
 from studio import background
 from studio.files import reaper as upload_reaper
 from studio.jobs import reaper as job_reaper
@@ -23,6 +24,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray Serve's own, of what it imports
     from deployments import dispatcher as module
     from deployments.dispatcher import Dispatcher, DispatcherNumbers
+    from deployments.serve import replica
 
 NAMES = ("watch", "tidy", "job-notices")
 
@@ -49,11 +51,13 @@ async def dispatcher(
         return None
 
     monkeypatch.setattr(module, "rebuild_if_due", not_due)
-    monkeypatch.setattr(module, "listen_privately", lambda: None)
+    monkeypatch.setattr(replica, "prepare_replica", lambda: None)
+    monkeypatch.setattr(replica, "log_to_worker_files", lambda: None)
     monkeypatch.setattr(module, "log_to_worker_files", lambda: configure_logging(io.StringIO()))
     monkeypatch.setattr(background, "FIRST_PAUSE_S", 0.01)
     settings = make_settings(database_url, redis_url, tmp_path / "blobs")
-    opened = OwnedDispatcher(settings, DispatcherNumbers(), cast(Any, NoIndex()))
+    monkeypatch.setattr(module, "load_settings", lambda: settings)
+    opened = OwnedDispatcher(DispatcherNumbers(), EmbedderConfig(), cast(Any, NoIndex()))
     await asyncio.sleep(0)
     yield opened
     await Dispatcher.__del__(opened)

@@ -21,7 +21,7 @@ def own_metrics() -> set[str]:
     """As Ray exports them."""
     made = re.findall(
         r'(Counter|Gauge|Histogram)\(\s*"(studio_\w+)"',
-        (PROJECT_ROOT / "deployments" / "metrics.py").read_text(),
+        (PROJECT_ROOT / "deployments" / "serve" / "metrics.py").read_text(),
     )
     endings = {"Counter": ["_total"], "Gauge": [""], "Histogram": ["_bucket", "_sum", "_count"]}
     return {f"ray_{name}{ending}" for kind, name in made for ending in endings[kind]}

@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 import uvicorn
 
-from deployments.serve.patience import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED, PatientProtocol
+from deployments.serve.head_limits import (
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    MAX_PIPELINED,
+    HeadLimitProtocol,
+)
 
 PIECE = 700
 HEAD = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n"
@@ -46,7 +51,7 @@ def app() -> App:
 async def port(app: App) -> AsyncIterator[int]:
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, http=PatientProtocol, lifespan="off", log_config=None, timeout_graceful_shutdown=1
+        app, http=HeadLimitProtocol, lifespan="off", log_config=None, timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve([listening]))
@@ -231,7 +236,7 @@ async def test_stray_bytes_after_an_answer_do_not_hold_the_connection(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """uvicorn's timer for idle connections ends with any byte, which need not begin a request."""
-    monkeypatch.setattr("deployments.serve.patience.HEAD_LIMIT_S", 0.3)
+    monkeypatch.setattr("deployments.serve.head_limits.HEAD_LIMIT_S", 0.3)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(HEAD + b"\r\n")
     await reader.readuntil(b"ok")
