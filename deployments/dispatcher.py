@@ -1,4 +1,4 @@
-"""`Dispatcher`: claims jobs and runs each as a Ray task; holds no model."""
+"""`Dispatcher`: claims jobs and runs each of them as a Ray task; it loads no model."""
 
 import asyncio
 import time
@@ -49,7 +49,7 @@ class DispatcherNumbers:
 
 
 class Dispatcher(Replica):
-    """Any number of replicas is safe; more of them, or more `cpus` each, is more at a time."""
+    """Any number of replicas is safe; more replicas, or more `cpus` each, run more jobs at once."""
 
     def __init__(self, numbers: DispatcherNumbers, embedder: EmbedderConfig, index: Handle) -> None:
         settings = load_settings()
@@ -82,7 +82,7 @@ class Dispatcher(Replica):
             self._background.start("settlement", settle)
 
     async def status(self) -> Mapping[str, object]:
-        """How this replica is, and the backlog by type, which every replica shares."""
+        """The state of this replica, and the backlog by type, which all replicas share."""
         async with self._database.transaction() as session:
             backlog = await count_backlog(session)
             overdue = await count_overdue(session, 2 * self._args.lease_s)
@@ -98,7 +98,7 @@ class Dispatcher(Replica):
         }
 
     def _warnings(self) -> list[str]:
-        """What an operator should look at, though jobs are done."""
+        """Problems that an operator should know of, although jobs still run."""
         failed = self._background.failures + self._jobs.background.failures
         failures = [f"the background task {name} has failed" for name in failed]
         return failures + ([self._rebuild_warning] if self._rebuild_warning else [])
@@ -106,13 +106,13 @@ class Dispatcher(Replica):
     async def check_health(self) -> None:
         """Raises where background work has ended or keeps failing.
 
-        A database that is away is no reason to restart.
+        A database that does not answer is no reason to restart the replica.
         """
         self._background.check()
         self._jobs.background.check()
 
     async def __del__(self) -> None:
-        """Serve calls this when the replica is to end: what runs is waited for or given back."""
+        """Waits for running jobs or gives them back; Serve calls this when the replica ends."""
         self._jobs.drain()
         await asyncio.gather(self._running, return_exceptions=True)
         await self._background.aclose()
@@ -124,7 +124,7 @@ class Dispatcher(Replica):
         await self._database.aclose()
 
     async def _watch_backlog_and_index(self) -> None:
-        """The gauge follows the backlog, also while nobody asks; so does the index its changes."""
+        """Updates the gauges while nobody asks for the status, and queues a due rebuild."""
         while True:
             with suppress(StudioError, SQLAlchemyError):
                 await self.status()
@@ -132,7 +132,7 @@ class Dispatcher(Replica):
             await asyncio.sleep(WATCH_S)
 
     async def _tidy_up(self) -> None:
-        """Removes what nobody will finish; now and then, in whichever replica comes first."""
+        """Removes leftovers from time to time; one replica at a time does it."""
         while True:
             await asyncio.sleep(TIDY_S)
             await tidy(self._database, self._blobs, self._cache, self._settings)

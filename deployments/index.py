@@ -15,6 +15,7 @@ from deployments.serve.metrics import IndexMetrics
 from deployments.serve.replica import Replica
 from errors import StudioError
 from integrations.blobs.store import open_blob_store
+from models.devices import select_device
 from settings import load_settings
 from studio.context import continuing, span
 from studio.index.files import cache_folder
@@ -43,6 +44,8 @@ class Index(Replica):
 
     def __init__(self, args: IndexArgs) -> None:
         settings = load_settings()
+        if args.device is not None:
+            select_device(args.device)  # fails at the start, not at the first large catalogue
         self._args = args
         self._database = Database(settings.required("database_url"), pool_size=INDEX_POOL)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
