@@ -1,4 +1,4 @@
-"""The Dispatcher's background tasks: each of them is killed, and the health check sees it."""
+"""The Dispatcher's background tasks: each of them is killed, and the health check fails."""
 
 import asyncio
 import io
@@ -30,17 +30,17 @@ NAMES = ("watch", "tidy", "job-notices")
 
 
 class NoIndex:
-    """A handle whose calls end at once: this is about tasks, not about the index."""
+    """A handle whose calls fail at once; these tests are about tasks, not about the index."""
 
     def __getattr__(self, _: str) -> Any:
         raise AttributeError
 
 
 class OwnedDispatcher(Dispatcher):
-    """Serve awaits `__del__` and then forgets the object; Python itself can't await it."""
+    """Serve awaits `__del__`, which Python itself can't do."""
 
     def __del__(self) -> None:  # type: ignore[override]
-        """The fixture has done it."""
+        """Does nothing: the fixture has closed the dispatcher."""
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ async def test_a_reaper_that_fails_keeps_no_other_step_of_the_tidy_from_its_turn
         session.add(old)
     task = tasks(dispatcher)["tidy"]
     assert task is not None
-    task.cancel()  # the next one sleeps for as long as is set now
+    task.cancel()  # its successor sleeps for `TIDY_S` as it is now
     async with asyncio.timeout(10):
         while await is_there(dispatcher, old.id):  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The lock files: hashes for every file, every package of every supported Python, read by make."""
+"""The lock files have hashes for every file and every package of every supported Python."""
 
 import importlib.metadata
 import json
@@ -40,17 +40,17 @@ def needs_of(name: str, extras: set[str], environment: dict[str, str]) -> list[R
 
 
 def closure(roots: list[Requirement], environment: dict[str, str]) -> set[str]:
-    """Names of all that the requirements lead to in an environment."""
-    found: dict[str, set[str]] = {}
+    """The names of all packages that the requirements need in an environment."""
+    extras: dict[str, set[str]] = {}
     waiting = list(roots)
     while waiting:
         need = waiting.pop()
         name = canonicalize_name(need.name)
-        fresh = {"", *need.extras} - found.get(name, set())
+        fresh = {"", *need.extras} - extras.get(name, set())
         if fresh:
-            found.setdefault(name, set()).update(fresh)
+            extras.setdefault(name, set()).update(fresh)
             waiting += needs_of(name, fresh, environment)
-    return set(found)
+    return set(extras)
 
 
 @pytest.mark.parametrize("lock", [RUN, TEST])
@@ -68,11 +68,13 @@ def test_every_package_has_one_version_and_the_hashes_of_its_files(lock: str) ->
 def test_nothing_that_a_supported_python_needs_is_missing(environment: dict[str, str]) -> None:
     blocks = entries(RUN, TEST)
     roots = [requirement_of(block) for block in blocks.values()]
-    held = {
-        one.name for one in roots if one.marker is None or one.marker.evaluate(dict(environment))
+    locked = {
+        root.name
+        for root in roots
+        if root.marker is None or root.marker.evaluate(dict(environment))
     }
-    needed = closure([one for one in roots if one.name in held], dict(environment))
-    assert needed - held == set()
+    needed = closure([root for root in roots if root.name in locked], dict(environment))
+    assert needed - locked == set()
 
 
 def test_make_installs_nothing_without_its_hash() -> None:

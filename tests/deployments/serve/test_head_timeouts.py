@@ -1,4 +1,4 @@
-"""Connections that never finish their head are ended; others are left alone."""
+"""Connections that never finish their head are closed; others stay open."""
 
 import asyncio
 import socket
@@ -56,8 +56,8 @@ async def send_slowly(port: int, *parts: bytes) -> bytes:
 
 @pytest.mark.parametrize("parts", [(), (b"GE",), (HEAD[:-2], b"A", b":"), tuple(b"GET / H")])
 async def test_heads_that_never_end_are_given_up(port: int, parts: tuple[Any, ...]) -> None:
-    sent = [part if isinstance(part, bytes) else bytes([part]) for part in parts]
-    assert await send_slowly(port, *sent) == b"(closed)"
+    pieces = [part if isinstance(part, bytes) else bytes([part]) for part in parts]
+    assert await send_slowly(port, *pieces) == b"(closed)"
 
 
 async def test_a_second_head_is_not_awaited_for_ever_either(port: int) -> None:

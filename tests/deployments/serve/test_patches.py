@@ -126,7 +126,7 @@ def test_every_name_of_the_patches_is_tested() -> None:
         patched = re.findall(rf'_patch\({module}(?:\.\w+)?, "(\w+)"', source)
         assert used or patched, name
         for part in {*used, *patched} - {"Replica"}:
-            assert any(known.startswith(name) and known.endswith(f".{part}") for known in tested), (
+            assert any(full.startswith(name) and full.endswith(f".{part}") for full in tested), (
                 f"{name}.{part}"
             )
 
