@@ -458,13 +458,13 @@ class Cache(Protocol):
 
 
 class Absent:
-    """Stands for a part that a process opens its studio without; using it is an error."""
+    """A part that a process does not open; using it is an error."""
 
     def __getattr__(self, name: str) -> Any:
         """Raises:
         Unavailable: always.
         """
-        if name.startswith("__"):  # what copying and pickling ask for
+        if name.startswith("__"):  # copying and pickling look special methods up
             raise AttributeError(name)
         raise Unavailable("this process has opened its studio without that part")
 
@@ -492,7 +492,7 @@ class Studio:
     async def aclose(self) -> None:
         """Closes every connection of this process; the deployments go on."""
         for part in (self.fetcher, self.paypal, self.database, self.cache, self.blobs):
-            if part is not None and part is not ABSENT:
+            if part is not None and not isinstance(part, Absent):
                 await part.aclose()
 
 

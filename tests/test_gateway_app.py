@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from errors import SetupError
-from settings import PROJECT_ROOT, Settings
+from settings import PROJECT_ROOT, Settings, load_settings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of what Ray Serve imports
@@ -17,9 +17,13 @@ with warnings.catch_warnings():
     from ray.serve._private.build_app import build_app
 
     from deployments.handles import Handles
+    from deployments.profile import embedder_config
     from deployments.serve import preflight, replica
     from deployments.serve.replica import Replica, replica_device
+    from deployments.serve.studio import job_studio
     from gateway_app import StudioArgs, build
+    from jobs.bulk_embedding import StreamArgs
+    from jobs.handlers import on_cluster
 
 SECRETS = {
     "STUDIO_DATABASE_URL": "postgresql://studio:database-secret@127.0.0.1:1/studio",
@@ -78,6 +82,15 @@ def test_no_secret_is_pickled(deployments: dict[str, Any], name: str) -> None:
         parts = {value, value.partition("//")[2]} - {""}
         assert not any(part.encode() in stored for part in parts), (name, variable)
     assert b"-secret" not in stored, name
+
+
+def test_no_secret_is_in_the_arguments_of_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handlers travel to Ray's tasks, and a re-index sends its embedder to actors."""
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    handlers = on_cluster(StreamArgs(), embedder_config(load_settings()))
+    stored = bytes(cloudpickle.dumps((handlers, job_studio)))  # type: ignore[no-untyped-call]
+    assert b"-secret" not in stored
 
 
 def test_every_deployment_is_bound_once_and_is_a_replica(deployments: dict[str, Any]) -> None:
