@@ -1,12 +1,12 @@
-"""The errors of the studio: what went wrong, said once, in words a caller may read.
+"""The errors of the studio, with messages that a caller may read.
 
-Every class takes one positional string, so that it survives pickling between Ray processes.
-There is no HTTP here: `gateway/error_table.py` gives each class its status.
+Every class takes one positional string, so that it can be pickled between Ray processes.
+`gateway/error_table.py` gives each class its HTTP status.
 """
 
 
 class StudioError(Exception):
-    """Root of all expected failures; `retryable` says whether the same call may succeed later."""
+    """The base of all expected errors; `retryable`: whether the same call may succeed later."""
 
     retryable = False
 
@@ -16,39 +16,39 @@ class StudioError(Exception):
 
 
 class Malformed(StudioError):
-    """The request can't be read at all (broken JSON, broken cursor)."""
+    """The request can't be parsed, such as broken JSON or a broken cursor."""
 
 
 class NotAuthenticated(StudioError):
-    """No identity, or one that is not valid (any more)."""
+    """The request has no credentials, or they are invalid or expired."""
 
 
 class Forbidden(StudioError):
-    """The identity is known and its role is not enough."""
+    """The account's role does not allow the request."""
 
 
 class NotFound(StudioError):
-    """Absent, or another user's."""
+    """The object does not exist, or it is another user's."""
 
 
 class Conflict(StudioError):
-    """The request contradicts what is already there."""
+    """The request contradicts the present state."""
 
 
 class TooLarge(StudioError):
-    """More bytes or pixels than the studio takes."""
+    """The data has more bytes or pixels than the studio accepts."""
 
 
 class NotAnImage(StudioError):
-    """The bytes are no image of a supported format."""
+    """The data is not an image of a supported format."""
 
 
 class Invalid(StudioError):
-    """Well-formed, but not acceptable: a refused address, an undecodable image, a bad value."""
+    """The request is well-formed but not acceptable: a bad value, address or image."""
 
 
 class RateLimited(StudioError):
-    """The caller asked too often."""
+    """The caller has sent too many requests."""
 
     retryable = True
 
@@ -66,18 +66,19 @@ class Unavailable(StudioError):
 
 
 class DeadlinePassed(StudioError):
-    """The answer did not come in time."""
+    """There was no answer in time."""
 
     retryable = True
 
 
 class SetupError(StudioError):
-    """The studio can't start: a taken port, a full disk, a wrong setting. For operators only."""
+    """The studio can't start: a port in use, a full disk, a wrong setting. For operators only."""
 
 
 class JobStopped(Exception):
-    """An attempt of a job has to end now, recording nothing more; no `StudioError`, so that
-    handlers that put up with expected failures don't put up with this.
+    """An attempt of a job must end now and record nothing more.
+
+    It is not a `StudioError`, so that handlers that tolerate expected errors do not catch it.
     """
 
     def __init__(self, detail: str) -> None:
@@ -86,8 +87,8 @@ class JobStopped(Exception):
 
 
 class Superseded(JobStopped):
-    """Another worker has the job: this one's lease ran out, or its owner retried it."""
+    """Another worker has the job, because the lease expired or the owner retried it."""
 
 
 class CancelRequested(JobStopped):
-    """The job's owner doesn't want it any more."""
+    """The job's owner has cancelled it."""

@@ -1,4 +1,4 @@
-"""Everything the studio reads from its environment, once, validated, and frozen."""
+"""The studio's settings: read from the environment once, validated, and frozen."""
 
 import os
 from functools import cached_property
@@ -17,10 +17,10 @@ PROJECT_ROOT = Path(__file__).resolve().parent
 PAYPAL_SITES = ("live", "sandbox", "off")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ON_THIS_MACHINE = (*LOOPBACK, None)
-"""Hosts of a server's URL that lead to no network; a socket's URL names none."""
+"""Hosts in a server's URL that need no network; the URL of a Unix socket names no host."""
 SECRET_BYTES = 32
 SECRET_SYMBOLS = 10
-"""Different bytes that a secret must have; 32 random ones have fewer than 20 in no lifetime."""
+"""How many different bytes a secret must have; 32 random bytes practically always have 20."""
 PRODUCTION_TRYON = "hf-hub:diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
 PRODUCTION_TRYON_ADAPTER = "h94/IP-Adapter:sdxl_models:ip-adapter_sdxl.safetensors"
 PRODUCTION_EMBEDDER = "hf-hub:Marqo/marqo-fashionSigLIP"
@@ -28,7 +28,7 @@ PRODUCTION_SAM = "hf-hub:ybelkada/segment-anything/checkpoints/sam_vit_b_01ec64.
 
 
 class Settings(BaseSettings):
-    """`STUDIO_*` variables. Unset URLs mean the embedded servers, which `studio up` starts."""
+    """The `STUDIO_*` variables. An unset URL means an embedded server, which `studio up` starts."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
@@ -92,16 +92,16 @@ class Settings(BaseSettings):
 
     @field_validator("trusted_proxies")
     @classmethod
-    def refuse_believing_everyone(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
-        """Addresses or networks; one that holds everybody would let everybody name the client."""
+    def refuse_the_whole_internet(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        """A network of all addresses would let every caller choose its client address."""
         for proxy in proxies:
             if ip_network(proxy, strict=False).prefixlen == 0:
-                raise ValueError(f"{proxy} is everybody; name the proxies' own addresses")
+                raise ValueError(f"{proxy} contains every address; name the proxies' addresses")
         return proxies
 
     @model_validator(mode="after")
     def refuse_unsafe_production(self) -> "Settings":
-        """`STUDIO_ENV=production` needs real servers and a real secret."""
+        """`STUDIO_ENV=production` needs servers, a secret and a public URL of its own."""
         if self.env != "production":
             return self
         needed = {
@@ -117,14 +117,14 @@ class Settings(BaseSettings):
             raise ValueError(f"STUDIO_ENV=production needs {', '.join(missing)}")
         if self.paypal_url not in PAYPAL_SITES:
             raise ValueError(
-                "STUDIO_ENV=production takes no payment simulator: "
+                "STUDIO_ENV=production does not use the payment simulator: "
                 f"STUDIO_PAYPAL_URL must be one of {', '.join(PAYPAL_SITES)}"
             )
         return self
 
     @model_validator(mode="after")
     def refuse_open_production(self) -> "Settings":
-        """In production nothing that is worth reading crosses a network unencrypted."""
+        """In production, data crosses a network encrypted or not at all."""
         if self.env != "production":
             return self
         if not self.has_tls:
@@ -139,7 +139,7 @@ class Settings(BaseSettings):
         return self
 
     def _refuse_plain_servers(self) -> None:
-        """TLS that verifies, unless the server is on this machine."""
+        """Servers on other machines need TLS with verified certificates."""
         hint = "or STUDIO_PRIVATE_NETWORK=true where the network itself is encrypted"
         database = urlsplit(self.database_url or "")
         mode = parse_qs(database.query).get("sslmode", [""])[-1]
@@ -157,7 +157,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def refuse_half_a_paypal(self) -> "Settings":
-        """An address without an account, or the other way round, would fail at the first order."""
+        """A PayPal address without an account would fail only at the first order."""
         if self.paypal_url not in PAYPAL_SITES and not self._is_loopback(self.paypal_url):
             raise ValueError(
                 "STUDIO_PAYPAL_URL must be live, sandbox, off, or a simulator's http://127.0.0.1:…"
@@ -175,7 +175,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def refuse_weak_secrets(self) -> "Settings":
-        """HS256 keys shorter than its digest weaken it (RFC 7518, 3.2); so does one letter."""
+        """HS256 needs keys as long as its digest (RFC 7518, 3.2), and random ones."""
         for name in ("jwt_secret", "jwt_previous_secret"):
             if (secret := getattr(self, name)) is None:
                 continue
@@ -191,10 +191,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def refuse_half_a_provider(self) -> "Settings":
-        """An OpenID provider needs all of its settings, and TLS anywhere but on this machine."""
-        given = (self.oidc_issuer, self.oidc_client_id, self.oidc_client_secret)
-        if self.oidc_issuer is None or None in given:
-            if any(given):
+        """An OpenID provider needs all of its settings, and TLS unless it is on this machine."""
+        values = (self.oidc_issuer, self.oidc_client_id, self.oidc_client_secret)
+        if self.oidc_issuer is None or None in values:
+            if any(values):
                 raise ValueError(
                     "STUDIO_OIDC_ISSUER, STUDIO_OIDC_CLIENT_ID and STUDIO_OIDC_CLIENT_SECRET "
                     "belong together"
@@ -207,62 +207,62 @@ class Settings(BaseSettings):
 
     @cached_property
     def base_url(self) -> str:
-        """Where callers reach the studio, without a trailing slash; signed URLs start with it."""
+        """The URL of the studio for its callers, without a slash at the end; signed URLs use it."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
     @property
     def has_tls(self) -> bool:
-        """Whether callers reach the studio by https, whoever ends the TLS."""
+        """Whether callers use https, also where a proxy terminates the TLS."""
         return self.base_url.startswith("https://")
 
     @property
     def quota_bytes(self) -> int:
-        """What uploads, masks, try-ons, fetched copies and heatmaps of one account may take."""
+        """The storage of one account for uploads, masks, try-ons, fetched copies and heatmaps."""
         return self.quota_mb * 1_000_000
 
     @cached_property
     def embedder_checkpoint(self) -> str:
-        """The checkpoint of the profile, unless `STUDIO_EMBEDDER` names another."""
+        """`STUDIO_EMBEDDER`, or else the profile's checkpoint."""
         if self.embedder:
             return self.embedder
         return "starter" if self.profile == "starter" else PRODUCTION_EMBEDDER
 
     @property
     def requires_pins(self) -> bool:
-        """Whether a hub's checkpoints are loaded only as `models.lock` has them."""
+        """Whether a hub's checkpoints must be pinned in `models.lock`."""
         return "production" in (self.env, self.profile)
 
     @cached_property
     def parser_checkpoint(self) -> str:
-        """`STUDIO_PARSER`, or the project's own: the published ones are non-commercial."""
+        """`STUDIO_PARSER`, or else the project's own: published ones are non-commercial."""
         return self.parser or "starter"
 
     @cached_property
     def sam_checkpoint(self) -> str:
-        """The checkpoint of the profile, unless `STUDIO_SAM` names another; "off" for none."""
+        """`STUDIO_SAM`, or else the profile's checkpoint; "off" for none."""
         return self.sam or ("off" if self.profile == "starter" else PRODUCTION_SAM)
 
     @cached_property
-    def embedder_precision(self) -> Literal["fp32", "fp16", "bf16"]:
-        """fp32 for the starter, fp16 in production, unless `STUDIO_PRECISION` says otherwise."""
+    def model_precision(self) -> Literal["fp32", "fp16", "bf16"]:
+        """The precision of every network: `STUDIO_PRECISION`, or else the profile's."""
         return self.precision or ("fp32" if self.profile == "starter" else "fp16")
 
     @cached_property
     def tryon_checkpoint(self) -> str:
-        """What paints try-ons: the composite alone in the starter, unless `STUDIO_TRYON` says."""
+        """`STUDIO_TRYON`, or else the profile's painter; the starter's is the composite alone."""
         if self.tryon:
             return self.tryon
         return "composite" if self.profile == "starter" else PRODUCTION_TRYON
 
     @cached_property
     def tryon_adapter_checkpoint(self) -> str | None:
-        """The IP-Adapter that shows the garment to the profile's own painter, or the one named."""
+        """`STUDIO_TRYON_ADAPTER`, or else the IP-Adapter of the production profile's painter."""
         if self.tryon_adapter or self.tryon or self.profile == "starter":
             return self.tryon_adapter
         return PRODUCTION_TRYON_ADAPTER
 
     def required(self, name: str) -> str:
-        """The text of a setting that a running studio must have.
+        """The value of a setting that a running studio needs, as text.
 
         Raises:
             SetupError: the variable is unset; the message names it.
@@ -276,7 +276,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Reads the environment.
+    """Reads the settings from the environment.
 
     Raises:
         SetupError: a variable is wrong; the message names it and says why.
@@ -284,16 +284,16 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        lines = [
+        problems = [
             f"{PREFIX}{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
             if problem["loc"]
             else problem["msg"].removeprefix("Value error, ")
             for problem in error.errors(include_input=False, include_url=False)
         ]
-        raise SetupError("; ".join(lines)) from None
+        raise SetupError("; ".join(problems)) from None
 
 
 def unknown_variables() -> list[str]:
-    """`STUDIO_*` names in the environment that no setting reads, likely misspelt."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    """`STUDIO_*` names in the environment that belong to no setting; they are likely misspelt."""
+    names = {PREFIX + name.upper() for name in Settings.model_fields}
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in names)

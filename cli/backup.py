@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.setup import plain_errors, running_settings
-from errors import Conflict, Unavailable
+from errors import Conflict
 from settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -146,36 +146,23 @@ async def open_all(
     from integrations.blobs.store import open_blob_store
     from integrations.cache import RedisCache
     from studio.backup.archive import Archive
-    from studio.ports import Studio
+    from studio.ports import ABSENT, Studio
 
     if same_place(place, settings.required("blob_url")):
         raise Conflict("backups need a place of their own, not the studio's blob store")
     store = open_archive_store(place, must_exist=exists)
-    absent: Any = Absent()
     url = settings.required("database_url")
     studio = Studio(
         settings=settings,
         database=Database(url, pool_size=2, statement_limit_s=LIMIT_S),
         blobs=open_blob_store(settings),
-        cache=RedisCache(settings.redis_url) if settings.redis_url else absent,
-        fetcher=absent, embedder=absent, index=absent, regressor=absent, dispatcher=absent,
-        segmenter=absent, tryon=absent,
-    )  # fmt: skip
+        cache=RedisCache(settings.redis_url) if settings.redis_url else ABSENT,
+    )
     try:
         yield studio, Archive(store)
     finally:
-        if settings.redis_url:
-            await studio.cache.aclose()
         await store.aclose()
-        await studio.blobs.aclose()
-        await studio.database.aclose()
-
-
-class Absent:
-    """Takes the place of a deployment, which a stopped studio does not have."""
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise Unavailable("the studio's deployments don't run")
+        await studio.aclose()
 
 
 def report(done: int, total: int, what: str) -> None:

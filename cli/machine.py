@@ -51,14 +51,14 @@ def application_parts(settings: Settings) -> "ApplicationParts":
 
 def load_application() -> "Application":
     """Imports the application, after the environment of Ray is set."""
-    from deployments.serve import launch
+    from deployments.serve import deploy
 
-    return launch
+    return deploy
 
 
 def seed_demo(settings: Settings, report: "ProgressCallback") -> None:
     """Fills a new studio with accounts and products through its running deployments."""
-    from deployments.serve.launch import running_studio
+    from deployments.serve.studio import running_studio
     from local.demo import seed as seed_studio
 
     async def run() -> None:
@@ -78,7 +78,7 @@ def seed() -> None:
         if settings.env == "production":
             raise SetupError("STUDIO_ENV=production has no demo")
         os.environ |= ENVIRONMENT | ingress_environment(settings.port)
-        from deployments.serve.launch import connect
+        from deployments.serve.deploy import connect
 
         connect(str(running_facts()["ray_address"]))
         seed_demo(settings, lambda done, total, what: typer.echo(f"{done} of {total} {what}"))

@@ -15,7 +15,7 @@ from settings import Settings, load_settings
 if TYPE_CHECKING:
     from models.checkpoints import Model
     from models.embedder.embedder import Embedder
-    from models.pins import Pin, Pinning
+    from models.pins import Pin
 
 commands = typer.Typer(help="Checkpoints of the profile.", no_args_is_help=True)
 
@@ -40,12 +40,13 @@ def lock_models() -> None:
 def fetch_models() -> None:
     """Download the profile's checkpoints to this node, so that a start needs no network."""
     with plain_errors():
+        from deployments.profile import pinning
         from models.hub import pins_of
         from models.pins import fetch, find_pin
 
         settings = load_settings()
         for checkpoint, model in hub_checkpoints(settings):
-            pin = find_pin(checkpoint, pinning_of(settings))
+            pin = find_pin(checkpoint, pinning(settings))
             pins = list_pins(checkpoint, settings) if pin else pins_of(checkpoint, model)
             for name, name_pin in pins:
                 typer.echo(f"{name} at {name_pin.revision}: {fetch(name_pin)}")
@@ -94,25 +95,18 @@ def is_at_hub(checkpoint: str, model: "Model") -> bool:
     return model == "tryon" and not is_local
 
 
-def pinning_of(settings: Settings) -> "Pinning":
-    """The lock file of the settings, and whether every checkpoint must be in it."""
-    from models.pins import Pinning
-
-    return Pinning(settings.models_lock, settings.requires_pins)
-
-
 def list_pins(checkpoint: str, settings: Settings) -> "list[tuple[str, Pin]]":
     """The pins of a checkpoint and of the tokenizer that it uses; none where it is not pinned."""
+    from deployments.profile import pinning
     from models.hub import CONFIG, borrowed_tokenizer
     from models.pins import fetch, find_pin
 
-    pinning = pinning_of(settings)
-    pin = find_pin(checkpoint, pinning)
+    pin = find_pin(checkpoint, pinning(settings))
     if pin is None:
         return []
     pins = [(checkpoint.removeprefix("hf-hub:"), pin)]
     if CONFIG in pin.files and (tokenizer := borrowed_tokenizer(fetch(pin) / CONFIG)):
-        tokenizer_pin = find_pin(tokenizer, pinning)
+        tokenizer_pin = find_pin(tokenizer, pinning(settings))
         pins += [(tokenizer, tokenizer_pin)] if tokenizer_pin else []
     return pins
 
@@ -123,18 +117,14 @@ def load_embedder(settings: Settings) -> "Embedder":
     Raises:
         SetupError: its checkpoint can't be read or downloaded.
     """
-    from models.embedder.embedder import EmbedderConfig, load
+    from deployments.profile import embedder_config
+    from models.embedder.embedder import load
 
-    checkpoint = settings.embedder_checkpoint
-    config = EmbedderConfig(
-        checkpoint=checkpoint,
-        precision=settings.embedder_precision,
-        pinning=pinning_of(settings),
-    )
+    config = embedder_config(settings)
     try:
         return load(config)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise SetupError(f"the checkpoint {checkpoint} can't be loaded: {error}") from error
+        raise SetupError(f"the checkpoint {config.checkpoint} can't be loaded: {error}") from error
 
 
 def check(checkpoint: str, run: Callable[[], None]) -> None:

@@ -1,1 +1,1 @@
-"""Every Serve deployment, thin, one a file; the only user of `ray.serve`."""
+"""The seven Serve deployments, one a file, with their handles and the models' profile."""

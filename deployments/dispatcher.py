@@ -1,4 +1,4 @@
-"""`Dispatcher`: claims jobs and runs each as a Ray task; holds no model."""
+"""`Dispatcher`: claims jobs and runs each of them as a Ray task; it loads no model."""
 
 import asyncio
 import time
@@ -11,12 +11,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
 from db.job_counts import count_backlog, count_overdue, count_states
-from deployments.handles import Handle, IndexHandle
+from deployments.handles import IndexHandle
+from deployments.serve.calls import Handle
 from deployments.serve.connections import DISPATCHER_POOL
-from deployments.serve.listening import listen_privately
 from deployments.serve.log_files import log_to_worker_files
 from deployments.serve.metrics import JobMetrics
-from deployments.serve.opening import running_here
+from deployments.serve.replica import Replica
+from deployments.serve.studio import job_studio
 from errors import StudioError
 from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache
@@ -27,7 +28,8 @@ from jobs.dispatcher import DispatcherArgs
 from jobs.registry import HANDLERS, on_cluster
 from jobs.retry import RetryPolicy
 from jobs.runner import RayExecutor
-from settings import Settings
+from models.embedder.embedder import EmbedderConfig
+from settings import load_settings
 from studio.background import Background
 from studio.deletion.retention import tidy
 from studio.index.rebuild import rebuild_if_due
@@ -46,11 +48,11 @@ class DispatcherNumbers:
     reindex: BulkEmbeddingArgs = field(default_factory=BulkEmbeddingArgs)
 
 
-class Dispatcher:
-    """Any number of replicas is safe; more of them, or more `cpus` each, is more at a time."""
+class Dispatcher(Replica):
+    """Any number of replicas is safe; more replicas, or more `cpus` each, run more jobs at once."""
 
-    def __init__(self, settings: Settings, numbers: DispatcherNumbers, index: Handle) -> None:
-        listen_privately()
+    def __init__(self, numbers: DispatcherNumbers, embedder: EmbedderConfig, index: Handle) -> None:
+        settings = load_settings()
         self._index = IndexHandle(index)
         self._logs = log_to_worker_files()
         url = settings.required("database_url")
@@ -59,8 +61,8 @@ class Dispatcher:
         self._database = Database(url, pool_size=DISPATCHER_POOL)
         self._jobs = JobDispatcher(
             self._database,
-            RayExecutor(running_here, numbers.retry),
-            on_cluster(numbers.reindex),
+            RayExecutor(job_studio, numbers.retry),
+            on_cluster(numbers.reindex, embedder),
             numbers.run,
             numbers.retry,
             listen_url=url,
@@ -80,7 +82,7 @@ class Dispatcher:
             self._background.start("settlement", settle)
 
     async def status(self) -> Mapping[str, object]:
-        """How this replica is, and the backlog by type, which every replica shares."""
+        """The state of this replica, and the backlog by type, which all replicas share."""
         async with self._database.transaction() as session:
             backlog = await count_backlog(session)
             overdue = await count_overdue(session, 2 * self._args.lease_s)
@@ -96,7 +98,7 @@ class Dispatcher:
         }
 
     def _warnings(self) -> list[str]:
-        """What an operator should look at, though jobs are done."""
+        """Problems that an operator should know of, although jobs still run."""
         failed = self._background.failures + self._jobs.background.failures
         failures = [f"the background task {name} has failed" for name in failed]
         return failures + ([self._rebuild_warning] if self._rebuild_warning else [])
@@ -104,13 +106,13 @@ class Dispatcher:
     async def check_health(self) -> None:
         """Raises where background work has ended or keeps failing.
 
-        A database that is away is no reason to restart.
+        A database that does not answer is no reason to restart the replica.
         """
         self._background.check()
         self._jobs.background.check()
 
     async def __del__(self) -> None:
-        """Serve calls this when the replica is to end: what runs is waited for or given back."""
+        """Waits for running jobs or gives them back; Serve calls this when the replica ends."""
         self._jobs.drain()
         await asyncio.gather(self._running, return_exceptions=True)
         await self._background.aclose()
@@ -122,7 +124,7 @@ class Dispatcher:
         await self._database.aclose()
 
     async def _watch_backlog_and_index(self) -> None:
-        """The gauge follows the backlog, also while nobody asks; so does the index its changes."""
+        """Updates the gauges while nobody asks for the status, and queues a due rebuild."""
         while True:
             with suppress(StudioError, SQLAlchemyError):
                 await self.status()
@@ -130,7 +132,7 @@ class Dispatcher:
             await asyncio.sleep(WATCH_S)
 
     async def _tidy_up(self) -> None:
-        """Removes what nobody will finish; now and then, in whichever replica comes first."""
+        """Removes leftovers from time to time; one replica at a time does it."""
         while True:
             await asyncio.sleep(TIDY_S)
             await tidy(self._database, self._blobs, self._cache, self._settings)

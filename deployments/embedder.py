@@ -11,11 +11,12 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from deployments.handles import Handle, HandleArgs, IndexHandle
+from deployments.handles import IndexHandle
+from deployments.serve.calls import Handle, HandleArgs
 from deployments.serve.decoding import Decoders
-from deployments.serve.listening import listen_privately
 from deployments.serve.log_files import log_to_worker_files
 from deployments.serve.metrics import BatchMetrics
+from deployments.serve.replica import Replica, replica_device
 from errors import Invalid, StudioError, Unavailable
 from models.embedder.embedder import EmbedderConfig, load
 from models.images import decode_image
@@ -59,15 +60,16 @@ class EmbedderArgs:
     index: HandleArgs = field(default_factory=HandleArgs)
 
 
-class Embedder:
+class Embedder(Replica):
     """Decodes in a pool, embeds in one thread; a bad picture fails alone, before any batch."""
 
     def __init__(self, config: EmbedderConfig, args: EmbedderArgs, index: Handle) -> None:
-        listen_privately()
         self._logs = log_to_worker_files()
         self._index = IndexHandle(index, args.index)
         self._max_batch = args.max_batch
-        self._model = load(config)
+        self._model = load(
+            replace(config, device=replica_device(), max_batch=args.max_batch, threads=args.threads)
+        )
         self._model.warm_up()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._decoders = Decoders(args.decoders)

@@ -1,46 +1,28 @@
-"""`Gateway`: the HTTP ingress; holds the pools and the handles, and no route of its own."""
+"""`Gateway`: the HTTP ingress; it runs `gateway.app` and has no route of its own."""
 
 from fastapi import FastAPI
 from ray import serve
 
-from deployments.handles import Handle, HandleArgs
-from deployments.serve.listening import listen_privately, on_drain, reuse_address
-from deployments.serve.log_files import log_to_worker_files
+from deployments.handles import Handles
+from deployments.serve.calls import HandleArgs
+from deployments.serve.head_limits import HeadLimitProtocol
 from deployments.serve.metrics import RequestMetrics
-from deployments.serve.opening import open_studio
-from deployments.serve.patience import lose_patience
+from deployments.serve.patches import call_when_draining, prepare_ingress
+from deployments.serve.replica import Replica
+from deployments.serve.studio import open_studio
 from gateway.app import create_app
-from settings import Settings
+from settings import load_settings
 from studio.background import Background
 
 
 @serve.ingress()
-class Gateway:
-    """The late-bound form of an ingress: the app is built in the replica, nothing is pickled."""
+class Gateway(Replica):
+    """The late-bound form of an ingress: the app is built in the replica instead of pickled."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        args: HandleArgs,
-        embedder: Handle,
-        index: Handle,
-        regressor: Handle,
-        dispatcher: Handle,
-        segmenter: Handle,
-        tryon: Handle,
-    ) -> None:
-        listen_privately()
-        log_to_worker_files()
-        reuse_address()
-        lose_patience()
-        self._settings = settings
+    def __init__(self, args: HandleArgs, handles: Handles) -> None:
+        prepare_ingress(HeadLimitProtocol)
         self._args = args
-        self._embedder = embedder
-        self._index = index
-        self._regressor = regressor
-        self._dispatcher = dispatcher
-        self._segmenter = segmenter
-        self._tryon = tryon
+        self._handles = handles
         self._background: Background | None = None
 
     async def check_health(self) -> None:
@@ -49,18 +31,9 @@ class Gateway:
             self._background.check()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        """Called by Serve once the replica's event loop runs."""
-        studio = open_studio(
-            self._settings,
-            self._embedder,
-            self._index,
-            self._regressor,
-            self._dispatcher,
-            self._segmenter,
-            self._tryon,
-            self._args,
-        )
+        """Opens the studio and builds the app; Serve calls this in the replica's event loop."""
+        studio = open_studio(load_settings(), self._handles, self._args)
         app = create_app(studio, [RequestMetrics().observe])
         self._background = app.state.background
-        on_drain(app.state.draining.set)
+        call_when_draining(app.state.draining.set)
         return app

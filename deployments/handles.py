@@ -1,26 +1,26 @@
-"""`studio.ports` over deployment handles: what fails in another process fails here the same way.
+"""`studio.ports` over deployment handles: an error of another process is raised in this one."""
 
-A hop costs more than many a search. So searches that arrive while others are on their way travel
-together; a lone one leaves at once.
-"""
-
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from ray.exceptions import RayActorError, RayError, RayTaskError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments.serve.log_files import carry_request_id
-from errors import DeadlinePassed, StudioError, Unavailable
+from deployments.serve.calls import (
+    MESSAGE_BYTES,
+    Handle,
+    HandleArgs,
+    call,
+    read_stream,
+    search_in_batches,
+)
+from deployments.serve.patches import write_request_id
+from errors import StudioError
 from studio.batching import MicroBatcher, portions
-from studio.context import Origin, continuing, current_request_id
+from studio.context import Origin, current_request_id
 from studio.ports import (
     EmbeddedAnswer,
     Embedding,
@@ -43,74 +43,35 @@ from studio.sales.shapes import (
     TrainedVersion,
 )
 
-Handle = DeploymentHandle[Any]
-DEADLINE_S = 30.0
 VERSION_LIFETIME_S = 2.0
 PORTION = 16
-"""Pictures of one call that embeds many."""
-MESSAGE_BYTES = 4 * 2**20
-"""What travels together; a single larger picture travels alone."""
-
-_Query = TypeVar("_Query")
-_Answer = TypeVar("_Answer")
+"""Pictures in one call that embeds many."""
 
 
 @dataclass(frozen=True)
-class HandleArgs:
-    """How one process calls a deployment: side by side, together in one call, and waiting."""
+class Handles:
+    """The deployments that a studio calls: bound once, where the application is built.
 
-    calls: int = 2
-    max_batch: int = 16
-    max_waiting: int = 512
-
-
-async def call(name: str, method: Any, *args: Any) -> Any:
-    """One call of a deployment's method.
-
-    Raises:
-        StudioError: as the method raised it.
-        Unavailable: the deployment is saturated, starting or gone.
-        DeadlinePassed: no answer within 30 s.
+    Serve replaces the bound deployments by handles, which is what a replica receives.
     """
-    with _translating(name):
-        async with asyncio.timeout(DEADLINE_S):
-            carry_request_id(current_request_id())
-            return await method.remote(*args)
 
+    embedder: Handle
+    index: Handle
+    regressor: Handle
+    dispatcher: Handle
+    segmenter: Handle
+    tryon: Handle
 
-async def told(name: str, stream: AsyncIterator[_Answer]) -> AsyncIterator[_Answer]:
-    """What a streaming method yields; errors as `call`'s, and no silence longer than its deadline.
+    @classmethod
+    def of_application(cls, application: str) -> Self:
+        """Handles of a running application."""
+        names = ("Embedder", "Index", "Regressor", "Dispatcher", "Segmenter", "TryOn")
+        return cls(*(DeploymentHandle(name, application) for name in names))
 
-    Raises:
-        StudioError: as `call`.
-    """
-    while True:
-        with _translating(name):
-            try:
-                async with asyncio.timeout(DEADLINE_S):
-                    one = await anext(stream)
-            except StopAsyncIteration:
-                return
-        yield one
-
-
-@contextmanager
-def _translating(name: str) -> Iterator[None]:
-    """What Ray and Serve raise becomes what `studio.ports` promises."""
-    try:
-        yield
-    except TimeoutError:
-        raise DeadlinePassed(f"{name} did not answer in time") from None
-    except BackPressureError:
-        raise Unavailable(f"{name} is saturated") from None
-    except (DeploymentUnavailableError, RayActorError, RayServeException) as error:
-        raise Unavailable(f"{name} is starting or down") from error
-    except RayTaskError as error:
-        if isinstance(error.cause, StudioError):
-            raise error.cause from None
-        raise
-    except RayError as error:
-        raise Unavailable(f"{name} is starting or down") from error
+    async def shut_down(self) -> None:
+        """Ends the handles' own tasks, which live in this event loop."""
+        for field in fields(self):
+            await getattr(self, field.name).shutdown_async()
 
 
 class EmbedderHandle:
@@ -119,49 +80,49 @@ class EmbedderHandle:
     def __init__(self, handle: Handle, args: HandleArgs | None = None) -> None:
         self._handle = handle
         self._version: str | None = None
-        self._asked_at_s = 0.0
+        self._version_at_s = 0.0
         self._pictures: MicroBatcher[RawQuery, EmbeddedAnswer]
-        self._words: MicroBatcher[RawQuery, EmbeddedAnswer]
-        # Words need not wait for pictures, which take longer.
-        self._pictures, self._words = (
-            _together("Embedder", handle, args or HandleArgs(), _raw_origin, _picture_bytes)
+        self._texts: MicroBatcher[RawQuery, EmbeddedAnswer]
+        # Texts need not wait for pictures, which take longer.
+        self._pictures, self._texts = (
+            search_in_batches("Embedder", handle, args or HandleArgs(), _raw_origin, _picture_bytes)
             for _ in range(2)
         )
 
     async def embed_image(self, image: bytes) -> Embedding:
-        """See `studio.ports.Embedder`."""
-        return self._seen(await call("Embedder", self._handle.embed_image, image))
+        """Embeds an encoded picture."""
+        return self._remember(await call("Embedder", self._handle.embed_image, image))
 
     async def embed_images(self, images: Sequence[bytes]) -> list[Embedding | StudioError]:
-        """See `studio.ports.Embedder`."""
+        """Embeds encoded pictures, `PORTION` in a call; each has its result or its own error."""
         answers: list[Embedding | StudioError] = []
         for part in portions(images, PORTION, MESSAGE_BYTES):
             answers += await call("Embedder", self._handle.embed_images, part)
         return answers
 
     async def embed_text(self, text: str) -> Embedding:
-        """See `studio.ports.Embedder`."""
-        return self._seen(await call("Embedder", self._handle.embed_text, text))
+        """Embeds a text."""
+        return self._remember(await call("Embedder", self._handle.embed_text, text))
 
     async def embed_covered(self, image: bytes, boxes: NDArray[np.float32]) -> CoveredEmbedding:
-        """See `studio.ports.Embedder`."""
+        """Embeds a picture, whole and with each box covered."""
         covered: CoveredEmbedding = await call("Embedder", self._handle.embed_covered, image, boxes)
         return covered
 
     async def search(self, raw: RawQuery) -> EmbeddedAnswer:
-        """See `studio.ports.Embedder`."""
-        batcher = self._words if raw.image is None else self._pictures
+        """Embeds the query and searches the index with it, in one call."""
+        batcher = self._texts if raw.image is None else self._pictures
         return await batcher.submit(raw)
 
     async def version(self) -> str:
-        """The version in service, at most 2 s old; so a cached text costs no hop."""
-        if self._version is None or time.monotonic() - self._asked_at_s > VERSION_LIFETIME_S:
+        """The version in service, at most 2 s old, so that a cached text costs no call."""
+        if self._version is None or time.monotonic() - self._version_at_s > VERSION_LIFETIME_S:
             self._version = str(await call("Embedder", self._handle.version))
-            self._asked_at_s = time.monotonic()
+            self._version_at_s = time.monotonic()
         return self._version
 
-    def _seen(self, embedding: Embedding) -> Embedding:
-        self._version, self._asked_at_s = embedding.version, time.monotonic()
+    def _remember(self, embedding: Embedding) -> Embedding:
+        self._version, self._version_at_s = embedding.version, time.monotonic()
         return embedding
 
 
@@ -170,16 +131,16 @@ class IndexHandle:
 
     def __init__(self, handle: Handle, args: HandleArgs | None = None) -> None:
         self._handle = handle
-        self._searches: MicroBatcher[IndexQuery, IndexAnswer] = _together(
+        self._searches: MicroBatcher[IndexQuery, IndexAnswer] = search_in_batches(
             "Index", handle, args or HandleArgs(), _origin
         )
 
     async def search(self, query: IndexQuery) -> IndexAnswer:
-        """See `studio.ports.Index`."""
+        """The nearest products of a query's vectors."""
         return await self._searches.submit(query)
 
     async def status(self) -> Mapping[str, object]:
-        """See `studio.ports.Index`."""
+        """The version that a replica has loaded."""
         status: Mapping[str, object] = await call("Index", self._handle.status)
         return status
 
@@ -191,14 +152,14 @@ class SegmenterHandle:
         self._handle = handle
 
     async def segment(self, image_key: str, prompt: SegmentPrompt, mask_key: str) -> SegmentAnswer:
-        """See `studio.ports.Segmenter`."""
+        """Segments a stored picture; the replica writes the mask under `mask_key`."""
         answer: SegmentAnswer = await call(
             "Segmenter", self._handle.segment, image_key, prompt, mask_key
         )
         return answer
 
     async def version(self) -> str:
-        """See `studio.ports.Segmenter`."""
+        """Names the loaded networks."""
         return str(await call("Segmenter", self._handle.version))
 
 
@@ -209,17 +170,17 @@ class RegressorHandle:
         self._handle = handle
 
     async def score(self, query: ScoreQuery) -> ScoreAnswer:
-        """See `studio.ports.Regressor`."""
+        """Predicts the sales of pictures."""
         answer: ScoreAnswer = await call("Regressor", self._handle.score, query)
         return answer
 
     async def evaluate(self, model: TrainedVersion | None, sold: Observations) -> Evaluation:
-        """See `studio.ports.Regressor`."""
-        told: Evaluation = await call("Regressor", self._handle.evaluate, model, sold)
-        return told
+        """Compares a version's predictions with sales."""
+        evaluation: Evaluation = await call("Regressor", self._handle.evaluate, model, sold)
+        return evaluation
 
     async def status(self) -> Mapping[str, object]:
-        """See `studio.ports.Regressor`."""
+        """The starter's version, and the versions that a replica has loaded."""
         status: Mapping[str, object] = await call("Regressor", self._handle.status)
         return status
 
@@ -231,17 +192,17 @@ class TryOnHandle:
         self._handle = handle
 
     async def dress(self, order: TryOnOrder) -> AsyncIterator[TryOnStep | TryOnMade]:
-        """See `studio.ports.TryOn`."""
-        carry_request_id(current_request_id())
+        """The steps of a try-on, then its result; leaving the iteration cancels it."""
+        write_request_id(current_request_id())
         stream: Any = self._handle.options(stream=True).dress.remote(order)
         try:
-            async for one in told("TryOn", stream):
-                yield one
+            async for step in read_stream("TryOn", stream):
+                yield step
         finally:
             stream.cancel()
 
     async def load(self) -> TryOnLoad:
-        """See `studio.ports.TryOn`."""
+        """How many try-ons wait, and what a caller may ask for directly."""
         load: TryOnLoad = await call("TryOn", self._handle.load)
         return load
 
@@ -253,7 +214,7 @@ class DispatcherHandle:
         self._handle = handle
 
     async def status(self) -> Mapping[str, object]:
-        """See `studio.ports.Dispatcher`."""
+        """A replica's state, and the backlog by type."""
         status: Mapping[str, object] = await call("Dispatcher", self._handle.status)
         return status
 
@@ -268,33 +229,3 @@ def _raw_origin(raw: RawQuery) -> Origin:
 
 def _picture_bytes(raw: RawQuery) -> int:
     return len(raw.image or b"")
-
-
-def _together(
-    name: str,
-    handle: Handle,
-    args: HandleArgs,
-    origin_of: Callable[[_Query], Origin],
-    weigh: Callable[[_Query], int] = lambda _: 0,
-) -> MicroBatcher[_Query, _Answer]:
-    """Searches of one deployment: its `search` takes a list and answers each or with its error.
-
-    The call itself goes under the first one's request; each query carries its own.
-    """
-
-    async def ask(queries: list[_Query]) -> list[_Answer | StudioError]:
-        try:
-            with continuing(origin_of(queries[0])):
-                answers: list[_Answer | StudioError] = await call(name, handle.search, queries)
-        except StudioError as error:  # of the call itself: nobody's fault, so everybody's
-            return [error] * len(queries)
-        return answers
-
-    return MicroBatcher(
-        ask,
-        max_batch=args.max_batch,
-        max_waiting=args.max_waiting,
-        calls=args.calls,
-        weigh=weigh,
-        max_weight=MESSAGE_BYTES,
-    )

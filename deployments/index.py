@@ -11,12 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
 from deployments.serve.connections import INDEX_POOL
-from deployments.serve.listening import listen_privately
-from deployments.serve.log_files import log_to_worker_files
 from deployments.serve.metrics import IndexMetrics
+from deployments.serve.replica import Replica
 from errors import StudioError
 from integrations.blobs.store import open_blob_store
-from settings import Settings
+from models.devices import select_device
+from settings import load_settings
 from studio.context import continuing, span
 from studio.index.files import cache_folder
 from studio.index.live import LiveIndex
@@ -39,12 +39,13 @@ class IndexArgs:
     device: str | None = None
 
 
-class Index:
+class Index(Replica):
     """A changed product is found after one poll, in every replica, without a message."""
 
-    def __init__(self, settings: Settings, args: IndexArgs) -> None:
-        listen_privately()
-        log_to_worker_files()
+    def __init__(self, args: IndexArgs) -> None:
+        settings = load_settings()
+        if args.device is not None:
+            select_device(args.device)  # fails at the start, not at the first large catalogue
         self._args = args
         self._database = Database(settings.required("database_url"), pool_size=INDEX_POOL)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")

@@ -9,14 +9,13 @@ from itertools import groupby
 
 import structlog
 
-from deployments.serve.listening import listen_privately
-from deployments.serve.log_files import log_to_worker_files
 from deployments.serve.metrics import BatchMetrics
+from deployments.serve.replica import Replica, replica_device
 from integrations.blobs.store import open_blob_store
 from models.sales import regressor as model
 from models.sales.files import read_starter
 from models.sales.regressor import RegressorConfig
-from settings import Settings
+from settings import load_settings
 from studio.batching import MicroBatcher, in_thread
 from studio.context import span
 from studio.sales.answers import answer, check_embedder, evaluate
@@ -45,18 +44,16 @@ class RegressorArgs:
 Asked = tuple[model.Regressor, ScoreQuery]
 
 
-class Regressor:
+class Regressor(Replica):
     """The version comes with every call, so a replica needs no news of what went live."""
 
-    def __init__(self, settings: Settings, args: RegressorArgs) -> None:
-        listen_privately()
-        log_to_worker_files()
-        config = RegressorConfig(threads=args.threads)
+    def __init__(self, args: RegressorArgs) -> None:
+        config = RegressorConfig(device=replica_device(), threads=args.threads)
         self._starter = read_starter(config)
         self._starter.check()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._loading = ThreadPoolExecutor(1, thread_name_prefix="load")
-        blobs = open_blob_store(settings)
+        blobs = open_blob_store(load_settings())
         self._shelf = Shelf(blobs, config, self._loading, most=args.versions)
         self._scores: MicroBatcher[Asked, ScoreAnswer] = MicroBatcher(
             in_thread(self._thread, _answer_all),

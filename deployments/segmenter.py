@@ -4,14 +4,13 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
 from deployments.serve.decoding import Decoders
-from deployments.serve.listening import listen_privately
-from deployments.serve.log_files import log_to_worker_files
+from deployments.serve.replica import Replica, replica_device
 from integrations.blobs.store import open_blob_store
 from models.images import decode_measured
 from models.png import encode_png
@@ -20,7 +19,7 @@ from models.segmenter.parsing import Parsing, Plane
 from models.segmenter.prompts import Ask, Features, Segment, require_inside
 from models.segmenter.sam import SamConfig
 from models.segmenter.segmenter import finish, load
-from settings import Settings
+from settings import load_settings
 from studio.batching import MicroBatcher, in_thread
 from studio.ports import SegmentAnswer, SegmentPrompt
 
@@ -48,16 +47,16 @@ class _Prepared:
     square: tuple[Plane, tuple[int, int]] | None
 
 
-class Segmenter:
+class Segmenter(Replica):
     """Decodes and draws in a pool, runs networks in one thread; a bad picture fails alone."""
 
-    def __init__(
-        self, settings: Settings, parser: ParserConfig, sam: SamConfig | None, args: SegmenterArgs
-    ) -> None:
-        listen_privately()
-        log_to_worker_files()
-        self._blobs = open_blob_store(settings)
-        self._model = load(parser, sam)
+    def __init__(self, parser: ParserConfig, sam: SamConfig | None, args: SegmenterArgs) -> None:
+        self._blobs = open_blob_store(load_settings())
+        device = replica_device()
+        self._model = load(
+            replace(parser, device=device, max_batch=args.max_batch, threads=args.threads),
+            sam and replace(sam, device=device, threads=args.threads),
+        )
         self._model.warm_up()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._decoders = Decoders(args.decoders)

@@ -5,15 +5,14 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
 from deployments.serve.decoding import Decoders
-from deployments.serve.listening import listen_privately
-from deployments.serve.log_files import log_to_worker_files
+from deployments.serve.replica import Replica, replica_device
 from deployments.serve.turns import Turns
 from errors import CancelRequested, StudioError
 from integrations.blobs.store import open_blob_store
@@ -22,7 +21,7 @@ from models.png import encode_png
 from models.tryon.loading import TryOnConfig, check_pipeline, load_pipeline
 from models.tryon.outline import Mask
 from models.tryon.pipeline import Asked, Dressed, OnProgress, Seen
-from settings import Settings
+from settings import load_settings
 from studio.ports import TryOnLoad, TryOnMade, TryOnOrder, TryOnStep
 
 SIGN_OF_LIFE_S = 3.0
@@ -47,15 +46,16 @@ class TryOnArgs:
     threads: int = 1
 
 
-class TryOn:
+class TryOn(Replica):
     """The model has one thread; reading, decoding and writing have another."""
 
-    def __init__(self, settings: Settings, config: TryOnConfig, args: TryOnArgs) -> None:
-        listen_privately()
-        log_to_worker_files()
+    def __init__(self, config: TryOnConfig, args: TryOnArgs) -> None:
         self._args = args
-        self._blobs = open_blob_store(settings)
-        self._pipeline = load_pipeline(config)
+        self._blobs = open_blob_store(load_settings())
+        device = replica_device()
+        parser = replace(config.parser, device=device, max_batch=1, threads=args.threads)
+        painter = replace(config.painter, device=device)
+        self._pipeline = load_pipeline(replace(config, parser=parser, painter=painter))
         check_pipeline(self._pipeline)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._codec = Decoders(1, name="codec")

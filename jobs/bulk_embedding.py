@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,7 @@ from db.engine import Database
 from errors import StudioError, Unavailable
 from integrations.blobs.store import open_blob_store
 from models.embedder.embedder import EmbedderConfig, load, load_reader
-from models.pins import Pinning
-from settings import Settings
+from settings import load_settings
 from studio.index.embed import Looked, Wanted, embed_warm
 from studio.index.rows import pack_vector
 from studio.ports import Studio
@@ -71,6 +70,7 @@ class BulkEmbedding:
     """A `studio.index.embed.Source`: Ray Data for many pictures, the Embedder for few."""
 
     args: BulkEmbeddingArgs
+    embedder: EmbedderConfig
 
     async def __call__(self, studio: Studio, request: Wanted) -> AsyncGenerator[list[Looked], None]:
         """Yields batches in the order in which they are finished.
@@ -89,7 +89,7 @@ class BulkEmbedding:
     ) -> AsyncGenerator[list[Looked], None]:
         async with studio.database.transaction() as session:
             ranges = await list_ranges(session, unseen, self.args.batch)
-        batches = await asyncio.to_thread(open_stream, studio.settings, unseen, ranges, self.args)
+        batches = await asyncio.to_thread(open_stream, self.embedder, unseen, ranges, self.args)
         async with aclosing(in_thread(batches)) as stream:
             async for columns in stream:
                 yield read_rows(columns)
@@ -119,7 +119,10 @@ def first_cause(error: RayError) -> str:
 
 
 def open_stream(
-    settings: Settings, unseen: Unseen, ranges: list[tuple[str, str]], args: BulkEmbeddingArgs
+    embedder: EmbedderConfig,
+    unseen: Unseen,
+    ranges: list[tuple[str, str]],
+    args: BulkEmbeddingArgs,
 ) -> Iterator[Columns]:
     """Starts the stages; returns finished batches, with at most `in_flight_mb` computed ahead."""
     import ray.data
@@ -138,7 +141,7 @@ def open_stream(
         batch_size=1,
         compute=ActorPoolStrategy(size=args.readers),
         num_cpus=args.reader_cpus,
-        fn_constructor_args=(settings, unseen, args),
+        fn_constructor_args=(embedder, unseen, args),
     )
     vectors = pixels.map_batches(
         EmbedPictures,
@@ -146,7 +149,7 @@ def open_stream(
         compute=ActorPoolStrategy(min_size=1, max_size=args.models),
         num_cpus=args.model_cpus,
         num_gpus=args.model_gpus,
-        fn_constructor_args=(settings, unseen, args),
+        fn_constructor_args=(embedder, unseen, args),
     )
     return iter(vectors.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0))
 
@@ -165,14 +168,14 @@ def read_rows(columns: Columns) -> list[Looked]:
 class ReadPictures:
     """A process that fetches and decodes; it keeps its connections and its decoder."""
 
-    def __init__(self, settings: Settings, unseen: Unseen, args: BulkEmbeddingArgs) -> None:
+    def __init__(self, embedder: EmbedderConfig, unseen: Unseen, args: BulkEmbeddingArgs) -> None:
         os.nice(args.niceness)
+        self._settings = load_settings()
         self._unseen = unseen
         self._loop = asyncio.new_event_loop()
-        self._reader = load_reader(config_of(settings, args))
+        self._reader = load_reader(embedder)
         self._shape = self._reader.preprocess(Image.new("RGB", (8, 8))).shape
-        self._database = Database(settings.required("database_url"), pool_size=1)
-        self._settings = settings
+        self._database = Database(self._settings.required("database_url"), pool_size=1)
         self._blobs = self._loop.run_until_complete(self._open_blobs())
 
     def __call__(self, batch: Columns) -> Columns:
@@ -219,11 +222,14 @@ class ReadPictures:
 class EmbedPictures:
     """A process with a copy of the Embedder's model."""
 
-    def __init__(self, settings: Settings, unseen: Unseen, args: BulkEmbeddingArgs) -> None:
+    def __init__(self, embedder: EmbedderConfig, unseen: Unseen, args: BulkEmbeddingArgs) -> None:
         if not args.model_gpus:
             os.nice(args.niceness)
         self._logs = configure_logging()
-        self._model = load(config_of(settings, args))
+        device = "cuda" if args.model_gpus else embedder.device
+        self._model = load(
+            replace(embedder, device=device, max_batch=args.max_batch, threads=args.threads)
+        )
         self._model.warm_up()
         self._version = unseen.embedder_version
 
@@ -241,14 +247,3 @@ class EmbedPictures:
         log.info("pictures.embedded", count=len(good))
         self._logs.flush()
         return {name: batch[name] for name in ("id", "sha256", "error")} | {"vector": vectors}
-
-
-def config_of(settings: Settings, args: BulkEmbeddingArgs) -> EmbedderConfig:
-    """The Embedder's checkpoint with the capacity of this stage."""
-    return EmbedderConfig(
-        checkpoint=settings.embedder_checkpoint,
-        precision=settings.embedder_precision,
-        max_batch=args.max_batch,
-        threads=args.threads,
-        pinning=Pinning(settings.models_lock, settings.requires_pins),
-    )

@@ -6,6 +6,7 @@ from typing import Any
 
 from jobs.bulk_embedding import BulkEmbedding, BulkEmbeddingArgs
 from jobs.handler import Handler, Handlers, Run
+from models.embedder.embedder import EmbedderConfig
 from studio.catalog.imports import drop_import, import_catalog
 from studio.index.rebuild import rebuild_index
 from studio.jobs.jobs import JOB_TYPES
@@ -30,8 +31,8 @@ HANDLERS: Handlers = {
 }
 
 
-def on_cluster(reindex: BulkEmbeddingArgs) -> Handlers:
-    """The registry for a Ray cluster, where a large rebuild starts actors of this capacity."""
+def on_cluster(reindex: BulkEmbeddingArgs, embedder: EmbedderConfig) -> Handlers:
+    """The registry for a Ray cluster, where a large rebuild starts actors with this embedder."""
     rebuild = HANDLERS["rebuild-index"]
-    run = partial(rebuild_index, source=BulkEmbedding(reindex))
+    run = partial(rebuild_index, source=BulkEmbedding(reindex, embedder))
     return {**HANDLERS, "rebuild-index": replace(rebuild, run=run)}

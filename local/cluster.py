@@ -57,27 +57,9 @@ class Cluster:
         _ensure_token(self._logs.parent.parent)
         logging.getLogger("ray.serve").disabled = True  # failures are raised as exceptions
         import ray  # noqa: PLC0415 - reads the environment at import
-        from ray._private.node import Node  # noqa: PLC0415
-        from ray._private.parameter import RayParams  # noqa: PLC0415
 
-        parameters = RayParams(
-            node_ip_address=LOOPBACK,
-            include_dashboard=True,
-            dashboard_host=LOOPBACK,
-            dashboard_port=self._settings.dashboard_port,  # type: ignore[arg-type]
-            dashboard_agent_listen_port=0,  # the default 52365 permits one studio a machine
-            object_store_memory=OBJECT_STORE_BYTES,
-            temp_dir=str(self._folder / "r"),
-            no_monitor=True,  # no autoscaler on one machine
-        )
         try:
-            self._node = Node(
-                parameters,
-                head=True,
-                shutdown_at_exit=False,
-                spawn_reaper=True,
-                ray_init_cluster=True,
-            )
+            self._node = start_head_node(self._settings.dashboard_port, self._folder / "r")
             # From here on no code in this process can start another cluster by accident.
             os.environ["RAY_ADDRESS"] = self._node.gcs_address
             ray.init(
@@ -131,6 +113,30 @@ class Cluster:
             shutil.rmtree(self._logs, ignore_errors=True)
             shutil.move(str((session / "logs").resolve()), self._logs)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def start_head_node(dashboard_port: int, folder: Path) -> Any:
+    """Starts Ray's processes; the one place of `local` that uses private names of Ray.
+
+    `ray.init` could start them too, but not with these ports, and not so that they can be watched.
+    `tests/local/test_cluster.py` fails by name when a new version of Ray lacks one of the names.
+    """
+    from ray._private.node import Node  # noqa: PLC0415 - reads the environment when imported
+    from ray._private.parameter import RayParams  # noqa: PLC0415
+
+    parameters = RayParams(
+        node_ip_address=LOOPBACK,
+        include_dashboard=True,
+        dashboard_host=LOOPBACK,
+        dashboard_port=dashboard_port,  # type: ignore[arg-type]
+        dashboard_agent_listen_port=0,  # `ray.init` has 52365, one studio a machine
+        object_store_memory=OBJECT_STORE_BYTES,
+        temp_dir=str(folder),
+        no_monitor=True,  # the autoscaler's: one machine doesn't grow
+    )
+    return Node(
+        parameters, head=True, shutdown_at_exit=False, spawn_reaper=True, ray_init_cluster=True
+    )
 
 
 def log_folder(data_dir: Path) -> Path:

@@ -41,7 +41,7 @@ CheckStop = Callable[[], None]
 
 
 class Application(Protocol):
-    """The Serve application: `deployments.serve.launch`, which is a floor above."""
+    """The Serve application: `deployments.serve.deploy`, which is a floor above."""
 
     def start(self, settings: Settings, check_stop: CheckStop, /) -> None:
         """Deploys it and waits until it is ready."""

@@ -1,4 +1,4 @@
-"""The licences of published checkpoints: which may be loaded without a word, and which may not."""
+"""The licences of published checkpoints, and which of them need the operator's consent."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +11,7 @@ Model = Literal["embedder", "parser", "sam", "tryon"]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A published checkpoint. commercial: whether its licence allows commercial use as it is."""
+    """A published checkpoint. commercial: whether its licence allows commercial use."""
 
     name: str
     model: Model
@@ -28,8 +28,8 @@ REGISTRY: dict[str, Checkpoint] = {
         Checkpoint("ViT-B-16/laion2b_s34b_b88k", "embedder", "MIT", True),
         Checkpoint("ViT-B-32/laion2b_s34b_b79k", "embedder", "MIT", True),
         Checkpoint("ViT-B-16-SigLIP/webli", "embedder", "Apache-2.0", True),
-        # Fine-tuned from MiT weights, whose licence (section 3.3) is for research and evaluation
-        # alone and carries over to what is derived from them (section 3.2).
+        # Fine-tuned from MiT weights. Their licence allows research and evaluation only
+        # (section 3.3), and it applies to derived weights too (section 3.2).
         Checkpoint("hf-hub:mattmdjaga/segformer_b2_clothes", "parser", "NVIDIA non-commercial",
                    False),
         Checkpoint("hf-hub:sayeed99/segformer_b3_clothes", "parser", "NVIDIA non-commercial",
@@ -57,14 +57,14 @@ REGISTRY: dict[str, Checkpoint] = {
 
 
 def licence_of(checkpoint: str, model: Model) -> Checkpoint:
-    """What is known of a checkpoint by its name.
+    """The licence of a checkpoint, by its name.
 
-    The shipped weights are our own. A folder is its owner's affair: whoever put the files there
-    has read their licence. Any other name that isn't listed counts as non-commercial.
+    The shipped weights are the project's own. The operator is responsible for the licence of files
+    in a folder. Any other name that isn't listed counts as non-commercial.
     """
-    known = REGISTRY.get(checkpoint) or REGISTRY.get(HUB_PREFIX + checkpoint)
-    if known is not None and known.model == model:
-        return known
+    entry = REGISTRY.get(checkpoint) or REGISTRY.get(HUB_PREFIX + checkpoint)
+    if entry is not None and entry.model == model:
+        return entry
     if checkpoint == "starter":
         return Checkpoint(checkpoint, model, "the project's own", True)
     local = checkpoint.startswith(LOCAL_PREFIX) or checkpoint.endswith((".pth", ".safetensors"))
@@ -78,13 +78,13 @@ def require_licence(checkpoint: str, model: Model, *, allow_noncommercial: bool)
     """The checkpoint's entry, if it may be loaded.
 
     Raises:
-        SetupError: its licence forbids commercial use, or isn't known, and the operator has not
-            said that this is all right.
+        SetupError: its licence forbids commercial use or is not known, and the operator has not
+            consented.
     """
     entry = licence_of(checkpoint, model)
     if entry.commercial or allow_noncommercial:
         return entry
     raise SetupError(
         f"the {model} {checkpoint} has the licence: {entry.licence}. It is loaded only with "
-        "STUDIO_ALLOW_NONCOMMERCIAL=true, by which you say that your use is allowed"
+        "STUDIO_ALLOW_NONCOMMERCIAL=true, which states that your use is allowed"
     )

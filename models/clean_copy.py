@@ -1,4 +1,4 @@
-"""A picture from outside as the studio keeps it: its pixels at full size, and no metadata."""
+"""The copy of an outside picture that the studio stores: full size, without metadata."""
 
 import io
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class CleanCopy:
 
 
 def clean_copy(data: bytes) -> CleanCopy:
-    """PNG for what may be lossless, a mask for one; JPEG for photographs.
+    """Re-encodes a picture: PNG where the original may be lossless (a mask, say), JPEG otherwise.
 
     Raises:
         NotAnImage, Invalid, TooLarge: as `models.images.inspect_image`.

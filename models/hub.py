@@ -1,4 +1,4 @@
-"""What a hub says about a checkpoint: its present revision, and the files that a loader reads."""
+"""Asks a hub about a checkpoint: its current revision, and the files that its loader reads."""
 
 # ruff: noqa: PLC0415 - only operators' commands ask a hub
 
@@ -22,7 +22,7 @@ READ: dict[Model, str] = {
     "sam": r".+",
     "tryon": r"model_index\.json|.+/[^/]+\.(json|txt|model|safetensors|bin)",
 }
-"""Paths that the loader of a model reads."""
+"""The paths that a model's loader reads, as patterns."""
 VARIANT = re.compile(r"\.(fp16|fp32|bf16|non_ema|ema)\.|(flax|tf|onnx|openvino)_")
 PICKLED = (".bin", ".pth", ".pt")
 
@@ -34,11 +34,11 @@ def pins_of(checkpoint: str, model: Model) -> Iterator[tuple[str, Pin]]:
     "owner/name:folder:file".
 
     Raises:
-        SetupError: the hub doesn't know it or can't be reached, or nothing in it can be loaded.
+        SetupError: the hub doesn't have it or can't be reached, or it has no loadable file.
     """
     name = checkpoint.removeprefix(HUB_PREFIX)
-    repository, chosen = _split(name)
-    pin = _pin(repository, READ[model], chosen)
+    repository, prefixes = _split(name)
+    pin = _pin(repository, READ[model], prefixes)
     yield name, pin
     if model == "embedder" and (tokenizer := borrowed_tokenizer(_download(pin, CONFIG))):
         yield tokenizer, _pin(tokenizer, TOKENIZER, ())
@@ -63,7 +63,7 @@ def borrowed_tokenizer(config: Path) -> str | None:
 
 
 def _split(name: str) -> tuple[str, tuple[str, ...]]:
-    """owner/name, and the beginnings of the paths that are needed of it; none: all."""
+    """owner/name, and the prefixes of the paths that are needed; none means all paths."""
     if ":" in name:
         repository, folder, file = name.split(":")
         return repository, (f"{folder}/{file}", f"{folder}/image_encoder/")
@@ -71,35 +71,37 @@ def _split(name: str) -> tuple[str, tuple[str, ...]]:
     return f"{owner}/{repository}", tuple(path)
 
 
-def _select(files: Iterable[str], pattern: str, chosen: tuple[str, ...]) -> list[str]:
-    """Without other precisions and frameworks, and without pickles where safetensors are."""
-    read = [
+def _select(files: Iterable[str], pattern: str, prefixes: tuple[str, ...]) -> list[str]:
+    """The files to load: no other precision or framework, no pickles beside safetensors."""
+    loadable = [
         file
         for file in files
         if re.fullmatch(pattern, file)
-        and (not chosen or file.startswith(chosen))
+        and (not prefixes or file.startswith(prefixes))
         and not VARIANT.search(file)
     ]
-    safe = {str(Path(file).parent) for file in read if file.endswith(".safetensors")}
+    safe = {str(Path(file).parent) for file in loadable if file.endswith(".safetensors")}
     return [
-        file for file in read if not (file.endswith(PICKLED) and str(Path(file).parent) in safe)
+        file for file in loadable if not (file.endswith(PICKLED) and str(Path(file).parent) in safe)
     ]
 
 
-def _pin(repository: str, pattern: str, chosen: tuple[str, ...]) -> Pin:
+def _pin(repository: str, pattern: str, prefixes: tuple[str, ...]) -> Pin:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
         info = HfApi().model_info(repository, files_metadata=True)
-        known = {one.rfilename: one.lfs.sha256 if one.lfs else "" for one in info.siblings or []}
+        hashes = {
+            file.rfilename: file.lfs.sha256 if file.lfs else "" for file in info.siblings or []
+        }
         pin = Pin(
             repository,
             str(info.sha),
-            {file: known[file] for file in _select(known, pattern, chosen)},
+            {file: hashes[file] for file in _select(hashes, pattern, prefixes)},
         )
         for file, sha256 in pin.files.items():
-            if not sha256:  # a small file: the hub knows git's own hash of it alone
+            if not sha256:  # of a small file the hub has git's own hash only
                 pin.files[file] = hashlib.sha256(_download(pin, file).read_bytes()).hexdigest()
     except (OSError, HfHubHTTPError, ValueError) as error:
         raise SetupError(f"{repository} can't be looked up: {type(error).__name__}") from error

@@ -1,4 +1,4 @@
-"""Reads untrusted picture files: what they are, and their pixels as upright 8-bit RGB."""
+"""Reads untrusted picture files: their format and size, and their pixels as upright 8-bit RGB."""
 
 import io
 import struct
@@ -16,14 +16,14 @@ from models.bounds.limits import MAX_PIXELS, check_size
 
 MAX_BYTES = 15_000_000
 PUBLIC_SIDE = 1600
-FORMATS = tuple(each.name for each in TABLE)
-"""Pillow opens MPO, what many phones write, as JPEG."""
+FORMATS = tuple(kind.name for kind in TABLE)
+"""Pillow's names. MPO files, which many phones write, are opened as JPEG."""
 BAND_PIXELS = 4_000_000
-"""Larger pictures are converted in bands, so that no second copy of them is made on the way."""
+"""Larger pictures are converted in bands, so that there is no second copy of them in memory."""
 MAX_USED_PROFILE_BYTES = 1_000_000
 PROFILE_CLASSES = frozenset({b"mntr", b"scnr", b"prtr", b"spac"})
 TURN = 0x0112
-"""EXIF's tag of how a picture has to be turned."""
+"""EXIF's orientation tag."""
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -50,7 +50,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """Width and height in pixels as a viewer shows them (EXIF turn applied)."""
+    """The format, and width and height in pixels after applying EXIF's orientation."""
 
     width: int
     height: int
@@ -59,9 +59,9 @@ class ImageInfo:
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[tuple[Image.Image, Format]]:
-    """The picture with its header read and its cost bounded; Pillow's failures become ours."""
+    """Opens a picture after checking its bounds; translates Pillow's errors into `StudioError`s."""
     if len(data) > MAX_BYTES:
-        raise TooLarge(f"the image has {len(data):,} bytes; at most {MAX_BYTES:,} are taken")
+        raise TooLarge(f"the image has {len(data):,} bytes; at most {MAX_BYTES:,} are allowed")
     kind = find_format(data)
     if kind is None:
         raise NotAnImage("the data is no JPEG, PNG, WebP, GIF, BMP or TIFF image")
@@ -83,17 +83,17 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, Format]]:
         TypeError,
         struct.error,
     ) as error:
-        # Pillow's decoders answer broken files with any of these.
+        # Pillow's decoders raise any of these for broken files.
         raise Invalid("the image is damaged and can't be decoded") from error
 
 
 def inspect_image(data: bytes) -> ImageInfo:
-    """Decodes the whole picture once, so that a truncated file is found out here.
+    """Decodes the whole picture once, which detects a truncated file.
 
     Raises:
-        NotAnImage: no supported format.
-        Invalid: damaged, or beyond one of the limits of `models.bounds`.
-        TooLarge: more than 15 MB.
+        NotAnImage: the format is not supported.
+        Invalid: the file is damaged or exceeds one of the limits of `models.bounds`.
+        TooLarge: the file has more than 15 MB.
 
     """
     with _opened(data) as (image, kind):
@@ -102,7 +102,7 @@ def inspect_image(data: bytes) -> ImageInfo:
 
 
 def measure_image(data: bytes) -> tuple[int, int]:
-    """(width, height) as a viewer shows the picture; of a PNG, it takes a decoding.
+    """(width, height) after applying EXIF's orientation; a PNG is decoded for it.
 
     Raises:
         NotAnImage, Invalid, TooLarge: as `inspect_image`.
@@ -113,7 +113,7 @@ def measure_image(data: bytes) -> tuple[int, int]:
 
 
 def decode_image(data: bytes, *, shortest_side: int | None = None) -> Image.Image:
-    """The first frame, upright, RGB, transparency over white.
+    """Decodes the first frame: upright, RGB, transparency over white.
 
     Args:
         data: an encoded picture.
@@ -130,7 +130,7 @@ def decode_image(data: bytes, *, shortest_side: int | None = None) -> Image.Imag
 def decode_measured(
     data: bytes, *, shortest_side: int | None = None
 ) -> tuple[Image.Image, tuple[int, int]]:
-    """As `decode_image`, and the (width, height) of the whole picture as a viewer shows it.
+    """As `decode_image`, with the upright (width, height) of the picture at its full size.
 
     Raises:
         NotAnImage, Invalid, TooLarge: as `inspect_image`.
@@ -149,7 +149,7 @@ def decode_measured(
 
 
 def _turn(image: Image.Image) -> int:
-    """What EXIF says; Pillow turns TIFF itself."""
+    """EXIF's orientation; 1 for TIFF, which Pillow turns itself."""
     turn = 1 if image.format == "TIFF" else image.getexif().get(TURN, 1)
     return turn if isinstance(turn, int) else 1
 
@@ -160,7 +160,7 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
 
 
 def public_copy(data: bytes) -> bytes:
-    """The picture as others may see it: upright JPEG in sRGB, at most 1,600 px, only pixels.
+    """The picture for other users: upright JPEG in sRGB, at most 1,600 px, without metadata.
 
     Raises:
         NotAnImage, Invalid, TooLarge: as `inspect_image`.
@@ -168,14 +168,14 @@ def public_copy(data: bytes) -> bytes:
     image = decode_image(data, shortest_side=PUBLIC_SIDE)
     image.thumbnail((PUBLIC_SIDE, PUBLIC_SIDE), Image.Resampling.LANCZOS)
     image = _to_srgb(image)
-    image.info.clear()  # Pillow would write some of it again: comments, for one
+    image.info.clear()  # Pillow would write some of it again, such as comments
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
-    """The colours that the picture's own profile means, for viewers who are told of none."""
+    """Converts the colours by the picture's own profile, because the copy has no profile."""
     profile = image.info.get("icc_profile")
     if not profile or not _is_usable(profile):
         return image
@@ -184,17 +184,17 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         srgb = ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, own, srgb, outputMode="RGB") or image
     except (ImageCms.PyCMSError, OSError, ValueError):
-        return image  # damaged, or of another kind of colours than RGB
+        return image  # the profile is damaged or not of RGB colours
 
 
 def _is_usable(profile: bytes) -> bool:
-    """Of RGB, and without chains of any length: those of D2B tags are evaluated step by step."""
+    """Whether a profile is of RGB and has no D2B tags, whose chains may take long to evaluate."""
     if len(profile) < 132 or len(profile) > MAX_USED_PROFILE_BYTES:
         return False
     (count,) = struct.unpack_from(">I", profile, 128)
     tags = {profile[at : at + 3] for at in range(132, min(132 + 12 * count, len(profile)), 12)}
-    known = profile[16:20] == b"RGB " and profile[12:16] in PROFILE_CLASSES
-    return known and not tags & {b"D2B", b"B2D"}
+    is_rgb = profile[16:20] == b"RGB " and profile[12:16] in PROFILE_CLASSES
+    return is_rgb and not tags & {b"D2B", b"B2D"}
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -202,9 +202,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return _from_deep_grey(image)
     transparent = _is_transparent(image)
     convert = _lay_on_white if transparent else _drop_all_but_colour
-    plain = image.mode == "RGB" and not transparent  # a copy is all that it takes
-    in_one = plain or image.width * image.height <= BAND_PIXELS
-    rgb = convert(image) if in_one else _in_bands(image, convert)
+    is_rgb = image.mode == "RGB" and not transparent  # a copy without a conversion
+    at_once = is_rgb or image.width * image.height <= BAND_PIXELS
+    rgb = convert(image) if at_once else _in_bands(image, convert)
     rgb.info = {name: value for name, value in image.info.items() if name != "transparency"}
     return rgb
 
@@ -224,7 +224,7 @@ def _drop_all_but_colour(image: Image.Image) -> Image.Image:
 
 
 def _in_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """The same, without whole pictures on the way."""
+    """Converts a picture band by band, which needs less memory."""
     width, height = image.size
     rgb = Image.new("RGB", image.size)
     step = max(1, BAND_PIXELS // width)
@@ -235,7 +235,7 @@ def _in_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image])
 
 
 def _from_deep_grey(image: Image.Image) -> Image.Image:
-    """16- and 32-bit grey: Pillow's own conversion would clip it to white."""
+    """Scales 16- and 32-bit grey to 8 bits; Pillow's own conversion would clip it to white."""
     deep = np.asarray(image)
     most = float(np.nanmax(deep)) if deep.size else 0.0
     scale = 1.0

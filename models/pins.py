@@ -1,7 +1,7 @@
 """`models.lock`: the revision and the SHA-256 of every file of a published checkpoint.
 
 A pinned checkpoint is fetched at its revision, every file is compared, and loaders get a folder
-that holds those files and nothing else: what a hub changes later never reaches a replica.
+with only those files: later changes at the hub never reach a replica.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ from errors import SetupError
 from models.weights import HUB_PREFIX
 
 Files = dict[str, str]
-"""SHA-256 by path in the repository."""
+"""SHA-256 of each file, by its path in the repository."""
 
 
 @dataclass(frozen=True)
 class Pin:
-    """Where a checkpoint's files come from, and what they are."""
+    """The repository, revision and files of a checkpoint."""
 
     repository: str
     revision: str
@@ -31,7 +31,7 @@ class Pin:
 
 @dataclass(frozen=True)
 class Pinning:
-    """Which lock a process uses; `required`: whether checkpoints without a pin are refused."""
+    """The lock that a process uses; `required`: whether checkpoints without a pin are refused."""
 
     lock: Path | None = None
     required: bool = False
@@ -41,22 +41,22 @@ NO_PINS = Pinning()
 
 
 def read_lock(path: Path | None) -> dict[str, Pin]:
-    """Pins by checkpoint; none where there is no lock.
+    """The pins by checkpoint; empty without a lock.
 
     Raises:
-        SetupError: the file is not what `studio models lock` writes.
+        SetupError: the file does not have the format that `studio models lock` writes.
     """
     if path is None or not path.exists():
         return {}
     try:
-        found = json.loads(path.read_text())
-        return {name: Pin(**entry) for name, entry in found.items()}
+        entries = json.loads(path.read_text())
+        return {name: Pin(**entry) for name, entry in entries.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise SetupError(f"{path} is damaged: write it again with `studio models lock`") from error
 
 
 def write_lock(path: Path, pins: dict[str, Pin]) -> None:
-    """Whole or not at all; sorted, so that a change is easy to review."""
+    """Writes the lock atomically, sorted so that a change is easy to review."""
     text = json.dumps({name: vars(pin) for name, pin in pins.items()}, indent=1, sort_keys=True)
     staging = path.with_name(f".{path.name}.{os.getpid()}")
     staging.write_text(text + "\n")
@@ -64,10 +64,10 @@ def write_lock(path: Path, pins: dict[str, Pin]) -> None:
 
 
 def find_pin(checkpoint: str, pinning: Pinning) -> Pin | None:
-    """The checkpoint's pin; None where it has none and needs none.
+    """The checkpoint's pin; None where it is not pinned and need not be.
 
     Raises:
-        SetupError: it has none, and this studio takes pinned checkpoints only.
+        SetupError: it is not pinned, and this studio loads pinned checkpoints only.
     """
     name = checkpoint.removeprefix(HUB_PREFIX)
     pin = read_lock(pinning.lock).get(name)
@@ -84,10 +84,10 @@ def find_pin(checkpoint: str, pinning: Pinning) -> Pin | None:
 def pinned_folder(checkpoint: str, pinning: Pinning) -> Iterator[Path | None]:
     """A folder with the verified files of a hub's checkpoint, while the block runs.
 
-    None where it isn't pinned and needn't be.
+    None where the checkpoint is not pinned and need not be.
 
     Raises:
-        SetupError: it isn't pinned, can't be fetched, or a file is not the pinned one.
+        SetupError: it is not pinned, can't be fetched, or a file is not the pinned one.
     """
     pin = find_pin(checkpoint, pinning)
     if pin is None:
@@ -103,7 +103,7 @@ def pinned_folder(checkpoint: str, pinning: Pinning) -> Iterator[Path | None]:
 
 
 def fetch(pin: Pin) -> Path:
-    """The hub's cache folder of the pinned revision, every pinned file in it compared.
+    """The hub's cache folder of the pinned revision, after comparing every pinned file.
 
     Raises:
         SetupError: a file can't be fetched, or is not the pinned one.
@@ -122,9 +122,9 @@ def fetch(pin: Pin) -> Path:
         )
 
     try:
-        found = folder(offline=True)
-        if all((found / file).exists() for file in pin.files):
-            return _verified(found, pin)
+        cached = folder(offline=True)
+        if all((cached / file).exists() for file in pin.files):
+            return _verified(cached, pin)
     except LocalEntryNotFoundError:
         pass
     try:

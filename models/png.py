@@ -1,8 +1,9 @@
-"""Writes pictures as PNG: lossless as any, several times faster than Pillow, about as small.
+"""Writes pictures as PNG several times faster than Pillow, at about the same size.
 
-Pillow tries five filters on every line; here a line is always its difference to the one above,
-the best single filter on photographs and on masks. Intel's ISA-L packs the lines, large pictures in
-bands side by side, each of which ends on a byte and begins without what was before, as pigz does.
+Pillow tries five filters on every row. This module always stores the difference to the row above,
+the best single filter on photographs and on masks. Intel's ISA-L compresses the rows. Large
+pictures are compressed in parallel bands, each of which ends on a byte boundary and does not refer
+to earlier bands, as in pigz.
 """
 
 import struct
@@ -17,30 +18,30 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 UP = 2
 GREY, COLOUR = 0, 2
 PACKING = 1
-"""ISA-L's level; the others save or cost a few hundredths."""
+"""ISA-L's level; other levels change size and time by a few percent."""
 ZLIB_HEAD = b"\x78\x01"
 RAW = -15
-"""ISA-L's word for deflate without a head, its window the largest."""
+"""ISA-L's `wbits` for deflate without a header, with the largest window."""
 BAND_BYTES = 1_000_000
 THREADS = 2
 
 
 def encode_png(pixels: NDArray[np.uint8], icc_profile: bytes | None = None) -> bytes:
-    """(h, w) grey or (h, w, 3) RGB, 0 to 255; the profile says what its colours mean."""
+    """Encodes (h, w) grey or (h, w, 3) RGB uint8, with the colour profile where there is one."""
     height, width = pixels.shape[:2]
     kind = GREY if pixels.ndim == 2 else COLOUR
     head = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
     parts = [SIGNATURE, _chunk(b"IHDR", head)]
     if icc_profile:
         parts.append(_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc_profile)))
-    lines = np.ascontiguousarray(pixels).reshape(height, -1)
-    parts += [_chunk(b"IDAT", _packed(lines)), _chunk(b"IEND", b"")]
+    rows = np.ascontiguousarray(pixels).reshape(height, -1)
+    parts += [_chunk(b"IDAT", _compress(rows)), _chunk(b"IEND", b"")]
     return b"".join(parts)
 
 
-def _packed(lines: NDArray[np.uint8]) -> bytes:
-    """Lines (h, bytes) filtered, as one zlib stream."""
-    height, length = lines.shape
+def _compress(rows: NDArray[np.uint8]) -> bytes:
+    """Filters rows (h, bytes) and compresses them into one zlib stream."""
+    height, length = rows.shape
     filtered = np.empty((height, length + 1), np.uint8)
     step = max(1, BAND_BYTES // length)
 
@@ -48,9 +49,9 @@ def _packed(lines: NDArray[np.uint8]) -> bytes:
         band, end = filtered[top : top + step], min(top + step, height)
         band[:, 0] = UP
         if top == 0:
-            band[0, 1:] = lines[0]
-        first = max(top, 1)  # modulo 256, as the format wants it
-        np.subtract(lines[first:end], lines[first - 1 : end - 1], out=filtered[first:end, 1:])
+            band[0, 1:] = rows[0]
+        first = max(top, 1)  # modulo 256, as the format specifies
+        np.subtract(rows[first:end], rows[first - 1 : end - 1], out=filtered[first:end, 1:])
         packer = isal_zlib.compressobj(PACKING, wbits=RAW)
         last = isal_zlib.Z_FINISH if end == height else isal_zlib.Z_FULL_FLUSH
         return b"".join((packer.compress(band), packer.flush(last)))

@@ -1,6 +1,6 @@
-"""Where a checkpoint lies, how its tensors are written, and the fingerprint that names it."""
+"""Where a checkpoint is stored, how its tensors are written, and the fingerprint that names it."""
 
-# ruff: noqa: PLC0415 - torch comes in when tensors are touched; naming a checkpoint stays cheap
+# ruff: noqa: PLC0415 - torch is imported only where tensors are used
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ HUB_PREFIX = "hf-hub:"
 
 
 def checkpoint_folder(checkpoint: str, starter: str) -> Path | None:
-    """The folder that a checkpoint's name stands for; None for a hub name or a library's tag.
+    """The folder of a checkpoint; None for a hub's name or a library's tag.
 
     checkpoint: "starter", "local-dir:/path", or a path of a folder that exists. starter: the name
     of this model's folder among the shipped weights.
@@ -42,7 +42,7 @@ def short_name(checkpoint: str) -> str:
 def fingerprint(tensors: "Mapping[str, torch.Tensor]", config: object) -> str:
     """The first 12 hex digits of the sha256 over config and every tensor: name, type, shape, bytes.
 
-    config: anything `json.dumps` takes; what turns inputs into tensors belongs in it.
+    config: anything that `json.dumps` accepts; include whatever turns inputs into tensors.
     """
     import torch
 
@@ -62,13 +62,13 @@ def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
 
 
 def write_tensors(path: Path, tensors: "Mapping[str, torch.Tensor]") -> None:
-    """Write tensors as safetensors, floating ones as float16."""
+    """Writes tensors as safetensors, floating-point ones as float16."""
     import torch
     from safetensors.torch import save_file
 
     def stored(tensor: torch.Tensor) -> torch.Tensor:
-        kept = tensor.detach().cpu().contiguous()
-        return kept.half() if kept.is_floating_point() else kept
+        array = tensor.detach().cpu().contiguous()
+        return array.half() if array.is_floating_point() else array
 
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: stored(tensor) for name, tensor in tensors.items()}, path)

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from errors import Unavailable
 from integrations.blobs.keys import READ_URL_S, BlobEntry, BlobInfo, SignedUpload
 from integrations.windows import Take, Window
 from studio.context import Origin, current_origin
@@ -456,22 +457,43 @@ class Cache(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Absent:
+    """A part that a process does not open; using it is an error."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Raises:
+        Unavailable: always.
+        """
+        if name.startswith("__"):  # copying and pickling look special methods up
+            raise AttributeError(name)
+        raise Unavailable("this process has opened its studio without that part")
+
+
+ABSENT: Any = Absent()
+
+
 @dataclass(frozen=True)
 class Studio:
-    """All that a request or a job may reach."""
+    """All that a request or a job may reach; a process that needs less leaves parts out."""
 
     settings: "Settings"
     database: "Database"
-    blobs: BlobStore
-    cache: Cache
-    fetcher: "Fetcher"
-    embedder: Embedder
-    index: Index
-    regressor: Regressor
-    dispatcher: Dispatcher
-    segmenter: Segmenter
-    tryon: TryOn
+    blobs: BlobStore = ABSENT
+    cache: Cache = ABSENT
+    fetcher: "Fetcher" = ABSENT
+    embedder: Embedder = ABSENT
+    index: Index = ABSENT
+    regressor: Regressor = ABSENT
+    dispatcher: Dispatcher = ABSENT
+    segmenter: Segmenter = ABSENT
+    tryon: TryOn = ABSENT
     paypal: "PayPal | None" = None
+
+    async def aclose(self) -> None:
+        """Closes every connection of this process; the deployments go on."""
+        for part in (self.fetcher, self.paypal, self.database, self.cache, self.blobs):
+            if part is not None and not isinstance(part, Absent):
+                await part.aclose()
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Settings that don't fit together are refused by name, before anything starts."""
+"""Settings that contradict each other are refused by name, before anything starts."""
 
 from typing import Any
 
@@ -66,9 +66,9 @@ def test_production_takes_nothing_embedded(name: str) -> None:
 @pytest.mark.parametrize("name", ["jwt_secret", "jwt_previous_secret"])
 def test_a_short_secret_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(f"STUDIO_{name.upper()}", "tooshort")
-    with pytest.raises(SetupError, match=f"STUDIO_{name.upper()} must have at least 32") as told:
+    with pytest.raises(SetupError, match=f"STUDIO_{name.upper()} must have at least 32") as error:
         load_settings()
-    assert "tooshort" not in str(told.value)
+    assert "tooshort" not in str(error.value)
 
 
 @pytest.mark.parametrize(

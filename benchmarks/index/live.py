@@ -252,21 +252,8 @@ async def run_all(folder: Path, url: str, data: Path) -> list[str]:
     settings = Settings(data_dir=folder / "data", database_url=url)
     database = Database(url, pool_size=5)
     blobs = LocalBlobStore(folder / "blobs", "http://bench.test", ["x" * 32])
-    nothing: Any = None
     embedder: Any = Titles(queries["texts"])
-    studio = Studio(
-        settings,
-        database,
-        blobs,
-        nothing,
-        nothing,
-        embedder,
-        nothing,
-        nothing,
-        nothing,
-        nothing,
-        nothing,
-    )
+    studio = Studio(settings, database, blobs, embedder=embedder)
     await fill(database, items)
     started = time.perf_counter()
     versions = [await build_version(studio) for _ in range(3)]

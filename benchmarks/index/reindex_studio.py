@@ -85,14 +85,14 @@ def run_studio(from_pictures: int) -> int:
 
 
 def application_with(from_pictures: int) -> Any:
-    """`deployments.serve.launch` with another number; Ray reads its token's mode when imported."""
-    from deployments.serve import launch
+    """`deployments.serve.deploy` with another number; Ray reads its token's mode when imported."""
+    from deployments.serve import deploy
 
-    config = yaml.safe_load(launch.STARTER_CONFIG.read_text())
+    config = yaml.safe_load(deploy.STARTER_CONFIG.read_text())
     config["applications"][0]["args"]["dispatcher"]["reindex"]["from_pictures"] = from_pictures
     path = Path(os.environ["STUDIO_DATA_DIR"]) / "serve_config.yaml"
     path.write_text(yaml.safe_dump(config))
-    return SimpleNamespace(start=partial(launch.start, config=path), stop=launch.stop)
+    return SimpleNamespace(start=partial(deploy.start, config=path), stop=deploy.stop)
 
 
 class Bench:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
 
 from db.engine import Database
 from jobs.handler import Handler
@@ -25,14 +24,9 @@ HANDLERS = {"noop": Handler(noop, num_cpus=1.0)}
 
 
 def bare_studio() -> Studio:
-    """For handlers that ask for nothing else."""
+    """A studio for handlers that need the database only."""
     url = os.environ["BENCH_DATABASE_URL"]
-    nothing = cast(Any, None)
-    return Studio(
-        settings=Settings(database_url=url), database=Database(url), blobs=nothing, cache=nothing,
-        fetcher=nothing, embedder=nothing, index=nothing, regressor=nothing, dispatcher=nothing,
-        segmenter=nothing, tryon=nothing,
-    )  # fmt: skip
+    return Studio(Settings(database_url=url), Database(url))
 
 
 @asynccontextmanager
@@ -42,4 +36,4 @@ async def open_bare_studio() -> AsyncIterator[Studio]:
     try:
         yield studio
     finally:
-        await studio.database.aclose()
+        await studio.aclose()

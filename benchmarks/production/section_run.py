@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-Precision = Literal["fp32", "fp16", "bf16"]
+from models.devices import Precision
+
 GIB = 1 << 30
 
 

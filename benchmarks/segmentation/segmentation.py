@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import io
 import logging
+import os
 import tempfile
 import time
 from dataclasses import replace
@@ -90,19 +91,21 @@ def measure(folder: Path, count: int) -> list[str]:
     from ray import serve
 
     import models.segmenter.segmenter
+    from deployments.profile import parser_config, sam_config
     from deployments.segmenter import Segmenter as Deployed
-    from gateway_app import parser_config, sam_config
-    from settings import Settings
+    from settings import load_settings
 
-    settings = Settings(blob_url=f"file://{folder}", jwt_secret="x" * 32)
+    os.environ |= {"STUDIO_BLOB_URL": f"file://{folder}", "STUDIO_JWT_SECRET": "x" * 32}
+    settings = load_settings()
     args = replace(starter_args(), kept=1)
-    parser, sam = parser_config(settings, args), sam_config(settings, args)
+    parser = replace(parser_config(settings), max_batch=args.max_batch, threads=args.threads)
+    sam = sam_config(settings)
     keys = write_pictures(folder, count)
     bare = models.segmenter.segmenter.load(parser, sam)
     bare.warm_up()
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     deployed = serve.deployment(name="Segmenter", max_ongoing_requests=64)(Deployed)
-    handle = serve.run(deployed.bind(settings, parser, sam, args), name="bench", route_prefix=None)
+    handle = serve.run(deployed.bind(parser, sam, args), name="bench", route_prefix=None)
     rates: list[tuple[float, float]] = []
     asyncio.run(run_served(handle, keys[:CALLERS], 0))
     for turn in range(1, 4):

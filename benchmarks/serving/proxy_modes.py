@@ -48,7 +48,7 @@ def serve_mode() -> None:
     from fastapi import FastAPI, Request
     from ray import serve
 
-    from deployments.serve.listening import reuse_address
+    from deployments.serve.patches import reuse_port
 
     @serve.deployment(ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=100)
     class Hop:
@@ -61,7 +61,7 @@ def serve_mode() -> None:
     @serve.ingress()
     class Entry:
         def __init__(self, hop: Any) -> None:
-            reuse_address()  # the modes follow each other on one port
+            reuse_port()  # the modes follow each other on one port
             self._hop = hop
 
         def __serve_build_asgi_app__(self) -> FastAPI:

@@ -23,9 +23,9 @@ import uvicorn
 from fastapi import FastAPI, Request
 
 from benchmarks.serving.topology import live_index, make_parts
+from deployments.profile import embedder_config
 from errors import StudioError, Unavailable
 from gateway.app import create_app
-from gateway_app import StudioArgs, embedder_config
 from models.embedder.embedder import load
 from models.images import decode_image
 from settings import load_settings
@@ -63,7 +63,7 @@ def from_json(document: Json) -> IndexQuery:
 def rec_svc() -> FastAPI:
     """Model and index behind `POST /search`."""
     settings = load_settings()
-    model = load(embedder_config(settings, StudioArgs().embedder))
+    model = load(embedder_config(settings))
     model.warm_up()
     thread = ThreadPoolExecutor(1)
     index_thread = ThreadPoolExecutor(1)

@@ -26,10 +26,10 @@ class StockEmbedder:
     """The model behind `@serve.batch` with its default wait; set up by `build`."""
 
     def __init__(self) -> None:
-        from gateway_app import StudioArgs, embedder_config
+        from deployments.profile import embedder_config
         from models.embedder.embedder import load
 
-        self._model = load(embedder_config(load_settings(), StudioArgs().embedder))
+        self._model = load(embedder_config(load_settings()))
         self._model.warm_up()
         self._thread = ThreadPoolExecutor(1)
 

@@ -7,11 +7,11 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, suppress
-from typing import Any, cast
+from typing import Any
 
 from db.engine import Database
+from deployments.profile import embedder_config
 from drawing.draw import Garment, draw_garment
-from gateway_app import StudioArgs, embedder_config
 from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache
 from integrations.fetch import Fetcher
@@ -28,7 +28,6 @@ def make_parts(settings: Settings, embedder: Any, index: Index) -> Studio:
 
     embedder: as much of `studio.ports.Embedder` as searches need.
     """
-    nothing: Any = None
     return Studio(
         settings=settings,
         database=Database(settings.required("database_url"), pool_size=settings.database_pool_size),
@@ -37,10 +36,7 @@ def make_parts(settings: Settings, embedder: Any, index: Index) -> Studio:
         fetcher=Fetcher(allow=settings.fetch_allow),
         embedder=embedder,
         index=index,
-        regressor=nothing,
         dispatcher=NoDispatcher(),
-        segmenter=cast(Any, None),  # searches need none
-        tryon=cast(Any, None),
     )
 
 
@@ -78,7 +74,7 @@ def model_ms(repeats: int = 60) -> float:
 
     The index adds some 0.1 ms at 648 products, which is left to the framework's share.
     """
-    model = load(embedder_config(load_settings(), StudioArgs().embedder))
+    model = load(embedder_config(load_settings()))
     model.warm_up()
     buffer = io.BytesIO()
     draw_garment(Garment("dress", "red"), size=640).save(buffer, "JPEG", quality=88)

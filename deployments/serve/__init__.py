@@ -1,1 +1,1 @@
-"""The plumbing around Ray Serve."""
+"""The plumbing around Ray Serve: how replicas are prepared, listen, log, and reach each other."""

@@ -1,4 +1,4 @@
-"""How many connections to PostgreSQL the studio may open at once: every pool, at its largest."""
+"""How many connections to PostgreSQL the studio may open: the sum of all pools at their largest."""
 
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,23 @@ from settings import PROJECT_ROOT, Settings
 INDEX_POOL = 2
 DISPATCHER_POOL = 3
 JOB_POOL = 3
-"""What a job does at a time, its progress, and one to spare."""
+"""One for a job's work, one for its progress, and one to spare."""
 LISTENER = 1
 LEASE_KEEPER = 1
 
 
 def config_of(settings: Settings) -> Path:
-    """The capacity that this studio is deployed with."""
+    """The Serve config with which this studio is deployed."""
     starter = settings.profile == "starter" and settings.env != "production"
     return PROJECT_ROOT / ("local/serve_config.yaml" if starter else "serve_config.yaml")
 
 
 def wanted_connections(settings: Settings, config: Path | None = None) -> dict[str, int]:
-    """By deployment, at the most replicas that the config allows; `jobs` beside them."""
+    """Connections by deployment at the most replicas that the config allows, and those of jobs."""
     (application,) = yaml.safe_load((config or config_of(settings)).read_text())["applications"]
-    replicas = {one["name"]: most_replicas(one) for one in application["deployments"]}
+    replicas = {
+        deployment["name"]: most_replicas(deployment) for deployment in application["deployments"]
+    }
     running = application["args"]["dispatcher"]["run"]["max_running"]
     return {
         "Gateway": replicas["Gateway"] * settings.database_pool_size,
@@ -35,6 +37,6 @@ def wanted_connections(settings: Settings, config: Path | None = None) -> dict[s
 
 
 def most_replicas(deployment: dict[str, Any]) -> int:
-    """As many as it may have."""
+    """The most replicas that a deployment may have."""
     scaling = deployment.get("autoscaling_config", {})
     return int(scaling.get("max_replicas") or deployment.get("num_replicas", 1))

@@ -1,8 +1,9 @@
-"""How HTTP enters: callers reach the Gateway replicas themselves, without a proxy in between.
+"""How HTTP enters: callers connect to the Gateway replicas, without a proxy in between.
 
-Measured (benchmarks/results/proxy_modes.md): several times the requests of Serve's Python proxy,
-more than HAProxy, the caller's own address, loopback binding, and every answer is the Gateway's.
-Nothing here imports Ray, because Ray Serve reads these variables when it is imported.
+Measured (benchmarks/results/proxy_modes.md): this serves several times the requests of Serve's
+Python proxy and more than HAProxy. The Gateway sees the caller's own address, may listen on
+loopback, and writes every answer itself. This module does not import Ray, because Ray Serve reads
+these variables when it is imported.
 """
 
 import os
@@ -17,9 +18,10 @@ from gateway.envelope import request_id_of
 
 
 def ingress_environment(port: int, *, drain_s: float = 30.0) -> dict[str, str]:
-    """What every Ray process must have in its environment: one Gateway a node, on this port.
+    """The environment that every Ray process must have: one Gateway a node, on this port.
 
-    `drain_s`: how long a replica that ends still answers, so that a load balancer can leave it.
+    `drain_s`: how long a replica still answers after it has been told to end, so that a load
+    balancer can stop sending requests to it.
     """
     return {
         "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1",
@@ -37,19 +39,19 @@ def ingress_environment(port: int, *, drain_s: float = 30.0) -> dict[str, str]:
     }
 
 
-def tracing_environment(given: Mapping[str, str]) -> dict[str, str]:
-    """What every Ray process needs so that spans are recorded; nothing without an exporter.
+def tracing_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables by which every Ray process records spans; none without an exporter.
 
-    `given`: the operator's environment: `STUDIO_OTLP_URL`, or the standard `OTEL_*` variables.
+    `environment`: the operator's, with `STUDIO_OTLP_URL` or the standard `OTEL_*` variables.
     """
-    endpoint = given.get("STUDIO_OTLP_URL") or given.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    if not endpoint and not given.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+    endpoint = environment.get("STUDIO_OTLP_URL") or environment.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    if not endpoint and not environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
         return {}
-    told = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} if endpoint else {}
-    return told | {
-        "OTEL_SERVICE_NAME": given.get("OTEL_SERVICE_NAME", "ai-fashion-studio"),
+    exporter = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} if endpoint else {}
+    return exporter | {
+        "OTEL_SERVICE_NAME": environment.get("OTEL_SERVICE_NAME", "ai-fashion-studio"),
         "RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH": "deployments.serve.tracing:span_processors",
-        "RAY_SERVE_TRACING_SAMPLING_RATIO": given.get("OTEL_TRACES_SAMPLER_ARG", "1.0"),
+        "RAY_SERVE_TRACING_SAMPLING_RATIO": environment.get("OTEL_TRACES_SAMPLER_ARG", "1.0"),
     }
 
 
@@ -61,13 +63,13 @@ SERVE_HEADERS = frozenset(
         b"serve_multiplexed_model_id",
     }
 )
-"""By these a caller would set Serve's own timeout, keep work going after hanging up, and choose
-replicas. Serve reads them with underscores, too, and fails where they are no UTF-8."""
+"""With these headers a caller could set Serve's timeout, keep work running after a disconnect, and
+choose replicas. Serve also reads them with underscores, and fails where they are not UTF-8."""
 TRACE_HEADERS = frozenset({b"traceparent", b"tracestate"})
 
 
 def clean_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Those that go on: none by which callers would give orders to Serve, or make it fail."""
+    """The headers without those that control Serve or make it fail."""
     return [
         (name, value)
         for name, value in headers
@@ -77,13 +79,16 @@ def clean_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, b
 
 
 class CleanHead:
-    """Outermost layer: Serve would echo any `X-Request-ID`, well formed or not, beside ours."""
+    """The outermost ASGI layer: removes Serve's headers and settles the request id.
+
+    Serve would echo any `X-Request-ID`, well formed or not, beside the studio's.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Everything inside sees one well-formed id, and the answer carries it once."""
+        """Gives inner layers one well-formed request id, which the answer carries once."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -100,12 +105,15 @@ class CleanHead:
 
 
 def middlewares() -> list[Middleware]:
-    """What Serve wraps around its own HTTP layers; it imports this by name."""
+    """The layers that Serve adds around its own; it imports this function by name."""
     return [Middleware(CleanHead)]
 
 
 def main() -> None:
-    """Shell commands for `ray start`: `python -m deployments.serve.ingress PORT`."""
+    """Prints shell commands to run before `ray start`.
+
+    Usage: `python -m deployments.serve.ingress PORT`.
+    """
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
     variables = ingress_environment(port) | tracing_environment(os.environ)
     for name, value in variables.items():

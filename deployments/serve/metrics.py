@@ -1,6 +1,6 @@
-"""What Prometheus can read of the studio, through Ray: every node exports it on its own port.
+"""The studio's metrics for Prometheus; Ray exports them on a port of every node.
 
-`ops/` holds the dashboard and the alerts made of these names, Serve's own metrics beside them.
+`ops/` has the dashboard and the alerts that use these names, along with Serve's own metrics.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ SIZES = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]
 
 
 class RequestMetrics:
-    """A `gateway.envelope.Observe`: requests by route and status, and how long they took."""
+    """Requests by route and status, and their duration, for `gateway.envelope.Observe`."""
 
     def __init__(self) -> None:
         self._requests = Counter(
@@ -26,10 +26,10 @@ class RequestMetrics:
         )
 
     def observe(self, method: str, route: str, status: int, elapsed_ms: float) -> None:
-        """One answer."""
-        where = {"method": method, "route": route}
-        self._requests.inc(tags=where | {"status": str(status)})
-        self._seconds.observe(elapsed_ms / 1000, tags=where)
+        """Counts one answer."""
+        tags = {"method": method, "route": route}
+        self._requests.inc(tags=tags | {"status": str(status)})
+        self._seconds.observe(elapsed_ms / 1000, tags=tags)
 
 
 class BatchMetrics:
@@ -55,7 +55,7 @@ class BatchMetrics:
 
 
 class IndexMetrics:
-    """Which version a replica of `Index` answers from, and how far it has followed."""
+    """The index version that a replica serves, and the last catalogue change that it applied."""
 
     def __init__(self) -> None:
         self._version = Gauge(
@@ -63,22 +63,22 @@ class IndexMetrics:
         )
         self._products = Gauge("studio_index_products", "Products that can be found.")
         self._applied = Gauge("studio_index_applied_seq", "The last applied catalogue change.")
-        self._shown: str | None = None
+        self._last_version: str | None = None
 
     def show(self, status: Mapping[str, object]) -> None:
-        """As `LiveIndex.status` tells it."""
+        """Sets the gauges from `LiveIndex.status`."""
         version = status.get("version")
-        if self._shown is not None and self._shown != version:
-            self._version.set(0, tags={"version": self._shown})
+        if self._last_version is not None and self._last_version != version:
+            self._version.set(0, tags={"version": self._last_version})
         if isinstance(version, str):
             self._version.set(1, tags={"version": version})
-            self._shown = version
+            self._last_version = version
         self._products.set(float(str(status.get("count", 0))))
         self._applied.set(float(str(status.get("appliedSeq", 0))))
 
 
 class JobMetrics:
-    """The queue as every dispatcher sees it; the numbers are the database's, so take the max."""
+    """The queue of jobs. Every dispatcher reports the database's numbers, so take their maximum."""
 
     def __init__(self, types: list[str]) -> None:
         self._types = types
@@ -89,18 +89,23 @@ class JobMetrics:
         self._jobs = Gauge(
             "studio_jobs", "Jobs by state; ended ones of the last hour.", tag_keys=("type", "state")
         )
-        self._shown: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
 
     def show(
         self,
         backlog: Mapping[str, Mapping[str, float]],
         states: Mapping[tuple[str, str], int],
     ) -> None:
-        """`backlog` by type as `db.job_claims.count_backlog` counts, `states` by type and state."""
+        """Sets the gauges.
+
+        Args:
+            backlog: by type, from `db.job_claims.count_backlog`.
+            states: how many jobs there are, by type and state.
+        """
         for name in self._types:
             waiting = backlog.get(name, {})
             self._queued.set(waiting.get("due", 0), tags={"type": name})
             self._oldest.set(max(0.0, waiting.get("oldest_s", 0.0)), tags={"type": name})
-        for name, state in self._shown | states.keys():
+        for name, state in self._reported | states.keys():
             self._jobs.set(states.get((name, state), 0), tags={"type": name, "state": state})
-        self._shown |= states.keys()
+        self._reported |= states.keys()

@@ -1,17 +1,16 @@
-"""What must hold before the application is deployed: a closed cluster and a schema of this code."""
+"""Checks before the application is deployed: a closed cluster, and a database of this version."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from ray._private.authentication.authentication_utils import is_token_auth_enabled
-
 from db.migrate import missing_migrations
+from deployments.serve.patches import is_token_auth_enabled
 from errors import SetupError, Unavailable
 from settings import Settings
 
 
 def require_closed_cluster(settings: Settings) -> None:
-    """In production Ray itself must ask for a token: whoever reaches an open Ray runs code.
+    """In production Ray must ask for a token: anyone who reaches an open Ray can run code on it.
 
     Raises:
         SetupError: Ray was started without token authentication.
@@ -24,9 +23,9 @@ def require_closed_cluster(settings: Settings) -> None:
 
 
 def require_schema(settings: Settings) -> None:
-    """The database must have every migration of this code; newer ones are fine.
+    """The database must have every migration of this version; newer ones are allowed.
 
-    A database that does not answer is no reason to stay away: the replicas wait for it.
+    A database that does not answer does not stop the deployment: the replicas wait for it.
 
     Raises:
         SetupError: `studio migrate` has not run.

@@ -1,4 +1,4 @@
-"""The answer to a request that can't be parsed to its end: a problem document, then the end."""
+"""The answer to a request that can't be parsed: a problem document on a connection that closes."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from gateway.envelope import Envelope
 from gateway.problem import ProblemType, problem
 
 LINGER_S = 1.0
-"""Closing while bytes of the client are unread would destroy the answer on its way (TCP reset)."""
+"""Closing while bytes of the client are unread would destroy the answer in transit (TCP reset)."""
 
 MALFORMED = ProblemType(400, "malformed", "The request can't be read")
 TOO_LARGE = ProblemType(431, "head-too-large", "The head of the request is too large")
@@ -22,7 +22,7 @@ DETAILS = {
 
 
 def refusing(reason: ProblemType) -> ASGIApp:
-    """An application that refuses, with all that the Gateway's answers carry around them."""
+    """An ASGI application that refuses; its answer has the same headers as the Gateway's."""
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         headers = {"Connection": "close"} | ({"Retry-After": "1"} if reason.status == 429 else {})
@@ -36,7 +36,7 @@ def refusing(reason: ProblemType) -> ASGIApp:
 
 
 class LingeringTransport:
-    """What a uvicorn cycle needs of a transport; it closes a moment after it has said so."""
+    """The transport of a uvicorn request cycle that closes `LINGER_S` after it has been told to."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -45,7 +45,7 @@ class LingeringTransport:
         self.is_closing = transport.is_closing
 
     def close(self) -> None:
-        """No more is written; what the client still sends is read and thrown away."""
+        """Ends writing; bytes that the client still sends are read and discarded."""
         if self._transport.is_closing():
             return
         if self._transport.can_write_eof():

@@ -1,1 +1,1 @@
-"""What a foreign picture may ask of its decoder, checked on its bytes before it is decoded."""
+"""Limits on what decoding an untrusted picture may cost, checked on its bytes before decoding."""

@@ -1,4 +1,4 @@
-"""BMP: uncompressed ones only; Pillow unpacks run-length codes in Python, byte by byte."""
+"""BMP: only uncompressed files; Pillow decodes run lengths in Python, byte by byte."""
 
 import struct
 
@@ -7,13 +7,13 @@ from models.bounds.limits import check_size, damaged
 
 CORE_HEADER = 12
 UNCOMPRESSED, BIT_FIELDS = 0, 3
-TURNED = 0xFF
-"""The highest byte of a height below zero: the first line is the top one."""
+TOP_DOWN = 0xFF
+"""The highest byte of a negative height, which means that the first row is the top one."""
 
 
 def check_bmp(data: bytes) -> None:
     """Raises:
-    Invalid: damaged, or beyond a bound.
+    Invalid: the file is damaged or exceeds a limit.
     """
     if len(data) < 34:
         raise damaged()
@@ -23,7 +23,7 @@ def check_bmp(data: bytes) -> None:
         compression = UNCOMPRESSED
     else:
         width, height, _, _, compression = struct.unpack_from("<IIHHI", data, 18)
-        height = 2**32 - height if data[25] == TURNED else height
+        height = 2**32 - height if data[25] == TOP_DOWN else height
     if compression not in {UNCOMPRESSED, BIT_FIELDS}:
         raise Invalid("BMP images must be uncompressed; save it as PNG instead")
     check_size(width, height)

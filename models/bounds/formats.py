@@ -1,4 +1,4 @@
-"""The table of formats that are taken: how each begins, and what bounds its decoding."""
+"""The table of supported formats: how their files begin, and what bounds their decoding."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from models.bounds.webp import check_webp
 
 @dataclass(frozen=True)
 class Format:
-    """A format that is taken.
+    """A supported format.
 
     Attributes:
-        name: Pillow's.
-        content_type: how the world calls it.
-        starts: what its files begin with; a `?` byte in `starts` stands for any byte.
-        check: raises `Invalid` where decoding the file could cost too much.
+        name: Pillow's name of the format.
+        content_type: its media type.
+        starts: the bytes that its files begin with; a `?` stands for any byte.
+        check: raises `Invalid` where decoding a file could cost too much.
     """
 
     name: str
@@ -44,10 +44,10 @@ FORMATS = (
 
 def find_format(data: bytes) -> Format | None:
     """The format of a file, by its first bytes."""
-    return next((each for each in FORMATS if each.begins(data)), None)
+    return next((kind for kind in FORMATS if kind.begins(data)), None)
 
 
 def _matches(data: bytes, start: bytes) -> bool:
     if len(data) < len(start):
         return False
-    return all(wanted in {b"?"[0], byte} for wanted, byte in zip(start, data, strict=False))
+    return all(expected in {b"?"[0], byte} for expected, byte in zip(start, data, strict=False))

@@ -1,4 +1,4 @@
-"""GIF: what lies in front of the first picture (GIF89a specification); what follows is never read.
+"""GIF: blocks before the first picture (GIF89a specification); later blocks are never read.
 
 Pillow reads comments and extensions in Python, a sub-block of at most 255 bytes at a time.
 """
@@ -8,7 +8,7 @@ import struct
 from models.bounds.limits import check_most, check_size, damaged
 
 MAX_BLOCKS = 20_000
-"""5 MB of sub-blocks as encoders write them."""
+"""About 5 MB of sub-blocks of the usual size."""
 HEADER_BYTES = 13
 EXTENSION, PICTURE, TRAILER = 0x21, 0x2C, 0x3B
 COMMENT, APPLICATION = 0xFE, 0xFF
@@ -17,7 +17,7 @@ LOOP = b"NETSCAPE2.0"
 
 def check_gif(data: bytes) -> None:
     """Raises:
-    Invalid: damaged, or beyond a bound.
+    Invalid: the file is damaged or exceeds a limit.
     """
     if len(data) < HEADER_BYTES:
         raise damaged()
@@ -32,7 +32,7 @@ def check_gif(data: bytes) -> None:
 
 
 def _skip_extensions(data: bytes, place: int) -> int:
-    """The place behind the first picture's introducer."""
+    """The offset after the first picture's introducer."""
     blocks = 0
     while place < len(data):
         kind = data[place]
@@ -57,7 +57,7 @@ def _skip_extensions(data: bytes, place: int) -> int:
 
 
 def _check_extension(data: bytes) -> None:
-    """Pillow reads on behind the end of an extension without blocks, or of a loop without count."""
+    """Refuses an extension without blocks, or a loop without a count: Pillow would read on."""
     blocks = data[1:]
     loop = blocks[1:].startswith(LOOP) and data[0] == APPLICATION
     if data[0] != COMMENT and (not blocks or (loop and len(blocks) == 1 + blocks[0])):

@@ -1,9 +1,9 @@
-"""JPEG: scans times samples, counted by walking the markers (ITU-T T.81, annex B).
+"""JPEG: counts scans times samples by walking the markers (ITU-T T.81, annex B).
 
 libjpeg decodes every scan of a file, and a scan that changes nothing takes 50 bytes. Encoders write
-about 10; what they write of 40 megapixels without chroma subsampling is 560 million samples.
-Up to the first scan the file must be well formed, so that Pillow's parser, libjpeg's and this one
-read the same header.
+about 10 scans: 560 million samples for 40 megapixels without chroma subsampling. Up to the first
+scan the file must be well formed, so that the parsers of Pillow, libjpeg and this module read the
+same header.
 """
 
 import re
@@ -22,13 +22,13 @@ from models.bounds.limits import (
 
 MAX_SCANS = 64
 MAX_SCANNED_SAMPLES = 1_000_000_000
-"""Of all scans together; a scan of one colour component reads that component's samples."""
+"""The samples of all scans; a scan of one colour component reads that component's samples."""
 MAX_SEGMENTS = 1000
-"""In front of the first scan."""
+"""Segments before the first scan."""
 MAX_FILL_BYTES = 1024
-"""Between two markers; Pillow skips each in Python."""
+"""Fill bytes between two markers; Pillow skips each of them in Python."""
 MAX_TABLE_BYTES = 4096
-"""Of quantization tables in front of the first scan; four of 16 bits are 520."""
+"""Quantization tables before the first scan; four tables of 16 bits have 520 bytes."""
 MAX_PHOTOSHOP_BYTES = 1_000_000
 
 DHT, SOI, EOI, SOS, DQT, APP1, APP2, APP13, TEM = (
@@ -39,9 +39,9 @@ FRAMES = frozenset({0xC0, 0xC1, PROGRESSIVE})
 OTHER_FRAMES = frozenset({0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xDE})
 SEGMENTS = frozenset({DHT, 0xCC, DQT, 0xDC, 0xDD, 0xDF, *range(0xE0, 0xF0), 0xFE})
 MARKER = re.compile(rb"\xff[\x01-\xfe]")
-"""Pillow and libjpeg skip what is in front of it."""
+"""Pillow and libjpeg skip the bytes before a marker."""
 NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-"""In coded data FF 00 is a byte 255, and FF D0 to FF D7 are restarts."""
+"""In coded data FF 00 means the byte 255, and FF D0 to FF D7 are restart markers."""
 START_OF_SCAN = b"\xff\xda"
 BOUNDED = {
     (APP1, b"Exif\0\0"): ("bytes of EXIF", MAX_EXIF_BYTES, 16),
@@ -49,12 +49,12 @@ BOUNDED = {
     (APP13, b"Photoshop"): ("bytes of Photoshop resources", MAX_PHOTOSHOP_BYTES, 64),
     (DQT, b""): ("bytes of quantization tables", MAX_TABLE_BYTES, 64),
 }
-"""(marker, start) of what Pillow parses in Python -> its name, most bytes, most segments."""
+"""The segments that Pillow parses in Python: (marker, start) -> name, most bytes, most segments."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame's header. samples: of each component, by its number."""
+    """A frame's header. samples: the samples of each component, by the component's number."""
 
     width: int
     height: int
@@ -64,15 +64,15 @@ class Frame:
 
 def check_jpeg(data: bytes) -> None:
     """Raises:
-    Invalid: damaged, or beyond a bound.
+    Invalid: the file is damaged or exceeds a limit.
     """
     frame, scans_at = _read_header(data)
     check_size(frame.width, frame.height)
     if not frame.progressive and data[scans_at + 4 : scans_at + 5] == bytes((len(frame.samples),)):
-        return  # libjpeg decodes one scan, and refuses a second one
+        return  # libjpeg decodes one scan and refuses a second one
     total = sum(frame.samples.values())
     _check_memory(2 * total)  # the coefficients of all components, two bytes each
-    marks = data.count(START_OF_SCAN, scans_at)  # never fewer than there are scans
+    marks = data.count(START_OF_SCAN, scans_at)  # at least as many as there are scans
     if marks > MAX_SCANS or marks * total > MAX_SCANNED_SAMPLES:
         _check_scans(data, scans_at, frame)
 
@@ -81,21 +81,21 @@ def _check_memory(size: int) -> None:
     if size > MAX_DECODED_BYTES:
         raise Invalid(
             f"the image takes {size:,} bytes while it is decoded; "
-            f"at most {MAX_DECODED_BYTES:,} are taken"
+            f"at most {MAX_DECODED_BYTES:,} are allowed"
         )
 
 
 def _read_header(data: bytes) -> tuple[Frame, int]:
-    """The frame, and where the first scan's marker is."""
+    """The frame, and the offset of the first scan's marker."""
     place, count = 2, 0
     frame: Frame | None = None
     parsed: dict[tuple[int, bytes], list[int]] = {}
     while True:
-        found = MARKER.search(data, place, place + MAX_FILL_BYTES + 2)
-        if found is None:
+        match = MARKER.search(data, place, place + MAX_FILL_BYTES + 2)
+        if match is None:
             check_most("fill bytes between two markers", len(data) - place, MAX_FILL_BYTES)
             raise damaged()
-        place, marker = found.end() - 1, found[0][1]
+        place, marker = match.end() - 1, match[0][1]
         if marker == SOS:
             if frame is None:
                 raise damaged()
@@ -115,7 +115,7 @@ def _read_header(data: bytes) -> tuple[Frame, int]:
 
 
 def _segment(data: bytes, place: int) -> bytes:
-    """A marker's body; `place` is that of its length."""
+    """The body of a segment; `place` is the offset of its length."""
     if place + 2 > len(data):
         raise damaged()
     (length,) = struct.unpack_from(">H", data, place)
@@ -134,7 +134,7 @@ def _read_frame(body: bytes, *, progressive: bool) -> Frame:
         raise damaged()
     samples = {number: -(-width * x // across) * -(-height * y // down) for number, x, y in parts}
     if len(samples) != len(parts):
-        raise damaged()  # two components of one number
+        raise damaged()  # two components have one number
     return Frame(width, height, progressive, samples)
 
 
@@ -148,7 +148,7 @@ def _count_parsed(marker: int, body: bytes, parsed: dict[tuple[int, bytes], list
 
 
 def _check_scans(data: bytes, place: int, frame: Frame) -> None:
-    """Walks from scan to scan as libjpeg does, to the end of the image; `place`: the first."""
+    """Walks from scan to scan as libjpeg does; `place` is the offset of the first one."""
     scans = samples = 0
     total = sum(frame.samples.values())
     while True:
@@ -165,10 +165,10 @@ def _check_scans(data: bytes, place: int, frame: Frame) -> None:
             samples += _scan_samples(data[place + 4 : end], frame.samples, total)
             check_most("scans", scans, MAX_SCANS)
             check_most("samples in all of its scans", samples, MAX_SCANNED_SAMPLES)
-        found = NEXT_MARKER.search(data, end)
-        if found is None:
+        match = NEXT_MARKER.search(data, end)
+        if match is None:
             return
-        place = found.start()
+        place = match.start()
 
 
 def _scan_samples(body: bytes, samples: dict[int, int], total: int) -> int:

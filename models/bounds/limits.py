@@ -4,9 +4,9 @@ from errors import Invalid
 
 MAX_PIXELS = 40_000_000
 MAX_ASPECT = 20
-"""The longer side, in shorter sides: models that resize by the shorter side stay bounded."""
+"""Longer side divided by shorter side; it bounds models that resize by the shorter side."""
 MAX_DECODED_BYTES = 256_000_000
-"""What a decoder holds beside Pillow's picture: 40 megapixels of 16-bit RGB are 240 MB."""
+"""A decoder's memory beside Pillow's picture; 40 megapixels of 16-bit RGB take 240 MB."""
 MAX_EXIF_BYTES = 1_000_000
 MAX_PROFILE_BYTES = 4_000_000
 
@@ -18,7 +18,7 @@ def check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise Invalid(
             f"the image has {width} x {height} pixels; "
-            f"at most {MAX_PIXELS // 1_000_000} megapixels are taken"
+            f"at most {MAX_PIXELS // 1_000_000} megapixels are allowed"
         )
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise Invalid(
@@ -29,10 +29,10 @@ def check_size(width: int, height: int) -> None:
 
 def check_most(what: str, count: int, most: int) -> None:
     """Raises:
-    Invalid: more than `most`; `what` is a plural noun.
+    Invalid: `count` is more than `most`; `what` is a plural noun for the message.
     """
     if count > most:
-        raise Invalid(f"the image has {count:,} {what}; at most {most:,} are taken")
+        raise Invalid(f"the image has {count:,} {what}; at most {most:,} are allowed")
 
 
 def damaged() -> Invalid:

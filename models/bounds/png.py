@@ -1,6 +1,6 @@
-"""PNG: chunks, texts and profiles, counted by walking the chunks (PNG specification, clause 5).
+"""PNG: counts chunks, texts and profiles by walking the chunks (PNG specification, clause 5).
 
-Pillow handles each chunk in Python and unpacks up to a megabyte of each packed text and profile.
+Pillow handles each chunk in Python, and decompresses up to a megabyte of each text and profile.
 """
 
 import struct
@@ -16,7 +16,7 @@ from models.bounds.limits import (
 )
 
 MAX_DATA_CHUNKS = 20_000
-"""libpng writes them of 8 KB: 15 MB are 1,800."""
+"""libpng writes chunks of 8 KB; 15 MB are 1,800 of them."""
 MAX_OTHER_CHUNKS = 1000
 MAX_PACKED_TEXTS = 64
 MAX_OTHER_BYTES = 8_000_000
@@ -24,12 +24,12 @@ SIGNATURE_BYTES = 8
 DATA = frozenset({b"IDAT", b"fdAT", b"DDAT"})
 FRAME = b"fcTL"
 SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""A pixel's, by the type of colour."""
+"""The samples of a pixel, by colour type."""
 
 
 def check_png(data: bytes) -> None:
     """Raises:
-    Invalid: damaged, or beyond a bound.
+    Invalid: the file is damaged or exceeds a limit.
     """
     if len(data) < 33 or data[8:16] != b"\0\0\0\x0dIHDR":
         raise damaged()
@@ -38,7 +38,7 @@ def check_png(data: bytes) -> None:
     size = width * height * SAMPLES.get(colour, 4) * depth // 8
     if size > MAX_DECODED_BYTES:
         raise Invalid(
-            f"the image has {size:,} bytes when decoded; at most {MAX_DECODED_BYTES:,} are taken"
+            f"the image has {size:,} bytes when decoded; at most {MAX_DECODED_BYTES:,} are allowed"
         )
     _check_chunks(data)
 

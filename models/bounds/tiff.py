@@ -1,8 +1,8 @@
 """TIFF: the first page's tags, strips and tiles (TIFF 6.0), and how its pixels are packed.
 
-Pillow makes an object of each strip and each number in a tag; libtiff sorts all tags again for
-each one that it doesn't know. JPEG within TIFF would need its scans counted strip by strip, fax
-codes and others aren't used for photographs: they are refused.
+Pillow creates an object for each strip and each number in a tag; libtiff sorts all tags again for
+each unknown one. JPEG within TIFF is refused, because its scans would have to be counted strip by
+strip; so are fax codes and others that are not used for photographs.
 """
 
 import struct
@@ -19,11 +19,11 @@ from models.bounds.limits import (
 
 MAX_TAGS = 512
 MAX_NUMBERS = 100_000
-"""In all tags together; bytes and characters don't count."""
+"""The numbers in all tags; bytes and characters are not counted."""
 MAX_STRIPS = 32_768
-"""More than the lines of the highest picture of 40 megapixels, each line a strip."""
+"""More than the rows of the highest picture of 40 megapixels, if each row is a strip."""
 TILE_SLACK = 1 << 20
-"""Pixels by which tiles may be larger than twice the picture."""
+"""How many pixels more than twice the picture's the tiles may have."""
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 STRIP_OFFSETS, SAMPLES, ROWS, STRIP_BYTES, PLANES = 273, 277, 278, 279, 284
@@ -33,13 +33,13 @@ DIRECTORIES = (34665, 34853, 40965)
 """EXIF, GPS and interoperability: Pillow reads them too."""
 UNCOMPRESSED = 1
 COMPRESSIONS = frozenset({UNCOMPRESSED, 5, 8, 32946, 32773})
-"""None, LZW, Deflate (two numbers) and PackBits."""
+"""Uncompressed, LZW, Deflate (two numbers) and PackBits."""
 PHOTOMETRICS = frozenset({0, 1, 2, 3, 5})
 """Grey, RGB, palette and CMYK."""
 SEPARATE = 2
 BYTES, SHORT, LONG, IFD = frozenset({1, 2, 6, 7}), 3, 4, 13
 UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
-"""Bytes of a tag's types; Pillow skips others."""
+"""The size of each tag type in bytes; Pillow skips other types."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Tags:
     entries: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
     def numbers(self, tag: int, default: int | None = None) -> tuple[int, ...]:
-        """A tag's SHORTs or LONGs.
+        """The SHORTs or LONGs of a tag.
 
         Raises:
-            Invalid: it is absent and has no default, or is of another kind.
+            Invalid: the tag is absent and has no default, or is of another type.
         """
         if tag not in self.entries:
             if default is None:
@@ -69,13 +69,13 @@ class Tags:
         return struct.unpack_from(layout, self.data, place)
 
     def number(self, tag: int, default: int | None = None) -> int:
-        """Its first one. Raises as `numbers`."""
+        """The first number of a tag. Raises as `numbers`."""
         return self.numbers(tag, default)[0]
 
 
 def check_tiff(data: bytes) -> None:
     """Raises:
-    Invalid: damaged, or beyond a bound.
+    Invalid: the file is damaged or exceeds a limit.
     """
     if len(data) < 8:
         raise damaged()
@@ -124,7 +124,7 @@ def _check_coding(tags: Tags) -> None:
 
 
 def _check_pieces(tags: Tags, width: int, height: int) -> None:
-    """Strips or tiles, what they decode to, and that no two of them read the same bytes."""
+    """Bounds the strips or tiles and their decoded size; no two of them may share bytes."""
     samples = tags.number(SAMPLES, 1)
     size = width * height * samples * max(tags.numbers(BITS, 1)) // 8
     check_most("bytes when decoded", size, MAX_DECODED_BYTES)

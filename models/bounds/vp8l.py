@@ -1,18 +1,18 @@
-"""Lossless WebP: how many Huffman tables a picture brings along (RFC 9649, section 3).
+"""Lossless WebP: counts the groups of Huffman tables in a picture (RFC 9649, section 3).
 
-libwebp builds all of a picture's groups of tables before its first pixel: 65,536 groups of 5 KB to
-20 KB each, for a file of 300 KB. Their number is the largest one that a small picture names, whose
-pixels choose the group of each tile. This reader decodes that picture, and the small ones of the
-transforms in front of it; the pixels of the picture itself it leaves alone.
+libwebp builds all groups of tables before the first pixel: a file of 300 KB may have 65,536 groups
+of 5 KB to 20 KB each. Their number is the largest value in a small picture whose pixels select the
+group of each tile. This module decodes that small picture and those of the transforms before it,
+but not the pixels of the main picture.
 """
 
 from errors import Invalid
 from models.bounds.limits import check_most, damaged
 
 MAX_GROUPS = 4096
-"""libwebp's encoder makes at most 2,600."""
+"""libwebp's encoder writes at most 2,600."""
 MAX_SMALL_PIXELS = 400_000
-"""Of all small pictures together; libwebp's encoder makes 320,000 of 40 megapixels."""
+"""The pixels of all small pictures; libwebp's encoder writes 320,000 for 40 megapixels."""
 
 PREDICTOR, COLOUR, GREEN, PALETTE = range(4)
 LENGTH_ORDER = (17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
@@ -29,14 +29,14 @@ NEAR = (
     0x00, 0x74, 0x7C, 0x41, 0x4F, 0x10, 0x20, 0x62, 0x6E, 0x30, 0x73, 0x7D, 0x51, 0x5F, 0x40, 0x72,
     0x7E, 0x61, 0x6F, 0x50, 0x71, 0x7F, 0x60, 0x70,
 )  # fmt: skip
-"""Distances 1 to 120 as libwebp writes them: lines above, and 8 less the columns to the left."""
+"""Distances 1 to 120 as libwebp codes them: rows above, and 8 minus the columns to the left."""
 
 Table = tuple[list[tuple[int, int]], int]
-"""(length, symbol) of each value of the next bits, and the mask of so many bits."""
+"""(length, symbol) for each value of the next bits, and the mask of those bits."""
 
 
 class Bits:
-    """Bits of bytes, the least significant first."""
+    """Reads bits from bytes, the least significant bit first."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -46,7 +46,7 @@ class Bits:
 
     def read(self, count: int) -> int:
         """Raises:
-        Invalid: the data ends before.
+        Invalid: the data ends too early.
         """
         if self._count < count:
             self._fill()
@@ -58,7 +58,7 @@ class Bits:
         return value
 
     def read_symbol(self, table: Table) -> int:
-        """The next one of a Huffman table. Raises as `read`."""
+        """Reads the next symbol by a Huffman table. Raises as `read`."""
         entries, mask = table
         if self._count < 15:
             self._fill()
@@ -77,10 +77,10 @@ class Bits:
 
 
 def check_vp8l(data: bytes, width: int, height: int, budget: int = MAX_SMALL_PIXELS) -> int:
-    """What is left of the budget of small pixels behind a stream without its size.
+    """Checks a stream without its size; returns the remaining budget of small pixels.
 
     Raises:
-        Invalid: too many groups of tables, or damaged.
+        Invalid: there are too many groups of tables, or the stream is damaged.
     """
     reader = _Reader(Bits(data), budget)
     reader.check_groups(width, height)
@@ -103,7 +103,7 @@ class _Reader:
         check_most("groups of Huffman tables", groups, MAX_GROUPS)
 
     def _skip_transforms(self, width: int, height: int) -> int:
-        """The width that is left for the picture; each transform comes at most once."""
+        """The picture's width after the transforms, each of which may occur once."""
         read = self._bits.read
         done: set[int] = set()
         while read(1):
@@ -128,7 +128,7 @@ class _Reader:
         return count
 
     def _read_small(self, width: int, height: int) -> list[int]:
-        """The pixels, ARGB, of a picture with one group of tables."""
+        """Decodes the ARGB pixels of a picture with one group of tables."""
         self.budget -= width * height
         if self.budget < 0:
             raise Invalid(
@@ -168,7 +168,7 @@ class _Reader:
         return pixels
 
     def _read_number(self, prefix: int) -> int:
-        """A length or distance of its prefix code."""
+        """Reads a length or distance by its prefix code."""
         if prefix < 4:
             return prefix + 1
         extra = (prefix - 2) >> 1
@@ -179,10 +179,10 @@ class _Reader:
         lengths = [0] * size
         if read(1):
             symbols = read(1) + 1
-            chosen = [read(8) if read(1) else read(1)]
+            coded = [read(8) if read(1) else read(1)]
             if symbols == 2:
-                chosen.append(read(8))
-            for symbol in chosen:
+                coded.append(read(8))
+            for symbol in coded:
                 if symbol >= size:
                     raise damaged()
                 lengths[symbol] = 1
@@ -214,7 +214,7 @@ class _Reader:
 
 
 def _divided(size: int, bits: int) -> int:
-    """Rounded up."""
+    """Size / 2**bits, rounded up."""
     return (size + (1 << bits) - 1) >> bits
 
 
@@ -231,7 +231,7 @@ def _remember(pixels: list[int], cache: list[int], cache_bits: int) -> None:
 
 
 def _build_table(lengths: list[int]) -> Table:
-    """A table of canonical codes; one symbol alone takes no bit."""
+    """Builds a table of canonical codes; a single symbol takes no bits."""
     used = [(length, symbol) for symbol, length in enumerate(lengths) if length]
     if not used:
         raise damaged()
@@ -239,7 +239,7 @@ def _build_table(lengths: list[int]) -> Table:
         return [(0, used[0][1])], 0
     longest = max(length for length, _ in used)
     if sum(1 << longest - length for length, _ in used) != 1 << longest:
-        raise damaged()  # codes that leave some bits without a meaning, or with two
+        raise damaged()  # some bits have no meaning, or two
     entries = [(0, 0)] * (1 << longest)
     code, before = 0, 0
     for length, symbol in sorted(used):

@@ -1,6 +1,6 @@
-"""WebP: chunks of the container, the size of the canvas, and Huffman tables (RFC 9649).
+"""WebP: bounds the container's chunks, the canvas, and the Huffman tables (RFC 9649).
 
-Frames behind the first are never decoded.
+Frames after the first are never decoded.
 """
 
 import struct
@@ -16,24 +16,24 @@ from models.bounds.limits import (
 from models.bounds.vp8l import MAX_SMALL_PIXELS, check_vp8l
 
 MAX_CHUNKS = 5000
-"""Frames of an animation are chunks."""
+"""Each frame of an animation is a chunk."""
 HEADER_BYTES = 12
 LONGEST_HEADER = 30
-"""With the one of the first chunk."""
+"""The file's header with that of the first chunk."""
 FRAME_BYTES = 16
-"""Of an animation's frame, in front of its own chunks."""
+"""The header of an animation's frame, before its own chunks."""
 VP8L_HEADER_BYTES = 5
 PACKED = 1
-"""How the alpha plane of a lossy picture is coded: as a lossless picture of greens."""
+"""The alpha plane of a lossy picture is coded as the green channel of a lossless one."""
 VP8_START = b"\x9d\x01\x2a"
 VP8L_START = 0x2F
 Chunk = tuple[bytes, int, int]
-"""Its kind, where its data begins, and how many bytes it claims."""
+"""A chunk's type, the offset of its data, and its size according to its header."""
 
 
 def check_webp(data: bytes) -> None:
     """Raises:
-    Invalid: damaged, or beyond a bound.
+    Invalid: the file is damaged or exceeds a limit.
     """
     width, height = _canvas(data[:LONGEST_HEADER].ljust(LONGEST_HEADER, b"\0"))
     check_size(width, height)
@@ -70,7 +70,7 @@ def _check_frame(data: bytes, start: int, size: int, budget: int) -> int:
 
 
 def _check_lossless(data: bytes, part: Chunk, shape: tuple[int, int], budget: int) -> int:
-    """What is left of the budget; an alpha plane has the frame's shape, a picture its own."""
+    """The remaining budget; an alpha plane has the frame's size, a picture its own."""
     kind, start, size = part
     body = data[start : start + size] if kind in {b"VP8L", b"ALPH"} else b""
     if kind == b"VP8L" and len(body) >= VP8L_HEADER_BYTES:

@@ -7,11 +7,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.devices import Precision, select_device, torch_type
 from models.embedder.source import open_clip_source
 from models.images import decode_image
 from models.index.freed_memory import keep_freed_memory
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     Transform = Callable[[Image.Image], torch.Tensor]
 
 Vectors = NDArray[np.float32]
-Precision = Literal["fp32", "fp16", "bf16"]
 _Item = TypeVar("_Item")
 
 _BYTE_TOKENS, _SPECIAL_TOKENS = 512, 2  # what a byte-pair vocabulary holds besides its merges
@@ -93,7 +93,7 @@ class Embedder:
         self._tokenize = tokenizer
         self._device = next(network.parameters()).device
         visual: Any = self._network.visual
-        self._dtype = _input_type(config.precision)
+        self._dtype = torch_type(config.precision)
         self.dim = int(architecture["embed_dim"])
         self.side = self.reader.side
         described = [
@@ -166,13 +166,6 @@ class Embedder:
         return cast("torch.Tensor", self._network.encode_text(tokens))
 
 
-def _input_type(precision: Precision) -> "torch.dtype":
-    """The type of pixels that the network's first layer takes."""
-    import torch
-
-    return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
-
-
 def load(config: EmbedderConfig) -> Embedder:
     """Build the checkpoint's networks with open_clip's factory and load its weights, or raise."""
     import open_clip
@@ -180,11 +173,8 @@ def load(config: EmbedderConfig) -> Embedder:
 
     import models.embedder.backbone  # noqa: F401 - registers the starter's image network
 
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = select_device(config.device, config.threads)
     if device == "cpu":
-        torch.set_num_threads(config.threads)
         keep_freed_memory()
     with open_clip_source(config.checkpoint, config.pinning) as (name, tag):
         network, transform = open_clip.create_model_from_pretrained(

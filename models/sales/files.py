@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from models.devices import select_boosting_device
 from models.embedder.lexicon import Lexicon
 from models.sales.conformal import Correction
 from models.sales.features import Reading, Sold, Vocabulary
-from models.sales.fit import pick_device
 from models.sales.regressor import Novelty, Regressor, RegressorConfig
 from models.sales.ridge import Ridge
 from models.sales.score_scale import ScoreScale
@@ -114,7 +114,7 @@ def _read_trees(data: bytes, config: RegressorConfig) -> Any:
     import xgboost
 
     booster = xgboost.Booster(model_file=bytearray(data))
-    booster.set_param({"nthread": config.threads, "device": pick_device(config)})
+    booster.set_param({"nthread": config.threads, "device": select_boosting_device(config.device)})
     return booster
 
 

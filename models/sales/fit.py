@@ -2,7 +2,6 @@
 
 # ruff: noqa: PLC0415 - xgboost comes in with a regressor; the shapes alone stay cheap
 
-import ctypes
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.devices import select_boosting_device
 from models.embedder.lexicon import Lexicon
 from models.sales.conformal import calibrate
 from models.sales.features import FOLDS, learn_reading
@@ -101,32 +101,11 @@ def _boost(
         "colsample_bytree": 0.5,
         "seed": 0,
         "nthread": config.threads,
-        "device": pick_device(config),
+        "device": select_boosting_device(config.device),
         "verbosity": 0,
     }
     matrix = xgboost.QuantileDMatrix(columns, target, nthread=config.threads)
     return xgboost.train(parameters, matrix, ROUNDS, callbacks=[Tell()])
-
-
-def pick_device(config: RegressorConfig) -> str:
-    """Cpu or cuda; CUDA is asked through its driver, for torch would cost a process 300 MB."""
-    import xgboost
-
-    if config.device != "auto":
-        return config.device
-    return "cuda" if xgboost.build_info().get("USE_CUDA") and _count_gpus() else "cpu"
-
-
-def _count_gpus() -> int:
-    """How many GPUs this process may use."""
-    count = ctypes.c_int(0)
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-        if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-            return 0
-    except OSError:
-        return 0
-    return count.value
 
 
 def _folds(keys: Texts) -> NDArray[np.int64]:
@@ -151,4 +130,4 @@ def _learn_novelty(distance: Floats, scale: ScoreScale) -> Novelty:
     )
 
 
-__all__ = ["LEAST_PRODUCTS", "Parts", "fit_regressor", "pick_device", "split"]
+__all__ = ["LEAST_PRODUCTS", "Parts", "fit_regressor", "split"]

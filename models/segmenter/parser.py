@@ -5,13 +5,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from models.checkpoints import require_licence
+from models.devices import Precision, select_device, torch_type
 from models.pins import NO_PINS, Pinning, pinned_folder
 from models.segmenter.atr import MIRRORED, NAMES
 from models.segmenter.parsing import Parsing
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import torch
 
 Pixels = NDArray[np.uint8]
-Precision = Literal["fp32", "fp16", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,6 @@ def load(config: ParserConfig) -> Parser:
         ValueError: it does not know ATR's classes.
         OSError: there is no such checkpoint.
     """
-    import torch
     from transformers import (
         PretrainedConfig,
         SegformerForSemanticSegmentation,
@@ -146,18 +145,13 @@ def load(config: ParserConfig) -> Parser:
     from models.segmenter.parser_network import MODEL_TYPE, ConvParser
 
     require_licence(config.checkpoint, "parser", allow_noncommercial=config.allow_noncommercial)
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        torch.set_num_threads(config.threads)
-    kind = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[config.precision]
+    device = select_device(config.device, config.threads)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     with _source(config) as name:
         described, _ = PretrainedConfig.get_config_dict(name)
         own = described.get("model_type") == MODEL_TYPE
         network: Any = (ConvParser if own else SegformerForSemanticSegmentation).from_pretrained(
-            name, dtype=kind
+            name, dtype=torch_type(config.precision)
         )
         order = _order_of(network.config.id2label)
         processor, _ = SegformerImageProcessor.get_image_processor_dict(name)

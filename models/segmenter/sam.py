@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from models.checkpoints import require_licence
+from models.devices import Precision, select_device, torch_type
 from models.pins import NO_PINS, Pinning, pinned_folder
 from models.weights import HUB_PREFIX, LOCAL_PREFIX, checkpoint_folder, fingerprint, short_name
 
@@ -70,7 +71,7 @@ class SamConfig:
     """
 
     checkpoint: str = "starter"
-    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     device: str = "auto"
     threads: int = 1
     allow_noncommercial: bool = False
@@ -258,20 +259,13 @@ def load(config: SamConfig) -> SamModel:
         SetupError: its licence does not allow commercial use and nobody said that's all right.
         ValueError, OSError: there is no such checkpoint, or it is of none of the known sizes.
     """
-    import torch
-
     require_licence(config.checkpoint, "sam", allow_noncommercial=config.allow_noncommercial)
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        torch.set_num_threads(config.threads)
+    device = select_device(config.device, config.threads)
     architecture, acceptance, state = _read(config)
     network = build(architecture)
     network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
-    kind = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[config.precision]
     network.eval().requires_grad_(False).to(device)
-    network.image_encoder.to(kind)
+    network.image_encoder.to(torch_type(config.precision))
     return SamModel(config, network, architecture, acceptance)
 
 

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
+from models.devices import Precision, select_device, torch_type
 from models.pins import NO_PINS, Pinning, pinned_folder
 from models.tryon.composite import Composite
 from models.tryon.garment import Category
@@ -22,7 +23,6 @@ from models.weights import HUB_PREFIX, LOCAL_PREFIX, short_name
 
 COMPOSITE = "composite"
 """The painter that has nothing to add: it answers the composite."""
-Precision = Literal["fp32", "fp16", "bf16"]
 OnStep = Callable[[int, int], None]
 """Called with steps done and in all before each step; what it raises ends the painting."""
 
@@ -196,17 +196,13 @@ def load_painter(config: PainterConfig) -> Painter:
     """The painter of a checkpoint's name, on its device; raises where it can't be loaded."""
     if config.checkpoint == COMPOSITE:
         return Plain()
-    import torch
     from diffusers import AutoPipelineForInpainting
 
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    types = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    device = select_device(config.device)
     with _source(config) as name:
         pipeline: Any = AutoPipelineForInpainting.from_pretrained(  # type: ignore[no-untyped-call]
             name,
-            dtype=types[config.precision],
+            dtype=torch_type(config.precision),
             use_safetensors=True,
             local_files_only=Path(name).is_dir(),
         )

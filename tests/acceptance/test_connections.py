@@ -4,7 +4,7 @@ import asyncio
 
 import httpx
 
-from deployments.serve.patience import MAX_HEAD_BYTES
+from deployments.serve.head_limits import MAX_HEAD_BYTES
 from local.client import search
 from tests.support.cluster import WholeStudio
 from tests.support.holding import KINDS, hold

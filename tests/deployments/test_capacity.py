@@ -1,4 +1,4 @@
-"""Every type of job finds room beside the replicas: Ray would let it wait for ever, in silence."""
+"""Every type of job fits beside the replicas; otherwise Ray would let it wait for ever."""
 
 import pytest
 import yaml
@@ -10,11 +10,11 @@ STARTER_CPUS = 2
 
 
 def read(path: str) -> tuple[float, float]:
-    """CPUs of all replicas together, and those that a dispatcher counts with for jobs."""
+    """The CPUs of all replicas together, and the CPUs that a dispatcher has for jobs."""
     (application,) = yaml.safe_load((PROJECT_ROOT / path).read_text())["applications"]
     replicas = sum(
-        one.get("num_replicas", 1) * one["ray_actor_options"]["num_cpus"]
-        for one in application["deployments"]
+        deployment.get("num_replicas", 1) * deployment["ray_actor_options"]["num_cpus"]
+        for deployment in application["deployments"]
     )
     return replicas, application["args"]["dispatcher"]["run"]["cpus"]
 

@@ -1,4 +1,4 @@
-"""The Dispatcher's background tasks: each of them is killed, and the health check sees it."""
+"""The Dispatcher's background tasks: each of them is killed, and the health check fails."""
 
 import asyncio
 import io
@@ -13,6 +13,7 @@ import pytest
 
 from db.tables import AuditLog
 from errors import Unavailable
+from models.embedder.embedder import EmbedderConfig
 from studio import background
 from studio.files import reaper as upload_reaper
 from studio.jobs import reaper as job_reaper
@@ -23,22 +24,23 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray Serve's own, of what it imports
     from deployments import dispatcher as module
     from deployments.dispatcher import Dispatcher, DispatcherNumbers
+    from deployments.serve import replica
 
 NAMES = ("watch", "tidy", "job-notices")
 
 
 class NoIndex:
-    """A handle whose calls end at once: this is about tasks, not about the index."""
+    """A handle whose calls fail at once; these tests are about tasks, not about the index."""
 
     def __getattr__(self, _: str) -> Any:
         raise AttributeError
 
 
 class OwnedDispatcher(Dispatcher):
-    """Serve awaits `__del__` and then forgets the object; Python itself can't await it."""
+    """Serve awaits `__del__`, which Python itself can't do."""
 
     def __del__(self) -> None:  # type: ignore[override]
-        """The fixture has done it."""
+        """Does nothing: the fixture has closed the dispatcher."""
 
 
 @pytest.fixture
@@ -49,11 +51,13 @@ async def dispatcher(
         return None
 
     monkeypatch.setattr(module, "rebuild_if_due", not_due)
-    monkeypatch.setattr(module, "listen_privately", lambda: None)
+    monkeypatch.setattr(replica, "prepare_replica", lambda: None)
+    monkeypatch.setattr(replica, "log_to_worker_files", lambda: None)
     monkeypatch.setattr(module, "log_to_worker_files", lambda: configure_logging(io.StringIO()))
     monkeypatch.setattr(background, "FIRST_PAUSE_S", 0.01)
     settings = make_settings(database_url, redis_url, tmp_path / "blobs")
-    opened = OwnedDispatcher(settings, DispatcherNumbers(), cast(Any, NoIndex()))
+    monkeypatch.setattr(module, "load_settings", lambda: settings)
+    opened = OwnedDispatcher(DispatcherNumbers(), EmbedderConfig(), cast(Any, NoIndex()))
     await asyncio.sleep(0)
     yield opened
     await Dispatcher.__del__(opened)
@@ -99,7 +103,7 @@ async def test_a_reaper_that_fails_keeps_no_other_step_of_the_tidy_from_its_turn
         session.add(old)
     task = tasks(dispatcher)["tidy"]
     assert task is not None
-    task.cancel()  # the next one sleeps for as long as is set now
+    task.cancel()  # its successor sleeps for `TIDY_S` as it is now
     async with asyncio.timeout(10):
         while await is_there(dispatcher, old.id):  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any, cast
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -69,12 +68,7 @@ HANDLERS = {"steps": Handler(run_steps, num_cpus=1.0, stall_s=30)}
 def bare_studio() -> Studio:
     """A studio that has only settings and a database."""
     url = os.environ["FAULTS_DATABASE_URL"]
-    nothing = cast(Any, None)
-    return Studio(
-        settings=Settings(database_url=url), database=Database(url, pool_size=2), blobs=nothing,
-        cache=nothing, fetcher=nothing, embedder=nothing, index=nothing, regressor=nothing,
-        dispatcher=nothing, segmenter=nothing, tryon=nothing,
-    )  # fmt: skip
+    return Studio(Settings(database_url=url), Database(url, pool_size=2))
 
 
 @asynccontextmanager
@@ -84,7 +78,7 @@ async def open_bare_studio() -> AsyncIterator[Studio]:
     try:
         yield studio
     finally:
-        await studio.database.aclose()
+        await studio.aclose()
 
 
 async def work(pipe: Connection) -> None:

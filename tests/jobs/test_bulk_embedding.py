@@ -18,7 +18,7 @@ from errors import Unavailable
 from jobs.bulk_embedding import BulkEmbedding, BulkEmbeddingArgs, EmbedPictures
 from local.client import encode
 from models.embedder.embedder import Embedder, EmbedderConfig, load, load_reader
-from settings import PROJECT_ROOT
+from settings import PREFIX, PROJECT_ROOT
 from studio.index.embed import Wanted, embed_missing
 from studio.index.rows import unpack_vector
 from studio.ports import Studio
@@ -29,13 +29,18 @@ ARGS = BulkEmbeddingArgs(from_pictures=1, batch=8, reader_cpus=0, model_cpus=0, 
 COUNT = 36
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    """A cluster without free CPUs, as in a small studio: the stages must not need any."""
+@pytest.fixture
+def cluster(studio: Studio) -> Iterator[None]:
+    """A cluster without free CPUs, as in a small studio: the stages must not need any.
+
+    Its workers read the studio's settings from their environment, as those of `studio up` do.
+    """
+    names = ("database_url", "redis_url", "blob_url", "jwt_secret", "public_url")
+    variables = {PREFIX + name.upper(): studio.settings.required(name) for name in names}
     ray.init(
         num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
         object_store_memory=128 * 2**20,
-        runtime_env={"env_vars": {"PYTHONPATH": str(PROJECT_ROOT)}},
+        runtime_env={"env_vars": {"PYTHONPATH": str(PROJECT_ROOT)} | variables},
     )  # fmt: skip
     holder = ray.remote(num_cpus=1)(dict).remote()
     yield
@@ -70,7 +75,7 @@ async def test_a_long_reindex_gives_the_vectors_of_single_pictures_and_goes_on_w
         await put(studio, owner_id, name, data)
     await put(studio, owner_id, "g007", b"no picture")
     unseen = Unseen(starter.version)
-    source = BulkEmbedding(ARGS)
+    source = BulkEmbedding(ARGS, EmbedderConfig())
     async with aclosing(source(studio, Wanted(unseen, COUNT + 1))) as batches:
         batch = await anext(batches)
     assert 1 <= len(batch) <= ARGS.batch
@@ -91,10 +96,8 @@ async def test_a_long_reindex_gives_the_vectors_of_single_pictures_and_goes_on_w
             assert np.abs(unpack_vector(row.vector) - alone).max() < 1e-3
 
 
-def test_another_model_than_the_one_in_service_embeds_nothing(
-    studio: Studio, starter: Embedder
-) -> None:
-    stage = EmbedPictures(studio.settings, Unseen("another"), replace(ARGS, niceness=0))
+def test_another_model_than_the_one_in_service_embeds_nothing() -> None:
+    stage = EmbedPictures(EmbedderConfig(), Unseen("another"), replace(ARGS, niceness=0))
     with pytest.raises(Unavailable, match="replaced by another one"):
         stage({"id": np.array(["a"])})
 

@@ -12,10 +12,10 @@ import httpx
 
 from local.demo import seed
 from local.folder import DataFolder
+from local.running import RunningStudio
 from models.index.files import open_files
 from settings import Settings
 from studio.index.files import fetch_files
-from tests.local.running import RunningStudio
 from tests.support.fakes import FakeEmbedder, open_client, open_studio
 from tests.support.old_folder import (
     DEMO_PRODUCTS,

@@ -1,4 +1,4 @@
-"""Pictures that would cost their decoder too much are refused before they are decoded."""
+"""Pictures that would cost their decoder too much are refused before decoding."""
 
 import io
 import struct
@@ -83,7 +83,7 @@ FLOODS = {
 
 
 def never(*_: object, **__: object) -> NoReturn:
-    """Takes the decoder's place."""
+    """Replaces a decoder."""
     raise AssertionError("the picture reached its decoder")
 
 
@@ -179,7 +179,7 @@ def test_marks_within_a_segment_between_scans_are_no_scans() -> None:
 
 
 def test_scans_behind_one_of_all_components_are_not_decoded() -> None:
-    """They needn't be counted: libjpeg refuses the second one before it decodes it."""
+    """They need not be counted: libjpeg refuses the second one before decoding it."""
     inspect_image(pictures.sequential_bomb(64, 64, 1, components=1))
     with pytest.raises(Invalid, match="damaged"):
         inspect_image(pictures.sequential_bomb(64, 64, 1000, components=1))
@@ -195,11 +195,10 @@ def test_no_byte_between_scans_hides_them(between: bytes) -> None:
 
 
 def test_a_picture_is_never_tried_as_another_format() -> None:
-    """Pillow would try the next format where the one it begins as fails."""
+    """Pillow would try the next format where the first one fails."""
     for kind in FORMATS:
         start = kind.starts[0].replace(b"?", b"\0")
-        found = find_format(start + bytes(100))
-        assert found is kind
+        assert find_format(start + bytes(100)) is kind
         with pytest.raises((Invalid, NotAnImage)):
             inspect_image(start + bytes(100))
     assert find_format(b"II+\0" + bytes(100)) is None  # BigTIFF
@@ -239,7 +238,7 @@ def test_deep_grey_in_bands_is_the_whole_picture(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_profile_of_many_steps_is_not_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Colours of its chains would be worked out step by step, however many there are."""
+    """The steps of its chains would be evaluated one by one, however many there are."""
     head = bytes(12) + b"mntrRGB XYZ " + bytes(104) + struct.pack(">I", 1)
     profile = head + b"D2B0" + struct.pack(">II", 144, 8) + bytes(8)
     monkeypatch.setattr("models.images.ImageCms.ImageCmsProfile", never)
@@ -249,5 +248,5 @@ def test_a_profile_of_many_steps_is_not_evaluated(monkeypatch: pytest.MonkeyPatc
 
 
 def test_truncated_pictures_are_not_let_through() -> None:
-    """The bounds hold for what Pillow reads as it is set by default."""
+    """The limits hold for Pillow's default setting."""
     assert not ImageFile.LOAD_TRUNCATED_IMAGES

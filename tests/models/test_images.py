@@ -145,8 +145,8 @@ def test_a_large_jpeg_decodes_at_a_fraction_but_not_below_the_asked_side() -> No
     assert decode_image(data).size == (2400, 1600)
 
 
-def told_everywhere(kind: str) -> bytes:
-    """A picture with a secret wherever its format can keep a text."""
+def with_secrets(kind: str) -> bytes:
+    """A picture with a secret in every place where its format stores text."""
     exif = Image.Exif()
     exif[0x010E] = "secret place"
     exif[0x0112] = 6
@@ -166,14 +166,14 @@ def told_everywhere(kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF"])
 def test_the_public_copy_carries_nothing_but_pixels(kind: str) -> None:
-    data = told_everywhere(kind)
+    data = with_secrets(kind)
     copy = public_copy(data)
     assert b"secret" in data and b"secret" not in copy
-    seen = Image.open(io.BytesIO(copy))
-    assert max(seen.size) == 1600
-    assert (seen.width > seen.height) == (kind != "GIF")  # turned as the EXIF says
-    assert set(seen.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
-    assert not seen.getexif()
+    image = Image.open(io.BytesIO(copy))
+    assert max(image.size) == 1600
+    assert (image.width > image.height) == (kind != "GIF")  # turned as the EXIF says
+    assert set(image.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+    assert not image.getexif()
 
 
 def test_the_public_copy_shows_the_colours_that_the_profile_means() -> None:

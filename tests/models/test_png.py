@@ -1,4 +1,4 @@
-"""PNG as we write it: every pixel back, the profile kept, readable elsewhere, and small."""
+"""Written PNGs keep every pixel and the profile, are readable by Pillow, and are small."""
 
 import io
 
@@ -16,7 +16,7 @@ SHAPES = [(1, 1), (1, 1, 3), (7, 5), (64, 1, 3), (3, 301, 3), (257, 129),
 
 
 def reopened(data: bytes) -> Image.Image:
-    """With every checksum looked at."""
+    """The picture, after verifying every checksum."""
     Image.open(io.BytesIO(data)).verify()
     image = Image.open(io.BytesIO(data))
     image.load()
@@ -26,10 +26,10 @@ def reopened(data: bytes) -> Image.Image:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_pixel_comes_back(shape: tuple[int, ...]) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
-    for given in (pixels, pixels[::-1], np.asfortranarray(pixels)):
-        image = reopened(encode_png(given))
+    for array in (pixels, pixels[::-1], np.asfortranarray(pixels)):
+        image = reopened(encode_png(array))
         assert image.mode == ("L" if len(shape) == 2 else "RGB")
-        np.testing.assert_array_equal(np.asarray(image), given)
+        np.testing.assert_array_equal(np.asarray(image), array)
 
 
 def test_the_profile_is_kept() -> None:

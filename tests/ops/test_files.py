@@ -1,4 +1,4 @@
-"""What operators import: dashboard and alerts name metrics that exist, the manifest the ingress."""
+"""Operators' files: the dashboard and alerts use existing metrics, the manifest the ingress."""
 
 import json
 import os
@@ -18,20 +18,20 @@ OPS = PROJECT_ROOT / "ops"
 
 
 def own_metrics() -> set[str]:
-    """As Ray exports them."""
-    made = re.findall(
+    """The studio's metrics, by the names that Ray exports."""
+    metrics = re.findall(
         r'(Counter|Gauge|Histogram)\(\s*"(studio_\w+)"',
-        (PROJECT_ROOT / "deployments" / "metrics.py").read_text(),
+        (PROJECT_ROOT / "deployments" / "serve" / "metrics.py").read_text(),
     )
     endings = {"Counter": ["_total"], "Gauge": [""], "Histogram": ["_bucket", "_sum", "_count"]}
-    return {f"ray_{name}{ending}" for kind, name in made for ending in endings[kind]}
+    return {f"ray_{name}{ending}" for kind, name in metrics for ending in endings[kind]}
 
 
 @pytest.mark.parametrize("name", ["grafana.json", "prometheus-rules.yaml"])
 def test_every_metric_that_is_asked_for_is_exported(name: str) -> None:
-    asked = set(re.findall(r"\bray_studio_\w+(?![\w.]*\.py)", (OPS / name).read_text()))
-    assert len(asked) > 5
-    assert asked - {"ray_studio_"} <= own_metrics()
+    metrics = set(re.findall(r"\bray_studio_\w+(?![\w.]*\.py)", (OPS / name).read_text()))
+    assert len(metrics) > 5
+    assert metrics - {"ray_studio_"} <= own_metrics()
 
 
 def test_the_dashboard_shows_every_metric() -> None:
@@ -52,16 +52,16 @@ def test_the_rules_are_rules() -> None:
 def containers(document: Any) -> list[dict[str, Any]]:
     cluster = document["spec"]["rayClusterConfig"]
     groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
-    return [one for group in groups for one in group["template"]["spec"]["containers"]]
+    return [container for group in groups for container in group["template"]["spec"]["containers"]]
 
 
 def test_every_pod_has_the_environment_of_the_ingress() -> None:
     service, balancer, _ = yaml.safe_load_all((OPS / "kuberay.yaml").read_text())
-    wanted = ingress_environment(8000)
+    ingress = ingress_environment(8000)
     assert len(containers(service)) == 3
     for container in containers(service):
-        given = {one["name"]: one.get("value") for one in container["env"]}
-        assert wanted.items() <= given.items()
+        variables = {variable["name"]: variable.get("value") for variable in container["env"]}
+        assert ingress.items() <= variables.items()
     assert balancer["spec"]["ports"] == [{"port": 80, "targetPort": 8000}]
 
 
@@ -86,7 +86,11 @@ def test_the_manifest_is_filled_by_the_command_it_names() -> None:
         shell=True, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     documents = list(yaml.safe_load_all(filled.stdout))
-    assert [one["kind"] for one in documents] == ["RayService", "Service", "NetworkPolicy"]
+    assert [document["kind"] for document in documents] == [
+        "RayService",
+        "Service",
+        "NetworkPolicy",
+    ]
     assert yaml.safe_load(documents[0]["spec"]["serveConfigV2"])["applications"]
 
 

@@ -1,4 +1,4 @@
-"""The lock files: hashes for every file, every package of every supported Python, read by make."""
+"""The lock files have hashes for every file and every package of every supported Python."""
 
 import importlib.metadata
 import json
@@ -40,17 +40,17 @@ def needs_of(name: str, extras: set[str], environment: dict[str, str]) -> list[R
 
 
 def closure(roots: list[Requirement], environment: dict[str, str]) -> set[str]:
-    """Names of all that the requirements lead to in an environment."""
-    names: dict[str, set[str]] = {}
+    """The names of all packages that the requirements need in an environment."""
+    extras: dict[str, set[str]] = {}
     waiting = list(roots)
     while waiting:
         need = waiting.pop()
         name = canonicalize_name(need.name)
-        fresh = {"", *need.extras} - names.get(name, set())
+        fresh = {"", *need.extras} - extras.get(name, set())
         if fresh:
-            names.setdefault(name, set()).update(fresh)
+            extras.setdefault(name, set()).update(fresh)
             waiting += needs_of(name, fresh, environment)
-    return set(names)
+    return set(extras)
 
 
 @pytest.mark.parametrize("lock", [RUN, TEST])
@@ -71,7 +71,7 @@ def test_nothing_that_a_supported_python_needs_is_missing(environment: dict[str,
     locked = {
         one.name for one in roots if one.marker is None or one.marker.evaluate(dict(environment))
     }
-    needed = closure([one for one in roots if one.name in locked], dict(environment))
+    needed = closure([root for root in roots if root.name in locked], dict(environment))
     assert needed - locked == set()
 
 

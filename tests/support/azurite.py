@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from tests.local.running import free_port
+from local.running import free_port
 from tests.support.machine import azurite, node
 
 ACCOUNT = "devstoreaccount1"

@@ -384,12 +384,7 @@ async def open_studio(
     try:
         yield studio
     finally:
-        await studio.fetcher.aclose()
-        if studio.paypal is not None:
-            await studio.paypal.aclose()
-        await studio.cache.aclose()
-        await studio.blobs.aclose()
-        await studio.database.aclose()
+        await studio.aclose()
 
 
 @asynccontextmanager

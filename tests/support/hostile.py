@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from uvicorn.server import ServerState
 
-from deployments.serve.patience import (
+from deployments.serve.head_limits import (
     MAX_HEAD_BYTES,
     MAX_HEADERS,
     MAX_PIPELINED,
     SLICE_BYTES,
-    PatientProtocol,
+    HeadLimitProtocol,
 )
 from errors import Invalid, Malformed, StudioError
 from gateway.json_limit import DocumentLimits, check_document
@@ -191,7 +191,7 @@ def server() -> tuple[asyncio.AbstractEventLoop, uvicorn.Config]:
     return asyncio.new_event_loop(), config
 
 
-def feed(protocol: PatientProtocol, data: bytes, piece: int) -> None:
+def feed(protocol: HeadLimitProtocol, data: bytes, piece: int) -> None:
     """All of it, without a pause."""
     for start in range(0, len(data), piece):
         protocol.data_received(data[start : start + piece])
@@ -203,7 +203,7 @@ def check_stream(given: tuple[bytes, int]) -> None:
     loop, config = server()
     connection = Connection()
     state = ServerState()
-    protocol = PatientProtocol(config, state, {}, loop)
+    protocol = HeadLimitProtocol(config, state, {}, loop)
     protocol.connection_made(cast(asyncio.Transport, connection))
     within_bounds(feed, protocol, data, piece)
     assert sum(map(len, protocol.headers or [])) <= MAX_HEADERS * 2

@@ -28,10 +28,10 @@ import httpx
 
 from drawing.draw import Garment, draw_garment
 from drawing.people.people import draw_person
+from local.client import encode, upload
+from local.running import RunningStudio
 from local.servers.os_account import server_account, server_programs
 from local.servers.postgres import PACKAGE, PARTS, Postgres
-from tests.acceptance.client import encode, upload
-from tests.local.running import RunningStudio
 
 EMAIL, PASSWORD = "customer@example.com", "an old password"
 DEMO_PRODUCTS = 6

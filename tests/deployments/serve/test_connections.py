@@ -1,4 +1,4 @@
-"""Pools times replicas, as the configs have them, and nothing forgotten."""
+"""The connections of the configs: pools times replicas, and every pool is counted."""
 
 import re
 from pathlib import Path
@@ -21,8 +21,8 @@ applications:
       - {name: Index, num_replicas: 2}
       - {name: Dispatcher}
 """)
-    wanted = wanted_connections(Settings(database_pool_size=7), config)
-    assert wanted == {"Gateway": 21, "Index": 4, "Dispatcher": 4, "jobs": 16}
+    connections = wanted_connections(Settings(database_pool_size=7), config)
+    assert connections == {"Gateway": 21, "Index": 4, "Dispatcher": 4, "jobs": 16}
 
 
 def test_the_starter_fits_the_server_that_comes_with_it() -> None:
@@ -37,8 +37,8 @@ def test_the_profile_says_which_config_is_meant() -> None:
     assert starter < production
 
 
-@pytest.mark.parametrize("path", sorted((PROJECT_ROOT / "deployments").glob("*.py")), ids=str)
-def test_whoever_opens_a_pool_is_counted(path: Path) -> None:
-    """A new pool belongs into `deployments.serve.connections`: its size stands there."""
+@pytest.mark.parametrize("path", sorted((PROJECT_ROOT / "deployments").rglob("*.py")), ids=str)
+def test_every_pool_is_counted(path: Path) -> None:
+    """Add the size of a new pool to `deployments.serve.connections`."""
     for size in re.findall(r"\bDatabase\(.*?pool_size=([^,)\s]+)", path.read_text(), re.DOTALL):
         assert size in {"INDEX_POOL", "DISPATCHER_POOL", "connections"}, (path.name, size)

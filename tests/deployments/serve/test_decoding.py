@@ -68,18 +68,18 @@ Served = tuple[Any, Coroutine[Any, Any, Any]]
 """A deployment, and a request that decodes a picture."""
 
 
-def serve_embedder(_: Settings) -> Served:
+def serve_embedder() -> Served:
     served = Embedder(EmbedderConfig(), EmbedderArgs(), None)  # type: ignore[arg-type]
     return served, served.embed_image(picture("green"))
 
 
-def serve_segmenter(settings: Settings) -> Served:
-    served = Segmenter(settings, ParserConfig(), None, SegmenterArgs())
+def serve_segmenter() -> Served:
+    served = Segmenter(ParserConfig(), None, SegmenterArgs())
     return served, served.segment(KEY, SegmentPrompt("person"), "masks/a.png")
 
 
-def serve_tryon(settings: Settings) -> Served:
-    served = TryOn(settings, TryOnConfig(ParserConfig()), TryOnArgs())
+def serve_tryon() -> Served:
+    served = TryOn(TryOnConfig(ParserConfig()), TryOnArgs())
     return served, dress(served)
 
 
@@ -96,6 +96,8 @@ async def test_each_deployment_sees_its_decoder_hang(
         blob_url=f"file://{tmp_path}", jwt_secret=SECRET, public_url="http://studio.test"
     )
     await open_blob_store(settings).put(KEY, picture("green", (40, 40)), "image/png")
+    for module in (segmenter, tryon):
+        monkeypatch.setattr(module, "load_settings", lambda: settings)
     monkeypatch.setattr(decoding, "MOST_S", TINY_S)
     began = threading.Event()
 
@@ -107,7 +109,7 @@ async def test_each_deployment_sees_its_decoder_hang(
     monkeypatch.setattr(embedder, "decode_image", hang)
     monkeypatch.setattr(segmenter, "decode_measured", hang)
     monkeypatch.setattr(tryon, "decode_image", hang)
-    served, request = serve(settings)
+    served, request = serve()
     await served.check_health()
     running = asyncio.ensure_future(request)
     assert await asyncio.to_thread(began.wait, 10)

@@ -1,4 +1,4 @@
-"""What callers say in headers reaches the Gateway, and never Ray Serve's own settings."""
+"""Callers' headers reach the Gateway; headers that control Ray Serve are dropped."""
 
 import importlib.util
 import re
@@ -35,11 +35,11 @@ async def pass_through(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]
 
 
 @pytest.mark.parametrize(("name", "value"), SERVE)
-@pytest.mark.parametrize("given", [None, b"\xff\xfe"])
+@pytest.mark.parametrize("other", [None, b"\xff\xfe"])
 async def test_headers_of_serve_itself_are_dropped(
-    name: bytes, value: bytes, given: bytes | None
+    name: bytes, value: bytes, other: bytes | None
 ) -> None:
-    passed = await pass_through([(b"host", b"x"), (name, given or value), (b"accept", b"*/*")])
+    passed = await pass_through([(b"host", b"x"), (name, other or value), (b"accept", b"*/*")])
     assert set(passed) == {b"host", b"accept", b"x-request-id"}
 
 
@@ -48,7 +48,7 @@ async def test_all_that_serve_decodes_is_text() -> None:
     passed = await pass_through([*headers, (b"idempotency-key", b"k\xe4se")])
     assert b"traceparent" not in passed
     assert passed[b"tracestate"] == b"a=b"
-    assert passed[b"idempotency-key"] == b"k\xe4se"  # ours to judge
+    assert passed[b"idempotency-key"] == b"k\xe4se"  # the Gateway checks this one
     assert passed[b"x-request-id"].isascii()
 
 
@@ -57,7 +57,7 @@ def test_serve_is_given_the_layer() -> None:
 
 
 def test_serve_reads_no_other_header() -> None:
-    """A new version of Ray may read more: then they belong into `SERVE_HEADERS`, or here."""
+    """A new version of Ray may read more headers: add them to `SERVE_HEADERS`, or to this test."""
     package = importlib.util.find_spec("ray")
     assert package is not None and package.origin is not None
     source = Path(package.origin).parent / "serve/_private/constants.py"

@@ -1,4 +1,4 @@
-"""Spans only where an exporter is configured; how Ray's processes hear of it."""
+"""Spans are recorded only where an exporter is configured, by variables of Ray's processes."""
 
 import pytest
 
@@ -10,20 +10,22 @@ def test_nothing_is_recorded_without_an_exporter() -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "environment",
     [
         {"STUDIO_OTLP_URL": "http://collector:4318"},
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_SAMPLER_ARG": "0.1"},
         {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces"},
     ],
 )
-def test_each_way_to_name_an_exporter_turns_serves_tracing_on(given: dict[str, str]) -> None:
-    told = tracing_environment(given)
+def test_each_way_to_name_an_exporter_turns_serves_tracing_on(environment: dict[str, str]) -> None:
+    variables = tracing_environment(environment)
     assert (
-        told["RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH"]
+        variables["RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH"]
         == "deployments.serve.tracing:span_processors"
     )
-    ratio = given.get("OTEL_TRACES_SAMPLER_ARG", "1.0")
-    assert told["RAY_SERVE_TRACING_SAMPLING_RATIO"] == ratio
-    endpoint = (given | told).get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    assert endpoint == "http://collector:4318" or "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" in given
+    ratio = environment.get("OTEL_TRACES_SAMPLER_ARG", "1.0")
+    assert variables["RAY_SERVE_TRACING_SAMPLING_RATIO"] == ratio
+    endpoint = (environment | variables).get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    assert (
+        endpoint == "http://collector:4318" or "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" in environment
+    )

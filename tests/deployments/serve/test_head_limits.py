@@ -1,4 +1,4 @@
-"""Every part of HTTP/1.1 beside the body has a bound, and passing it is answered in words."""
+"""Every part of HTTP/1.1 beside the body is limited; a larger one gets a problem document."""
 
 import asyncio
 import json
@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 import uvicorn
 
-from deployments.serve.patience import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED, PatientProtocol
+from deployments.serve.head_limits import (
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    MAX_PIPELINED,
+    HeadLimitProtocol,
+)
 
 PIECE = 700
 HEAD = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n"
@@ -46,7 +51,7 @@ def app() -> App:
 async def port(app: App) -> AsyncIterator[int]:
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, http=PatientProtocol, lifespan="off", log_config=None, timeout_graceful_shutdown=1
+        app, http=HeadLimitProtocol, lifespan="off", log_config=None, timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve([listening]))
@@ -87,7 +92,7 @@ def parse_answers(raw: bytes) -> list[tuple[int, dict[str, str], bytes]]:
 def check_refused(
     answers: Sequence[tuple[int, dict[str, str], bytes]], status: int = 431, before: int = 0
 ) -> dict[str, Any]:
-    """So many answers, then one problem document, then the end of the connection."""
+    """So many answers, then one problem document, then the connection closes."""
     assert [answer[0] for answer in answers] == [200] * before + [status]
     _, headers, body = answers[-1]
     assert headers["content-type"] == "application/problem+json"
@@ -230,8 +235,8 @@ async def test_what_follows_an_upgrade_is_not_parsed_as_http(
 async def test_stray_bytes_after_an_answer_do_not_hold_the_connection(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """uvicorn's timer for idle connections ends with any byte, which need not begin a request."""
-    monkeypatch.setattr("deployments.serve.patience.HEAD_LIMIT_S", 0.3)
+    """Any byte stops uvicorn's timer for idle connections, also one that begins no request."""
+    monkeypatch.setattr("deployments.serve.head_limits.HEAD_LIMIT_S", 0.3)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(HEAD + b"\r\n")
     await reader.readuntil(b"ok")

@@ -1,4 +1,4 @@
-"""Deploys the application to the running cluster the way `serve deploy` does, and reaches it."""
+"""Deploys the application to the running cluster as `serve deploy` does, and connects to it."""
 
 import logging
 import socket
@@ -13,7 +13,7 @@ from ray import serve
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 from ray.serve.schema import ApplicationStatus
 
-from deployments.serve.opening import APPLICATION, running_studio
+from deployments.serve.studio import APPLICATION
 from errors import SetupError
 from settings import PROJECT_ROOT, Settings
 
@@ -24,10 +24,10 @@ START_TIMEOUT_S = 180.0
 def start(
     settings: Settings, go_on: Callable[[], None] = lambda: None, config: Path = STARTER_CONFIG
 ) -> None:
-    """Deploys and waits until every deployment answers; `go_on` may raise and end the wait.
+    """Deploys and waits until every deployment answers; `go_on` may raise to end the wait.
 
     Raises:
-        SetupError: a deployment failed; the message holds Serve's own words.
+        SetupError: a deployment failed; the message contains Serve's.
     """
     schema = read_config(settings, config)
     client = ServeSubmissionClient(f"http://127.0.0.1:{settings.dashboard_port}")
@@ -57,7 +57,7 @@ def read_config(settings: Settings, path: Path) -> dict[str, Any]:
 
 
 def free_port() -> int:
-    """Serve's own proxy, which callers never meet, has to listen somewhere."""
+    """A port for Serve's own proxy, which callers never use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -65,13 +65,12 @@ def free_port() -> int:
 
 def reason(status: Any) -> str:
     """Why an application failed: its message and those of its deployments."""
-    messages = [status.message, *(one.message for one in status.deployments.values())]
+    messages = [
+        status.message, *(deployment.message for deployment in status.deployments.values())
+    ]  # fmt: skip
     return "\n".join(message for message in messages if message)
 
 
 def connect(ray_address: str) -> None:
-    """Makes this process one of a running cluster."""
+    """Connects this process to a running cluster."""
     ray.init(address=ray_address, log_to_driver=False, logging_level=logging.ERROR)
-
-
-__all__ = ["connect", "running_studio", "start", "stop"]

@@ -1,4 +1,4 @@
-"""Connections that never finish their head are ended; others are left alone."""
+"""Connections that never finish their head are closed; others stay open."""
 
 import asyncio
 import socket
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from deployments.serve import patience
-from deployments.serve.patience import PatientProtocol
+from deployments.serve import head_limits
+from deployments.serve.head_limits import HeadLimitProtocol
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -25,10 +25,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
-    monkeypatch.setattr(patience, "HEAD_LIMIT_S", 0.3)
+    monkeypatch.setattr(head_limits, "HEAD_LIMIT_S", 0.3)
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, http=PatientProtocol, lifespan="off", log_config=None, timeout_keep_alive=30
+        app, http=HeadLimitProtocol, lifespan="off", log_config=None, timeout_keep_alive=30
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve([listening]))
@@ -56,8 +56,8 @@ async def send_slowly(port: int, *parts: bytes) -> bytes:
 
 @pytest.mark.parametrize("parts", [(), (b"GE",), (HEAD[:-2], b"A", b":"), tuple(b"GET / H")])
 async def test_heads_that_never_end_are_given_up(port: int, parts: tuple[Any, ...]) -> None:
-    sent = [part if isinstance(part, bytes) else bytes([part]) for part in parts]
-    assert await send_slowly(port, *sent) == b"(closed)"
+    pieces = [part if isinstance(part, bytes) else bytes([part]) for part in parts]
+    assert await send_slowly(port, *pieces) == b"(closed)"
 
 
 async def test_a_second_head_is_not_awaited_for_ever_either(port: int) -> None:

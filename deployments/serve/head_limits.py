@@ -1,14 +1,13 @@
-"""How long and how large the parts of HTTP/1.1 may be that carry no body: uvicorn sets no bound.
+"""Limits of time and size for the heads of HTTP/1.1 messages, which uvicorn does not set.
 
-uvicorn ends idle connections between requests. A connection that sends its head a byte at a time,
-or never reads its answer, is kept for ever; and httptools joins the pieces of a header of any size.
+uvicorn closes connections that are idle between requests. It keeps a connection that sends its head
+a byte at a time, or never reads its answer, for ever; and httptools collects headers of any size.
 """
 
 import asyncio
 import socket
 from typing import Any
 
-from uvicorn.protocols.http import auto
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from deployments.serve.refusal import (
@@ -26,15 +25,15 @@ MAX_HEAD_BYTES = 65_536
 MAX_HEADERS = 100
 MAX_PIPELINED = 100
 SLICE_BYTES = 8192
-"""What the parser is given at once, so that a bound is noticed soon after it is passed."""
+"""The parser gets so many bytes at once, so that it stops soon after a limit is exceeded."""
 
 
 class HeadRefused(Exception):
-    """Raised inside of a callback of the parser, which stops at it."""
+    """Raised in a callback of the parser to stop it."""
 
 
-class PatientProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with bounds of time and size.
+class HeadLimitProtocol(HttpToolsProtocol):
+    """uvicorn's httptools protocol with limits of time and size for everything but bodies.
 
     `_unproductive` counts the bytes since the last complete head or piece of a body: those of a
     head, of a chunk's extension, of trailers, or of empty lines.
@@ -48,16 +47,16 @@ class PatientProtocol(HttpToolsProtocol):
     _reason = MALFORMED
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """From here on the head is awaited; the kernel ends a connection that takes nothing."""
+        """Starts the timer for the head; the kernel closes connections whose peer reads nothing."""
         super().connection_made(transport)
         peer = transport.get_extra_info("socket")
         if peer is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
             limit_ms = int(UNREAD_LIMIT_S * 1000)
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit_ms)
-        self._await_head()
+        self._start_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Parses a slice at a time; what comes after a refusal is read and thrown away."""
+        """Parses a slice at a time; discards everything that follows a refusal."""
         for start in range(0, len(data), SLICE_BYTES):
             if self._has_ended or self.transport.is_closing():
                 return
@@ -69,17 +68,17 @@ class PatientProtocol(HttpToolsProtocol):
                 self._refuse()
         has_answered = self.cycle is not None and self.cycle.response_complete
         if has_answered and not self.pipeline and self._head_timer is None:
-            self._await_head()  # stray bytes have stopped uvicorn's own timer for idle connections
+            self._start_timer()  # stray bytes have stopped uvicorn's timer for idle connections
 
     def on_message_begin(self) -> None:
-        """The first byte of a head."""
+        """Starts the timer at the first byte of a head."""
         super().on_message_begin()
         self._trailers = 0
         if self._head_timer is None:
-            self._await_head()
+            self._start_timer()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, or one trailer, which is counted and otherwise ignored.
+        """Collects a header; counts a trailer and ignores it otherwise.
 
         Raises:
             HeadRefused: there are too many.
@@ -91,47 +90,47 @@ class PatientProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is here; the body is `gateway.body_limit`'s.
+        """Checks the complete head; `gateway.body_limit` bounds the body.
 
         Raises:
-            HeadRefused: the head is too large, or too many requests wait for their turn.
+            HeadRefused: the head is too large, or too many requests wait on this connection.
         """
         if self._unproductive > MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES:
             self._stop(TOO_LARGE)
         if len(self.pipeline) >= MAX_PIPELINED:
             self._stop(TOO_MANY)
-        self._stop_waiting()
+        self._stop_timer()
         self._in_body = True
         self._unproductive = 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
+        """Passes a piece of the body on; it ends the count of unproductive bytes."""
         self._unproductive = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The next byte belongs to the next head."""
+        """Marks the end of a request: the next byte belongs to the next head."""
         self._in_body = False
         self._unproductive = 0
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
-        """Another protocol has the connection from here on."""
+        """Stops parsing, because another protocol takes over the connection."""
         self._has_ended = True
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
-        """What uvicorn calls when the parser has stopped, for whatever reason."""
+        """Refuses the request; uvicorn calls this whenever the parser has stopped."""
         self._refuse()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is awaited any more."""
-        self._stop_waiting()
+        """Stops the timer."""
+        self._stop_timer()
         super().connection_lost(exc)
 
     def _head_bytes(self) -> int:
-        """The size of a complete head: `_unproductive` may hold a part of the body, too."""
+        """The size of a complete head; `_unproductive` may include a part of the body."""
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _stop(self, reason: ProblemType) -> None:
@@ -139,17 +138,17 @@ class PatientProtocol(HttpToolsProtocol):
         raise HeadRefused
 
     def _refuse(self) -> None:
-        """Answers in its turn, after the requests before it; then the connection ends."""
+        """Answers after the earlier requests of the connection, then closes it."""
         self._has_ended = True
-        self._stop_waiting()
+        self._stop_timer()
         self._unset_keepalive_if_required()
         cycle = self.cycle
         if self._in_body and (self.pipeline or cycle.response_started):
-            self.transport.close()  # its own answer may have begun
+            self.transport.close()  # the answer to this request may have begun
             return
         self.flow.resume_reading()
         refusal = self._refusal_cycle()
-        app: Any = refusing(self._reason)  # uvicorn has ASGI's types of its own
+        app: Any = refusing(self._reason)  # uvicorn has its own types for ASGI
         if self._in_body:
             cycle.disconnected = True
             cycle.message_event.set()
@@ -187,21 +186,15 @@ class PatientProtocol(HttpToolsProtocol):
             on_response=self.on_response_complete,
         )
 
-    def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_LIMIT_S, self._give_up)
+    def _start_timer(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_LIMIT_S, self._time_out)
 
-    def _stop_waiting(self) -> None:
+    def _stop_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _give_up(self) -> None:
+    def _time_out(self) -> None:
         self._head_timer = None
         if not self.transport.is_closing():
             self.transport.close()
-
-
-def lose_patience() -> None:
-    """Every server that this process starts from now on; Serve has no setting for it."""
-    protocols: Any = auto
-    protocols.AutoHTTPProtocol = PatientProtocol

@@ -1,0 +1,60 @@
+"""Settings -> the models' configurations: which checkpoints, at which precision, by which pins.
+
+A replica adds its own capacity and device. No secret is in a configuration, so it may be bound.
+"""
+
+from models.embedder.embedder import EmbedderConfig
+from models.pins import Pinning
+from models.segmenter.parser import ParserConfig
+from models.segmenter.sam import SamConfig
+from models.tryon.inpaint import PainterConfig
+from models.tryon.loading import TryOnConfig
+from settings import Settings
+
+
+def pinning(settings: Settings) -> Pinning:
+    """The lock of published checkpoints, and whether a checkpoint must be in it."""
+    return Pinning(settings.models_lock, settings.requires_pins)
+
+
+def embedder_config(settings: Settings) -> EmbedderConfig:
+    """The embedder of the profile."""
+    return EmbedderConfig(
+        checkpoint=settings.embedder_checkpoint,
+        precision=settings.model_precision,
+        pinning=pinning(settings),
+    )
+
+
+def parser_config(settings: Settings) -> ParserConfig:
+    """The parser of the profile."""
+    return ParserConfig(
+        checkpoint=settings.parser_checkpoint,
+        precision=settings.model_precision,
+        allow_noncommercial=settings.allow_noncommercial,
+        pinning=pinning(settings),
+    )
+
+
+def sam_config(settings: Settings) -> SamConfig | None:
+    """The SAM of the profile; None where the profile has none."""
+    if settings.sam_checkpoint == "off":
+        return None
+    return SamConfig(
+        checkpoint=settings.sam_checkpoint,
+        precision=settings.model_precision,
+        pinning=pinning(settings),
+    )
+
+
+def tryon_config(settings: Settings) -> TryOnConfig:
+    """The parser and the painter of the profile."""
+    painter = PainterConfig(
+        checkpoint=settings.tryon_checkpoint,
+        adapter=settings.tryon_adapter_checkpoint,
+        precision=settings.model_precision,
+        pinning=pinning(settings),
+    )
+    return TryOnConfig(
+        parser_config(settings), painter, allow_noncommercial=settings.allow_noncommercial
+    )

@@ -1,0 +1,121 @@
+"""Calls of a deployment: errors become those of `studio.ports`, and searches travel in batches.
+
+A call between processes costs more than many a search. So searches that arrive while others are on
+their way wait and travel together; a lone search leaves at once.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from deployments.serve.patches import write_request_id
+from errors import DeadlinePassed, StudioError, Unavailable
+from studio.batching import MicroBatcher
+from studio.context import Origin, continuing, current_request_id
+
+Handle = DeploymentHandle[Any]
+DEADLINE_S = 30.0
+MESSAGE_BYTES = 4 * 2**20
+"""The most that travels in one batch; a larger picture travels alone."""
+
+_Query = TypeVar("_Query")
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True)
+class HandleArgs:
+    """How one process calls a deployment.
+
+    calls: calls in flight at a time. max_batch: searches in one call. max_waiting: searches that
+    may wait for a call.
+    """
+
+    calls: int = 2
+    max_batch: int = 16
+    max_waiting: int = 512
+
+
+async def call(name: str, method: Any, *args: Any) -> Any:
+    """Calls a deployment's method.
+
+    Raises:
+        StudioError: the method raised it.
+        Unavailable: the deployment is saturated, starting or gone.
+        DeadlinePassed: no answer within 30 s.
+    """
+    with _translating(name):
+        async with asyncio.timeout(DEADLINE_S):
+            write_request_id(current_request_id())
+            return await method.remote(*args)
+
+
+async def read_stream(name: str, stream: AsyncIterator[_Answer]) -> AsyncIterator[_Answer]:
+    """The items of a streaming method; 30 s without an item is an error.
+
+    Raises:
+        StudioError: as `call`.
+    """
+    while True:
+        with _translating(name):
+            try:
+                async with asyncio.timeout(DEADLINE_S):
+                    item = await anext(stream)
+            except StopAsyncIteration:
+                return
+        yield item
+
+
+@contextmanager
+def _translating(name: str) -> Iterator[None]:
+    """Translates the errors of Ray and Serve into those of `studio.ports`."""
+    try:
+        yield
+    except TimeoutError:
+        raise DeadlinePassed(f"{name} did not answer in time") from None
+    except BackPressureError:
+        raise Unavailable(f"{name} is saturated") from None
+    except (DeploymentUnavailableError, RayActorError, RayServeException) as error:
+        raise Unavailable(f"{name} is starting or down") from error
+    except RayTaskError as error:
+        if isinstance(error.cause, StudioError):
+            raise error.cause from None
+        raise
+    except RayError as error:
+        raise Unavailable(f"{name} is starting or down") from error
+
+
+def search_in_batches(
+    name: str,
+    handle: Handle,
+    args: HandleArgs,
+    origin_of: Callable[[_Query], Origin],
+    weigh: Callable[[_Query], int] = lambda _: 0,
+) -> MicroBatcher[_Query, _Answer]:
+    """Batches the searches of a deployment whose `search` takes a list of queries.
+
+    It answers each query with a result or an error. The call itself has the request id of the first
+    query; each query carries its own.
+    """
+
+    async def ask(queries: list[_Query]) -> list[_Answer | StudioError]:
+        try:
+            with continuing(origin_of(queries[0])):
+                answers: list[_Answer | StudioError] = await call(name, handle.search, queries)
+        except StudioError as error:  # the call itself failed, so each of its queries did
+            return [error] * len(queries)
+        return answers
+
+    return MicroBatcher(
+        ask,
+        max_batch=args.max_batch,
+        max_waiting=args.max_waiting,
+        calls=args.calls,
+        weigh=weigh,
+        max_weight=MESSAGE_BYTES,
+    )

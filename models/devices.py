@@ -1,0 +1,80 @@
+"""Where a model runs and in which numeric type: device, threads and precision, for all models."""
+
+# ruff: noqa: PLC0415 - torch comes in when a model is loaded; the names alone stay cheap
+
+import ctypes
+from typing import TYPE_CHECKING, Literal
+
+from errors import SetupError
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["fp32", "fp16", "bf16"]
+
+
+def select_device(device: str, threads: int | None = None) -> str:
+    """Torch's name of the device for a network.
+
+    Args:
+        device: "auto" for CUDA where torch sees a GPU, and the CPU elsewhere; or a device by name.
+        threads: of torch within one operation, set where the device is the CPU.
+
+    Raises:
+        SetupError: the device is named, and torch does not see it.
+    """
+    import torch
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        device = "cuda" if gpus else "cpu"
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and int(number or 0) >= gpus:
+        raise SetupError(
+            f"a model is to run on {device}, and torch sees {gpus} GPUs: check the driver, "
+            "CUDA_VISIBLE_DEVICES and that torch is built for CUDA, or grant the replica no GPU"
+        )
+    if device == "cpu" and threads is not None:
+        torch.set_num_threads(threads)
+    return device
+
+
+def select_boosting_device(device: str) -> str:
+    """XGBoost's name of the device for boosted trees: "cpu" or "cuda".
+
+    Args:
+        device: "auto" for CUDA where xgboost and the driver have it; or a device by name.
+
+    Raises:
+        SetupError: the device is "cuda", and xgboost or the driver lacks it.
+    """
+    import xgboost
+
+    has_cuda = bool(xgboost.build_info().get("USE_CUDA")) and count_gpus() > 0
+    if device == "auto":
+        return "cuda" if has_cuda else "cpu"
+    if device == "cuda" and not has_cuda:
+        raise SetupError(
+            "boosted trees are to run on cuda, and xgboost finds no GPU: check the driver and "
+            "CUDA_VISIBLE_DEVICES, or grant the replica no GPU"
+        )
+    return device
+
+
+def torch_type(precision: Precision) -> "torch.dtype":
+    """Torch's type of a network's weights and inputs."""
+    import torch
+
+    return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+
+
+def count_gpus() -> int:
+    """How many GPUs this process may use, by CUDA's driver: importing torch would take 300 MB."""
+    count = ctypes.c_int(0)
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+        if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+            return 0
+    except OSError:
+        return 0
+    return count.value

@@ -1,0 +1,90 @@
+"""A device that is named and missing is an error; "auto" takes what is there."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import xgboost
+
+from errors import SetupError
+from models import devices
+from models.devices import select_boosting_device, select_device, torch_type
+from models.embedder import embedder
+from models.embedder.embedder import EmbedderConfig
+from models.sales.files import read_starter
+from models.sales.regressor import RegressorConfig
+from models.segmenter import parser, sam
+from models.segmenter.parser import ParserConfig
+from models.segmenter.sam import SamConfig
+from models.tryon.inpaint import PainterConfig, load_painter
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Sets how many GPUs torch, xgboost and the driver find."""
+
+    def have(count: int) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        monkeypatch.setattr(devices, "count_gpus", lambda: count)
+        monkeypatch.setattr(xgboost, "build_info", lambda: {"USE_CUDA": count > 0})
+
+    have(0)
+    return have
+
+
+def test_auto_takes_a_gpu_where_there_is_one(gpus: Any) -> None:
+    assert (select_device("auto"), select_boosting_device("auto")) == ("cpu", "cpu")
+    gpus(2)
+    assert (select_device("auto"), select_boosting_device("auto")) == ("cuda", "cuda")
+    assert select_device("cuda:1") == "cuda:1"
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:1"])
+def test_a_named_gpu_that_is_missing_is_an_error(gpus: Any, device: str) -> None:
+    gpus(1 if device == "cuda:1" else 0)
+    with pytest.raises(SetupError, match=f"{device}.*torch sees"):
+        select_device(device)
+
+
+def test_boosted_trees_on_a_gpu_that_is_missing_are_an_error(gpus: Any) -> None:
+    with pytest.raises(SetupError, match="xgboost finds no GPU"):
+        select_boosting_device("cuda")
+    gpus(1)
+    assert select_boosting_device("cuda") == "cuda"
+    assert select_boosting_device("cpu") == "cpu"
+
+
+def test_threads_are_set_on_the_cpu_only(gpus: Any) -> None:
+    threads = torch.get_num_threads()
+    try:
+        select_device("cpu", threads + 1)
+        assert torch.get_num_threads() == threads + 1
+        select_device("cpu")
+        gpus(1)
+        select_device("auto", threads)
+        assert torch.get_num_threads() == threads + 1
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_every_precision_has_its_type() -> None:
+    types = [torch_type("fp32"), torch_type("fp16"), torch_type("bf16")]
+    assert types == [torch.float32, torch.float16, torch.bfloat16]
+
+
+LOADS: dict[str, Callable[[], object]] = {
+    "embedder": lambda: embedder.load(replace(EmbedderConfig(), device="cuda")),
+    "parser": lambda: parser.load(replace(ParserConfig(), device="cuda")),
+    "sam": lambda: sam.load(replace(SamConfig(), device="cuda")),
+    "painter": lambda: load_painter(PainterConfig("local-dir:/nowhere", device="cuda")),
+    "regressor": lambda: read_starter(RegressorConfig(device="cuda")),
+}
+
+
+@pytest.mark.parametrize("model", LOADS)
+def test_no_model_runs_on_the_cpu_instead_of_its_gpu(gpus: Any, model: str) -> None:
+    with pytest.raises(SetupError, match="GPU"):
+        LOADS[model]()
