@@ -128,7 +128,7 @@ def free_port() -> int:
 
 async def prepare(settings: Any) -> tuple[str, str, str]:
     """(access token, user id, product ids) of a studio with ten products."""
-    from tests.gateway.belongings import open_account, put_product
+    from tests.gateway.resources import open_account, put_product
     from tests.support.fakes import open_client, open_studio
 
     async with open_studio(settings) as studio, open_client(studio) as client:

@@ -29,7 +29,7 @@ from studio.accounts.accounts import (
 )
 from studio.accounts.passwords import check_password_rules
 from studio.accounts.sessions import (
-    SignedIn,
+    SessionGrant,
     close_all_sessions,
     close_session,
     close_session_of,
@@ -124,7 +124,7 @@ class SessionResponse(WireResponse):
 
 
 def session_response(
-    tokens: AccessTokens, account: Account, signed_in: SignedIn
+    tokens: AccessTokens, account: Account, signed_in: SessionGrant
 ) -> SessionResponse:
     """Adds a fresh access token to a session."""
     version = account.token_version

@@ -405,11 +405,11 @@ async def test_one_caller_delays_nobody_else(
             for name in names
         ]
         await asyncio.sleep(0.1)
-        assert len(server.resolved) <= fetch.MOST_EACH
+        assert len(server.resolved) <= fetch.MAX_PER_CALLER
         assert await fetcher.fetch_image(url_of(server, "/ok.jpg"), "ip:2") == JPEG
         results = await asyncio.gather(*slow, return_exceptions=True)
         refused = [one for one in results if isinstance(one, RateLimited)]
-        assert len(refused) >= 30 - fetch.MOST_EACH - fetch.WAITING_EACH
+        assert len(refused) >= 30 - fetch.MAX_PER_CALLER - fetch.MAX_WAITING_PER_CALLER
         assert {type(one) for one in results} <= {fetch.FetchesBusy, UpstreamFailed}
         assert await fetcher.fetch_image(url_of(server, "/ok.jpg"), "ip:1") == JPEG
 
@@ -430,14 +430,14 @@ async def test_accounts_of_one_network_share_its_fetches(
         for number, name in enumerate(names)
     ]
     await asyncio.sleep(0.1)
-    assert len(server.resolved) == fetch.MOST_A_NETWORK
+    assert len(server.resolved) == fetch.MAX_PER_NETWORK
     other = Caller("user:other", "192.0.2.2")
     assert await fetcher.fetch_image(url_of(server, "/ok.jpg"), other) == JPEG
     for task in slow:
         task.cancel()
     results = await asyncio.gather(*slow, return_exceptions=True)
     refused = [one for one in results if isinstance(one, RateLimited)]
-    assert len(refused) == 40 - fetch.MOST_A_NETWORK - fetch.WAITING_A_NETWORK
+    assert len(refused) == 40 - fetch.MAX_PER_NETWORK - fetch.MAX_WAITING_PER_NETWORK
 
 
 async def test_whoever_waits_for_a_host_keeps_nobody_from_another(
@@ -447,7 +447,7 @@ async def test_whoever_waits_for_a_host_keeps_nobody_from_another(
     monkeypatch.setattr(fetch, "TOTAL_S", 1.0)
     slow = [
         asyncio.create_task(fetcher.fetch_image(url_of(server, "/slow"), f"ip:{number}"))
-        for number in range(fetch.MOST_IN_ALL + 4)
+        for number in range(fetch.MAX_FETCHES + 4)
     ]
     await asyncio.sleep(0.1)
     other = asyncio.create_task(fetcher.fetch_image(url_of(server, "/ok.jpg", f"b.{NAME}"), "ip:x"))
@@ -462,7 +462,7 @@ async def test_a_patient_caller_waits_and_is_never_refused(
     server: PictureServer, fetcher: Fetcher
 ) -> None:
     """More pictures of one caller than may run and wait, as two evaluations want."""
-    count = 2 * (fetch.MOST_EACH + fetch.WAITING_EACH)
+    count = 2 * (fetch.MAX_PER_CALLER + fetch.MAX_WAITING_PER_CALLER)
     caller = Caller("user:1", "192.0.2.1")
     pictures = await asyncio.gather(
         *(
@@ -482,14 +482,14 @@ async def test_one_host_delays_no_other(
         for number in range(20)
     ]
     await asyncio.sleep(0.1)
-    assert len(server.requests) <= fetch.MOST_A_HOST
+    assert len(server.requests) <= fetch.MAX_PER_HOST
     assert await fetcher.fetch_image(url_of(server, "/ok.jpg", f"b.{NAME}"), "ip:x") == JPEG
     await asyncio.gather(*slow, return_exceptions=True)
 
 
 async def test_the_studios_own_work_bounds_itself(server: PictureServer, fetcher: Fetcher) -> None:
     pictures = await asyncio.gather(
-        *(fetcher.fetch_image(url_of(server, "/ok.jpg")) for _ in range(fetch.MOST_A_HOST * 2))
+        *(fetcher.fetch_image(url_of(server, "/ok.jpg")) for _ in range(fetch.MAX_PER_HOST * 2))
     )
     assert set(pictures) == {JPEG}
 
@@ -510,7 +510,7 @@ async def test_look_ups_have_a_deadline_and_threads_of_their_own(
 
     names = NameResolver(look_up)
     try:
-        for number in range(resolver.MOST_EACH):
+        for number in range(resolver.MAX_PER_CALLER):
             with pytest.raises(UpstreamFailed):
                 await names.resolve(f"slow{number}.example", 443, "ip:1")
         with pytest.raises(RateLimited):  # the threads are still held
@@ -534,7 +534,7 @@ async def test_accounts_of_one_network_share_its_look_ups() -> None:
     ]
     await asyncio.sleep(0.05)
     refused = [task for task in held if task.done()]
-    assert len(refused) == resolver.THREADS - resolver.MOST_A_NETWORK
+    assert len(refused) == resolver.THREADS - resolver.MAX_PER_NETWORK
     assert all(isinstance(task.exception(), RateLimited) for task in refused)
     answered.set()
     other = Caller("user:other", "192.0.2.2")

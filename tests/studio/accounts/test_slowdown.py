@@ -9,7 +9,7 @@ import pytest
 from errors import NotAuthenticated
 from studio.accounts import passwords
 from studio.accounts.accounts import create_user, log_in
-from studio.accounts.slowdown import ACCOUNT, ADDRESS, OWNER, LoginPace, SlowDown
+from studio.accounts.slowdown import ACCOUNT, ADDRESS, OWNER, LoginThrottle, SlowDown
 from studio.ports import Cache, Studio
 from tests.support.fakes import PASSWORD
 
@@ -19,7 +19,7 @@ STRANGER, HOME, HOTEL = "198.51.100.7", "192.0.2.1", "203.0.113.9"
 
 @dataclass
 class ClockedCache:
-    """What `LoginPace` needs of the cache, by a clock that the test moves."""
+    """What `LoginThrottle` needs of the cache, by a clock that the test moves."""
 
     now_s: float = 0.0
     values: dict[str, tuple[bytes, float]] = field(default_factory=dict)
@@ -61,7 +61,7 @@ async def guess(
     cache: ClockedCache, account: str, address: str, *, is_known: bool = False
 ) -> int | None:
     """A wrong password; None where it was judged, else the Retry-After that was answered."""
-    pace = LoginPace(cast(Cache, cache), account=account, address=address, is_known=is_known)
+    pace = LoginThrottle(cast(Cache, cache), account=account, address=address, is_known=is_known)
     try:
         await pace.admit()
     except SlowDown as refused:
@@ -72,7 +72,7 @@ async def guess(
 
 async def is_let_in(cache: ClockedCache, account: str, address: str, is_known: bool) -> int | None:
     """The right password: None where it opens the account, else the Retry-After."""
-    pace = LoginPace(cast(Cache, cache), account=account, address=address, is_known=is_known)
+    pace = LoginThrottle(cast(Cache, cache), account=account, address=address, is_known=is_known)
     try:
         await pace.admit()
     except SlowDown as refused:

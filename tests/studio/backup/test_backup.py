@@ -22,7 +22,7 @@ from settings import Settings
 from studio.accounts.accounts import create_user
 from studio.backup.archive import Archive, Manifest
 from studio.backup.backup import is_in_backup, make_backup, save_erasures, verify_backup
-from studio.backup.restore import Restored, restore
+from studio.backup.restore import RestoreSummary, restore
 from studio.catalog.catalog import Owner, delete_product
 from studio.deletion.lifecycle import BLOBS, TABLES
 from studio.files.files import delete as delete_file
@@ -81,7 +81,7 @@ async def back_up(studio: Studio, place: Path | str) -> Manifest:
 
 async def bring_back(
     studio: Studio, place: Path | str, *, force: bool = False, backup_id: str | None = None
-) -> Restored:
+) -> RestoreSummary:
     async with open_archive(str(place)) as archive:
         manifest = await archive.read_manifest(backup_id)
         return await restore(studio, archive, manifest, force=force, report=silent)

@@ -31,7 +31,7 @@ from db.tryons import update_tryon
 from errors import Unavailable
 from studio.accounts.removal import end_account, remove_account, remove_ended
 from studio.deletion.blob_removal import remove_doomed
-from studio.deletion.mentions import PAGES_AT_ONCE, strip_due
+from studio.deletion.mentions import PAGES_OF_REQUEST, strip_due
 from studio.files import files
 from studio.ports import SegmentPrompt, Studio
 from studio.segmentation.segmentation import segment_stored
@@ -161,7 +161,7 @@ async def test_a_deletion_leaves_long_histories_to_the_tidy(studio: Studio, owne
     await add(studio, batch("running"), *(batch("failed") for _ in range(249)))
     await files.delete(studio, owner, FILE, ip=None)
     (entry,) = await rows(studio, Mention)
-    assert entry.stage == "job" and PAGES_AT_ONCE == 4
+    assert entry.stage == "job" and PAGES_OF_REQUEST == 4
     assert await rows(studio, SearchLog.params) == [{}] * 6000
     assert await strip_due(studio.database) == 3
     held = [payload for payload in await rows(studio, Job.payload) if str(FILE) in str(payload)]

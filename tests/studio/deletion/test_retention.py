@@ -117,7 +117,7 @@ def test_every_kind_of_blob_has_a_rule() -> None:
     ruled = {rule.pattern.partition("/")[0] for rule in BLOBS}
     assert written - in_archives == ruled
     assert all(rule.deletion and rule.retention for rule in BLOBS)
-    assert [rule for rule in BLOBS if rule.known is None] == [rule_of(PLOT)]
+    assert [rule for rule in BLOBS if rule.key_query is None] == [rule_of(PLOT)]
     assert [rule for rule in BLOBS if not rule.is_in_backup] == [rule_of(PLOT)]
 
 
