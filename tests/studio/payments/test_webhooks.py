@@ -224,7 +224,7 @@ async def test_the_simulator_delivers_until_it_is_heard(tmp_path: Any, redis_url
     own = Simulator(tmp_path / "p", f"http://127.0.0.1:{server.server_port}/api/paypal/webhook")
     try:
         async with own.paypal(redis_url) as paypal:
-            from tests.integrations.test_paypal import approved
+            from tests.integrations.paypal.orders import approved
 
             await approved(paypal, own)
         for _ in range(100):

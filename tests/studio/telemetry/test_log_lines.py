@@ -47,19 +47,19 @@ def calls() -> Iterator[tuple[str, str, ast.expr]]:
 
 
 def words_of(value: ast.expr) -> set[str]:
-    """What the value shows: of `payment.order_id` the last word."""
+    """The names in a value; of `payment.order_id` only the last one."""
     owners = {
         id(node.value)
         for node in ast.walk(value)
         if isinstance(node, ast.Attribute | ast.Subscript)
     }
-    shown = [node for node in ast.walk(value) if id(node) not in owners]
-    names = {node.id for node in shown if isinstance(node, ast.Name)}
-    return names | {node.attr for node in shown if isinstance(node, ast.Attribute)}
+    last_nodes = [node for node in ast.walk(value) if id(node) not in owners]
+    names = {node.id for node in last_nodes if isinstance(node, ast.Name)}
+    return names | {node.attr for node in last_nodes if isinstance(node, ast.Attribute)}
 
 
 def is_whole_thing(value: ast.expr) -> bool:
-    """`repr(x)` and `str(x)` of anything but an error or an id show whatever it holds."""
+    """Whether it is `repr(x)` or `str(x)` of a whole object, unless of an error or an id."""
     return (
         isinstance(value, ast.Call)
         and isinstance(value.func, ast.Name)
@@ -70,11 +70,11 @@ def is_whole_thing(value: ast.expr) -> bool:
 
 
 def test_no_call_of_a_logger_is_given_a_person() -> None:
-    found = list(calls())
-    assert len(found) > 40
+    fields = list(calls())
+    assert len(fields) > 40
     personal = [
         (file, field, ast.unparse(value))
-        for file, field, value in found
+        for file, field, value in fields
         if (words_of(value) & PERSONAL or field in PERSONAL or is_whole_thing(value))
         and (file, field) not in ALLOWED
     ]
@@ -83,7 +83,7 @@ def test_no_call_of_a_logger_is_given_a_person() -> None:
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
-    """The studio's loggers, writing here for one test."""
+    """The output of the studio's loggers during one test."""
     logger = logging.getLogger("studio")
     before, logger.handlers = logger.handlers, []
     captured = io.StringIO()

@@ -44,9 +44,9 @@ def stream() -> Iterator[CountingStream]:
 
 
 def handler() -> BatchHandler:
-    found = configure_logging()
-    assert isinstance(found, BatchHandler)
-    return found
+    configured = configure_logging()
+    assert isinstance(configured, BatchHandler)
+    return configured
 
 
 def test_many_lines_cost_one_flush(stream: CountingStream) -> None:
@@ -157,8 +157,8 @@ def test_no_text_of_a_caller_fills_the_log(stream: CountingStream) -> None:
     except ValueError:
         log.exception("failed")
     assert len(stream.getvalue()) < 30_000
-    told, failed = (json.loads(line) for line in stream.getvalue().splitlines())
-    assert "[998000 characters]" in told["what"]
+    cut, failed = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert "[998000 characters]" in cut["what"]
     assert failed["exception"].startswith("Traceback")
 
 

@@ -1,6 +1,5 @@
 """Whose events are believed: PayPal's own, untouched, and nobody else's."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,12 +20,6 @@ from local.paypal.signing import Signer, begin
 from tests.support.simulator import Simulator
 
 BODY = b'{"id": "WH-1", "event_type": "CHECKOUT.ORDER.APPROVED", "resource": {"id": "O-1"}}'
-
-
-@pytest.fixture
-async def paypal(simulator: Simulator, redis_url: str) -> AsyncIterator[PayPal]:
-    async with simulator.paypal(redis_url) as opened:
-        yield opened
 
 
 @pytest.fixture
