@@ -2,10 +2,9 @@
 
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any
 from urllib.parse import urljoin
 
 import anyio
@@ -14,13 +13,13 @@ import httpcore
 import httpx
 
 from errors import Invalid, NotAnImage, RateLimited, TooLarge, Unavailable, UpstreamFailed
-from integrations.addresses import Address, is_public, is_public_name, parse_addresses
+from integrations.addresses import Address, is_public, is_public_name
+from integrations.guarded_backend import GuardedBackend, Resolver
 from integrations.resolver import NameResolver
 from integrations.shares import NO_BOUND, Shares
 
 MAX_BYTES = 15_000_000
 MAX_REDIRECTS = 3
-MAX_DIALS = 3
 MAX_URL_CHARS = 2048
 TOTAL_S = 10.0
 CONNECT_S = 3.0
@@ -44,8 +43,6 @@ MAX_WAITING_PER_CALLER = 8
 MAX_WAITING_PER_NETWORK = 24
 WAIT_S = 5.0
 
-Resolver = Callable[[str, int], Awaitable[list[str]]]
-
 _caller: ContextVar[Hashable] = ContextVar("fetching_for", default=None)
 
 
@@ -68,61 +65,6 @@ def host_busy() -> Unavailable:
 def all_busy() -> Unavailable:
     """The error if this process has too many fetches."""
     return Unavailable("too many pictures are being fetched from other hosts")
-
-
-class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Resolves a name once, checks all its addresses, and connects to an address that it checked.
-
-    Every connection is made here, so no redirect, retry or second look-up bypasses the check.
-    """
-
-    def __init__(self, resolve: Resolver, is_allowed: Callable[[Address], bool]) -> None:
-        self._resolve = resolve
-        self._is_allowed = is_allowed
-        self._dialer = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the base class names it
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Connects to one of the host's addresses.
-
-        Raises:
-            Invalid: one of the addresses is not public.
-            UpstreamFailed: the host has no address, or does not answer.
-        """
-        try:
-            addresses = parse_addresses(await self._resolve(host, port))
-        except (OSError, ValueError):
-            addresses = []
-        if not addresses:
-            raise UpstreamFailed("the host of the picture can't be found")
-        if not all(self._is_allowed(address) for address in addresses):
-            raise Invalid("pictures are not fetched from this address")
-        for address in addresses[:MAX_DIALS]:
-            try:
-                return await self._dialer.connect_tcp(
-                    str(address), port, timeout, local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        raise UpstreamFailed("the picture's host does not answer")
-
-    async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
-        """Refuses every path.
-
-        Raises:
-            Invalid: always.
-        """
-        raise Invalid("pictures are not fetched from this address")
-
-    async def sleep(self, seconds: float) -> None:
-        """Sleeps as the plain backend does."""
-        await anyio.sleep(seconds)
 
 
 class Fetcher:
@@ -235,7 +177,7 @@ class Fetcher:
             with anyio.fail_after(left_s):
                 return await self._get(url)
         except TimeoutError:
-            raise UpstreamFailed("the picture did not come in time") from None
+            raise UpstreamFailed("the picture did not arrive in time") from None
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError,
                 httpcore.UnsupportedProtocol, ssl.SSLError, OSError):  # fmt: skip
             raise UpstreamFailed("the picture could not be fetched") from None
@@ -304,7 +246,7 @@ def check_headers(status: int, headers: dict[str, str]) -> None:
         raise UpstreamFailed("the picture's host sent an encoded body")
     content_type = headers.get("content-type", OCTETS).partition(";")[0].strip().lower()
     if content_type != OCTETS and not content_type.startswith("image/"):
-        raise NotAnImage("what lies at the address is no image")
+        raise NotAnImage("the response is not an image")
     length = headers.get("content-length", "0")
     if length.isdigit() and int(length[:20]) > MAX_BYTES:
         raise TooLarge(f"the picture has more than {MAX_BYTES} bytes")
@@ -323,5 +265,5 @@ async def read_image(response: httpcore.Response) -> bytes:
         if len(data) > MAX_BYTES:
             raise TooLarge(f"the picture has more than {MAX_BYTES} bytes")
     if not data.startswith(MAGIC) and not (data[:4] == b"RIFF" and data[8:12] == b"WEBP"):
-        raise NotAnImage("what lies at the address is no image")
+        raise NotAnImage("the response is not an image")
     return bytes(data)

@@ -98,7 +98,7 @@ class OpenIdProvider:
                 code_verifier=attempt.verifier,
             )
         except OAuthError:
-            raise NotAuthenticated("the provider refuses this login; begin anew") from None
+            raise NotAuthenticated("the provider refuses this login; start again") from None
         except (httpx2.HTTPError, ValueError) as error:
             raise UpstreamFailed("the OpenID provider does not answer") from error
         finally:
@@ -125,12 +125,12 @@ class OpenIdProvider:
             registry.validate(token.claims)
             return self._identify(token.claims)
         except (JoseError, ValueError, TypeError, KeyError) as error:
-            raise NotAuthenticated("the provider's answer is not valid; begin anew") from error
+            raise NotAuthenticated("the provider's answer is not valid; start again") from error
 
     def _identify(self, claims: dict[str, Any]) -> Identity:
         audience, party = claims["aud"], claims.get("azp", self._client_id)
         if party != self._client_id or (isinstance(audience, list) and len(audience) != 1):
-            raise ValueError("for somebody else too")
+            raise ValueError("the token is for another client, too")
         if not isinstance(claims["sub"], str) or len(claims["sub"]) > 255:
             raise ValueError("no subject")
         email, name = claims.get("email"), claims.get("name")

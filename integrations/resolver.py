@@ -28,12 +28,12 @@ class LookUpsBusy(RateLimited):
 
 def caller_busy() -> LookUpsBusy:
     """The error if the caller has too many look-ups."""
-    return LookUpsBusy("earlier pictures' hosts are still being looked up for you")
+    return LookUpsBusy("the hosts of your earlier pictures are still being looked up")
 
 
 def all_busy() -> Unavailable:
     """The error if all threads are occupied."""
-    return Unavailable("too many hosts of pictures are being looked up")
+    return Unavailable("too many picture hosts are being looked up")
 
 
 def look_up(host: str, port: int) -> list[str]:
@@ -71,7 +71,7 @@ class NameResolver:
             async with asyncio.timeout(RESOLVE_S):
                 return await asyncio.shield(future)
         except TimeoutError:
-            raise UpstreamFailed("the host of the picture can't be found in time") from None
+            raise UpstreamFailed("the picture's host could not be looked up in time") from None
 
     def _end(self, ended: "asyncio.Future[list[str]]", caller: Hashable) -> None:
         if not ended.cancelled():

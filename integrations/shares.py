@@ -27,12 +27,12 @@ class AllBusy(Unavailable):
 
 def owner_busy() -> StudioError:
     """The default error if the owner has too much work."""
-    return OwnerBusy("too many of your requests of this kind are at work already")
+    return OwnerBusy("too many of your requests of this kind are running already")
 
 
 def all_busy() -> StudioError:
     """The default error if there is too much work in all."""
-    return AllBusy("too many requests of this kind are at work already")
+    return AllBusy("too many requests of this kind are running already")
 
 
 class Caller(NamedTuple):

@@ -9,7 +9,7 @@ from sqlalchemy import func, text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.tables import RefreshToken, RegressorVersion
+from db.tables import Job, RefreshToken, RegressorVersion
 
 
 async def _run(session: AsyncSession, statement: str, user_id: UUID, **params: Any) -> Any:
@@ -67,6 +67,12 @@ async def list_owned(
         session, statement, user_id, withheld=list(withheld), after=after, limit=limit
     )
     return [(row[0], row[1]) for row in rows]
+
+
+async def lock_own_jobs(session: AsyncSession, user_id: UUID, *, limit: int) -> list[Job]:
+    """Some jobs of the account, in the order of their ids, locked until the transaction ends."""
+    query = select(Job).where(Job.owner_id == user_id).order_by(col(Job.id)).limit(limit)
+    return list((await session.exec(query.with_for_update())).all())
 
 
 async def get_session_start(session: AsyncSession, family_id: UUID) -> datetime | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
+from uuid import UUID
 
 from sqlalchemy import func, text
 from sqlalchemy.dialects.postgresql import insert
@@ -30,10 +31,23 @@ def insert_erasure(session: AsyncSession, kind: str, subject: str) -> None:
     session.add(Erasure(kind=kind, subject=subject))
 
 
-async def list_erasures(session: AsyncSession, *, after: datetime) -> list[Erasure]:
-    """The deletions after a time, oldest first."""
-    query = select(Erasure).where(col(Erasure.at) > after)
-    return list((await session.exec(query.order_by(col(Erasure.at), col(Erasure.id)))).all())
+async def insert_past_erasure(session: AsyncSession, erasure: Erasure) -> None:
+    """Records a deletion of the past with its own id and time, unless it is recorded already."""
+    values = erasure.model_dump()
+    await session.exec(insert(Erasure).values(values).on_conflict_do_nothing())
+
+
+async def list_erasures(session: AsyncSession, *, after: datetime | None = None) -> list[Erasure]:
+    """The deletions, or those after a time, oldest first."""
+    query = select(Erasure).order_by(col(Erasure.at), col(Erasure.id))
+    if after is not None:
+        query = query.where(col(Erasure.at) > after)
+    return list((await session.exec(query)).all())
+
+
+async def list_erasure_ids(session: AsyncSession) -> set[UUID]:
+    """The ids of all recorded deletions."""
+    return set((await session.exec(select(Erasure.id))).all())
 
 
 async def doom_blobs(

@@ -20,13 +20,8 @@ from gateway.deps import (
     TokensDep,
 )
 from gateway.wire import WireRequest, WireResponse
-from studio.accounts.accounts import (
-    Account,
-    change_password,
-    create_user,
-    log_in,
-    normalise_email,
-)
+from studio.accounts.accounts import Account, create_user, normalise_email
+from studio.accounts.login import change_password, log_in
 from studio.accounts.passwords import check_password_rules
 from studio.accounts.sessions import (
     SessionGrant,

@@ -62,7 +62,7 @@ class TransmissionHeaders:
         """
         values = {name: headers.get(f"paypal-{name.replace('_', '-')}") for name in FIELDS}
         if any(not value or len(value) > MAX_HEADER_CHARS for value in values.values()):
-            raise ForgedEvent("this is no webhook of PayPal's")
+            raise ForgedEvent("this is not a webhook of PayPal's")
         return cls(**{name: str(value) for name, value in values.items()})
 
 

@@ -11,13 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from db.audit import insert_audit
 from db.engine import AsyncSession
 from db.tables import User
-from db.users import (
-    get_user,
-    get_user_by_email,
-    get_user_by_subject,
-    insert_user,
-    revoke_sessions,
-)
+from db.users import get_user, get_user_by_email, get_user_by_subject, insert_user, revoke_sessions
 from errors import Conflict, Forbidden, NotAuthenticated
 from integrations.openid import Identity, LoginAttempt, OpenIdProvider
 from studio.accounts.accounts import MAX_NAME_CHARS, Account, normalise_email
@@ -61,12 +55,12 @@ async def finish_login(
     """
     document = await studio.cache.take(attempt_key(state))
     if document is None:
-        raise NotAuthenticated("this login is over or was never begun; begin anew")
+        raise NotAuthenticated("this login has expired or does not exist; start again")
     identity = await provider.redeem(code, LoginAttempt(**json.loads(document)))
     try:
         refuse_unstorable([identity.subject, identity.email, identity.name])
     except ValueError as error:
-        raise NotAuthenticated("the provider's answer can't be kept") from error
+        raise NotAuthenticated("the provider's answer can't be stored") from error
     try:
         async with studio.database.transaction() as session:
             return Account.of(await get_or_create_user(session, identity, ip))
@@ -117,7 +111,7 @@ async def exchange_code(
     stored = await studio.cache.take(code_key(code))
     document = {} if stored is None else json.loads(stored)
     if not document or not hmac.compare_digest(document["state"].encode(), state.encode()):
-        raise NotAuthenticated("this login is over or was never begun; begin anew")
+        raise NotAuthenticated("this login has expired or does not exist; start again")
     return await sign_in(studio, UUID(document["user_id"]), document["version"], ip=ip)
 
 
@@ -137,7 +131,7 @@ async def get_or_create_user(session: AsyncSession, identity: Identity, ip: str 
     if user is not None:
         return user
     if identity.email is None:
-        raise Forbidden("the provider vouches for no verified e-mail address")
+        raise Forbidden("the provider has not verified an e-mail address")
     email = normalise_email(identity.email)
     user = await get_user_by_email(session, email, lock=True)
     action = "LINKED"

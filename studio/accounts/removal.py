@@ -14,12 +14,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.audit import insert_audit
-from db.deletion.account_rows import (
-    clear_owned,
-    delete_owned,
-    get_session_start,
-    list_own_versions,
-)
+from db.deletion.account_rows import clear_owned, delete_owned, get_session_start, list_own_versions
 from db.deletion.erasures import doom_blobs, insert_erasure
 from db.deletion.lineage import clear_garments, lock_lineage
 from db.deletion.product_removal import empty_some_products
@@ -35,7 +30,7 @@ from db.users import (
     lock_admins,
 )
 from errors import Conflict, Forbidden, Invalid, NotFound, StudioError, Unavailable
-from studio.accounts.accounts import require_password
+from studio.accounts.login import require_password
 from studio.context import current_request_id
 from studio.deletion.blob_removal import BATCH, remove_soon
 from studio.deletion.lifecycle import TABLES
@@ -90,7 +85,7 @@ async def _refuse_last_admin(session: AsyncSession, user_id: UUID) -> str | None
     """
     role = await get_role(session, user_id)
     if role == "admin" and await lock_admins(session) == [user_id]:
-        raise Conflict("the last admin's account can't be deleted; name another admin first")
+        raise Conflict("the last admin's account can't be deleted; appoint another admin first")
     return role
 
 
@@ -209,7 +204,7 @@ async def _remove_some(database: Database, user_id: UUID) -> set[str] | None:
                 await delete_user(session, user_id)
             return keys
     except IntegrityError:
-        raise Unavailable("something was written for the account meanwhile") from None
+        raise Unavailable("another request has written to the account meanwhile") from None
 
 
 async def _delete_rows(session: AsyncSession, user_id: UUID) -> tuple[bool, set[str]]:

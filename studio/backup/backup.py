@@ -6,18 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from sqlmodel import select
-
-from db.backup.snapshot import (
-    Report,
-    Snapshot,
-    columns_of,
-    driver_of,
-    sole_backup,
-    take_snapshot,
-)
+from db.backup.snapshot import Report, Snapshot, columns_of, driver_of, sole_backup, take_snapshot
+from db.deletion.erasures import list_erasures
 from db.engine import Database
-from db.tables import Erasure
 from errors import Invalid, NotFound
 from studio.backup.archive import Archive, ErasureLine, Manifest, StoredBlob
 from studio.backup.blobs import CopyResult, copy_blobs, damaged_blobs
@@ -63,7 +54,7 @@ async def save_erasures(database: Database, archive: Archive) -> int:
     async with database.transaction() as session:
         if "erasure" not in await columns_of(await driver_of(session)):
             return await archive.add_erasures(())  # this studio was not migrated yet
-        rows = (await session.exec(select(Erasure))).all()
+        rows = await list_erasures(session)
     lines = (ErasureLine(row.id, row.at, row.kind, row.subject) for row in rows)
     return await archive.add_erasures(lines)
 

@@ -2,17 +2,13 @@
 
 import asyncio
 import tempfile
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func
-from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import col, select, update
-
+from db.backup.restored_versions import fail_versions_without_files, mark_index_versions
 from db.backup.snapshot import (
     Report,
     connected_studios,
@@ -22,10 +18,11 @@ from db.backup.snapshot import (
     load_snapshot,
     revision_of,
 )
-from db.engine import AsyncSession, Database
+from db.deletion.erasures import insert_past_erasure, list_erasure_ids
+from db.engine import Database
 from db.migrate import upgrade
 from db.migrations.moves import move_schema, require_known
-from db.tables import Erasure, IndexVersion, RegressorVersion
+from db.tables import Erasure
 from errors import Conflict, Invalid
 from studio.backup.archive import Archive, ErasureLine, Manifest
 from studio.backup.blobs import damaged_blobs, restore_blobs
@@ -78,7 +75,8 @@ async def restore(
         await asyncio.to_thread(move_schema, url, present, manifest.revision)
         async with studio.database.transaction() as session:
             await load_snapshot(session, folder, manifest.tables, manifest.sequences, report)
-            await _mark_versions(session, manifest.id, stored)
+            await mark_index_versions(session, manifest.id)
+            await fail_versions_without_files(session, stored)
     await studio.database.aclose()
     await asyncio.to_thread(upgrade, url)
     erased = await _repeat_erasures(studio, manifest, erasures, report)
@@ -118,36 +116,19 @@ async def _refuse_connected(connection: Any) -> None:
     raise Conflict(f"a studio is connected to the database ({count} connections): stop it")
 
 
-async def _mark_versions(session: AsyncSession, backup_id: str, blobs: Collection[str]) -> None:
-    """Marks index versions, so that replicas load them again, and fails versions without files."""
-    restored = func.jsonb_build_object("restored", backup_id)
-    await session.exec(
-        update(IndexVersion).values(stats=col(IndexVersion.stats).op("||")(restored))
-    )
-    for kind, place in ((IndexVersion, "indexes"), (RegressorVersion, "regressors")):
-        usable = col(kind.status).in_(("ready", "active", "retired"))
-        versions = await session.exec(select(kind.version, kind.manifest).where(usable))
-        lost = [
-            version
-            for version, files in versions.all()
-            if any(f"{place}/{version}/{name}" not in blobs for name in files)
-        ]
-        await session.exec(update(kind).where(col(kind.version).in_(lost)).values(status="failed"))
-
-
 async def _repeat_erasures(
     studio: Studio, manifest: Manifest, erasures: dict[UUID, ErasureLine], report: Report
 ) -> int:
     """Repeats every deletion that the snapshot does not contain. Returns how many there were."""
     async with studio.database.transaction() as session:
-        applied = set((await session.exec(select(Erasure.id))).all())
+        applied = await list_erasure_ids(session)
     since = manifest.snapshot_at - LONGEST_ERASURE
     later = [line for line in erasures.values() if line.id not in applied and line.at >= since]
     later.sort(key=lambda line: (line.at, line.id))
     for done, line in enumerate(later, 1):
         await repeat_erasure(studio, line.kind, line.subject)
         async with studio.database.transaction() as session:
-            values = {"id": line.id, "at": line.at, "kind": line.kind, "subject": line.subject}
-            await session.exec(insert(Erasure).values(values).on_conflict_do_nothing())
+            row = Erasure(id=line.id, at=line.at, kind=line.kind, subject=line.subject)
+            await insert_past_erasure(session, row)
         report(done, len(later), "deletions applied again")
     return len(later)

@@ -65,7 +65,7 @@ TABLES: dict[str, TableRule] = {
     ),
     "mention": TableRule(
         "id", "until no job and no search names the picture", "user_id = :user", "rows",
-        why="not exported: names of what is deleted, until nothing holds them",
+        why="not exported: ids of deleted pictures, until nothing contains them",
     ),
     "prediction": TableRule(
         "id", "until its picture or account is deleted", "user_id = :user", "rows",
@@ -89,12 +89,12 @@ TABLES: dict[str, TableRule] = {
     ),
     "product_embedding": TableRule(
         "product_id", "until the product is deleted", f"product_id IN ({OWN_PRODUCTS})", "step",
-        why="numbers that a model made of a product's picture; go with the product",
+        why="embeddings of products' pictures; deleted with the product",
     ),
     "product": TableRule(
-        "id", "until it is deleted; its emptied row until every index version knows",
+        "id", "until it is deleted; its emptied row until every index version has removed it",
         "owner_id = :user", "step", is_exported=True,
-        why="leave sale and are emptied: `db.deletion.product_removal.empty_some_products`",
+        why="removed from sale and emptied: `db.deletion.product_removal.empty_some_products`",
     ),
     "regressor_version": TableRule(
         "version", "until the account is deleted", "owner_id = :user", "rows", is_exported=True,
@@ -104,7 +104,7 @@ TABLES: dict[str, TableRule] = {
         cleared={"payload": FACTS_OF_EVENT}, is_exported=True,
     ),
     "payment": TableRule(
-        "id", "stays: the law asks for it", "user_id = :user", "cleared",
+        "id", "stays: the law requires it", "user_id = :user", "cleared",
         cleared={
             "user_id": "NULL", "payload": "payload - 'payer'", "idempotency_key": "NULL",
             "fingerprint": "NULL", "approval_url": "NULL",
@@ -120,7 +120,7 @@ TABLES: dict[str, TableRule] = {
         is_exported=True, is_in_backup=False,
     ),
     "files": TableRule(
-        "id", "until its owner deletes it; a day where it was never completed",
+        "id", "until its owner deletes it; a day if it was never completed",
         "owner_id = :user", "rows", is_exported=True, blobs=("blob_key",),
     ),
     "users": TableRule(
@@ -129,9 +129,9 @@ TABLES: dict[str, TableRule] = {
     ),
     "index_version": TableRule(
         "version", "the active one and the three newest others; failed ones a week",
-        why="of the whole catalogue",
+        why="belongs to the whole catalogue",
     ),
-    "erasure": TableRule("id", "stays", why="says what was deleted, not whose it was"),
+    "erasure": TableRule("id", "stays", why="contains what was deleted, but not whose it was"),
     "doomed_blob": TableRule("key", "until the blob is gone", why="keys of deleted blobs"),
 }  # fmt: skip
 
@@ -202,7 +202,7 @@ BLOBS: tuple[BlobRule, ...] = (
         is_exported=True,
     ),
     BlobRule(
-        r"indexes/.+", "numbers of pictures, without names: with the version",
+        r"indexes/.+", "embeddings without personal data; deleted with the version",
         "the active version and the three newest others",
         "SELECT key FROM unnest(CAST(:keys AS text[])) AS asked(key) JOIN index_version"
         " ON version = split_part(key, '/', 2) WHERE status <> 'failed'",

@@ -10,10 +10,10 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
-from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.deletion import mentions
+from db.deletion.account_rows import lock_own_jobs
 from db.deletion.erasures import doom_blobs, pieces
 from db.deletion.lineage import (
     DeletedTryon,
@@ -25,7 +25,7 @@ from db.deletion.lineage import (
     share_lineage,
 )
 from db.jobs import delete_jobs
-from db.tables import Job, Prediction, SegmentationResult
+from db.tables import Prediction, SegmentationResult
 from errors import StudioError
 from studio.ports import Studio
 
@@ -140,14 +140,7 @@ async def delete_own_jobs(
     Running jobs, too: their workers notice it at their next step. Returns how many jobs there were,
     and the keys of their blobs.
     """
-    query = (
-        select(Job)
-        .where(Job.owner_id == owner_id)
-        .order_by(col(Job.id))
-        .limit(limit)
-        .with_for_update()
-    )
-    rows = (await session.exec(query)).all()
+    rows = await lock_own_jobs(session, owner_id, limit=limit)
     if rows:
         await delete_jobs(session, [row.id for row in rows])
     outputs = [output_key_of(row.id) for row in rows if row.type == "tryon"]

@@ -49,7 +49,7 @@ class WebhookInbox:
         except (ForgedEvent, ValueError, RecursionError) as error:
             why = error.detail if isinstance(error, ForgedEvent) else "no JSON"
             self._count_refusal(why, ip)
-            raise Malformed("this is no webhook of PayPal's") from error
+            raise Malformed("this is not a webhook of PayPal's") from error
         is_new = await store_event(self._database, event)
         if is_new:
             task = asyncio.create_task(self._apply(event), name=f"webhook {event.event_id}")

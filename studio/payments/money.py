@@ -1,4 +1,4 @@
-"""Exact amounts of money, in minor units of a currency that PayPal takes."""
+"""Exact amounts of money, in minor units of a currency that PayPal accepts."""
 
 import re
 from dataclasses import dataclass
@@ -38,10 +38,10 @@ def decimals_of(currency: str) -> int:
     """How many decimals an amount of the currency has.
 
     Raises:
-        Invalid: PayPal doesn't take the currency.
+        Invalid: PayPal doesn't accept the currency.
     """
     if currency not in CURRENCIES:
-        raise Invalid(f"PayPal takes no {currency}")
+        raise Invalid(f"PayPal does not accept {currency}")
     return 0 if currency in WITHOUT_DECIMALS else 2
 
 
@@ -63,7 +63,7 @@ def exact_money(amount: Decimal, currency: str) -> Money:
     """A decimal amount in minor units, without rounding.
 
     Raises:
-        Invalid: it is not exact in minor units, or PayPal doesn't take the currency.
+        Invalid: it is not exact in minor units, or PayPal doesn't accept the currency.
     """
     minor = amount.scaleb(decimals_of(currency))
     if minor != minor.to_integral_value():
@@ -80,5 +80,5 @@ def positive(money: Money) -> Money:
     if money.minor <= 0:
         raise Invalid("the amount must be more than zero")
     if money.decimal > LARGEST:
-        raise Invalid(f"an amount of at most {LARGEST} is taken")
+        raise Invalid(f"the amount must be at most {LARGEST}")
     return money

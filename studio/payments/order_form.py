@@ -48,7 +48,7 @@ class AmountForm(Form):
         """The exact amount.
 
         Raises:
-            Invalid: it is not exact, zero or too large, or PayPal doesn't take the currency.
+            Invalid: it is not exact, zero or too large, or PayPal doesn't accept the currency.
         """
         return parse_money(self.value, self.currency)
 

@@ -149,7 +149,7 @@ async def continue_refund(
 
 def continues_later(error: UpstreamFailed) -> UpstreamFailed:
     """The error with a note that the refund will be continued."""
-    note = "the refund is carried on; to learn how it ends, ask with the same Idempotency-Key"
+    note = "the refund is continued; to see its result, repeat it with the same Idempotency-Key"
     return UpstreamFailed(f"{error.detail}: {note}")
 
 

@@ -48,7 +48,7 @@ def read_event(document: Any) -> WebhookEvent:
         if not (isinstance(event_id, str) and isinstance(kind, str)):
             raise TypeError
     except (KeyError, TypeError, ValueError):
-        raise Malformed("this is no event of PayPal's") from None
+        raise Malformed("this is not an event of PayPal's") from None
     return WebhookEvent(event_id=event_id, type=kind, payload=document)
 
 

@@ -4,17 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from errors import (
-    Invalid,
-    NotAnImage,
-    StudioError,
-    TooLarge,
-    UpstreamFailed,
-)
+from errors import Invalid, NotAnImage, StudioError, TooLarge, UpstreamFailed
 from integrations import fetch
 from integrations.fetch import Fetcher
-from tests.integrations.test_addresses import HOSTILE
-from tests.support.picture_server import JPEG, NAME, PictureServer, answer, opened, url_of
+from tests.support.picture_server import JPEG, NAME, PictureServer, answer, open_fetcher, url_of
 
 
 async def test_a_picture(
@@ -65,33 +58,6 @@ async def test_refused_before_any_look_up(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "answers",
-    [*([address] for address in HOSTILE.split()), ["1.1.1.1", "127.0.0.1"], ["fd00::1", "1.1.1.1"],
-     ["fe80::1%lo"], ["1.1.1.1", "8.8.8.8", "::ffff:10.0.0.1"]],
-)  # fmt: skip
-async def test_names_of_private_addresses(answers: list[str]) -> None:
-    async def resolve(host: str, port: int) -> list[str]:
-        return answers
-
-    fetcher = Fetcher(resolve=resolve)
-    with pytest.raises(Invalid) as refused:
-        await fetcher.fetch_image("https://pictures.example/a.jpg")
-    assert answers[0] not in refused.value.detail
-    await fetcher.aclose()
-
-
-async def test_a_name_that_changes_its_mind_is_dialled_as_checked(
-    server: PictureServer, fetcher: Fetcher
-) -> None:
-    """Rebinding: a second look-up would lead elsewhere, so there is none."""
-    server.hosts[NAME] = [["127.0.0.1"], ["10.0.0.1"]]
-    assert await fetcher.fetch_image(url_of(server, "/ok.jpg")) == JPEG
-    assert server.resolved == [NAME]
-    with pytest.raises(Invalid):
-        await fetcher.fetch_image(url_of(server, "/ok.jpg"))
-
-
-@pytest.mark.parametrize(
     ("page", "error"),
     [
         (answer(404), UpstreamFailed),
@@ -134,26 +100,15 @@ async def test_bytes_without_haste(
         await fetcher.fetch_image(url_of(server, "/slow"))
 
 
-async def test_names_without_an_address_and_servers_without_a_certificate(
-    server: PictureServer, fetcher: Fetcher
-) -> None:
-    with pytest.raises(UpstreamFailed):
-        await fetcher.fetch_image(url_of(server, "/ok.jpg", "unknown.example"))
-    server.hosts["other.example"] = [["127.0.0.1"]]
-    with pytest.raises(UpstreamFailed):
-        await fetcher.fetch_image(url_of(server, "/ok.jpg", "other.example"))
-    assert server.requests == []
-
-
 async def test_only_what_the_allow_list_names(server: PictureServer, certificate: Path) -> None:
-    async with opened(server, certificate, allow=(f"*.{NAME}",)) as fetcher:
+    async with open_fetcher(server, certificate, allow=(f"*.{NAME}",)) as fetcher:
         assert await fetcher.fetch_image(url_of(server, "/ok.jpg", f"b.{NAME}")) == JPEG
         with pytest.raises(Invalid):
             await fetcher.fetch_image(url_of(server, "/ok.jpg"))
         server.pages["/away"] = answer(302, Location=url_of(server, "/ok.jpg"))
         with pytest.raises(Invalid):
             await fetcher.fetch_image(url_of(server, "/away", f"b.{NAME}"))
-    async with opened(server, certificate, allow=(NAME,)) as fetcher:
+    async with open_fetcher(server, certificate, allow=(NAME,)) as fetcher:
         assert await fetcher.fetch_image(url_of(server, "/ok.jpg")) == JPEG
         with pytest.raises(Invalid):
             await fetcher.fetch_image(url_of(server, "/ok.jpg", f"b.{NAME}"))

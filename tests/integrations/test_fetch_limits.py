@@ -5,25 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from errors import (
-    RateLimited,
-    UpstreamFailed,
-)
+from errors import RateLimited, UpstreamFailed
 from integrations import fetch
 from integrations.fetch import Fetcher
 from integrations.shares import Caller
-from tests.support.picture_server import JPEG, NAME, PictureServer, opened, url_of
+from tests.support.picture_server import JPEG, NAME, PictureServer, open_fetcher, url_of
 
 
 async def test_one_caller_delays_nobody_else(
     server: PictureServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many hosts that never end he names; on 69772be twenty fetches were everybody's."""
+    """One caller fetches from many slow hosts, and another caller does not wait for them."""
     monkeypatch.setattr(fetch, "TOTAL_S", 1.0)
     monkeypatch.setattr(fetch, "WAIT_S", 0.5)
     names = [f"s{number}.{NAME}" for number in range(30)]
     server.hosts |= {name: [["127.0.0.1"]] for name in names}
-    async with opened(server, certificate) as fetcher:
+    async with open_fetcher(server, certificate) as fetcher:
         slow = [
             asyncio.create_task(fetcher.fetch_image(url_of(server, "/slow", name), "ip:1"))
             for name in names
@@ -32,16 +29,16 @@ async def test_one_caller_delays_nobody_else(
         assert len(server.resolved) <= fetch.MAX_PER_CALLER
         assert await fetcher.fetch_image(url_of(server, "/ok.jpg"), "ip:2") == JPEG
         results = await asyncio.gather(*slow, return_exceptions=True)
-        refused = [one for one in results if isinstance(one, RateLimited)]
+        refused = [error for error in results if isinstance(error, RateLimited)]
         assert len(refused) >= 30 - fetch.MAX_PER_CALLER - fetch.MAX_WAITING_PER_CALLER
-        assert {type(one) for one in results} <= {fetch.FetchesBusy, UpstreamFailed}
+        assert {type(error) for error in results} <= {fetch.FetchesBusy, UpstreamFailed}
         assert await fetcher.fetch_image(url_of(server, "/ok.jpg"), "ip:1") == JPEG
 
 
 async def test_accounts_of_one_network_share_its_fetches(
     server: PictureServer, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twenty free accounts of one address took all places when only accounts were counted."""
+    """Twenty accounts of one address took all places while only accounts were counted."""
     monkeypatch.setattr(fetch, "TOTAL_S", 1.0)
     names = [f"s{number}.{NAME}" for number in range(40)]
     server.hosts |= {name: [["127.0.0.1"]] for name in names}
@@ -60,14 +57,14 @@ async def test_accounts_of_one_network_share_its_fetches(
     for task in slow:
         task.cancel()
     results = await asyncio.gather(*slow, return_exceptions=True)
-    refused = [one for one in results if isinstance(one, RateLimited)]
+    refused = [error for error in results if isinstance(error, RateLimited)]
     assert len(refused) == 40 - fetch.MAX_PER_NETWORK - fetch.MAX_WAITING_PER_NETWORK
 
 
 async def test_whoever_waits_for_a_host_keeps_nobody_from_another(
     server: PictureServer, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More callers than there are places in all want one slow host."""
+    """More callers than there are places fetch from one slow host."""
     monkeypatch.setattr(fetch, "TOTAL_S", 1.0)
     slow = [
         asyncio.create_task(fetcher.fetch_image(url_of(server, "/slow"), f"ip:{number}"))
@@ -85,7 +82,7 @@ async def test_whoever_waits_for_a_host_keeps_nobody_from_another(
 async def test_a_patient_caller_waits_and_is_never_refused(
     server: PictureServer, fetcher: Fetcher
 ) -> None:
-    """More pictures of one caller than may run and wait, as two evaluations want."""
+    """One caller fetches more pictures than may run and wait, as two evaluations do."""
     count = 2 * (fetch.MAX_PER_CALLER + fetch.MAX_WAITING_PER_CALLER)
     caller = Caller("user:1", "192.0.2.1")
     pictures = await asyncio.gather(

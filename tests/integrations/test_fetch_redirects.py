@@ -4,10 +4,7 @@ import re
 
 import pytest
 
-from errors import (
-    Invalid,
-    UpstreamFailed,
-)
+from errors import Invalid, UpstreamFailed
 from integrations import fetch
 from integrations.fetch import Fetcher
 from tests.support.picture_server import JPEG, NAME, PictureServer, answer, url_of

@@ -5,11 +5,7 @@ import threading
 
 import pytest
 
-from errors import (
-    RateLimited,
-    Unavailable,
-    UpstreamFailed,
-)
+from errors import RateLimited, Unavailable, UpstreamFailed
 from integrations import resolver
 from integrations.resolver import NameResolver
 from integrations.shares import Caller
@@ -18,7 +14,7 @@ from integrations.shares import Caller
 async def test_look_ups_have_a_deadline_and_threads_of_their_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A name server that never answers holds no thread that anything else needs."""
+    """A name server that never answers occupies no thread that other work needs."""
     monkeypatch.setattr(resolver, "RESOLVE_S", 0.1)
     answered = threading.Event()
     threads: set[str] = set()
@@ -46,7 +42,7 @@ async def test_look_ups_have_a_deadline_and_threads_of_their_own(
 
 
 async def test_accounts_of_one_network_share_its_look_ups() -> None:
-    """Eight free accounts of one address held all threads when only accounts were counted."""
+    """Eight accounts of one address occupied all threads while only accounts were counted."""
     answered = threading.Event()
     names = NameResolver(lambda host, port: [str(answered.wait(20))])
     tasks = [

@@ -10,7 +10,7 @@ from integrations.shares import AllBusy, Caller, OwnerBusy, Shares
 
 
 class Work:
-    """Tasks that each hold a place until `finish` lets them go."""
+    """Tasks that hold a place until `finish` is called."""
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares

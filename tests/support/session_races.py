@@ -18,8 +18,9 @@ import pytest
 from db.users import insert_refresh_token
 from errors import NotAuthenticated
 from integrations.openid import Identity
-from studio.accounts import accounts, sessions
-from studio.accounts.accounts import OpenAccounts, change_password, create_user, log_in
+from studio.accounts import login, sessions
+from studio.accounts.accounts import OpenAccounts, create_user
+from studio.accounts.login import change_password, log_in
 from studio.accounts.openid import get_or_create_user
 from studio.accounts.passwords import is_password
 from studio.accounts.sessions import SessionGrant, close_all_sessions, refresh_session
@@ -118,7 +119,7 @@ def paused(pause: Pause) -> Iterator[Pausing]:
 
     with pytest.MonkeyPatch.context() as patch:
         if pause == "checked":
-            patch.setattr(accounts, "is_password", behind(is_password))
+            patch.setattr(login, "is_password", behind(is_password))
         if pause == "read":
             patch.setattr(sessions, "insert_refresh_token", before(insert_refresh_token))
         yield pausing

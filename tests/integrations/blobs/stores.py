@@ -38,7 +38,7 @@ Store = LocalBlobStore | AzureBlobStore
 
 @asynccontextmanager
 async def callers_of(store: Store, certificate: Path | None) -> AsyncIterator[httpx.AsyncClient]:
-    """What callers reach the store's URLs with: the network, or the Gateway's own route."""
+    """A client for the store's URLs: over the network, or through the Gateway's own route."""
     if isinstance(store, AzureBlobStore):
         async with httpx.AsyncClient(
             verify=ssl.create_default_context(cafile=certificate)

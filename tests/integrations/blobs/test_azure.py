@@ -14,7 +14,7 @@ from tests.support.azurite import Azurite, Identity
 
 
 async def test_an_identity_signs_with_a_key_of_the_service(azure: Azurite) -> None:
-    """User delegation: no account key anywhere, and one round trip for many signatures."""
+    """User delegation needs no account key, and one round trip for many signatures."""
     options = cast(Any, {"credential": Identity(), "connection_verify": str(azure.certificate)})
     service = BlobServiceClient(azure.url, **options)
     azure.make_container("delegated")

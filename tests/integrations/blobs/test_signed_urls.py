@@ -58,7 +58,7 @@ async def test_a_url_to_get_only_reads(store: Store, callers: httpx.AsyncClient)
 async def test_a_reader_is_told_the_type_of_the_key_and_no_other(
     store: Store, callers: httpx.AsyncClient
 ) -> None:
-    """Azure takes any type with a PUT; a page of HTML must not be served from its domain."""
+    """Azure accepts any type with a PUT; HTML must not be served from its domain."""
     upload = await store.sign_put(
         "uploads/x.jpg", content_type="image/jpeg", max_bytes=99, lifetime_s=60
     )
@@ -76,7 +76,7 @@ async def test_a_reader_is_told_the_type_of_the_key_and_no_other(
 
 
 def end_of(url: str) -> float:
-    """Seconds of the epoch."""
+    """When a signed URL expires, in seconds of the epoch."""
     query = parse_qs(urlsplit(url).query)
     if "exp" in query:
         return int(query["exp"][0])

@@ -47,7 +47,7 @@ async def test_files_of_any_size_are_streamed(store: Store, tmp_path: Path) -> N
 async def test_a_buried_blob_does_not_come_back(
     store: Store, callers: httpx.AsyncClient, tmp_path: Path
 ) -> None:
-    """Neither does one that is buried before it was put, or after a twin's PUT was refused."""
+    """Nor a blob that is buried before its upload, or after a second upload was refused."""
     until = datetime.now(UTC) + timedelta(minutes=5)
     for has_blob in (True, False):
         key = f"uploads/{has_blob}.jpg"

@@ -21,7 +21,7 @@ async def test_replicas_share_one_token_which_the_cache_keeps_sealed(
         replicas = [await stack.enter_async_context(simulator.paypal(redis_url)) for _ in range(4)]
         await replicas[0].create_order(body(), request_id=str(uuid4()))
         await asyncio.gather(
-            *(one.create_order(body(), request_id=str(uuid4())) for one in replicas * 5)
+            *(replica.create_order(body(), request_id=str(uuid4())) for replica in replicas * 5)
         )
     (token,) = simulator.app.state.paypal.tokens
     client = Redis.from_url(redis_url)

@@ -29,7 +29,7 @@ def verifier(paypal: PayPal) -> WebhookVerifier:
 
 @pytest.fixture
 def signed(simulator: Simulator) -> dict[str, str]:
-    """The headers of a true transmission, by lower-case names as servers give them."""
+    """The headers of a genuine transmission, with lower-case names."""
     headers = simulator.app.state.paypal.delivery.sign(BODY)
     return {name.lower(): value for name, value in headers.items()}
 
@@ -147,7 +147,7 @@ async def forged_by(
 async def test_other_certificates_are_refused(
     verifier: WebhookVerifier, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """A key of one's own; a self-signed one with the right name; another root; another name."""
+    """Another key, a self-signed certificate with the right name, another root, another name."""
     folders = [tmp_path / name for name in ("own", "named")]
     for folder in folders:
         folder.mkdir()

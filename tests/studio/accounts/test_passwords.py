@@ -52,7 +52,7 @@ async def test_an_unknown_account_costs_the_same_time() -> None:
 
 
 async def test_the_event_loop_goes_on_meanwhile() -> None:
-    """Ticks keep coming while several passwords are hashed."""
+    """The event loop runs while several passwords are hashed."""
     gaps: list[float] = []
 
     async def tick() -> None:

@@ -5,15 +5,7 @@ from uuid import UUID
 import pytest
 
 from db.catalog import take_change_lock
-from db.tables import (
-    Erasure,
-    File,
-    Job,
-    Product,
-    SearchLog,
-    SegmentationResult,
-    User,
-)
+from db.tables import Erasure, File, Job, Product, SearchLog, SegmentationResult, User
 from studio.accounts.removal import end_account, remove_account, remove_ended
 from studio.ports import Studio
 from tests.studio.deletion.rows import OWNER, add, batch, insert_owner, mask_of, product, rows
@@ -43,7 +35,7 @@ async def test_a_removal_that_was_interrupted_is_carried_on(studio: Studio, owne
     async with studio.database.transaction() as session:
         await end_account(session, owner)
     await remove_account(studio.database, studio.blobs, owner, steps=1)
-    live = [one for one in await rows(studio, Product) if one.deleted_at is None]
+    live = [row for row in await rows(studio, Product) if row.deleted_at is None]
     (user,) = await rows(studio, User)
     assert len(live) == 50 and user.ended_at and user.email != "a@example.com"
     await remove_account(studio.database, studio.blobs, owner, steps=3)
@@ -51,5 +43,5 @@ async def test_a_removal_that_was_interrupted_is_carried_on(studio: Studio, owne
     assert await remove_ended(studio.database, studio.blobs) == 1
     for column in (User.id, File.id, SegmentationResult.id, SearchLog.id):
         assert await rows(studio, column) == []
-    assert {one.owner_id for one in await rows(studio, Product)} == {None}
+    assert {row.owner_id for row in await rows(studio, Product)} == {None}
     assert await remove_ended(studio.database, studio.blobs) == 0

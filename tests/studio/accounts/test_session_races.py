@@ -40,7 +40,7 @@ async def test_no_session_survives_its_end(
 
 
 async def test_a_logout_beside_a_refresh_ends_the_session(studio: Studio, sides: Sides) -> None:
-    """By its access token, which names the session and none of its refresh tokens."""
+    """The logout uses the access token, which contains the session's id but no refresh token."""
     with paused("read") as pausing:
         refreshing = asyncio.create_task(sides.open("refresh"))
         await pausing.reached.wait()

@@ -9,10 +9,7 @@ from studio.backup.archive import Archive, Manifest
 from studio.backup.backup import make_backup
 from studio.backup.restore import RestoreSummary, restore
 from studio.ports import Studio
-from tests.support.backups import (
-    answers,
-    silent,
-)
+from tests.support.backups import answers, silent
 
 COUNT = 60
 
@@ -46,7 +43,7 @@ async def bring_back(
 
 
 async def indexed_ids(studio: Studio) -> set[str]:
-    """All that the index has."""
+    """The ids of all products in the index."""
     return {product_id for product_id, _ in (await answers(studio, 1, top_k=100))[0]}
 
 

@@ -17,7 +17,7 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def elsewhere(empty_database_url: str, redis_url: str, tmp_path: Path) -> Settings:
-    """Another machine: a database without tables, a blob folder without blobs."""
+    """Settings of another machine, with a database without tables and an empty blob folder."""
     return make_settings(empty_database_url, redis_url, tmp_path / "other" / "blobs")
 
 

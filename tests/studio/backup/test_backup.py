@@ -12,13 +12,7 @@ from studio.backup.backup import is_in_backup
 from studio.deletion.lifecycle import BLOBS, TABLES
 from tests.studio.backup.archives import COUNT, NAMED, back_up, bring_back
 from tests.support.azurite import Azurite
-from tests.support.backups import (
-    AMOUNT,
-    answers,
-    blob_contents,
-    fill,
-    scalar,
-)
+from tests.support.backups import AMOUNT, answers, blob_contents, fill, scalar
 from tests.support.fakes import open_studio
 from tests.support.live import open_live_studio
 

@@ -29,14 +29,7 @@ from tests.studio.backup.archives import (
     indexed_ids,
     open_archive,
 )
-from tests.support.backups import (
-    answers,
-    blob_contents,
-    digests,
-    fill,
-    scalar,
-    silent,
-)
+from tests.support.backups import answers, blob_contents, digests, fill, scalar, silent
 from tests.support.fakes import PASSWORD, open_client, open_studio, sign_in
 from tests.support.live import open_live_studio
 
@@ -56,7 +49,7 @@ async def test_a_restored_studio_is_the_one_that_was_backed_up(
         done = await bring_back(other, tmp_path / "backups")
         assert (done.rows, done.blobs, done.absent) == (second.row_count, second.blob_count, [])
         assert await answers(other) == await answers(studio)
-        urls = [one.required("database_url") for one in (settings, elsewhere)]
+        urls = [machine.required("database_url") for machine in (settings, elsewhere)]
         source, target = [await digests(url, *STAMPED) for url in urls]
         assert source == target and len(source) > 12
         sequences = [await scalar(url, "SELECT last_value FROM product_change_seq") for url in urls]
@@ -93,7 +86,7 @@ async def test_what_was_deleted_after_a_backup_is_deleted_again(
         assert await indexed_ids(other) == ids_before(10) - {"p4"}
         names = " ".join(await blob_contents(other))
         assert str(stays) in names and "/p3/" in names
-        assert all(one not in names for one in (str(theirs), str(gone), "/p4/"))
+        assert all(name not in names for name in (str(theirs), str(gone), "/p4/"))
     url = elsewhere.required("database_url")
     assert await scalar(url, "SELECT count(*) FROM users") == 1
     assert await scalar(url, "SELECT array_agg(id) FROM files") == [stays]

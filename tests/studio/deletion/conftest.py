@@ -6,9 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from db.tables import (
-    User,
-)
+from db.tables import User
 from studio.ports import Studio
 from tests.studio.deletion.rows import OWNER, add, insert_owner
 from tests.support.fakes import make_settings, open_studio

@@ -9,15 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 from sqlmodel import SQLModel, select
 
-from db.tables import (
-    File,
-    Job,
-    Product,
-    SearchLog,
-    SegmentationResult,
-    TryonJob,
-    User,
-)
+from db.tables import File, Job, Product, SearchLog, SegmentationResult, TryonJob, User
 from integrations.blobs.keys import BlobEntry
 from studio.ports import Studio
 from tests.support.fakes import picture
@@ -98,7 +90,7 @@ PLOT = "regressors/starter/evaluations/1/plot.png"
 
 
 class OldStore:
-    """The studio's store, a day later: its blobs are told as older than they are."""
+    """The studio's store, whose blobs seem to be two days old."""
 
     def __init__(self, studio: Studio) -> None:
         self._blobs = studio.blobs

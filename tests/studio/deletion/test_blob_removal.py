@@ -7,9 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from db.deletion.erasures import doom_blobs
-from db.tables import (
-    DoomedBlob,
-)
+from db.tables import DoomedBlob
 from errors import Unavailable
 from studio.accounts.removal import end_account, remove_account
 from studio.deletion.blob_removal import remove_doomed
@@ -25,7 +23,7 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'i
 
 
 class WatchfulStore:
-    """A blob store that counts the transactions which are open while it is asked to delete."""
+    """A blob store that records how many transactions are open during its deletions."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio, self.busy = studio, list[int]()

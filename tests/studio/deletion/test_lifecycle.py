@@ -24,7 +24,7 @@ def test_every_table_has_a_rule() -> None:
 
 
 def prefixes_in(folder: str) -> set[str]:
-    """What keys begin with, where code puts one together."""
+    """The first parts of the keys that the code of a folder builds."""
     texts = [
         node.values[0].value
         for path in (ROOT / folder).rglob("*.py")
@@ -47,7 +47,7 @@ def test_every_kind_of_blob_has_a_rule() -> None:
 
 
 def test_every_table_about_an_account_is_owned() -> None:
-    """A table that refers to users, or names one, has rows about an account."""
+    """A table that refers to users, or has a column with a user's id, has rows about an account."""
     for name, table in SQLModel.metadata.tables.items():
         about = {column.name for column in table.columns} & {"user_id", "owner_id", "actor_id"}
         refers = any(key.column.table.name == "users" for key in table.foreign_keys)

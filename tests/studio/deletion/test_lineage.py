@@ -6,10 +6,7 @@ from uuid import UUID
 import pytest
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.tables import (
-    Job,
-    TryonJob,
-)
+from db.tables import Job, TryonJob
 from db.tryons import update_tryon
 from errors import Unavailable
 from studio.ports import SegmentPrompt, Studio

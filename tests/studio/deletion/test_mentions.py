@@ -2,11 +2,7 @@
 
 from uuid import UUID
 
-from db.tables import (
-    Job,
-    Mention,
-    SearchLog,
-)
+from db.tables import Job, Mention, SearchLog
 from studio.deletion.mentions import PAGES_OF_REQUEST, strip_due
 from studio.files import files
 from studio.ports import Studio

@@ -9,14 +9,7 @@ import pytest
 from sqlmodel import col, select
 
 from db.search_log import insert_searches
-from db.tables import (
-    AuditLog,
-    IndexVersion,
-    Product,
-    RefreshToken,
-    SearchLog,
-    WebhookEvent,
-)
+from db.tables import AuditLog, IndexVersion, Product, RefreshToken, SearchLog, WebhookEvent
 from studio.deletion.retention import (
     end_forgotten_products,
     end_old_rows,
@@ -93,7 +86,9 @@ async def test_deleted_products_stay_until_every_index_knows(studio: Studio) -> 
 
 async def test_searches_of_a_deleted_account_are_not_written(studio: Studio) -> None:
     async with studio.database.transaction() as session:
-        rows = [searched(1).model_dump() | {"user_id": one} for one in (OWNER, uuid4(), None)]
+        rows = [
+            searched(1).model_dump() | {"user_id": user_id} for user_id in (OWNER, uuid4(), None)
+        ]
         await insert_searches(session, rows)
     assert await ids(studio, SearchLog.user_id) == {OWNER, None}
 

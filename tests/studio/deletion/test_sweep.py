@@ -6,14 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from db.tables import (
-    File,
-    IndexVersion,
-    Prediction,
-    Product,
-    SegmentationResult,
-    TryonJob,
-)
+from db.tables import File, IndexVersion, Prediction, Product, SegmentationResult, TryonJob
 from studio.deletion.sweep import compare, rule_of, sweep
 from studio.ports import Studio
 from tests.studio.deletion.rows import OWNER, PLOT, STRAYS, OldStore, add, ids
@@ -22,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("account")
 
 
 async def fill_store(studio: Studio) -> dict[str, str]:
-    """A row with its blob of each kind; prefix -> key."""
+    """Inserts a row with its blob of each kind. Returns the key by prefix."""
     keys = {
         "uploads": f"uploads/{OWNER}/{uuid4()}.png", "masks": f"masks/{OWNER}/{uuid4()}.png",
         "tryon": f"tryon/{uuid4()}.png", "heatmaps": f"heatmaps/{uuid4()}.png",
@@ -97,7 +90,7 @@ async def test_another_studios_store_is_left_alone(studio: Studio) -> None:
 
 
 async def test_plots_of_evaluations_never_keep_the_sweep_from_its_work(studio: Studio) -> None:
-    """Nothing stands for a plot, so any number of them says nothing about the store."""
+    """Plots have no rows, so their number must not stop the sweep."""
     keys = await fill_store(studio)
     plots = [f"regressors/starter/evaluations/{uuid4()}/plot.png" for _ in range(60)]
     for key in (*plots, STRAYS[3]):

@@ -27,7 +27,7 @@ END $$
 
 
 async def some_business(shop: Shop, orders: int) -> None:
-    """Orders that end in every way, of which the studio hears nothing but by its own calls."""
+    """Creates orders that end in every possible way, without any event so far."""
     for turn in range(orders):
         payment = await shop.approved(f"{turn + 10}.00")
         order_id = str(payment.order_id)
@@ -47,7 +47,7 @@ async def some_business(shop: Shop, orders: int) -> None:
 
 
 def state_of(rows: list[Any]) -> list[Any]:
-    """What must not depend on the order of events."""
+    """The part of the rows that must not depend on the order of events."""
     return [
         (row.order_id, row.capture_id, row.status, row.refunded,
          sorted(row.refunds), row.payload.get("payer"))
@@ -129,7 +129,7 @@ async def test_an_event_whose_process_died_is_swept_up(shop: Shop) -> None:
 
 
 async def test_a_lie_in_a_signed_body_moves_no_money(shop: Shop) -> None:
-    """What is signed holds only a CRC32: such a body can be made. The order is looked at again."""
+    """The signed text has only a CRC32 of the body, so it can be forged; PayPal is asked."""
     payment = await shop.approved()
     state = shop.simulator.app.state.paypal
     lie = {

@@ -20,17 +20,17 @@ ROOT = Path(__file__).parents[3]
 ROOMS = ("deployments", "gateway", "jobs", "local", "studio", "db", "integrations", "models")
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 ERRORS = {"error", "refusal", "conflict"}
-"""Names of exceptions, whose texts are ours; what PostgreSQL adds to them is hidden."""
+"""Variables with exceptions, whose texts are ours; PostgreSQL's additions are hidden."""
 PERSONAL = {
     "email", "mail", "address", "name", "payer", "person", "password", "payload", "body", "form",
     "text", "content", "user", "account", "query", "title", "url", "seen", "row",
 }  # fmt: skip
 ALLOWED = {("gateway/envelope.py", "client")}
-"""Access lines hold network addresses: see docs/security.md."""
+"""Access logs contain network addresses; docs/security.md says so."""
 
 
 def calls() -> Iterator[tuple[str, str, ast.expr]]:
-    """(file, field, value) of everything that a logger is given."""
+    """(file, field, value) of every argument of a logger's calls."""
     for room in ROOMS:
         for path in sorted((ROOT / room).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
@@ -42,8 +42,10 @@ def calls() -> Iterator[tuple[str, str, ast.expr]]:
                     and node.func.attr in LEVELS
                 ):
                     name = str(path.relative_to(ROOT))
-                    yield from ((name, str(one.arg), one.value) for one in node.keywords)
-                    yield from ((name, "event", one) for one in node.args[:1])
+                    yield from (
+                        (name, str(keyword.arg), keyword.value) for keyword in node.keywords
+                    )
+                    yield from ((name, "event", value) for value in node.args[:1])
 
 
 def words_of(value: ast.expr) -> set[str]:
