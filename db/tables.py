@@ -551,8 +551,7 @@ class DoomedBlob(SQLModel, table=True):
 
     Attributes:
         due_at: it is not removed before. There is a second, later row if a job that is being
-        stopped
-            may still write the blob.
+            stopped may still write the blob.
     """
 
     __tablename__ = "doomed_blob"

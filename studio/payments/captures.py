@@ -80,7 +80,7 @@ def is_claimable(payment: Payment) -> bool:
 
 
 def require_capturable(payment: Payment) -> Payment:
-    """The payment itself.
+    """Returns the payment unchanged.
 
     Raises:
         Conflict: its state excludes a capture for good, or its order does not exist yet.

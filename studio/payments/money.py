@@ -72,7 +72,7 @@ def exact_money(amount: Decimal, currency: str) -> Money:
 
 
 def positive(money: Money) -> Money:
-    """The amount itself.
+    """Returns the amount unchanged.
 
     Raises:
         Invalid: it is zero or less, or more than PayPal takes at once.

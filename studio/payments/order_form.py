@@ -20,7 +20,7 @@ NAME_CHARS = 127
 
 
 def require_web_address(url: str) -> str:
-    """The address itself.
+    """Returns the address unchanged.
 
     Raises:
         ValueError: a browser can't be sent there over http or https.
