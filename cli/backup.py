@@ -16,7 +16,7 @@ from settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from studio.backup.archive import Archive, Manifest
-    from studio.backup.restore import Restored
+    from studio.backup.restore import RestoreSummary
     from studio.ports import Studio
 
 Place = Annotated[str, typer.Argument(help="A folder, or a container as STUDIO_BLOB_URL takes it.")]
@@ -122,7 +122,7 @@ async def check_backup(settings: Settings, src: str, backup_id: str | None) -> "
 
 async def restore_studio(
     settings: Settings, src: str, backup_id: str | None, *, force: bool
-) -> "Restored":
+) -> "RestoreSummary":
     """Restores a backup; returns the numbers of rows, blobs and deletions."""
     from studio.backup.restore import restore as restore_backup
 

@@ -1,4 +1,4 @@
-"""Queries over the audit log; rows are written in the transaction of the deed."""
+"""Queries over the audit log; a row is written in the transaction of the action."""
 
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,7 @@ def insert_audit(
     detail: dict[str, Any] | None = None,
     request_id: str | None = None,
 ) -> None:
-    """One line of who did what to what."""
+    """Adds a row about who did what to which subject."""
     session.add(
         AuditLog(
             action=action,
@@ -43,7 +43,7 @@ async def list_audit(
     after: tuple[datetime, UUID] | None,
     action: str | None = None,
 ) -> list[AuditLog]:
-    """Newest first."""
+    """A page of the audit log, newest first."""
     query = select(AuditLog).order_by(col(AuditLog.at).desc(), col(AuditLog.id).desc())
     if after is not None:
         query = query.where(tuple_(col(AuditLog.at), col(AuditLog.id)) < after)

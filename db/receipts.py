@@ -1,4 +1,4 @@
-"""Answers that were given under an idempotency key, in the rows of what was made."""
+"""Receipts: the answers under an idempotency key, stored in the rows of their results."""
 
 from typing import Any
 from uuid import UUID
@@ -9,10 +9,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.tables import SegmentationResult, TryonJob
 
 
-async def find_receipt(
+async def get_receipt(
     session: AsyncSession, table: type[TryonJob] | type[SegmentationResult], user_id: UUID, key: str
 ) -> dict[str, Any] | None:
-    """What this user's key stands for, if anything."""
+    """The receipt of this user's key; None if it has none."""
     query = select(table.receipt).where(table.user_id == user_id, table.idempotency_key == key)
-    kept = (await session.exec(query)).one_or_none()
-    return None if kept is None else dict(kept)
+    receipt = (await session.exec(query)).one_or_none()
+    return None if receipt is None else dict(receipt)

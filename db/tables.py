@@ -1,4 +1,4 @@
-"""Every table of the studio, as CONTRACT names them; schema changes go through migrations."""
+"""Every table of the studio; schema changes go through migrations."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -35,11 +35,11 @@ SQLModel.metadata = MetaData(
 )
 
 product_change_seq = Sequence("product_change_seq", metadata=SQLModel.metadata)
-"""Numbers every change of the catalogue; taken under a lock, so its order is commit order."""
+"""Numbers every change of the catalogue, under a lock, so that the order is commit order."""
 
 
 def moment(*, nullable: bool = False, index: bool = False) -> Any:
-    """A timestamptz column; set by the database where it may not be null."""
+    """A timestamptz column; the database sets it if it may not be null."""
     return Field(
         default=None,
         index=index,
@@ -66,7 +66,7 @@ def one_of(column: str, *values: str) -> CheckConstraint:
 
 
 def one_receipt(table: str) -> Index:
-    """An owner's `idempotency_key` stands for one row; `receipt` is the answer it was given."""
+    """A unique index: an owner's `idempotency_key` stands for one row, `receipt` for its answer."""
     return Index(
         f"uq_{table}_user_id_idempotency_key",
         "user_id",
@@ -103,10 +103,11 @@ class User(SQLModel, table=True):
 
 
 class RefreshToken(SQLModel, table=True):
-    """One link of a rotating family; only the SHA-256 of the token is kept.
+    """One token of a rotating family; only the SHA-256 of the token is stored.
 
-    version: the account's `token_version` that it belongs to; with another one it is worth nothing.
-    network: of the caller who signed in, at the first link of a family.
+    Attributes:
+        version: the account's `token_version` when it was issued; it is only valid with that one.
+        network: the network of the caller who signed in, at the first token of a family.
     """
 
     __tablename__ = "refresh_token"
@@ -138,8 +139,9 @@ class RefreshToken(SQLModel, table=True):
 class File(SQLModel, table=True):
     """An upload: pending until its blob was checked, then ready, or failed and without a blob.
 
-    `failure`: the class of the error, a colon and what is wrong. `check_ends_at`: until when one
-    Gateway checks it and the others leave it alone.
+    Attributes:
+        failure: the class of the error, a colon and the message.
+        check_ends_at: until when one Gateway checks it; the others don't until then.
     """
 
     __tablename__ = "files"
@@ -167,10 +169,10 @@ class File(SQLModel, table=True):
 
 
 class Product(SQLModel, table=True):
-    """A thing for sale; a deleted one stays as a row, so that every index hears of it.
+    """A product; the row of a deleted one stays until every index has removed it.
 
     Attributes:
-        owner_id: None once the account is deleted; its products are then, too.
+        owner_id: None once the account is deleted; its products are deleted with it.
     """
 
     __tablename__ = "product"
@@ -201,7 +203,7 @@ class Product(SQLModel, table=True):
 
 
 class ProductEmbedding(SQLModel, table=True):
-    """A product's picture as one embedder sees it: little-endian float16, unit length."""
+    """The embedding of a product's picture by one embedder: little-endian float16, unit length."""
 
     __tablename__ = "product_embedding"
     product_id: str = Field(
@@ -241,11 +243,11 @@ class IndexVersion(SQLModel, table=True):
 PERSONAL_SEARCH = (
     "user_id IS NOT NULL OR params ?| ARRAY['query'::text, 'image_url'::text, 'file_id'::text]"
 )
-"""Searches that still say who searched for what."""
+"""The condition of searches that still contain personal data."""
 
 
 class SearchLog(SQLModel, table=True):
-    """One search: what was asked, what was answered, by which versions, how fast."""
+    """One search: its query, its results, the versions that answered it, and the latency."""
 
     __tablename__ = "search_log"
     __table_args__ = (
@@ -270,11 +272,11 @@ class SearchLog(SQLModel, table=True):
 
 
 ACCOUNT = "COALESCE(owner_id, '00000000-0000-0000-0000-000000000000'::uuid)"
-"""Whose turn a job takes: its owner's; the studio's own jobs are those of one account."""
+"""The account whose turn a job takes; the studio's own jobs count as one account's."""
 
 
 class Job(SQLModel, table=True):
-    """A heavy piece of work; the row is the truth, whoever runs it is disposable."""
+    """A job; its state is in the row, and any worker may run it."""
 
     __tablename__ = "job"
     __table_args__ = (
@@ -330,7 +332,7 @@ class Job(SQLModel, table=True):
 
 
 class JobEvent(SQLModel, table=True):
-    """A change of a job that its owner may watch; a job's ids grow in the order of commits."""
+    """A change of a job that its owner can follow; a job's ids grow in the order of commits."""
 
     __tablename__ = "job_event"
     __table_args__ = (Index("ix_job_event_job_id", "job_id", "id"),)
@@ -342,7 +344,7 @@ class JobEvent(SQLModel, table=True):
 
 
 class SegmentationResult(SQLModel, table=True):
-    """A mask that was made, from what, by which model; `stored_bytes`: what it takes."""
+    """A mask: its input, its parameters and its model; `stored_bytes` is the size of its blob."""
 
     __tablename__ = "segmentation_result"
     __table_args__ = (one_receipt("segmentation_result"),)
@@ -365,11 +367,11 @@ class SegmentationResult(SQLModel, table=True):
 
 
 class TryonJob(SQLModel, table=True):
-    """A try-on, direct or queued: the same row either way. A trigger gives it its job's state.
+    """A try-on, direct or queued; a trigger copies the job's state to a queued one.
 
     Attributes:
         garment_key: None once the picture of the garment is deleted; the try-on stays.
-        stored_bytes: what its picture and the fetched copies take.
+        stored_bytes: the size of its picture and of the fetched copies.
     """
 
     __tablename__ = "tryon_job"
@@ -400,9 +402,7 @@ class TryonJob(SQLModel, table=True):
 
 
 class Prediction(SQLModel, table=True):
-    """A sales score with its interval, and the versions that made it; `stored_bytes`: of its
-    heatmap.
-    """
+    """A sales score with its interval and versions; `stored_bytes` is the size of its heatmap."""
 
     __tablename__ = "prediction"
     id: UUID = Field(default_factory=uuid4, primary_key=True)
@@ -422,7 +422,7 @@ class Prediction(SQLModel, table=True):
 
 
 class RegressorVersion(SQLModel, table=True):
-    """A trained regressor of one merchant; at most one of theirs is active."""
+    """A trained regressor of one merchant; at most one of a merchant's is active."""
 
     __tablename__ = "regressor_version"
     __table_args__ = (
@@ -444,24 +444,39 @@ class RegressorVersion(SQLModel, table=True):
     activated_at: datetime | None = moment(nullable=True)
 
 
+PAYMENT_STATES = (
+    "CREATING",  # the row exists, PayPal's order does not yet
+    "FAILED",  # PayPal refused the order
+    "CREATED",  # the payer may approve
+    "APPROVED",
+    "CAPTURING",  # the owner has requested the capture; it is completed from here on
+    "VOIDED",  # the order no longer exists at PayPal, unpaid
+    "PENDING",  # captured, and PayPal holds the money for now
+    "DECLINED",
+    "COMPLETED",
+    "PARTIALLY_REFUNDED",
+    "REFUNDED",
+)
+"""A payment only moves down this list, in whatever order reports arrive. There are two exceptions,
+both without money: a capture that PayPal refused goes back to CREATED, and an uncaptured order
+follows what PayPal reports about its approval. These are PayPal's own words."""
+
+
 class Payment(SQLModel, table=True):
-    """A PayPal order and what became of it; money is an exact decimal with a currency.
+    """A PayPal order with its capture and refunds; money is an exact decimal with a currency.
 
     Attributes:
-        user_id: None once the account is deleted; the payment is kept.
-        refunds: asked for by us or made at PayPal, by id; see `studio.payments.refund_lines`.
-        attempt: of the capture; each has its own PayPal-Request-Id.
-        check_at: when somebody should look again, as long as the matter is not settled.
+        user_id: None once the account is deleted; the payment stays.
+        refunds: requested by us or made at PayPal, by id; see `studio.payments.refund_lines`.
+        attempt: the number of the capture's attempt; each has its own PayPal-Request-Id.
+        check_at: when it is checked at PayPal again, or a caller's lease ends; None: never.
     """
 
     __tablename__ = "payment"
     __table_args__ = (
         CheckConstraint("amount > 0", name="amount"),
         CheckConstraint("refunded >= 0 AND refunded <= amount", name="refunded"),
-        one_of(
-            "status", "CREATING", "FAILED", "CREATED", "APPROVED", "CAPTURING", "VOIDED", "PENDING",
-            "DECLINED", "COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED",
-        ),
+        one_of("status", *PAYMENT_STATES),
         UniqueConstraint("user_id", "idempotency_key"),
         Index("ix_payment_created_at", "created_at", "id"),
         Index("ix_payment_check_at", "check_at", postgresql_where=text("check_at IS NOT NULL")),
@@ -489,7 +504,7 @@ class Payment(SQLModel, table=True):
 
 
 class WebhookEvent(SQLModel, table=True):
-    """A verified event of PayPal, stored once and applied once."""
+    """A verified event of PayPal's, stored once and applied once."""
 
     __tablename__ = "webhook_event"
     __table_args__ = (
@@ -506,7 +521,7 @@ class WebhookEvent(SQLModel, table=True):
 
 
 class AuditLog(SQLModel, table=True):
-    """Who did what to what, written in the transaction that did it."""
+    """Who did what to which subject, written in the transaction of the action."""
 
     __tablename__ = "audit_log"
     id: UUID = Field(default_factory=uuid4, primary_key=True)
@@ -521,7 +536,7 @@ class AuditLog(SQLModel, table=True):
 
 
 class Erasure(SQLModel, table=True):
-    """What was deleted, without a word of whose it was; `studio restore` applies it again."""
+    """A deletion, without its owner; `studio restore` repeats it after an older backup."""
 
     __tablename__ = "erasure"
     __table_args__ = (one_of("kind", "file", "tryon", "product", "account"),)
@@ -532,11 +547,11 @@ class Erasure(SQLModel, table=True):
 
 
 class DoomedBlob(SQLModel, table=True):
-    """A blob whose rows are deleted; it is removed at once, or by the tidy, until it is gone.
+    """A blob whose rows are deleted; it is removed at once or by `tidy`, until it is gone.
 
     Attributes:
-        due_at: not before. A second row, due later, where a job that is being stopped may still
-            write the blob.
+        due_at: it is not removed before. There is a second, later row if a job that is being
+            stopped may still write the blob.
     """
 
     __tablename__ = "doomed_blob"
@@ -551,13 +566,13 @@ class DoomedBlob(SQLModel, table=True):
 
 
 class Mention(SQLModel, table=True):
-    """Names of deleted pictures that searches and jobs of an account may still hold.
+    """Ids of deleted pictures that searches and jobs of an account may still contain.
 
-    The tidy removes them page by page, searches before jobs.
+    `tidy` removes them page by page, from searches before jobs.
 
     Attributes:
-        after_at, after_id: the last row that was looked at.
-        is_running: whether a job that holds one of the names had not ended yet.
+        after_at, after_id: the last row that was stripped.
+        is_running: whether a job that contains one of the ids had not ended yet.
     """
 
     __tablename__ = "mention"

@@ -16,8 +16,10 @@ from db.tables import RefreshToken, User
 async def insert_user(
     session: AsyncSession, *, email: str, password_hash: str, name: str | None, role: str
 ) -> User:
-    """Raises:
-    IntegrityError: the address, compared without case, is taken.
+    """Inserts an account and returns its row.
+
+    Raises:
+        IntegrityError: the address, compared without case, has an account already.
     """
     user = User(email=email, password_hash=password_hash, name=name, role=role)
     session.add(user)
@@ -27,51 +29,51 @@ async def insert_user(
 
 
 async def get_user(session: AsyncSession, user_id: UUID, *, lock: bool = False) -> User | None:
-    """One account, locked until the end of the transaction if asked."""
+    """One account; `lock` keeps others from changing it until the transaction ends."""
     return await session.get(User, user_id, with_for_update=lock or None)
 
 
 async def get_role(session: AsyncSession, user_id: UUID) -> str | None:
-    """An account's role right now; nothing is locked."""
+    """An account's current role, without a lock."""
     return (await session.exec(select(User.role).where(User.id == user_id))).one_or_none()
 
 
 async def hold_owner(session: AsyncSession, user_id: UUID) -> None:
-    """Until the transaction ends the account is there: as a row that refers to it would ask for."""
+    """Keeps an account from being deleted until the transaction ends (FOR KEY SHARE)."""
     query = select(User.id).where(User.id == user_id).with_for_update(read=True, key_share=True)
     await session.exec(query)
 
 
-async def hold_user(session: AsyncSession, user_id: UUID) -> User | None:
-    """One account as it is now (FOR SHARE): until the transaction ends nobody changes it.
+async def share_user(session: AsyncSession, user_id: UUID) -> User | None:
+    """One account as it is now; nobody changes it until the transaction ends (FOR SHARE).
 
-    Whoever ends sessions changes it (`revoke_sessions`), so sessions opened under this lock are
-    seen by them, or see what they did.
+    `revoke_sessions` changes it. So a session that is opened under this lock is either ended by it,
+    or opened with the new `token_version`.
     """
     return await session.get(User, user_id, with_for_update={"read": True}, populate_existing=True)
 
 
-async def find_account(
+async def get_account_for_login(
     session: AsyncSession, email: str, network: str | None
 ) -> tuple[str, User | None, bool]:
-    """(the address in lower case as PostgreSQL sees it, its account, whether it is known there).
+    """(the address in PostgreSQL's lower case, its account, whether the network is known).
 
-    network: of the caller; known is one from which somebody has signed in to this account. Asked
-    in one query, which is the same for addresses without an account.
+    network: the caller's; it is known if it was used to sign in to this account before. The query
+    is the same for addresses without an account.
     """
-    asked = select(func.lower(email).label("key")).subquery()
+    address = select(func.lower(email).label("key")).subquery()
     is_known = exists().where(
         col(RefreshToken.user_id) == User.id, col(RefreshToken.network) == network
     )
-    query = select(asked.c.key, User, is_known).outerjoin_from(
-        asked, User, func.lower(User.email) == asked.c.key
+    query = select(address.c.key, User, is_known).outerjoin_from(
+        address, User, func.lower(User.email) == address.c.key
     )
-    key, user, known = (await session.exec(query)).one()
-    return key, user, bool(known)
+    key, user, is_known_network = (await session.exec(query)).one()
+    return key, user, bool(is_known_network)
 
 
 async def lock_admins(session: AsyncSession) -> list[UUID]:
-    """All admins' ids; none of them can be changed until the end of the transaction."""
+    """The ids of all admins, whom nobody can change until the transaction ends."""
     query = select(User.id).where(User.role == "admin").order_by(col(User.id)).with_for_update()
     return list((await session.exec(query)).all())
 
@@ -85,30 +87,30 @@ async def get_user_by_email(
 
 
 async def get_user_by_subject(session: AsyncSession, issuer: str, subject: str) -> User | None:
-    """One account by what an OpenID provider calls it."""
+    """One account by its identity at an OpenID provider."""
     query = select(User).where(User.oidc_issuer == issuer, User.oidc_subject == subject)
     return (await session.exec(query)).one_or_none()
 
 
-# Asked by every request with a token: built once, for many at a time, and of tables, because
-# what the ORM does for each statement would be a good part of the cost.
+# Every request with a token runs this query. It is built once, answers many requests, and uses
+# tables, because the ORM's work for each statement would be a large part of the cost.
 _users: Any = inspect(User).local_table
 _tokens: Any = inspect(RefreshToken).local_table
-_asked = func.unnest(
+_requested = func.unnest(
     bindparam("user_ids", type_=ARRAY(Uuid)), bindparam("family_ids", type_=ARRAY(Uuid))
 ).table_valued(column("user_id", Uuid), column("family_id", Uuid), name="asked")
-_asked = _asked.render_derived()
+_requested = _requested.render_derived()
 _IN_SESSIONS = sqlalchemy.select(
-    _asked.c.family_id,
+    _requested.c.family_id,
     _users.c.id,
     _users.c.email,
     _users.c.name,
     _users.c.role,
     _users.c.token_version,
 ).where(
-    _users.c.id == _asked.c.user_id,
+    _users.c.id == _requested.c.user_id,
     exists().where(
-        _tokens.c.family_id == _asked.c.family_id,
+        _tokens.c.family_id == _requested.c.family_id,
         _tokens.c.user_id == _users.c.id,
         _tokens.c.version == _users.c.token_version,
         _tokens.c.revoked_at.is_(None),
@@ -117,19 +119,19 @@ _IN_SESSIONS = sqlalchemy.select(
 
 
 async def get_accounts_in_sessions(
-    session: AsyncSession, asked: Sequence[tuple[UUID, UUID]]
+    session: AsyncSession, sessions: Sequence[tuple[UUID, UUID]]
 ) -> dict[tuple[UUID, UUID], tuple[UUID, str, str | None, str, int]]:
-    """(account, session) -> (id, email, name, role, token version); only open sessions."""
-    user_ids, family_ids = zip(*set(asked), strict=True)
-    given = {"user_ids": list(user_ids), "family_ids": list(family_ids)}
-    rows = await session.exec(_IN_SESSIONS, params=given)  # type: ignore[call-overload]
+    """(account, session) -> (id, email, name, role, token version), for sessions that are open."""
+    user_ids, family_ids = zip(*set(sessions), strict=True)
+    params = {"user_ids": list(user_ids), "family_ids": list(family_ids)}
+    rows = await session.exec(_IN_SESSIONS, params=params)  # type: ignore[call-overload]
     return {(row[1], row[0]): tuple(row[1:]) for row in rows}
 
 
 async def list_users(
     session: AsyncSession, *, limit: int, after: tuple[datetime, UUID] | None
 ) -> list[User]:
-    """Newest first."""
+    """A page of accounts that have not ended, newest first."""
     query = select(User).where(col(User.ended_at).is_(None))
     query = query.order_by(col(User.created_at).desc(), col(User.id).desc()).limit(limit)
     if after is not None:
@@ -147,7 +149,7 @@ async def insert_refresh_token(
     version: int,
     network: str | None = None,
 ) -> None:
-    """One more link of a family; `issued_at` is the database's clock, so links are in order."""
+    """Adds a token to a family; `issued_at` is the database's clock, so tokens are in order."""
     session.add(
         RefreshToken(
             family_id=family_id, user_id=user_id, token_hash=token_hash, expires_at=expires_at,
@@ -158,17 +160,17 @@ async def insert_refresh_token(
 
 
 async def lock_refresh_token(session: AsyncSession, token_hash: bytes) -> RefreshToken | None:
-    """The token of this hash, unless all sessions of its account have ended since.
+    """The token with this hash; None if all sessions of its account have ended since.
 
-    The account is held, and the family locked: one rotation runs at a time, and none beside the
-    end of a session. Each lock is waited for before the row is read.
+    Locks the account (shared) and the family: one rotation runs at a time, and none while a session
+    ends. The row is read after both locks.
     """
     by_hash = select(RefreshToken).where(RefreshToken.token_hash == token_hash)
-    found = (await session.exec(by_hash)).one_or_none()
-    if found is None:
+    unlocked = (await session.exec(by_hash)).one_or_none()
+    if unlocked is None:
         return None
-    user = await hold_user(session, found.user_id)
-    await lock_family(session, found.family_id)
+    user = await share_user(session, unlocked.user_id)
+    await lock_family(session, unlocked.family_id)
     again = by_hash.with_for_update().execution_options(populate_existing=True)
     token = (await session.exec(again)).one_or_none()
     if user is None or token is None or token.version != user.token_version:
@@ -177,14 +179,14 @@ async def lock_refresh_token(session: AsyncSession, token_hash: bytes) -> Refres
 
 
 async def lock_family(session: AsyncSession, family_id: UUID) -> None:
-    """Until the end of the transaction nobody else rotates or ends this session."""
+    """Keeps others from rotating or ending this session until the transaction ends."""
     key = func.hashtextextended(str(family_id), 0)
     await session.exec(select(func.pg_advisory_xact_lock(key)))
 
 
 async def list_successors(session: AsyncSession, token: RefreshToken) -> list[RefreshToken]:
     """The family's first two tokens that were issued after this one."""
-    found = await session.exec(
+    tokens = await session.exec(
         select(RefreshToken)
         .where(
             RefreshToken.family_id == token.family_id,
@@ -193,13 +195,13 @@ async def list_successors(session: AsyncSession, token: RefreshToken) -> list[Re
         .order_by(col(RefreshToken.issued_at))
         .limit(2)
     )
-    return list(found.all())
+    return list(tokens.all())
 
 
 async def revoke_family(session: AsyncSession, family_id: UUID) -> bool:
-    """Ends a session: none of its tokens works any more. Whether it was open before.
+    """Ends a session, whose tokens no longer work. Returns whether it was open.
 
-    The caller has locked the family, or the account.
+    The caller has locked the family or the account.
     """
     ended = await session.exec(
         update(RefreshToken)
@@ -212,10 +214,10 @@ async def revoke_family(session: AsyncSession, family_id: UUID) -> bool:
 async def revoke_sessions(
     session: AsyncSession, user_id: UUID, *, keep: UUID | None = None
 ) -> bool:
-    """Ends all sessions of an account, but one that may be kept. Whether there is such an account.
+    """Ends all sessions of an account, except `keep`. Returns whether there is such an account.
 
-    The first statement locks the account's row: sessions that are being opened or continued come
-    before it, and are ended, or after it, and find another `token_version`.
+    The first statement locks the account's row. A session that is opened or continued meanwhile is
+    committed before, and is ended, or comes later and has another `token_version`.
     """
     raised = (
         update(User)
@@ -238,7 +240,7 @@ async def revoke_sessions(
 
 
 async def end_user(session: AsyncSession, user_id: UUID) -> None:
-    """Nobody can sign in any more, no session goes on, and the address is free."""
+    """Ends an account: nobody can sign in, its sessions end, and its address is free."""
     await revoke_sessions(session, user_id)
     values = {
         "email": f"{uuid4()}@ended.invalid", "name": None, "password_hash": "", "role": "customer",
@@ -249,15 +251,15 @@ async def end_user(session: AsyncSession, user_id: UUID) -> None:
 
 
 async def list_ended_users(session: AsyncSession) -> list[UUID]:
-    """Accounts whose removal has begun."""
+    """The ids of accounts whose removal has begun."""
     return list((await session.exec(select(User.id).where(col(User.ended_at).is_not(None)))).all())
 
 
 async def delete_user(session: AsyncSession, user_id: UUID) -> None:
-    """Removes the row; nothing refers to it any more."""
+    """Deletes the row; no other row may refer to it."""
     await session.exec(delete(User).where(col(User.id) == user_id))
 
 
 async def get_database_time(session: AsyncSession) -> datetime:
-    """The start of the transaction, by the clock that stamps the rows."""
+    """The start of the transaction, by the database's clock."""
     return (await session.exec(select(func.now()))).one()

@@ -19,7 +19,7 @@ from gateway.client_address import limit_key
 from integrations.shares import Caller
 from studio.batching import MicroBatcher
 from studio.context import acting_for
-from studio.ports import Studio, Take, Window
+from studio.ports import QuotaUse, Studio, WindowState
 
 WINDOW_S = 60
 CACHE_PAUSE_S = 2.0
@@ -78,7 +78,7 @@ class RateLimits:
             name: getattr(studio.settings, f"limit_{name}") for name in ROUTE_CLASSES
         }
         self._cache = studio.cache
-        self._shared: MicroBatcher[Take, Window] = MicroBatcher(
+        self._shared: MicroBatcher[QuotaUse, WindowState] = MicroBatcher(
             self._count, max_batch=64, max_waiting=10_000
         )
         # The strategy keeps only a weak reference to its storage.
@@ -93,13 +93,13 @@ class RateLimits:
             Unavailable: the cache is away and the class must not go uncounted.
         """
         with suppress(Unavailable):
-            asked = Take(f"{route_class}:{who}", self._quotas[route_class])
+            asked = QuotaUse(f"{route_class}:{who}", self._quotas[route_class])
             return self._allowance(route_class, await self._shared.submit(asked))
         if route_class == "auth":
             raise Unavailable("signing in is not possible right now")
         return self._allowance(route_class, await self._count_in_memory(route_class, who))
 
-    async def _count(self, asked: list[Take]) -> Sequence[Window | StudioError]:
+    async def _count(self, asked: list[QuotaUse]) -> Sequence[WindowState | StudioError]:
         """Those who ask meanwhile share the next round trip, or what it failed with."""
         if time.monotonic() < self._away_until_s:
             return [Unavailable("the cache was away a moment ago") for _ in asked]
@@ -110,17 +110,19 @@ class RateLimits:
             log.warning("rate limits fall back to memory", error=repr(error))
             return [error for _ in asked]
 
-    async def _count_in_memory(self, route_class: str, who: str) -> Window:
+    async def _count_in_memory(self, route_class: str, who: str) -> WindowState:
         item = RateLimitItemPerMinute(self._quotas[route_class], namespace=route_class)
-        taken = await self._memory.hit(item, who)
+        is_counted = await self._memory.hit(item, who)
         window = await self._memory.get_window_stats(item, who)
         more_in_ms = math.ceil((window.reset_time - time.time()) * 1000)
-        return Window(taken, max(0, int(window.remaining)) if taken else 0, more_in_ms)
+        return WindowState(
+            is_counted, max(0, int(window.remaining)) if is_counted else 0, more_in_ms
+        )
 
-    def _allowance(self, route_class: str, window: Window) -> Allowance:
+    def _allowance(self, route_class: str, window: WindowState) -> Allowance:
         reset_s = max(1, math.ceil(window.more_in_ms / 1000))
         quota = self._quotas[route_class]
-        return Allowance(route_class, window.taken, quota, window.remaining, reset_s)
+        return Allowance(route_class, window.is_counted, quota, window.remaining, reset_s)
 
 
 async def count_request(limits: RateLimits, scope: Scope, route_class: str) -> None:

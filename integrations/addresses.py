@@ -1,4 +1,4 @@
-"""Which network addresses and host names belong to the open internet."""
+"""Which network addresses and host names are public."""
 
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -10,7 +10,7 @@ NAME = re.compile(rf"({LABEL}\.)+{LABEL}")
 NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
 MAX_NAME_CHARS = 253
 
-# `is_global` differs between Python versions and knows neither of clouds nor of tunnels.
+# `is_global` differs between Python versions, and ignores addresses of clouds and tunnels.
 REFUSED_V4 = tuple(
     ip_network(text)
     for text in (
@@ -32,7 +32,7 @@ REFUSED_V6 = tuple(
 
 
 def is_public(address: Address) -> bool:
-    """Whether a stranger's URL may lead there."""
+    """Whether the studio may connect to this address for a stranger's URL."""
     if isinstance(address, IPv4Address):
         listed = any(address in network for network in REFUSED_V4)
     else:
@@ -43,13 +43,13 @@ def is_public(address: Address) -> bool:
 
 
 def is_public_name(host: str) -> bool:
-    """Whether it is a full DNS name: no address in any notation, nothing of one label."""
+    """Whether it is a DNS name of several labels, and not an IP address in any notation."""
     if len(host) > MAX_NAME_CHARS or NAME.fullmatch(host) is None:
         return False
-    # A name whose last label is a number is an IPv4 address to many a parser.
+    # Many parsers read a name whose last label is a number as an IPv4 address.
     return NUMBER.fullmatch(host.rpartition(".")[2]) is None
 
 
 def parse_addresses(texts: list[str]) -> list[Address]:
-    """What a resolver answered, without repeats, in order."""
+    """A resolver's answers as addresses, in order, without duplicates."""
     return [ip_address(text) for text in dict.fromkeys(texts)]

@@ -1,4 +1,4 @@
-"""The cache over Valkey or Redis: short timeouts, and one error for everything that fails."""
+"""The cache in Valkey or Redis, with short timeouts and one error for all failures."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError
 
 from errors import Unavailable
-from integrations.windows import SCRIPT, Take, Window, read_answer
+from integrations.windows import SCRIPT, QuotaUse, WindowState, read_windows
 
 PREFIX = "studio:"
 TIMEOUT_S = 0.5
@@ -26,8 +26,8 @@ return redis.call('DEL', KEYS[1])
 
 
 @asynccontextmanager
-async def told_as_unavailable() -> AsyncIterator[None]:
-    """Whatever the client raises, callers hear one thing."""
+async def raising_unavailable() -> AsyncIterator[None]:
+    """Turns the client's errors into Unavailable."""
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
@@ -35,7 +35,7 @@ async def told_as_unavailable() -> AsyncIterator[None]:
 
 
 class RedisCache:
-    """`studio.ports.Cache`; every key lives under `studio:` and has an end."""
+    """`studio.ports.Cache`; every key begins with `studio:` and expires."""
 
     def __init__(self, url: str) -> None:
         self._client = Redis.from_url(
@@ -51,56 +51,56 @@ class RedisCache:
         self._discard = self._client.register_script(DISCARD)
 
     async def get(self, key: str) -> bytes | None:
-        """None where there is nothing (any more)."""
-        async with told_as_unavailable():
+        """The value; None if there is none, or it has expired."""
+        async with raising_unavailable():
             return cast("bytes | None", await self._client.get(PREFIX + key))
 
     async def set(self, key: str, value: bytes, *, lifetime_s: int) -> None:
-        """Writes or replaces."""
-        async with told_as_unavailable():
+        """Writes or replaces a value."""
+        async with raising_unavailable():
             await self._client.set(PREFIX + key, value, ex=lifetime_s)
 
     async def add(self, key: str, value: bytes, *, lifetime_s: int) -> bool:
-        """Sets only where absent; False where the key was there."""
-        async with told_as_unavailable():
+        """Writes a value if the key has none. Returns False if it has one."""
+        async with raising_unavailable():
             return bool(await self._client.set(PREFIX + key, value, ex=lifetime_s, nx=True))
 
     async def replace(self, key: str, expected: bytes, value: bytes, *, lifetime_s: int) -> bool:
-        """Writes only over the expected value; False where another one, or none, is there."""
-        async with told_as_unavailable():
+        """Replaces the expected value. Returns False if the key has another one, or none."""
+        async with raising_unavailable():
             return bool(await self._replace([PREFIX + key], [expected, value, lifetime_s]))
 
     async def discard(self, key: str, expected: bytes) -> bool:
-        """Deletes only the expected value; False where another one, or none, is there."""
-        async with told_as_unavailable():
+        """Deletes the expected value. Returns False if the key has another one, or none."""
+        async with raising_unavailable():
             return bool(await self._discard([PREFIX + key], [expected]))
 
     async def remaining_s(self, key: str) -> float:
-        """How long the key will still be there; 0 where there is none."""
-        async with told_as_unavailable():
+        """The time until the key expires; 0 if it has no value."""
+        async with raising_unavailable():
             return max(0, int(await self._client.pttl(PREFIX + key))) / 1000
 
     async def increment(self, key: str, by: int, *, lifetime_s: int) -> int:
-        """Counts in one step, however many do; the lifetime starts anew."""
-        async with told_as_unavailable(), self._client.pipeline(transaction=True) as pipeline:
+        """Adds to a counter atomically and restarts its lifetime. Returns the new count."""
+        async with raising_unavailable(), self._client.pipeline(transaction=True) as pipeline:
             pipeline.incrby(PREFIX + key, by)
             pipeline.expire(PREFIX + key, lifetime_s)
             count, _ = await pipeline.execute()
             return int(count)
 
     async def take(self, key: str) -> bytes | None:
-        """The value, which is gone then: of several who ask, one gets it."""
-        async with told_as_unavailable():
+        """Deletes the key and returns its value; of several concurrent callers, one gets it."""
+        async with raising_unavailable():
             return cast("bytes | None", await self._client.getdel(PREFIX + key))
 
     async def delete(self, key: str) -> None:
-        """Quiet where there is nothing."""
-        async with told_as_unavailable():
+        """Deletes the key; does nothing if it has no value."""
+        async with raising_unavailable():
             await self._client.delete(PREFIX + key)
 
     async def add_counts(self, counts: Mapping[str, Mapping[str, int]], *, lifetime_s: int) -> None:
         """Adds to the counters of each key, by field, in one transaction."""
-        async with told_as_unavailable(), self._client.pipeline(transaction=True) as pipe:
+        async with raising_unavailable(), self._client.pipeline(transaction=True) as pipe:
             for key, fields in counts.items():
                 for name, count in fields.items():
                     pipe.hincrby(PREFIX + key, name, count)
@@ -109,24 +109,28 @@ class RedisCache:
 
     async def read_counts(self, keys: Sequence[str]) -> list[dict[str, int]]:
         """The counters of each key, by field."""
-        async with told_as_unavailable(), self._client.pipeline(transaction=False) as pipe:
+        async with raising_unavailable(), self._client.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.hgetall(PREFIX + key)
-            found = await pipe.execute()
-        return [{name.decode(): int(count) for name, count in one.items()} for one in found]
+            hashes = await pipe.execute()
+        return [{name.decode(): int(count) for name, count in fields.items()} for fields in hashes]
 
-    async def count_in_windows(self, asked: Sequence[Take], *, window_ms: int) -> list[Window]:
-        """Counts requests in their callers' sliding windows, one after the other."""
-        keys = [f"{PREFIX}limit:{one.key}" for one in asked]
-        async with told_as_unavailable():
-            found = await self._windows(keys, [window_ms, *(one.quota for one in asked)])
-        return list(read_answer(found))
+    async def count_in_windows(
+        self, uses: Sequence[QuotaUse], *, window_ms: int
+    ) -> list[WindowState]:
+        """Counts requests in their callers' sliding windows, in order."""
+        keys = [f"{PREFIX}limit:{use.key}" for use in uses]
+        async with raising_unavailable():
+            numbers = await self._windows(keys, [window_ms, *(use.quota for use in uses)])
+        return list(read_windows(numbers))
 
     async def check(self) -> None:
-        """Raises:
-        Unavailable: the server does not answer.
+        """Pings the server.
+
+        Raises:
+            Unavailable: it does not answer.
         """
-        async with told_as_unavailable():
+        async with raising_unavailable():
             await self._client.ping()
 
     async def aclose(self) -> None:

@@ -1,11 +1,10 @@
-"""Fetches pictures of the outside world, and nothing else, from nowhere else."""
+"""Fetches pictures, and nothing else, from public hosts, and from nowhere else."""
 
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any
 from urllib.parse import urljoin
 
 import anyio
@@ -14,13 +13,13 @@ import httpcore
 import httpx
 
 from errors import Invalid, NotAnImage, RateLimited, TooLarge, Unavailable, UpstreamFailed
-from integrations.addresses import Address, is_public, is_public_name, parse_addresses
+from integrations.addresses import Address, is_public, is_public_name
+from integrations.guarded_backend import GuardedBackend, Resolver
 from integrations.resolver import NameResolver
 from integrations.shares import NO_BOUND, Shares
 
 MAX_BYTES = 15_000_000
 MAX_REDIRECTS = 3
-MAX_DIALS = 3
 MAX_URL_CHARS = 2048
 TOTAL_S = 10.0
 CONNECT_S = 3.0
@@ -35,96 +34,46 @@ HEADERS = (
     ("User-Agent", "ai-fashion-studio"),
 )
 
-MOST_EACH = 2
-MOST_A_NETWORK = 6
-MOST_A_HOST = 6
-MOST_IN_ALL = 40
-"""Fetches side by side: of one caller, of one network, from one host, in one process."""
-WAITING_EACH = 8
-WAITING_A_NETWORK = 24
+MAX_PER_CALLER = 2
+MAX_PER_NETWORK = 6
+MAX_PER_HOST = 6
+MAX_FETCHES = 40
+"""Concurrent fetches of one caller, of one network, from one host, and in one process."""
+MAX_WAITING_PER_CALLER = 8
+MAX_WAITING_PER_NETWORK = 24
 WAIT_S = 5.0
-
-Resolver = Callable[[str, int], Awaitable[list[str]]]
 
 _caller: ContextVar[Hashable] = ContextVar("fetching_for", default=None)
 
 
 class FetchesBusy(RateLimited):
-    """The caller's other pictures are still on their way."""
+    """Too many other pictures are being fetched for the caller."""
 
     retry_after_s = 2
 
 
 def caller_busy() -> FetchesBusy:
-    """429."""
-    return FetchesBusy(f"at most {MOST_EACH} pictures are fetched for you at once")
+    """The error if the caller has too many fetches."""
+    return FetchesBusy(f"at most {MAX_PER_CALLER} pictures are fetched for you at once")
 
 
 def host_busy() -> Unavailable:
-    """503."""
+    """The error if there are too many fetches from the host."""
     return Unavailable("too many pictures are being fetched from this host")
 
 
 def all_busy() -> Unavailable:
-    """503."""
+    """The error if this process has too many fetches."""
     return Unavailable("too many pictures are being fetched from other hosts")
 
 
-class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Resolves a name once, checks every answer, and dials what it checked.
-
-    Every connection passes here, so no redirect, retry or second look-up can slip by.
-    """
-
-    def __init__(self, resolve: Resolver, is_allowed: Callable[[Address], bool]) -> None:
-        self._resolve = resolve
-        self._is_allowed = is_allowed
-        self._dialer = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the base class names it
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Raises:
-        Invalid: one of the name's addresses is not public.
-        UpstreamFailed: the name has no address.
-        """
-        try:
-            addresses = parse_addresses(await self._resolve(host, port))
-        except (OSError, ValueError):
-            addresses = []
-        if not addresses:
-            raise UpstreamFailed("the host of the picture can't be found")
-        if not all(self._is_allowed(address) for address in addresses):
-            raise Invalid("pictures are not fetched from this address")
-        for address in addresses[:MAX_DIALS]:
-            try:
-                return await self._dialer.connect_tcp(
-                    str(address), port, timeout, local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        raise UpstreamFailed("the picture's host does not answer")
-
-    async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
-        """Never."""
-        raise Invalid("pictures are not fetched from this address")
-
-    async def sleep(self, seconds: float) -> None:
-        """As the plain backend."""
-        await anyio.sleep(seconds)
-
-
 class Fetcher:
-    """One guarded client for all outside pictures.
+    """The client for all pictures from outside, with limits for callers, networks and hosts.
 
-    One caller holds `MOST_EACH` of `MOST_IN_ALL` connections and one network `MOST_A_NETWORK`, so
-    that slow hosts of theirs delay nobody else. `resolve`, `is_allowed`, `tls` and `port` are for
-    tests, which have only the loopback.
+    Of `MAX_FETCHES` connections one caller has at most `MAX_PER_CALLER` and one network
+    `MAX_PER_NETWORK`, so that their slow hosts delay nobody else.
+
+    resolve, is_allowed, tls, port: for tests, which only have the loopback.
     """
 
     def __init__(
@@ -140,24 +89,24 @@ class Fetcher:
         self._port = port
         self._resolver = NameResolver()
         self._callers = Shares(
-            per_owner=MOST_EACH,
-            per_network=MOST_A_NETWORK,
+            per_owner=MAX_PER_CALLER,
+            per_network=MAX_PER_NETWORK,
             waiting=NO_BOUND,
-            waiting_per_owner=WAITING_EACH,
-            waiting_per_network=WAITING_A_NETWORK,
+            waiting_per_owner=MAX_WAITING_PER_CALLER,
+            waiting_per_network=MAX_WAITING_PER_NETWORK,
             wait_s=WAIT_S,
             busy=caller_busy,
         )
         self._hosts = Shares(
-            per_owner=MOST_A_HOST,
+            per_owner=MAX_PER_HOST,
             waiting=NO_BOUND,
-            waiting_per_owner=MOST_IN_ALL,
+            waiting_per_owner=MAX_FETCHES,
             wait_s=WAIT_S,
             busy=host_busy,
         )
         self._all = Shares(
-            places=MOST_IN_ALL,
-            waiting=MOST_IN_ALL,
+            places=MAX_FETCHES,
+            waiting=MAX_FETCHES,
             waiting_per_owner=NO_BOUND,
             wait_s=WAIT_S,
             full=all_busy,
@@ -166,23 +115,24 @@ class Fetcher:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls or ssl.create_default_context(cafile=certifi.where()),
             network_backend=GuardedBackend(resolve or self._resolve, is_allowed),
-            max_connections=MOST_IN_ALL,
+            max_connections=MAX_FETCHES,
             max_keepalive_connections=0,
         )
 
     async def fetch_image(
         self, url: str, caller: Hashable = None, *, is_patient: bool = False
     ) -> bytes:
-        """The bytes of a picture, at most `MAX_BYTES`, within `TOTAL_S` without the waits.
+        """The bytes of a picture: at most `MAX_BYTES`, within `TOTAL_S` without the waiting time.
 
-        caller: who wants it, as limits count, usually a `Caller`; None is the studio's own work,
-        which bounds itself. is_patient: it waits for its places, however long that takes.
+        caller: whose limits count, usually a `Caller`; None is the studio's own work, which limits
+            itself.
+        is_patient: whether to wait for a place without a time limit.
 
         Raises:
             Invalid: the address is refused.
-            NotAnImage, TooLarge: what lies there can't be used.
+            NotAnImage, TooLarge: the response can't be used.
             RateLimited, Unavailable: no place became free.
-            UpstreamFailed: it did not answer, or not with a picture.
+            UpstreamFailed: the host did not answer, or not with a picture.
         """
         first = self.check_url(url)
         token = _caller.set(caller)
@@ -207,7 +157,10 @@ class Fetcher:
 
     @asynccontextmanager
     async def _place(self, host: str, is_patient: bool) -> AsyncIterator[None]:
-        """The host's before one of all: whoever waits for a host keeps nobody from another."""
+        """Waits for a place of the host, then for one of the process.
+
+        In this order a caller that waits for a host takes no place from other hosts.
+        """
         caller = _caller.get()
         if caller is None:
             async with self._all.place(None, is_patient=is_patient):
@@ -224,16 +177,16 @@ class Fetcher:
             with anyio.fail_after(left_s):
                 return await self._get(url)
         except TimeoutError:
-            raise UpstreamFailed("the picture did not come in time") from None
+            raise UpstreamFailed("the picture did not arrive in time") from None
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError,
                 httpcore.UnsupportedProtocol, ssl.SSLError, OSError):  # fmt: skip
             raise UpstreamFailed("the picture could not be fetched") from None
 
     def check_url(self, text: str) -> httpx.URL:
-        """Parsed by the one parser whose parts are also what is dialled.
+        """The parsed address; the connection uses the same parts that are checked here.
 
         Raises:
-            Invalid: not https, another port, credentials, an address instead of a name, ...
+            Invalid: it is not https, or has another port, credentials, an IP address, ...
         """
         try:
             url = httpx.URL(text) if len(text) <= MAX_URL_CHARS else None
@@ -252,7 +205,7 @@ class Fetcher:
         return await self._resolver.resolve(host, port, _caller.get())
 
     async def _get(self, url: httpx.URL) -> bytes | str:
-        """One request: the picture, or where a redirect leads."""
+        """The response to one request: a picture, or the address of a redirect."""
         target = httpcore.URL(
             scheme=b"https", host=url.raw_host, port=self._port, target=url.raw_path
         )
@@ -271,37 +224,46 @@ class Fetcher:
             return await read_image(response)
 
     async def aclose(self) -> None:
-        """Closes what is still open."""
+        """Closes all connections and the resolver's threads."""
         await self._pool.aclose()
         self._resolver.close()
 
 
 def matches(host: str, entry: str) -> bool:
-    """`cdn.example.com` allows itself, `.example.com` or `*.example.com` all below it."""
+    """Whether a host matches an entry: `cdn.example.com` itself, `.example.com` all below it."""
     return host.endswith(entry) if entry.startswith(".") else host == entry
 
 
 def check_headers(status: int, headers: dict[str, str]) -> None:
-    """Refuses before the first byte of the body what can't become a picture."""
+    """Refuses a response by its headers, before the body is read.
+
+    Raises:
+        UpstreamFailed, NotAnImage, TooLarge: the body can't be used.
+    """
     if status != httpx.codes.OK:
         raise UpstreamFailed(f"the picture's host answered with status {status}")
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise UpstreamFailed("the picture's host sent an encoded body")
     content_type = headers.get("content-type", OCTETS).partition(";")[0].strip().lower()
     if content_type != OCTETS and not content_type.startswith("image/"):
-        raise NotAnImage("what lies at the address is no image")
+        raise NotAnImage("the response is not an image")
     length = headers.get("content-length", "0")
     if length.isdigit() and int(length[:20]) > MAX_BYTES:
         raise TooLarge(f"the picture has more than {MAX_BYTES} bytes")
 
 
 async def read_image(response: httpcore.Response) -> bytes:
-    """Counts what really arrives; the first bytes must be those of an image."""
+    """The body, whose size is counted while it arrives.
+
+    Raises:
+        TooLarge: it has more than `MAX_BYTES`.
+        NotAnImage: its first bytes are not those of an image.
+    """
     data = bytearray()
     async for chunk in response.aiter_stream():
         data += chunk
         if len(data) > MAX_BYTES:
             raise TooLarge(f"the picture has more than {MAX_BYTES} bytes")
     if not data.startswith(MAGIC) and not (data[:4] == b"RIFF" and data[8:12] == b"WEBP"):
-        raise NotAnImage("what lies at the address is no image")
+        raise NotAnImage("the response is not an image")
     return bytes(data)

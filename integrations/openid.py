@@ -1,4 +1,4 @@
-"""An OpenID provider as its relying party: authorization code with PKCE, ID token checked by us."""
+"""A client of an OpenID provider: authorization code flow with PKCE, and ID token validation."""
 
 import secrets
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from joserfc.jwk import KeySet
 from errors import NotAuthenticated, UpstreamFailed
 
 ALGORITHMS = ["RS256", "PS256", "ES256"]
-"""Asymmetric ones only: the client secret signs nothing."""
+"""Only asymmetric algorithms, so that the client secret can't sign ID tokens."""
 SCOPE = "openid email profile"
 TIMEOUT_S = 10.0
 CLOCK_SKEW_S = 30
@@ -23,22 +23,22 @@ NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """One login on its way: what our side has to find again in the provider's answer."""
+class LoginAttempt:
+    """The secrets of one login, which the provider's answer has to contain or match."""
 
     state: str
     nonce: str
     verifier: str
 
     @classmethod
-    def begin(cls) -> "Attempt":
+    def begin(cls) -> "LoginAttempt":
         """Three independent secrets of 256 bits."""
         return cls(*(secrets.token_urlsafe(32) for _ in range(3)))
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom the provider vouches for; `email` only where it says that it verified it."""
+    """The identity that the provider confirms; `email` only if it has verified the address."""
 
     issuer: str
     subject: str
@@ -47,7 +47,7 @@ class Identity:
 
 
 class OpenIdProvider:
-    """One configured provider, found through its discovery document."""
+    """The client of one provider, which is described by its discovery document."""
 
     def __init__(
         self, *, issuer: str, client_id: str, client_secret: str, redirect_uri: str
@@ -67,11 +67,11 @@ class OpenIdProvider:
         )
         self._plain = httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
 
-    async def login_url(self, attempt: Attempt) -> str:
-        """Where the browser goes.
+    async def login_url(self, attempt: LoginAttempt) -> str:
+        """The provider's address for the browser.
 
         Raises:
-            UpstreamFailed: the provider can't be discovered.
+            UpstreamFailed: the provider's discovery document can't be read.
         """
         metadata = await self._discover()
         url, _ = self._client.create_authorization_url(
@@ -82,12 +82,12 @@ class OpenIdProvider:
         )
         return str(url)
 
-    async def redeem(self, code: str, attempt: Attempt) -> Identity:
-        """The code of the browser's return -> whom it stands for.
+    async def redeem(self, code: str, attempt: LoginAttempt) -> Identity:
+        """Exchanges the code that the browser brought back for the identity.
 
         Raises:
-            NotAuthenticated: the provider refuses the code, or its ID token is not for us.
-            UpstreamFailed: the provider does not answer as one should.
+            NotAuthenticated: the provider refuses the code, or its ID token is not valid.
+            UpstreamFailed: the provider does not answer, or not as specified.
         """
         metadata = await self._discover()
         try:
@@ -98,19 +98,19 @@ class OpenIdProvider:
                 code_verifier=attempt.verifier,
             )
         except OAuthError:
-            raise NotAuthenticated("the provider refuses this login; begin anew") from None
+            raise NotAuthenticated("the provider refuses this login; start again") from None
         except (httpx2.HTTPError, ValueError) as error:
             raise UpstreamFailed("the OpenID provider does not answer") from error
         finally:
-            self._client.token = None  # what it lets one do there is nothing that we do
-        # Asked for at every login: a provider may have changed its keys since.
+            self._client.token = None  # the studio does not use the provider's API
+        # Fetched at every login, because a provider may change its keys.
         keys = await self._get(metadata["jwks_uri"])
         return self._read(token.get("id_token"), keys, attempt.nonce)
 
     def _read(self, id_token: object, keys: dict[str, Any], nonce: str) -> Identity:
-        """OpenID Connect Core 3.1.3.7."""
+        """Validates an ID token, as OpenID Connect Core 3.1.3.7 requires."""
         try:
-            found = jwt.decode(
+            token = jwt.decode(
                 str(id_token), KeySet.import_key_set(cast(Any, keys)), algorithms=ALGORITHMS
             )
             registry = jwt.JWTClaimsRegistry(
@@ -122,23 +122,23 @@ class OpenIdProvider:
                 iat={"essential": True},
                 nonce={"essential": True, "value": nonce},
             )
-            registry.validate(found.claims)
-            return self._identify(found.claims)
+            registry.validate(token.claims)
+            return self._identify(token.claims)
         except (JoseError, ValueError, TypeError, KeyError) as error:
-            raise NotAuthenticated("the provider's answer is not valid; begin anew") from error
+            raise NotAuthenticated("the provider's answer is not valid; start again") from error
 
     def _identify(self, claims: dict[str, Any]) -> Identity:
         audience, party = claims["aud"], claims.get("azp", self._client_id)
         if party != self._client_id or (isinstance(audience, list) and len(audience) != 1):
-            raise ValueError("for somebody else too")
+            raise ValueError("the token is for another client, too")
         if not isinstance(claims["sub"], str) or len(claims["sub"]) > 255:
             raise ValueError("no subject")
         email, name = claims.get("email"), claims.get("name")
-        verified = claims.get("email_verified") is True and isinstance(email, str)
+        is_verified = claims.get("email_verified") is True and isinstance(email, str)
         return Identity(
             issuer=self.issuer,
             subject=claims["sub"],
-            email=email if verified else None,
+            email=email if is_verified else None,
             name=name if isinstance(name, str) else None,
         )
 
@@ -146,11 +146,11 @@ class OpenIdProvider:
         if not self._metadata:
             url = self.issuer.rstrip("/") + "/.well-known/openid-configuration"
             metadata = await self._get(url)
-            safe = all(
+            is_safe = all(
                 urlsplit(str(metadata.get(name))).scheme == urlsplit(self.issuer).scheme
                 for name in NEEDED
             )
-            if metadata.get("issuer") != self.issuer or not safe:
+            if metadata.get("issuer") != self.issuer or not is_safe:
                 raise UpstreamFailed("the OpenID provider describes itself as another one")
             self._metadata = metadata
         return self._metadata
@@ -164,6 +164,6 @@ class OpenIdProvider:
             raise UpstreamFailed("the OpenID provider does not answer") from error
 
     async def aclose(self) -> None:
-        """Closes what is still open."""
+        """Closes all connections."""
         await self._client.aclose()
         await self._plain.aclose()

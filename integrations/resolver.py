@@ -1,7 +1,7 @@
-"""Looks host names up in threads of its own, for a limited time, a few for each caller.
+"""Resolves host names in threads of its own, with a time limit, a few at a time for each caller.
 
-The system's resolver can't be interrupted: a look-up whose deadline has passed holds its thread
-until the resolver gives up by itself (about half a minute). It is counted for as long.
+The system's resolver can't be interrupted. A look-up that has timed out occupies its thread until
+the resolver gives up (about half a minute), and counts for its caller until then.
 """
 
 import asyncio
@@ -14,44 +14,44 @@ from integrations.shares import Shares
 
 RESOLVE_S = 3.0
 THREADS = 32
-MOST_EACH = 4
-MOST_A_NETWORK = 8
+MAX_PER_CALLER = 4
+MAX_PER_NETWORK = 8
 
 LookUp = Callable[[str, int], list[str]]
 
 
 class LookUpsBusy(RateLimited):
-    """The caller's earlier look-ups have no answer yet."""
+    """Too many earlier look-ups of the caller have no answer yet."""
 
     retry_after_s = 10
 
 
 def caller_busy() -> LookUpsBusy:
-    """429."""
-    return LookUpsBusy("earlier pictures' hosts are still being looked up for you")
+    """The error if the caller has too many look-ups."""
+    return LookUpsBusy("the hosts of your earlier pictures are still being looked up")
 
 
 def all_busy() -> Unavailable:
-    """503."""
-    return Unavailable("too many hosts of pictures are being looked up")
+    """The error if all threads are occupied."""
+    return Unavailable("too many picture hosts are being looked up")
 
 
 def look_up(host: str, port: int) -> list[str]:
     """All addresses of a name, IPv4 and IPv6."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(entry[4][0]) for entry in found]
+    entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in entries]
 
 
 class NameResolver:
-    """Names to addresses; whoever asks is named, so that nobody takes every thread."""
+    """Resolves names for callers, each of whom can occupy only a few threads."""
 
     def __init__(self, look_up: LookUp = look_up, *, threads: int = THREADS) -> None:
         self._look_up = look_up
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="resolver")
         self._shares = Shares(
             places=threads,
-            per_owner=MOST_EACH,
-            per_network=MOST_A_NETWORK,
+            per_owner=MAX_PER_CALLER,
+            per_network=MAX_PER_NETWORK,
             busy=caller_busy,
             full=all_busy,
         )
@@ -62,7 +62,7 @@ class NameResolver:
         Raises:
             OSError: there is no such name.
             UpstreamFailed: the name servers gave no answer in time.
-            RateLimited, Unavailable: earlier look-ups hold the caller's, or all threads.
+            RateLimited, Unavailable: look-ups occupy the caller's share of threads, or all.
         """
         await self._shares.enter(caller)
         future = asyncio.get_running_loop().run_in_executor(self._pool, self._look_up, host, port)
@@ -71,7 +71,7 @@ class NameResolver:
             async with asyncio.timeout(RESOLVE_S):
                 return await asyncio.shield(future)
         except TimeoutError:
-            raise UpstreamFailed("the host of the picture can't be found in time") from None
+            raise UpstreamFailed("the picture's host could not be looked up in time") from None
 
     def _end(self, ended: "asyncio.Future[list[str]]", caller: Hashable) -> None:
         if not ended.cancelled():
@@ -79,5 +79,5 @@ class NameResolver:
         self._shares.leave(caller)
 
     def close(self) -> None:
-        """Takes no more; what is still looked up ends by itself."""
+        """Accepts no more look-ups; running ones end by themselves."""
         self._pool.shutdown(wait=False, cancel_futures=True)

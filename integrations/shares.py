@@ -1,4 +1,4 @@
-"""Places for costly work: a few in all, fewer for each owner, and bounded queues for them."""
+"""Limits concurrent work: in all, for each owner and for each network, with bounded queues."""
 
 import asyncio
 import sys
@@ -14,31 +14,32 @@ NO_BOUND = sys.maxsize
 
 
 class OwnerBusy(RateLimited):
-    """This owner has as much at work and waiting as anyone may have."""
+    """The owner has too much work running and waiting."""
 
     retry_after_s = 2
 
 
 class AllBusy(Unavailable):
-    """All places are taken, and as many wait for one as may wait."""
+    """All places are taken, and the queue is full."""
 
     retry_after_s = 2
 
 
 def owner_busy() -> StudioError:
-    """429."""
-    return OwnerBusy("too many of your requests of this kind are at work already")
+    """The default error if the owner has too much work."""
+    return OwnerBusy("too many of your requests of this kind are running already")
 
 
 def all_busy() -> StudioError:
-    """503."""
-    return AllBusy("too many requests of this kind are at work already")
+    """The default error if there is too much work in all."""
+    return AllBusy("too many requests of this kind are running already")
 
 
 class Caller(NamedTuple):
-    """Who sent a request: an account, or an address without one; and the network it came from.
+    """Who sent a request: an account, or an address without one, and its network.
 
-    Accounts cost nothing, so that what is bounded for an account is bounded for a network as well.
+    Anybody can register many accounts, so whatever is limited for an account is also limited for a
+    network.
     """
 
     name: str
@@ -46,18 +47,18 @@ class Caller(NamedTuple):
 
 
 def network_of(owner: Hashable) -> str | None:
-    """Owners of another kind than a `Caller` belong to none."""
+    """The owner's network; None if it is not a `Caller`."""
     return owner.network if isinstance(owner, Caller) else None
 
 
 def name_of(owner: Hashable) -> Hashable:
-    """What an owner's places are counted by: the account, whatever network it uses."""
+    """The key of an owner's places: the account, over all its networks."""
     return owner.name if isinstance(owner, Caller) else owner
 
 
 @dataclass(eq=False)
-class Waiter:
-    """Somebody without a place, and what is set when there is one."""
+class WaitingOwner:
+    """An owner that waits for a place, and the future that is set when it gets one."""
 
     owner: Hashable
     is_patient: bool
@@ -65,11 +66,13 @@ class Waiter:
 
 
 class Shares:
-    """A free place goes to the network, then to the owner, with the fewest; then by arrival.
+    """Places for work; a free one goes to the network with the fewest, then to such an owner.
 
-    wait_s: nobody waits longer. busy, full: make the errors for an owner who is over its share, and
-    for everybody else who gets no place. The owner None, the studio's own work, has no share: only
-    the places in all bound it.
+    Among equals the first to arrive gets it. The owner None is the studio's own work, which is only
+    limited by the places in all.
+
+    wait_s: the longest wait.
+    busy, full: make the errors for an owner over its limit, and for others without a place.
     """
 
     def __init__(
@@ -92,20 +95,20 @@ class Shares:
         self._most_waiting_per_network = waiting_per_network
         self._wait_s = wait_s
         self._busy, self._full = busy, full
-        self._taken = 0
+        self._in_use = 0
         self._running: Counter[Hashable] = Counter()
         self._by_network: Counter[str | None] = Counter()
-        self._waiting: list[Waiter] = []
+        self._waiting: list[WaitingOwner] = []
 
     @asynccontextmanager
     async def place(self, owner: Hashable, *, is_patient: bool = False) -> AsyncIterator[None]:
-        """Waits for a place and keeps it while the block runs.
+        """Waits for a place and holds it while the block runs.
 
-        is_patient: it waits for as long as it takes, beside the bounded queues; for loops of the
-        studio, which begin a bounded number.
+        is_patient: whether to wait without a time limit and outside of the bounded queues; for
+            loops of the studio, which start a limited number.
 
         Raises:
-            OwnerBusy, AllBusy: too much waits already; or what `busy` and `full` make.
+            OwnerBusy, AllBusy: the queue is full; or the errors that `busy` and `full` make.
         """
         await self.enter(owner, is_patient=is_patient)
         try:
@@ -114,8 +117,8 @@ class Shares:
             self.leave(owner)
 
     async def enter(self, owner: Hashable, *, is_patient: bool = False) -> None:
-        """As `place`; for work whose end is no end of a block, which calls `leave`."""
-        if self._has_place(owner):  # whoever waits is over a limit of its own
+        """Waits for a place as `place` does; the caller calls `leave` at the end of its work."""
+        if self._has_place(owner):  # those who wait are over a limit of their own
             self._count(owner, 1)
             return
         if not is_patient:
@@ -127,24 +130,24 @@ class Shares:
             raise self._refusal(owner) from None
 
     def leave(self, owner: Hashable) -> None:
-        """Gives the place back, to the next who waits."""
+        """Returns the place, which goes to the next owner that waits."""
         self._count(owner, -1)
         self._admit()
 
     async def _wait(self, owner: Hashable, is_patient: bool) -> None:
-        waiter = Waiter(owner, is_patient, asyncio.get_running_loop().create_future())
+        waiter = WaitingOwner(owner, is_patient, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         try:
             await waiter.turn
         except asyncio.CancelledError:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
-            else:  # it got the place in the same moment
+            else:  # it got the place at the moment of the cancellation
                 self.leave(owner)
             raise
 
     def _has_place(self, owner: Hashable) -> bool:
-        return self._taken < self._places and not self._is_at_limit(owner)
+        return self._in_use < self._places and not self._is_at_limit(owner)
 
     def _is_at_limit(self, owner: Hashable) -> bool:
         if owner is None:
@@ -157,11 +160,11 @@ class Shares:
     def _refuse_if_full(self, owner: Hashable) -> None:
         name, network = name_of(owner), network_of(owner)
         waiting = [waiter.owner for waiter in self._waiting if not waiter.is_patient]
-        own = sum(name_of(each) == name for each in waiting)
-        near = sum(network_of(each) == network for each in waiting)
+        of_owner = sum(name_of(waiter) == name for waiter in waiting)
+        of_network = sum(network_of(waiter) == network for waiter in waiting)
         has_queued_enough = owner is not None and (
-            own >= self._most_waiting_per_owner
-            or (network is not None and near >= self._most_waiting_per_network)
+            of_owner >= self._most_waiting_per_owner
+            or (network is not None and of_network >= self._most_waiting_per_network)
         )
         if has_queued_enough or len(waiting) >= self._most_waiting:
             raise self._refusal(owner)
@@ -170,7 +173,7 @@ class Shares:
         return self._busy() if self._is_at_limit(owner) else self._full()
 
     def _count(self, owner: Hashable, change: int) -> None:
-        self._taken += change
+        self._in_use += change
         name, network = name_of(owner), network_of(owner)
         self._running[name] += change
         if not self._running[name]:
@@ -182,12 +185,12 @@ class Shares:
             del self._by_network[network]
 
     def _admit(self) -> None:
-        while waiting := [each for each in self._waiting if self._has_place(each.owner)]:
-            chosen = min(waiting, key=lambda waiter: self._held(waiter.owner))
-            self._waiting.remove(chosen)
-            self._count(chosen.owner, 1)
-            chosen.turn.set_result(None)
+        while waiting := [waiter for waiter in self._waiting if self._has_place(waiter.owner)]:
+            following = min(waiting, key=lambda waiter: self._places_of(waiter.owner))
+            self._waiting.remove(following)
+            self._count(following.owner, 1)
+            following.turn.set_result(None)
 
-    def _held(self, owner: Hashable) -> tuple[int, int]:
-        """Places of the owner's network, and of its own."""
+    def _places_of(self, owner: Hashable) -> tuple[int, int]:
+        """The number of places of the owner's network, and of the owner."""
         return self._by_network[network_of(owner)], self._running[name_of(owner)]

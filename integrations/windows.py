@@ -1,16 +1,16 @@
-"""Sliding windows in Valkey or Redis: many callers' requests are counted in one round trip.
+"""Sliding-window counters in Valkey or Redis: one round trip counts many callers' requests.
 
-The rule is that of `limits`, which counts the same way in memory; its own scripts need two round
-trips for each request, one to count it and one to say what is left.
+The algorithm is the one of the package `limits`, which counts the same way in memory. Its own
+scripts need two round trips a request: one to count it, and one to read what is left.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 SCRIPT = """
--- The sliding window counter: what was counted in the window before weighs as much as of that
--- window still lies inside the one that ends now. A key holds when its window began, what was
--- counted in it, and in the one before. The server's clock is everybody's.
+-- A sliding window counter. The count of the previous window is weighted by the share of it that
+-- lies inside the window that ends now. A key holds the start of its current window, the count in
+-- it, and the count in the previous one. All callers use the server's clock.
 local width = tonumber(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -26,15 +26,15 @@ for place, key in ipairs(KEYS) do
   end
   local gone = math.max(0, now - began)
   local weight = math.floor(before * (width - gone) / width)
-  local taken = weight + count < quota
-  if taken then
+  local is_counted = weight + count < quota
+  if is_counted then
     count = count + 1
     state = string.format('%d %d %d', began, count, before)
     redis.call('SET', key, state, 'PX', 2 * width)
   end
-  -- Whole milliseconds throughout: shares would promise room a millisecond too soon at times.
+  -- Whole milliseconds only: with fractions, the time until the next free place could be too short.
   local rest = weight > 0 and math.ceil(weight * width / before) or 0
-  answer[#answer + 1] = taken and 1 or 0
+  answer[#answer + 1] = is_counted and 1 or 0
   answer[#answer + 1] = math.max(0, quota - weight - count)
   answer[#answer + 1] = width - rest - gone + 1
 end
@@ -42,22 +42,28 @@ return answer
 """
 
 
-class Take(NamedTuple):
-    """One request of one caller, who may make `quota` in a window."""
+class QuotaUse(NamedTuple):
+    """One request of a caller, who may make `quota` requests in a window."""
 
     key: str
     quota: int
 
 
-class Window(NamedTuple):
-    """Whether the request had room, how many more have, and when there is room for one more."""
+class WindowState(NamedTuple):
+    """The state of a caller's window after a request.
 
-    taken: bool
+    Attributes:
+        is_counted: whether the request was within the quota.
+        remaining: how many more requests are within the quota now.
+        more_in_ms: the time until one more request is.
+    """
+
+    is_counted: bool
     remaining: int
     more_in_ms: int
 
 
-def read_answer(found: Sequence[int]) -> Iterator[Window]:
-    """What the script gives: three numbers a caller."""
-    for taken, remaining, more_in_ms in zip(*[iter(found)] * 3, strict=True):
-        yield Window(bool(taken), remaining, more_in_ms)
+def read_windows(numbers: Sequence[int]) -> Iterator[WindowState]:
+    """The script's answer, three numbers for each request, as states."""
+    for is_counted, remaining, more_in_ms in zip(*[iter(numbers)] * 3, strict=True):
+        yield WindowState(bool(is_counted), remaining, more_in_ms)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from db.receipts import find_receipt
+from db.receipts import get_receipt
 from db.tables import SegmentationResult, TryonJob
 from errors import Conflict, Unavailable
 from studio.ports import Cache, Studio
@@ -138,7 +138,7 @@ async def answer_by_row(
 
     async def find() -> Answer | None:
         async with studio.database.read() as session:
-            kept = await find_receipt(session, table, user_id, keyed.key)
+            kept = await get_receipt(session, table, user_id, keyed.key)
         return read_receipt(kept, keyed.fingerprint)
 
     name = f"{table.__tablename__}:{user_id}:{keyed.key}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from errors import Unavailable
 from integrations.blobs.keys import READ_URL_S, BlobEntry, BlobInfo, SignedUpload
-from integrations.windows import Take, Window
+from integrations.windows import QuotaUse, WindowState
 from studio.context import Origin, current_origin
 from studio.sales.shapes import (
     CoveredEmbedding,
@@ -444,7 +444,9 @@ class Cache(Protocol):
         """The counters of each key, by field; empty where there is nothing."""
         ...
 
-    async def count_in_windows(self, asked: Sequence[Take], *, window_ms: int) -> list[Window]:
+    async def count_in_windows(
+        self, uses: Sequence[QuotaUse], *, window_ms: int
+    ) -> list[WindowState]:
         """Counts each request in its caller's sliding window, in order, if there is room."""
         ...
 
@@ -509,6 +511,7 @@ __all__ = [
     "Index",
     "IndexAnswer",
     "IndexQuery",
+    "QuotaUse",
     "RawQuery",
     "Regressor",
     "SegmentAnswer",
@@ -516,12 +519,11 @@ __all__ = [
     "Segmenter",
     "SignedUpload",
     "Studio",
-    "Take",
     "TryOn",
     "TryOnLoad",
     "TryOnMade",
     "TryOnOrder",
     "TryOnStep",
     "Vector",
-    "Window",
+    "WindowState",
 ]

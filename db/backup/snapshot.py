@@ -1,7 +1,7 @@
-"""The whole database as of one moment, a file for each table, and back into a migrated schema.
+"""Writes a snapshot of the whole database, a file for each table, and loads it again.
 
-COPY's text format, compressed: any later PostgreSQL reads it, and `psql` does where no studio is.
-The server's own dump programs aren't needed, and their version can't be too old for the server.
+The files are in the text format of COPY, compressed. Any later PostgreSQL reads them, also through
+`psql`. The dump programs are not used, because they may be missing or too old for the server.
 """
 
 # ruff: noqa: S608 - names come from the server's catalogue, and are quoted
@@ -32,18 +32,18 @@ from db.engine import AsyncSession, Database
 from errors import Conflict, Invalid
 
 LIMIT_S = 24 * 3600.0
-"""No statement of a backup takes longer; a pool for it is made with this limit."""
+"""The time limit of a backup's statements; its pool is made with this limit."""
 BACKUP_LOCK = 0x62_61_63_6B_75_70
 CHUNK_BYTES = 1 << 20
 LEFT_OUT = frozenset({"refresh_token"})
-"""A restore would bring back sessions that somebody has ended since: everybody signs in again."""
+"""Not in a backup. Restored tokens would revive ended sessions, so everybody signs in anew."""
 KEYLESS = frozenset({"search_log", "audit_log", "erasure", "doomed_blob"})
-"""Tables whose texts name no blob that anybody may still look at."""
+"""Tables whose keys of blobs do not count, because nobody may read these blobs any more."""
 
 Columns = dict[str, dict[str, str]]
-"""Types by name of column, by table."""
+"""Table -> column -> type."""
 Report = Callable[[int, int, str], None]
-"""Called with done, total and what."""
+"""A function of the done count, the total count, and a description."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,16 @@ class TableFile:
 
     @property
     def file(self) -> str:
+        """The file's name."""
         return file_of(self.name)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What lies in the folder, and which blobs its rows need.
+    """The tables' files, and the blobs that their rows need.
 
-    `versions`: prefixes below which every blob belongs to a row (index and regressor versions).
+    Attributes:
+        versions: prefixes of index and regressor versions; every blob below them is needed.
     """
 
     at: datetime
@@ -83,15 +85,17 @@ def file_of(table: str) -> str:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digits of a file of any size."""
+    """The SHA-256 of a file of any size, in hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @asynccontextmanager
 async def sole_backup(database: Database) -> AsyncIterator[None]:
-    """Raises:
-    Conflict: another backup of this database is being made.
+    """Excludes other backups of this database while the block runs.
+
+    Raises:
+        Conflict: another backup is being made.
     """
     async with database.read() as session:
         connection = await driver_of(session)
@@ -104,7 +108,7 @@ async def sole_backup(database: Database) -> AsyncIterator[None]:
 
 
 async def take_snapshot(database: Database, folder: Path, report: Report) -> Snapshot:
-    """Writes every table as of one moment into `folder`; callers go on reading and writing.
+    """Writes every table into `folder`, all as of one moment; others may read and write meanwhile.
 
     Raises:
         Conflict: the database was never migrated.
@@ -126,7 +130,7 @@ async def take_snapshot(database: Database, folder: Path, report: Report) -> Sna
             tables.append(await _copy_out(connection, name, list(columns[name]), folder))
         keys = await _blob_keys(connection, columns)
         versions = [row["prefix"] for row in await connection.fetch(VERSIONS)]
-        # Numbers that were given out meanwhile are skipped after a restore, none is given twice.
+        # Numbers that were used meanwhile are skipped after a restore; none is used twice.
         sequences = {row["name"]: row["last"] for row in await connection.fetch(SEQUENCES)}
     return Snapshot(at, revision, server, tables, sequences, keys, versions)
 
@@ -140,15 +144,15 @@ async def load_snapshot(
 ) -> None:
     """Replaces all rows by those of the files, in the caller's transaction.
 
-    Triggers don't act, and foreign keys are checked at the end: rows come as they were.
+    Triggers are disabled, and foreign keys are checked at the end.
 
     Raises:
-        Invalid: the files hold other tables, columns or rows than the schema or the list has.
+        Invalid: the tables or columns don't fit the schema, or a file has another number of rows.
     """
     connection = await driver_of(session)
-    known = await columns_of(connection)
+    schema = await columns_of(connection)
     for table in tables:
-        if not set(table.columns) <= set(known.get(table.name, {})):
+        if not set(table.columns) <= set(schema.get(table.name, {})):
             raise Invalid(f"the table {table.name} of the backup doesn't fit the schema")
     foreign_keys = await connection.fetch(FOREIGN_KEYS)
     for row in foreign_keys:
@@ -165,22 +169,22 @@ async def load_snapshot(
 
 
 async def driver_of(session: AsyncSession) -> Any:
-    """The connection of asyncpg below a session, in the session's transaction."""
+    """The session's asyncpg connection, in the session's transaction."""
     await session.exec(text("SELECT 1"))  # type: ignore[call-overload]
     raw = await (await session.connection()).get_raw_connection()
     return raw.driver_connection
 
 
 async def revision_of(connection: Any) -> str | None:
-    """The schema's revision; None where nothing was ever migrated."""
+    """The schema's revision; None if the database was never migrated."""
     if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
         return None
-    found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
-    return found
+    revision: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+    return revision
 
 
 async def columns_of(connection: Any) -> Columns:
-    """Every table of the studio that a backup holds."""
+    """The columns of every table that a backup contains."""
     columns: Columns = {}
     for row in await connection.fetch(COLUMNS):
         if row["owner"] not in LEFT_OUT:
@@ -189,7 +193,7 @@ async def columns_of(connection: Any) -> Columns:
 
 
 async def filled_table(connection: Any) -> str | None:
-    """The name of a table that has rows; None where all are empty."""
+    """The name of a table that has rows; None if all are empty."""
     for name in await columns_of(connection):
         if await connection.fetchval(f"SELECT EXISTS (SELECT FROM {quoted(name)})"):
             return name
@@ -197,18 +201,18 @@ async def filled_table(connection: Any) -> str | None:
 
 
 async def empty_tables(connection: Any) -> None:
-    """Removes every row, in the caller's transaction."""
+    """Deletes every row, in the caller's transaction."""
     every = [*await columns_of(connection), *LEFT_OUT]
     await connection.execute(f"TRUNCATE {', '.join(quoted(name) for name in every)}")
 
 
 async def connected_studios(connection: Any) -> int:
-    """How many other connections a studio has to this database."""
+    """The number of other connections of a studio to this database."""
     return int(await connection.fetchval(OTHERS))
 
 
 async def _blob_keys(connection: Any, columns: Columns) -> set[str]:
-    """Every blob that a row names, without those that are to be removed."""
+    """The keys of all blobs that rows refer to, without doomed ones."""
     kinds = {"text": text_keys, "varchar": text_keys, "jsonb": json_keys}
     keys: set[str] = set()
     for table, types in columns.items():

@@ -1,9 +1,9 @@
-"""What a backup asks PostgreSQL's catalogue: tables, columns, sequences, keys, who is connected."""
+"""Queries of backups: tables, columns, sequences, foreign keys, blob keys and connections."""
 
 # ruff: noqa: S608 - names come from the server's catalogue, and are quoted
 
 BLOB_PREFIXES = ("uploads", "masks", "tryon", "heatmaps", "products", "indexes", "regressors")
-"""First parts of the blob store's keys, as CONTRACT names them."""
+"""The first parts of the blob store's keys."""
 _KEY = rf"^({'|'.join(BLOB_PREFIXES)})/[A-Za-z0-9._=/-]+$"
 
 _OWN = "c.relnamespace = current_schema()::regnamespace"
@@ -41,18 +41,18 @@ VERSIONS = """
 
 
 def quoted(name: str) -> str:
-    """An identifier as SQL takes it."""
+    """An identifier, quoted for SQL."""
     escaped = name.replace('"', '""')
     return f'"{escaped}"'
 
 
 def text_keys(table: str, column: str) -> str:
-    """Blob keys that a text column holds."""
+    """A query for the blob keys in a text column."""
     return f"SELECT {column} AS key FROM {table} WHERE {column} ~ '{_KEY}'"
 
 
 def json_keys(table: str, column: str) -> str:
-    """Blob keys anywhere inside of a jsonb column."""
+    """A query for the blob keys anywhere in a jsonb column."""
     path = f'strict $.** ? (@.type() == "string" && @ like_regex "{_KEY}")'
-    found = f"jsonb_path_query({column}, '{path}') AS found"
-    return f"SELECT found #>> '{{}}' AS key FROM {table}, {found}"
+    keys = f"jsonb_path_query({column}, '{path}') AS json_key"
+    return f"SELECT json_key #>> '{{}}' AS key FROM {table}, {keys}"

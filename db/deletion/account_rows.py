@@ -1,4 +1,4 @@
-"""Queries over all rows about one account, table by table, by conditions that the caller gives."""
+"""Queries over all rows about one account, a table at a time, by the caller's conditions."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -9,12 +9,12 @@ from sqlalchemy import func, text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.tables import RefreshToken, RegressorVersion
+from db.tables import Job, RefreshToken, RegressorVersion
 
 
-async def _run(session: AsyncSession, statement: str, user_id: UUID, **given: Any) -> Any:
-    named = {"user": user_id, "subject": str(user_id)} | given
-    bound = {name: value for name, value in named.items() if f":{name}" in statement}
+async def _run(session: AsyncSession, statement: str, user_id: UUID, **params: Any) -> Any:
+    params |= {"user": user_id, "subject": str(user_id)}
+    bound = {name: value for name, value in params.items() if f":{name}" in statement}
     return await session.exec(text(statement), params=bound)  # type: ignore[call-overload]
 
 
@@ -22,11 +22,11 @@ async def delete_owned(
     session: AsyncSession, table: str, owned: str, key: str, columns: Sequence[str],
     user_id: UUID, *, limit: int,
 ) -> tuple[int, set[str]]:  # fmt: skip
-    """Removes some of the rows; how many, and the blobs that these columns named."""
-    named = ", ".join(columns) or key
+    """Deletes some of the rows. Returns how many, and the blob keys in these columns."""
+    returned = ", ".join(columns) or key
     statement = f"""
     DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {owned} LIMIT :limit)
-    RETURNING {named}
+    RETURNING {returned}
     """  # noqa: S608
     rows = (await _run(session, statement, user_id, limit=limit)).all()
     keys = {str(value) for row in rows for value in row if value} if columns else set[str]()
@@ -37,16 +37,18 @@ async def clear_owned(
     session: AsyncSession, table: str, owned: str, key: str, cleared: Mapping[str, str],
     user_id: UUID, *, limit: int,
 ) -> int:  # fmt: skip
-    """Some of the rows stay without what these columns said; how many."""
+    """Sets columns of some of the rows to their cleared values. Returns how many rows changed."""
     values = ", ".join(f"{column} = {value}" for column, value in cleared.items())
-    said = " OR ".join(f"{column} IS DISTINCT FROM {value}" for column, value in cleared.items())
-    chosen = f"SELECT {key} FROM {table} WHERE ({owned}) AND ({said}) LIMIT :limit"  # noqa: S608
-    statement = f"UPDATE {table} SET {values} WHERE {key} IN ({chosen})"  # noqa: S608
+    is_uncleared = " OR ".join(
+        f"{column} IS DISTINCT FROM {value}" for column, value in cleared.items()
+    )
+    rows = f"SELECT {key} FROM {table} WHERE ({owned}) AND ({is_uncleared}) LIMIT :limit"  # noqa: S608
+    statement = f"UPDATE {table} SET {values} WHERE {key} IN ({rows})"  # noqa: S608
     return int((await _run(session, statement, user_id, limit=limit)).rowcount)
 
 
 async def list_own_versions(session: AsyncSession, user_id: UUID) -> list[str]:
-    """The regressor versions that the account has trained."""
+    """The versions of regressors that the account has trained, in order."""
     query = select(RegressorVersion.version).where(RegressorVersion.owner_id == user_id)
     return sorted((await session.exec(query)).all())
 
@@ -55,7 +57,7 @@ async def list_owned(
     session: AsyncSession, table: str, owned: str, key: str, user_id: UUID,
     *, withheld: Sequence[str], after: Any, limit: int,
 ) -> list[tuple[Any, dict[str, Any]]]:  # fmt: skip
-    """A page of rows as (key, JSON), in the order of the key."""
+    """A page of the rows as (key, JSON), in the order of the key."""
     beyond = "" if after is None else f"AND {key} > :after"
     statement = f"""
     SELECT {key}, to_jsonb({table}) - CAST(:withheld AS text[]) FROM {table}
@@ -67,7 +69,13 @@ async def list_owned(
     return [(row[0], row[1]) for row in rows]
 
 
+async def lock_own_jobs(session: AsyncSession, user_id: UUID, *, limit: int) -> list[Job]:
+    """Some jobs of the account, in the order of their ids, locked until the transaction ends."""
+    query = select(Job).where(Job.owner_id == user_id).order_by(col(Job.id)).limit(limit)
+    return list((await session.exec(query.with_for_update())).all())
+
+
 async def get_session_start(session: AsyncSession, family_id: UUID) -> datetime | None:
-    """When a session began: at its first token."""
+    """When a session began, which is the time of its first token."""
     query = select(func.min(col(RefreshToken.issued_at)))
     return (await session.exec(query.where(RefreshToken.family_id == family_id))).one()

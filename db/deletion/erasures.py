@@ -1,9 +1,10 @@
-"""Queries over deletions: what was deleted, and blobs that have to go with it."""
+"""Queries over deletions, and over doomed blobs, which have to be removed with them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
+from uuid import UUID
 
 from sqlalchemy import func, text
 from sqlalchemy.dialects.postgresql import insert
@@ -12,34 +13,47 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.tables import DoomedBlob, Erasure
 
-ROWS_AT_ONCE = 1000
+ROWS_PER_STATEMENT = 1000
 """A statement takes 32,767 parameters."""
 CLAIM_TIME = timedelta(minutes=10)
-"""A remover that was stopped leaves its blobs to others so much later."""
+"""Blobs that a stopped process has claimed are due again after this time."""
 Item = TypeVar("Item")
 
 
-def pieces(items: Sequence[Item], size: int = ROWS_AT_ONCE) -> Iterator[Sequence[Item]]:
-    """The items in order, at most `size` at a time."""
+def pieces(items: Sequence[Item], size: int = ROWS_PER_STATEMENT) -> Iterator[Sequence[Item]]:
+    """The items in order, in pieces of at most `size`."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
 def insert_erasure(session: AsyncSession, kind: str, subject: str) -> None:
-    """Records a deletion, in the transaction that does it."""
+    """Records a deletion, in the transaction that makes it."""
     session.add(Erasure(kind=kind, subject=subject))
 
 
-async def list_erasures(session: AsyncSession, *, after: datetime) -> list[Erasure]:
-    """Oldest first."""
-    query = select(Erasure).where(col(Erasure.at) > after)
-    return list((await session.exec(query.order_by(col(Erasure.at), col(Erasure.id)))).all())
+async def insert_past_erasure(session: AsyncSession, erasure: Erasure) -> None:
+    """Records a deletion of the past with its own id and time, unless it is recorded already."""
+    values = erasure.model_dump()
+    await session.exec(insert(Erasure).values(values).on_conflict_do_nothing())
+
+
+async def list_erasures(session: AsyncSession, *, after: datetime | None = None) -> list[Erasure]:
+    """The deletions, or those after a time, oldest first."""
+    query = select(Erasure).order_by(col(Erasure.at), col(Erasure.id))
+    if after is not None:
+        query = query.where(col(Erasure.at) > after)
+    return list((await session.exec(query)).all())
+
+
+async def list_erasure_ids(session: AsyncSession) -> set[UUID]:
+    """The ids of all recorded deletions."""
+    return set((await session.exec(select(Erasure.id))).all())
 
 
 async def doom_blobs(
     session: AsyncSession, keys: Iterable[str], *, due_at: datetime | None = None
 ) -> None:
-    """Blobs to remove once this transaction has committed, or at `due_at`."""
+    """Dooms blobs: they are removed after this transaction has committed, or at `due_at`."""
     rows = [{"key": key, "due_at": due_at or func.now()} for key in sorted(set(keys))]
     for some in pieces(rows):
         await session.exec(insert(DoomedBlob).values(some).on_conflict_do_nothing())
@@ -50,7 +64,7 @@ WITH due AS (
     SELECT key, due_at FROM doomed_blob
     WHERE due_at <= now() AND (CAST(:keys AS text[]) IS NULL OR key = ANY(CAST(:keys AS text[])))
     ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED),
-taken AS (
+removed AS (
     DELETE FROM doomed_blob USING due
     WHERE (doomed_blob.key, doomed_blob.due_at) = (due.key, due.due_at))
 INSERT INTO doomed_blob (key, due_at) SELECT DISTINCT key, CAST(:until AS timestamptz) FROM due
@@ -63,13 +77,13 @@ INSERT INTO doomed_blob (key) SELECT key FROM gone ON CONFLICT DO NOTHING
 """  # noqa: S608
 
 
-async def _run(session: AsyncSession, statement: str, **given: Any) -> Any:
-    return await session.exec(text(statement), params=given)  # type: ignore[call-overload]
+async def _run(session: AsyncSession, statement: str, **params: Any) -> Any:
+    return await session.exec(text(statement), params=params)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
 class DoomedClaim:
-    """Keys that one remover has until then; afterwards they are due once more."""
+    """Doomed blobs that one process has claimed; after `until` they are due again."""
 
     keys: list[str]
     until: datetime
@@ -78,18 +92,18 @@ class DoomedClaim:
 async def claim_doomed(
     session: AsyncSession, *, limit: int, keys: Sequence[str] | None = None
 ) -> DoomedClaim:
-    """Some of what is due, of these keys where they are given; nobody else gets them meanwhile."""
+    """Claims doomed blobs that are due, only of these keys if there are any. Returns the claim."""
     until: datetime = (await session.exec(select(func.clock_timestamp() + CLAIM_TIME))).one()
-    given = None if keys is None else list(keys)
-    rows = await _run(session, CLAIM, keys=given, limit=limit, until=until)
+    only = None if keys is None else list(keys)
+    rows = await _run(session, CLAIM, keys=only, limit=limit, until=until)
     return DoomedClaim([str(row[0]) for row in rows], until)
 
 
-async def forget_doomed(session: AsyncSession, claim: DoomedClaim, keys: Sequence[str]) -> None:
-    """The blobs are gone; one that may be written again stays entered for its later time."""
+async def delete_doomed(session: AsyncSession, claim: DoomedClaim, keys: Sequence[str]) -> None:
+    """Deletes the claim's entries of removed blobs; an entry for a later time stays."""
     await _run(session, FORGET, until=claim.until, keys=list(keys))
 
 
-async def give_back_doomed(session: AsyncSession, claim: DoomedClaim) -> None:
-    """Nothing could be removed: all is due at once."""
+async def release_doomed(session: AsyncSession, claim: DoomedClaim) -> None:
+    """Gives up a claim, so that its blobs are due at once."""
     await _run(session, GIVE_BACK, until=claim.until, keys=claim.keys)

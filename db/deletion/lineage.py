@@ -1,8 +1,8 @@
-"""Queries over what was made of what: masks, try-ons and heatmaps by the pictures in them.
+"""Queries over masks, try-ons and heatmaps by the pictures that they were derived from.
 
-Whoever takes several locks takes them in one order, so that nobody waits in a circle:
+A transaction that takes several locks takes them in this order, so that there are no deadlocks:
 
-1. the lineage of an account (here, advisory): exclusive to delete, shared to record;
+1. the lineage of an account (advisory, see below): exclusive to delete, shared to insert results;
 2. `users`: FOR UPDATE to end it, KEY SHARE by every row that refers to it;
 3. `job`: FOR UPDATE to delete or finish it, FOR SHARE by the guard of an attempt; then the rows
    that were made by it (`tryon_job`);
@@ -10,8 +10,8 @@ Whoever takes several locks takes them in one order, so that nobody waits in a c
 5. the catalogue's change lock (`db.catalog`), then `product`.
 
 An insertion takes KEY SHARE of its account by itself, so a transaction that inserts for an account
-shares its lineage, or holds its row, before it locks a job. Two removals stand outside of the
-order, because they hold nothing else: products of an ended account, and its jobs.
+shares its lineage, or locks its row, before it locks a job. Two removals are outside of this order,
+because they hold no other lock: products of an ended account, and its jobs.
 """
 
 from collections.abc import Collection
@@ -29,21 +29,19 @@ LINEAGE_LOCK = 0x6C_69_6E
 
 
 async def lock_lineage(session: AsyncSession, user_id: UUID) -> None:
-    """Until the transaction ends nobody records anything as made of this account's pictures."""
+    """Keeps others from inserting results of this account's pictures until the transaction ends."""
     half = func.hashtext(str(user_id))
     await session.exec(select(func.pg_advisory_xact_lock(LINEAGE_LOCK, half)))
 
 
 async def share_lineage(session: AsyncSession, user_id: UUID) -> None:
-    """Until the transaction ends nobody deletes pictures of this account."""
+    """Keeps others from deleting this account's pictures until the transaction ends."""
     half = func.hashtext(str(user_id))
     await session.exec(select(func.pg_advisory_xact_lock_shared(LINEAGE_LOCK, half)))
 
 
-async def find_present(session: AsyncSession, keys: Collection[str]) -> set[str]:
-    """Of these blobs those that a row stands for; live products among them stay so until the end
-    of the transaction.
-    """
+async def list_present(session: AsyncSession, keys: Collection[str]) -> set[str]:
+    """Those of these keys that have a row; live products stay live until the transaction ends."""
     live = select(Product.image_key).where(
         col(Product.image_key).in_(keys), col(Product.deleted_at).is_(None)
     )
@@ -62,14 +60,14 @@ async def find_present(session: AsyncSession, keys: Collection[str]) -> set[str]
 async def delete_segmentations(
     session: AsyncSession, *, inputs: Collection[str] = (), ids: Collection[UUID] = ()
 ) -> set[str]:
-    """Removes the rows of masks, by their pictures or by id; the masks' keys."""
+    """Deletes the rows of masks, by their pictures or by id. Returns the masks' keys."""
     those = or_(col(SegmentationResult.input_key).in_(inputs), col(SegmentationResult.id).in_(ids))
     statement = delete(SegmentationResult).where(those).returning(col(SegmentationResult.mask_key))
     return set((await session.exec(statement)).scalars().all())
 
 
 class DeletedTryon(NamedTuple):
-    """What a deleted try-on leaves to be removed."""
+    """The parts of a deleted try-on's row that the removal still needs."""
 
     id: UUID
     user_id: UUID
@@ -81,7 +79,7 @@ class DeletedTryon(NamedTuple):
 async def delete_tryons(
     session: AsyncSession, *, people: Collection[str] = (), ids: Collection[UUID] = ()
 ) -> list[DeletedTryon]:
-    """Removes try-ons, by the pictures of the people they show or by id."""
+    """Deletes try-ons, by the pictures of their persons or by id. Returns what they leave."""
     those = or_(col(TryonJob.person_key).in_(people), col(TryonJob.id).in_(ids))
     jobs = select(Job.id).where(col(Job.id).in_(select(TryonJob.job_id).where(those)))
     await session.exec(jobs.order_by(col(Job.id)).with_for_update())  # a finish locks it first, too
@@ -98,17 +96,18 @@ async def delete_tryons(
 async def delete_predictions(
     session: AsyncSession, *, inputs: Collection[str] = (), ids: Collection[UUID] = ()
 ) -> set[str]:
-    """Removes scores, by their pictures or by id; the keys of their heatmaps."""
+    """Deletes scores, by their pictures or by id. Returns the keys of their heatmaps."""
     those = or_(col(Prediction.input_key).in_(inputs), col(Prediction.id).in_(ids))
     statement = delete(Prediction).where(those)
     keys = (await session.exec(statement.returning(col(Prediction.heatmap_key)))).scalars().all()
     return {key for key in keys if key}
 
 
-async def forget_garments(session: AsyncSession, keys: Collection[str]) -> None:
-    """Try-ons keep what they show of pictures and masks that are deleted, and name them no more.
+async def clear_garments(session: AsyncSession, keys: Collection[str]) -> None:
+    """Removes the keys of deleted pictures and masks from try-ons, which stay.
 
-    A person's own picture takes its try-ons along before; a product's is not one.
+    Try-ons of a deleted picture of a person are deleted before; a product's picture can be the
+    picture of a person as well, and its try-ons stay.
     """
     for column, value in (("garment_key", None), ("mask_key", None), ("person_key", "")):
         await session.exec(

@@ -41,12 +41,12 @@ SELECT id, state, payload, result FROM job WHERE id = ANY(CAST(:ids AS uuid[])) 
 STRIP_EVENTS = "UPDATE job_event SET progress = progress - 'pictures' WHERE job_id = :job_id"
 
 
-async def _run(session: AsyncSession, statement: str, **given: Any) -> Any:
-    return await session.exec(text(statement), params=given)  # type: ignore[call-overload]
+async def _run(session: AsyncSession, statement: str, **params: Any) -> Any:
+    return await session.exec(text(statement), params=params)  # type: ignore[call-overload]
 
 
 async def lock_mention(session: AsyncSession, user_id: UUID | None = None) -> Mention | None:
-    """One that is due, of one account if asked; those that somebody else works on are left out."""
+    """Locks a mention that is due, of one account if `user_id` is set; skips locked ones."""
     query = select(Mention).where(col(Mention.due_at) <= func.now())
     if user_id is not None:
         query = query.where(Mention.user_id == user_id)
@@ -54,8 +54,8 @@ async def lock_mention(session: AsyncSession, user_id: UUID | None = None) -> Me
     return (await session.exec(query)).one_or_none()
 
 
-async def list_page(session: AsyncSession, mention: Mention) -> tuple[Sequence[Any], bool]:
-    """(time, id) of the rows that come next, and whether these are the last."""
+async def list_mention_page(session: AsyncSession, mention: Mention) -> tuple[Sequence[Any], bool]:
+    """The (time, id) pairs of the mention's next page of rows, and whether it is the last page."""
     owner, order, limit = PAGES[mention.stage]
     statement = f"""
     SELECT {order}, id FROM {mention.stage}
@@ -66,24 +66,24 @@ async def list_page(session: AsyncSession, mention: Mention) -> tuple[Sequence[A
         session, statement, user_id=mention.user_id, limit=limit,
         after_at=mention.after_at or START, after_id=mention.after_id or UUID(int=0),
     )  # fmt: skip
-    found = rows.all()
-    return found, len(found) < limit
+    page = rows.all()
+    return page, len(page) < limit
 
 
 async def strip_searches(session: AsyncSession, ids: Sequence[UUID], names: Sequence[str]) -> None:
-    """Of these searches, those with one of the pictures no longer say with which."""
+    """Removes the picture from those of these searches that used one of the names."""
     await _run(session, STRIP_SEARCHES, ids=list(ids), names=list(names))
 
 
 async def list_jobs_mentioning(
     session: AsyncSession, ids: Sequence[UUID], names: Sequence[str]
 ) -> Sequence[Any]:
-    """Of these jobs, those whose payload or result holds one of the names, locked."""
+    """Those of these jobs whose payload or result contains one of the names, locked."""
     rows = await _run(session, MENTIONING, ids=list(ids), names=list(names))
-    found: Sequence[Any] = rows.all()
-    return found
+    jobs: Sequence[Any] = rows.all()
+    return jobs
 
 
 async def strip_events(session: AsyncSession, job_id: UUID) -> None:
-    """Progress of a batch that named single pictures."""
+    """Removes single pictures from the progress events of a batch."""
     await _run(session, STRIP_EVENTS, job_id=job_id)

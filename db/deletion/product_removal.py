@@ -1,4 +1,4 @@
-"""Queries that take products out of the catalogue: their empty rows stay, for the indexes."""
+"""Queries that remove products from the catalogue; their emptied rows stay for the indexes."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,11 +16,14 @@ EMPTY: dict[str, Any] = {
     "title": "", "description": None, "category": "", "brand": None, "attributes": {},
     "file_id": None, "image_key": "", "image_url": None, "image_sha256": "",
 }  # fmt: skip
-"""What a deleted product's row says; its id, price and change number stay."""
+"""The columns of a deleted product's row; its id, price and change number stay."""
 
 
 async def empty_products(session: AsyncSession, ids: Sequence[str], **values: Any) -> None:
-    """Live products leave, each with a change number of its own; vectors go. The lock is held."""
+    """Empties products and deletes their vectors; the caller holds the change lock.
+
+    Each live product gets a change number of its own.
+    """
     is_live = col(Product.deleted_at).is_(None)
     await session.exec(
         update(Product)
@@ -39,9 +42,9 @@ async def empty_products(session: AsyncSession, ids: Sequence[str], **values: An
 async def empty_some_products(
     session: AsyncSession, owner_id: UUID, *, limit: int
 ) -> tuple[int, set[str]]:
-    """Some products of an account leave and forget their owner; how many, and their pictures.
+    """Empties some products of an account. Returns how many, and the keys of their pictures.
 
-    The lock of changes is taken only where there are any.
+    Takes the change lock only if there are any.
     """
     owned = select(Product.id).where(Product.owner_id == owner_id).limit(1)
     if (await session.exec(owned)).first() is None:
@@ -53,8 +56,8 @@ async def empty_some_products(
     return len(rows), {key for _, key in rows if key.startswith("products/")}
 
 
-async def list_showing(session: AsyncSession, file_id: UUID) -> list[Product]:
-    """Live products whose picture is this upload, locked."""
+async def list_products_of_file(session: AsyncSession, file_id: UUID) -> list[Product]:
+    """Live products whose picture is this file, locked until the transaction ends."""
     query = select(Product).where(Product.file_id == file_id, col(Product.deleted_at).is_(None))
     return list((await session.exec(query.with_for_update())).all())
 
@@ -62,12 +65,15 @@ async def list_showing(session: AsyncSession, file_id: UUID) -> list[Product]:
 async def delete_forgotten_products(
     session: AsyncSession, *, before: datetime, up_to_seq: int, limit: int
 ) -> int:
-    """Removes rows of products that were deleted so long ago that every index knows; how many."""
+    """Deletes rows of products that were removed before a time, and that no index still needs.
+
+    Returns how many.
+    """
     old = (
         select(Product.id)
         .where(col(Product.deleted_at) < before, col(Product.change_seq) <= up_to_seq)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    gone = await session.exec(delete(Product).where(col(Product.id).in_(old)))
-    return int(gone.rowcount)
+    result = await session.exec(delete(Product).where(col(Product.id).in_(old)))
+    return int(result.rowcount)

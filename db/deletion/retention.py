@@ -1,4 +1,4 @@
-"""Queries that end what is kept no longer, some rows at a time; the caller owns the transaction."""
+"""Queries that delete rows whose retention time is over, some at a time."""
 
 from datetime import datetime
 from typing import Any
@@ -9,8 +9,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.tables import PERSONAL_SEARCH, IndexVersion
 
-KEPT_VERSIONS = 3
-"""Index versions that can be rolled back to, beside the active one."""
+OTHER_VERSIONS = 3
+"""How many index versions are stored beside the active one, to be activated again."""
 
 STRIP_SEARCHES = f"""
 UPDATE search_log SET user_id = NULL, params = params - ARRAY['query', 'image_url', 'file_id']
@@ -36,30 +36,33 @@ RETURNING version
 """
 
 
-async def _run(session: AsyncSession, statement: str, **given: Any) -> Any:
-    return await session.exec(text(statement), params=given)  # type: ignore[call-overload]
+async def _run(session: AsyncSession, statement: str, **params: Any) -> Any:
+    return await session.exec(text(statement), params=params)  # type: ignore[call-overload]
 
 
 async def delete_old(session: AsyncSession, table: str, *, before: datetime, limit: int) -> int:
-    """Removes rows of one of `OLD_ROWS`; how many."""
+    """Deletes old rows of a table of `OLD_ROWS`. Returns how many."""
     key, old = OLD_ROWS[table]
-    chosen = f"SELECT {key} FROM {table} WHERE {old} LIMIT :limit FOR UPDATE SKIP LOCKED"  # noqa: S608
-    statement = f"DELETE FROM {table} WHERE {key} IN ({chosen})"  # noqa: S608
+    rows = f"SELECT {key} FROM {table} WHERE {old} LIMIT :limit FOR UPDATE SKIP LOCKED"  # noqa: S608
+    statement = f"DELETE FROM {table} WHERE {key} IN ({rows})"  # noqa: S608
     return int((await _run(session, statement, before=before, limit=limit)).rowcount)
 
 
 async def strip_old_searches(session: AsyncSession, *, before: datetime, limit: int) -> int:
-    """Searches no longer say who searched for what; how many."""
+    """Removes who searched for what from old searches. Returns how many."""
     return int((await _run(session, STRIP_SEARCHES, before=before, limit=limit)).rowcount)
 
 
 async def delete_old_versions(session: AsyncSession, *, failed_before: datetime) -> list[str]:
-    """Removes rows of index versions that are neither active nor among the newest others."""
-    rows = await _run(session, OLD_VERSIONS, before=failed_before, kept=KEPT_VERSIONS)
+    """Deletes index versions that are neither active nor among the newest others. Returns them."""
+    rows = await _run(session, OLD_VERSIONS, before=failed_before, kept=OTHER_VERSIONS)
     return [str(row[0]) for row in rows]
 
 
-async def oldest_base_seq(session: AsyncSession) -> int:
-    """The change that every index version holds; 0 where one is being built, or none is there."""
+async def get_oldest_base_seq(session: AsyncSession) -> int:
+    """The number of the last change that every index version contains.
+
+    0 while one is being built, and without any.
+    """
     query = select(func.min(col(IndexVersion.base_seq))).where(IndexVersion.status != "failed")
     return (await session.exec(query)).one() or 0

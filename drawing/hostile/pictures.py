@@ -291,7 +291,7 @@ def lzw_zeros(count: int) -> bytes:
                 size += 1
     packed.append(value & 0xFF)
     blocks = (packed[at : at + 255] for at in range(0, len(packed), 255))
-    return b"\x02" + b"".join(bytes((len(one),)) + one for one in blocks) + b"\0"
+    return b"\x02" + b"".join(bytes((len(block),)) + block for block in blocks) + b"\0"
 
 
 def gif_block_flood(width: int, height: int, count: int) -> bytes:

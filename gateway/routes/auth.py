@@ -20,16 +20,11 @@ from gateway.deps import (
     TokensDep,
 )
 from gateway.wire import WireRequest, WireResponse
-from studio.accounts.accounts import (
-    Account,
-    change_password,
-    create_user,
-    log_in,
-    normalise_email,
-)
+from studio.accounts.accounts import Account, create_user, normalise_email
+from studio.accounts.login import change_password, log_in
 from studio.accounts.passwords import check_password_rules
 from studio.accounts.sessions import (
-    SignedIn,
+    SessionGrant,
     close_all_sessions,
     close_session,
     close_session_of,
@@ -124,7 +119,7 @@ class SessionResponse(WireResponse):
 
 
 def session_response(
-    tokens: AccessTokens, account: Account, signed_in: SignedIn
+    tokens: AccessTokens, account: Account, signed_in: SessionGrant
 ) -> SessionResponse:
     """Adds a fresh access token to a session."""
     version = account.token_version

@@ -139,7 +139,7 @@ async def callback(
     async def finish() -> Account:
         began = began_here(request, studio.settings)
         if code is None or not hmac.compare_digest(began.encode(), state.encode()):
-            raise NotAuthenticated("this browser has begun no such login; begin anew")
+            raise NotAuthenticated("this browser has started no such login; start again")
         return await finish_login(studio, provider, code=code, state=state, ip=ip)
 
     if is_navigation(request):

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from db.payments import list_payments
-from db.tables import Payment
+from db.tables import PAYMENT_STATES, Payment
 from gateway.deps import Admin, StudioDep
 from gateway.documents import Document, show_rows
 from gateway.paging import Cursor, PageDep
@@ -16,11 +16,10 @@ from gateway.routes.paypal import ReceiptResponse
 from gateway.wire import Page, WireResponse
 from studio.payments.money import Money
 from studio.payments.refund_lines import read_lines
-from studio.payments.states import STATES
 
 router = APIRouter(prefix="/api/admin", tags=["admin"])
 
-Status = StrEnum("Status", {name: name for name in STATES})  # type: ignore[misc]
+Status = StrEnum("Status", {name: name for name in PAYMENT_STATES})  # type: ignore[misc]
 
 
 class RefundShown(WireResponse):

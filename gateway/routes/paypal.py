@@ -18,7 +18,7 @@ from gateway.deps import (
     StudioDep,
 )
 from gateway.wire import Storable, WireRequest, WireResponse
-from studio.payments import payments, refunds
+from studio.payments import captures, orders, refunds
 from studio.payments.books import amount_of
 from studio.payments.inbox import WebhookInbox
 from studio.payments.money import Money, exact_money
@@ -141,9 +141,9 @@ async def create_order(
     idempotency_key: IdempotencyKey = None,
 ) -> OrderResponse:
     """An order at PayPal, which its payer approves at `approvalUrl`; nothing is charged yet."""
-    payment = await payments.create_order(
+    payment = await orders.create_order(
         studio.database,
-        payments.require_paypal(studio),
+        orders.require_paypal(studio),
         user.id,
         body,
         idempotency_key=idempotency_key,
@@ -159,15 +159,15 @@ async def create_order(
 @router.post("/orders/{order_id}/capture")
 async def capture(order_id: PayPalId, user: Customer, studio: StudioDep) -> ReceiptResponse:
     """Takes the approved money, once however often this is called."""
-    paypal = payments.require_paypal(studio)
-    payment = await payments.find_own_payment(studio.database, order_id, user.id)
-    return ReceiptResponse.of(await payments.capture(studio.database, paypal, payment))
+    paypal = orders.require_paypal(studio)
+    payment = await orders.find_own_payment(studio.database, order_id, user.id)
+    return ReceiptResponse.of(await captures.capture(studio.database, paypal, payment))
 
 
 @router.get("/orders/{order_id}")
 async def read_order(order_id: PayPalId, user: Customer, studio: StudioDep) -> ReceiptResponse:
     """What has become of one's own order so far."""
-    payment = await payments.find_own_payment(studio.database, order_id, user.id)
+    payment = await orders.find_own_payment(studio.database, order_id, user.id)
     return ReceiptResponse.of(payment)
 
 
@@ -182,7 +182,7 @@ async def refund(
     """Gives part of a payment back, or all that is left of it; once for each Idempotency-Key."""
     done = await refunds.refund(
         studio.database,
-        payments.require_paypal(studio),
+        orders.require_paypal(studio),
         capture_id,
         body or RefundRequest(),
         actor_id=admin.id,

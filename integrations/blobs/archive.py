@@ -1,4 +1,4 @@
-"""Where backups lie: a folder, or an Azure container as `STUDIO_BLOB_URL` names one."""
+"""Opens the store of backups: a folder, or an Azure container as in `STUDIO_BLOB_URL`."""
 
 import secrets
 from pathlib import Path
@@ -11,10 +11,10 @@ from integrations.blobs.store import open_azure_by_identity, open_azure_by_key
 
 
 def open_archive_store(place: str, *, must_exist: bool = False) -> LocalBlobStore | AzureBlobStore:
-    """Made in the event loop that uses it; its URLs are good for nothing.
+    """The store of a place; called in the event loop that uses it. Its signed URLs are not served.
 
     Raises:
-        SetupError: the place is of no known kind, lacks a part, or isn't there.
+        SetupError: the place is of an unknown kind, incomplete, or does not exist.
     """
     if place.startswith("azure://"):
         return open_azure_by_key(place.removeprefix("azure://"))
@@ -24,7 +24,7 @@ def open_archive_store(place: str, *, must_exist: bool = False) -> LocalBlobStor
     if must_exist and not folder.is_dir():
         raise SetupError(f"there is no folder {folder}")
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # rows are in there
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it contains all rows
         return LocalBlobStore(folder, "http://archive.invalid", [secrets.token_urlsafe(48)])
     except OSError as error:
         raise SetupError(f"the folder {folder} can't be used: {error.strerror}") from error

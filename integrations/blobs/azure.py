@@ -1,4 +1,4 @@
-"""Blobs in one container of Azure Blob Storage, reached through shared access signatures."""
+"""The blob store in a container of Azure Blob Storage, with shared access signatures."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,13 +41,13 @@ CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 30
 UPLOADS = 4
 READS = 32
-"""Whole blobs that are read at once: each is in memory, pictures of 15 MB among them."""
+"""Whole blobs that are read concurrently; each is in memory, up to 15 MB for a picture."""
 TOMBSTONE = {"tombstone": "true"}
 
 
 @asynccontextmanager
-async def told_as_unavailable() -> AsyncIterator[None]:
-    """An absent blob is NotFound; whatever else the service says, callers hear one thing."""
+async def raising_unavailable() -> AsyncIterator[None]:
+    """Turns errors of the service into Unavailable, and a missing blob into NotFound."""
     try:
         yield
     except ResourceNotFoundError:
@@ -56,14 +56,14 @@ async def told_as_unavailable() -> AsyncIterator[None]:
         raise Unavailable("the blob store does not answer") from error
 
 
-def is_tombstone(found: BlobProperties) -> bool:
-    """Whether the blob only holds the key of one that was deleted."""
-    return not found.size and (found.metadata or {}).items() >= TOMBSTONE.items()
+def is_tombstone(properties: BlobProperties) -> bool:
+    """Whether the blob only blocks the key of a deleted one."""
+    return not properties.size and (properties.metadata or {}).items() >= TOMBSTONE.items()
 
 
 @dataclass(frozen=True)
 class DelegationKey:
-    """A key of the service's own, for signing without the account's key."""
+    """A user-delegation key, which signs URLs without the account's key."""
 
     key: UserDelegationKey
     renew_at: datetime
@@ -83,8 +83,8 @@ class AzureBlobStore:
         self._readers = asyncio.Semaphore(READS)
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
-        """Writes or replaces the blob at once."""
-        async with told_as_unavailable():
+        """Writes or replaces a blob atomically."""
+        async with raising_unavailable():
             await self._container.upload_blob(
                 check_key(key),
                 data,
@@ -93,30 +93,32 @@ class AzureBlobStore:
             )
 
     async def get(self, key: str) -> bytes:
-        """The whole blob."""
-        async with self._readers, told_as_unavailable():
+        """The bytes of a blob."""
+        async with self._readers, raising_unavailable():
             download = await self._download(key)
             return bytes(await download.readall())
 
     async def stream(self, key: str) -> AsyncIterator[bytes]:
-        """The blob in pieces; each is a request of its own, for the package buffers 32 MB."""
-        async with told_as_unavailable():
+        """The bytes of a blob, in pieces of one request each, because the package buffers 32 MB."""
+        async with raising_unavailable():
             blob = self._container.get_blob_client(check_key(key))
-            found = await blob.get_blob_properties()
-            if is_tombstone(found):
+            properties = await blob.get_blob_properties()
+            if is_tombstone(properties):
                 raise ResourceNotFoundError("deleted")
-            for start in range(0, found.size, CHUNK_BYTES):
+            for start in range(0, properties.size, CHUNK_BYTES):
                 piece = await blob.download_blob(
                     start,
                     CHUNK_BYTES,
-                    etag=found.etag,
+                    etag=properties.etag,
                     match_condition=MatchConditions.IfNotModified,
                 )
                 yield bytes(await piece.readall())
 
     async def _download(self, key: str) -> StorageStreamDownloader[bytes]:
-        """Raises:
-        ResourceNotFoundError: there is no such blob, or only its tombstone.
+        """Starts the download of a blob.
+
+        Raises:
+            ResourceNotFoundError: it does not exist, or is a tombstone.
         """
         download = await self._container.download_blob(check_key(key))
         if is_tombstone(download.properties):
@@ -124,9 +126,9 @@ class AzureBlobStore:
         return download
 
     async def put_file(self, key: str, path: Path) -> None:
-        """As `put`, from a file of any size, in blocks."""
-        async with told_as_unavailable():
-            # The package sends the file in blocks and reads each of them in the event loop.
+        """Writes or replaces a blob from a file of any size, in blocks."""
+        async with raising_unavailable():
+            # The package reads each block of the file in the event loop.
             with path.open("rb") as file:
                 await self._container.upload_blob(
                     check_key(key),
@@ -137,43 +139,45 @@ class AzureBlobStore:
                 )
 
     async def get_file(self, key: str, path: Path) -> None:
-        """Streams the blob into a file, a chunk in memory at a time."""
-        async with told_as_unavailable():
+        """Copies a blob into a file, with one chunk in memory at a time."""
+        async with raising_unavailable():
             download = await self._download(key)
             with path.open("wb") as file:
                 async for chunk in download.chunks():
                     await asyncio.to_thread(file.write, chunk)
 
     async def head(self, key: str) -> BlobInfo | None:
-        """None where there is no such blob."""
+        """The properties of a blob; None if it does not exist."""
         try:
-            async with told_as_unavailable():
-                found = await self._container.get_blob_client(check_key(key)).get_blob_properties()
+            async with raising_unavailable():
+                blob = self._container.get_blob_client(check_key(key))
+                properties = await blob.get_blob_properties()
         except NotFound:
             return None
-        if is_tombstone(found):
+        if is_tombstone(properties):
             return None
-        settings = found.content_settings
+        settings = properties.content_settings
         content_type = settings.content_type or OCTETS
-        return BlobInfo(key, found.size, content_type, settings.content_encoding or None)
+        return BlobInfo(key, properties.size, content_type, settings.content_encoding or None)
 
     async def delete(self, key: str) -> None:
-        """Quiet where there is no such blob."""
+        """Deletes a blob; does nothing if it does not exist."""
         try:
-            async with told_as_unavailable():
+            async with raising_unavailable():
                 await self._container.delete_blob(check_key(key), delete_snapshots="include")
         except NotFound:
             return
 
     async def bury(self, key: str, *, until: datetime) -> None:
-        """An empty blob takes the key: a signature that may only create blobs is refused then.
+        """Replaces a blob by an empty tombstone, which refuses uploads by a signature that only
+        creates.
 
-        Whoever may create a blob may also take snapshots of it; they go with it.
+        Such a signature also allows snapshots of the blob; they are deleted with it.
         """
         if until <= datetime.now(UTC):
             await self.delete(key)
             return
-        async with told_as_unavailable():
+        async with raising_unavailable():
             await self._container.upload_blob(
                 check_key(key),
                 b"",
@@ -185,30 +189,28 @@ class AzureBlobStore:
                 await self._container.delete_blob(key, delete_snapshots="only")
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
-        """Keys that start with the prefix, in order."""
+        """The keys that start with the prefix, in order."""
         async for entry in self.scan(prefix):
             if not entry.is_tombstone:
                 yield entry.key
 
     async def scan(self, prefix: str, *, after: str = "") -> AsyncIterator[BlobEntry]:
-        """What lies under the prefix, in order of the keys; 5,000 with each round trip."""
-        async with told_as_unavailable():
+        """The blobs of a prefix in order of their keys; a round trip lists 5,000."""
+        async with raising_unavailable():
             pages = self._container.list_blobs(name_starts_with=prefix, include=["metadata"])
-            async for found in pages:
-                if found.name > after:
-                    yield BlobEntry(
-                        found.name, found.size, found.last_modified, is_tombstone(found)
-                    )
+            async for blob in pages:
+                if blob.name > after:
+                    yield BlobEntry(blob.name, blob.size, blob.last_modified, is_tombstone(blob))
 
     async def drop_unfinished(self, *, older_than_s: float) -> None:
-        """The service forgets blocks that were never committed, after a week."""
+        """Does nothing; the service deletes uncommitted blocks after a week."""
 
     async def sign_put(
         self, key: str, *, content_type: str, max_bytes: int, lifetime_s: int
     ) -> SignedUpload:
-        """One PUT of one new blob: `create` without `write` refuses a second one.
+        """Signs a URL for one PUT of a new blob; `create` without `write` refuses a second one.
 
-        Azure can't bind type or size to a signature: `studio.files.files` checks both afterwards.
+        An Azure signature can't limit type or size; `studio.files.files` checks both afterwards.
         """
         now = datetime.now(UTC).replace(microsecond=0)
         expires_at = now + timedelta(seconds=lifetime_s)
@@ -220,9 +222,9 @@ class AzureBlobStore:
         )
 
     async def sign_get(self, key: str, *, lifetime_s: int = READ_URL_S) -> str:
-        """A round trip only when the delegation key has to be renewed.
+        """Signs a URL to read a blob; a round trip is only needed to renew the delegation key.
 
-        The service answers with the type of the key's extension, whatever the uploader declared.
+        The response has the type of the key's extension, whatever the uploader declared.
         """
         expires_at = read_url_end(lifetime_s)
         return await self._sign(
@@ -262,7 +264,7 @@ class AzureBlobStore:
         async with self._renewing:
             now = datetime.now(UTC)
             if self._delegation is None or now >= self._delegation.renew_at:
-                async with told_as_unavailable():
+                async with raising_unavailable():
                     key = await self._service.get_user_delegation_key(
                         now - CLOCK_SKEW, now + KEY_LIFETIME
                     )
@@ -270,17 +272,19 @@ class AzureBlobStore:
             return self._delegation.key
 
     def key_of(self, url: str) -> str | None:
-        """The key of one of this store's own URLs, None for any other URL."""
+        """The key of one of this store's own URLs; None for any other URL."""
         start = self._container.url + "/"
         key = unquote(url.partition("?")[0].partition("#")[0].removeprefix(start))
         return key if url.startswith(start) and is_key(key) else None
 
     async def check(self) -> None:
-        """Raises:
-        Unavailable: the container can't be reached.
+        """Reads the container's properties.
+
+        Raises:
+            Unavailable: the container can't be reached.
         """
         try:
-            async with told_as_unavailable():
+            async with raising_unavailable():
                 await self._container.get_container_properties()
         except NotFound:
             raise Unavailable("the blob container does not exist") from None

@@ -1,4 +1,4 @@
-"""The folder below a local blob store: names given once, tombstones, blobs in order of keys."""
+"""The folder of a local blob store: unique keys, tombstones, and blobs in order of keys."""
 
 import os
 import shutil
@@ -19,14 +19,14 @@ TOMBSTONES = ".tombstones"
 
 
 class DiskFull(Unavailable):
-    """The disk is nearly full; somebody has to make room first."""
+    """The disk is nearly full; an operator has to free space."""
 
     retry_after_s = 60
 
 
 @contextmanager
-def told_as_unavailable() -> Iterator[None]:
-    """A full disk or a folder that is gone is nobody's fault but ours."""
+def raising_unavailable() -> Iterator[None]:
+    """Turns errors of the disk into Unavailable, except missing and existing files."""
     try:
         yield
     except (FileNotFoundError, FileExistsError):
@@ -36,8 +36,10 @@ def told_as_unavailable() -> Iterator[None]:
 
 
 def check_free(folder: Path, floor_bytes: int, coming_bytes: int = 0) -> None:
-    """Raises:
-    DiskFull: less than the floor would be free once that many bytes have come.
+    """Checks the free space of the disk.
+
+    Raises:
+        DiskFull: less than `floor_bytes` would be free after `coming_bytes` more.
     """
     if floor_bytes and shutil.disk_usage(folder).free - coming_bytes < floor_bytes:
         raise DiskFull("the studio's disk is nearly full; nothing can be stored right now")
@@ -47,10 +49,10 @@ def check_free(folder: Path, floor_bytes: int, coming_bytes: int = 0) -> None:
 def unfinished_file(
     folder: Path, floor_bytes: int, coming_bytes: int
 ) -> Iterator[tuple[IO[bytes], Path]]:
-    """A new file beside the blobs, gone again unless it was moved.
+    """A new file beside the blobs, which is deleted at the end unless it was moved.
 
     Raises:
-        DiskFull: less than the floor would be free after that many bytes.
+        DiskFull: less than `floor_bytes` would be free after `coming_bytes` more.
     """
     try:
         check_free(folder, floor_bytes, coming_bytes)
@@ -65,13 +67,13 @@ def unfinished_file(
 
 
 def finish(file: IO[bytes]) -> None:
-    """The bytes are on the disk, not only on their way."""
+    """Writes the bytes to the disk, past all buffers."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def tombstone_of(folder: Path, key: str) -> Path:
-    """Where the key's tombstone lies: an empty file whose modification time is its end."""
+    """The path of a key's tombstone: an empty file whose modification time is its end."""
     return folder / TOMBSTONES / sha256(key.encode()).hexdigest()
 
 
@@ -83,7 +85,7 @@ def is_buried(folder: Path, key: str) -> bool:
 
 
 def bury(folder: Path, key: str, until: datetime) -> None:
-    """The tombstone first: `link_new` looks for it after it has given a blob its name."""
+    """Writes a tombstone, then deletes the blob; `link_new` checks the tombstone after its link."""
     if until.timestamp() > time():
         tombstone = tombstone_of(folder, key)
         tombstone.touch()
@@ -92,9 +94,11 @@ def bury(folder: Path, key: str, until: datetime) -> None:
         (folder / key).unlink()
 
 
-def refuse_taken(folder: Path, key: str) -> None:
-    """Raises:
-    Conflict: the key has a blob already, or had one that was deleted.
+def require_new_key(folder: Path, key: str) -> None:
+    """Checks that a key is new.
+
+    Raises:
+        Conflict: it has a blob already, or had one that was deleted.
     """
     if (folder / key).exists():
         raise Conflict("this blob was uploaded already")
@@ -103,10 +107,10 @@ def refuse_taken(folder: Path, key: str) -> None:
 
 
 def link_new(unfinished: Path, folder: Path, key: str) -> None:
-    """Gives a finished file its name, unless the name is taken.
+    """Links a finished file to its key, if the key is new.
 
     Raises:
-        Conflict: it is, or its blob was deleted.
+        Conflict: the key has a blob already, or had one that was deleted.
     """
     path = folder / key
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +124,7 @@ def link_new(unfinished: Path, folder: Path, key: str) -> None:
 
 
 def drop_ended(folder: Path, older_than_s: float) -> None:
-    """Removes what a killed process has left half written, and tombstones that have ended."""
+    """Deletes unfinished files of killed processes, and tombstones that have ended."""
     for place, age_s in ((UNFINISHED, older_than_s), (TOMBSTONES, 0)):
         for path in (folder / place).iterdir():
             with suppress(FileNotFoundError):
@@ -129,10 +133,10 @@ def drop_ended(folder: Path, older_than_s: float) -> None:
 
 
 def scan_folder(folder: Path, prefix: str, after: str = "", base: str = "") -> Iterator[BlobEntry]:
-    """Blobs in order of their keys; enters only folders that can hold some of them."""
+    """The blobs of a prefix in order of their keys; only enters folders that can contain some."""
     try:
-        with os.scandir(folder / base) as found:
-            names = sorted(f"{each.name}/" if each.is_dir() else each.name for each in found)
+        with os.scandir(folder / base) as entries:
+            names = sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries)
     except FileNotFoundError:
         return
     for name in names:

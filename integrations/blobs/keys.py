@@ -1,4 +1,4 @@
-"""What every blob store shares: the shape of keys, of answers, and types by extension."""
+"""What all blob stores share: valid keys, results, and content types by extension."""
 
 import re
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class BlobInfo:
-    """What the store knows of a blob; readers are told type and encoding."""
+    """The properties of a blob."""
 
     key: str
     size: int
@@ -42,7 +42,7 @@ class BlobInfo:
 
 @dataclass(frozen=True)
 class BlobEntry:
-    """A blob as a scan lists it. A tombstone holds a deleted blob's key and nothing else."""
+    """A blob as a scan lists it; a tombstone only blocks the key of a deleted blob."""
 
     key: str
     size: int
@@ -60,16 +60,16 @@ class SignedUpload:
 
 
 def read_url_end(lifetime_s: int) -> datetime:
-    """When a signed read URL expires: the lifetime, and up to five minutes more.
+    """When a signed read URL expires: after its lifetime and up to five minutes more.
 
-    It ends on a round time, so that a picture keeps one URL for a while and browsers cache it.
+    The time is rounded up, so that a picture has the same URL for a while and browsers cache it.
     """
     end_s = ceil((time() + lifetime_s) / READ_URL_STEP_S) * READ_URL_STEP_S
     return datetime.fromtimestamp(end_s, UTC)
 
 
 def is_key(key: str) -> bool:
-    """Whether a store can have a blob of this name; excludes `..`, hidden and absolute names."""
+    """Whether a blob can have this key; excludes `..`, hidden and absolute names."""
     return len(key) <= MAX_KEY_CHARS and KEY.fullmatch(key) is not None
 
 
@@ -85,5 +85,5 @@ def check_key(key: str) -> str:
 
 
 def content_type_of(key: str) -> str:
-    """By extension; keys are made by us, so theirs tell the truth."""
+    """The content type of a key's extension, which the studio itself chooses."""
     return CONTENT_TYPES.get(PurePosixPath(key).suffix.lower(), OCTETS)

@@ -1,4 +1,4 @@
-"""Blobs as files of one folder, reached through signed URLs of the studio itself."""
+"""The local blob store: blobs are files of one folder, behind signed URLs of the studio."""
 
 import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -24,9 +24,9 @@ from integrations.blobs.folder import (
     drop_ended,
     finish,
     link_new,
-    refuse_taken,
+    raising_unavailable,
+    require_new_key,
     scan_folder,
-    told_as_unavailable,
     unfinished_file,
 )
 from integrations.blobs.keys import (
@@ -58,7 +58,7 @@ class LocalBlobStore:
     ) -> None:
         self._folder = folder
         self._floor_bytes = floor_bytes
-        # Reads don't wait for writes, nor anyone else for either.
+        # Reads don't wait for writes, and other work in threads waits for neither.
         self._readers = anyio.CapacityLimiter(THREADS)
         self._writers = anyio.CapacityLimiter(THREADS)
         self._base_url = base_url.rstrip("/")
@@ -68,11 +68,11 @@ class LocalBlobStore:
             (folder / name).mkdir(parents=True, exist_ok=True)
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
-        """Writes or replaces the blob at once; its type is that of the key's extension."""
+        """Writes or replaces a blob atomically; its type is that of the key's extension."""
         path = self.path_of(key)
 
         def write() -> None:
-            with told_as_unavailable(), self._unfinished(len(data)) as (file, unfinished):
+            with raising_unavailable(), self._unfinished(len(data)) as (file, unfinished):
                 file.write(data)
                 finish(file)
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,12 +81,12 @@ class LocalBlobStore:
         await self._write(write)
 
     async def put_file(self, key: str, path: Path) -> None:
-        """As `put`, from a file of any size."""
+        """Writes or replaces a blob from a file of any size."""
         target = self.path_of(key)
 
         def copy() -> None:
             size = path.stat().st_size
-            with told_as_unavailable(), self._unfinished(size) as (file, unfinished):
+            with raising_unavailable(), self._unfinished(size) as (file, unfinished):
                 with path.open("rb") as source:
                     shutil.copyfileobj(source, file, CHUNK_BYTES)
                 finish(file)
@@ -96,11 +96,11 @@ class LocalBlobStore:
         await self._write(copy)
 
     async def get_file(self, key: str, path: Path) -> None:
-        """Copies the blob into a file."""
+        """Copies a blob into a file."""
         source = self.path_of(key)
 
         def copy() -> None:
-            with told_as_unavailable(), source.open("rb") as file, path.open("wb") as target:
+            with raising_unavailable(), source.open("rb") as file, path.open("wb") as target:
                 shutil.copyfileobj(file, target, CHUNK_BYTES)
 
         try:
@@ -111,18 +111,20 @@ class LocalBlobStore:
     async def put_new(
         self, key: str, chunks: AsyncIterator[bytes], max_bytes: int, *, until_s: float = inf
     ) -> int:
-        """Streams a blob that must not exist yet; returns its size.
+        """Writes a new blob from chunks. Returns its size.
+
+        until_s: when the upload's URL expires, in seconds of the epoch.
 
         Raises:
-            TooLarge: more bytes than allowed arrived; nothing is kept.
-            Conflict: the blob is there already, or was deleted.
-            DiskFull: the disk has no room for it.
-            Forbidden: `until_s`, seconds of the epoch, passed before it had all arrived.
+            TooLarge: more bytes than allowed arrived; nothing is stored.
+            Conflict: the key has a blob already, or had one that was deleted.
+            DiskFull: the disk has too little space.
+            Forbidden: the URL expired before all bytes had arrived.
         """
         size = 0
-        with told_as_unavailable():
-            await self._read(partial(refuse_taken, self._folder, check_key(key)))
-        with told_as_unavailable(), self._unfinished(max_bytes) as (file, unfinished):
+        with raising_unavailable():
+            await self._read(partial(require_new_key, self._folder, check_key(key)))
+        with raising_unavailable(), self._unfinished(max_bytes) as (file, unfinished):
             async for chunk in chunks:
                 size += len(chunk)
                 if size > max_bytes:
@@ -139,29 +141,29 @@ class LocalBlobStore:
         file.write(chunk)
 
     async def stream(self, key: str) -> AsyncIterator[bytes]:
-        """The blob in pieces."""
+        """The bytes of a blob, in pieces."""
         path = self.path_of(key)
         try:
-            with told_as_unavailable(), await self._read(lambda: path.open("rb")) as file:
+            with raising_unavailable(), await self._read(lambda: path.open("rb")) as file:
                 while chunk := await self._read(partial(file.read, CHUNK_BYTES)):
                     yield chunk
         except FileNotFoundError:
             raise self._absent() from None
 
     async def get(self, key: str) -> bytes:
-        """The whole blob."""
+        """The bytes of a blob."""
         path = self.path_of(key)
         try:
-            with told_as_unavailable():
+            with raising_unavailable():
                 return await self._read(path.read_bytes)
         except FileNotFoundError:
             raise self._absent() from None
 
     async def head(self, key: str) -> BlobInfo | None:
-        """None where there is no such blob."""
+        """The properties of a blob; None if it does not exist."""
         path = self.path_of(key)
         try:
-            with told_as_unavailable():
+            with raising_unavailable():
                 status = await self._read(path.stat)
         except FileNotFoundError:
             absent = self._absent()
@@ -171,27 +173,27 @@ class LocalBlobStore:
         return BlobInfo(key, status.st_size, content_type_of(key))
 
     async def delete(self, key: str) -> None:
-        """Quiet where there is no such blob."""
+        """Deletes a blob; does nothing if it does not exist."""
         path = self.path_of(key)
-        with told_as_unavailable():
+        with raising_unavailable():
             await self._write(partial(path.unlink, missing_ok=True))
 
     async def bury(self, key: str, *, until: datetime) -> None:
-        """Deletes, and remembers until then that the key must not come back."""
-        with told_as_unavailable():
+        """Deletes a blob, and refuses uploads to its key until a time."""
+        with raising_unavailable():
             await self._write(partial(bury, self._folder, check_key(key), until))
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
-        """Keys that start with the prefix, in order."""
+        """The keys that start with the prefix, in order."""
         async for entry in self.scan(prefix):
             yield entry.key
 
     async def scan(self, prefix: str, *, after: str = "") -> AsyncIterator[BlobEntry]:
-        """Blobs in order of their keys, a page in memory at a time."""
-        found = scan_folder(self._folder, prefix, after)
+        """The blobs of a prefix in order of their keys, with one page in memory at a time."""
+        entries = scan_folder(self._folder, prefix, after)
         while True:
-            with told_as_unavailable():
-                page = await self._read(lambda: list(islice(found, SCAN_PAGE)))
+            with raising_unavailable():
+                page = await self._read(lambda: list(islice(entries, SCAN_PAGE)))
             for entry in page:
                 yield entry
             if len(page) < SCAN_PAGE:
@@ -200,19 +202,19 @@ class LocalBlobStore:
             raise Unavailable("the blob folder is gone")
 
     async def drop_unfinished(self, *, older_than_s: float) -> None:
-        """Removes what a killed process has left half written, and ended tombstones."""
-        with told_as_unavailable(), suppress(FileNotFoundError):
+        """Deletes unfinished files of killed processes, and tombstones that have ended."""
+        with raising_unavailable(), suppress(FileNotFoundError):
             await self._write(partial(drop_ended, self._folder, older_than_s))
 
     async def sign_put(
         self, key: str, *, content_type: str, max_bytes: int, lifetime_s: int
     ) -> SignedUpload:
-        """One PUT of one new blob of this type and at most this size.
+        """Signs a URL for one PUT of a new blob of this type and at most this size.
 
         Raises:
-            DiskFull: the disk has no room for it.
+            DiskFull: the disk has too little space.
         """
-        with told_as_unavailable(), suppress(FileNotFoundError):
+        with raising_unavailable(), suppress(FileNotFoundError):
             await self._read(partial(check_free, self._folder, self._floor_bytes, max_bytes))
         expires_at_s = int(time()) + lifetime_s
         grant = Grant("put", check_key(key), expires_at_s, content_type, max_bytes)
@@ -223,56 +225,58 @@ class LocalBlobStore:
         )
 
     async def sign_get(self, key: str, *, lifetime_s: int = READ_URL_S) -> str:
-        """Ends on a round time: see `read_url_end`."""
+        """Signs a URL to read a blob; it expires at `read_url_end`."""
         end_s = int(read_url_end(lifetime_s).timestamp())
         return f"{self.url_of(key)}?{self.signer.sign(Grant('get', check_key(key), end_s))}"
 
     def url_of(self, key: str) -> str:
-        """The unsigned address of a blob."""
+        """The unsigned URL of a blob."""
         return f"{self._base_url}{BLOBS_PATH}{quote(key)}"
 
     def key_of(self, url: str) -> str | None:
-        """The key of one of this store's own URLs, None for any other URL."""
+        """The key of one of this store's own URLs; None for any other URL."""
         try:
-            given = urlsplit(url)
-            same_place = (given.scheme, given.port) == (self._own.scheme, self._own.port)
+            parts = urlsplit(url)
+            is_same_port = (parts.scheme, parts.port) == (self._own.scheme, self._own.port)
         except ValueError:
             return None
-        same_host = is_same_host(given.hostname, self._own.hostname) and given.username is None
-        if not (same_place and same_host):
+        is_own_host = is_same_host(parts.hostname, self._own.hostname) and parts.username is None
+        if not (is_same_port and is_own_host):
             return None
         start = self._own.path + BLOBS_PATH
-        key = unquote(given.path.removeprefix(start))
-        return key if given.path.startswith(start) and is_key(key) else None
+        key = unquote(parts.path.removeprefix(start))
+        return key if parts.path.startswith(start) and is_key(key) else None
 
     async def check(self) -> None:
-        """Raises:
-        Unavailable: nothing can be written.
+        """Writes and deletes a small file.
+
+        Raises:
+            Unavailable: nothing can be written.
         """
 
-        def write_and_forget() -> None:
-            with told_as_unavailable(), self._unfinished() as (file, _):
+        def write_and_delete() -> None:
+            with raising_unavailable(), self._unfinished() as (file, _):
                 file.write(b"check")
 
         try:
-            await self._write(write_and_forget)
+            await self._write(write_and_delete)
         except FileNotFoundError:
             raise Unavailable("the blob folder is gone") from None
 
     async def aclose(self) -> None:
-        """There is nothing to close."""
+        """Does nothing; this store has nothing to close."""
 
     def _absent(self) -> NotFound | Unavailable:
-        """A blob is gone only where the folder is there: a disk that is not mounted has none."""
+        """The error for a missing blob: if the whole folder is missing, the disk is not mounted."""
         if (self._folder / UNFINISHED).is_dir():
             return NotFound("no such blob")
         return Unavailable("the blob folder is gone")
 
     def path_of(self, key: str) -> Path:
-        """Where the blob lies.
+        """The path of a blob's file.
 
         Raises:
-            NotFound: no blob can have this name.
+            NotFound: no blob can have this key.
         """
         return self._folder / check_key(key)
 
@@ -286,6 +290,6 @@ class LocalBlobStore:
         return await anyio.to_thread.run_sync(work, limiter=self._writers)
 
 
-def is_same_host(given: str | None, own: str | None) -> bool:
-    """`localhost` and `127.0.0.1` are one place."""
-    return given == own or {given, own} <= LOOPBACK_NAMES
+def is_same_host(host: str | None, own: str | None) -> bool:
+    """Whether both names are the same host; all loopback names are."""
+    return host == own or {host, own} <= LOOPBACK_NAMES

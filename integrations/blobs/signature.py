@@ -1,4 +1,4 @@
-"""Signatures of the local blob store's URLs: one key, one verb, one end, nothing else."""
+"""Signs the local blob store's URLs: each is valid for one key, one method and a limited time."""
 
 import base64
 import hmac
@@ -20,7 +20,7 @@ MAX_EXPIRY_DIGITS = 12
 
 @dataclass(frozen=True)
 class Grant:
-    """What a signed URL allows; content type and size matter for `put` only."""
+    """What a signed URL allows; content type and size are for `put` only."""
 
     operation: Operation
     key: str
@@ -30,11 +30,11 @@ class Grant:
 
     @property
     def seconds_left(self) -> int:
-        """Until the URL expires."""
+        """The seconds until the URL expires."""
         return int(self.expires_at_s - time.time())
 
     def canonical(self) -> bytes:
-        """Every field on a line of its own; none of them can hold a line break."""
+        """The signed text: every field on a line of its own; no field can contain a line break."""
         fields = (
             VERSION, self.operation, self.key, str(self.expires_at_s), self.content_type,
             str(self.max_bytes),
@@ -43,32 +43,32 @@ class Grant:
 
 
 class BlobSigner:
-    """HMAC-SHA256 under a key of its own, derived from the studio's secret."""
+    """Signs with HMAC-SHA256 and keys that are derived from the studio's secrets."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._keys = [derive_key(secret) for secret in secrets]
 
     def sign(self, grant: Grant) -> str:
-        """The query of a signed URL."""
+        """The query string of a signed URL."""
         fields = {"op": grant.operation, "exp": str(grant.expires_at_s)}
         if grant.operation == "put":
             fields |= {"ct": grant.content_type, "max": str(grant.max_bytes)}
         return urlencode(fields | {"sig": self._signature(grant, self._keys[0])})
 
     def verify(self, operation: Operation, key: str, query: Mapping[str, str]) -> Grant:
-        """What the query allows.
+        """The grant of a signed query string.
 
         Raises:
-            Forbidden: unsigned, tampered with, for another verb, or expired.
+            Forbidden: it is unsigned, changed, for another method, or expired.
         """
         expires, max_bytes = query.get("exp", ""), query.get("max", "0")
         if not all(is_short_number(text) for text in (expires, max_bytes)):
             raise Forbidden("the address is not signed")
         content_type = query.get("ct", "")
         grant = Grant(operation, key, int(expires), content_type, int(max_bytes))
-        given = query.get("sig", "").encode("utf-8", "replace")
-        right = (self._signature(grant, each).encode() for each in self._keys)
-        if not any(hmac.compare_digest(given, signature) for signature in right):
+        signature = query.get("sig", "").encode("utf-8", "replace")
+        valid = (self._signature(grant, signing_key).encode() for signing_key in self._keys)
+        if not any(hmac.compare_digest(signature, expected) for expected in valid):
             raise Forbidden("the signature of the address is not valid")
         if grant.expires_at_s <= time.time():
             raise Forbidden("the address has expired")
@@ -81,10 +81,10 @@ class BlobSigner:
 
 
 def is_short_number(text: str) -> bool:
-    """Digits only, few enough for any time or size of ours."""
+    """Whether the text is a number of few digits."""
     return text.isascii() and text.isdigit() and len(text) <= MAX_EXPIRY_DIGITS
 
 
 def derive_key(secret: str) -> bytes:
-    """A leaked blob key tells nothing of the secret that tokens are signed with."""
+    """A signing key, from which the secret that also signs access tokens can't be derived."""
     return HKDF(SHA256(), length=32, salt=None, info=b"studio blob urls v1").derive(secret.encode())

@@ -1,4 +1,4 @@
-"""Which blob store `STUDIO_BLOB_URL` means.
+"""Opens the blob store that `STUDIO_BLOB_URL` names.
 
 - `file:///absolute/folder`: files, reached through signed URLs of the studio itself.
 - `azure://<container>;<connection string>`: Azure by account key, as the portal shows it.
@@ -33,10 +33,10 @@ AZURE_OPTIONS: dict[str, Any] = {
 
 
 def open_blob_store(settings: Settings) -> LocalBlobStore | AzureBlobStore:
-    """The store of the settings; made in the event loop that uses it.
+    """The store of the settings; called in the event loop that uses it.
 
     Raises:
-        SetupError: the URL is of no known kind, or lacks a part.
+        SetupError: the URL is of an unknown kind or incomplete.
     """
     url = settings.required("blob_url")
     if url.startswith("file://"):
@@ -49,7 +49,7 @@ def open_blob_store(settings: Settings) -> LocalBlobStore | AzureBlobStore:
 
 
 def open_local(url: str, settings: Settings) -> LocalBlobStore:
-    """Signs with the JWT secrets' derived keys; the previous one is still accepted."""
+    """A store in a folder; its signing keys are derived from the JWT secrets."""
     parts = urlsplit(url)
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
         raise SetupError("STUDIO_BLOB_URL must be file:///absolute/folder")
@@ -68,7 +68,7 @@ def open_local(url: str, settings: Settings) -> LocalBlobStore:
 
 
 def open_azure_by_key(text: str) -> AzureBlobStore:
-    """`<container>;<connection string>`; the key in it signs the URLs."""
+    """A store for `<container>;<connection string>`; the account's key signs its URLs."""
     container, _, connection = text.partition(";")
     fields = dict(part.partition("=")[::2] for part in connection.split(";") if part)
     if not container or "AccountKey" not in fields:
@@ -81,7 +81,7 @@ def open_azure_by_key(text: str) -> AzureBlobStore:
 
 
 def open_azure_by_identity(url: str) -> AzureBlobStore:
-    """The machine's own identity opens the account; no secret stands in the settings."""
+    """A store that uses the machine's managed identity, without a secret in the settings."""
     parts = urlsplit(url)
     container = parts.path.strip("/")
     if not container or "/" in container:

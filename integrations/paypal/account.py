@@ -1,4 +1,4 @@
-"""Which PayPal the studio talks to, and as whom: live, sandbox or a simulator."""
+"""The PayPal site of the studio (live, sandbox or a simulator) and its credentials there."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,12 @@ from settings import Settings
 
 @dataclass(frozen=True)
 class Site:
-    """One PayPal.
+    """One PayPal site.
 
     Attributes:
-        api: where its API is, without a trailing slash.
-        cert_hosts: the only places (`host` or `host:port`) webhook certificates come from.
-        cert_name: whom such a certificate must be made out to.
+        api: the URL of its API, without a trailing slash.
+        cert_hosts: the hosts (`host` or `host:port`) of webhook certificates.
+        cert_name: the name that such a certificate must be issued to.
     """
 
     api: str
@@ -41,8 +41,8 @@ class PayPalAccount:
     """The site, the application's credentials there, and the webhook registered with it.
 
     Attributes:
-        ca_file: PEM of the roots that webhook certificates must lead to.
-        postback: whether PayPal is asked about every signature, instead of checking it here.
+        ca_file: a PEM file of the trusted roots of webhook certificates.
+        postback: whether to ask PayPal about every signature, instead of verifying it here.
     """
 
     site: Site
@@ -54,13 +54,13 @@ class PayPalAccount:
 
 
 def paypal_account(settings: Settings) -> PayPalAccount | None:
-    """What the settings say; None where payments are off or no simulator was started."""
+    """The account of the settings; None if payments are off or no simulator is running."""
     url = settings.paypal_url
     if url is None or url == "off":
         return None
-    known = {"live": LIVE, "sandbox": SANDBOX}
+    sites = {"live": LIVE, "sandbox": SANDBOX}
     return PayPalAccount(
-        site=known.get(url) or simulator_site(url),
+        site=sites.get(url) or simulator_site(url),
         client_id=settings.required("paypal_client_id"),
         client_secret=settings.required("paypal_client_secret"),
         webhook_id=settings.required("paypal_webhook_id"),
@@ -70,5 +70,5 @@ def paypal_account(settings: Settings) -> PayPalAccount | None:
 
 
 def simulator_site(url: str) -> Site:
-    """A PayPal on this machine: plain HTTP, the sandbox's name in its certificates."""
+    """A simulator on this machine: plain HTTP, with the sandbox's name in its certificates."""
     return Site(url.rstrip("/"), frozenset({urlsplit(url).netloc}), SANDBOX.cert_name)

@@ -1,4 +1,4 @@
-"""PayPal's Orders and Payments API: every write has an id, so that a retry is the same call."""
+"""A client of PayPal's Orders and Payments API; writes have a request id and can be repeated."""
 
 import asyncio
 import json
@@ -16,13 +16,13 @@ from integrations.paypal.token import SharedToken
 from settings import Settings
 
 PAUSES_S = (0.3, 1.2)
-"""Between the tries of one call."""
+"""The pauses between attempts of one call."""
 CONNECT_S = 5.0
 READ_S = 15.0
 MAX_CERTIFICATE_BYTES = 64 * 1024
 BUSY = frozenset({401, 408, 409, 429})
-"""Answers that say nothing about the call itself; 401: our token, even the new one, is not taken;
-409: the same call is still at work there."""
+"""Statuses that don't say whether the call had an effect. 401: PayPal refuses even a new token;
+409: the same call is still running at PayPal."""
 
 Json = dict[str, Any]
 
@@ -30,7 +30,7 @@ log = structlog.get_logger("studio.paypal")
 
 
 class Refusal(UpstreamFailed):
-    """PayPal has understood the call and refuses it; `issue` is its own word for why."""
+    """PayPal has understood the call and refuses it; `issue` is PayPal's code for the reason."""
 
     retryable = False
 
@@ -40,7 +40,7 @@ class Refusal(UpstreamFailed):
 
 
 class PayPal:
-    """One client a process; `pauses_s` and `read_s` are for tests."""
+    """The client of one process; `pauses_s` and `read_s` are for tests."""
 
     def __init__(
         self,
@@ -65,38 +65,39 @@ class PayPal:
         self._token = SharedToken(self._client, account, cache)
 
     async def create_order(self, body: Json, *, request_id: str) -> Json:
-        """The order document, with the link where the payer approves.
+        """Creates an order. Returns its document, with a link for the payer's approval.
 
         Raises:
-            Refusal: for good. UpstreamFailed: nobody knows whether it was made; ask again.
+            Refusal: PayPal refuses it for good.
+            UpstreamFailed: it is unknown whether it was created; repeat the call.
         """
         return await self._call("POST", "/v2/checkout/orders", body, request_id)
 
     async def get_order(self, order_id: str) -> Json:
-        """Raises as `create_order`; `RESOURCE_NOT_FOUND` where the order is gone."""
+        """The order's document; raises as `create_order`, `RESOURCE_NOT_FOUND` if it is gone."""
         return await self._call("GET", f"/v2/checkout/orders/{order_id}")
 
     async def capture_order(self, order_id: str, *, request_id: str) -> Json:
-        """The order document with its capture; raises as `create_order`."""
+        """Captures an order. Returns its document with the capture; raises as `create_order`."""
         return await self._call("POST", f"/v2/checkout/orders/{order_id}/capture", {}, request_id)
 
     async def refund_capture(self, capture_id: str, body: Json, *, request_id: str) -> Json:
-        """The refund document; raises as `create_order`."""
+        """Refunds a capture. Returns the refund's document; raises as `create_order`."""
         path = f"/v2/payments/captures/{capture_id}/refund"
         return await self._call("POST", path, body, request_id)
 
-    async def verify_signature(self, signed: Json, event: bytes) -> bool:
-        """Asks PayPal whether it sent this event; `event` goes back byte for byte."""
-        head = json.dumps(signed).encode().removesuffix(b"}")
+    async def verify_signature(self, transmission: Json, event: bytes) -> bool:
+        """Asks PayPal whether it sent this event; `event` is sent back byte for byte."""
+        head = json.dumps(transmission).encode().removesuffix(b"}")
         body = head + b', "webhook_event": ' + event + b"}"
         answer = await self._call("POST", "/v1/notifications/verify-webhook-signature", body)
         return answer.get("verification_status") == "SUCCESS"
 
     async def get_certificate(self, url: str) -> bytes:
-        """A certificate's PEM; whoever asks has checked the address.
+        """The PEM file of a certificate, at an address that the caller has checked.
 
         Raises:
-            UpstreamFailed: it can't be had.
+            UpstreamFailed: it can't be fetched.
         """
         try:
             answer = await self._client.request("GET", url, withhold_token=True)
@@ -117,7 +118,7 @@ class PayPal:
         body: Json | bytes | None = None,
         request_id: str | None = None,
     ) -> Json:
-        """One call, tried again while PayPal doesn't say what became of it."""
+        """One call, which is repeated while its outcome is unknown."""
         content = json.dumps(body).encode() if isinstance(body, dict) else body
         headers = {"Prefer": "return=representation"}
         if content is not None:
@@ -140,7 +141,7 @@ class PayPal:
     async def _send(
         self, method: str, path: str, content: bytes | None, headers: dict[str, str]
     ) -> httpx2.Response:
-        """One request, and another one where only the token was too old."""
+        """One request, repeated with a new token if PayPal refuses the token."""
         token = await self._token.supply()
         answer: httpx2.Response = await self._client.request(
             method, path, content=content, headers=headers
@@ -157,17 +158,17 @@ class PayPal:
 
 
 def open_paypal(settings: Settings, cache: RedisCache) -> PayPal | None:
-    """The client of the settings; None where payments are off."""
+    """The client of the settings; None if payments are off."""
     account = paypal_account(settings)
     return None if account is None else PayPal(account, cache)
 
 
 def read_answer(answer: httpx2.Response) -> Json:
-    """A document, with PayPal's debug id in it, or the refusal it spells.
+    """The response's document, with PayPal's debug id.
 
     Raises:
-        Refusal: with the first issue that PayPal names.
-        UpstreamFailed: no JSON object.
+        Refusal: PayPal refuses the call, with the first issue that it names.
+        UpstreamFailed: the response is not a JSON object.
     """
     try:
         document = answer.json() if answer.content else {}
@@ -181,7 +182,7 @@ def read_answer(answer: httpx2.Response) -> Json:
 
 
 def issue_of(answer: httpx2.Response) -> str:
-    """PayPal's own word for what is wrong. The rest of its answer may repeat what people gave."""
+    """PayPal's code for the error; the rest of its answer may contain personal data."""
     try:
         document = answer.json()
         details = document.get("details") or [{}]

@@ -1,4 +1,4 @@
-"""PayPal's access token: fetched early, dropped when refused, shared by all replicas."""
+"""PayPal's access token, shared by all replicas and renewed before it expires."""
 
 import asyncio
 import base64
@@ -16,13 +16,14 @@ from integrations.cache import RedisCache
 from integrations.paypal.account import PayPalAccount
 
 EARLY_S = 300
-"""A token is fetched again so long before its end."""
+"""A token is renewed this long before it expires."""
 
 
 class SharedToken:
-    """Keeps one OAuth client supplied; the cache holds the token sealed with the client's secret.
+    """Supplies an OAuth client with a token, which is stored in the cache.
 
-    Whoever reads the cache could otherwise move money. A cache that is away only costs a request.
+    The token is encrypted with a key of the client's secret, because it can move money. Without the
+    cache each replica fetches a token of its own.
     """
 
     def __init__(
@@ -37,9 +38,9 @@ class SharedToken:
         self._key = f"paypal:token:{whose}"
 
     async def supply(self, refused: str | None = None) -> str:
-        """Gives the client a token that is valid for a while, and is not the refused one.
+        """Gives the client a token that is valid for a while and is not the refused one.
 
-        Others may be using the client's token: it is replaced, never taken away.
+        Other calls may be using the client's token, so it is replaced and never removed.
 
         Raises:
             UpstreamFailed: PayPal refuses our credentials.
@@ -47,13 +48,13 @@ class SharedToken:
         async with self._lock:
             token = self._client.token
             if not is_fresh(token) or token["access_token"] == refused:
-                token = await self._remembered()
+                token = await self._read_cache()
                 if token is None or token["access_token"] == refused:
                     token = await self._fetch()
                 self._client.token = token
             return str(token["access_token"])
 
-    async def _remembered(self) -> dict[str, Any] | None:
+    async def _read_cache(self) -> dict[str, Any] | None:
         try:
             sealed = await self._cache.get(self._key)
             token = json.loads(self._seal.decrypt(sealed)) if sealed else None

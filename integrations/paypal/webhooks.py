@@ -1,7 +1,8 @@
-"""Whether a webhook is PayPal's own: its signature, checked here or by asking PayPal.
+"""Verifies the signatures of PayPal's webhooks, by its certificate or by asking PayPal.
 
-What is signed holds only a CRC32 of the body, which a forger who has seen one event can match with
-another body. So an event is a hint to look again, and never itself a reason to believe in money.
+The signed text contains only a CRC32 of the body. Somebody who has received one event can make
+another body with the same CRC32. So an event only says that something has changed; the studio reads
+the order from PayPal before it writes anything about money.
 """
 
 import base64
@@ -32,18 +33,18 @@ PEM_END = b"-----END CERTIFICATE-----"
 CERT_PATH = "/v1/notifications/certs/"
 MAX_HEADER_CHARS = 1000
 OLDEST = timedelta(days=4)
-"""PayPal sends an event again for three days."""
-AHEAD = timedelta(minutes=5)
-CERTIFICATES = 16
-KEPT = timedelta(hours=12)
+"""PayPal repeats an event for three days."""
+CLOCK_SKEW = timedelta(minutes=5)
+MAX_CACHED_KEYS = 16
+KEY_LIFETIME = timedelta(hours=12)
 
 
-class Forged(Malformed):
-    """The event is not PayPal's, or not as PayPal sent it."""
+class ForgedEvent(Malformed):
+    """The event is not PayPal's, or was changed on its way."""
 
 
 @dataclass(frozen=True)
-class Signed:
+class TransmissionHeaders:
     """The five headers of a transmission."""
 
     transmission_id: str
@@ -53,21 +54,23 @@ class Signed:
     cert_url: str
 
     @classmethod
-    def read(cls, headers: Mapping[str, str]) -> "Signed":
-        """Raises:
-        Forged: one is missing, or too long to be true.
+    def read(cls, headers: Mapping[str, str]) -> "TransmissionHeaders":
+        """The five headers of a request.
+
+        Raises:
+            ForgedEvent: one is missing or too long.
         """
-        found = {name: headers.get(f"paypal-{name.replace('_', '-')}") for name in SIGNED_FIELDS}
-        if any(not value or len(value) > MAX_HEADER_CHARS for value in found.values()):
-            raise Forged("this is no webhook of PayPal's")
-        return cls(**{name: str(value) for name, value in found.items()})
+        values = {name: headers.get(f"paypal-{name.replace('_', '-')}") for name in FIELDS}
+        if any(not value or len(value) > MAX_HEADER_CHARS for value in values.values()):
+            raise ForgedEvent("this is not a webhook of PayPal's")
+        return cls(**{name: str(value) for name, value in values.items()})
 
 
-SIGNED_FIELDS = tuple(Signed.__dataclass_fields__)
+FIELDS = tuple(TransmissionHeaders.__dataclass_fields__)
 
 
 class WebhookVerifier:
-    """Checks transmissions to one webhook; certificates are kept once they were trusted."""
+    """Verifies transmissions to one webhook, and caches the keys of trusted certificates."""
 
     def __init__(self, paypal: PayPal) -> None:
         self._paypal = paypal
@@ -76,59 +79,73 @@ class WebhookVerifier:
         self._keys: OrderedDict[str, tuple[RSAPublicKey, datetime]] = OrderedDict()
 
     async def verify(self, headers: Mapping[str, str], body: bytes) -> None:
-        """Raises:
-        Forged: it must not be believed.
-        UpstreamFailed: the certificate, or PayPal's opinion, can't be had now.
+        """Verifies one transmission.
+
+        Raises:
+            ForgedEvent: it is not PayPal's.
+            UpstreamFailed: PayPal can't be asked, or its certificate can't be fetched.
         """
-        signed = Signed.read(headers)
-        require_recent(signed.transmission_time)
+        transmission = TransmissionHeaders.read(headers)
+        require_recent(transmission.transmission_time)
         if self._account.postback:
-            await self._ask(signed, body)
+            await self._ask(transmission, body)
             return
-        if signed.auth_algo != ALGORITHM:
-            raise Forged("the signature's algorithm is not the agreed one")
-        key = await self._trusted_key(signed.cert_url)
+        if transmission.auth_algo != ALGORITHM:
+            raise ForgedEvent("the signature has another algorithm than agreed")
+        key = await self._trusted_key(transmission.cert_url)
         try:
-            signature = base64.b64decode(signed.transmission_sig, validate=True)
-            key.verify(signature, self._message(signed, body), PKCS1v15(), SHA256())
+            signature = base64.b64decode(transmission.transmission_sig, validate=True)
+            key.verify(signature, self._message(transmission, body), PKCS1v15(), SHA256())
         except (InvalidSignature, binascii.Error, ValueError):
-            raise Forged("the signature does not fit") from None
+            raise ForgedEvent("the signature does not match") from None
 
-    def _message(self, signed: Signed, body: bytes) -> bytes:
-        parts = (signed.transmission_id, signed.transmission_time, self._account.webhook_id)
-        return "|".join((*parts, str(zlib.crc32(body)))).encode()
+    def _message(self, transmission: TransmissionHeaders, body: bytes) -> bytes:
+        """The text that PayPal signs."""
+        parts = (
+            transmission.transmission_id,
+            transmission.transmission_time,
+            self._account.webhook_id,
+            str(zlib.crc32(body)),
+        )
+        return "|".join(parts).encode()
 
-    async def _ask(self, signed: Signed, body: bytes) -> None:
+    async def _ask(self, transmission: TransmissionHeaders, body: bytes) -> None:
+        """Asks PayPal whether it sent this event; raises as `verify`."""
         try:
-            json.loads(body)  # so that it is one value inside our own document
+            json.loads(body)  # it becomes one value of the request's document
         except ValueError:
-            raise Forged("the event is no JSON") from None
-        asked = {name: getattr(signed, name) for name in SIGNED_FIELDS}
+            raise ForgedEvent("the event is not JSON") from None
+        request = {name: getattr(transmission, name) for name in FIELDS}
         if not await self._paypal.verify_signature(
-            asked | {"webhook_id": self._account.webhook_id}, body
+            request | {"webhook_id": self._account.webhook_id}, body
         ):
-            raise Forged("PayPal doesn't know this event")
+            raise ForgedEvent("PayPal doesn't know this event")
 
     async def _trusted_key(self, url: str) -> RSAPublicKey:
+        """The key of the certificate at this address, cached or fetched and validated."""
         now = datetime.now(UTC)
-        known = self._keys.get(url)
-        if known is not None and known[1] > now:
-            return known[0]
-        self._require_ours(url)
+        cached = self._keys.get(url)
+        if cached is not None and cached[1] > now:
+            return cached[0]
+        self._require_paypal_url(url)
         leaf, *others = read_certificates(await self._paypal.get_certificate(url))
-        key = self._judge(leaf, others, now)
-        self._keys[url] = (key, min(leaf.not_valid_after_utc, now + KEPT))
-        while len(self._keys) > CERTIFICATES:
+        key = self._validate(leaf, others, now)
+        self._keys[url] = (key, min(leaf.not_valid_after_utc, now + KEY_LIFETIME))
+        while len(self._keys) > MAX_CACHED_KEYS:
             self._keys.popitem(last=False)
         return key
 
-    def _require_ours(self, url: str) -> None:
-        """The address is the sender's word: only PayPal's own hosts, and nothing but a path."""
+    def _require_paypal_url(self, url: str) -> None:
+        """Checks the certificate's address, which the sender of the event chose.
+
+        Raises:
+            ForgedEvent: it is not a plain path on one of PayPal's hosts.
+        """
         site = self._account.site
         try:
             parsed = httpx2.URL(url)
         except (httpx2.InvalidURL, ValueError):
-            raise Forged("the certificate's address is none") from None
+            raise ForgedEvent("the certificate's address is not valid") from None
         is_plain = not (parsed.userinfo or parsed.query or parsed.fragment)
         place = parsed.netloc.decode("ascii", "replace")
         if (
@@ -138,12 +155,16 @@ class WebhookVerifier:
             or not parsed.path.startswith(CERT_PATH)
             or ".." in parsed.path
         ):
-            raise Forged("certificates are not fetched from there")
+            raise ForgedEvent("certificates are not fetched from there")
 
-    def _judge(
+    def _validate(
         self, leaf: x509.Certificate, others: Sequence[x509.Certificate], now: datetime
     ) -> RSAPublicKey:
-        """The leaf's key, where it leads to a trusted root and is made out to the right name."""
+        """The leaf certificate's key.
+
+        Raises:
+            ForgedEvent: the certificate has no trusted root, or is issued to another name.
+        """
         if self._roots is None:
             self._roots = Store(read_roots(self._account.ca_file.read_bytes()))
         name = x509.DNSName(self._account.site.cert_name)
@@ -151,25 +172,27 @@ class WebhookVerifier:
         try:
             verifier.verify(leaf, list(others))
         except (VerificationError, ValueError):
-            raise Forged("the certificate is not to be trusted") from None
+            raise ForgedEvent("the certificate is not trusted") from None
         key = leaf.public_key()
         if not isinstance(key, RSAPublicKey):
-            raise Forged("the certificate has no RSA key")
+            raise ForgedEvent("the certificate has no RSA key")
         return key
 
 
 def read_certificates(pem: bytes) -> list[x509.Certificate]:
-    """Raises:
-    Forged: there is none in it.
+    """The certificates of a PEM file, the leaf first.
+
+    Raises:
+        ForgedEvent: it contains none.
     """
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError:
-        raise Forged("the certificate can't be read") from None
+        raise ForgedEvent("the certificate can't be read") from None
 
 
 def read_roots(pem: bytes) -> list[x509.Certificate]:
-    """All that can be read: the public bundles hold one whose serial number is no valid one."""
+    """The readable certificates of a bundle; public bundles contain one with an invalid serial."""
     roots = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
@@ -180,13 +203,15 @@ def read_roots(pem: bytes) -> list[x509.Certificate]:
 
 
 def require_recent(time: str) -> None:
-    """Raises:
-    Forged: the transmission claims to be from long ago, or from the future.
+    """Checks the time that a transmission claims.
+
+    Raises:
+        ForgedEvent: it is long ago or in the future.
     """
     try:
-        sent = datetime.fromisoformat(time)
+        sent_at = datetime.fromisoformat(time)
     except ValueError:
-        raise Forged("the transmission's time can't be read") from None
+        raise ForgedEvent("the transmission's time can't be read") from None
     now = datetime.now(UTC)
-    if sent.tzinfo is None or not now - OLDEST < sent < now + AHEAD:
-        raise Forged("the transmission is too old")
+    if sent_at.tzinfo is None or not now - OLDEST < sent_at < now + CLOCK_SKEW:
+        raise ForgedEvent("the transmission is too old")

@@ -1,4 +1,4 @@
-"""Which network addresses share a limit: one caller's usual share of the internet."""
+"""Which network addresses share a limit."""
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
@@ -6,7 +6,7 @@ Address = IPv4Address | IPv6Address
 
 
 def parse_address(text: str) -> Address | None:
-    """An address, with IPv4 inside IPv6 taken out; None for anything else."""
+    """The address; an IPv4 address that is mapped into IPv6 becomes IPv4. None if invalid."""
     try:
         address = ip_address(text.strip())
     except ValueError:
@@ -17,7 +17,7 @@ def parse_address(text: str) -> Address | None:
 
 
 def limit_key(address: str) -> str:
-    """Who shares one limit: an IPv4 address, or an IPv6 /64 (one customer's usual share)."""
+    """The key of an address's limits: an IPv4 address, or the IPv6 /64 of one customer."""
     parsed = parse_address(address)
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((parsed, 64), strict=False))

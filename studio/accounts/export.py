@@ -1,4 +1,4 @@
-"""All that is kept about an account, as a ZIP that is written while it is sent."""
+"""Everything that is stored about an account, as a ZIP that is written while it is sent."""
 
 import asyncio
 import json
@@ -27,43 +27,43 @@ PICTURE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "prediction": ("heatmap_key",),
     "product": ("image_key",),
 }
-"""Which columns name pictures; of a try-on's inputs only the copies that were fetched for it."""
+"""Columns with keys of pictures; of a try-on's inputs, only the copies fetched for it."""
 
 
-class Outbox:
-    """A file that can only be written to, and whose bytes are taken away."""
+class WriteBuffer:
+    """A write-only file for `zipfile`, whose bytes are sent as they come."""
 
     def __init__(self) -> None:
-        self._waiting = bytearray()
+        self._buffer = bytearray()
 
     def write(self, data: bytes, /) -> int:
         """Called by `zipfile`."""
-        self._waiting += data
+        self._buffer += data
         return len(data)
 
     def flush(self) -> None:
         """Called by `zipfile`."""
 
     def take(self) -> bytes:
-        """What was written since."""
-        data, self._waiting = bytes(self._waiting), bytearray()
+        """Removes and returns the bytes written so far."""
+        data, self._buffer = bytes(self._buffer), bytearray()
         return data
 
 
 @dataclass(frozen=True)
 class ExportStream:
-    """An archive in pieces; whoever sends it releases the account's lock, however that ends."""
+    """An archive in pieces; its sender calls `release` at the end, also after an error."""
 
     pieces: AsyncIterator[bytes]
     release: Callable[[], Awaitable[None]]
 
 
 async def begin_export(studio: Studio, user_id: UUID, *, ip: str | None) -> ExportStream:
-    """The archive; one at a time for an account.
+    """Starts an export; an account has one at a time.
 
     Raises:
         RateLimited: another export of this account is under way.
-        Unavailable: the cache or the database is away.
+        Unavailable: the cache or the database does not answer.
     """
     lock = f"export:{user_id}"
     if not await studio.cache.add(lock, b"1", lifetime_s=LOCK_S):
@@ -91,23 +91,23 @@ class Export:
     def __init__(self, studio: Studio, user_id: UUID) -> None:
         self._studio = studio
         self._user_id = user_id
-        self._outbox = Outbox()
+        self._buffer = WriteBuffer()
         self._keys: dict[str, None] = {}
 
     async def write(self) -> AsyncIterator[bytes]:
-        """Holds a page of rows or a piece of a picture in memory, never more."""
-        with zipfile.ZipFile(cast(IO[bytes], self._outbox), "w") as archive:
+        """The archive in pieces; only a page of rows or a piece of a picture is in memory."""
+        with zipfile.ZipFile(cast(IO[bytes], self._buffer), "w") as archive:
             for table in reversed(TABLES):
                 rule = TABLES[table]
                 if rule.is_exported and rule.owned is not None:
                     with archive.open(_entry(f"{table}.json", zipfile.ZIP_DEFLATED), "w") as file:
                         async for data in self._rows(table, rule):
                             await asyncio.to_thread(file.write, data)
-                            yield self._outbox.take()
+                            yield self._buffer.take()
             for key in self._keys:
                 async for piece in self._picture(archive, key):
                     yield piece
-        yield self._outbox.take()
+        yield self._buffer.take()
 
     async def _rows(self, table: str, rule: TableRule) -> AsyncIterator[bytes]:
         """A JSON array of the rows about the account, in pieces."""
@@ -136,7 +136,7 @@ class Export:
                     self._keys[key] = None
 
     async def _picture(self, archive: zipfile.ZipFile, key: str) -> AsyncIterator[bytes]:
-        """Nothing where the blob is gone, or was never uploaded."""
+        """Adds a picture to the archive; skips one whose blob is gone or was never uploaded."""
         pieces = self._studio.blobs.stream(key)
         try:
             first = await anext(pieces, b"")
@@ -144,10 +144,10 @@ class Export:
             return
         with archive.open(_entry(f"pictures/{key}", zipfile.ZIP_STORED), "w") as file:
             file.write(first)
-            yield self._outbox.take()
+            yield self._buffer.take()
             async for piece in pieces:
                 file.write(piece)
-                yield self._outbox.take()
+                yield self._buffer.take()
 
 
 def _entry(name: str, compression: int) -> zipfile.ZipInfo:

@@ -1,4 +1,4 @@
-"""Slow hashes run a few at a time in threads; whoever waits is counted, and sign-ins go first."""
+"""A bounded queue for slow password hashes, which run in a few threads; sign-ins go first."""
 
 import asyncio
 import heapq
@@ -14,24 +14,24 @@ import anyio.to_thread
 from errors import Unavailable
 
 Result = TypeVar("Result")
-Waiter = tuple[int, int, asyncio.Future[None]]
+QueueEntry = tuple[int, int, asyncio.Future[None]]
 
 
 class Rank(IntEnum):
-    """Who goes first."""
+    """The priority in the queue; the lower rank goes first."""
 
     SIGN_IN = 0
     REGISTRATION = 1
 
 
 class HashQueue:
-    """Of one event loop: `places` at work, at most `most_waiting` behind them."""
+    """The queue of one event loop: `places` hashes run, and at most `most_waiting` wait."""
 
     def __init__(self, *, places: int, most_waiting: int) -> None:
         self._limiter = anyio.CapacityLimiter(places)
         self._free = places
         self._most_waiting = most_waiting
-        self._waiting: list[Waiter] = []
+        self._waiting: list[QueueEntry] = []
         self._numbers = count()
 
     @property
@@ -40,10 +40,10 @@ class HashQueue:
         return len(self._waiting)
 
     async def run(self, work: Callable[[], Result], rank: Rank) -> Result:
-        """The work's result, from a thread.
+        """Runs the work in a thread and returns its result.
 
         Raises:
-            Unavailable: too many wait already.
+            Unavailable: the queue is full.
         """
         async with self._place(rank):
             return await anyio.to_thread.run_sync(work, limiter=self._limiter)
@@ -75,19 +75,23 @@ class HashQueue:
             raise
 
     def _make_room(self, rank: Rank) -> None:
-        """The newest of a lower rank gives way; without one, whoever comes is refused."""
+        """Removes the newest entry of a lower priority.
+
+        Raises:
+            Unavailable: there is none, so the new call is refused.
+        """
         last = max(self._waiting)
         if last[0] <= rank:
             raise Unavailable("too many passwords are being checked; try again in a moment")
         self._remove(last)
         last[2].set_exception(Unavailable("sign-ins go first; try again in a moment"))
 
-    def _remove(self, waiter: Waiter) -> None:
+    def _remove(self, waiter: QueueEntry) -> None:
         self._waiting.remove(waiter)
         heapq.heapify(self._waiting)
 
     def _hand_on(self) -> None:
-        """The place goes to the first who waits."""
+        """Gives the place to the first entry of the queue."""
         while self._waiting:
             place = heapq.heappop(self._waiting)[2]
             if not place.done():

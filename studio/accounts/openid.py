@@ -1,4 +1,4 @@
-"""Signing in by an OpenID provider: attempts are kept in the cache, accounts are found or made."""
+"""Login by an OpenID provider: attempts are stored in the cache, accounts found or created."""
 
 import hmac
 import json
@@ -11,19 +11,13 @@ from sqlalchemy.exc import IntegrityError
 from db.audit import insert_audit
 from db.engine import AsyncSession
 from db.tables import User
-from db.users import (
-    get_user,
-    get_user_by_email,
-    get_user_by_subject,
-    insert_user,
-    revoke_sessions,
-)
+from db.users import get_user, get_user_by_email, get_user_by_subject, insert_user, revoke_sessions
 from errors import Conflict, Forbidden, NotAuthenticated
-from integrations.openid import Attempt, Identity, OpenIdProvider
+from integrations.openid import Identity, LoginAttempt, OpenIdProvider
 from studio.accounts.accounts import MAX_NAME_CHARS, Account, normalise_email
 from studio.accounts.client_network import limit_key
 from studio.accounts.passwords import COST, dummy_hash
-from studio.accounts.sessions import Judged, SignedIn, hash_token, open_session
+from studio.accounts.sessions import CheckedCredentials, SessionGrant, hash_token, open_session
 from studio.context import current_request_id
 from studio.forms import refuse_unstorable
 from studio.ports import Studio
@@ -33,60 +27,60 @@ CODE_S = 60
 
 
 def attempt_key(state: str) -> str:
-    """Where the cache keeps an attempt."""
+    """The cache key of an attempt."""
     return f"openid:{state}"
 
 
 async def begin_login(studio: Studio, provider: OpenIdProvider) -> tuple[str, str]:
-    """(where the browser goes, the attempt's state, which the browser has to bring back).
+    """Starts a login. Returns the provider's address, and the state that the browser returns.
 
     Raises:
-        Unavailable, UpstreamFailed: the cache or the provider is away.
+        Unavailable, UpstreamFailed: the cache or the provider does not answer.
     """
-    attempt = Attempt.begin()
+    attempt = LoginAttempt.begin()
     url = await provider.login_url(attempt)
-    kept = json.dumps(asdict(attempt)).encode()
-    await studio.cache.set(attempt_key(attempt.state), kept, lifetime_s=ATTEMPT_S)
+    document = json.dumps(asdict(attempt)).encode()
+    await studio.cache.set(attempt_key(attempt.state), document, lifetime_s=ATTEMPT_S)
     return url, attempt.state
 
 
 async def finish_login(
     studio: Studio, provider: OpenIdProvider, *, code: str, state: str, ip: str | None
 ) -> Account:
-    """The account of whom the provider vouches for; an attempt can be finished once.
+    """Ends a login. Returns the account of the identity that the provider confirms.
 
     Raises:
-        NotAuthenticated: the attempt is unknown, over or used, or the provider's answer is wrong.
-        Forbidden: there is no account, and no verified address to make one for.
+        NotAuthenticated: the attempt is unknown, expired or used, or the answer is not valid.
+        Forbidden: there is no account, and no verified address to create one.
     """
-    kept = await studio.cache.take(attempt_key(state))
-    if kept is None:
-        raise NotAuthenticated("this login is over or was never begun; begin anew")
-    identity = await provider.redeem(code, Attempt(**json.loads(kept)))
+    document = await studio.cache.take(attempt_key(state))
+    if document is None:
+        raise NotAuthenticated("this login has expired or does not exist; start again")
+    identity = await provider.redeem(code, LoginAttempt(**json.loads(document)))
     try:
         refuse_unstorable([identity.subject, identity.email, identity.name])
     except ValueError as error:
-        raise NotAuthenticated("the provider's answer can't be kept") from error
+        raise NotAuthenticated("the provider's answer can't be stored") from error
     try:
         async with studio.database.transaction() as session:
-            return Account.of(await _find_or_make(session, identity, ip))
+            return Account.of(await get_or_create_user(session, identity, ip))
     except IntegrityError:
         raise Conflict("this account was made or linked just now; sign in again") from None
 
 
 async def sign_in(
     studio: Studio, user_id: UUID, version: int, *, ip: str | None
-) -> tuple[Account, SignedIn]:
-    """A new session of an account that the provider has vouched for at this `token_version`.
+) -> tuple[Account, SessionGrant]:
+    """Opens a session of an account that the provider confirmed at this `token_version`.
 
     Raises:
-        NotAuthenticated: the account was signed out everywhere since.
+        NotAuthenticated: the account was signed out everywhere meanwhile.
     """
     network = None if ip is None else limit_key(ip)
     async with studio.database.transaction() as session:
-        signed_in = await open_session(
+        grant = await open_session(
             session, user_id, studio.settings.refresh_token_days, network=network,
-            judged=Judged(None, version),
+            expected=CheckedCredentials(None, version),
         )  # fmt: skip
         insert_audit(
             session, "LOGIN", actor_id=user_id, subject=str(user_id), ip=ip,
@@ -95,43 +89,49 @@ async def sign_in(
         user = await get_user(session, user_id)
         if user is None:
             raise NotAuthenticated("the account is gone")
-        return Account.of(user), signed_in
+        return Account.of(user), grant
 
 
 async def issue_code(studio: Studio, account: Account, state: str) -> str:
-    """A code that the page exchanges once, within a minute, in the browser of this attempt."""
+    """A code that the browser of this attempt can exchange once, within a minute."""
     code = secrets.token_urlsafe(32)
-    vouched = {"user_id": str(account.id), "version": account.token_version, "state": state}
-    await studio.cache.set(code_key(code), json.dumps(vouched).encode(), lifetime_s=CODE_S)
+    document = {"user_id": str(account.id), "version": account.token_version, "state": state}
+    await studio.cache.set(code_key(code), json.dumps(document).encode(), lifetime_s=CODE_S)
     return code
 
 
 async def exchange_code(
     studio: Studio, code: str, *, state: str, ip: str | None
-) -> tuple[Account, SignedIn]:
-    """A new session for a code of `issue_code`.
+) -> tuple[Account, SessionGrant]:
+    """Opens a session for a code of `issue_code`.
 
     Raises:
-        NotAuthenticated: unknown, used, too old, or of another browser's login.
+        NotAuthenticated: the code is unknown, used, expired, or of another browser's login.
     """
-    kept = await studio.cache.take(code_key(code))
-    vouched = {} if kept is None else json.loads(kept)
-    if not vouched or not hmac.compare_digest(vouched["state"].encode(), state.encode()):
-        raise NotAuthenticated("this login is over or was never begun; begin anew")
-    return await sign_in(studio, UUID(vouched["user_id"]), vouched["version"], ip=ip)
+    stored = await studio.cache.take(code_key(code))
+    document = {} if stored is None else json.loads(stored)
+    if not document or not hmac.compare_digest(document["state"].encode(), state.encode()):
+        raise NotAuthenticated("this login has expired or does not exist; start again")
+    return await sign_in(studio, UUID(document["user_id"]), document["version"], ip=ip)
 
 
 def code_key(code: str) -> str:
-    """Where the cache keeps a code: under its hash, so that whoever reads keys has no code."""
+    """The cache key of a code: its hash, so that the keys contain no usable codes."""
     return f"openid-code:{hash_token(code).hex()}"
 
 
-async def _find_or_make(session: AsyncSession, identity: Identity, ip: str | None) -> User:
+async def get_or_create_user(session: AsyncSession, identity: Identity, ip: str | None) -> User:
+    """The account of an identity: linked before, linked now by its address, or created.
+
+    Raises:
+        Forbidden: there is no account, and the provider confirms no address; or the account with
+            this address belongs to another identity.
+    """
     user = await get_user_by_subject(session, identity.issuer, identity.subject)
     if user is not None:
         return user
     if identity.email is None:
-        raise Forbidden("the provider vouches for no verified e-mail address")
+        raise Forbidden("the provider has not verified an e-mail address")
     email = normalise_email(identity.email)
     user = await get_user_by_email(session, email, lock=True)
     action = "LINKED"
@@ -152,10 +152,13 @@ async def _find_or_make(session: AsyncSession, identity: Identity, ip: str | Non
 
 
 async def _take_over(session: AsyncSession, user: User) -> None:
-    """Whoever registered the address never proved that it is theirs; now somebody has.
+    """Ends the password and the sessions of an account that was registered with this address.
 
-    So an account made in advance with a stranger's address is of no use to who made it: its
-    password and its sessions end.
+    Registration does not prove that the address is the caller's own; the provider's answer does. So
+    nobody gains access by registering another person's address in advance.
+
+    Raises:
+        Forbidden: the account belongs to another identity of the provider.
     """
     if user.oidc_subject is not None:
         raise Forbidden("this e-mail address belongs to another login of the provider")
@@ -164,5 +167,5 @@ async def _take_over(session: AsyncSession, user: User) -> None:
 
 
 def no_password() -> str:
-    """A hash that no password has."""
+    """A hash that matches no password."""
     return dummy_hash(COST).decode("ascii")

@@ -1,4 +1,4 @@
-"""Password hashes: bcrypt, off the event loop, a few at a time."""
+"""Hashes and checks passwords with bcrypt, in threads, a few at a time."""
 
 from functools import partial
 
@@ -10,18 +10,20 @@ from studio.accounts.hash_queue import HashQueue, Rank
 
 COST = 12
 MIN_BYTES = 12
-MAX_BYTES = 72  # bcrypt reads no further; cutting silently would weaken long passwords
+MAX_BYTES = 72  # bcrypt ignores what follows; cutting silently would weaken long passwords
 CONCURRENT_HASHES = 2
 MAX_WAITING = 16
-"""About two seconds of work; whoever comes then is answered 503."""
+"""About two seconds of work; further calls are refused with a 503."""
 
 _queue: RunVar[HashQueue] = RunVar("password_queue")
 _dummies: dict[int, bytes] = {}
 
 
 def check_password_rules(password: str) -> None:
-    """Raises:
-    Invalid: too short, too long or not hashable; says which.
+    """Checks a new password.
+
+    Raises:
+        Invalid: it is too short, too long or can't be hashed.
     """
     size = len(password.encode("utf-8", "surrogatepass"))
     if size < MIN_BYTES:
@@ -37,7 +39,7 @@ async def hash_password(password: str, rank: Rank = Rank.REGISTRATION) -> str:
 
     Raises:
         Invalid: the password breaks a rule.
-        Unavailable: too many wait already.
+        Unavailable: too many hashes wait already.
     """
     check_password_rules(password)
     return await hash_unchecked(password, rank)
@@ -51,10 +53,10 @@ async def hash_unchecked(password: str, rank: Rank = Rank.REGISTRATION) -> str:
 
 
 async def is_password(password: str, password_hash: str | None) -> bool:
-    """Whether it is the one that was hashed; takes as long where there is no hash at all.
+    """Whether the password matches the hash; takes as long if there is no hash.
 
     Raises:
-        Unavailable: too many wait already.
+        Unavailable: too many hashes wait already.
     """
     raw = password.encode("utf-8", "surrogatepass")
     possible = password_hash is not None and 0 < len(raw) <= MAX_BYTES
@@ -65,7 +67,7 @@ async def is_password(password: str, password_hash: str | None) -> bool:
 
 
 def dummy_hash(cost: int) -> bytes:
-    """A well-formed hash that no password has, made without the work of hashing."""
+    """A well-formed hash that matches no password, made without the work of hashing."""
     if cost not in _dummies:
         _dummies[cost] = bcrypt.gensalt(cost) + b"." * 31
     return _dummies[cost]

@@ -1,8 +1,8 @@
-"""The end of an account: with all it uploaded and all that was made of it.
+"""Removes an account with everything it uploaded and everything derived from that.
 
-First the account ends: nobody can sign in to it, and its address is free. Then its rows go, some in
-each transaction, however many there are; the tidy carries on where that was interrupted. Payments
-and audit lines stay, without personal columns, because the law asks for them.
+First the account ends: nobody can sign in to it, and its address is free. Then its rows are deleted
+in bounded transactions; `tidy` continues a removal that was interrupted. Payments and rows of the
+audit log stay, without personal columns, because the law requires them.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,9 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.audit import insert_audit
-from db.deletion.account_rows import (
-    clear_owned,
-    delete_owned,
-    get_session_start,
-    list_own_versions,
-)
+from db.deletion.account_rows import clear_owned, delete_owned, get_session_start, list_own_versions
 from db.deletion.erasures import doom_blobs, insert_erasure
-from db.deletion.lineage import forget_garments, lock_lineage
+from db.deletion.lineage import clear_garments, lock_lineage
 from db.deletion.product_removal import empty_some_products
 from db.engine import Database
 from db.tables import User
@@ -35,7 +30,7 @@ from db.users import (
     lock_admins,
 )
 from errors import Conflict, Forbidden, Invalid, NotFound, StudioError, Unavailable
-from studio.accounts.accounts import require_password
+from studio.accounts.login import require_password
 from studio.context import current_request_id
 from studio.deletion.blob_removal import BATCH, remove_soon
 from studio.deletion.lifecycle import TABLES
@@ -43,13 +38,13 @@ from studio.deletion.lineage import delete_own_jobs
 from studio.ports import BlobStore, Studio
 
 FRESH = timedelta(minutes=5)
-"""So young a sign-in by OpenID stands for a password."""
+"""A login by OpenID that is younger than this replaces the password."""
 ROWS = 1000
-"""Of one table in one transaction."""
+"""Rows of one table that one transaction deletes."""
 PRODUCTS = 100
-"""In one transaction, which holds the lock of the whole catalogue."""
-STEPS_AT_ONCE = 20
-"""So many transactions a request waits for; the tidy does the rest."""
+"""Products that one transaction empties; it holds the lock of the whole catalogue."""
+STEPS_OF_REQUEST = 20
+"""Transactions that a request waits for; `tidy` does the rest."""
 
 log = structlog.get_logger("studio.accounts")
 
@@ -57,13 +52,13 @@ log = structlog.get_logger("studio.accounts")
 async def delete_own_account(
     studio: Studio, user_id: UUID, *, password: str | None, session_id: UUID, ip: str | None
 ) -> None:
-    """Removes the account of whoever proves to be its owner.
+    """Removes an account after its owner has confirmed that.
 
     Raises:
-        Invalid: a password is needed and none was given.
-        Forbidden: the password is wrong, or the sign-in by OpenID is too old.
-        SlowDown: too many failures lately.
-        Conflict: the password was changed just now, or it is the last admin's account.
+        Invalid: a password is required and missing.
+        Forbidden: the password is wrong, or the login by OpenID is too old.
+        SlowDown: there were too many failures recently.
+        Conflict: the password was changed meanwhile, or it is the last admin's account.
     """
     password_hash = await _confirm(studio, user_id, password, session_id, ip)
     async with studio.database.transaction() as session:
@@ -75,7 +70,7 @@ async def delete_own_account(
             raise Conflict("the password or the role was changed just now")
         await end_account(session, user_id)
     try:
-        keys = await remove_account(studio.database, studio.blobs, user_id, steps=STEPS_AT_ONCE)
+        keys = await remove_account(studio.database, studio.blobs, user_id, steps=STEPS_OF_REQUEST)
     except StudioError as error:
         log.warning("accounts.removal_waits", reason=error.detail)
     else:
@@ -83,21 +78,21 @@ async def delete_own_account(
 
 
 async def _refuse_last_admin(session: AsyncSession, user_id: UUID) -> str | None:
-    """The account's role. Before the account is locked: admins are, in the order of their ids.
+    """The account's role. Called before the account is locked, because admins are locked by id.
 
     Raises:
         Conflict: there is no other admin.
     """
     role = await get_role(session, user_id)
     if role == "admin" and await lock_admins(session) == [user_id]:
-        raise Conflict("the last admin's account can't be deleted; name another admin first")
+        raise Conflict("the last admin's account can't be deleted; appoint another admin first")
     return role
 
 
 async def _confirm(
     studio: Studio, user_id: UUID, password: str | None, session_id: UUID, ip: str | None
 ) -> str:
-    """The hash that the proof was judged by; raises as `delete_own_account`."""
+    """The password hash that the confirmation was checked with; raises as `delete_own_account`."""
     async with studio.database.transaction() as session:
         user = await get_user(session, user_id)
         if user is None:
@@ -117,7 +112,7 @@ async def _require_fresh(session: AsyncSession, user: User, session_id: UUID) ->
 
 
 async def end_account(session: AsyncSession, user_id: UUID) -> None:
-    """From the commit on nothing new starts in the account's name."""
+    """Ends an account: after the commit nothing new can start for it."""
     await end_user(session, user_id)
     insert_erasure(session, "account", str(user_id))
     insert_audit(
@@ -127,7 +122,7 @@ async def end_account(session: AsyncSession, user_id: UUID) -> None:
 
 
 async def remove_ended(database: Database, blobs: BlobStore) -> int:
-    """Carries on removals of ended accounts; how many accounts there were."""
+    """Continues the removal of ended accounts. Returns how many accounts there were."""
     async with database.read() as session:
         ended = await list_ended_users(session)
     for user_id in ended:
@@ -141,10 +136,12 @@ async def remove_ended(database: Database, blobs: BlobStore) -> int:
 async def remove_account(
     database: Database, blobs: BlobStore, user_id: UUID, *, steps: int | None = None
 ) -> list[str]:
-    """Every row of an ended account, in so many transactions at most; blobs to remove first.
+    """Deletes the rows of an ended account, in at most `steps` transactions.
+
+    Returns the first keys of its blobs, which the caller may remove at once.
 
     Raises:
-        Unavailable: database or blob store are away; it can be repeated.
+        Unavailable: the database or the blob store does not answer; the call can be repeated.
     """
     keys = await _doom_stored(database, blobs, user_id)
     done = 0
@@ -158,7 +155,7 @@ async def remove_account(
 
 
 async def _doom_stored(database: Database, blobs: BlobStore, user_id: UUID) -> list[str]:
-    """What lies under the account's own names goes, with or without a row; the first keys of it."""
+    """Dooms the blobs below the account's prefixes, with or without a row. Returns the first."""
     async with database.read() as session:
         versions = await list_own_versions(session, user_id)
     prefixes = [f"uploads/{user_id}/", f"masks/{user_id}/"]
@@ -180,17 +177,17 @@ async def _doom(database: Database, keys: Sequence[str]) -> None:
 
 
 async def _remove_some(database: Database, user_id: UUID) -> set[str] | None:
-    """One transaction of the removal: the blobs that go with it; None when the account is gone.
+    """One step of the removal. Returns the blobs that go with it; None when the account is gone.
 
     Products and jobs come first, in transactions of their own: see the order of locks in
-    `db.deletion.lineage`. A row that somebody else has written just now is seen once the
-    account's row is locked, or fails for want of it.
+    `db.deletion.lineage`. A row that another request inserts meanwhile is either visible once the
+    account's row is locked, or its insertion fails because the account is gone.
     """
     async with database.transaction() as session:
         count, keys = await empty_some_products(session, user_id, limit=PRODUCTS)
         if count:
             await doom_blobs(session, keys)
-            await forget_garments(session, keys)
+            await clear_garments(session, keys)
             return keys
     async with database.transaction() as session:
         count, keys = await delete_own_jobs(session, user_id, limit=ROWS)
@@ -201,17 +198,17 @@ async def _remove_some(database: Database, user_id: UUID) -> set[str] | None:
             await lock_lineage(session, user_id)
             if await get_user(session, user_id, lock=True) is None:
                 return None
-            is_rest, keys = await _delete_rows(session, user_id)
+            is_done, keys = await _delete_rows(session, user_id)
             await doom_blobs(session, keys)
-            if is_rest:
+            if is_done:
                 await delete_user(session, user_id)
             return keys
     except IntegrityError:
-        raise Unavailable("something was written for the account meanwhile") from None
+        raise Unavailable("another request has written to the account meanwhile") from None
 
 
 async def _delete_rows(session: AsyncSession, user_id: UUID) -> tuple[bool, set[str]]:
-    """Some rows of the first table that has many, all of the others; whether none are left."""
+    """Deletes at most `ROWS` rows a table. Returns whether none are left, and their blobs."""
     count, keys = await delete_own_jobs(session, user_id, limit=ROWS)
     if count == ROWS:
         return False, keys
@@ -232,7 +229,7 @@ async def _delete_rows(session: AsyncSession, user_id: UUID) -> tuple[bool, set[
 
 
 def _is_own(user_id: UUID, key: str) -> bool:
-    """Whether a blob that a row names goes with the account: not a product's picture."""
+    """Whether the blob is the account's own; a product's picture is not."""
     if key.startswith(("uploads/", "masks/")):
         return key.split("/")[1] == str(user_id)
     return key.startswith(("tryon/", "heatmaps/"))

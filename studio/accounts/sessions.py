@@ -1,4 +1,4 @@
-"""Sessions: families of rotating refresh tokens, of which only hashes are kept."""
+"""Sessions: families of rotating refresh tokens, of which only hashes are stored."""
 
 import hashlib
 import secrets
@@ -13,13 +13,13 @@ from db.audit import insert_audit
 from db.tables import RefreshToken, User
 from db.users import (
     get_database_time,
-    hold_user,
     insert_refresh_token,
     list_successors,
     lock_family,
     lock_refresh_token,
     revoke_family,
     revoke_sessions,
+    share_user,
 )
 from errors import NotAuthenticated, NotFound
 from studio.context import current_request_id
@@ -27,13 +27,13 @@ from studio.ports import Studio
 
 GRACE = timedelta(seconds=10)
 IDLE = timedelta(days=7)
-"""A session that nobody continued for so long is over, whatever its last day."""
+"""A session whose token was not refreshed for this long is over."""
 TOKEN_BYTES = 32
 
 
 @dataclass(frozen=True)
-class SignedIn:
-    """A session and the one refresh token that continues it."""
+class SessionGrant:
+    """An open session and its current refresh token."""
 
     session_id: UUID
     user_id: UUID
@@ -41,13 +41,13 @@ class SignedIn:
 
 
 def hash_token(token: str) -> bytes:
-    """A fast hash is right here: the token has 256 random bits."""
+    """SHA-256 of a token; a fast hash is enough for 256 random bits."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What a sign-in was judged by: it must still hold when the session is opened."""
+class CheckedCredentials:
+    """The credentials that a login was checked against; they must not change before it ends."""
 
     password_hash: str | None
     token_version: int
@@ -58,26 +58,26 @@ async def open_session(
     user_id: UUID,
     lifetime_days: int,
     *,
-    judged: Judged | None = None,
+    expected: CheckedCredentials | None = None,
     network: str | None = None,
-) -> SignedIn:
-    """A new family with its first token; the account is held until the transaction ends.
+) -> SessionGrant:
+    """Opens a session; the account can't be changed until the transaction ends.
 
     Raises:
-        NotAuthenticated: the account is gone, has another password since, or was signed out.
+        NotAuthenticated: the account is gone, or not as `expected` any more.
     """
-    user = await hold_user(session, user_id)
-    if user is None or not (judged is None or holds(judged, user)):
+    user = await share_user(session, user_id)
+    if user is None or not (expected is None or is_current(expected, user)):
         raise NotAuthenticated("the account was changed or signed out just now; sign in again")
     now = await get_database_time(session)
     expires_at = now + timedelta(days=lifetime_days)
     return await _issue(session, uuid4(), user_id, expires_at, user.token_version, network)
 
 
-def holds(judged: Judged, user: User) -> bool:
-    """Whether the account is still what the sign-in was judged by."""
-    is_same_password = judged.password_hash in (None, user.password_hash)
-    return is_same_password and judged.token_version == user.token_version
+def is_current(credentials: CheckedCredentials, user: User) -> bool:
+    """Whether these are the account's credentials still."""
+    is_same_password = credentials.password_hash in (None, user.password_hash)
+    return is_same_password and credentials.token_version == user.token_version
 
 
 async def _issue(
@@ -87,7 +87,7 @@ async def _issue(
     expires_at: datetime,
     version: int,
     network: str | None = None,
-) -> SignedIn:
+) -> SessionGrant:
     token = secrets.token_urlsafe(TOKEN_BYTES)
     await insert_refresh_token(
         session,
@@ -98,16 +98,16 @@ async def _issue(
         version=version,
         network=network,
     )
-    return SignedIn(family_id, user_id, token)
+    return SessionGrant(family_id, user_id, token)
 
 
-async def judge(
+async def judge_token(
     session: AsyncSession, token: RefreshToken, now: datetime
 ) -> Literal["fresh", "repeated", "expired", "reused"]:
-    """What presenting this token means.
+    """Whether a refresh with this token is allowed (fresh, repeated) or not (expired, reused).
 
-    `repeated`: its answer was likely lost, or two tabs asked at once: within `GRACE`, while
-    its one successor is untouched, it may be asked once more.
+    `repeated`: the first answer was probably lost, or two tabs refreshed at once. A second refresh
+    is allowed within `GRACE`, while the one successor of the token is unused.
     """
     if token.revoked_at is not None:
         return "reused"
@@ -116,21 +116,21 @@ async def judge(
     if token.used_at is None:
         return "fresh"
     successors = await list_successors(session, token)
-    untouched = len(successors) == 1 and successors[0].used_at is None
-    return "repeated" if untouched and now - token.used_at <= GRACE else "reused"
+    is_unused = len(successors) == 1 and successors[0].used_at is None
+    return "repeated" if is_unused and now - token.used_at <= GRACE else "reused"
 
 
-async def refresh_session(studio: Studio, refresh_token: str, *, ip: str | None) -> SignedIn:
-    """The next token of the session, in exchange for the last one.
+async def refresh_session(studio: Studio, refresh_token: str, *, ip: str | None) -> SessionGrant:
+    """Exchanges the session's last token for the next one.
 
     Raises:
-        NotAuthenticated: unknown, expired, or used before; then the whole session ends.
+        NotAuthenticated: it is unknown, expired, or was used before, which ends the session.
     """
     async with studio.database.transaction() as session:
         token = await lock_refresh_token(session, hash_token(refresh_token))
         if token is not None:
             now = await get_database_time(session)
-            verdict = await judge(session, token, now)
+            verdict = await judge_token(session, token, now)
             if verdict in ("fresh", "repeated"):
                 return await _rotate(session, token, now)
             if verdict == "reused" and token.revoked_at is None:
@@ -142,22 +142,22 @@ async def refresh_session(studio: Studio, refresh_token: str, *, ip: str | None)
     raise NotAuthenticated("the refresh token is not valid (any more); sign in again")
 
 
-async def _rotate(session: AsyncSession, token: RefreshToken, now: datetime) -> SignedIn:
-    """The old token and any untouched successor are spent; the family's end stays fixed."""
-    for spent in (token, *await list_successors(session, token)):
-        spent.used_at = spent.used_at or now
+async def _rotate(session: AsyncSession, token: RefreshToken, now: datetime) -> SessionGrant:
+    """Marks the token and any unused successor as used; the session's end does not move."""
+    for row in (token, *await list_successors(session, token)):
+        row.used_at = row.used_at or now
     return await _issue(session, token.family_id, token.user_id, token.expires_at, token.version)
 
 
 async def close_session(studio: Studio, session_id: UUID, user_id: UUID, *, ip: str | None) -> None:
-    """Ends a session: its refresh and access tokens are refused from now on."""
+    """Ends a session; its refresh and access tokens are refused from now on."""
     async with studio.database.transaction() as session:
         await lock_family(session, session_id)
         await _close(session, session_id, user_id, ip)
 
 
 async def close_session_of(studio: Studio, refresh_token: str, *, ip: str | None) -> None:
-    """Ends the session of a refresh token; quiet where it is unknown."""
+    """Ends the session of a refresh token; does nothing if the token is unknown."""
     async with studio.database.transaction() as session:
         token = await lock_refresh_token(session, hash_token(refresh_token))
         if token is not None:
@@ -170,7 +170,7 @@ async def close_all_sessions(
     """Signs an account out everywhere.
 
     Raises:
-        NotFound: no such account.
+        NotFound: there is no such account.
     """
     async with studio.database.transaction() as session:
         if not await revoke_sessions(session, user_id):
@@ -182,7 +182,7 @@ async def close_all_sessions(
 
 
 async def _close(session: AsyncSession, family_id: UUID, user_id: UUID, ip: str | None) -> None:
-    """Noted once: what has ended already leaves no second line."""
+    """Ends a session, and adds it to the audit log if it was open."""
     if await revoke_family(session, family_id):
         insert_audit(
             session, "LOGOUT", actor_id=user_id, subject=str(family_id), ip=ip,

@@ -1,4 +1,4 @@
-"""Failed logins make the next try wait, longer each time, per account and per network."""
+"""Failed logins delay the next attempt, longer each time, per account and per network."""
 
 import hashlib
 import math
@@ -9,11 +9,11 @@ from errors import RateLimited
 from studio.accounts.client_network import limit_key
 from studio.ports import Cache
 
-REMEMBERED_S = 3600
+COUNTER_LIFETIME_S = 3600
 
 
 class SlowDown(RateLimited):
-    """Too many failed logins; `retry_after_s` says when the next try is looked at."""
+    """Too many failed logins; after `retry_after_s` the next attempt is allowed."""
 
     def __init__(self, detail: str, retry_after_s: int = 1) -> None:
         super().__init__(detail)
@@ -22,34 +22,34 @@ class SlowDown(RateLimited):
 
 @dataclass(frozen=True)
 class Rule:
-    """How many failures are free, and how long the wait may grow."""
+    """How many failures are free, and how long the wait may become."""
 
     name: str
     free_failures: int
     longest_wait_s: int
 
     def wait_s(self, failures: int) -> int:
-        """1, 2, 4, ... seconds after the free failures, up to the longest."""
+        """The wait after so many failures: 1, 2, 4, ... seconds, up to the longest."""
         over = failures - self.free_failures
         return 0 if over < 0 else int(min(2 ** min(over, 20), self.longest_wait_s))
 
 
 OWNER = Rule("owner", free_failures=5, longest_wait_s=60)
-"""One account from a network that has signed in to it before. No other network's failures count
-here, so that strangers can't keep an owner out."""
+"""One account, from a network that has signed in to it before. Failures of other networks don't
+count here, so that strangers can't lock an owner out."""
 STRANGER = Rule("stranger", free_failures=5, longest_wait_s=900)
-"""One account from one other network, so that one stranger can't take every turn of ACCOUNT."""
+"""One account, from one other network, so that a stranger can't use up the attempts of ACCOUNT."""
 ACCOUNT = Rule("account", free_failures=5, longest_wait_s=60)
-"""One account from all networks that have not signed in to it before."""
+"""One account, from all networks that have not signed in to it before."""
 ADDRESS = Rule("address", free_failures=20, longest_wait_s=900)
-"""One network, whatever the account."""
+"""One network, over all accounts."""
 OF_ACCOUNT = (OWNER, STRANGER, ACCOUNT)
 
 
-class LoginPace:
-    """The waits of one account and one network; lives in the cache.
+class LoginThrottle:
+    """The waits of one account and one network, stored in the cache.
 
-    account: the account's address as PostgreSQL's `lower` gives it, known to us or not.
+    account: the address in PostgreSQL's lower case, whether it has an account or not.
     is_known: whether the network has signed in to this account before.
     """
 
@@ -60,7 +60,7 @@ class LoginPace:
         self._failures: dict[Rule, int] = {}
         self._mark = secrets.token_bytes(16)
         self._own_gates: list[str] = []
-        # The narrowest first: a try that one of them refuses must not hold up the wider ones.
+        # The narrowest rule first: an attempt that it refuses must not shut the wider gates.
         self._subjects: list[tuple[Rule, str]] = []
         if address is not None:
             network = limit_key(address)
@@ -70,14 +70,14 @@ class LoginPace:
             self._subjects.append((ACCOUNT, digest(account)))
 
     async def admit(self) -> None:
-        """Lets one try pass per wait, however many come at once.
+        """Admits one attempt per wait, however many arrive at once.
 
-        A try counts as failed from here on, before it is judged: those that are judged side by
-        side can't all slip through the same count.
+        An attempt counts as failed before its password is checked, so that concurrent attempts
+        can't all pass at the same count.
 
         Raises:
-            SlowDown: it is too early for another try.
-            Unavailable: the cache is away; nobody signs in uncounted.
+            SlowDown: it is too early for another attempt.
+            Unavailable: the cache does not answer; nobody can sign in uncounted.
         """
         for rule, subject in self._subjects:
             self._failures[rule] = await self._count(rule, subject, 1)
@@ -93,7 +93,7 @@ class LoginPace:
             self._own_gates.append(key)
 
     async def withdraw(self) -> None:
-        """The try was not judged: it leaves no trace."""
+        """Removes the attempt's count and gates, because its password was not checked."""
         for rule, subject in self._subjects:
             await self._count(rule, subject, -1)
         for key in self._own_gates:
@@ -101,15 +101,15 @@ class LoginPace:
         self._own_gates.clear()
 
     async def shut(self) -> None:
-        """After a failure: the gate shuts for the wait that follows it."""
+        """Shuts the gates for the wait that follows a failure."""
         for rule, subject in self._subjects:
             if wait_s := rule.wait_s(self._failures[rule]):
                 await self._cache.set(gate(rule, subject), self._mark, lifetime_s=wait_s)
 
     async def forgive(self) -> None:
-        """After a success the account starts anew; the address gets back this one try only.
+        """After a success, forgets the account's failures, but only this attempt of the network.
 
-        Otherwise one own account would whitewash an address that guesses at others.
+        Otherwise a network could forget its guesses at other accounts by signing in to its own.
         """
         await self.withdraw()
         for rule, subject in self._subjects:
@@ -118,24 +118,26 @@ class LoginPace:
                 await self._cache.delete(gate(rule, subject))
 
     async def _count(self, rule: Rule, subject: str, by: int) -> int:
-        return await self._cache.increment(counter(rule, subject), by, lifetime_s=REMEMBERED_S)
+        return await self._cache.increment(
+            counter(rule, subject), by, lifetime_s=COUNTER_LIFETIME_S
+        )
 
     async def _remaining_s(self) -> int:
-        """Until every gate in the way has opened."""
+        """The time until all gates are open."""
         waits = [await self._cache.remaining_s(gate(*subject)) for subject in self._subjects]
         return max(1, math.ceil(max(waits)))
 
 
 def digest(*parts: str) -> str:
-    """One key for an account, or for an account and a network."""
+    """The hash of an account, or of an account and a network, for a cache key."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def counter(rule: Rule, subject: str) -> str:
-    """The key of the failures of the last hour."""
+    """The cache key that counts the failures of the last hour."""
     return f"login-failures:{rule.name}:{subject}"
 
 
 def gate(rule: Rule, subject: str) -> str:
-    """The key that is there while the next try has to wait."""
+    """The cache key that exists while the next attempt has to wait."""
     return f"login-gate:{rule.name}:{subject}"

@@ -1,10 +1,10 @@
-"""Where backups lie: a store of its own, with complete backups, the blobs they share, and erasures.
+"""The archive of backups: a store of its own, with the backups, their shared blobs, and erasures.
 
-erasures.jsonl                 every deletion that any backup has heard of
-backups/{id}/manifest.json     written last: a backup without it is not one
+erasures.jsonl                 every deletion that any backup has recorded
+backups/{id}/manifest.json     written last: a backup without it is not complete
 backups/{id}/tables/…          the rows, a file for each table
 backups/{id}/blobs.jsonl.gz    key, size and SHA-256 of every blob that the rows need
-blobs/{key}                    a blob, once, however many backups need it
+blobs/{key}                    a blob, stored once for all backups that need it
 """
 
 import asyncio
@@ -31,7 +31,7 @@ JSON = "application/json"
 
 @dataclass(frozen=True)
 class StoredBlob:
-    """A blob as it was copied."""
+    """The size and the checksum of a blob in the archive."""
 
     size: int
     sha256: str
@@ -39,7 +39,7 @@ class StoredBlob:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a backup holds. `absent`: blobs that rows name and the store didn't have (any more)."""
+    """What a backup contains. `absent`: blobs that rows refer to and the store did not have."""
 
     id: str
     revision: str
@@ -58,12 +58,13 @@ class Manifest:
 
     @property
     def row_count(self) -> int:
+        """The number of rows of all tables."""
         return sum(table.rows for table in self.tables)
 
 
 @dataclass(frozen=True)
 class ErasureLine:
-    """A deletion, as the table `erasure` has it."""
+    """A deletion, with the columns of the table `erasure`."""
 
     id: UUID
     at: datetime
@@ -90,16 +91,16 @@ class Archive:
         self.store = store
 
     async def list_ids(self) -> list[str]:
-        """Complete backups, oldest first."""
+        """The ids of complete backups, oldest first."""
         keys = [key async for key in self.store.list("backups/")]
         return sorted(key.split("/")[1] for key in keys if key.endswith(f"/{MANIFEST}"))
 
     async def read_manifest(self, backup_id: str | None = None) -> Manifest:
-        """The newest complete backup unless another is named.
+        """The manifest of a complete backup, by default of the newest.
 
         Raises:
             NotFound: there is none.
-            Invalid: its manifest is damaged, or of a format that this studio doesn't know.
+            Invalid: it is damaged, or has a format that this studio can't read.
         """
         ids = await self.list_ids()
         if not ids or (backup_id is not None and backup_id not in ids):
@@ -116,16 +117,19 @@ class Archive:
         return sealed.manifest
 
     async def write_manifest(self, manifest: Manifest) -> None:
-        """Makes the backup complete."""
+        """Writes the manifest, which makes the backup complete."""
         data = SEALED.dump_json(SealedManifest(manifest, _seal_of(manifest)), indent=1)
         await self.store.put(f"backups/{manifest.id}/{MANIFEST}", data, JSON)
 
     async def put_table(self, backup_id: str, table: TableFile, folder: Path) -> None:
+        """Copies a table's file from the folder into the archive."""
         await self.store.put_file(f"backups/{backup_id}/tables/{table.file}", folder / table.file)
 
     async def get_table(self, manifest: Manifest, table: TableFile, folder: Path) -> None:
-        """Raises:
-        Invalid: the file is not there, or not what was written.
+        """Copies a table's file from the archive into the folder.
+
+        Raises:
+            Invalid: the file is missing or damaged.
         """
         path = folder / table.file
         try:
@@ -136,7 +140,7 @@ class Archive:
             raise Invalid(f"the backup's file of the table {table.name} is damaged")
 
     async def put_blob_list(self, backup_id: str, blobs: Mapping[str, StoredBlob]) -> str:
-        """Returns the SHA-256 of the list's file."""
+        """Writes the list of a backup's blobs. Returns the SHA-256 of its file."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / BLOBS_FILE
             await asyncio.to_thread(_write_blob_list, path, blobs)
@@ -144,8 +148,10 @@ class Archive:
             return await asyncio.to_thread(sha256_of, path)
 
     async def read_blob_list(self, manifest: Manifest) -> dict[str, StoredBlob]:
-        """Raises:
-        Invalid: the list is not there, or not what was written.
+        """The blobs of a backup by key.
+
+        Raises:
+            Invalid: the list is missing or damaged.
         """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / BLOBS_FILE
@@ -158,14 +164,15 @@ class Archive:
             return await asyncio.to_thread(lambda: dict(_read_blob_list(path)))
 
     async def has_blob(self, key: str, blob: StoredBlob) -> bool:
+        """Whether the archive has a blob of this key and size."""
         info = await self.store.head(f"blobs/{key}")
         return info is not None and info.size == blob.size
 
     async def read_erasures(self, *, must_exist: bool = True) -> dict[UUID, ErasureLine]:
-        """Every known deletion by id.
+        """All recorded deletions by id.
 
         Raises:
-            Invalid: the file is missing or damaged: a restore could bring back what was deleted.
+            Invalid: the file is missing or damaged, so a restore could bring back deleted data.
         """
         try:
             data = await self.store.get(ERASURES)
@@ -180,29 +187,30 @@ class Archive:
         return {line.id: line for line in lines}
 
     async def add_erasures(self, fresh: Iterable[ErasureLine]) -> int:
-        """Adds those that aren't there yet; returns how many are known now."""
-        known = await self.read_erasures(must_exist=False)
-        known.update((line.id, line) for line in fresh)
-        ordered = sorted(known.values(), key=lambda line: (line.at, line.id))
+        """Adds deletions that are not recorded yet. Returns how many are recorded now."""
+        erasures = await self.read_erasures(must_exist=False)
+        erasures.update((line.id, line) for line in fresh)
+        ordered = sorted(erasures.values(), key=lambda line: (line.at, line.id))
         body = b"\n".join(LINES.dump_json(line) for line in ordered)
         data = body + b"\n" + _seal_line(body).encode() + b"\n"
         await self.store.put(ERASURES, data, "application/x-ndjson")
-        return len(known)
+        return len(erasures)
 
     async def prune(self, keep: int) -> int:
-        """Removes all but the newest backups, then blobs that none of those needs.
+        """Removes all but the `keep` newest backups, then the blobs that none of these needs.
 
-        Returns how many backups are gone. A manifest goes first: half a backup is none.
+        A backup's manifest is deleted first, so that it never counts as complete without its files.
+        Returns how many backups were removed.
         """
         ids = await self.list_ids()
-        old, kept = ids[:-keep], ids[-keep:]
+        old, newest = ids[:-keep], ids[-keep:]
         needed: set[str] = set()
-        for backup_id in kept:
+        for backup_id in newest:
             needed |= (await self.read_blob_list(await self.read_manifest(backup_id))).keys()
         for backup_id in old:
             await self.store.delete(f"backups/{backup_id}/{MANIFEST}")
         async for key in self.store.list("backups/"):
-            if key.split("/")[1] not in kept:
+            if key.split("/")[1] not in newest:
                 await self.store.delete(key)
         async for key in self.store.list("blobs/"):
             if key.removeprefix("blobs/") not in needed:

@@ -1,4 +1,4 @@
-"""Making a backup: rows as of one moment, then every blob they need, then the manifest."""
+"""Makes a backup: a snapshot of all rows, then every blob that they need, then the manifest."""
 
 import re
 import tempfile
@@ -6,21 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from sqlmodel import select
-
-from db.backup.snapshot import (
-    Report,
-    Snapshot,
-    columns_of,
-    driver_of,
-    sole_backup,
-    take_snapshot,
-)
+from db.backup.snapshot import Report, Snapshot, columns_of, driver_of, sole_backup, take_snapshot
+from db.deletion.erasures import list_erasures
 from db.engine import Database
-from db.tables import Erasure
 from errors import Invalid, NotFound
 from studio.backup.archive import Archive, ErasureLine, Manifest, StoredBlob
-from studio.backup.blobs import Copied, copy_blobs, damaged_blobs
+from studio.backup.blobs import CopyResult, copy_blobs, damaged_blobs
 from studio.deletion.lifecycle import BLOBS
 from studio.ports import BlobStore
 
@@ -28,14 +19,14 @@ from studio.ports import BlobStore
 async def make_backup(
     database: Database, blobs: BlobStore, archive: Archive, report: Report
 ) -> Manifest:
-    """Copies the whole studio while it runs; a blob that is in the archive already stays there.
+    """Copies the whole studio while it runs; blobs that the archive has already are not copied.
 
-    Blobs never change under their key, so those of the snapshot's rows can be copied after it. One
-    that was deleted meanwhile is absent; its erasure is recorded, and a restore applies it.
+    A blob never changes, so the blobs of the snapshot's rows can be copied after it. A blob that is
+    deleted meanwhile is absent; its erasure is recorded, and a restore repeats it.
 
     Raises:
         Conflict: another backup of this studio is being made.
-        Unavailable: database or a store are away; what was written is no complete backup.
+        Unavailable: the database or a store does not answer; the backup is not complete.
     """
     async with sole_backup(database):
         backup_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid4().hex[:6]}"
@@ -46,8 +37,8 @@ async def make_backup(
                 await archive.put_table(backup_id, table, folder)
                 (folder / table.file).unlink()
             keys = await _needed_keys(blobs, snapshot)
-            known = await _known_blobs(archive)
-            copied = await copy_blobs(blobs, archive, keys, known, folder, report)
+            existing = await _blobs_of_newest(archive)
+            copied = await copy_blobs(blobs, archive, keys, existing, folder, report)
         await save_erasures(database, archive)
         list_sha256 = await archive.put_blob_list(backup_id, copied.stored)
         manifest = _manifest(backup_id, snapshot, copied, list_sha256)
@@ -56,23 +47,23 @@ async def make_backup(
 
 
 async def save_erasures(database: Database, archive: Archive) -> int:
-    """Adds the studio's deletions to the archive's list; returns how many that holds.
+    """Adds the studio's deletions to the archive's list. Returns how many the list has.
 
-    Cheap: run it often, and a restore of yesterday's backup deletes again what was deleted today.
+    It is cheap. Run it often, so that a restore of yesterday's backup repeats today's deletions.
     """
     async with database.transaction() as session:
         if "erasure" not in await columns_of(await driver_of(session)):
             return await archive.add_erasures(())  # this studio was not migrated yet
-        rows = (await session.exec(select(Erasure))).all()
+        rows = await list_erasures(session)
     lines = (ErasureLine(row.id, row.at, row.kind, row.subject) for row in rows)
     return await archive.add_erasures(lines)
 
 
 async def verify_backup(archive: Archive, manifest: Manifest, report: Report) -> None:
-    """Reads everything back and compares it with its checksum.
+    """Reads every file of a backup and compares it with its checksum.
 
     Raises:
-        Invalid: something is missing or damaged; the message names it.
+        Invalid: a file is missing or damaged; the message names it.
     """
     with tempfile.TemporaryDirectory(prefix="studio-verify-") as name:
         folder = Path(name)
@@ -97,20 +88,22 @@ async def _needed_keys(blobs: BlobStore, snapshot: Snapshot) -> set[str]:
 
 
 def is_in_backup(key: str) -> bool:
-    """What the first rule that matches a blob's key says; keys without a rule are copied."""
+    """Whether a backup contains the blob, by the first rule that matches its key."""
     rules = (rule for rule in BLOBS if re.fullmatch(rule.pattern, key))
     return next((rule.is_in_backup for rule in rules), True)
 
 
-async def _known_blobs(archive: Archive) -> dict[str, StoredBlob]:
-    """What the newest backup has; without a readable one everything is copied."""
+async def _blobs_of_newest(archive: Archive) -> dict[str, StoredBlob]:
+    """The blobs of the newest backup; none if no backup can be read, so that all are copied."""
     try:
         return await archive.read_blob_list(await archive.read_manifest())
     except (NotFound, Invalid):
         return {}
 
 
-def _manifest(backup_id: str, snapshot: Snapshot, copied: Copied, blobs_sha256: str) -> Manifest:
+def _manifest(
+    backup_id: str, snapshot: Snapshot, copied: CopyResult, blobs_sha256: str
+) -> Manifest:
     return Manifest(
         id=backup_id,
         revision=snapshot.revision,

@@ -1,4 +1,4 @@
-"""Blobs of a backup: copied into the archive, compared there, and copied back, a few at a time."""
+"""Copies the blobs of a backup into the archive and back, and verifies them, a few at a time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -14,12 +14,12 @@ WORKERS = 8
 REPORT_EVERY = 500
 
 Handle = Callable[[str, Path], Awaitable[None]]
-"""Called with a key and the path of a file that may be written."""
+"""A function of a key and of the path of a file that it may write."""
 
 
 @dataclass
-class Copied:
-    """What a backup has, and what had to be copied for it."""
+class CopyResult:
+    """The blobs of a backup, and how many of them were copied for it."""
 
     stored: dict[str, StoredBlob] = field(default_factory=dict)
     absent: list[str] = field(default_factory=list)
@@ -31,40 +31,40 @@ async def copy_blobs(
     source: BlobStore,
     archive: Archive,
     keys: Collection[str],
-    known: Mapping[str, StoredBlob],
+    existing: Mapping[str, StoredBlob],
     folder: Path,
     report: Report,
-) -> Copied:
-    """Copies blobs into the archive, except `known` ones that are there with their size.
+) -> CopyResult:
+    """Copies blobs into the archive, except `existing` ones that it has with the same size.
 
     Raises:
-        Unavailable: a store is away.
+        Unavailable: a store does not answer.
     """
-    copied = Copied()
+    result = CopyResult()
 
     async def copy(key: str, path: Path) -> None:
         info = await source.head(key)
-        before = known.get(key)
+        before = existing.get(key)
         if info is None:
-            copied.absent.append(key)
+            result.absent.append(key)
         elif before and before.size == info.size and await archive.has_blob(key, before):
-            copied.stored[key] = before
+            result.stored[key] = before
         elif (blob := await _fetch(source, key, path)) is None:
-            copied.absent.append(key)
+            result.absent.append(key)
         else:
             await archive.store.put_file(f"blobs/{key}", path)
-            copied.stored[key] = blob
-            copied.count += 1
-            copied.bytes += blob.size
+            result.stored[key] = blob
+            result.count += 1
+            result.bytes += blob.size
 
     await for_each(keys, copy, folder, report, "blobs copied")
-    return copied
+    return result
 
 
 async def damaged_blobs(
     archive: Archive, stored: Mapping[str, StoredBlob], folder: Path, report: Report
 ) -> list[str]:
-    """Reads every blob in the archive; the keys of those that are missing or differ."""
+    """Reads every blob in the archive. Returns the keys of missing and damaged ones."""
     damaged: list[str] = []
 
     async def check(key: str, path: Path) -> None:
@@ -82,7 +82,7 @@ async def restore_blobs(
     folder: Path,
     report: Report,
 ) -> int:
-    """Copies blobs out of the archive, except those that the target has; how many were copied.
+    """Copies blobs from the archive to the target, except those that it has. Returns how many.
 
     Raises:
         Invalid: a blob in the archive is missing or damaged.
@@ -106,7 +106,7 @@ async def restore_blobs(
 async def for_each(
     keys: Collection[str], handle: Handle, folder: Path, report: Report, what: str
 ) -> None:
-    """Handles all keys, a few at a time, each with a file of its own; the first error ends it."""
+    """Calls `handle` for all keys, a few at a time; the first error ends it."""
     waiting = iter(keys)
     done = 0
 

@@ -1,18 +1,14 @@
-"""Restoring a backup: verified, then blobs and rows, migrations, and later deletions again."""
+"""Restores a backup: verifies it, copies blobs and rows, migrates, and repeats later deletions."""
 
 import asyncio
 import tempfile
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func
-from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import col, select, update
-
+from db.backup.restored_versions import fail_versions_without_files, mark_index_versions
 from db.backup.snapshot import (
     Report,
     connected_studios,
@@ -22,25 +18,26 @@ from db.backup.snapshot import (
     load_snapshot,
     revision_of,
 )
-from db.engine import AsyncSession, Database
+from db.deletion.erasures import insert_past_erasure, list_erasure_ids
+from db.engine import Database
 from db.migrate import upgrade
 from db.migrations.moves import move_schema, require_revision
-from db.tables import Erasure, IndexVersion, RegressorVersion
+from db.tables import Erasure
 from errors import Conflict, Invalid
 from studio.backup.archive import Archive, ErasureLine, Manifest
 from studio.backup.blobs import damaged_blobs, restore_blobs
-from studio.deletion.erasing import erase_again
+from studio.deletion.erasing import repeat_erasure
 from studio.ports import Studio
 
 LONGEST_ERASURE = timedelta(hours=1)
-"""An erasure has the time at which its transaction began, and the snapshot may be younger."""
-PATIENCE = 20
-"""Looks at other connections, a tenth of a second apart."""
+"""An erasure has the start time of its transaction, which may be before a snapshot without it."""
+CONNECTION_CHECKS = 20
+"""Checks for other connections, a tenth of a second apart."""
 
 
 @dataclass(frozen=True)
-class Restored:
-    """What came back. `erased`: deletions applied again."""
+class RestoreSummary:
+    """What was restored. `erased`: how many deletions were repeated."""
 
     rows: int
     blobs: int
@@ -51,15 +48,16 @@ class Restored:
 
 async def restore(
     studio: Studio, archive: Archive, manifest: Manifest, *, force: bool, report: Report
-) -> Restored:
-    """Fills an empty studio that nobody uses; with `force`, replaces what is in it.
+) -> RestoreSummary:
+    """Restores a backup into an empty studio that is not running; `force` replaces its contents.
 
-    Nothing is touched until the backup was verified. Blobs come first, then all rows in one
+    Nothing is changed before the backup is verified. Blobs are copied first, then all rows in one
     transaction. After a failure the studio may be empty or lack deletions: restore it again.
 
     Raises:
-        Conflict: the target isn't empty, or a studio is connected to it.
-        Invalid: the backup is damaged. SetupError: a newer studio wrote it.
+        Conflict: the target is not empty, or a studio is connected to it.
+        Invalid: the backup is damaged.
+        SetupError: a newer version of the studio made it.
     """
     url = studio.settings.required("database_url")
     require_revision(url, manifest.revision)
@@ -77,18 +75,19 @@ async def restore(
         await asyncio.to_thread(move_schema, url, present, manifest.revision)
         async with studio.database.transaction() as session:
             await load_snapshot(session, folder, manifest.tables, manifest.sequences, report)
-            await _mark_versions(session, manifest.id, stored)
+            await mark_index_versions(session, manifest.id)
+            await fail_versions_without_files(session, stored)
     await studio.database.aclose()
     await asyncio.to_thread(upgrade, url)
-    erased = await _erase_later(studio, manifest, erasures, report)
-    return Restored(manifest.row_count, len(stored), copied, erased, manifest.absent)
+    erased = await _repeat_erasures(studio, manifest, erasures, report)
+    return RestoreSummary(manifest.row_count, len(stored), copied, erased, manifest.absent)
 
 
 async def _clear(database: Database, *, force: bool) -> str | None:
-    """The present schema's revision, once no table has rows.
+    """Empties all tables if they have rows and `force` is set. Returns the schema's revision.
 
     Raises:
-        Conflict: a studio is connected, or the studio isn't empty and `force` isn't given.
+        Conflict: a studio is connected, or a table has rows and `force` is not set.
     """
     await database.aclose()  # its own idle connections would be counted
     async with database.transaction() as session:
@@ -105,50 +104,31 @@ async def _clear(database: Database, *, force: bool) -> str | None:
 
 
 async def _refuse_connected(connection: Any) -> None:
-    """Waits a little: a server forgets a closed connection when it has noticed.
+    """Checks a few times that no studio is connected; PostgreSQL notices a closed connection late.
 
     Raises:
         Conflict: a studio uses the database.
     """
-    for _ in range(PATIENCE):
+    for _ in range(CONNECTION_CHECKS):
         if not (count := await connected_studios(connection)):
             return
         await asyncio.sleep(0.1)
     raise Conflict(f"a studio is connected to the database ({count} connections): stop it")
 
 
-async def _mark_versions(session: AsyncSession, backup_id: str, blobs: Collection[str]) -> None:
-    """Index replicas that still hold a version from before load it again; versions whose files
-    were removed while the backup was made can't be used.
-    """
-    restored = func.jsonb_build_object("restored", backup_id)
-    await session.exec(
-        update(IndexVersion).values(stats=col(IndexVersion.stats).op("||")(restored))
-    )
-    for kind, place in ((IndexVersion, "indexes"), (RegressorVersion, "regressors")):
-        usable = col(kind.status).in_(("ready", "active", "retired"))
-        found = await session.exec(select(kind.version, kind.manifest).where(usable))
-        lost = [
-            version
-            for version, files in found.all()
-            if any(f"{place}/{version}/{name}" not in blobs for name in files)
-        ]
-        await session.exec(update(kind).where(col(kind.version).in_(lost)).values(status="failed"))
-
-
-async def _erase_later(
+async def _repeat_erasures(
     studio: Studio, manifest: Manifest, erasures: dict[UUID, ErasureLine], report: Report
 ) -> int:
-    """Applies every deletion that the snapshot doesn't know; returns how many there were."""
+    """Repeats every deletion that the snapshot does not contain. Returns how many there were."""
     async with studio.database.transaction() as session:
-        applied = set((await session.exec(select(Erasure.id))).all())
+        applied = await list_erasure_ids(session)
     since = manifest.snapshot_at - LONGEST_ERASURE
     later = [line for line in erasures.values() if line.id not in applied and line.at >= since]
     later.sort(key=lambda line: (line.at, line.id))
     for done, line in enumerate(later, 1):
-        await erase_again(studio, line.kind, line.subject)
+        await repeat_erasure(studio, line.kind, line.subject)
         async with studio.database.transaction() as session:
-            values = {"id": line.id, "at": line.at, "kind": line.kind, "subject": line.subject}
-            await session.exec(insert(Erasure).values(values).on_conflict_do_nothing())
+            row = Erasure(id=line.id, at=line.at, kind=line.kind, subject=line.subject)
+            await insert_past_erasure(session, row)
         report(done, len(later), "deletions applied again")
     return len(later)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.deletion.erasures import doom_blobs, insert_erasure
-from db.deletion.lineage import forget_garments
+from db.deletion.lineage import clear_garments
 from db.deletion.product_removal import empty_products
 from db.tables import Product
 
@@ -20,7 +20,7 @@ async def retire_copy(session: AsyncSession, former_key: str | None, key: str) -
     """After a PUT: the copy that the product no longer shows goes, once no answer names it."""
     if former_key and former_key != key and former_key.startswith("products/"):
         await doom_blobs(session, [former_key], due_at=datetime.now(UTC) + READABLE)
-        await forget_garments(session, [former_key])
+        await clear_garments(session, [former_key])
 
 
 async def empty_product(session: AsyncSession, product: Product) -> None:
@@ -33,5 +33,5 @@ async def empty_product(session: AsyncSession, product: Product) -> None:
     await empty_products(session, [product.id])
     if key.startswith("products/"):
         await doom_blobs(session, [key])
-        await forget_garments(session, [key])
+        await clear_garments(session, [key])
     insert_erasure(session, "product", product.id)

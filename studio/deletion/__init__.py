@@ -1,1 +1,1 @@
-"""Deletion: what each row and blob depends on, and when it goes."""
+"""Deletion: what is derived from which row and blob, and how long everything is stored."""

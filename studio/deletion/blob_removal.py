@@ -1,4 +1,4 @@
-"""Removes blobs whose rows are deleted: at once after the commit, and until they are gone."""
+"""Removes doomed blobs, whose rows are deleted: after the commit, and again until they are gone."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -6,23 +6,23 @@ from datetime import UTC, datetime
 
 import structlog
 
-from db.deletion.erasures import DoomedClaim, claim_doomed, forget_doomed, give_back_doomed
+from db.deletion.erasures import DoomedClaim, claim_doomed, delete_doomed, release_doomed
 from db.engine import Database
 from errors import StudioError
 from studio.files.rules import UPLOAD_END
 from studio.ports import BlobStore
 
-AT_ONCE = 8
+CONCURRENT_REMOVALS = 8
 BATCH = 200
 
 log = structlog.get_logger("studio.blobs")
 
 
 async def remove_blob(blobs: BlobStore, key: str) -> None:
-    """Quiet where there is none; an upload that is still on its way is refused.
+    """Removes a blob if it exists; an upload to its key that still arrives is refused.
 
     Raises:
-        Unavailable: the store is away.
+        Unavailable: the store does not answer.
     """
     if key.startswith("uploads/"):
         await blobs.bury(key, until=datetime.now(UTC) + UPLOAD_END)
@@ -31,12 +31,12 @@ async def remove_blob(blobs: BlobStore, key: str) -> None:
 
 
 async def remove_blobs(blobs: BlobStore, keys: Collection[str]) -> dict[str, StudioError]:
-    """As `remove_blob`, several side by side; those that could not be removed, and why."""
-    room = asyncio.Semaphore(AT_ONCE)
+    """Removes blobs, several at a time. Returns the errors of those that could not be removed."""
+    slots = asyncio.Semaphore(CONCURRENT_REMOVALS)
     failures: dict[str, StudioError] = {}
 
     async def remove(key: str) -> None:
-        async with room:
+        async with slots:
             try:
                 await remove_blob(blobs, key)
             except StudioError as error:
@@ -47,12 +47,12 @@ async def remove_blobs(blobs: BlobStore, keys: Collection[str]) -> dict[str, Stu
 
 
 async def remove_doomed(database: Database, blobs: BlobStore) -> int:
-    """Removes what is due; how many. Any number of processes may do this at once.
+    """Removes all doomed blobs that are due. Returns how many. Any number of processes may do this.
 
-    A blob that can't be removed is tried again later, and keeps no other one waiting.
+    A blob that can't be removed is tried again later and does not delay the others.
 
     Raises:
-        Unavailable: the database is away, or the store removed nothing; all stays entered.
+        Unavailable: the database does not answer, or the store removed none; all stay doomed.
     """
     removed = 0
     while True:
@@ -63,9 +63,9 @@ async def remove_doomed(database: Database, blobs: BlobStore) -> int:
 
 
 async def remove_soon(database: Database, blobs: BlobStore, keys: Sequence[str]) -> None:
-    """After the commit of a deletion, by the request itself: what it doomed, the first batch.
+    """Removes the first batch of the blobs that a request has doomed, after its commit.
 
-    The tidy removes the rest, and asks a store that is away now again.
+    `tidy` removes the rest, and all of them if the store does not answer now.
     """
     try:
         if keys:
@@ -77,16 +77,16 @@ async def remove_soon(database: Database, blobs: BlobStore, keys: Sequence[str])
 async def _remove_batch(
     database: Database, blobs: BlobStore, keys: Sequence[str] | None = None
 ) -> tuple[DoomedClaim, dict[str, StudioError]]:
-    """No transaction waits for the store: what is claimed is postponed, and forgotten once gone."""
+    """Claims a batch and removes it between two transactions, so that none waits for the store."""
     async with database.transaction() as session:
         claim = await claim_doomed(session, limit=BATCH, keys=keys)
     failures = await remove_blobs(blobs, claim.keys)
-    is_store_away = bool(failures) and len(failures) == len(claim.keys)
+    is_store_down = bool(failures) and len(failures) == len(claim.keys)
     async with database.transaction() as session:
-        if is_store_away:
-            await give_back_doomed(session, claim)
+        if is_store_down:
+            await release_doomed(session, claim)
         else:
-            await forget_doomed(session, claim, [key for key in claim.keys if key not in failures])
-    if is_store_away:
+            await delete_doomed(session, claim, [key for key in claim.keys if key not in failures])
+    if is_store_down:
         raise next(iter(failures.values()))
     return claim, failures

@@ -1,4 +1,4 @@
-"""Deletions applied once more, after a backup from before them was restored."""
+"""Repeats deletions after the restore of a backup that is older than they are."""
 
 from contextlib import suppress
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 from db.catalog import get_product, take_change_lock
 from db.deletion.erasures import insert_erasure
 from db.deletion.lineage import lock_lineage
-from db.deletion.product_removal import list_showing
+from db.deletion.product_removal import list_products_of_file
 from db.files import delete_file, get_file, get_own_file
 from db.tryons import get_tryon
 from db.users import get_user
@@ -14,27 +14,27 @@ from errors import Invalid, StudioError
 from studio.accounts.removal import end_account, remove_account
 from studio.catalog.removal import empty_product
 from studio.deletion.blob_removal import remove_doomed
-from studio.deletion.lineage import delete_made_of, delete_tryon_rows
-from studio.deletion.mentions import enter_mentions, strip_due
+from studio.deletion.lineage import delete_derived, delete_tryon_rows
+from studio.deletion.mentions import insert_mentions, strip_due
 from studio.ports import Studio
 
 
-async def erase_again(studio: Studio, kind: str, subject: str) -> None:
-    """Applies a deletion once more; nothing happens where its subject isn't there.
+async def repeat_erasure(studio: Studio, kind: str, subject: str) -> None:
+    """Repeats one deletion; does nothing if its subject does not exist.
 
-    Only for rows of `erasure` that are younger than the backup: what was deleted before it and
-    made again since is another thing of the same name. A product that shows a deleted file in the
-    backup leaves with it: its merchant had given it another picture since.
+    Only for rows of `erasure` that are younger than the backup: a product that was deleted before
+    it may have been created again under the same id. A product of the backup that shows a deleted
+    file is removed with it: after the backup, its merchant had given it another picture.
 
     Raises:
-        Invalid: no such kind.
-        Unavailable: database or blob store are away; it can be repeated.
+        Invalid: there is no such kind of deletion.
+        Unavailable: the database or the blob store does not answer; the call can be repeated.
     """
-    if kind not in ERASE:
+    if kind not in ERASERS:
         raise Invalid(f"no such kind of erasure: {kind}")
-    await ERASE[kind](studio, subject)
+    await ERASERS[kind](studio, subject)
     await strip_due(studio.database)
-    with suppress(StudioError):  # the tidy asks the store again
+    with suppress(StudioError):  # `tidy` removes them later
         await remove_doomed(studio.database, studio.blobs)
 
 
@@ -43,13 +43,13 @@ async def _erase_file(studio: Studio, subject: str) -> None:
         file = await get_file(session, UUID(subject))
         if file is not None:
             await lock_lineage(session, file.owner_id)
-            keys = await delete_made_of(session, [file.blob_key])
+            keys = await delete_derived(session, [file.blob_key])
             await get_own_file(session, file.id, file.owner_id, lock=True)
             await take_change_lock(session)
-            for product in await list_showing(session, file.id):
+            for product in await list_products_of_file(session, file.id):
                 await empty_product(session, product)
             await delete_file(session, file.id)
-            enter_mentions(session, file.owner_id, keys)
+            insert_mentions(session, file.owner_id, keys)
             insert_erasure(session, "file", subject)
 
 
@@ -59,7 +59,7 @@ async def _erase_tryon(studio: Studio, subject: str) -> None:
         if row is not None:
             await lock_lineage(session, row.user_id)
             keys = await delete_tryon_rows(session, [row.id])
-            enter_mentions(session, row.user_id, keys)
+            insert_mentions(session, row.user_id, keys)
             insert_erasure(session, "tryon", subject)
 
 
@@ -79,7 +79,7 @@ async def _erase_account(studio: Studio, subject: str) -> None:
     await remove_account(studio.database, studio.blobs, UUID(subject))
 
 
-ERASE = {
+ERASERS = {
     "file": _erase_file,
     "tryon": _erase_tryon,
     "product": _erase_product,

@@ -1,7 +1,7 @@
-"""What becomes of every table and every kind of blob: deletion, export, retention, backup.
+"""The rules of every table and every kind of blob for deletion, export, retention and backup.
 
-Deletion of accounts, their export, and the sweep of the blob store are driven by these rules, and a
-test compares them with the schema: a table or prefix without a rule fails it. Conditions are SQL
+The deletion of accounts, their export, and the sweep of the blob store follow these rules. A test
+compares them with the schema and fails for a table or prefix without a rule. Conditions are SQL
 over the table's own columns, with the account's id as `:user` (uuid) and `:subject` (text).
 """
 
@@ -23,26 +23,26 @@ FACTS_OF_EVENT = """jsonb_set(payload, '{resource}', (
     WHERE key IN ('id', 'custom_id', 'status', 'amount', 'links', 'supplementary_data',
         'dispute_id', 'reason')))
 """
-"""An event without whoever paid: PayPal names payers and their addresses in many places."""
+"""An event without personal data: PayPal repeats the payer and the address in many places."""
 OWN_JOBS = "SELECT id FROM job WHERE owner_id = :user"
 OWN_PRODUCTS = "SELECT id FROM product WHERE owner_id = :user"
 
 
 @dataclass(frozen=True)
 class TableRule:
-    """A table's rule.
+    """The rule of one table.
 
     Attributes:
-        key: the column that tells rows apart, in whose order they are read.
-        owned: which rows are about an account; None: none is.
-        deletion: what its deletion does with them: the rows go, or `cleared` columns do, or
-            another step does it (`step`, named in `why`).
-        blobs: columns that name blobs of its own, which go with its rows.
+        key: the unique column in whose order rows are read.
+        owned: the condition of the rows about an account; None if there are none.
+        deletion: what the account's deletion does with these rows: it deletes them (`rows`), sets
+            the `cleared` columns, or leaves them to another step (`step`), which `why` names.
+        blobs: columns with keys of the rows' own blobs, which are removed with the rows.
         cleared: column -> SQL of its new value.
         withheld: columns that an export leaves out.
-        is_exported: whether rows are part of the account's export.
-        retention: how long rows stay otherwise, and what ends them.
-        why: where `owned` is None, or a step is special.
+        is_exported: whether these rows are part of the account's export.
+        retention: how long rows are stored otherwise, and what ends them.
+        why: the reason, if `owned` is None or the step is special.
     """
 
     key: str
@@ -57,7 +57,7 @@ class TableRule:
     why: str = ""
 
 
-# In the order of their deletion: a row goes before the row that it refers to.
+# In the order of their deletion: a row is deleted before the row that it refers to.
 TABLES: dict[str, TableRule] = {
     "search_log": TableRule(
         "id", "STUDIO_SEARCH_LOG_DAYS; who and what after STUDIO_SEARCH_PERSONAL_DAYS",
@@ -65,7 +65,7 @@ TABLES: dict[str, TableRule] = {
     ),
     "mention": TableRule(
         "id", "until no job and no search names the picture", "user_id = :user", "rows",
-        why="not exported: names of what is deleted, until nothing holds them",
+        why="not exported: ids of deleted pictures, until nothing contains them",
     ),
     "prediction": TableRule(
         "id", "until its picture or account is deleted", "user_id = :user", "rows",
@@ -89,12 +89,12 @@ TABLES: dict[str, TableRule] = {
     ),
     "product_embedding": TableRule(
         "product_id", "until the product is deleted", f"product_id IN ({OWN_PRODUCTS})", "step",
-        why="numbers that a model made of a product's picture; go with the product",
+        why="embeddings of products' pictures; deleted with the product",
     ),
     "product": TableRule(
-        "id", "until it is deleted; its emptied row until every index version knows",
+        "id", "until it is deleted; its emptied row until every index version has removed it",
         "owner_id = :user", "step", is_exported=True,
-        why="leave sale and are emptied: `db.deletion.product_removal.empty_some_products`",
+        why="removed from sale and emptied: `db.deletion.product_removal.empty_some_products`",
     ),
     "regressor_version": TableRule(
         "version", "until the account is deleted", "owner_id = :user", "rows", is_exported=True,
@@ -104,7 +104,7 @@ TABLES: dict[str, TableRule] = {
         cleared={"payload": FACTS_OF_EVENT}, is_exported=True,
     ),
     "payment": TableRule(
-        "id", "stays: the law asks for it", "user_id = :user", "cleared",
+        "id", "stays: the law requires it", "user_id = :user", "cleared",
         cleared={
             "user_id": "NULL", "payload": "payload - 'payer'", "idempotency_key": "NULL",
             "fingerprint": "NULL", "approval_url": "NULL",
@@ -120,7 +120,7 @@ TABLES: dict[str, TableRule] = {
         is_exported=True, is_in_backup=False,
     ),
     "files": TableRule(
-        "id", "until its owner deletes it; a day where it was never completed",
+        "id", "until its owner deletes it; a day if it was never completed",
         "owner_id = :user", "rows", is_exported=True, blobs=("blob_key",),
     ),
     "users": TableRule(
@@ -129,35 +129,35 @@ TABLES: dict[str, TableRule] = {
     ),
     "index_version": TableRule(
         "version", "the active one and the three newest others; failed ones a week",
-        why="of the whole catalogue",
+        why="belongs to the whole catalogue",
     ),
-    "erasure": TableRule("id", "stays", why="says what was deleted, not whose it was"),
+    "erasure": TableRule("id", "stays", why="contains what was deleted, but not whose it was"),
     "doomed_blob": TableRule("key", "until the blob is gone", why="keys of deleted blobs"),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class BlobRule:
-    """The rule of all keys that match `pattern` (SQL regular expressions).
+    """The rule of all blobs whose keys match `pattern`.
 
     Attributes:
-        known: SQL that selects keys with a row, as `key`; `{keys}` are those to look at. None:
-            nothing stands for them, so they go after a day, by their age alone.
-        required: SQL that selects (id, key) of rows whose blob must be there.
-        is_exported: whether the account's export holds its pictures.
+        key_query: SQL that selects, as `key`, those of `:keys` that have a row. None: such blobs
+            have no rows, and are removed a day after they were written.
+        row_query: SQL that selects (id, key) of the rows whose blob must exist.
+        is_exported: whether the account's export contains these blobs.
         deletion: what removes them with an account.
     """
 
     pattern: str
     deletion: str
     retention: str
-    known: str | None = None
-    required: str | None = None
+    key_query: str | None = None
+    row_query: str | None = None
     is_exported: bool = False
     is_in_backup: bool = True
 
 
-# The first that matches a key is its rule.
+# The rule of a key is the first one whose pattern matches it.
 BLOBS: tuple[BlobRule, ...] = (
     BlobRule(
         r"uploads/imports/[^/]+", "with its job", "with its job",
@@ -202,7 +202,7 @@ BLOBS: tuple[BlobRule, ...] = (
         is_exported=True,
     ),
     BlobRule(
-        r"indexes/.+", "numbers of pictures, without names: with the version",
+        r"indexes/.+", "embeddings without personal data; deleted with the version",
         "the active version and the three newest others",
         "SELECT key FROM unnest(CAST(:keys AS text[])) AS asked(key) JOIN index_version"
         " ON version = split_part(key, '/', 2) WHERE status <> 'failed'",

@@ -1,7 +1,8 @@
-"""Jobs and searches that name deleted pictures, and the removal of these names page by page.
+"""Removes the ids of deleted pictures from the account's searches and jobs, page by page.
 
-A deletion only enters the names: how much its account has searched and asked for never matters to
-it. A page is a transaction of its own, and the entry says how far the work is.
+A deletion only inserts a mention with these ids, so its time does not depend on how many searches
+and jobs the account has. Each page is a transaction of its own, and the mention stores the
+progress.
 """
 
 from collections.abc import Collection
@@ -16,7 +17,7 @@ from db.deletion.erasures import pieces
 from db.deletion.mentions import (
     PAUSE,
     list_jobs_mentioning,
-    list_page,
+    list_mention_page,
     lock_mention,
     strip_events,
     strip_searches,
@@ -26,20 +27,20 @@ from db.tables import Job, Mention
 from errors import StudioError
 from studio.deletion.lineage import NAME, UNSETTLED
 
-PAGES_AT_ONCE = 4
-"""So many a request does itself, which is all of what most accounts have."""
+PAGES_OF_REQUEST = 4
+"""Pages that a request strips itself; most accounts have no more."""
 
 log = structlog.get_logger("studio.mentions")
 
 
-def enter_mentions(session: AsyncSession, owner_id: UUID, keys: Collection[str]) -> None:
-    """Ended jobs and searches of the owner shall no longer name these deleted pictures."""
+def insert_mentions(session: AsyncSession, owner_id: UUID, keys: Collection[str]) -> None:
+    """Inserts mentions of these deleted pictures, to be removed from the owner's history."""
     names = sorted({name for key in keys for name in NAME.findall(key.rpartition("/")[2])})
     session.add_all(Mention(user_id=owner_id, names=list(some)) for some in pieces(names))
 
 
 async def strip_due(database: Database) -> int:
-    """Removes all names that are due; how many pages were looked at."""
+    """Strips all pages that are due. Returns how many."""
     pages = 0
     while await strip_page(database):
         pages += 1
@@ -47,9 +48,9 @@ async def strip_due(database: Database) -> int:
 
 
 async def strip_soon(database: Database, owner_id: UUID) -> None:
-    """After the commit of a deletion, by the request itself; the tidy does the rest."""
+    """Strips the first pages in the request, after its commit; `tidy` does the rest."""
     try:
-        for _ in range(PAGES_AT_ONCE):
+        for _ in range(PAGES_OF_REQUEST):
             if not await strip_page(database, owner_id):
                 return
     except StudioError as error:
@@ -57,12 +58,12 @@ async def strip_soon(database: Database, owner_id: UUID) -> None:
 
 
 async def strip_page(database: Database, owner_id: UUID | None = None) -> bool:
-    """Looks at one page of jobs or searches; whether anything was due."""
+    """Strips one page of searches or jobs. Returns whether any was due."""
     async with database.transaction() as session:
         mention = await lock_mention(session, owner_id)
         if mention is None:
             return False
-        rows, is_last = await list_page(session, mention)
+        rows, is_last = await list_mention_page(session, mention)
         ids = [row[1] for row in rows]
         if mention.stage == "search_log":
             await strip_searches(session, ids, mention.names)
@@ -76,7 +77,7 @@ async def strip_page(database: Database, owner_id: UUID | None = None) -> bool:
 
 
 async def _end_stage(session: AsyncSession, mention: Mention) -> None:
-    """Jobs come after searches, and once more later while one of them ran."""
+    """Ends the stage: jobs come after searches, and again later if one of them was running."""
     if mention.stage == "job" and not mention.is_running:
         await session.delete(mention)
         return
@@ -87,7 +88,7 @@ async def _end_stage(session: AsyncSession, mention: Mention) -> None:
 
 
 async def _strip_jobs(session: AsyncSession, mention: Mention, ids: list[UUID]) -> None:
-    """A job that still runs names what it was asked for until it ends."""
+    """Strips the ended jobs of a page; a running one keeps its payload until it ends."""
     names = frozenset(mention.names)
     for job in await list_jobs_mentioning(session, ids, mention.names):
         if job.state in UNSETTLED:
@@ -101,8 +102,9 @@ async def _strip_jobs(session: AsyncSession, mention: Mention, ids: list[UUID]) 
 
 
 def without(document: Any, names: frozenset[str]) -> Any:
-    """A JSON document without the members and objects that name one of these; a text in a list
-    becomes null, for jobs go by the places of their pictures.
+    """A JSON document without the members and objects that contain one of these names.
+
+    A string in a list becomes null, because jobs refer to their pictures by position.
     """
     if isinstance(document, dict):
         rest = {key: without(value, names) for key, value in document.items()}

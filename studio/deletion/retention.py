@@ -1,4 +1,4 @@
-"""What is kept for how long: the end of old rows, and of blobs that nothing stands for."""
+"""Deletes rows whose retention time is over, and blobs without rows."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from db.deletion.product_removal import delete_forgotten_products
 from db.deletion.retention import (
     delete_old,
     delete_old_versions,
-    oldest_base_seq,
+    get_oldest_base_seq,
     strip_old_searches,
 )
 from db.engine import Database
@@ -36,10 +36,11 @@ Step = Callable[[AsyncSession], Awaitable[int]]
 
 
 async def tidy(database: Database, blobs: BlobStore, cache: Cache, settings: Settings) -> None:
-    """Everything that is due, by any number of processes at once; one step does not wait for
-    another that fails.
+    """Runs every clean-up step that is due; a step that fails does not stop the others.
+
+    Any number of processes may run it at once.
     """
-    for work in (
+    for step in (
         lambda: reap_unfinished(database, blobs),
         lambda: reap_old_jobs(database, blobs, days=settings.job_retention_days),
         lambda: remove_ended(database, blobs),
@@ -51,36 +52,36 @@ async def tidy(database: Database, blobs: BlobStore, cache: Cache, settings: Set
         lambda: sweep_daily(database, blobs, cache),
     ):
         try:
-            await work()
+            await step()
         except (StudioError, SQLAlchemyError) as error:
             log.warning("tidy.waits", error=str(error))
 
 
 async def end_old_rows(database: Database, settings: Settings) -> dict[str, int]:
-    """Removes logs, events and tokens whose time is over; how many, by table."""
+    """Deletes logs, events and tokens whose time is over. Returns how many, by table."""
     now = datetime.now(UTC)
-    kept = {
+    ages = {
         "search_log": timedelta(days=settings.search_log_days),
         "audit_log": timedelta(days=settings.audit_days),
         "webhook_event": timedelta(days=settings.webhook_event_days),
         "refresh_token": WEEK,
     }
-    ended: dict[str, int] = {}
-    for table, age in kept.items():
-        ended[table] = await _in_batches(database, _deleting(table, now - age))
+    counts: dict[str, int] = {}
+    for table, age in ages.items():
+        counts[table] = await _in_batches(database, _step_deleting(table, now - age))
     before = now - timedelta(days=settings.search_personal_days)
     await _in_batches(database, lambda s: strip_old_searches(s, before=before, limit=BATCH))
-    if any(ended.values()):
-        log.info("rows.ended", **ended)
-    return ended
+    if any(counts.values()):
+        log.info("rows.ended", **counts)
+    return counts
 
 
-def _deleting(table: str, before: datetime) -> Step:
+def _step_deleting(table: str, before: datetime) -> Step:
     return lambda session: delete_old(session, table, before=before, limit=BATCH)
 
 
 async def _in_batches(database: Database, step: Step) -> int:
-    """A transaction each, so that no lock lasts long."""
+    """Repeats a step, each time in a new transaction, until a batch isn't full. Returns the sum."""
     total = 0
     while True:
         async with database.transaction() as session:
@@ -91,11 +92,11 @@ async def _in_batches(database: Database, step: Step) -> int:
 
 
 async def end_old_versions(database: Database, blobs: BlobStore) -> list[str]:
-    """Removes index versions but the active one and the newest three others, rows and files."""
+    """Deletes index versions and their files, except the active one and the newest three others."""
     async with database.transaction() as session:
         versions = await delete_old_versions(session, failed_before=datetime.now(UTC) - WEEK)
     keys = [key for name in versions async for key in blobs.list(f"indexes/{name}/")]
-    async with database.transaction() as session:  # the sweep removes them, were this not reached
+    async with database.transaction() as session:  # without it the sweep would remove them
         await doom_blobs(session, keys)
     if versions:
         log.info("index_versions.ended", versions=versions)
@@ -104,18 +105,18 @@ async def end_old_versions(database: Database, blobs: BlobStore) -> list[str]:
 
 
 async def end_forgotten_products(database: Database) -> int:
-    """Removes rows of deleted products that no kept index version has to hear of."""
+    """Deletes rows of removed products that no index version needs. Returns how many."""
     before = datetime.now(UTC) - WEEK
 
     async def delete(session: AsyncSession) -> int:
-        seq = await oldest_base_seq(session)
+        seq = await get_oldest_base_seq(session)
         return await delete_forgotten_products(session, before=before, up_to_seq=seq, limit=BATCH)
 
     return await _in_batches(database, delete)
 
 
 async def sweep_daily(database: Database, blobs: BlobStore, cache: Cache) -> None:
-    """Whichever process comes first on a day sweeps; one that fails leaves it to the next day."""
+    """Sweeps in the first process of a day; if it fails, the next day's sweep does it."""
     day = f"sweep:{datetime.now(UTC):%Y-%m-%d}"
     if await cache.add(day, b"1", lifetime_s=SWEEP_EVERY_S):
         await sweep(database, blobs)

@@ -22,8 +22,8 @@ from db.tables import File
 from errors import Conflict, Invalid, NotAnImage, NotFound
 from studio.context import current_caller, current_request_id
 from studio.deletion.blob_removal import remove_soon
-from studio.deletion.lineage import delete_made_of
-from studio.deletion.mentions import enter_mentions, strip_soon
+from studio.deletion.lineage import delete_derived
+from studio.deletion.mentions import insert_mentions, strip_soon
 from studio.ports import Studio
 
 
@@ -68,12 +68,12 @@ async def _delete_rows(
     file = await get_own_file(session, file_id, owner_id)
     if file is None:
         raise NotFound("no such file")
-    keys = await delete_made_of(session, [file.blob_key])
+    keys = await delete_derived(session, [file.blob_key])
     await get_own_file(session, file_id, owner_id, lock=True)
     if await is_on_sale(session, file_id=file.id, blob_key=file.blob_key):
         raise Conflict("a live product shows this picture; delete the product first")
     await delete_file(session, file.id)
-    enter_mentions(session, owner_id, keys)
+    insert_mentions(session, owner_id, keys)
     insert_erasure(session, "file", str(file_id))
     insert_audit(
         session, "FILE_DELETED", actor_id=owner_id, subject=str(file_id), ip=ip,

@@ -1,4 +1,4 @@
-"""Money as PayPal counts it: exact, in minor units of a currency it takes, or refused."""
+"""Exact amounts of money, in minor units of a currency that PayPal accepts."""
 
 import re
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Money:
 
     @property
     def value(self) -> str:
-        """As PayPal and our callers spell it: `19.99`, `1999`."""
+        """The decimal string that PayPal and the API use: `19.99`, `1999`."""
         return f"{self.decimal:f}"
 
 
@@ -38,18 +38,18 @@ def decimals_of(currency: str) -> int:
     """How many decimals an amount of the currency has.
 
     Raises:
-        Invalid: PayPal doesn't take the currency.
+        Invalid: PayPal doesn't accept the currency.
     """
     if currency not in CURRENCIES:
-        raise Invalid(f"PayPal takes no {currency}")
+        raise Invalid(f"PayPal does not accept {currency}")
     return 0 if currency in WITHOUT_DECIMALS else 2
 
 
 def parse_money(value: str, currency: str) -> Money:
-    """What a caller wrote: digits, and at most as many decimals as the currency has.
+    """Parses a decimal string with at most as many decimals as the currency has.
 
     Raises:
-        Invalid: it is no such number, zero, or too large.
+        Invalid: it is not such a number, zero, or too large.
     """
     decimals = decimals_of(currency)
     if PLAIN.fullmatch(value) is None:
@@ -60,10 +60,10 @@ def parse_money(value: str, currency: str) -> Money:
 
 
 def exact_money(amount: Decimal, currency: str) -> Money:
-    """A stored amount in minor units; never rounded.
+    """A decimal amount in minor units, without rounding.
 
     Raises:
-        Invalid: it can't be paid exactly, or PayPal doesn't take the currency.
+        Invalid: it is not exact in minor units, or PayPal doesn't accept the currency.
     """
     minor = amount.scaleb(decimals_of(currency))
     if minor != minor.to_integral_value():
@@ -72,11 +72,13 @@ def exact_money(amount: Decimal, currency: str) -> Money:
 
 
 def positive(money: Money) -> Money:
-    """Raises:
-    Invalid: nothing to pay, or more than PayPal takes at once.
+    """Returns the amount unchanged.
+
+    Raises:
+        Invalid: it is zero or less, or more than PayPal takes at once.
     """
     if money.minor <= 0:
         raise Invalid("the amount must be more than zero")
     if money.decimal > LARGEST:
-        raise Invalid(f"an amount of at most {LARGEST} is taken")
+        raise Invalid(f"the amount must be at most {LARGEST}")
     return money

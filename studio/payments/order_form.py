@@ -1,4 +1,4 @@
-"""What a shopper orders: products that we price ourselves, or an amount; in one currency."""
+"""What a shopper orders: products at our prices, or an amount, in one currency."""
 
 from collections import Counter
 from typing import Annotated, Any
@@ -20,8 +20,10 @@ NAME_CHARS = 127
 
 
 def require_web_address(url: str) -> str:
-    """Raises:
-    ValueError: no http(s) address that a browser can be sent to.
+    """Returns the address unchanged.
+
+    Raises:
+        ValueError: a browser can't be sent there over http or https.
     """
     try:
         parts = urlsplit(url)
@@ -37,27 +39,29 @@ WebAddress = Annotated[str, Field(max_length=2000), AfterValidator(require_web_a
 
 
 class AmountForm(Form):
-    """`19.99` of a currency, as a decimal string."""
+    """A decimal string such as `19.99`, and its currency."""
 
     value: Annotated[str, Field(max_length=32)]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
     def to_money(self) -> Money:
-        """Raises:
-        Invalid: not exact in this currency, zero, too large, or no currency that PayPal takes.
+        """The exact amount.
+
+        Raises:
+            Invalid: it is not exact, zero or too large, or PayPal doesn't accept the currency.
         """
         return parse_money(self.value, self.currency)
 
 
 class ItemForm(Form):
-    """So many of one product."""
+    """A product and how many of it."""
 
     product_id: Annotated[str, Field(pattern=ID_PATTERN)]
     quantity: Annotated[int, Field(ge=1, le=999, strict=True)]
 
 
 class OrderForm(Form):
-    """Products, or an amount, or both where the amount is what the caller expects to pay."""
+    """Products, or an amount, or both: then the amount is what the caller expects to pay."""
 
     items: (
         Annotated[list[ItemForm], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)] | None
@@ -69,25 +73,25 @@ class OrderForm(Form):
 
     @model_validator(mode="after")
     def require_something(self) -> "OrderForm":
-        """An order of nothing is a mistake."""
+        """Refuses an order without items and amount."""
         if self.items is None and self.amount is None:
             raise ValueError("give items or an amount")
         return self
 
 
 class RefundForm(Form):
-    """Part of what was paid, or all that is left of it."""
+    """Part of a payment, or all that is left of it."""
 
     amount: AmountForm | None = None
     note: Annotated[str, Field(min_length=1, max_length=255)] | None = None
 
 
 async def price(session: AsyncSession, form: OrderForm) -> tuple[Money, list[dict[str, Any]]]:
-    """What is to be paid, and PayPal's lines for it.
+    """The amount to pay, and PayPal's items for it.
 
     Raises:
-        Invalid: a product isn't there or can't be paid exactly; two currencies; the amount that
-            the caller expects is another one.
+        Invalid: a product doesn't exist or can't be paid exactly; there are two currencies; the
+            caller expects another amount.
         Conflict: a product is not in stock.
     """
     expected = form.amount.to_money() if form.amount else None
@@ -95,20 +99,22 @@ async def price(session: AsyncSession, form: OrderForm) -> tuple[Money, list[dic
         if expected is None:
             raise Invalid("give items or an amount")
         return expected, []
-    wanted = Counter[str]()
+    quantities = Counter[str]()
     for item in form.items:
-        wanted[item.product_id] += item.quantity
-    products = await get_products(session, list(wanted))
-    lines = [(require_sold(products, name), quantity) for name, quantity in wanted.items()]
-    total = add_up([(exact_money(one.price, one.currency), count) for one, count in lines])
+        quantities[item.product_id] += item.quantity
+    products = await get_products(session, list(quantities))
+    items = [(require_sold(products, name), count) for name, count in quantities.items()]
+    total = add_up([(exact_money(sold.price, sold.currency), count) for sold, count in items])
     if expected is not None and expected != total:
         raise Invalid(f"the amount is {total.value} {total.currency} for these items")
-    return total, [line_of(product, quantity) for product, quantity in lines]
+    return total, [item_of(product, quantity) for product, quantity in items]
 
 
 def require_sold(products: dict[str, Product], product_id: str) -> Product:
-    """Raises:
-    Invalid: there is no such product. Conflict: it is out of stock.
+    """The product with this id.
+
+    Raises:
+        Invalid: there is no such product. Conflict: it is out of stock.
     """
     product = products.get(product_id)
     if product is None:
@@ -119,8 +125,10 @@ def require_sold(products: dict[str, Product], product_id: str) -> Product:
 
 
 def add_up(parts: list[tuple[Money, int]]) -> Money:
-    """Raises:
-    Invalid: two currencies, nothing to pay, or too much.
+    """The sum of the amounts, each times its count.
+
+    Raises:
+        Invalid: there are two currencies, or the sum is zero or too large.
     """
     currencies = {money.currency for money, _ in parts}
     if len(currencies) > 1:
@@ -128,31 +136,31 @@ def add_up(parts: list[tuple[Money, int]]) -> Money:
     return positive(Money(currencies.pop(), sum(money.minor * count for money, count in parts)))
 
 
-def line_of(product: Product, quantity: int) -> dict[str, Any]:
-    """A line as PayPal's receipt shows it."""
+def item_of(product: Product, quantity: int) -> dict[str, Any]:
+    """A product as an item of PayPal's order."""
     unit = exact_money(product.price, product.currency)
     return {
         "name": product.title[:NAME_CHARS],
         "sku": product.id[:NAME_CHARS],
         "quantity": str(quantity),
-        "unit_amount": spelled(unit),
+        "unit_amount": paypal_amount(unit),
     }
 
 
 def order_request(
-    payment_id: UUID, form: OrderForm, total: Money, lines: list[dict[str, Any]]
+    payment_id: UUID, form: OrderForm, total: Money, items: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """The body that creates the order at PayPal, whenever and however often it is sent."""
-    amount: dict[str, Any] = spelled(total)
+    """The request body that creates the order at PayPal; repeated requests send the same one."""
+    amount: dict[str, Any] = paypal_amount(total)
     unit: dict[str, Any] = {
         "reference_id": "default",
         "custom_id": str(payment_id),
         "invoice_id": str(payment_id),
         "amount": amount,
     }
-    if lines:
-        amount["breakdown"] = {"item_total": spelled(total)}
-        unit["items"] = lines
+    if items:
+        amount["breakdown"] = {"item_total": paypal_amount(total)}
+        unit["items"] = items
     if form.description:
         unit["description"] = form.description
     context = {
@@ -168,6 +176,6 @@ def order_request(
     }
 
 
-def spelled(money: Money) -> dict[str, str]:
-    """As PayPal writes money."""
+def paypal_amount(money: Money) -> dict[str, str]:
+    """The amount as PayPal's documents contain it."""
     return {"currency_code": money.currency, "value": money.value}

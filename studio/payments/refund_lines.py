@@ -1,4 +1,4 @@
-"""The refunds of one payment, kept in its own row: asked for by us, or made at PayPal."""
+"""The refunds of one payment as its row stores them: requested by us, or made at PayPal."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from studio.payments.money import Money
-from studio.payments.states import REFUND_STATES, SeenRefund
+from studio.payments.paypal_documents import REFUND_STATES, PayPalRefund
 
 STATES = ("REQUESTED", *REFUND_STATES)
 """A refund only moves down this list; REQUESTED is ours, the others are PayPal's words."""
-GONE = ("FAILED", "CANCELLED")
+UNSUCCESSFUL = ("FAILED", "CANCELLED")
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class RefundLine:
     """One refund.
 
     Attributes:
-        id: our own, which PayPal keeps as `custom_id`; PayPal's where it was made there.
+        id: our own id, which PayPal stores as `custom_id`; PayPal's id if it was made there.
         minor: the amount, in minor units of the payment's currency.
-        at: when it came into the books, RFC 3339.
-        key, fingerprint: the caller's Idempotency-Key, and the request it stands for.
+        at: when it was first stored, RFC 3339.
+        key, fingerprint: the caller's Idempotency-Key, and the request that it stands for.
     """
 
     id: str
@@ -36,29 +36,29 @@ class RefundLine:
 
     @property
     def is_open(self) -> bool:
-        """Whether PayPal has yet to say how it ended."""
+        """Whether PayPal has not completed or refused it yet."""
         return self.status in ("REQUESTED", "PENDING")
 
 
 Lines = dict[str, RefundLine]
 
 
-def read_lines(stored: Mapping[str, Any]) -> Lines:
-    """The column -> lines by id, oldest first."""
-    lines = {name: RefundLine(**fields) for name, fields in stored.items()}
+def read_lines(column: Mapping[str, Any]) -> Lines:
+    """The payment's column `refunds` -> refunds by id, oldest first."""
+    lines = {name: RefundLine(**fields) for name, fields in column.items()}
     return dict(sorted(lines.items(), key=lambda item: item[1].at))
 
 
 def store_lines(lines: Lines) -> dict[str, Any]:
-    """Lines -> the column."""
+    """Refunds by id -> the payment's column `refunds`."""
     return {name: asdict(line) for name, line in lines.items()}
 
 
-def merge(lines: Lines, seen: Iterable[SeenRefund]) -> Lines:
-    """What PayPal shows put into what we know; in any order, any number of times."""
+def merge(lines: Lines, refunds: Iterable[PayPalRefund]) -> Lines:
+    """The stored refunds with PayPal's reports merged in; the order of reports doesn't matter."""
     merged = dict(lines)
     by_refund_id = {line.refund_id: name for name, line in lines.items() if line.refund_id}
-    for refund in seen:
+    for refund in refunds:
         name = by_refund_id.get(refund.refund_id) or refund.custom_id
         if name not in merged:
             name = refund.refund_id
@@ -69,17 +69,17 @@ def merge(lines: Lines, seen: Iterable[SeenRefund]) -> Lines:
 
 
 def now() -> str:
-    """This moment, as lines keep it."""
+    """The current time, RFC 3339."""
     return datetime.now(UTC).isoformat()
 
 
 def completed(lines: Lines, currency: str) -> Money:
-    """What has gone back to the payer."""
-    done = (line.minor for line in lines.values() if line.status == "COMPLETED")
-    return Money(currency, sum(done))
+    """The sum that the payer has received back."""
+    amounts = (line.minor for line in lines.values() if line.status == "COMPLETED")
+    return Money(currency, sum(amounts))
 
 
 def promised(lines: Lines, currency: str) -> Money:
-    """What has gone back, or may yet go."""
-    kept = (line.minor for line in lines.values() if line.status not in GONE)
-    return Money(currency, sum(kept))
+    """The sum that the payer has received back or may still receive."""
+    amounts = (line.minor for line in lines.values() if line.status not in UNSUCCESSFUL)
+    return Money(currency, sum(amounts))

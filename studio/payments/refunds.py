@@ -1,4 +1,4 @@
-"""Refunds: each promised in the payment's row first, then asked of PayPal under its own id."""
+"""Refunds: each is stored in the payment's row first, then requested from PayPal by its own id."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,23 +8,24 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.audit import insert_audit
 from db.engine import Database
-from db.payments import find_payment, get_payment, set_check
+from db.payments import get_payment, get_payment_by_paypal_id, set_next_check
 from db.tables import Payment
 from errors import Conflict, Invalid, NotFound, UpstreamFailed
 from integrations.paypal.paypal import PayPal, Refusal
 from studio.context import current_request_id
 from studio.idempotency import fingerprint
-from studio.payments.books import amount_of, write_lines, write_seen
+from studio.payments.books import amount_of, write_lines, write_order, write_refund
 from studio.payments.money import Money
-from studio.payments.order_form import RefundForm, spelled
-from studio.payments.payments import LEASE_S
+from studio.payments.order_form import RefundForm, paypal_amount
+from studio.payments.orders import LEASE_S
+from studio.payments.paypal_documents import read_order, read_refund
 from studio.payments.refund_lines import Lines, RefundLine, now, promised, read_lines
-from studio.payments.states import REFUNDABLE, Seen, SeenRefund, read_order, read_refund
+from studio.payments.states import REFUNDABLE
 
 
 @dataclass(frozen=True)
-class Refunded:
-    """A refund, and the payment after it."""
+class RefundResult:
+    """A refund, and its payment afterwards."""
 
     payment: Payment
     line: RefundLine
@@ -38,169 +39,169 @@ async def refund(
     *,
     actor_id: UUID,
     idempotency_key: str,
-) -> Refunded:
-    """Part of a captured payment, or all that is left, goes back to the payer.
+) -> RefundResult:
+    """Refunds part of a captured payment, or all that is left of it.
 
-    The key stands for one refund: asked again, it is carried on, and never made twice.
+    The key stands for one refund: a second call with it continues the first one.
 
     Raises:
         NotFound: there is no such capture.
-        Conflict: there is less left, or the key was used with another request.
-        UpstreamFailed: PayPal refuses it, or doesn't answer; then it is carried on later.
+        Conflict: less is left, the key was used with another request, or PayPal refuses.
+        UpstreamFailed: PayPal doesn't answer; the settlement continues the refund.
     """
-    wanted = form.amount.to_money() if form.amount else None
-    asked = fingerprint(form.model_dump(mode="json"))
+    amount = form.amount.to_money() if form.amount else None
+    request_fingerprint = fingerprint(form.model_dump(mode="json"))
     async with database.transaction() as session:
-        found = await find_payment(session, capture_id=capture_id)
-        payment = found and await get_payment(session, found.id, lock=True)
-        if payment is None:
-            raise NotFound("there is no such capture")
+        payment = await lock_captured(session, capture_id)
         lines = read_lines(payment.refunds)
-        line = known(lines, idempotency_key, asked)
+        line = find_line(lines, idempotency_key, request_fingerprint)
         is_new = line is None
         if line is None:
-            line = promise(payment, lines, wanted)
-            line = replace(line, note=form.note, key=idempotency_key, fingerprint=asked)
+            line = replace(
+                promise(payment, lines, amount),
+                note=form.note, key=idempotency_key, fingerprint=request_fingerprint,
+            )  # fmt: skip
             await write_lines(session, payment, lines | {line.id: line})
-            await set_check(session, payment.id, LEASE_S)
-            record(session, payment, line, "REFUND_REQUESTED", actor_id)
-    done = Refunded(payment, line)
+            await set_next_check(session, payment.id, LEASE_S)
+            record_refund(session, payment, line, "REFUND_REQUESTED", actor_id)
+    result = RefundResult(payment, line)
     if line.status == "REQUESTED":
-        done = await (send if is_new else carry_on)(
-            database, paypal, payment, line, actor_id=actor_id
-        )
-    if done.line.status == "FAILED":
+        request = request_refund if is_new else continue_refund
+        result = await request(database, paypal, payment, line, actor_id=actor_id)
+    if result.line.status == "FAILED":
         raise Conflict("PayPal refused this refund")
-    return done
+    return result
 
 
-def known(lines: Lines, key: str, asked: str) -> RefundLine | None:
-    """The refund that was asked for under this key.
+async def lock_captured(session: AsyncSession, capture_id: str) -> Payment:
+    """The payment of a capture, locked until the transaction ends.
 
     Raises:
-        Conflict: it was another request.
+        NotFound: there is no such capture.
     """
-    line = next((one for one in lines.values() if one.key == key), None)
-    if line is not None and line.fingerprint != asked:
+    payment = await get_payment_by_paypal_id(session, capture_id=capture_id)
+    if payment is not None:
+        payment = await get_payment(session, payment.id, lock=True)
+    if payment is None:
+        raise NotFound("there is no such capture")
+    return payment
+
+
+def find_line(lines: Lines, key: str, request_fingerprint: str) -> RefundLine | None:
+    """The refund that was requested under this key.
+
+    Raises:
+        Conflict: the key was used with another request.
+    """
+    line = next((line for line in lines.values() if line.key == key), None)
+    if line is not None and line.fingerprint != request_fingerprint:
         raise Conflict("this Idempotency-Key was used with another request")
     return line
 
 
-def promise(payment: Payment, lines: Lines, wanted: Money | None) -> RefundLine:
-    """A new refund of what is not promised yet.
+def promise(payment: Payment, lines: Lines, amount: Money | None) -> RefundLine:
+    """A new refund of this amount, or of all that is left if the amount is None.
 
     Raises:
-        Invalid: another currency. Conflict: not captured, or there is less left.
+        Invalid: the payment has another currency.
+        Conflict: the payment is not captured, or less is left of it.
     """
     if payment.status not in REFUNDABLE:
         what = "refunded already" if payment.status == "REFUNDED" else "not captured"
         raise Conflict(f"the payment is {what}")
     left = amount_of(payment).minor - promised(lines, payment.currency).minor
-    if wanted is not None and wanted.currency != payment.currency:
+    if amount is not None and amount.currency != payment.currency:
         raise Invalid(f"the payment was in {payment.currency}")
-    minor = left if wanted is None else wanted.minor
+    minor = left if amount is None else amount.minor
     if not 0 < minor <= left:
-        least = Money(payment.currency, left)
-        raise Conflict(f"only {least.value} {least.currency} can still be refunded")
+        rest = Money(payment.currency, left)
+        raise Conflict(f"only {rest.value} {rest.currency} can still be refunded")
     return RefundLine(str(uuid4()), minor, now(), request_id=current_request_id())
 
 
-async def carry_on(
+async def continue_refund(
     database: Database,
     paypal: PayPal,
     payment: Payment,
     line: RefundLine,
     *,
     actor_id: UUID | None = None,
-) -> Refunded:
-    """A refund that was promised before. PayPal may have made it, longer ago than it remembers
-    our request's id: it is looked for first, and asked for only where it isn't there.
+) -> RefundResult:
+    """Continues a refund that an earlier call stored.
+
+    PayPal may have made it so long ago that it has forgotten the request's id. So the order is
+    read first, and the refund is requested only if PayPal's order does not contain it.
 
     Raises:
-        Conflict, UpstreamFailed: as `send`.
+        Conflict, UpstreamFailed: as `request_refund`.
     """
     try:
-        seen = read_order(await paypal.get_order(str(payment.order_id)))
+        order = read_order(await paypal.get_order(str(payment.order_id)))
     except UpstreamFailed as error:
-        raise later(error) from error
+        raise continues_later(error) from error
     async with database.transaction() as session:
-        payment = await write_seen(session, payment.id, seen, actor_id=actor_id)
+        payment = await write_order(session, payment.id, order, actor_id=actor_id)
     line = read_lines(payment.refunds)[line.id]
     if line.status != "REQUESTED":
-        return Refunded(payment, line)
-    return await send(database, paypal, payment, line, actor_id=actor_id)
+        return RefundResult(payment, line)
+    return await request_refund(database, paypal, payment, line, actor_id=actor_id)
 
 
-def later(error: UpstreamFailed) -> UpstreamFailed:
-    """Says what becomes of the refund."""
-    ask = "the refund is carried on; to learn how it ends, ask with the same Idempotency-Key"
-    return UpstreamFailed(f"{error.detail}: {ask}")
+def continues_later(error: UpstreamFailed) -> UpstreamFailed:
+    """The error with a note that the refund will be continued."""
+    note = "the refund is continued; to see its result, repeat it with the same Idempotency-Key"
+    return UpstreamFailed(f"{error.detail}: {note}")
 
 
-async def send(
+async def request_refund(
     database: Database,
     paypal: PayPal,
     payment: Payment,
     line: RefundLine,
     *,
     actor_id: UUID | None = None,
-) -> Refunded:
-    """Asks PayPal for a promised refund; once more is the same call.
+) -> RefundResult:
+    """Requests a stored refund from PayPal; a second request has the same id and no effect.
 
     Raises:
-        Conflict: PayPal refuses it for good. UpstreamFailed: it doesn't answer.
+        Conflict: PayPal refuses it for good. UpstreamFailed: PayPal doesn't answer.
     """
     amount = Money(payment.currency, line.minor)
-    body: dict[str, Any] = {"amount": spelled(amount), "custom_id": line.id}
+    body: dict[str, Any] = {"amount": paypal_amount(amount), "custom_id": line.id}
     if line.note:
         body["note_to_payer"] = line.note
     try:
-        answer = await paypal.refund_capture(
+        document = await paypal.refund_capture(
             str(payment.capture_id), body, request_id=f"{line.id}-refund"
         )
-        seen = read_refund(answer | {"custom_id": line.id})
+        paypal_refund = read_refund(document | {"custom_id": line.id})
     except Refusal as refusal:
-        await give_up(database, payment, line, refusal, actor_id)
+        await fail_refund(database, payment, line, refusal, actor_id)
         raise Conflict(f"PayPal refused the refund: {refusal.issue}") from None
     except UpstreamFailed as error:
         async with database.transaction() as session:
-            await set_check(session, payment.id, 0)
-        raise later(error) from error
-    return await write_refund(database, payment, line, seen, actor_id)
-
-
-async def write_refund(
-    database: Database,
-    payment: Payment,
-    line: RefundLine,
-    seen: SeenRefund,
-    actor_id: UUID | None,
-) -> Refunded:
-    """What PayPal answered, in the books."""
-    look = Seen(
-        order_id=str(payment.order_id), custom_id=str(payment.id), status="COMPLETED",
-        capture_id=payment.capture_id, captured=None, refunds=[seen], payer={},
-    )  # fmt: skip
+            await set_next_check(session, payment.id, 0)
+        raise continues_later(error) from error
     async with database.transaction() as session:
-        written = await write_seen(session, payment.id, look, actor_id=actor_id)
-    return Refunded(written, read_lines(written.refunds)[line.id])
+        payment = await write_refund(session, payment.id, paypal_refund, actor_id=actor_id)
+    return RefundResult(payment, read_lines(payment.refunds)[line.id])
 
 
-async def give_up(
+async def fail_refund(
     database: Database, payment: Payment, line: RefundLine, refusal: Refusal, actor_id: UUID | None
 ) -> None:
-    """PayPal will not make this refund: its sum may be promised again."""
+    """Marks a refund as FAILED, so that its amount can be refunded by another one."""
     async with database.transaction() as session:
-        there = await get_payment(session, payment.id, lock=True)
-        lines = read_lines(there.refunds) if there else {}
-        if there is None or lines[line.id].status != "REQUESTED":
+        row = await get_payment(session, payment.id, lock=True)
+        lines = read_lines(row.refunds) if row else {}
+        if row is None or lines[line.id].status != "REQUESTED":
             return
         lines[line.id] = replace(lines[line.id], status="FAILED")
-        await write_lines(session, there, lines)
-        record(session, there, lines[line.id], "REFUND_REFUSED", actor_id, issue=refusal.issue)
+        await write_lines(session, row, lines)
+        record_refund(session, row, lines[line.id], "REFUND_REFUSED", actor_id, issue=refusal.issue)
 
 
-def record(
+def record_refund(
     session: AsyncSession,
     payment: Payment,
     line: RefundLine,
@@ -208,7 +209,7 @@ def record(
     actor_id: UUID | None,
     **detail: str,
 ) -> None:
-    """A line of the audit log."""
+    """Adds a row about a refund to the audit log."""
     insert_audit(
         session, action, actor_id=actor_id, subject=payment.order_id,
         outcome="failed" if line.status == "FAILED" else "ok", request_id=current_request_id(),

@@ -1,6 +1,6 @@
-"""PayPal's events: stored once, answered at once, applied from the stored row, in any order.
+"""Stores PayPal's events once, and applies them from the stored rows, in any order.
 
-An event says where to look. What is written about money is what PayPal shows of the order then.
+An event only says which order has changed. What is written about money is read from PayPal then.
 """
 
 from collections.abc import Mapping
@@ -13,18 +13,24 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.audit import insert_audit
 from db.engine import Database
-from db.payments import find_payment, finish_event, get_payment, insert_event, postpone_event
+from db.payments import (
+    finish_event,
+    get_payment,
+    get_payment_by_paypal_id,
+    insert_event,
+    postpone_event,
+)
 from db.tables import Payment, WebhookEvent
 from errors import Malformed, StudioError
 from integrations.paypal.paypal import PayPal, Refusal
 from studio.context import current_request_id
 from studio.forms import refuse_unstorable
-from studio.payments.books import write_seen
-from studio.payments.states import read_order
+from studio.payments.books import write_order
+from studio.payments.paypal_documents import read_order
 
 LEASE_S = 30.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 3600.0
-MONEY = ("CHECKOUT.ORDER.", "PAYMENT.CAPTURE.")
+MONEY_EVENTS = ("CHECKOUT.ORDER.", "PAYMENT.CAPTURE.")
 DISPUTE = "CUSTOMER.DISPUTE."
 
 log = structlog.get_logger("studio.webhooks")
@@ -42,18 +48,18 @@ def read_event(document: Any) -> WebhookEvent:
         if not (isinstance(event_id, str) and isinstance(kind, str)):
             raise TypeError
     except (KeyError, TypeError, ValueError):
-        raise Malformed("this is no event of PayPal's") from None
+        raise Malformed("this is not an event of PayPal's") from None
     return WebhookEvent(event_id=event_id, type=kind, payload=document)
 
 
 async def store_event(database: Database, event: WebhookEvent) -> bool:
-    """Keeps the event for whoever stored it to apply; False where it is there already."""
+    """Stores the event for its receiver to apply. Returns False if it is stored already."""
     async with database.transaction() as session:
         return await insert_event(session, event, LEASE_S)
 
 
 async def apply_event(database: Database, paypal: PayPal, event: WebhookEvent) -> None:
-    """Does what the event asks for, and marks it; failures are noted, to be tried again."""
+    """Applies an event and marks it as applied; after a failure it is due again later."""
     try:
         remark = await _apply(database, paypal, event)
         async with database.transaction() as session:
@@ -67,8 +73,8 @@ async def apply_event(database: Database, paypal: PayPal, event: WebhookEvent) -
 
 
 async def _apply(database: Database, paypal: PayPal, event: WebhookEvent) -> str | None:
-    """What is to be remarked of the event, if anything."""
-    if not event.type.startswith((*MONEY, DISPUTE)):
+    """Applies an event. Returns a remark for its row, if it changed nothing."""
+    if not event.type.startswith((*MONEY_EVENTS, DISPUTE)):
         return "nothing follows from it"
     async with database.transaction() as session:
         payment = await find_subject(session, event.payload)
@@ -77,14 +83,14 @@ async def _apply(database: Database, paypal: PayPal, event: WebhookEvent) -> str
             return None if payment else "no payment of ours"
     if payment is None:
         return "no payment of ours"
-    return await look_again(database, paypal, payment)
+    return await refresh_payment(database, paypal, payment)
 
 
-async def look_again(database: Database, paypal: PayPal, payment: Payment) -> str | None:
-    """Writes what PayPal shows of the payment's order now.
+async def refresh_payment(database: Database, paypal: PayPal, payment: Payment) -> str | None:
+    """Reads the payment's order from PayPal and writes it. Returns a remark if there is none.
 
     Raises:
-        UpstreamFailed: PayPal doesn't say.
+        UpstreamFailed: PayPal doesn't answer.
     """
     if payment.order_id is None:
         return "its order is still being made"
@@ -93,51 +99,51 @@ async def look_again(database: Database, paypal: PayPal, payment: Payment) -> st
     except Refusal as refusal:
         return f"PayPal shows no such order: {refusal.issue}"
     async with database.transaction() as session:
-        await write_seen(session, payment.id, read_order(order))
+        await write_order(session, payment.id, read_order(order))
     return None
 
 
 async def find_subject(session: AsyncSession, event: Mapping[str, Any]) -> Payment | None:
-    """The payment that an event is about, by any id that it names."""
-    names = names_in(event)
-    if names["payment"] and (payment := await get_payment(session, names["payment"])):
+    """The payment that an event is about, by any id that the event contains."""
+    ids = read_ids(event)
+    if ids["payment"] and (payment := await get_payment(session, ids["payment"])):
         return payment
-    if names["order"] and (payment := await find_payment(session, order_id=names["order"])):
+    if ids["order"] and (payment := await get_payment_by_paypal_id(session, order_id=ids["order"])):
         return payment
-    if names["capture"]:
-        return await find_payment(session, capture_id=names["capture"])
+    if ids["capture"]:
+        return await get_payment_by_paypal_id(session, capture_id=ids["capture"])
     return None
 
 
-def names_in(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Our id, PayPal's order and PayPal's capture, where the event holds them."""
+def read_ids(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The payment's id, the order's and the capture's; None where the event lacks one."""
     kind, resource = str(event.get("event_type")), event.get("resource")
-    found: dict[str, Any] = {"payment": None, "order": None, "capture": None}
+    ids: dict[str, Any] = {"payment": None, "order": None, "capture": None}
     if not isinstance(resource, dict):
-        return found
+        return ids
     if kind.startswith("CHECKOUT.ORDER."):
-        found["order"] = _text(resource.get("id"))
+        ids["order"] = _text(resource.get("id"))
         units = resource.get("purchase_units")
         first = units[0] if isinstance(units, list) and units else None
-        found["payment"] = _uuid(first.get("custom_id") if isinstance(first, dict) else None)
-        return found
+        ids["payment"] = _uuid(first.get("custom_id") if isinstance(first, dict) else None)
+        return ids
     if kind.startswith(DISPUTE):
         sales = resource.get("disputed_transactions")
         first = sales[0] if isinstance(sales, list) and sales else None
         if isinstance(first, dict):
-            found["capture"] = _text(first.get("seller_transaction_id"))
-        return found
-    found["payment"] = _uuid(resource.get("custom_id"))
+            ids["capture"] = _text(first.get("seller_transaction_id"))
+        return ids
+    ids["payment"] = _uuid(resource.get("custom_id"))
     related = resource.get("supplementary_data")
     related = related.get("related_ids") if isinstance(related, dict) else None
     if isinstance(related, dict):
-        found["order"] = _text(related.get("order_id"))
-    found["capture"] = _capture_above(resource) or _text(resource.get("id"))
-    return found
+        ids["order"] = _text(related.get("order_id"))
+    ids["capture"] = _capture_above(resource) or _text(resource.get("id"))
+    return ids
 
 
 def _capture_above(resource: Mapping[str, Any]) -> str | None:
-    """A refund links to the capture that it belongs to."""
+    """The capture's id from a refund's link to it."""
     links = resource.get("links")
     for link in links if isinstance(links, list) else ():
         if isinstance(link, dict) and link.get("rel") == "up":
@@ -158,7 +164,7 @@ def _uuid(value: Any) -> UUID | None:
 
 
 def record_dispute(session: AsyncSession, event: WebhookEvent, payment: Payment | None) -> None:
-    """A person has to answer it; the books change when money moves."""
+    """Adds a dispute to the audit log; a person has to answer it, and no money moves yet."""
     resource = event.payload.get("resource")
     detail = resource if isinstance(resource, dict) else {}
     insert_audit(

@@ -19,7 +19,7 @@ from models.sales.heatmap import draw_heatmap, see_change
 from models.sales.occlusion import Influence, patches
 from models.sales.regressor import COMPARABLES
 from studio.context import current_request_id
-from studio.deletion.lineage import drop_unrecorded, find_deleted
+from studio.deletion.lineage import delete_unrecorded_blob, find_deleted
 from studio.files.files import load_image
 from studio.files.picture_memory import hold_picture
 from studio.files.picture_threads import run_on_picture
@@ -126,7 +126,7 @@ async def _keep(studio: Studio, row: Prediction) -> None:
         raise
     except (Unavailable, DeadlinePassed):
         if row.heatmap_key is not None:
-            await drop_unrecorded(studio, Prediction, row.id, row.heatmap_key)
+            await delete_unrecorded_blob(studio, Prediction, row.id, row.heatmap_key)
         raise
 
 

@@ -18,7 +18,7 @@ from errors import DeadlinePassed, NotAuthenticated, NotFound, StudioError, Unav
 from integrations.blobs.keys import EXTENSIONS
 from models.clean_copy import clean_copy
 from studio.context import current_request_id
-from studio.deletion.lineage import drop_unrecorded, find_deleted
+from studio.deletion.lineage import delete_unrecorded_blob, find_deleted
 from studio.files.files import load_image
 from studio.files.picture_threads import run_on_picture
 from studio.files.storage import require_storage
@@ -117,7 +117,7 @@ async def _record(
         await studio.blobs.delete(row.mask_key)  # nothing names it: deleted or answered meanwhile
         raise
     except (Unavailable, DeadlinePassed):
-        await drop_unrecorded(studio, SegmentationResult, row.id, row.mask_key)
+        await delete_unrecorded_blob(studio, SegmentationResult, row.id, row.mask_key)
         raise
 
 

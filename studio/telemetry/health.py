@@ -1,4 +1,4 @@
-"""Which parts of the studio are well, and whether search can be served."""
+"""Checks the health of the studio's services, and sums it up."""
 
 import asyncio
 import time
@@ -15,24 +15,24 @@ SILENT_S = 15.0
 OVERDUE_S = 60.0
 TICK_S = 0.1
 LATE_S = 0.15
-"""A timer that comes so much too late says that this process itself is behind."""
-REMEMBERED_S = 15.0
+"""A timer that is this late shows that the event loop of this process is overloaded."""
+OLDEST_RESULT_S = 15.0
 FRESH_S = 1.0
-"""Whoever asks again within it gets the same answer: health is asked by anyone, without limit."""
+"""Calls within this time get the same result, because anyone may ask for health without limit."""
 NEEDED = ("rec", "db")
 
 Status = Literal["ok", "degraded", "down"]
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 Check = Callable[[Studio], Awaitable[str | None]]
 
 
 class Degraded(StudioError):
-    """A part that answers, but not everything."""
+    """A service answers, but does not work fully."""
 
 
 @dataclass(frozen=True)
 class ServiceHealth:
-    """One part: whether it answers, how fast, and what it says."""
+    """The health of one service: whether it answers, how fast, and what it reports."""
 
     status: Status
     latency_ms: float
@@ -41,17 +41,17 @@ class ServiceHealth:
 
 @dataclass(frozen=True)
 class StudioHealth:
-    """All parts, and their sum."""
+    """The health of all services, and its sum."""
 
     status: Status
     services: dict[str, ServiceHealth]
 
 
 async def check_rec(studio: Studio) -> str:
-    """An embedder that answers and an index with something in it.
+    """Checks that the embedder answers and that an index of its version has products.
 
     Raises:
-        Unavailable: there is nothing to search with or in.
+        Unavailable: search does not work.
     """
     version, state = await asyncio.gather(studio.embedder.version(), studio.index.status())
     if not state.get("version"):
@@ -64,24 +64,25 @@ async def check_rec(studio: Studio) -> str:
 
 
 async def check_seg(studio: Studio) -> str:
-    """A segmenter that answers."""
+    """Checks that the segmenter answers."""
     return await studio.segmenter.version()
 
 
 async def check_jobs(studio: Studio) -> str:
-    """A dispatcher that looks at the queue, and nothing that runs by nobody's lease.
+    """Checks that the dispatcher reads the queue and that no running job has lost its lease.
 
     Raises:
-        Unavailable: accepted jobs would wait.
-        Degraded: jobs are done, and something else of the dispatcher's needs an operator.
+        Unavailable: queued jobs are not started.
+        Degraded: jobs are done, but the dispatcher has warnings for an operator.
     """
     state: Mapping[str, Any] = await studio.dispatcher.status()
     if state["silentS"] > SILENT_S:
         raise Unavailable(f"the dispatcher has been silent for {state['silentS']:.0f} s")
     if state["overdue"]:
         raise Unavailable(f"{state['overdue']} jobs run by nobody's lease")
-    due = sum(one["due"] for one in state["backlog"].values())
-    oldest_s = max((one["oldest_s"] for one in state["backlog"].values()), default=0.0)
+    backlog = state["backlog"].values()
+    due = sum(queue["due"] for queue in backlog)
+    oldest_s = max((queue["oldest_s"] for queue in backlog), default=0.0)
     if due and not state["running"] and oldest_s > OVERDUE_S:
         raise Unavailable(f"{due} jobs are due and none is started")
     if warnings := state.get("warnings"):
@@ -90,7 +91,7 @@ async def check_jobs(studio: Studio) -> str:
 
 
 async def check_reg(studio: Studio) -> str:
-    """A regressor that answers; without a starter for this embedder only merchants' own ones do."""
+    """Checks that the regressor answers, and whether its starter fits the embedder's version."""
     version, state = await asyncio.gather(studio.embedder.version(), studio.regressor.status())
     if state.get("embedderVersion") != version:
         return "no starter for this embedder: merchants' own versions only"
@@ -98,7 +99,7 @@ async def check_reg(studio: Studio) -> str:
 
 
 async def check_vto(studio: Studio) -> str:
-    """A TryOn that answers.
+    """Checks that TryOn answers.
 
     Raises:
         Unavailable: it is starting or down.
@@ -108,20 +109,20 @@ async def check_vto(studio: Studio) -> str:
 
 
 async def check_db(studio: Studio) -> None:
-    """PostgreSQL answers a query.
+    """Checks that PostgreSQL answers a query and accepts changes.
 
     Raises:
-        Degraded: it takes no changes.
+        Degraded: it is read-only.
     """
     if not await studio.database.check():
         raise Degraded("the database takes no changes right now; searches go on")
 
 
 async def check_cache(studio: Studio) -> None:
-    """Valkey or Redis answers a ping.
+    """Checks that Valkey or Redis answers a ping.
 
     Raises:
-        Unavailable: it doesn't; what that means for callers is told.
+        Unavailable: it doesn't; the message says what that means for callers.
     """
     try:
         await studio.cache.check()
@@ -132,7 +133,7 @@ async def check_cache(studio: Studio) -> None:
 
 
 async def check_blob(studio: Studio) -> None:
-    """The blob store takes and shows blobs."""
+    """Checks that the blob store can be used."""
     await studio.blobs.check()
 
 
@@ -150,7 +151,7 @@ SERVICES = tuple(CHECKS)
 
 
 async def check_service(studio: Studio, name: str) -> ServiceHealth:
-    """One part, within `TIMEOUT_S`; what it fails with is told, unless it is a surprise."""
+    """The health of one service, checked within `TIMEOUT_S`; unexpected errors are raised."""
     started_s = time.perf_counter()
     status: Status = "down"
     try:
@@ -167,77 +168,79 @@ async def check_service(studio: Studio, name: str) -> ServiceHealth:
 
 
 def sum_up(services: dict[str, ServiceHealth]) -> StudioHealth:
-    """Without `NEEDED` the studio is down, without others degraded."""
+    """The sum: without a service of `NEEDED` the studio is down, without another one degraded."""
     if any(services[name].status == "down" for name in NEEDED):
         return StudioHealth("down", services)
     is_whole = all(health.status == "ok" for health in services.values())
     return StudioHealth("ok" if is_whole else "degraded", services)
 
 
-class Watch(Generic[Found]):
-    """One question: at most one check at a time, and one a `FRESH_S`, shared by all who ask.
+class SharedCheck(Generic[Result]):
+    """A check that runs at most once at a time and once a `FRESH_S`, shared by all callers.
 
-    When this process is behind with its work, checks run out of time though the services are well;
-    then what was found up to `REMEMBERED_S` ago is told, and at once.
+    If the event loop of this process is overloaded, checks time out although the services are well.
+    Then callers get the last result at once, if it is at most `OLDEST_RESULT_S` old.
     """
 
-    def __init__(self, check: Callable[[], Awaitable[Found]]) -> None:
-        """Nothing is asked yet."""
-        self._ask = check
-        self._running: asyncio.Task[Found] | None = None
-        self._last: tuple[float, Found] | None = None
+    def __init__(self, check: Callable[[], Awaitable[Result]]) -> None:
+        """Starts no check yet."""
+        self._run_check = check
+        self._running: asyncio.Task[Result] | None = None
+        self._last: tuple[float, Result] | None = None
 
-    async def check(self) -> Found:
-        """The answer, or that of a moment ago."""
-        if fresh := self._remember(FRESH_S):
+    async def check(self) -> Result:
+        """The result of a check, or the last one while it is fresh."""
+        if fresh := self._last_result(FRESH_S):
             return fresh
         running = self.start()
         while not running.done():
             since_s = time.monotonic()
             await asyncio.wait({running}, timeout=TICK_S)
             is_behind = time.monotonic() - since_s > TICK_S + LATE_S
-            if is_behind and (remembered := self._remember(REMEMBERED_S)):
-                return remembered
+            if is_behind and (last := self._last_result(OLDEST_RESULT_S)):
+                return last
         return running.result()
 
-    def start(self) -> asyncio.Task[Found]:
-        """The check that is running, or a new one."""
+    def start(self) -> asyncio.Task[Result]:
+        """The running check, or a new one."""
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._check(), name="health")
         return self._running
 
-    async def _check(self) -> Found:
-        if fresh := self._remember(FRESH_S):
+    async def _check(self) -> Result:
+        if fresh := self._last_result(FRESH_S):
             return fresh
         since_s = time.monotonic()
-        found = await self._ask()
+        result = await self._run_check()
         if time.monotonic() - since_s > TIMEOUT_S + LATE_S:
-            return self._remember(REMEMBERED_S) or found
-        self._last = time.monotonic(), found
-        return found
+            return self._last_result(OLDEST_RESULT_S) or result
+        self._last = time.monotonic(), result
+        return result
 
-    def _remember(self, longest_s: float) -> Found | None:
-        if self._last is None or time.monotonic() - self._last[0] > longest_s:
+    def _last_result(self, max_age_s: float) -> Result | None:
+        if self._last is None or time.monotonic() - self._last[0] > max_age_s:
             return None
         return self._last[1]
 
 
 class HealthWatch:
-    """How the parts are, and their sum; many who ask cost what one does."""
+    """Shared checks of every service and of their sum; many callers cost no more than one."""
 
     def __init__(self, studio: Studio) -> None:
-        """Nothing is asked yet."""
-        self._services = {name: Watch(partial(check_service, studio, name)) for name in SERVICES}
-        self._whole = Watch(self._check_all)
+        """Starts no check yet."""
+        self._services = {
+            name: SharedCheck(partial(check_service, studio, name)) for name in SERVICES
+        }
+        self._whole = SharedCheck(self._check_all)
 
     async def check(self) -> StudioHealth:
-        """Every part at once."""
+        """The health of every service."""
         return await self._whole.check()
 
     async def check_service(self, name: str) -> ServiceHealth:
-        """One part."""
+        """The health of one service."""
         return await self._services[name].check()
 
     async def _check_all(self) -> StudioHealth:
-        found = await asyncio.gather(*(watch.start() for watch in self._services.values()))
-        return sum_up(dict(zip(SERVICES, found, strict=True)))
+        results = await asyncio.gather(*(check.start() for check in self._services.values()))
+        return sum_up(dict(zip(SERVICES, results, strict=True)))

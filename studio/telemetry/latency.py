@@ -1,4 +1,4 @@
-"""How long routes take, counted in buckets that add up over every replica of the Gateway."""
+"""Latencies of routes, counted in histogram buckets that add up over all Gateway replicas."""
 
 import math
 import time
@@ -12,16 +12,16 @@ from studio.ports import Cache
 WINDOW_S = 300
 SLOT_S = 15
 GROWTH = 1.1
-"""Each bucket ends 10 % above the last one, so no quantile is off by more than 5 %."""
+"""Each bucket ends 10 % above the last one, so a quantile's error is at most 5 %."""
 SHORTEST_MS = 0.1
 LONGEST_BUCKET = 150
-"""160 s; whatever takes longer is counted there."""
+"""The last bucket, at 160 s; it also counts longer times."""
 REFUSED, FAILED = "refused", "failed"
 
 
 @dataclass
 class RouteLatency:
-    """One route over the window; times in milliseconds.
+    """The requests of one route in the window.
 
     `errors` are answers of 500 and above, `refused` those of 400 to 499.
     """
@@ -34,15 +34,15 @@ class RouteLatency:
 
     @property
     def requests(self) -> int:
-        """How many there were."""
+        """The number of requests."""
         return self.buckets.total()
 
     def quantile(self, share: float) -> float:
         """The time that this share of the requests did not exceed, in ms."""
-        rank, seen = max(1, math.ceil(share * self.requests)), 0
+        rank, count = max(1, math.ceil(share * self.requests)), 0
         for bucket in sorted(self.buckets):
-            seen += self.buckets[bucket]
-            if seen >= rank:
+            count += self.buckets[bucket]
+            if count >= rank:
                 return middle_ms(bucket)
         return 0.0
 
@@ -55,24 +55,24 @@ def bucket_of(elapsed_ms: float) -> int:
 
 
 def middle_ms(bucket: int) -> float:
-    """The time that stands for a bucket."""
+    """The middle of a bucket, which stands for its times."""
     return SHORTEST_MS * GROWTH ** (bucket - 0.5) if bucket else SHORTEST_MS
 
 
 def key_of(slot: int) -> str:
-    """Where the cache counts the requests of one slot of time."""
+    """The cache key of the counters of one time slot."""
     return f"latency:{slot}"
 
 
 class LatencyLog:
-    """Counts in memory, adds to the cache's counters when told to, and reads everyone's."""
+    """Counts requests in memory, adds the counts to the cache, and reads those of all replicas."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
         self._pending: dict[int, Counter[str]] = defaultdict(Counter)
 
     def note(self, method: str, route: str, status: int, elapsed_ms: float) -> None:
-        """One answered request; never waits."""
+        """Counts one answered request; never waits."""
         fields = self._pending[int(time.time()) // SLOT_S]
         name = f"{method} {route}"
         fields[f"{bucket_of(elapsed_ms)} {name}"] += 1
@@ -80,10 +80,10 @@ class LatencyLog:
             fields[f"{FAILED if status >= 500 else REFUSED} {name}"] += 1
 
     async def flush(self) -> None:
-        """Adds what was counted; while the cache is away it is kept, as long as it matters."""
-        counted, self._pending = self._pending, defaultdict(Counter)
+        """Adds the counts to the cache; without the cache they stay in memory, up to the window."""
+        pending, self._pending = self._pending, defaultdict(Counter)
         oldest = (int(time.time()) - WINDOW_S) // SLOT_S
-        recent = {slot: fields for slot, fields in counted.items() if slot >= oldest}
+        recent = {slot: fields for slot, fields in pending.items() if slot >= oldest}
         if not recent:
             return
         counts = {key_of(slot): fields for slot, fields in recent.items()}
@@ -94,29 +94,29 @@ class LatencyLog:
                 self._pending[slot].update(fields)
 
     async def read(self) -> list[RouteLatency]:
-        """Every route of the last five minutes, busiest first, over all replicas.
+        """The routes of the last five minutes over all replicas, busiest first.
 
         Raises:
-            Unavailable: the cache is away.
+            Unavailable: the cache does not answer.
         """
         await self.flush()
         newest = int(time.time()) // SLOT_S
         slots = range(newest - WINDOW_S // SLOT_S, newest + 1)
-        found = merge(await self._cache.read_counts([key_of(slot) for slot in slots]))
-        return sorted(found, key=lambda one: (-one.requests, one.route, one.method))
+        routes = merge(await self._cache.read_counts([key_of(slot) for slot in slots]))
+        return sorted(routes, key=lambda item: (-item.requests, item.route, item.method))
 
 
 def merge(slots: Iterable[Mapping[str, int]]) -> list[RouteLatency]:
-    """Counters of many slots -> routes."""
+    """The counters of many time slots, added up by route."""
     routes: dict[tuple[str, str], RouteLatency] = {}
     for counts in slots:
         for name, count in counts.items():
             kind, method, route = name.split(" ", 2)
-            one = routes.setdefault((method, route), RouteLatency(method, route))
+            latency = routes.setdefault((method, route), RouteLatency(method, route))
             if kind == FAILED:
-                one.errors += count
+                latency.errors += count
             elif kind == REFUSED:
-                one.refused += count
+                latency.refused += count
             else:
-                one.buckets[int(kind)] += count
+                latency.buckets[int(kind)] += count
     return list(routes.values())

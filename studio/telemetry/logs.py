@@ -1,4 +1,4 @@
-"""Structured log lines, one JSON object each, written in batches instead of one flush a line."""
+"""Structured logs: one JSON object a line, written in batches instead of one flush a line."""
 
 import asyncio
 import logging
@@ -21,20 +21,20 @@ SECRETS = re.compile(
     r"[^\s&@\"'\\]+"
     r"|\beyJ[A-Za-z0-9_.-]{8,}"
 )
-"""Signatures in URLs, passwords of servers' URLs, and tokens, wherever in a line they stand.
+"""Signatures in URLs, passwords in servers' URLs, and tokens, anywhere in a line.
 
-Linear: every alternative begins with fixed letters, and what follows them is consumed, or ends at
-the next place where one could begin.
+The time is linear: every alternative begins with fixed letters, and the text after them is consumed
+or ends at the next place where an alternative could begin.
 """
 MAX_VALUE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 20_000
 DETAILS = re.compile(r"(DETAIL: +)(?:[^\n\\]|\\(?!n))*")
-"""To the end of the line, also where a `repr` has spelled that end."""
+"""To the end of the line, also if a `repr` has written the line break as `\\n`."""
 HIDDEN = "[hidden]"
 
 
 class BatchHandler(logging.Handler):
-    """Keeps lines until there are many, one is an error, or `flush` is called."""
+    """Collects lines until there are many, one is a warning or an error, or `flush` is called."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__()
@@ -48,40 +48,40 @@ class BatchHandler(logging.Handler):
             self.flush()
 
     def format(self, record: logging.LogRecord) -> str:
-        """The JSON of structlog holds the traceback already; a second one would break it."""
+        """The line; structlog's JSON contains the traceback already."""
         message = record.getMessage()
         return message if message.startswith("{") else super().format(record)
 
     def flush(self) -> None:
-        """Writes what waits with one write and one flush."""
+        """Writes the collected lines with one write and one flush."""
         lines, self._lines = self._lines, []
         if lines:
             stream = self._stream or sys.stderr
-            with suppress(ValueError):  # the stream was closed under us at exit
+            with suppress(ValueError):  # the stream is closed already at exit
                 stream.write("\n".join(lines) + "\n")
                 stream.flush()
 
 
 def add_request_id(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Every line says which request caused it."""
+    """Adds the id of the request."""
     event.setdefault("request_id", current_request_id())
     return event
 
 
 def scrub(line: str) -> str:
-    """The line without what opens something; a last net below `hide_secrets`."""
-    return SECRETS.sub(lambda found: (found["name"] or "") + HIDDEN, line)
+    """The line without secrets inside of its texts; `hide_secrets` removes those with a key."""
+    return SECRETS.sub(lambda match: (match["name"] or "") + HIDDEN, line)
 
 
 def hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A last net: values under the names of secrets never reach a log."""
+    """Hides values whose keys are names of secrets."""
     for key in SECRET_KEYS & event.keys():
         event[key] = HIDDEN
     return event
 
 
 def cut_long(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """No caller's text fills a log, whatever quoted it; of a traceback both ends are left."""
+    """Cuts long texts, such as a caller's input, in the middle; tracebacks may be longer."""
     for key, value in event.items():
         limit = MAX_TRACEBACK_CHARS if key == "exception" else MAX_VALUE_CHARS
         if isinstance(value, str) and len(value) > limit:
@@ -91,7 +91,7 @@ def cut_long(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping
 
 
 def hide_rows(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """PostgreSQL's errors repeat values of rows, such as an address that is taken."""
+    """Hides the values of rows that PostgreSQL repeats in its errors."""
     for key, value in event.items():
         if isinstance(value, str) and "DETAIL: " in value:
             event[key] = DETAILS.sub(rf"\1{HIDDEN}", value)
@@ -99,7 +99,7 @@ def hide_rows(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappin
 
 
 def configure_logging(stream: TextIO | None = None) -> BatchHandler:
-    """Sends the studio's loggers through one batching handler; calling again changes nothing."""
+    """Sends the studio's loggers through one BatchHandler; another call returns the same one."""
     logger = logging.getLogger(ROOT_LOGGER)
     for handler in logger.handlers:
         if isinstance(handler, BatchHandler):
@@ -130,7 +130,7 @@ def configure_logging(stream: TextIO | None = None) -> BatchHandler:
 
 @asynccontextmanager
 async def flushing(handler: BatchHandler) -> AsyncIterator[None]:
-    """While the block runs, no line waits longer than `FLUSH_EVERY_S`."""
+    """Flushes the handler every `FLUSH_EVERY_S` while the block runs."""
 
     async def flush_often() -> None:
         while True:

@@ -11,7 +11,7 @@ from errors import NotFound
 from studio.context import current_request_id
 from studio.deletion.blob_removal import remove_soon
 from studio.deletion.lineage import delete_tryon_rows, output_key_of
-from studio.deletion.mentions import enter_mentions, strip_soon
+from studio.deletion.mentions import insert_mentions, strip_soon
 from studio.ports import Studio
 
 
@@ -30,7 +30,7 @@ async def delete_tryon(studio: Studio, user_id: UUID, tryon_id: UUID, *, ip: str
         if await get_own_tryon(session, tryon_id, user_id) is None:
             raise NotFound("no such try-on")
         keys = await delete_tryon_rows(session, [tryon_id])
-        enter_mentions(session, user_id, keys)
+        insert_mentions(session, user_id, keys)
         insert_erasure(session, "tryon", str(tryon_id))
         insert_audit(
             session, "TRYON_DELETED", actor_id=user_id, subject=str(tryon_id), ip=ip,

@@ -21,7 +21,7 @@ from schemathesis.generation import GenerationMode
 
 from studio.accounts import passwords
 from studio.ports import Studio
-from tests.gateway.belongings import insert_job, open_account, place_order, put_product, upload
+from tests.gateway.resources import insert_job, open_account, place_order, put_product, upload
 from tests.support.fakes import FakeIndex, FakeItem, make_settings
 from tests.support.served import ServedStudio, serving_gateway
 from tests.support.simulator import Simulator

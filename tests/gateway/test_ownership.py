@@ -20,7 +20,7 @@ from gateway.app import create_app
 from settings import Settings
 from studio.jobs.jobs import JOB_TYPES
 from studio.ports import Studio
-from tests.gateway.belongings import (
+from tests.gateway.resources import (
     DATASET,
     PRODUCT,
     Account,

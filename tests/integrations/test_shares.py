@@ -10,7 +10,7 @@ from integrations.shares import AllBusy, Caller, OwnerBusy, Shares
 
 
 class Work:
-    """Tasks that each hold a place until `finish` lets them go."""
+    """Tasks that hold a place until `finish` is called."""
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
@@ -97,11 +97,11 @@ async def test_whoever_gives_up_leaves_no_trace() -> None:
     waiting.cancel()
     await turn()
     assert waiting.cancelled()
-    chosen = await work.start("c")
+    following = await work.start("c")
     work._ends.pop(0)[1].set()
     await asyncio.sleep(0)  # a leaves, and the place is c's
     assert work._shares._running == {"c": 1}
-    chosen.cancel()  # before c could enter
+    following.cancel()  # before c could enter
     await turn()
     await work.start("d")
     assert work.running["d"] == 1

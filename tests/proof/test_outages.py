@@ -110,17 +110,14 @@ def test_servers_of_the_users_come_and_go(
     finally:
         studio.running.end()
         collector.close()
-    outcome = callers.told
-    answers = {
-        f"{what} {status}": count for (what, status), count in sorted(outcome.statuses.items())
-    }
-    counts = {what: len(ids) for what, ids in outcome.kept.items()}
+    log = callers.log
+    answers = {f"{what} {status}": count for (what, status), count in sorted(log.statuses.items())}
+    counts = {what: len(ids) for what, ids in log.acknowledged.items()}
     print(  # noqa: T201
         f"\n{TURNS} times {[one.name for one in servers]}, {DOWN_S:g} s each: answers {answers}; "
-        f"wrong {len(outcome.wrong)}; kept {counts}, lost 0; "
-        f"well again after {outcome.recovered_s} s"
+        f"wrong {len(log.wrong)}; kept {counts}, lost 0; well again after {log.recovered_s} s"
     )
-    assert len(outcome.recovered_s) == TURNS * len(servers)
+    assert len(log.recovered_s) == TURNS * len(servers)
 
 
 def replicas(studio: WholeStudio) -> list[Any]:

@@ -1,4 +1,4 @@
-"""A shop to back up: products with pictures, payments and jobs, written to while it is copied."""
+"""A shop for backups: products with pictures, payments and jobs, and writes during a backup."""
 
 import asyncio
 import hashlib
@@ -26,12 +26,12 @@ AMOUNT = Decimal(100)
 
 
 def silent(_done: int, _total: int, _what: str) -> None:
-    """Reports to nobody."""
+    """Ignores a progress report."""
 
 
 @dataclass
 class Shop:
-    """Rows and blobs of one merchant. Payments are moved between orders: their sum is constant."""
+    """Rows and blobs of one merchant, whose payments have a constant sum."""
 
     studio: Studio
     owner: UUID
@@ -41,7 +41,7 @@ class Shop:
     blob_bytes: int = 0
 
     async def add_product(self, product_id: str) -> None:
-        """The blob, then its row and its vector in one transaction, as the catalogue does it."""
+        """Writes the blob, then its row and vector in one transaction, as the catalogue does."""
         data = f"picture of {product_id} ".encode() + self.random.bytes(self.blob_bytes + 16)
         sha256 = hashlib.sha256(data).hexdigest()
         key = f"products/{product_id}/{sha256[:32]}.jpg"
@@ -49,14 +49,14 @@ class Shop:
         async with self.studio.database.transaction() as session:
             seq = await take_change_seq(session)
             values = self._product(product_id, key, sha256, seq)
-            changed = "DELETE FROM product WHERE id = :id"
-            await session.exec(text(changed), params={"id": product_id})  # type: ignore[call-overload]
+            delete_row = "DELETE FROM product WHERE id = :id"
+            await session.exec(text(delete_row), params={"id": product_id})  # type: ignore[call-overload]
             session.add(Product(**values))
             await session.flush()
             await put_embedding(session, ProductEmbedding(**self._embedding(product_id, sha256)))
 
     async def upload(self, owner: UUID | None = None) -> UUID:
-        """A file of the merchant, or of another account, with its blob."""
+        """Inserts a file of the merchant, or of another account, with its blob. Returns its id."""
         file_id, owner = uuid4(), owner or self.owner
         key = f"uploads/{owner}/{file_id}.jpg"
         await self.studio.blobs.put(key, file_id.bytes, "image/jpeg")
@@ -69,7 +69,7 @@ class Shop:
         return file_id
 
     async def move_money(self) -> None:
-        """From one payment to another, in one transaction."""
+        """Moves an amount from one payment to another, in one transaction."""
         moved = text(
             "UPDATE payment SET amount = amount + CASE WHEN order_id = :one THEN 1 ELSE -1 END"
             " WHERE order_id IN (:one, :other)"
@@ -80,7 +80,7 @@ class Shop:
             await session.exec(moved, params=params)  # type: ignore[call-overload]
 
     async def write(self) -> None:
-        """One turn of a busy shop."""
+        """Writes one product, one transfer, one upload and one job."""
         await self.add_product(f"p{self.random.integers(self.count)}")
         await self.move_money()
         await self.upload()
@@ -90,7 +90,7 @@ class Shop:
 
     @asynccontextmanager
     async def under_load(self) -> AsyncIterator[None]:
-        """Writes until the block ends, at least once before it begins."""
+        """Writes while the block runs, and at least once before it."""
         await self.write()
         stop = asyncio.Event()
 
@@ -121,7 +121,7 @@ class Shop:
 
 
 async def fill(studio: Studio, count: int, blob_bytes: int = 0) -> Shop:
-    """So many products, payments and jobs, and an active index."""
+    """Inserts `count` products, payments and jobs, and activates an index."""
     account = await create_user(
         studio.database, email="m@example.com", password="x" * 12, role="merchant"
     )
@@ -146,18 +146,18 @@ async def fill(studio: Studio, count: int, blob_bytes: int = 0) -> Shop:
 async def answers(
     studio: Studio, count: int = 20, top_k: int = 20
 ) -> list[list[tuple[str, float]]]:
-    """What searches with the same random vectors give."""
+    """The results of searches with random vectors, which are the same in every call."""
     random = np.random.default_rng(1)
     queries = [unit(random.normal(size=DIM)) for _ in range(count)]
-    found = []
+    results = []
     for vector in queries:
         query = IndexQuery(top_k=top_k, embedder_version="fake-embedder", image=vector)
-        found.append((await studio.index.search(query)).hits)
-    return found
+        results.append((await studio.index.search(query)).hits)
+    return results
 
 
 async def digests(url: str, *without: str) -> dict[str, str]:
-    """A hash of every table's rows, in any order, by the server itself."""
+    """A hash of every table's rows, which does not depend on their order."""
     connection = await asyncpg.connect(url)
     try:
         names = await connection.fetch(
@@ -175,7 +175,7 @@ async def digests(url: str, *without: str) -> dict[str, str]:
 
 
 async def scalar(url: str, query: str) -> Any:
-    """One value."""
+    """The single value of a query."""
     connection = await asyncpg.connect(url)
     try:
         return await connection.fetchval(query)

@@ -1,8 +1,8 @@
-"""Callers that send without pause, from a process and an address of their own.
+"""Callers that send requests without pause, from a process and an address of their own.
 
     python -m tests.support.flooding < plan.json
 
-The plan is the JSON of `Plan`; it ends with its input, and prints how often which status came.
+The plan is the JSON of `Plan`; it prints how often each status was returned.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ TIMEOUT_S = 60
 
 @dataclass
 class Plan:
-    """What `workers` callers of one address do, over and over.
+    """What `workers` callers of one address repeat.
 
     Attributes:
-        kind: "raw" sends `requests` as they are, "upload" presigns, puts and completes
-            `content`, "jobs" submits `job` and waits until it has ended.
+        kind: "raw" sends `requests` unchanged; "upload" presigns, uploads and completes
+            `content`; "jobs" submits `job` and waits until it has ended.
         requests: whole HTTP requests, base64.
-        pause_s: between two of one worker.
+        pause_s: the pause between two requests of one worker.
     """
 
     url: str
@@ -46,7 +46,7 @@ class Plan:
     pause_s: float = 0.0
 
     def to_json(self) -> bytes:
-        """For the child's input, on one line."""
+        """The plan on one line, for the child's standard input."""
         return json.dumps(asdict(self)).encode() + b"\n"
 
 
@@ -63,7 +63,7 @@ def request(method: str, path: str, headers: dict[str, str], body: bytes = b"") 
 
 
 async def flood(plan: Plan) -> Counter[str]:
-    """Runs the plan for its time; a lost connection is opened again."""
+    """Runs the plan for its time. Returns how often each status was returned."""
     counts: Counter[str] = Counter()
     work = {"raw": send_raw, "upload": send_uploads, "jobs": send_jobs}[plan.kind]
     tasks = [asyncio.create_task(work(plan, counts)) for _ in range(plan.workers)]
@@ -77,9 +77,9 @@ async def flood(plan: Plan) -> Counter[str]:
 
 
 async def send_raw(plan: Plan, counts: Counter[str]) -> None:
-    """The requests in turn, each answered before the next."""
+    """Sends the requests in turn and waits for each response; reconnects after an error."""
     place = urlsplit(plan.url)
-    payloads = [base64.b64decode(one) for one in plan.requests]
+    payloads = [base64.b64decode(text) for text in plan.requests]
     while True:
         with suppress(OSError, asyncio.IncompleteReadError):
             reader, writer = await asyncio.open_connection(
@@ -102,7 +102,7 @@ async def send_one(
     writer: asyncio.StreamWriter,
     counts: Counter[str],
 ) -> None:
-    """In pieces, as they come over a network; an answer may come before the last of them."""
+    """Sends one request in pieces and reads its response, which may begin before the last piece."""
     for start in range(0, len(payload), PIECE):
         writer.write(payload[start : start + PIECE])
         await writer.drain()
@@ -121,7 +121,7 @@ async def send_one(
 
 
 def client_of(plan: Plan) -> httpx.AsyncClient:
-    """From the plan's address."""
+    """A client that sends from the plan's address."""
     transport = httpx.AsyncHTTPTransport(local_address=plan.address)
     return httpx.AsyncClient(
         base_url=plan.url, transport=transport, timeout=TIMEOUT_S, headers=plan.headers
@@ -129,7 +129,7 @@ def client_of(plan: Plan) -> httpx.AsyncClient:
 
 
 async def send_uploads(plan: Plan, counts: Counter[str]) -> None:
-    """Presign, PUT, complete, delete."""
+    """Presigns, uploads, completes and deletes files."""
     content = base64.b64decode(plan.content)
     body = {
         "filename": "f", "contentType": plan.content_type, "purpose": plan.purpose,
@@ -152,7 +152,7 @@ async def send_uploads(plan: Plan, counts: Counter[str]) -> None:
 
 
 async def send_jobs(plan: Plan, counts: Counter[str]) -> None:
-    """One job after the other, each awaited."""
+    """Submits jobs, one after the other, and waits for the end of each."""
     async with client_of(plan) as client:
         while True:
             with suppress(httpx.TransportError):

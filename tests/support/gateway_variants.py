@@ -23,7 +23,7 @@ from gateway.deps import CurrentUser, find_user
 from gateway.envelope import Envelope
 from gateway.limits import RateLimit
 from settings import Settings
-from tests.gateway.belongings import open_account, put_product
+from tests.gateway.resources import open_account, put_product
 from tests.support.fakes import FakeItem, make_settings, open_client, open_studio
 
 BARE, WITH_LIMITS, WHOLE = "bare", "ids, log, limits", "all: with auth"

@@ -1,7 +1,7 @@
-"""Input that is cheap to send and was once expensive to take, and a limit of CPU for each call.
+"""Hostile input that is cheap to send and was expensive to process, and a limit of CPU time.
 
-Every generator is one of a kind of attack: what it repeats is a count in the hundreds of thousands,
-so that work which grows faster than the input is noticed as time.
+Each generator stands for one kind of attack. It repeats something up to some hundred thousand
+times, so that work that grows faster than the input takes noticeably long.
 """
 
 import asyncio
@@ -40,26 +40,26 @@ from studio.payments.order_form import OrderForm
 from studio.sales.csv_file import COLUMNS, read_sales
 from studio.telemetry.logs import scrub
 
-MOST_CPU_S = 2.0
+MAX_CPU_S = 2.0
 
 Result = TypeVar("Result")
 
 
 def within_bounds(call: Callable[..., Result], *args: Any, **options: Any) -> Result:
-    """Its result; a call that takes longer than any input is worth fails, whatever it answers."""
+    """The result of the call, which must not take more CPU time than `MAX_CPU_S`."""
     started_s = time.process_time()
     try:
         return call(*args, **options)
     finally:
         cpu_s = time.process_time() - started_s
-        assert cpu_s <= MOST_CPU_S, f"{getattr(call, '__name__', call)}: {cpu_s:.1f} s of CPU"
+        assert cpu_s <= MAX_CPU_S, f"{getattr(call, '__name__', call)}: {cpu_s:.1f} s of CPU"
 
 
 counts = st.sampled_from([1, 40, 1_000, 30_000, 300_000])
-"""How often something is repeated; whoever uses it cuts to what can be sent at all."""
+"""How often something is repeated; generators limit it to the largest possible input."""
 
 
-# JSON: deep, wide, full of errors.
+# JSON documents that are deep, wide or full of errors.
 
 FORMS: tuple[TypeAdapter[Any], ...] = tuple(
     TypeAdapter(form)
@@ -77,14 +77,14 @@ BODY_BYTES = 1_000_000
 
 
 def repeated(text: str, count: int, between: str = ",") -> str:
-    """At most a body of it."""
+    """The text, repeated at most until it fills a request body."""
     most = max(1, BODY_BYTES // (len(text) + len(between)))
     return between.join([text] * min(count, most))
 
 
 @st.composite
 def documents(draw: st.DrawFn) -> bytes:
-    """A body as somebody sends it who wants its reading to take long."""
+    """A request body that was made to take long to read."""
     inner, name, count = draw(st.sampled_from(SCALARS)), draw(st.sampled_from(FIELDS)), draw(counts)
     shape = draw(st.sampled_from(["list", "keys", "same keys", "deep list", "deep object", "rows"]))
     if shape == "list":
@@ -105,7 +105,7 @@ def documents(draw: st.DrawFn) -> bytes:
 
 
 def judge_document(body: bytes) -> None:
-    """As the Gateway does: bounds first, then the forms, and the errors are few."""
+    """Reads a body as the Gateway does, limits first; there must be few errors."""
     try:
         check_document(body, DocumentLimits())
         document = json.loads(body)
@@ -119,11 +119,11 @@ def judge_document(body: bytes) -> None:
 
 
 def check_body(body: bytes) -> None:
-    """It is read, or refused in words, in little time."""
+    """Checks that it is read or refused in little time."""
     within_bounds(judge_document, body)
 
 
-# HTTP: heads without end, in pieces.
+# HTTP: long request heads, in pieces.
 
 LINES = (b"GET / HTTP/1.1\r\n", b"Host: x\r\n", b"A: ", b"\r\n", b"\r\n\r\n",
          b"Transfer-Encoding: chunked\r\n",
@@ -135,7 +135,7 @@ STREAM_BYTES = 3_000_000
 
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[bytes, int]:
-    """What comes over one connection, and the size of the pieces in which it comes."""
+    """The bytes of one connection, and the size of the pieces in which they arrive."""
     data = bytearray()
     for line in draw(st.lists(st.sampled_from(LINES) | st.binary(max_size=8), max_size=12)):
         count = draw(st.sampled_from([1, 1, 1, 1, 30, 1_000, 100_000, 3_000_000]))
@@ -144,18 +144,18 @@ def streams(draw: st.DrawFn) -> tuple[bytes, int]:
 
 
 class Connection:
-    """Stands for a transport: what was written, and whether it is closed."""
+    """A fake transport, which records what is written and whether it is closed."""
 
     def __init__(self) -> None:
         self.written = bytearray()
         self.closed = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """The peer's name, and nothing else."""
+        """The peer's name; the default for everything else."""
         return ("192.0.2.1", 1) if name == "peername" else default
 
     def write(self, data: bytes) -> None:
-        """Remembered."""
+        """Records the data."""
         self.written += data
 
     def is_closing(self) -> bool:
@@ -163,21 +163,21 @@ class Connection:
         return self.closed
 
     def close(self) -> None:
-        """Remembered."""
+        """Records the close."""
         self.closed = True
 
     def can_write_eof(self) -> bool:
-        """As TLS."""
+        """False, as for TLS."""
         return False
 
     def pause_reading(self) -> None:
-        """Nothing more will come than what is there."""
+        """Does nothing; no more data arrives by itself."""
 
     resume_reading = pause_reading
 
 
 async def answer_at_once(scope: Any, receive: Any, send: Any) -> None:
-    """An application that reads nothing."""
+    """An ASGI application that answers without reading the request."""
     headers = [(b"content-length", b"2")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"ok"})
@@ -185,21 +185,21 @@ async def answer_at_once(scope: Any, receive: Any, send: Any) -> None:
 
 @cache
 def server() -> tuple[asyncio.AbstractEventLoop, uvicorn.Config]:
-    """A loop that runs only between streams, and what uvicorn needs to parse for it."""
+    """An event loop, and a uvicorn configuration."""
     config = uvicorn.Config(answer_at_once, lifespan="off", log_config=None, ws="none")
     config.load()
     return asyncio.new_event_loop(), config
 
 
 def feed(protocol: HeadLimitProtocol, data: bytes, piece: int) -> None:
-    """All of it, without a pause."""
+    """Passes all the data to the protocol, in pieces."""
     for start in range(0, len(data), piece):
         protocol.data_received(data[start : start + piece])
 
 
-def check_stream(given: tuple[bytes, int]) -> None:
-    """It is parsed in little time, keeps little, and what comes back is HTTP."""
-    data, piece = given
+def check_stream(stream: tuple[bytes, int]) -> None:
+    """Checks that it is parsed in little time and memory, and that the response is HTTP."""
+    data, piece = stream
     loop, config = server()
     connection = Connection()
     state = ServerState()
@@ -215,12 +215,12 @@ def check_stream(given: tuple[bytes, int]) -> None:
 
 
 async def finish(state: ServerState) -> None:
-    """Every answer that was begun."""
+    """Waits until all responses have ended."""
     while state.tasks:
         await asyncio.gather(*state.tasks, return_exceptions=True)
 
 
-# Pictures: scans without end.
+# Pictures with many scans.
 
 
 def segment(marker: int, content: bytes) -> bytes:
@@ -229,7 +229,7 @@ def segment(marker: int, content: bytes) -> bytes:
 
 
 def empty_scan(blocks: int) -> bytes:
-    """A scan that refines the AC coefficients and says nothing: end-of-band runs only."""
+    """A scan that refines the AC coefficients without any data: only end-of-band runs."""
     bits = ""
     while blocks:
         run = min(blocks, 32_767)
@@ -242,7 +242,7 @@ def empty_scan(blocks: int) -> bytes:
 
 
 def scan_bomb(side: int, scans: int) -> bytes:
-    """A grey progressive JPEG of so many scans, each of which costs a pass over all its blocks."""
+    """A grey progressive JPEG of many scans, each of which costs a pass over all blocks."""
     # A code of four bits for each run length, whose value is the power of two of the run.
     codes = bytes([0, 0, 0, 15] + [0] * 12) + bytes(power << 4 for power in range(15))
     head = (
@@ -255,26 +255,26 @@ def scan_bomb(side: int, scans: int) -> bytes:
 
 
 def bombs(most_side: int, most_scans: int) -> st.SearchStrategy[bytes]:
-    """Of every size up to these."""
+    """Scan bombs of every size up to these."""
     sides = st.sampled_from([8, 100, 640, most_side]) | st.integers(1, most_side)
     scans = st.sampled_from([12, most_scans]) | st.integers(0, most_scans)
     return st.builds(scan_bomb, sides, scans)
 
 
 def check_bomb(data: bytes) -> None:
-    """It is decoded or refused, in bounded time."""
+    """Checks that it is decoded or refused in limited time."""
     for call, options in ((inspect_image, {}), (decode_image, {"shortest_side": 448})):
         with suppress(StudioError), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             within_bounds(call, data, **options)
 
 
-# Tables: headers and cells without end.
+# Tables with long headers and many cells.
 
 
 @st.composite
 def sales_files(draw: st.DrawFn, most: int) -> bytes:
-    """A sales CSV with a header, a line or a cell that is repeated, so often at most."""
+    """A sales CSV with a header, a line or a cell that is repeated at most `most` times."""
     between = draw(st.sampled_from([",", ";", "\t"]))
     name = draw(st.sampled_from([*COLUMNS, "x", "", '"', "x" * 1_000]))
     header = between.join(draw(st.permutations(COLUMNS)))
@@ -287,7 +287,7 @@ def sales_files(draw: st.DrawFn, most: int) -> bytes:
 
 
 def check_sales(data: bytes) -> None:
-    """It is a table, or refused in a few words."""
+    """Checks that it is a table, or refused with a short message."""
     with tempfile.NamedTemporaryFile(suffix=".csv") as file:
         file.write(data)
         file.flush()
@@ -297,7 +297,7 @@ def check_sales(data: bytes) -> None:
             assert len(error.detail) < 20_000
 
 
-# Log lines: texts that a pattern may read again and again.
+# Log lines that a regular expression might read repeatedly.
 
 lines = st.builds(
     lambda parts, count: "".join(parts) * min(count, 200_000 // max(1, len("".join(parts)))),
@@ -309,5 +309,5 @@ lines = st.builds(
 
 
 def check_line(text: str) -> None:
-    """Scrubbing takes time in proportion to the line."""
+    """Checks that scrubbing a line takes little time."""
     within_bounds(scrub, text)

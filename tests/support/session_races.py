@@ -1,7 +1,7 @@
-"""Races of a sign-in or a refresh against the end of all sessions, with pauses where it hurts.
+"""Races of a login or a refresh against the end of all sessions, with pauses at critical points.
 
-The pause lies where the session's row was read and nothing is written yet. There the other side
-begins, and either gets through, or waits for a lock that the paused one holds.
+The opening side pauses after it has read the rows and before it writes. Then the ending side
+starts; it either completes, or waits for a lock that the paused side holds.
 """
 
 import asyncio
@@ -18,47 +18,48 @@ import pytest
 from db.users import insert_refresh_token
 from errors import NotAuthenticated
 from integrations.openid import Identity
-from studio.accounts import accounts, sessions
-from studio.accounts.accounts import OpenAccounts, change_password, create_user, log_in
-from studio.accounts.openid import _find_or_make
+from studio.accounts import login, sessions
+from studio.accounts.accounts import OpenAccounts, create_user
+from studio.accounts.login import change_password, log_in
+from studio.accounts.openid import get_or_create_user
 from studio.accounts.passwords import is_password
-from studio.accounts.sessions import SignedIn, close_all_sessions, refresh_session
+from studio.accounts.sessions import SessionGrant, close_all_sessions, refresh_session
 from studio.ports import Studio
 from tests.support.fakes import PASSWORD
 
 Opening = Literal["login", "refresh"]
 Ending = Literal["password", "everywhere", "take-over"]
-Pause = Literal["judged", "read", "none"]
+Pause = Literal["checked", "read", "none"]
 OPENINGS: tuple[Opening, ...] = ("login", "refresh")
 ENDINGS: tuple[Ending, ...] = ("password", "everywhere", "take-over")
-PAUSES: tuple[Pause, ...] = ("judged", "read")
+PAUSES: tuple[Pause, ...] = ("checked", "read")
 PAUSED = [
     (opening, ending, pause)
     for opening, ending, pause in product(OPENINGS, ENDINGS, PAUSES)
-    if not (opening == "refresh" and pause == "judged")  # a refresh judges under its lock
+    if not (opening == "refresh" and pause == "checked")  # a refresh checks under its lock
 ]
 LOCK_WAIT_S = 0.15
-"""The other side either gets through within this time, or waits for a lock."""
+"""The ending side either completes within this time, or waits for a lock."""
 
 
 @dataclass
 class Sides:
-    """What is run against what, for one account."""
+    """One account, and the two operations that race."""
 
     studio: Studio
     email: str
     user_id: UUID
-    own: SignedIn
-    stolen: SignedIn
+    own: SessionGrant
+    stolen: SessionGrant
 
-    async def open(self, opening: Opening) -> SignedIn:
-        """Whoever should have no session afterwards."""
+    async def open(self, opening: Opening) -> SessionGrant:
+        """Opens or continues a session, which must not survive the end."""
         if opening == "login":
             return (await log_in(self.studio, email=self.email, password=PASSWORD, ip=None))[1]
         return await refresh_session(self.studio, self.stolen.refresh_token, ip=None)
 
     async def end(self, ending: Ending) -> None:
-        """What ends all sessions but the owner's own."""
+        """Ends all sessions but the owner's own."""
         if ending == "password":
             await change_password(
                 self.studio, self.user_id, current=PASSWORD, new="another-" + PASSWORD,
@@ -69,11 +70,11 @@ class Sides:
         else:
             identity = Identity("https://id.example", str(self.user_id), self.email, None)
             async with self.studio.database.transaction() as session:
-                await _find_or_make(session, identity, None)
+                await get_or_create_user(session, identity, None)
 
 
 async def open_sides(studio: Studio) -> Sides:
-    """An account with its owner's session and one that a thief holds."""
+    """An account with its owner's session and a stolen one."""
     email = f"{uuid4().hex}@example.com"
     account = await create_user(studio.database, email=email, password=PASSWORD)
     own, stolen = [
@@ -83,7 +84,7 @@ async def open_sides(studio: Studio) -> Sides:
 
 
 class Pausing:
-    """Stops the first caller of a function until the other side is through or waits for it."""
+    """Pauses the first call of a function until the other side has ended or waits for a lock."""
 
     def __init__(self) -> None:
         self.reached = asyncio.Event()
@@ -98,7 +99,7 @@ class Pausing:
 
 @contextmanager
 def paused(pause: Pause) -> Iterator[Pausing]:
-    """The pause is behind the judgement of a password, or before the insert of a token."""
+    """Pauses after the check of a password, or before the insertion of a token."""
     pausing = Pausing()
 
     def before(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -117,15 +118,15 @@ def paused(pause: Pause) -> Iterator[Pausing]:
         return wrapped
 
     with pytest.MonkeyPatch.context() as patch:
-        if pause == "judged":
-            patch.setattr(accounts, "is_password", behind(is_password))
+        if pause == "checked":
+            patch.setattr(login, "is_password", behind(is_password))
         if pause == "read":
             patch.setattr(sessions, "insert_refresh_token", before(insert_refresh_token))
         yield pausing
 
 
 async def race(studio: Studio, opening: Opening, ending: Ending, pause: Pause) -> bool:
-    """Whether a session lives on that the end came after or beside of."""
+    """Runs both sides concurrently. Returns whether a session survived."""
     sides = await open_sides(studio)
     with paused(pause) as pausing:
         opener = asyncio.create_task(sides.open(opening))
@@ -137,18 +138,18 @@ async def race(studio: Studio, opening: Opening, ending: Ending, pause: Pause) -
         pausing.other.set_result(ender)
         opened, ended = await asyncio.gather(opener, ender, return_exceptions=True)
     assert ended is None, ended
-    assert isinstance(opened, SignedIn | NotAuthenticated), opened
-    suspects = [sides.stolen] + ([opened] if isinstance(opened, SignedIn) else [])
-    return any([await is_alive(studio, one) for one in suspects])
+    assert isinstance(opened, SessionGrant | NotAuthenticated), opened
+    suspects = [sides.stolen] + ([opened] if isinstance(opened, SessionGrant) else [])
+    return any([await is_alive(studio, grant) for grant in suspects])
 
 
-async def is_alive(studio: Studio, signed_in: SignedIn) -> bool:
-    """Whether its access tokens or its refresh token still do anything."""
-    found = await OpenAccounts(studio.database).find(signed_in.user_id, signed_in.session_id)
-    if found is not None:
+async def is_alive(studio: Studio, grant: SessionGrant) -> bool:
+    """Whether the session's access tokens or its refresh token still work."""
+    account = await OpenAccounts(studio.database).find(grant.user_id, grant.session_id)
+    if account is not None:
         return True
     try:
-        await refresh_session(studio, signed_in.refresh_token, ip=None)
+        await refresh_session(studio, grant.refresh_token, ip=None)
     except NotAuthenticated:
         return False
     return True

@@ -99,5 +99,5 @@ def test_a_code_of_another_browser_signs_nobody_in(tab: Page) -> None:
     """A link with an attacker's code would sign a victim in to the attacker's account."""
     tab.goto("/#signin=somebody-elses-code")
     tab.reload()
-    expect(tab.locator("#account-notice")).to_contain_text("begin anew")
+    expect(tab.locator("#account-notice")).to_contain_text("start again")
     expect(tab.locator("#who-name")).to_be_hidden()

@@ -21,18 +21,18 @@ from db.deletion.lineage import lock_lineage
 from db.tables import DoomedBlob, Erasure, Payment, Product, TryonJob
 from gateway.routes.account import export_me
 from settings import Settings
-from studio.deletion.erasing import erase_again
+from studio.deletion.erasing import repeat_erasure
 from studio.deletion.lifecycle import TABLES
 from studio.deletion.sweep import rule_of
 from studio.ports import Studio
-from tests.gateway.possessions import (
+from tests.gateway.full_account import (
     GARMENT,
     PASSWORD,
     SELFIE,
-    Possessor,
+    FullAccount,
     blobs_of,
     fill,
-    open_possessor,
+    open_full_account,
     tables_naming,
 )
 from tests.support.azurite import Azurite
@@ -60,8 +60,8 @@ def settings(
 
 
 @pytest.fixture
-async def owner(client: httpx.AsyncClient, studio: Studio) -> Possessor:
-    return await open_possessor(client, studio)
+async def owner(client: httpx.AsyncClient, studio: Studio) -> FullAccount:
+    return await open_full_account(client, studio)
 
 
 async def doomed(studio: Studio) -> set[str]:
@@ -69,7 +69,7 @@ async def doomed(studio: Studio) -> set[str]:
         return set((await session.exec(select(DoomedBlob.key))).all())
 
 
-async def test_a_selfie_takes_all_that_shows_it_along(owner: Possessor) -> None:
+async def test_a_selfie_takes_all_that_shows_it_along(owner: FullAccount) -> None:
     garment = await owner.upload(GARMENT, "garment")
     kept = await blobs_of(owner.studio)
     selfie = await owner.upload(SELFIE, "selfie")
@@ -93,7 +93,7 @@ async def test_a_selfie_takes_all_that_shows_it_along(owner: Possessor) -> None:
     assert await doomed(owner.studio) == set()
 
 
-async def test_a_garment_leaves_its_try_ons(owner: Possessor) -> None:
+async def test_a_garment_leaves_its_try_ons(owner: FullAccount) -> None:
     selfie, garment = [await owner.upload(data, "selfie") for data in (SELFIE, GARMENT)]
     made = await owner.try_on(selfie, garment["readUrl"])
     await owner.ask("DELETE", f"/api/files/{garment['id']}", status=204)
@@ -103,7 +103,7 @@ async def test_a_garment_leaves_its_try_ons(owner: Possessor) -> None:
     assert await owner.studio.blobs.get(f"tryon/{made['tryonId']}.png")
 
 
-async def test_a_try_on_goes_with_its_pictures_and_its_job(owner: Possessor) -> None:
+async def test_a_try_on_goes_with_its_pictures_and_its_job(owner: FullAccount) -> None:
     selfie, garment = [await owner.upload(data, "selfie") for data in (SELFIE, GARMENT)]
     before = await blobs_of(owner.studio)
     made = await owner.try_on(selfie, garment["readUrl"])
@@ -118,7 +118,7 @@ async def test_a_try_on_goes_with_its_pictures_and_its_job(owner: Possessor) -> 
     assert await blobs_of(owner.studio) == before
 
 
-async def test_a_waiting_try_on_is_never_made(owner: Possessor) -> None:
+async def test_a_waiting_try_on_is_never_made(owner: FullAccount) -> None:
     selfie, garment = [await owner.upload(data, "selfie") for data in (SELFIE, GARMENT)]
     order = {"personUrl": selfie["readUrl"], "garmentUrl": garment["readUrl"], "mode": "queued"}
     job = await owner.ask("POST", "/api/cv/tryon", order, 202)
@@ -128,10 +128,10 @@ async def test_a_waiting_try_on_is_never_made(owner: Possessor) -> None:
 
 
 async def test_a_products_pictures_go_and_try_ons_that_wear_it_stay(
-    client: httpx.AsyncClient, studio: Studio, owner: Possessor
+    client: httpx.AsyncClient, studio: Studio, owner: FullAccount
 ) -> None:
     await fill(owner)
-    shopper = await open_possessor(client, studio, "customer")
+    shopper = await open_full_account(client, studio, "customer")
     path = f"/api/catalog/products/{owner.names['product']}"
     product = await shopper.ask("GET", path)
     selfie = await shopper.upload(SELFIE, "selfie")
@@ -149,11 +149,11 @@ async def test_a_products_pictures_go_and_try_ons_that_wear_it_stay(
 
 @pytest.mark.parametrize("is_replaced", [True, False])
 async def test_what_others_made_of_a_products_picture_stays_theirs(
-    client: httpx.AsyncClient, studio: Studio, owner: Possessor, is_replaced: bool
+    client: httpx.AsyncClient, studio: Studio, owner: FullAccount, is_replaced: bool
 ) -> None:
     await fill(owner)
     path = f"/api/catalog/products/{owner.names['product']}"
-    shopper = await open_possessor(client, studio, "merchant")
+    shopper = await open_full_account(client, studio, "merchant")
     image = (await shopper.ask("GET", path))["image"]
     await shopper.ask("POST", "/api/cv/segmentation", {"imageUrl": image})
     await shopper.ask("POST", "/api/analytics/predict", {"imageUrl": image, "heatmap": True})
@@ -174,7 +174,7 @@ async def test_what_others_made_of_a_products_picture_stays_theirs(
     assert shown["maskUrl"] and shown["outputUrl"]
 
 
-async def test_a_replaced_picture_is_removed_once_no_answer_names_it(owner: Possessor) -> None:
+async def test_a_replaced_picture_is_removed_once_no_answer_names_it(owner: FullAccount) -> None:
     await fill(owner)
     path = f"/api/catalog/products/{owner.names['product']}"
     (former,) = {key for key in await blobs_of(owner.studio) if key.startswith("products/")}
@@ -185,9 +185,9 @@ async def test_a_replaced_picture_is_removed_once_no_answer_names_it(owner: Poss
 
 
 async def test_an_account_leaves_books_and_nothing_else(
-    client: httpx.AsyncClient, studio: Studio, owner: Possessor
+    client: httpx.AsyncClient, studio: Studio, owner: FullAccount
 ) -> None:
-    other = await open_possessor(client, studio, "customer")
+    other = await open_full_account(client, studio, "customer")
     selfie = await other.upload(SELFIE, "selfie")
     before = await blobs_of(studio)
     await fill(owner)
@@ -213,7 +213,7 @@ async def test_an_account_leaves_books_and_nothing_else(
     assert await other.ask("GET", f"/api/files/{selfie['id']}")
 
 
-async def owned_rows(owner: Possessor, table: str) -> list[object]:
+async def owned_rows(owner: FullAccount, table: str) -> list[object]:
     rule = TABLES[table]
     async with owner.studio.database.read() as session:
         rows = await list_owned(
@@ -222,7 +222,7 @@ async def owned_rows(owner: Possessor, table: str) -> list[object]:
     return [row for _, row in rows]
 
 
-async def test_an_export_holds_every_row_and_picture(owner: Possessor) -> None:
+async def test_an_export_holds_every_row_and_picture(owner: FullAccount) -> None:
     await fill(owner)
     answer = await owner.client.get("/api/auth/me/export", headers=owner.headers)
     assert answer.status_code == 200 and answer.headers["content-type"] == "application/zip"
@@ -244,7 +244,7 @@ async def test_an_export_holds_every_row_and_picture(owner: Possessor) -> None:
     assert pictures == stored
 
 
-async def test_an_export_that_nobody_reads_can_be_asked_for_again(owner: Possessor) -> None:
+async def test_an_export_that_nobody_reads_can_be_asked_for_again(owner: FullAccount) -> None:
     user: Any = owner  # of a caller, only the id matters here
 
     async def receive() -> Message:
@@ -260,32 +260,32 @@ async def test_an_export_that_nobody_reads_can_be_asked_for_again(owner: Possess
 
 
 async def test_the_last_admin_stays(client: httpx.AsyncClient, studio: Studio) -> None:
-    first, second = [await open_possessor(client, studio, "admin") for _ in range(2)]
+    first, second = [await open_full_account(client, studio, "admin") for _ in range(2)]
     await first.ask("DELETE", "/api/auth/me", {"password": PASSWORD}, 204)
     await second.ask("DELETE", "/api/auth/me", {"password": PASSWORD}, 409)
     assert (await second.ask("GET", "/api/auth/me"))["role"] == "admin"
 
 
-async def test_deletions_can_be_applied_again(owner: Possessor) -> None:
+async def test_deletions_can_be_applied_again(owner: FullAccount) -> None:
     await fill(owner)
     tryon = (await owner.ask("GET", "/api/cv/tryons"))["items"][0]
     names = owner.names
     for _ in range(2):
-        await erase_again(owner.studio, "tryon", tryon["id"])
-        await erase_again(owner.studio, "file", names["selfie"])
-        await erase_again(owner.studio, "file", names["garment"])  # a live product shows it
-        await erase_again(owner.studio, "product", names["product"])
+        await repeat_erasure(owner.studio, "tryon", tryon["id"])
+        await repeat_erasure(owner.studio, "file", names["selfie"])
+        await repeat_erasure(owner.studio, "file", names["garment"])  # a live product shows it
+        await repeat_erasure(owner.studio, "product", names["product"])
     await owner.ask("GET", f"/api/cv/tryons/{tryon['id']}", status=404)
     await owner.ask("GET", f"/api/catalog/products/{names['product']}", status=404)
     await owner.ask("GET", f"/api/files/{names['selfie']}", status=404)
     for _ in range(2):
-        await erase_again(owner.studio, "account", str(owner.id))
+        await repeat_erasure(owner.studio, "account", str(owner.id))
     assert await tables_naming(owner.studio, [owner.email]) == {}
     assert await blobs_of(owner.studio) == set()
 
 
 async def test_one_account_waits_for_itself_with_one_connection(
-    client: httpx.AsyncClient, studio: Studio, owner: Possessor
+    client: httpx.AsyncClient, studio: Studio, owner: FullAccount
 ) -> None:
     selfie = await owner.upload(SELFIE, "selfie")
     path = f"/api/files/{selfie['id']}"
@@ -299,7 +299,7 @@ async def test_one_account_waits_for_itself_with_one_connection(
         waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
         found = await session.exec(waiting)  # type: ignore[call-overload]
         assert found.scalar_one() <= 1
-        stranger = await open_possessor(client, studio, "customer")
+        stranger = await open_full_account(client, studio, "customer")
         await stranger.upload(SELFIE, "selfie")
     answers = sorted([answer.status_code for answer in await asyncio.gather(*asked)])
     assert answers == [204, *[404] * 8, *[429] * 11]

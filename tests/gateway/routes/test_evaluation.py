@@ -110,7 +110,7 @@ async def test_a_picture_that_nobody_may_fetch_now_is_not_a_bad_one(
     client: httpx.AsyncClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fetch_image(url: str, caller: Hashable, *, is_patient: bool = False) -> bytes:
-        raise RateLimited("earlier pictures' hosts are still being looked up for you")
+        raise RateLimited("the hosts of your earlier pictures are still being looked up")
 
     monkeypatch.setattr(studio.fetcher, "fetch_image", fetch_image)
     headers = await sign_in(client, studio, "merchant")

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from errors import Unavailable
 from studio.ports import Studio
 from studio.telemetry import health
-from studio.telemetry.health import REMEMBERED_S, TIMEOUT_S, HealthWatch
+from studio.telemetry.health import OLDEST_RESULT_S, TIMEOUT_S, HealthWatch
 from tests.support.fakes import (
     FakeDispatcher,
     FakeEmbedder,
@@ -228,7 +228,7 @@ async def test_a_process_that_is_behind_calls_nobody_down(
     assert (await asyncio.wait_for(watch.check(), TIMEOUT_S)).status == "ok"
     await asyncio.sleep(TIMEOUT_S)  # the check that went on ran out of time: nobody was told
     assert (await watch.check()).status == "ok"
-    monkeypatch.setattr("studio.telemetry.health.REMEMBERED_S", -REMEMBERED_S)
+    monkeypatch.setattr("studio.telemetry.health.OLDEST_RESULT_S", -OLDEST_RESULT_S)
     late = await watch.check()  # with nothing to remember, what was found is told
     assert late.services["rec"].detail == f"no answer within {TIMEOUT_S:g} s"
     busy = False

@@ -15,7 +15,7 @@ from db.tables import File, Prediction, SegmentationResult, TryonJob
 from integrations.fetch import Fetcher
 from studio.files import storage
 from studio.ports import Studio
-from tests.gateway.possessions import GARMENT, SELFIE, Possessor, blobs_of, open_possessor
+from tests.gateway.full_account import GARMENT, SELFIE, FullAccount, blobs_of, open_full_account
 from tests.gateway.routes.test_tryon_pictures import ADDRESS, Outside
 from tests.support.fakes import make_settings, open_client, open_studio
 
@@ -30,12 +30,12 @@ async def studio(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIter
 
 
 @pytest.fixture
-async def owner(studio: Studio) -> AsyncIterator[Possessor]:
+async def owner(studio: Studio) -> AsyncIterator[FullAccount]:
     async with open_client(studio) as client:
-        yield await open_possessor(client, studio)
+        yield await open_full_account(client, studio)
 
 
-async def stored(owner: Possessor) -> int:
+async def stored(owner: FullAccount) -> int:
     async with owner.studio.database.transaction() as session:
         counted = await sum_stored(session, owner.id)
         assert (await lock_storage(session, owner.id)).stored_bytes == counted
@@ -46,7 +46,7 @@ async def sizes_of(studio: Studio) -> dict[str, int]:
     return {entry.key: entry.size async for entry in studio.blobs.scan("")}
 
 
-async def test_every_result_counts_as_many_bytes_as_its_blobs_have(owner: Possessor) -> None:
+async def test_every_result_counts_as_many_bytes_as_its_blobs_have(owner: FullAccount) -> None:
     selfie = await owner.upload(SELFIE, "selfie")
     assert await stored(owner) == DISK_BLOCK_BYTES
     await owner.ask("POST", "/api/cv/segmentation", {"fileId": selfie["id"]})
@@ -82,7 +82,7 @@ def row_made(row: Any, key: str) -> bool:
 
 @pytest.mark.parametrize("table", [SegmentationResult, TryonJob, Prediction])
 async def test_over_the_quota_nothing_is_made_until_there_is_room(
-    owner: Possessor, table: Any
+    owner: FullAccount, table: Any
 ) -> None:
     selfie = await owner.upload(SELFIE, "selfie")
     garment = await owner.upload(GARMENT, "garment")
@@ -120,7 +120,7 @@ async def test_over_the_quota_nothing_is_made_until_there_is_room(
     await owner.ask("POST", "/api/cv/segmentation", {"fileId": garment["id"]})
 
 
-async def test_an_import_that_comes_with_its_file_is_refused_too(owner: Possessor) -> None:
+async def test_an_import_that_comes_with_its_file_is_refused_too(owner: FullAccount) -> None:
     await owner.upload(SELFIE, "selfie")
     await fill_quota(owner)
     answer = await owner.client.post(
@@ -131,7 +131,7 @@ async def test_an_import_that_comes_with_its_file_is_refused_too(owner: Possesso
     assert not any(key.startswith("uploads/imports/") for key in await blobs_of(owner.studio))
 
 
-async def test_a_batch_that_fills_the_quota_says_so_of_the_rest(owner: Possessor) -> None:
+async def test_a_batch_that_fills_the_quota_says_so_of_the_rest(owner: FullAccount) -> None:
     files = [(await owner.upload(SELFIE, "selfie"))["id"] for _ in range(2)]
     batch = {"type": "segment-batch", "payload": {"fileIds": files}}
     job = await owner.ask("POST", "/api/jobs", batch, 202)
@@ -141,20 +141,20 @@ async def test_a_batch_that_fills_the_quota_says_so_of_the_rest(owner: Possessor
     assert all("delete some uploads" in one["error"] for one in done["result"]["results"])
 
 
-async def fill_quota(owner: Possessor) -> None:
+async def fill_quota(owner: FullAccount) -> None:
     async with owner.studio.database.transaction() as session:
         full = update(File).where(col(File.owner_id) == owner.id)
         await session.exec(full.values(size_bytes=QUOTA_BYTES))
     await pass_seconds(owner)
 
 
-async def pass_seconds(owner: Possessor) -> None:
+async def pass_seconds(owner: FullAccount) -> None:
     """As if it were a while since the account was found to have room."""
     await owner.studio.cache.delete(f"storage:{owner.id}")
 
 
 async def test_an_account_with_room_is_not_summed_up_for_every_request(
-    owner: Possessor, monkeypatch: pytest.MonkeyPatch
+    owner: FullAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sums = 0
 
@@ -171,9 +171,9 @@ async def test_an_account_with_room_is_not_summed_up_for_every_request(
         assert sums == expected
 
 
-async def test_another_accounts_results_do_not_count(owner: Possessor, studio: Studio) -> None:
+async def test_another_accounts_results_do_not_count(owner: FullAccount, studio: Studio) -> None:
     await owner.upload(SELFIE, "selfie")
     await fill_quota(owner)
-    other = await open_possessor(owner.client, studio)
+    other = await open_full_account(owner.client, studio)
     await other.ask("POST", "/api/cv/segmentation", {"imageUrl": ADDRESS})
     assert await stored(other) == DISK_BLOCK_BYTES

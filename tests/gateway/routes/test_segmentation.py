@@ -13,7 +13,7 @@ from sqlmodel import select
 from db.tables import SegmentationResult
 from errors import Unavailable
 from studio.ports import Studio
-from tests.gateway.belongings import Account, open_account, upload
+from tests.gateway.resources import Account, open_account, upload
 from tests.support.fakes import FakeSegmenter
 from tests.support.servers import empty_cache
 

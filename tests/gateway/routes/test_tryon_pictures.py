@@ -16,13 +16,13 @@ from integrations.fetch import Fetcher
 from integrations.shares import Caller
 from settings import Settings
 from studio.ports import SegmentAnswer, SegmentPrompt, Studio, TryOnMade, TryOnOrder, TryOnStep
-from tests.gateway.possessions import (
+from tests.gateway.full_account import (
     GARMENT,
     PASSWORD,
     SELFIE,
-    Possessor,
+    FullAccount,
     blobs_of,
-    open_possessor,
+    open_full_account,
     tables_naming,
 )
 from tests.jobs.working import dispatching
@@ -58,8 +58,8 @@ async def studio(settings: Settings) -> AsyncIterator[Studio]:
 
 
 @pytest.fixture
-async def owner(client: httpx.AsyncClient, studio: Studio) -> Possessor:
-    return await open_possessor(client, studio)
+async def owner(client: httpx.AsyncClient, studio: Studio) -> FullAccount:
+    return await open_full_account(client, studio)
 
 
 def fetched(keys: set[str]) -> set[str]:
@@ -67,14 +67,14 @@ def fetched(keys: set[str]) -> set[str]:
 
 
 async def test_anothers_upload_on_sale_is_used_as_its_public_copy(
-    client: httpx.AsyncClient, studio: Studio, owner: Possessor
+    client: httpx.AsyncClient, studio: Studio, owner: FullAccount
 ) -> None:
     upload = await owner.upload(photograph(), "product", "image/jpeg")
     product = {
         "title": "x", "category": "x", "price": "1", "currency": "EUR", "fileId": upload["id"],
     }  # fmt: skip
     await owner.ask("PUT", "/api/catalog/products/p-1", product, 201)
-    shopper = await open_possessor(client, studio, "customer")
+    shopper = await open_full_account(client, studio, "customer")
     selfie = await shopper.upload(SELFIE, "selfie")
     unsigned = upload["readUrl"].partition("?")[0]
     made = await shopper.try_on(selfie, unsigned)
@@ -93,7 +93,7 @@ async def test_anothers_upload_on_sale_is_used_as_its_public_copy(
 
 
 async def test_a_copy_from_outside_tells_nothing_and_ends_with_its_try_on(
-    owner: Possessor,
+    owner: FullAccount,
 ) -> None:
     garment = await owner.upload(GARMENT, "garment")
     before = await blobs_of(owner.studio)
@@ -107,7 +107,7 @@ async def test_a_copy_from_outside_tells_nothing_and_ends_with_its_try_on(
     assert await blobs_of(owner.studio) == before
 
 
-async def test_a_request_that_fails_leaves_no_copy(owner: Possessor) -> None:
+async def test_a_request_that_fails_leaves_no_copy(owner: FullAccount) -> None:
     garment = await owner.upload(GARMENT, "garment")
     before = await blobs_of(owner.studio)
     body = {"personUrl": ADDRESS, "garmentUrl": garment["readUrl"], "mode": "sync"}
@@ -124,7 +124,7 @@ async def test_a_request_that_fails_leaves_no_copy(owner: Possessor) -> None:
     assert set(await tables_naming(owner.studio, [garment["id"]])) == {"files"}
 
 
-async def test_a_mask_of_a_picture_from_outside_keeps_no_copy(owner: Possessor) -> None:
+async def test_a_mask_of_a_picture_from_outside_keeps_no_copy(owner: FullAccount) -> None:
     await owner.ask("POST", "/api/cv/segmentation", {"imageUrl": f"{ADDRESS}?secret=1"})
     assert {key.partition("/")[0] for key in await blobs_of(owner.studio)} == {"masks"}
     async with owner.studio.database.read() as session:
@@ -163,7 +163,7 @@ class SlowTryOn(FakeTryOn):
 
 @pytest.mark.parametrize("what", ["mask", "try-on"])
 async def test_what_is_made_while_its_picture_is_deleted_is_not_kept(
-    owner: Possessor, what: str
+    owner: FullAccount, what: str
 ) -> None:
     selfie, garment = [await owner.upload(data, "selfie") for data in (SELFIE, GARMENT)]
     slow: Any = SlowSegmenter(owner.studio) if what == "mask" else SlowTryOn(owner.studio)
@@ -184,7 +184,7 @@ async def test_what_is_made_while_its_picture_is_deleted_is_not_kept(
     assert set(named) == {"audit_log", "erasure"}
 
 
-async def test_a_running_job_of_a_deleted_account_leaves_nothing(owner: Possessor) -> None:
+async def test_a_running_job_of_a_deleted_account_leaves_nothing(owner: FullAccount) -> None:
     selfie, garment = [await owner.upload(data, "selfie") for data in (SELFIE, GARMENT)]
     slow = SlowTryOn(owner.studio)
     object.__setattr__(owner.studio, "tryon", slow)
@@ -202,11 +202,11 @@ async def test_a_running_job_of_a_deleted_account_leaves_nothing(owner: Possesso
 
 
 async def test_anothers_try_on_is_not_deleted(
-    client: httpx.AsyncClient, studio: Studio, owner: Possessor
+    client: httpx.AsyncClient, studio: Studio, owner: FullAccount
 ) -> None:
     selfie, garment = [await owner.upload(data, "selfie") for data in (SELFIE, GARMENT)]
     made = await owner.try_on(selfie, garment["readUrl"])
-    stranger = await open_possessor(client, studio, "admin")
+    stranger = await open_full_account(client, studio, "admin")
     await stranger.ask("DELETE", f"/api/cv/tryons/{made['tryonId']}", status=404)
     assert await studio.blobs.get(f"tryon/{made['tryonId']}.png")
     with pytest.raises(NotFound):

@@ -10,22 +10,23 @@ import pytest
 
 from errors import NotAuthenticated, Unavailable
 from studio.accounts import passwords
-from studio.accounts.accounts import create_user, log_in
+from studio.accounts.accounts import create_user
 from studio.accounts.hash_queue import HashQueue, Rank
+from studio.accounts.login import log_in
 from studio.accounts.passwords import MAX_WAITING, hash_queue
 from studio.ports import Studio
 from tests.support.fakes import PASSWORD
 
 
 class Work:
-    """Hashes that end when the test says so."""
+    """Work that ends when the test says so."""
 
     def __init__(self) -> None:
         self.may_end = threading.Event()
         self.done: list[str] = []
 
     def named(self, name: str) -> Callable[[], str]:
-        """One of them."""
+        """Runs until the test ends it."""
         return partial(self._work, name)
 
     def _work(self, name: str) -> str:
@@ -35,7 +36,7 @@ class Work:
 
 
 async def begin(queue: HashQueue, work: Work, name: str, rank: Rank) -> asyncio.Task[str]:
-    """A task that has taken its place, or waits for one."""
+    """Starts a task that has a place, or waits for one."""
     task = asyncio.create_task(queue.run(work.named(name), rank))
     await asyncio.sleep(0)
     return task
@@ -61,8 +62,8 @@ async def test_whoever_leaves_gives_its_place_back() -> None:
     queue, work = HashQueue(places=1, most_waiting=2), Work()
     first = await begin(queue, work, "first", Rank.SIGN_IN)
     gone = [await begin(queue, work, f"gone{at}", Rank.SIGN_IN) for at in range(2)]
-    for one in gone:
-        one.cancel()
+    for task in gone:
+        task.cancel()
     await asyncio.wait(gone)
     assert queue.waiting == 0
     last = await begin(queue, work, "last", Rank.SIGN_IN)
@@ -74,7 +75,7 @@ async def test_whoever_leaves_gives_its_place_back() -> None:
 async def test_a_flood_of_sign_ins_waits_in_bounds_and_counts_for_nobody(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """48 networks fill the checks; nobody who was refused is slowed down for it."""
+    """48 networks fill the queue; refused attempts don't count as failures."""
     monkeypatch.setattr(passwords, "COST", 4)
     await create_user(studio.database, email="a@example.com", password=PASSWORD)
     work = Work()

@@ -27,12 +27,12 @@ async def test_the_hash_is_bcrypt_of_cost_12_and_salted() -> None:
 
 async def test_72_bytes_are_told_apart_and_73_never_match() -> None:
     password = "x" * 72
-    kept = await hash_password(password)
-    assert await is_password(password, kept)
-    assert not await is_password(password + "y", kept)
-    assert not await is_password("x" * 71, kept)
-    assert not await is_password("", kept)
-    assert not await is_password("x" * 100_000, kept)
+    password_hash = await hash_password(password)
+    assert await is_password(password, password_hash)
+    assert not await is_password(password + "y", password_hash)
+    assert not await is_password("x" * 71, password_hash)
+    assert not await is_password("", password_hash)
+    assert not await is_password("x" * 100_000, password_hash)
 
 
 @pytest.mark.parametrize("password", ["x" * 11, "x" * 73, "€" * 25, "", "x" * 20 + "\x00"])
@@ -42,22 +42,22 @@ async def test_what_is_no_password(password: str) -> None:
 
 
 async def test_an_unknown_account_costs_the_same_time() -> None:
-    kept = await hash_password("correct-horse-battery")
+    password_hash = await hash_password("correct-horse-battery")
 
-    async def best_of(password_hash: str | None) -> float:
+    async def best_of(hash_or_none: str | None) -> float:
         times = []
         for _ in range(3):
             started_s = time.perf_counter()
-            assert not await is_password("wrong-horse-battery", password_hash)
+            assert not await is_password("wrong-horse-battery", hash_or_none)
             times.append(time.perf_counter() - started_s)
         return min(times)
 
-    known, unknown = await best_of(kept), await best_of(None)
-    assert 0.5 < known / unknown < 2
+    with_hash_s, without_s = await best_of(password_hash), await best_of(None)
+    assert 0.5 < with_hash_s / without_s < 2
 
 
 async def test_the_event_loop_goes_on_meanwhile() -> None:
-    """Ticks keep coming while several passwords are hashed."""
+    """The event loop runs while several passwords are hashed."""
     gaps: list[float] = []
 
     async def tick() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from studio.accounts import passwords
 from studio.accounts.accounts import OpenAccounts
-from studio.accounts.sessions import SignedIn, close_session, refresh_session
+from studio.accounts.sessions import SessionGrant, close_session, refresh_session
 from studio.ports import Studio
 from tests.support.session_races import (
     PAUSED,
@@ -40,7 +40,7 @@ async def test_no_session_survives_its_end(
 
 
 async def test_a_logout_beside_a_refresh_ends_the_session(studio: Studio, sides: Sides) -> None:
-    """By its access token, which names the session and none of its refresh tokens."""
+    """The logout uses the access token, which contains the session's id but no refresh token."""
     with paused("read") as pausing:
         refreshing = asyncio.create_task(sides.open("refresh"))
         await pausing.reached.wait()
@@ -62,6 +62,6 @@ async def test_every_mass_end_raises_the_version_and_keeps_what_it_says(
     assert before is not None and after is not None
     assert after.token_version == before.token_version + 1
     own = await refresh_session(studio, sides.own.refresh_token, ip=None)
-    assert isinstance(own, SignedIn) and not await is_alive(studio, sides.stolen)
+    assert isinstance(own, SessionGrant) and not await is_alive(studio, sides.stolen)
     await sides.end("everywhere")
     assert not await is_alive(studio, own)

@@ -14,7 +14,7 @@ from studio.accounts import passwords
 from studio.accounts.accounts import OpenAccounts, create_user
 from studio.accounts.sessions import (
     IDLE,
-    SignedIn,
+    SessionGrant,
     close_session,
     close_session_of,
     hash_token,
@@ -26,7 +26,7 @@ from tests.support.fakes import PASSWORD
 
 
 @pytest.fixture
-async def first(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> SignedIn:
+async def first(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> SessionGrant:
     """A session that was just opened."""
     monkeypatch.setattr(passwords, "COST", 4)
     account = await create_user(studio.database, email="a@example.com", password=PASSWORD)
@@ -34,12 +34,12 @@ async def first(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> SignedIn:
         return await open_session(session, account.id, 30)
 
 
-async def refresh(studio: Studio, token: str) -> SignedIn:
+async def refresh(studio: Studio, token: str) -> SessionGrant:
     return await refresh_session(studio, token, ip=None)
 
 
 async def age(studio: Studio, token: str, seconds: float) -> None:
-    """Lets the use of a token lie further back."""
+    """Moves the use of a token into the past."""
     async with studio.database.transaction() as session:
         row = (
             await session.exec(
@@ -54,17 +54,17 @@ async def is_open(studio: Studio, session_id: UUID, user_id: UUID) -> bool:
     return await OpenAccounts(studio.database).find(user_id, session_id) is not None
 
 
-async def test_a_chain_of_tokens(studio: Studio, first: SignedIn) -> None:
-    signed_in = first
+async def test_a_chain_of_tokens(studio: Studio, first: SessionGrant) -> None:
+    grant = first
     for _ in range(5):
-        following = await refresh(studio, signed_in.refresh_token)
+        following = await refresh(studio, grant.refresh_token)
         assert following.session_id == first.session_id
-        assert following.refresh_token != signed_in.refresh_token
-        signed_in = following
+        assert following.refresh_token != grant.refresh_token
+        grant = following
     assert await is_open(studio, first.session_id, first.user_id)
 
 
-async def test_a_lost_answer_may_be_asked_again_once(studio: Studio, first: SignedIn) -> None:
+async def test_a_lost_answer_may_be_asked_again_once(studio: Studio, first: SessionGrant) -> None:
     lost = await refresh(studio, first.refresh_token)
     again = await refresh(studio, first.refresh_token)
     assert (await refresh(studio, again.refresh_token)).session_id == first.session_id
@@ -75,7 +75,7 @@ async def test_a_lost_answer_may_be_asked_again_once(studio: Studio, first: Sign
     assert not await is_open(studio, first.session_id, first.user_id)
 
 
-async def test_a_third_time_is_theft(studio: Studio, first: SignedIn) -> None:
+async def test_a_third_time_is_theft(studio: Studio, first: SessionGrant) -> None:
     await refresh(studio, first.refresh_token)
     last = await refresh(studio, first.refresh_token)
     with pytest.raises(NotAuthenticated):
@@ -84,7 +84,7 @@ async def test_a_third_time_is_theft(studio: Studio, first: SignedIn) -> None:
         await refresh(studio, last.refresh_token)
 
 
-async def test_reuse_after_the_grace_ends_the_session(studio: Studio, first: SignedIn) -> None:
+async def test_reuse_after_the_grace_ends_the_session(studio: Studio, first: SessionGrant) -> None:
     second = await refresh(studio, first.refresh_token)
     await age(studio, first.refresh_token, 11)
     with pytest.raises(NotAuthenticated):
@@ -93,17 +93,17 @@ async def test_reuse_after_the_grace_ends_the_session(studio: Studio, first: Sig
         await refresh(studio, second.refresh_token)
 
 
-async def test_many_at_once_leave_one_living_end(studio: Studio, first: SignedIn) -> None:
+async def test_many_at_once_leave_one_living_end(studio: Studio, first: SessionGrant) -> None:
     answers = await asyncio.gather(
         *(refresh(studio, first.refresh_token) for _ in range(6)), return_exceptions=True
     )
-    assert sum(isinstance(answer, SignedIn) for answer in answers) <= 2
-    assert all(isinstance(answer, SignedIn | NotAuthenticated) for answer in answers)
+    assert sum(isinstance(answer, SessionGrant) for answer in answers) <= 2
+    assert all(isinstance(answer, SessionGrant | NotAuthenticated) for answer in answers)
     assert not await is_open(studio, first.session_id, first.user_id)
 
 
 async def test_a_session_has_an_end_that_refreshing_does_not_move(
-    studio: Studio, first: SignedIn
+    studio: Studio, first: SessionGrant
 ) -> None:
     second = await refresh(studio, first.refresh_token)
     async with studio.database.transaction() as session:
@@ -114,7 +114,7 @@ async def test_a_session_has_an_end_that_refreshing_does_not_move(
         await refresh(studio, second.refresh_token)
 
 
-async def test_a_session_that_nobody_continues_is_over(studio: Studio, first: SignedIn) -> None:
+async def test_a_session_that_nobody_continues_is_over(studio: Studio, first: SessionGrant) -> None:
     second = await refresh(studio, first.refresh_token)
     async with studio.database.transaction() as session:
         await session.exec(update(RefreshToken).values(issued_at=func.now() - IDLE))
@@ -124,7 +124,7 @@ async def test_a_session_that_nobody_continues_is_over(studio: Studio, first: Si
     assert await is_open(studio, first.session_id, first.user_id)
 
 
-async def test_other_sessions_go_on(studio: Studio, first: SignedIn) -> None:
+async def test_other_sessions_go_on(studio: Studio, first: SessionGrant) -> None:
     async with studio.database.transaction() as session:
         other = await open_session(session, first.user_id, 30)
     await close_session_of(studio, first.refresh_token, ip=None)
@@ -136,12 +136,14 @@ async def test_other_sessions_go_on(studio: Studio, first: SignedIn) -> None:
             await refresh(studio, token)
 
 
-async def test_accounts_asked_for_at_once_are_told_apart(studio: Studio, first: SignedIn) -> None:
+async def test_accounts_asked_for_at_once_are_told_apart(
+    studio: Studio, first: SessionGrant
+) -> None:
     other = await create_user(studio.database, email="b@example.com", password=PASSWORD)
     async with studio.database.transaction() as session:
         opened = [await open_session(session, other.id, 30) for _ in range(2)]
     await close_session(studio, opened[1].session_id, other.id, ip=None)
-    asked = [
+    sessions = [
         (first.user_id, first.session_id),
         (other.id, opened[0].session_id),
         (other.id, opened[1].session_id),  # has ended
@@ -149,5 +151,11 @@ async def test_accounts_asked_for_at_once_are_told_apart(studio: Studio, first: 
         (uuid4(), first.session_id),
     ] * 30
     accounts = OpenAccounts(studio.database)
-    found = await asyncio.gather(*(accounts.find(*one) for one in asked))
-    assert [one and one.id for one in found] == [first.user_id, other.id, None, None, None] * 30
+    results = await asyncio.gather(*(accounts.find(*key) for key in sessions))
+    assert [account and account.id for account in results] == [
+        first.user_id,
+        other.id,
+        None,
+        None,
+        None,
+    ] * 30

@@ -1,5 +1,6 @@
 """Waits after failed logins, in simulated time: what strangers reach, and what they can't."""
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
@@ -8,8 +9,9 @@ import pytest
 
 from errors import NotAuthenticated
 from studio.accounts import passwords
-from studio.accounts.accounts import create_user, log_in
-from studio.accounts.slowdown import ACCOUNT, ADDRESS, OWNER, LoginPace, SlowDown
+from studio.accounts.accounts import create_user
+from studio.accounts.login import log_in
+from studio.accounts.slowdown import ACCOUNT, ADDRESS, OWNER, LoginThrottle, SlowDown
 from studio.ports import Cache, Studio
 from tests.support.fakes import PASSWORD
 
@@ -19,7 +21,7 @@ STRANGER, HOME, HOTEL = "198.51.100.7", "192.0.2.1", "203.0.113.9"
 
 @dataclass
 class ClockedCache:
-    """What `LoginPace` needs of the cache, by a clock that the test moves."""
+    """The part of the cache that `LoginThrottle` uses, with a clock that the test sets."""
 
     now_s: float = 0.0
     values: dict[str, tuple[bytes, float]] = field(default_factory=dict)
@@ -60,8 +62,8 @@ def clocked() -> ClockedCache:
 async def guess(
     cache: ClockedCache, account: str, address: str, *, is_known: bool = False
 ) -> int | None:
-    """A wrong password; None where it was judged, else the Retry-After that was answered."""
-    pace = LoginPace(cast(Cache, cache), account=account, address=address, is_known=is_known)
+    """Tries a wrong password. Returns None if it was checked, else the Retry-After."""
+    pace = LoginThrottle(cast(Cache, cache), account=account, address=address, is_known=is_known)
     try:
         await pace.admit()
     except SlowDown as refused:
@@ -71,8 +73,8 @@ async def guess(
 
 
 async def is_let_in(cache: ClockedCache, account: str, address: str, is_known: bool) -> int | None:
-    """The right password: None where it opens the account, else the Retry-After."""
-    pace = LoginPace(cast(Cache, cache), account=account, address=address, is_known=is_known)
+    """Tries the right password. Returns None if it was checked, else the Retry-After."""
+    pace = LoginThrottle(cast(Cache, cache), account=account, address=address, is_known=is_known)
     try:
         await pace.admit()
     except SlowDown as refused:
@@ -98,7 +100,7 @@ async def test_one_network_guesses_no_more_from_many_addresses(
 async def test_strangers_never_keep_an_owner_out(
     clocked: ClockedCache, strangers: int, phase_s: float
 ) -> None:
-    """Strangers guess as soon as they may, all day; the owner is at a network of their own."""
+    """Strangers guess as often as they may, all day; the owner has another network."""
     for second in range(HOUR_S):
         clocked.now_s = second + 0.001  # always a moment before the owner
         for number in range(strangers):
@@ -111,7 +113,7 @@ async def test_strangers_never_keep_an_owner_out(
 async def test_a_stranger_takes_few_of_the_turns_of_all_new_networks(
     clocked: ClockedCache,
 ) -> None:
-    """An owner at a new place, who obeys Retry-After, waits a minute or two, not for hours."""
+    """An owner in a new network, who obeys Retry-After, waits a minute or two, not for hours."""
     for second in range(2 * HOUR_S):
         clocked.now_s = second
         await guess(clocked, "owner@example.com", STRANGER)
@@ -141,7 +143,7 @@ async def test_a_refused_try_says_how_long_the_gate_is_still_shut(clocked: Clock
 
 
 async def test_a_try_that_one_gate_refuses_shuts_no_other(clocked: ClockedCache) -> None:
-    """Else a slowed-down address could shut an account by trying."""
+    """Otherwise a throttled address could shut an account by its attempts."""
     for number in range(30):
         while wait_s := await guess(clocked, f"a{number}@example.com", STRANGER):
             clocked.now_s += wait_s
@@ -163,7 +165,7 @@ async def test_all_networks_together_guess_once_a_minute(clocked: ClockedCache) 
 async def test_the_network_of_a_sign_in_is_known_and_others_are_not(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On the real cache and rows: a stranger's failures shut their gate, and not the owner's."""
+    """With the real cache and rows: a stranger's failures shut their own gate, not the owner's."""
     monkeypatch.setattr(passwords, "COST", 4)
     await create_user(studio.database, email="a@example.com", password=PASSWORD)
     await log_in(studio, email="a@example.com", password=PASSWORD, ip="2001:db8:0:1::1")
@@ -177,6 +179,61 @@ async def test_the_network_of_a_sign_in_is_known_and_others_are_not(
 
 
 async def fail(studio: Studio, address: str) -> None:
-    """A wrong password; a SlowDown where it is not judged."""
+    """Tries a wrong password; raises SlowDown if it is not checked."""
     with suppress(NotAuthenticated):
         await log_in(studio, email="a@example.com", password="wrong", ip=address)
+
+
+def test_waits_double_up_to_their_end() -> None:
+    assert [ACCOUNT.wait_s(failures) for failures in (0, 4, 5, 6, 7, 8, 50)] == [
+        0, 0, 1, 2, 4, 8, 60,
+    ]  # fmt: skip
+    assert ADDRESS.wait_s(19) == 0
+    assert ADDRESS.wait_s(10_000) == 900
+
+
+async def fail_login(studio: Studio, email: str, address: str | None) -> None:
+    """One attempt that was admitted and failed."""
+    pace = LoginThrottle(studio.cache, account=email, address=address)
+    await pace.admit()
+    await pace.shut()
+
+
+async def test_one_try_per_wait_however_many_come(studio: Studio) -> None:
+    for _ in range(5):
+        await fail_login(studio, "a@example.com", None)
+    pace = LoginThrottle(studio.cache, account="a@example.com", address="192.0.2.1")
+    for _ in range(3):  # who was refused doesn't make the wait longer
+        with pytest.raises(SlowDown) as slowed:
+            await pace.admit()
+        assert slowed.value.retry_after_s == 1
+    await pace.forgive()
+    await pace.admit()
+
+
+async def test_tries_side_by_side_are_counted_before_they_are_judged(studio: Studio) -> None:
+    paces = [LoginThrottle(studio.cache, account="a@example.com", address=None) for _ in range(40)]
+    answers = await asyncio.gather(*(pace.admit() for pace in paces), return_exceptions=True)
+    # Five are free, and of the others one a wait; the first waits are a second or two.
+    assert 5 <= sum(answer is None for answer in answers) <= 9
+    assert all(answer is None or isinstance(answer, SlowDown) for answer in answers)
+
+
+async def test_an_address_slows_down_over_many_accounts(studio: Studio) -> None:
+    for number in range(20):
+        await fail_login(studio, f"a{number}@example.com", "192.0.2.1")
+    fresh = LoginThrottle(studio.cache, account="new@example.com", address="192.0.2.1")
+    with pytest.raises(SlowDown):
+        await fresh.admit()
+    await LoginThrottle(studio.cache, account="new@example.com", address="192.0.2.2").admit()
+
+
+async def test_own_successes_do_not_whitewash_an_address(studio: Studio) -> None:
+    for number in range(20):
+        await fail_login(studio, f"a{number}@example.com", "192.0.2.1")
+        own = LoginThrottle(studio.cache, account="own@example.com", address="192.0.2.1")
+        if number < 19:
+            await own.admit()
+            await own.forgive()
+    with pytest.raises(SlowDown):
+        await own.admit()

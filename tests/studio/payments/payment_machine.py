@@ -1,4 +1,4 @@
-"""Shoppers, PayPal's whims and its events at random; in the end the money is the same."""
+"""A state machine of shoppers, PayPal's faults and its events, in random order."""
 
 import asyncio
 from collections import Counter
@@ -11,40 +11,39 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multi
 
 from db.tables import Payment
 from errors import StudioError
-from studio.payments import payments
+from studio.payments import captures, orders
 from studio.payments.order_form import AmountForm, RefundForm
 from studio.payments.refunds import refund
-from tests.studio.payments.till import Till, compare
+from tests.studio.payments.shop import Shop, compare
 
 CALLS = st.sampled_from(["create", "get", "capture", "refund", "token", "any"])
-SILENCES = st.sampled_from(
+FAULTS = st.sampled_from(
     ["lost_request", "lost_answer", "error", "error_after", "busy", "unauthorized"]
 )
 SUMS = st.sampled_from([("20.00", "EUR"), ("0.01", "USD"), ("7", "JPY"), ("1234.56", "GBP")])
 
 
 class Stage:
-    """What all runs share: one loop, one till."""
+    """What all runs share: one event loop and one shop."""
 
-    till: Till
+    shop: Shop
     runner: asyncio.Runner
     runs = 0
     ends: Counter[str] = Counter()
 
 
 class PaymentMachine(RuleBasedStateMachine):
-    """One run: its own orders, on books that other runs have written into as well."""
+    """One run with its own orders, in a database that other runs use as well."""
 
     orders = Bundle("orders")
 
     def __init__(self) -> None:
         super().__init__()
         self.ids: list[UUID] = []
-        self.heard: list[tuple[dict[str, str], bytes]] = []
-        self.begun = Stage.till.simulator.event_count()
+        self.first_event = Stage.shop.simulator.event_count()
 
-    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """In the loop that all runs share; failures that callers are told of are no surprise."""
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Runs it in the shared loop; errors that callers expect are returned."""
 
         async def expected() -> Any:
             try:
@@ -64,34 +63,34 @@ class PaymentMachine(RuleBasedStateMachine):
 
     def order(self, sums: tuple[str, str]) -> Any:
         key = f"run {Stage.runs}, order {len(self.ids)}"
-        self.do(Stage.till.order(*sums, key=key))
-        made = self.do(Stage.till.row_of_key(key))  # there even if its maker heard nothing
-        assert isinstance(made, Payment)
-        self.ids.append(made.id)
-        return multiple(made.id)
+        self.run(Stage.shop.order(*sums, key=key))
+        row = self.run(Stage.shop.row_of_key(key))  # it exists even if PayPal's answer was lost
+        assert isinstance(row, Payment)
+        self.ids.append(row.id)
+        return multiple(row.id)
 
     @rule(order=orders)
     def approve(self, order: UUID) -> None:
         row = self.row(order)
         if row.order_id:
-            Stage.till.simulator.approve(row.order_id)
+            Stage.shop.simulator.approve(row.order_id)
 
     @rule(order=orders, callers=st.integers(1, 4))
     def capture(self, order: UUID, callers: int) -> None:
         row = self.row(order)
         if row.order_id is None:
             return
-        till = Stage.till
+        shop = Stage.shop
 
         async def together() -> list[Any]:
             calls = (
-                payments.capture(till.database, till.paypal, row, wait_s=2) for _ in range(callers)
+                captures.capture(shop.database, shop.paypal, row, wait_s=2) for _ in range(callers)
             )
             return await asyncio.gather(*calls, return_exceptions=True)
 
-        done = self.do(together())
-        assert all(isinstance(one, Payment | StudioError) for one in done), done
-        receipts = {one.capture_id for one in done if isinstance(one, Payment)}
+        results = self.run(together())
+        assert all(isinstance(result, Payment | StudioError) for result in results), results
+        receipts = {result.capture_id for result in results if isinstance(result, Payment)}
         assert len(receipts) <= 1
 
     @rule(order=orders, value=st.sampled_from([None, "0.01", "3", "20.00"]), key=st.integers(0, 2))
@@ -107,10 +106,10 @@ class PaymentMachine(RuleBasedStateMachine):
                 form.amount.to_money()
         except StudioError:
             return
-        till = Stage.till
-        self.do(
+        shop = Stage.shop
+        self.run(
             refund(
-                till.database, till.paypal, row.capture_id, form, actor_id=till.user_id,
+                shop.database, shop.paypal, row.capture_id, form, actor_id=shop.user_id,
                 idempotency_key=f"{key}-{value}" if key else uuid4().hex,
             )
         )  # fmt: skip
@@ -119,56 +118,56 @@ class PaymentMachine(RuleBasedStateMachine):
     def refund_at_paypal(self, order: UUID) -> None:
         row = self.row(order)
         if row.capture_id is not None:
-            Stage.till.simulator.client.post(f"/simulator/captures/{row.capture_id}/refund")
+            Stage.shop.simulator.client.post(f"/simulator/captures/{row.capture_id}/refund")
 
     @rule(order=orders, status=st.sampled_from(["COMPLETED", "DECLINED"]))
     def paypal_decides(self, order: UUID, status: str) -> None:
         row = self.row(order)
         if row.capture_id is not None:
             path = f"/simulator/captures/{row.capture_id}/settle"
-            Stage.till.simulator.post(path, {"status": status})
+            Stage.shop.simulator.post(path, {"status": status})
 
-    @rule(call=CALLS, kind=SILENCES, times=st.integers(1, 4))
-    def silence(self, call: str, kind: str, times: int) -> None:
-        Stage.till.simulator.fault(call, kind, times)
+    @rule(call=CALLS, kind=FAULTS, times=st.integers(1, 4))
+    def break_calls(self, call: str, kind: str, times: int) -> None:
+        Stage.shop.simulator.fault(call, kind, times)
 
     @rule(kind=st.sampled_from(["declined", "pending"]))
-    def whim(self, kind: str) -> None:
-        Stage.till.simulator.fault("capture", kind)
+    def decline_or_delay(self, kind: str) -> None:
+        Stage.shop.simulator.fault("capture", kind)
 
     @rule(data=st.data())
-    def hear(self, data: st.DataObject) -> None:
-        """Some of the events so far: late, twice, in any order."""
-        sent = Stage.till.simulator.webhooks(self.begun)
-        if not sent:
+    def receive_events(self, data: st.DataObject) -> None:
+        """Receives some of the events so far: late, twice, in any order."""
+        events = Stage.shop.simulator.webhooks(self.first_event)
+        if not events:
             return
-        some = data.draw(st.lists(st.sampled_from(range(len(sent))), max_size=6))
+        indices = data.draw(st.lists(st.sampled_from(range(len(events))), max_size=6))
 
-        async def arrive() -> None:
+        async def receive() -> None:
             await asyncio.gather(
-                *(Stage.till.receive(sent[place]) for place in some), return_exceptions=True
+                *(Stage.shop.receive(events[index]) for index in indices), return_exceptions=True
             )
-            await Stage.till.inbox.settled()
+            await Stage.shop.inbox.settled()
 
-        self.do(arrive())
+        self.run(receive())
 
     @rule()
     def reconcile(self) -> None:
-        self.do(Stage.till.settle(1))
+        self.run(Stage.shop.settle(1))
 
     def row(self, payment_id: UUID) -> Payment:
-        """The payment as our books have it now."""
-        found = self.do(payments.reload(Stage.till.database, payment_id))
-        assert isinstance(found, Payment)
-        return found
+        """The payment's row as it is now."""
+        row = self.run(orders.reload(Stage.shop.database, payment_id))
+        assert isinstance(row, Payment)
+        return row
 
     def teardown(self) -> None:
-        """PayPal is well again, a while passes, and the books are compared."""
-        till = Stage.till
-        till.simulator.forget_faults()
-        self.do(till.settle())
+        """Ends all faults, settles everything, and compares the rows with PayPal."""
+        shop = Stage.shop
+        shop.simulator.forget_faults()
+        self.run(shop.settle())
         rows = [self.row(name) for name in self.ids]
         names = [str(row.order_id) for row in rows if row.order_id]
-        Stage.ends += compare(rows, till.simulator.orders(names) if names else [])
+        Stage.ends += compare(rows, shop.simulator.orders(names) if names else [])
         Stage.runs += 1
-        self.do(till.rest())
+        self.run(shop.stop_checks())

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.studio.payments.payment_machine import PaymentMachine, Stage
-from tests.studio.payments.till import open_till
+from tests.studio.payments.shop import open_shop
 from tests.support.simulator import Simulator
 
 
@@ -19,19 +19,19 @@ from tests.support.simulator import Simulator
 def stage(database_url: str, redis_url: str, simulator: Simulator) -> Iterator[type[Stage]]:
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        till = runner.run(stack.enter_async_context(open_till(database_url, redis_url, simulator)))
-        Stage.till, Stage.runner, Stage.runs, Stage.ends = till, runner, 0, Counter()
+        shop = runner.run(stack.enter_async_context(open_shop(database_url, redis_url, simulator)))
+        Stage.shop, Stage.runner, Stage.runs, Stage.ends = shop, runner, 0, Counter()
         yield Stage
         runner.run(stack.aclose())
 
 
 def walk(runs: int, steps: int, number: int) -> None:
-    """So many runs of at most so many steps."""
-    chosen = settings(
+    """Runs the machine so many times, with at most so many steps."""
+    profile = settings(
         max_examples=runs, stateful_step_count=steps, deadline=None, database=None,
         phases=[Phase.generate], suppress_health_check=list(HealthCheck), print_blob=True,
     )  # fmt: skip
-    run_state_machine_as_test(seed(number)(PaymentMachine), settings=chosen)
+    run_state_machine_as_test(seed(number)(PaymentMachine), settings=profile)
 
 
 def test_the_money_is_the_same_everywhere(stage: type[Stage]) -> None:

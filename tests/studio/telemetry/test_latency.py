@@ -52,9 +52,9 @@ async def test_counts_wait_for_a_cache_that_is_away() -> None:
     await latency.flush()
     latency.note("GET", "/x", 200, 1.0)
     await latency.flush()
-    kept = [dict(one) for one in latency._pending.values()]
-    (one,) = merge(kept)
-    assert one.requests == 2
+    pending = [dict(counts) for counts in latency._pending.values()]
+    (route,) = merge(pending)
+    assert route.requests == 2
     await away.aclose()
 
 
@@ -65,6 +65,6 @@ async def test_what_is_older_than_the_window_is_forgotten(
     now_s = 1_700_000_000.0
     monkeypatch.setattr("studio.telemetry.latency.time.time", lambda: now_s)
     latency.note("GET", "/old", 200, 1.0)
-    assert [one.route for one in await latency.read()] == ["/old"]
+    assert [row.route for row in await latency.read()] == ["/old"]
     now_s += 400
     assert await latency.read() == []

@@ -20,17 +20,17 @@ ROOT = Path(__file__).parents[3]
 ROOMS = ("deployments", "gateway", "jobs", "local", "studio", "db", "integrations", "models")
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 ERRORS = {"error", "refusal", "conflict"}
-"""Names of exceptions, whose texts are ours; what PostgreSQL adds to them is hidden."""
+"""Variables with exceptions, whose texts are ours; PostgreSQL's additions are hidden."""
 PERSONAL = {
     "email", "mail", "address", "name", "payer", "person", "password", "payload", "body", "form",
     "text", "content", "user", "account", "query", "title", "url", "seen", "row",
 }  # fmt: skip
 ALLOWED = {("gateway/envelope.py", "client")}
-"""Access lines hold network addresses: see docs/security.md."""
+"""Access logs contain network addresses; docs/security.md says so."""
 
 
 def calls() -> Iterator[tuple[str, str, ast.expr]]:
-    """(file, field, value) of everything that a logger is given."""
+    """(file, field, value) of every argument of a logger's calls."""
     for room in ROOMS:
         for path in sorted((ROOT / room).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
@@ -42,24 +42,26 @@ def calls() -> Iterator[tuple[str, str, ast.expr]]:
                     and node.func.attr in LEVELS
                 ):
                     name = str(path.relative_to(ROOT))
-                    yield from ((name, str(one.arg), one.value) for one in node.keywords)
-                    yield from ((name, "event", one) for one in node.args[:1])
+                    yield from (
+                        (name, str(keyword.arg), keyword.value) for keyword in node.keywords
+                    )
+                    yield from ((name, "event", value) for value in node.args[:1])
 
 
 def words_of(value: ast.expr) -> set[str]:
-    """What the value shows: of `payment.order_id` the last word."""
+    """The names in a value; of `payment.order_id` only the last one."""
     owners = {
         id(node.value)
         for node in ast.walk(value)
         if isinstance(node, ast.Attribute | ast.Subscript)
     }
-    shown = [node for node in ast.walk(value) if id(node) not in owners]
-    names = {node.id for node in shown if isinstance(node, ast.Name)}
-    return names | {node.attr for node in shown if isinstance(node, ast.Attribute)}
+    last_nodes = [node for node in ast.walk(value) if id(node) not in owners]
+    names = {node.id for node in last_nodes if isinstance(node, ast.Name)}
+    return names | {node.attr for node in last_nodes if isinstance(node, ast.Attribute)}
 
 
 def is_whole_thing(value: ast.expr) -> bool:
-    """`repr(x)` and `str(x)` of anything but an error or an id show whatever it holds."""
+    """Whether it is `repr(x)` or `str(x)` of a whole object, unless of an error or an id."""
     return (
         isinstance(value, ast.Call)
         and isinstance(value.func, ast.Name)
@@ -70,11 +72,11 @@ def is_whole_thing(value: ast.expr) -> bool:
 
 
 def test_no_call_of_a_logger_is_given_a_person() -> None:
-    found = list(calls())
-    assert len(found) > 40
+    fields = list(calls())
+    assert len(fields) > 40
     personal = [
         (file, field, ast.unparse(value))
-        for file, field, value in found
+        for file, field, value in fields
         if (words_of(value) & PERSONAL or field in PERSONAL or is_whole_thing(value))
         and (file, field) not in ALLOWED
     ]
@@ -83,7 +85,7 @@ def test_no_call_of_a_logger_is_given_a_person() -> None:
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
-    """The studio's loggers, writing here for one test."""
+    """The output of the studio's loggers during one test."""
     logger = logging.getLogger("studio")
     before, logger.handlers = logger.handlers, []
     captured = io.StringIO()

@@ -12,17 +12,11 @@ import structlog
 
 from studio import context
 from studio.context import Origin, continuing, serving
-from studio.telemetry.logs import (
-    BATCH_LINES,
-    BatchHandler,
-    configure_logging,
-    flushing,
-    scrub,
-)
+from studio.telemetry.logs import BATCH_LINES, BatchHandler, configure_logging, flushing, scrub
 
 
 class CountingStream(io.StringIO):
-    """Counts what a terminal would have to do."""
+    """Counts writes and flushes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +28,7 @@ class CountingStream(io.StringIO):
 
 @pytest.fixture
 def stream() -> Iterator[CountingStream]:
-    """The studio's loggers, writing here for one test."""
+    """The output of the studio's loggers during one test."""
     logger = logging.getLogger("studio")
     before, logger.handlers = logger.handlers, []
     captured = CountingStream()
@@ -44,9 +38,9 @@ def stream() -> Iterator[CountingStream]:
 
 
 def handler() -> BatchHandler:
-    found = configure_logging()
-    assert isinstance(found, BatchHandler)
-    return found
+    configured = configure_logging()
+    assert isinstance(configured, BatchHandler)
+    return configured
 
 
 def test_many_lines_cost_one_flush(stream: CountingStream) -> None:
@@ -137,7 +131,7 @@ REPEATED = [
 
 
 def longest_scan(pattern: str) -> float:
-    """Seconds of CPU for 200,000 characters of it."""
+    """The CPU time in seconds for 200,000 characters of this text."""
     started_s = time.process_time()
     scrub(pattern * (200_000 // len(pattern)))
     return time.process_time() - started_s
@@ -145,7 +139,7 @@ def longest_scan(pattern: str) -> float:
 
 @pytest.mark.parametrize("pattern", REPEATED)
 def test_scrubbing_takes_no_quadratic_time(pattern: str) -> None:
-    """Quadratic time would be a minute here, linear time is some milliseconds."""
+    """Quadratic time would take a minute here; linear time takes some milliseconds."""
     assert longest_scan(pattern) < 5
 
 
@@ -157,8 +151,8 @@ def test_no_text_of_a_caller_fills_the_log(stream: CountingStream) -> None:
     except ValueError:
         log.exception("failed")
     assert len(stream.getvalue()) < 30_000
-    told, failed = (json.loads(line) for line in stream.getvalue().splitlines())
-    assert "[998000 characters]" in told["what"]
+    cut, failed = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert "[998000 characters]" in cut["what"]
     assert failed["exception"].startswith("Traceback")
 
 

@@ -1,4 +1,4 @@
-"""What an account of a test owns: one of each thing that a route names by an id."""
+"""An account of a test, and one of each resource that a route addresses by an id."""
 
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -16,7 +16,7 @@ PRODUCT = {"title": "Red dress", "category": "dress", "price": "19.99", "currenc
 
 @dataclass
 class Account:
-    """Someone signed in."""
+    """An account that is signed in."""
 
     id: UUID
     role: str
@@ -24,26 +24,26 @@ class Account:
 
 
 async def open_account(client: httpx.AsyncClient, studio: Studio, role: str) -> Account:
-    """A new account of the role."""
+    """A new account with this role."""
     headers = await sign_in(client, studio, role)
-    told = (await client.get("/api/auth/me", headers=headers)).json()
-    return Account(UUID(told["id"]), role, headers)
+    user = (await client.get("/api/auth/me", headers=headers)).json()
+    return Account(UUID(user["id"]), role, headers)
 
 
 async def upload(
     client: httpx.AsyncClient, account: Account, data: bytes = JPEG, **changes: str
 ) -> dict[str, str]:
-    """A ready file of the account's, as the API tells of it."""
+    """A ready file of the account's, as the API returns it."""
     body = {
         "filename": "a.jpg", "contentType": "image/jpeg", "purpose": "garment",
         "sizeBytes": len(data),
     } | changes  # fmt: skip
-    receipt = await client.post("/api/files/presign", json=body, headers=account.headers)
-    assert receipt.status_code == 201, receipt.text
-    told = receipt.json()
-    put = await client.put(told["url"], content=data, headers=told["headers"])
+    response = await client.post("/api/files/presign", json=body, headers=account.headers)
+    assert response.status_code == 201, response.text
+    receipt = response.json()
+    put = await client.put(receipt["url"], content=data, headers=receipt["headers"])
     assert put.status_code == 201, put.text
-    done = await client.post(f"/api/files/{told['fileId']}/complete", headers=account.headers)
+    done = await client.post(f"/api/files/{receipt['fileId']}/complete", headers=account.headers)
     assert done.status_code == 200, done.text
     file: dict[str, str] = done.json()
     return file
@@ -75,9 +75,9 @@ async def place_order(client: httpx.AsyncClient, studio: Studio, account: Accoun
         "amount": {"value": "5.00", "currency": "EUR"},
         "returnUrl": "http://shop.test/back", "cancelUrl": "http://shop.test/cart",
     }  # fmt: skip
-    made = await client.post("/api/paypal/orders", json=body, headers=account.headers)
-    assert made.status_code == 201, made.text
-    order_id = str(made.json()["id"])
+    response = await client.post("/api/paypal/orders", json=body, headers=account.headers)
+    assert response.status_code == 201, response.text
+    order_id = str(response.json()["id"])
     async with httpx.AsyncClient(base_url=str(studio.settings.paypal_url)) as paypal:
         done = await paypal.post(f"/simulator/orders/{order_id}/approve")
         assert done.status_code == 200, done.text

@@ -1,4 +1,4 @@
-"""A till on real servers: a database, a client of the simulator, a customer; and the truth."""
+"""A shop on real servers: a database, a client of the PayPal simulator, and a customer."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -12,20 +12,21 @@ from sqlalchemy import text
 from sqlmodel import col, select
 
 from db.engine import Database
-from db.payments import find_by_key
+from db.payments import get_payment_by_key
 from db.tables import Payment, User, WebhookEvent
 from integrations.paypal.paypal import PayPal
-from studio.payments import payments
+from studio.payments import captures, orders
 from studio.payments.inbox import WebhookInbox
-from studio.payments.order_form import OrderForm
+from studio.payments.order_form import AmountForm, OrderForm, RefundForm
 from studio.payments.refund_lines import read_lines
+from studio.payments.refunds import RefundResult, refund
 from studio.payments.settlement import settle_due
 from tests.support.simulator import CANCEL_URL, RETURN_URL, Simulator
 
 
 @dataclass
-class Till:
-    """What the functions of `studio.payments.payments` need, and whose orders they are."""
+class Shop:
+    """What the functions of `studio.payments` need, and the customer whose orders they are."""
 
     database: Database
     paypal: PayPal
@@ -36,7 +37,7 @@ class Till:
     async def order(
         self, value: str = "20.00", currency: str = "EUR", *, key: str | None = None
     ) -> Payment:
-        return await payments.create_order(
+        return await orders.create_order(
             self.database, self.paypal, self.user_id, order_form(value, currency),
             idempotency_key=key,
         )  # fmt: skip
@@ -49,15 +50,29 @@ class Till:
     async def captured(self, value: str = "20.00") -> Payment:
         return await self.capture(await self.approved(value))
 
+    async def refund(
+        self, capture_id: str | None, value: str | None = None, *, key: str | None = None
+    ) -> RefundResult:
+        amount = AmountForm(value=value, currency="EUR") if value else None
+        return await refund(
+            self.database, self.paypal, str(capture_id), RefundForm(amount=amount),
+            actor_id=self.user_id, idempotency_key=key or uuid4().hex,
+        )  # fmt: skip
+
+    async def check_books(self) -> None:
+        """Compares every row with its order at PayPal."""
+        rows = await self.rows()
+        compare(rows, self.simulator.orders([str(row.order_id) for row in rows if row.order_id]))
+
     async def capture(self, payment: Payment) -> Payment:
-        return await payments.capture(self.database, self.paypal, payment, wait_s=20)
+        return await captures.capture(self.database, self.paypal, payment, wait_s=20)
 
     async def row(self, payment: Payment) -> Payment:
-        return await payments.reload(self.database, payment.id)
+        return await orders.reload(self.database, payment.id)
 
     async def row_of_key(self, key: str) -> Payment | None:
         async with self.database.read() as session:
-            return await find_by_key(session, self.user_id, key)
+            return await get_payment_by_key(session, self.user_id, key)
 
     async def rows(self) -> list[Payment]:
         async with self.database.read() as session:
@@ -70,10 +85,10 @@ class Till:
     async def audit(self, payment: Payment) -> list[str]:
         statement = "SELECT action FROM audit_log WHERE detail ->> 'paymentId' = :id ORDER BY at"
         async with self.database.read() as session:
-            found = await session.exec(  # type: ignore[call-overload]
+            rows = await session.exec(  # type: ignore[call-overload]
                 text(statement), params={"id": str(payment.id)}
             )
-            return [row[0] for row in found]
+            return [row[0] for row in rows]
 
     async def receive(self, transmission: tuple[dict[str, str], bytes]) -> bool:
         headers, body = transmission
@@ -81,7 +96,7 @@ class Till:
         return await self.inbox.receive(lower, body, ip="192.0.2.9")
 
     async def make_due(self) -> None:
-        """Time passes: whatever waits is due now."""
+        """Makes everything that waits due now."""
         async with self.database.transaction() as session:
             for statement in (
                 "UPDATE payment SET check_at = now() WHERE check_at IS NOT NULL",
@@ -89,14 +104,14 @@ class Till:
             ):
                 await session.exec(text(statement))  # type: ignore[call-overload]
 
-    async def rest(self) -> None:
-        """Nobody looks at these payments again: they are another run's."""
+    async def stop_checks(self) -> None:
+        """Ends all checks, so that another run leaves these payments alone."""
         async with self.database.transaction() as session:
             statement = text("UPDATE payment SET check_at = NULL WHERE check_at IS NOT NULL")
             await session.exec(statement)  # type: ignore[call-overload]
 
     async def settle(self, rounds: int = 3) -> None:
-        """What the Dispatcher does in the long run."""
+        """Runs the settlement as the Dispatcher does in the long run."""
         for _ in range(rounds):
             await self.make_due()
             while await settle_due(self.database, self.paypal):
@@ -113,9 +128,9 @@ def order_form(value: str = "20.00", currency: str = "EUR") -> OrderForm:
 
 
 @asynccontextmanager
-async def open_till(
+async def open_shop(
     database_url: str, redis_url: str, simulator: Simulator, *, pool_size: int = 8
-) -> AsyncIterator[Till]:
+) -> AsyncIterator[Shop]:
     database = Database(database_url, pool_size=pool_size)
     user = User(email=f"{uuid4().hex}@example.com", password_hash="", role="customer")
     async with database.transaction() as session:
@@ -123,7 +138,7 @@ async def open_till(
     async with simulator.paypal(redis_url) as paypal:
         inbox = WebhookInbox(database, paypal)
         try:
-            yield Till(database, paypal, simulator, user.id, inbox)
+            yield Shop(database, paypal, simulator, user.id, inbox)
         finally:
             await inbox.settled()
             await database.aclose()
@@ -137,19 +152,22 @@ AGREES = {
 
 
 def compare(rows: Sequence[Payment], orders: Sequence[dict[str, Any]]) -> Counter[str]:
-    """Money there = money here, order by order and in total; the states agree."""
-    there = {order["purchase_units"][0]["custom_id"]: order for order in orders}
-    assert len(there) == len(orders), "an order was made twice"
-    here = {str(row.id): row for row in rows}
-    assert there.keys() <= here.keys(), "PayPal has orders that are in no book"
-    taken: Counter[str] = Counter()
+    """Asserts that states and amounts are the same at PayPal and in the rows.
+
+    Returns how many payments have which state.
+    """
+    at_paypal = {order["purchase_units"][0]["custom_id"]: order for order in orders}
+    assert len(at_paypal) == len(orders), "an order was made twice"
+    by_id = {str(row.id): row for row in rows}
+    assert at_paypal.keys() <= by_id.keys(), "PayPal has orders without a row"
+    states: Counter[str] = Counter()
     sums = [Counter[str](), Counter[str]()]
-    for name, row in here.items():
-        order = there.get(name)
+    for name, row in by_id.items():
+        order = at_paypal.get(name)
         if order is None:
             assert row.status in ("FAILED", "VOIDED") and not row.refunded, row
             continue
-        status, captured, refunded = money_there(order)
+        status, captured, refunded = amounts_of(order)
         assert status in AGREES[row.status], (row.status, status)
         is_captured = row.status in ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED")
         assert captured == (row.amount if is_captured else 0), (row, order)
@@ -158,20 +176,22 @@ def compare(rows: Sequence[Payment], orders: Sequence[dict[str, Any]]) -> Counte
         assert not any(line.status == "REQUESTED" for line in read_lines(row.refunds).values())
         sums[0][row.currency] += int((captured - refunded) * 100)
         sums[1][row.currency] += int(((row.amount if is_captured else 0) - row.refunded) * 100)
-        taken[row.status] += 1
+        states[row.status] += 1
     assert sums[0] == sums[1]
-    return taken
+    return states
 
 
-def money_there(order: dict[str, Any]) -> tuple[str, Decimal, Decimal]:
-    """(state, captured, refunded) of an order at PayPal."""
-    held = order["purchase_units"][0].get("payments", {})
-    captures, refunds = held.get("captures", []), held.get("refunds", [])
+def amounts_of(order: dict[str, Any]) -> tuple[str, Decimal, Decimal]:
+    """(state, captured amount, refunded amount) of PayPal's order document."""
+    documents = order["purchase_units"][0].get("payments", {})
+    captures, refunds = documents.get("captures", []), documents.get("refunds", [])
     assert len(captures) <= 1, "charged twice"
-    gone = sum((Decimal(one["amount"]["value"]) for one in refunds
-                if one["status"] == "COMPLETED"), Decimal(0))  # fmt: skip
+    refunded = sum((Decimal(refund["amount"]["value"]) for refund in refunds
+                    if refund["status"] == "COMPLETED"), Decimal(0))  # fmt: skip
     if not captures:
-        return str(order["status"]), Decimal(0), gone
+        return str(order["status"]), Decimal(0), refunded
     (capture,) = captures
-    is_taken = capture["status"] not in ("PENDING", "DECLINED")
-    return capture["status"], Decimal(capture["amount"]["value"]) if is_taken else Decimal(0), gone
+    captured = Decimal(capture["amount"]["value"])
+    if capture["status"] in ("PENDING", "DECLINED"):
+        captured = Decimal(0)
+    return capture["status"], captured, refunded

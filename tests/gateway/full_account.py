@@ -1,4 +1,4 @@
-"""An account with a row in every table and a blob of every kind, and what is left of it later."""
+"""An account with a row in every table and a blob of every kind; and the rows that name it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -22,8 +22,8 @@ Answer = dict[str, Any]
 
 
 @dataclass
-class Possessor:
-    """Someone signed in, and the names that everything of theirs goes by."""
+class FullAccount:
+    """An account that is signed in, and the ids of what it owns."""
 
     client: httpx.AsyncClient
     studio: Studio
@@ -38,7 +38,7 @@ class Possessor:
         return answer.json() if answer.content else {}
 
     async def upload(self, data: bytes, purpose: str, kind: str = "image/png") -> Answer:
-        """A ready file; the bytes are put beside the signed URL, which Azurite would serve."""
+        """A ready file; its bytes go to the store directly, not through the signed URL."""
         announced = {
             "filename": "a", "contentType": kind, "purpose": purpose, "sizeBytes": len(data),
         }  # fmt: skip
@@ -58,15 +58,15 @@ class Possessor:
         return await self.ask("GET", f"/api/jobs/{job['jobId']}")
 
 
-async def open_possessor(
+async def open_full_account(
     client: httpx.AsyncClient, studio: Studio, role: str = "merchant"
-) -> Possessor:
+) -> FullAccount:
     headers = await sign_in(client, studio, role)
     me = (await client.get("/api/auth/me", headers=headers)).json()
-    return Possessor(client, studio, headers, UUID(me["id"]), me["email"])
+    return FullAccount(client, studio, headers, UUID(me["id"]), me["email"])
 
 
-async def fill(owner: Possessor) -> None:
+async def fill(owner: FullAccount) -> None:
     """A row in every table that can hold one about an account, and a blob below every prefix."""
     selfie = await owner.upload(SELFIE, "selfie")
     garment = await owner.upload(GARMENT, "garment")
@@ -89,8 +89,8 @@ async def fill(owner: Possessor) -> None:
     owner.names = {"selfie": selfie["id"], "garment": garment["id"], "product": product_id}
 
 
-async def add_books(owner: Possessor) -> None:
-    """A payment with its event, and a trained version, as they would be written."""
+async def add_books(owner: FullAccount) -> None:
+    """Inserts a payment with its event, and a trained regressor version."""
     order_id, version = f"ORDER{uuid4().hex}", f"regressor-{uuid4().hex[:12]}"
     payer = {"email_address": owner.email, "name": {"given_name": owner.email}}
     resource = {"id": order_id, "payer": payer, "status": "COMPLETED"}
@@ -116,15 +116,15 @@ async def add_books(owner: Possessor) -> None:
 
 
 async def tables_naming(studio: Studio, names: Iterable[str]) -> dict[str, list[str]]:
-    """Table -> its rows, as text, in which one of the names stands."""
-    found: dict[str, list[str]] = {}
+    """Table -> its rows, as text, that contain one of the names."""
+    rows_by_table: dict[str, list[str]] = {}
     async with studio.database.read() as session:
         for table in SQLModel.metadata.tables:
             rows = await session.exec(text(f"SELECT t::text FROM {table} AS t"))  # type: ignore[call-overload]
             named = [row[0] for row in rows if any(name in row[0] for name in names)]
             if named:
-                found[table] = named
-    return found
+                rows_by_table[table] = named
+    return rows_by_table
 
 
 async def blobs_of(studio: Studio) -> set[str]:
@@ -132,4 +132,4 @@ async def blobs_of(studio: Studio) -> set[str]:
     return {entry.key async for entry in studio.blobs.scan("") if not entry.is_tombstone}
 
 
-__all__ = ["PASSWORD", "Possessor", "blobs_of", "fill", "open_possessor", "tables_naming"]
+__all__ = ["PASSWORD", "FullAccount", "blobs_of", "fill", "open_full_account", "tables_naming"]
