@@ -21,6 +21,16 @@ from local.servers.valkey import Valkey
 from tests.support.databases import TEMPLATE, CleanDatabases, Cluster
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Makes the servers' account and copies their programs, before two processes do it at once."""
+    with tempfile.TemporaryDirectory(prefix="studio-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        Postgres(folder)
+        Valkey(folder)
+
+
 @pytest.fixture(scope="session")
 def server_data_dir() -> Iterator[Path]:
     """A folder that the servers' own user can enter, which pytest's are not when root runs it."""

@@ -138,7 +138,7 @@ def test_searches_by_photo_after_making_an_account(page: Page, photo: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("notes.txt", b"no picture", "contentType for a garment must be one of"),
         ("fake.png", b"\x89PNG\r\n\x1a\n no picture", "image"),
