@@ -61,6 +61,6 @@ class Gateway:
             self._args,
         )
         app = create_app(studio, [RequestMetrics().observe])
-        self._background = app.state.background
-        on_drain(app.state.draining.set)
+        self._background = app.state.resources.background
+        on_drain(app.state.resources.draining.set)
         return app

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from errors import Malformed
 from gateway.client_address import ClientAddress
-from gateway.error_table import studio_problem
+from gateway.error_answers import studio_problem
 from studio.context import serving, span
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")

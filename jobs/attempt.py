@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.engine import AsyncSession, Database
 from db.job_claims import is_fenced, renew_leases, report_progress
 from db.jobs import list_events
+from db.tables import ROLES
 from db.users import get_user
 from errors import CancelRequested, Forbidden, JobStopped, StudioError, Superseded, Unavailable
 from jobs.claim import Claim
@@ -19,7 +20,6 @@ from jobs.finishing import PAUSES_S, Ending, Ledger
 from jobs.handler import Handler
 from jobs.lease import LeaseKeeper
 from jobs.retry import LATE, RetryPolicy, reason
-from studio.accounts.accounts import ROLES
 from studio.context import OFFLINE, Origin, continuing, span
 from studio.job_types import Outcome
 from studio.ports import Studio

@@ -62,7 +62,7 @@ def serve(variant: str, given: dict[str, str]) -> None:
     def add_layers(app: FastAPI, observers: Any) -> None:
         if variant == "ids, log, limits":
             tokens: Any = Nobody()
-            app.add_middleware(RateLimit, limits=app.state.limits, tokens=tokens)
+            app.add_middleware(RateLimit, limits=app.state.resources.limits, tokens=tokens)
         if variant != "bare":
             app.add_middleware(Envelope, client_address=ClientAddress(()), observers=observers)
         app.dependency_overrides[find_user] = told

@@ -4,8 +4,9 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
@@ -16,11 +17,9 @@ from starlette.exceptions import HTTPException
 from db.catalog import get_product, list_products
 from db.tables import Product
 from errors import Malformed, NotFound
-from gateway.deps import CurrentUser, IdempotencyKey, Merchant, Public, StudioDep, TurnsDep
-from gateway.documents import show_rows
-from gateway.paging import Cursor, PageDep
+from gateway.deps import CurrentUser, IdempotencyKey, Merchant, PlacesDep, Public, StudioDep
+from gateway.paging import PageDep, page_of
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
-from integrations.shares import Shares
 from studio.catalog import catalog
 from studio.catalog.attributes import Attributes, split_attributes
 from studio.catalog.catalog import Owner
@@ -65,19 +64,18 @@ class ProductResponse(WireResponse):
     created_at: datetime
     updated_at: datetime
 
-
-async def to_response(studio: Studio, product: Product) -> ProductResponse:
-    """Row -> wire, with a signed URL of the picture."""
-    names = set(ProductResponse.model_fields) - {"image", "price", "attributes"}
-    attributes, hidden = split_attributes(product.attributes)
-    if hidden:
-        log.warning("attributes were left out", product=product.id, hidden=hidden[:10])
-    return ProductResponse(
-        **{name: getattr(product, name) for name in names},
-        attributes=attributes,
-        price=f"{product.price:f}",
-        image=await studio.blobs.sign_get(product.image_key),
-    )
+    @classmethod
+    async def of(cls, studio: Studio, product: Product) -> Self:
+        """Adds a signed URL of the picture, and leaves out attributes that can't be shown."""
+        attributes, hidden = split_attributes(product.attributes)
+        if hidden:
+            log.warning("attributes were left out", product=product.id, hidden=hidden[:10])
+        return cls.from_row(
+            product,
+            attributes=attributes,
+            price=f"{product.price:f}",
+            image=await studio.blobs.sign_get(product.image_key),
+        )
 
 
 def owner_of(user: CurrentUser) -> Owner:
@@ -97,7 +95,7 @@ async def put_product(
     answers: list[ProductResponse] = []
 
     async def make_answer(product: Product) -> None:
-        answers.append(await to_response(studio, product))
+        answers.append(await ProductResponse.of(studio, product))
         answers[0].model_dump_json(by_alias=True)  # what can't be answered is not committed
 
     _, is_new = await catalog.put_product(
@@ -116,41 +114,36 @@ async def read_product(product_id: ProductId, studio: StudioDep) -> ProductRespo
         product = await get_product(session, product_id)
     if product is None:
         raise NotFound(f"there is no product {product_id}")
-    return await to_response(studio, product)
+    return await ProductResponse.of(studio, product)
 
 
 @router.delete("/products/{product_id}", status_code=204, response_class=Response)
 async def delete_product(
-    product_id: ProductId, user: Merchant, studio: StudioDep, turns: TurnsDep
+    product_id: ProductId, user: Merchant, studio: StudioDep, places: PlacesDep
 ) -> None:
     """Takes a product out of catalogue and search."""
-    async with turns.place(user.id):
+    async with places.deletions.place(user.id):
         await catalog.delete_product(studio, owner_of(user), product_id)
 
 
 @router.get("/products", dependencies=[Public])
 async def read_products(page: PageDep, studio: StudioDep) -> Page[ProductResponse]:
     """All products, newest first."""
-    after = (page.after.at, page.after.id) if page.after else None
-    async with studio.database.transaction() as session:
-        found = await list_products(session, limit=page.limit + 1, after=after)
-    shown = found[: page.limit]
-    more = len(found) > page.limit
-    return Page(
-        items=await show_rows(shown, lambda product: to_response(studio, product)),
-        next_cursor=Cursor(shown[-1].created_at, shown[-1].id).encode() if more else None,
-    )
+    async with studio.database.read() as session:
+        rows = await list_products(session, limit=page.row_limit, after=page.after_name)
+    return await page_of(rows, page, partial(ProductResponse.of, studio))
 
 
-async def read_import(request: Request, user: Merchant) -> AsyncIterator[ReceivedFile | ImportForm]:
+async def read_import(
+    request: Request, user: Merchant, places: PlacesDep
+) -> AsyncIterator[ReceivedFile | ImportForm]:
     """The file itself, on the disk until the answer is sent, or the name of an uploaded dataset.
 
     Raises:
         OwnerBusy, AllBusy: too many imports arrive already.
         HTTPException: 408, the body did not arrive in time.
     """
-    places: Shares = request.app.state.imports
-    async with places.place(user.id):
+    async with places.imports.place(user.id):
         with tempfile.TemporaryDirectory(prefix="import-") as folder:
             try:
                 async with asyncio.timeout(ARRIVAL_LIMIT_S):

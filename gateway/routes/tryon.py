@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from functools import partial
+from typing import Any, Literal, Self, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -11,9 +12,10 @@ from starlette.requests import ClientDisconnect
 
 from db.tables import TryonJob
 from db.tryons import list_tryons
-from gateway.deps import ClientAddressDep, Customer, IdempotencyKey, StudioDep, TurnsDep
-from gateway.documents import Document, show_rows
-from gateway.paging import Cursor, PageDep
+from gateway.deps import ClientAddressDep, Customer, IdempotencyKey, PlacesDep, StudioDep
+from gateway.documents import Document
+from gateway.once import once
+from gateway.paging import PageDep, page_of
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
 from studio.idempotency import KeyedRequest, answer_by_row
 from studio.ports import Studio
@@ -61,34 +63,25 @@ class TryOnRecord(WireResponse):
     created_at: datetime
     finished_at: datetime | None
 
+    @classmethod
+    async def of(cls, studio: Studio, row: TryonJob) -> Self:
+        """Adds signed URLs of the pictures that the caller may see."""
+
+        async def sign(key: str | None) -> str | None:
+            return await studio.blobs.sign_get(key) if key and may_show(row.user_id, key) else None
+
+        return cls.from_row(
+            row,
+            person_url=await sign(row.person_key),
+            garment_url=await sign(row.garment_key),
+            mask_url=await sign(row.mask_key),
+            output_url=await sign(row.output_key),
+        )
+
 
 def may_show(user_id: UUID, key: str) -> bool:
     """Whether a history may sign this blob: an upload only to its owner."""
     return not key.startswith("uploads/") or key.startswith(f"uploads/{user_id}/")
-
-
-async def record_of(studio: Studio, row: TryonJob) -> TryOnRecord:
-    """Row -> wire."""
-
-    async def sign(key: str | None) -> str | None:
-        return await studio.blobs.sign_get(key) if key and may_show(row.user_id, key) else None
-
-    return TryOnRecord(
-        id=row.id,
-        job_id=row.job_id,
-        state=row.state,
-        person_url=await sign(row.person_key),
-        garment_url=await sign(row.garment_key),
-        mask_url=await sign(row.mask_key),
-        output_url=await sign(row.output_key),
-        params=row.params,
-        seed=row.seed,
-        timings=row.timings,
-        model_version=row.model_version,
-        error=row.error,
-        created_at=row.created_at,
-        finished_at=row.finished_at,
-    )
 
 
 async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:
@@ -121,13 +114,11 @@ async def try_on(
     """200 with the picture, or 202 with a job whose result has it."""
     form = tryon.TryOnForm(**body.model_dump(exclude={"mode"}, by_alias=True))
 
-    keyed = KeyedRequest.of(idempotency_key, body.model_dump(mode="json"))
-
-    async def make() -> dict[str, Any]:
+    async def make(keyed: KeyedRequest | None) -> dict[str, Any]:
         return tryon.answer_of(await tryon.try_on(studio, user.id, form, body.mode, keyed=keyed))
 
-    work = answer_by_row(studio, TryonJob, user.id, keyed, make)
-    answer = await (unless_gone(request, work) if keyed is None else work)
+    work = once(idempotency_key, body, make, partial(answer_by_row, studio, TryonJob, user.id))
+    answer = await (unless_gone(request, work) if idempotency_key is None else work)
     if "job_id" in answer:
         accepted = JobAccepted(job_id=answer["job_id"])
         return Response(accepted.model_dump_json(by_alias=True), 202, media_type="application/json")
@@ -139,25 +130,20 @@ async def try_on(
 async def read_tryons(page: PageDep, user: Customer, studio: StudioDep) -> Page[TryOnRecord]:
     """The caller's try-ons, newest first."""
     async with studio.database.read() as session:
-        found = await list_tryons(session, user.id, limit=page.limit + 1, after=page.after_key)
-    shown = found[: page.limit]
-    more = len(found) > page.limit
-    return Page(
-        items=await show_rows(shown, lambda row: record_of(studio, row)),
-        next_cursor=Cursor(shown[-1].created_at, str(shown[-1].id)).encode() if more else None,
-    )
+        rows = await list_tryons(session, user.id, limit=page.row_limit, after=page.after_key)
+    return await page_of(rows, page, partial(TryOnRecord.of, studio))
 
 
 @router.get("/tryons/{tryon_id}")
 async def read_tryon(tryon_id: UUID, user: Customer, studio: StudioDep) -> TryOnRecord:
     """One try-on of one's own."""
-    return await record_of(studio, await tryon_history.find_tryon(studio, user.id, tryon_id))
+    return await TryOnRecord.of(studio, await tryon_history.find_tryon(studio, user.id, tryon_id))
 
 
 @router.delete("/tryons/{tryon_id}", status_code=204, response_class=Response)
 async def delete_tryon(
-    tryon_id: UUID, user: Customer, studio: StudioDep, turns: TurnsDep, ip: ClientAddressDep
+    tryon_id: UUID, user: Customer, studio: StudioDep, places: PlacesDep, ip: ClientAddressDep
 ) -> None:
     """Removes a try-on of one's own with its pictures; a job that still makes it ends."""
-    async with turns.place(user.id):
+    async with places.deletions.place(user.id):
         await tryon_history.delete_tryon(studio, user.id, tryon_id, ip=ip)

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from db.audit import insert_audit
 from db.engine import Database
-from db.tables import User
+from db.tables import ROLES, User
 from db.users import (
     find_account,
     get_accounts_in_sessions,
@@ -35,7 +35,6 @@ from studio.batching import MicroBatcher
 from studio.context import current_request_id
 from studio.ports import Studio
 
-ROLES = ("customer", "merchant", "admin")
 MAX_NAME_CHARS = 200
 
 

@@ -1,6 +1,7 @@
 """Files of an account: found, read as pictures, deleted."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +17,7 @@ from db.files import (
     get_own_file,
     get_public_key,
     is_on_sale,
+    list_files,
 )
 from db.segmentations import get_segmentation_by_mask
 from db.tables import File
@@ -36,6 +38,14 @@ async def find_own_file(studio: Studio, owner_id: UUID, file_id: UUID) -> File:
     if file is None:
         raise NotFound("no such file")
     return file
+
+
+async def list_own_files(
+    studio: Studio, owner_id: UUID, *, limit: int, after: tuple[datetime, UUID] | None
+) -> list[File]:
+    """Reads the account's uploads, newest first."""
+    async with studio.database.read() as session:
+        return await list_files(session, owner_id, limit=limit, after=after)
 
 
 async def delete(studio: Studio, owner_id: UUID, file_id: UUID, *, ip: str | None) -> None:

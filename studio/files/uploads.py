@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Literal
 from uuid import UUID, uuid4
 
+from pydantic import Field
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.files import (
@@ -22,6 +24,7 @@ from studio.files.checks import DEADLINE_S, FileChecks
 from studio.files.files import find_own_file
 from studio.files.rules import UPLOAD_LIFETIME_S, FileFacts, extension_for, upload_ends_at
 from studio.files.storage import too_much
+from studio.forms import Form
 from studio.ports import Studio
 
 MAX_PENDING = 100
@@ -32,14 +35,13 @@ FAILURES: dict[str, type[StudioError]] = {
 }
 
 
-@dataclass(frozen=True)
-class Announcement:
-    """What a caller is about to upload."""
+class UploadForm(Form):
+    """The file that a caller is about to upload."""
 
-    filename: str
-    content_type: str
-    size_bytes: int
-    purpose: str
+    filename: str = Field(min_length=1, max_length=255)
+    content_type: str = Field(min_length=1, max_length=100)
+    size_bytes: int = Field(ge=1)
+    purpose: Literal["selfie", "garment", "product", "dataset"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class CheckRunning(Unavailable):
     retry_after_s = 2
 
 
-async def presign(studio: Studio, owner_id: UUID, announced: Announcement) -> Presigned:
+async def presign(studio: Studio, owner_id: UUID, form: UploadForm) -> Presigned:
     """A pending row and a URL that takes exactly this upload, once.
 
     Raises:
@@ -71,26 +73,26 @@ async def presign(studio: Studio, owner_id: UUID, announced: Announcement) -> Pr
         TooManyPending: uploads of this account wait for their end already.
         Unavailable: the store has no room.
     """
-    extension = extension_for(announced.purpose, announced.content_type, announced.size_bytes)
+    extension = extension_for(form.purpose, form.content_type, form.size_bytes)
     file_id = uuid4()
     key = f"uploads/{owner_id}/{file_id}{extension}"
     upload = await studio.blobs.sign_put(
         key,
-        content_type=announced.content_type,
-        max_bytes=announced.size_bytes,
+        content_type=form.content_type,
+        max_bytes=form.size_bytes,
         lifetime_s=UPLOAD_LIFETIME_S,
     )
     async with studio.database.transaction() as session:
-        await reserve(session, owner_id, announced.size_bytes, studio.settings.quota_bytes)
+        await reserve(session, owner_id, form.size_bytes, studio.settings.quota_bytes)
         await insert_file(
             session,
             File(
                 id=file_id,
                 owner_id=owner_id,
-                purpose=announced.purpose,
-                filename=announced.filename,
-                content_type=announced.content_type,
-                size_bytes=announced.size_bytes,
+                purpose=form.purpose,
+                filename=form.filename,
+                content_type=form.content_type,
+                size_bytes=form.size_bytes,
                 blob_key=key,
             ),
         )
@@ -120,7 +122,7 @@ async def complete(studio: Studio, checks: FileChecks, owner_id: UUID, file_id: 
     Raises:
         NotFound: absent, or another's.
         Conflict: nothing was uploaded yet.
-        NotAnImage, Invalid, TooLarge: it is not what was announced. The blob is deleted then, and
+        NotAnImage, Invalid, TooLarge: it is not what was form. The blob is deleted then, and
             every repetition gets the same error.
         OwnerBusy, AllBusy, Unavailable: too much is being checked already.
     """

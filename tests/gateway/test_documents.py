@@ -19,7 +19,7 @@ from gateway.app import ROUTERS
 from gateway.body_limit import rule_of
 from gateway.json_limit import MAX_DEPTH, MAX_KEYS, DocumentLimits, check_document
 from studio.forms import Form
-from studio.jobs.jobs import JOB_TYPES
+from studio.jobs.registry import JOB_TYPES
 from studio.ports import Studio
 from tests.gateway.test_errors import checked
 from tests.support.fakes import sign_in

@@ -18,7 +18,7 @@ import pytest
 from db.tables import RegressorVersion, TryonJob
 from gateway.app import create_app
 from settings import Settings
-from studio.jobs.jobs import JOB_TYPES
+from studio.jobs.registry import JOB_TYPES
 from studio.ports import Studio
 from tests.gateway.belongings import (
     DATASET,

@@ -7,7 +7,7 @@ import pytest
 
 from errors import Conflict, Invalid
 from studio import idempotency
-from studio.idempotency import answer_once, fingerprint
+from studio.idempotency import KeyedRequest, answer_by_cache, fingerprint
 from studio.ports import Studio
 from tests.support.servers import empty_cache
 
@@ -29,7 +29,8 @@ class Maker:
 
 
 async def once(studio: Studio, make: Maker, request: str = "same") -> dict[str, Any]:
-    return await answer_once(studio.cache, "name", fingerprint(request), make, lifetime_s=60)
+    keyed = KeyedRequest("key", fingerprint(request))
+    return await answer_by_cache(studio.cache, "scope", keyed, make, lifetime_s=60)
 
 
 async def test_the_same_request_is_answered_once(studio: Studio) -> None:

@@ -15,7 +15,8 @@ from sqlmodel import col
 from db.tables import Job, User
 from gateway.routes import job_events
 from settings import Settings
-from studio.jobs.jobs import JOB_TYPES, cancel_job
+from studio.jobs.jobs import cancel_job
+from studio.jobs.registry import JOB_TYPES
 from studio.ports import Studio
 from tests.jobs.working import put_job
 from tests.support.fakes import make_settings, open_client, sign_in
@@ -189,7 +190,7 @@ async def test_a_gateway_has_so_many_streams(studio: Studio) -> None:
     async with open_client(studio) as client:
         headers = await sign_in(client, studio)
         job_id = await waiting_job(studio, await own_id(client, headers))
-        watch = client._transport.app.state.job_watch  # type: ignore[attr-defined]
+        watch = client._transport.app.state.resources.job_watch  # type: ignore[attr-defined]
         opened = [watch.open(uuid4(), job_id, 0) for _ in range(500)]
         answer = await client.get(f"/api/jobs/{job_id}/events", headers=headers)
         assert answer.status_code == 503 and int(answer.headers["retry-after"]) > 0

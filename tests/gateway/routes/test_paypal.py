@@ -242,7 +242,7 @@ async def test_webhooks_are_answered_at_once_and_applied_behind(
         for expected in ("stored", "known"):
             answer = await client.post("/api/paypal/webhook", content=body, headers=headers)
             assert (answer.status_code, answer.json()) == (200, {"status": expected})
-        await app.state.webhooks.settled()
+        await app.state.resources.webhooks.settled()
         path = f"/api/paypal/orders/{made['id']}"
         assert (await client.get(path, headers=shopper)).json()["status"] == "APPROVED"
         forged = await client.post("/api/paypal/webhook", content=body + b" ", headers=headers)
@@ -250,7 +250,7 @@ async def test_webhooks_are_answered_at_once_and_applied_behind(
         bare = await client.post("/api/paypal/webhook", content=body)
         assert bare.status_code == 400
         simulator.fault("certificate", "error")
-        app.state.webhooks._verifier._keys.clear()
+        app.state.resources.webhooks._verifier._keys.clear()
         away = await client.post("/api/paypal/webhook", content=body, headers=headers)
         assert away.status_code == 503
 
