@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from gateway.wire import WireRequest
+from studio.forms import Form
 from studio.idempotency import Answer, KeyedRequest, Make, fingerprint
 
 AnswerOnce = Callable[[KeyedRequest, Make], Awaitable[Answer]]
@@ -11,7 +11,7 @@ AnswerOnce = Callable[[KeyedRequest, Make], Awaitable[Answer]]
 
 async def once(
     key: str | None,
-    body: WireRequest,
+    body: Form,
     make: Callable[[KeyedRequest | None], Awaitable[Answer]],
     answer: AnswerOnce,
 ) -> Answer:

@@ -3,7 +3,7 @@
 import datetime
 from decimal import Decimal
 from functools import partial
-from typing import Annotated, Self
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path
@@ -166,15 +166,6 @@ class RegressorVersionResponse(WireResponse):
     created_at: datetime.datetime
     activated_at: datetime.datetime | None
 
-    @classmethod
-    async def of(cls, studio: Studio, row: RegressorVersion) -> Self:
-        """Adds signed URLs of the plots."""
-        urls = {
-            name: await studio.blobs.sign_get(f"regressors/{row.version}/{name}.png")
-            for name in ("calibration", "predicted")
-        }
-        return cls.from_row(row, plots=urls)
-
 
 class ActivatedResponse(WireResponse):
     """The version that answers from now on."""
@@ -263,6 +254,16 @@ async def train(
     return JobAccepted(job_id=job.id)
 
 
+async def to_version(studio: Studio, row: RegressorVersion) -> RegressorVersionResponse:
+    """Row -> wire, with signed URLs of its plots."""
+    urls = {
+        name: await studio.blobs.sign_get(f"regressors/{row.version}/{name}.png")
+        for name in ("calibration", "predicted")
+    }
+    names = set(RegressorVersionResponse.model_fields) - {"plots"}
+    return RegressorVersionResponse(**{name: getattr(row, name) for name in names}, plots=urls)
+
+
 def position_of(row: RegressorVersion) -> Cursor:
     """The position of a version in the list."""
     return Cursor(row.created_at, row.version)
@@ -275,9 +276,7 @@ async def read_versions(
     """One's own versions, newest first."""
     async with studio.database.read() as session:
         rows = await list_regressors(session, user.id, limit=page.row_limit, after=page.after_name)
-    return await page_of(
-        rows, page, partial(RegressorVersionResponse.of, studio), position=position_of
-    )
+    return await page_of(rows, page, partial(to_version, studio), position=position_of)
 
 
 @router.post("/versions/{version}/activate")

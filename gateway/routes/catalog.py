@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
@@ -64,18 +64,19 @@ class ProductResponse(WireResponse):
     created_at: datetime
     updated_at: datetime
 
-    @classmethod
-    async def of(cls, studio: Studio, product: Product) -> Self:
-        """Adds a signed URL of the picture, and leaves out attributes that can't be shown."""
-        attributes, hidden = split_attributes(product.attributes)
-        if hidden:
-            log.warning("attributes were left out", product=product.id, hidden=hidden[:10])
-        return cls.from_row(
-            product,
-            attributes=attributes,
-            price=f"{product.price:f}",
-            image=await studio.blobs.sign_get(product.image_key),
-        )
+
+async def to_response(studio: Studio, product: Product) -> ProductResponse:
+    """Row -> wire, with a signed URL of the picture."""
+    names = set(ProductResponse.model_fields) - {"image", "price", "attributes"}
+    attributes, hidden = split_attributes(product.attributes)
+    if hidden:
+        log.warning("attributes were left out", product=product.id, hidden=hidden[:10])
+    return ProductResponse(
+        **{name: getattr(product, name) for name in names},
+        attributes=attributes,
+        price=f"{product.price:f}",
+        image=await studio.blobs.sign_get(product.image_key),
+    )
 
 
 def owner_of(user: CurrentUser) -> Owner:
@@ -95,7 +96,7 @@ async def put_product(
     answers: list[ProductResponse] = []
 
     async def make_answer(product: Product) -> None:
-        answers.append(await ProductResponse.of(studio, product))
+        answers.append(await to_response(studio, product))
         answers[0].model_dump_json(by_alias=True)  # what can't be answered is not committed
 
     _, is_new = await catalog.put_product(
@@ -114,7 +115,7 @@ async def read_product(product_id: ProductId, studio: StudioDep) -> ProductRespo
         product = await get_product(session, product_id)
     if product is None:
         raise NotFound(f"there is no product {product_id}")
-    return await ProductResponse.of(studio, product)
+    return await to_response(studio, product)
 
 
 @router.delete("/products/{product_id}", status_code=204, response_class=Response)
@@ -131,7 +132,7 @@ async def read_products(page: PageDep, studio: StudioDep) -> Page[ProductRespons
     """All products, newest first."""
     async with studio.database.read() as session:
         rows = await list_products(session, limit=page.row_limit, after=page.after_name)
-    return await page_of(rows, page, partial(ProductResponse.of, studio))
+    return await page_of(rows, page, partial(to_response, studio))
 
 
 async def read_import(

@@ -19,17 +19,14 @@ from gateway.deps import (
 )
 from gateway.once import once
 from gateway.paging import PageDep, page_of
-from gateway.wire import Page, WireRequest, WireResponse
+from gateway.wire import Page, WireResponse
 from studio.files import files, uploads
 from studio.files.rules import PURPOSES, UPLOAD_LIFETIME_S
+from studio.files.uploads import UploadForm
 from studio.idempotency import KeyedRequest, answer_by_cache
 from studio.ports import Studio
 
 router = APIRouter(prefix="/api/files", tags=["files"])
-
-
-class PresignRequest(uploads.UploadForm, WireRequest):
-    """The file that the caller is about to upload."""
 
 
 class PresignResponse(WireResponse):
@@ -69,7 +66,7 @@ class FileResponse(WireResponse):
 
 @router.post("/presign", status_code=201)
 async def presign(
-    body: PresignRequest,
+    body: UploadForm,
     user: Customer,
     studio: StudioDep,
     places: PlacesDep,

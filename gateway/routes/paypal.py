@@ -16,7 +16,7 @@ from gateway.deps import (
     StudioDep,
 )
 from gateway.resources import resources_of
-from gateway.wire import Storable, WireRequest, WireResponse
+from gateway.wire import Storable, WireResponse
 from studio.payments import payments, refunds
 from studio.payments.books import amount_of
 from studio.payments.money import Money, exact_money
@@ -34,10 +34,6 @@ class AmountResponse(WireResponse):
 
     value: str
     currency: str
-
-
-class OrderRequest(OrderForm, WireRequest):
-    """Products, or an amount; and the pages to which the payer returns."""
 
 
 class OrderResponse(WireResponse):
@@ -80,10 +76,6 @@ class ReceiptResponse(WireResponse):
         )
 
 
-class RefundRequest(RefundForm, WireRequest):
-    """The part of the payment to refund; without an amount, all of the rest."""
-
-
 class RefundResponse(WireResponse):
     """A refund; `refundId` is PayPal's id."""
 
@@ -111,7 +103,7 @@ class WebhookResponse(WireResponse):
 
 @router.post("/orders", status_code=201)
 async def create_order(
-    body: OrderRequest,
+    body: OrderForm,
     user: Customer,
     studio: StudioDep,
     response: Response,
@@ -154,14 +146,14 @@ async def refund(
     admin: Admin,
     studio: StudioDep,
     idempotency_key: RequiredKey,
-    body: RefundRequest | None = None,
+    body: RefundForm | None = None,
 ) -> RefundResponse:
     """Refunds part of a payment, or all of the rest; once for each `Idempotency-Key`."""
     done = await refunds.refund(
         studio.database,
         payments.require_paypal(studio),
         capture_id,
-        body or RefundRequest(),
+        body or RefundForm(),
         actor_id=admin.id,
         idempotency_key=idempotency_key,
     )

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -63,25 +63,34 @@ class TryOnRecord(WireResponse):
     created_at: datetime
     finished_at: datetime | None
 
-    @classmethod
-    async def of(cls, studio: Studio, row: TryonJob) -> Self:
-        """Adds signed URLs of the pictures that the caller may see."""
-
-        async def sign(key: str | None) -> str | None:
-            return await studio.blobs.sign_get(key) if key and may_show(row.user_id, key) else None
-
-        return cls.from_row(
-            row,
-            person_url=await sign(row.person_key),
-            garment_url=await sign(row.garment_key),
-            mask_url=await sign(row.mask_key),
-            output_url=await sign(row.output_key),
-        )
-
 
 def may_show(user_id: UUID, key: str) -> bool:
     """Whether a history may sign this blob: an upload only to its owner."""
     return not key.startswith("uploads/") or key.startswith(f"uploads/{user_id}/")
+
+
+async def record_of(studio: Studio, row: TryonJob) -> TryOnRecord:
+    """Row -> wire."""
+
+    async def sign(key: str | None) -> str | None:
+        return await studio.blobs.sign_get(key) if key and may_show(row.user_id, key) else None
+
+    return TryOnRecord(
+        id=row.id,
+        job_id=row.job_id,
+        state=row.state,
+        person_url=await sign(row.person_key),
+        garment_url=await sign(row.garment_key),
+        mask_url=await sign(row.mask_key),
+        output_url=await sign(row.output_key),
+        params=row.params,
+        seed=row.seed,
+        timings=row.timings,
+        model_version=row.model_version,
+        error=row.error,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )
 
 
 async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:
@@ -131,13 +140,13 @@ async def read_tryons(page: PageDep, user: Customer, studio: StudioDep) -> Page[
     """The caller's try-ons, newest first."""
     async with studio.database.read() as session:
         rows = await list_tryons(session, user.id, limit=page.row_limit, after=page.after_key)
-    return await page_of(rows, page, partial(TryOnRecord.of, studio))
+    return await page_of(rows, page, partial(record_of, studio))
 
 
 @router.get("/tryons/{tryon_id}")
 async def read_tryon(tryon_id: UUID, user: Customer, studio: StudioDep) -> TryOnRecord:
     """One try-on of one's own."""
-    return await TryOnRecord.of(studio, await tryon_history.find_tryon(studio, user.id, tryon_id))
+    return await record_of(studio, await tryon_history.find_tryon(studio, user.id, tryon_id))
 
 
 @router.delete("/tryons/{tryon_id}", status_code=204, response_class=Response)

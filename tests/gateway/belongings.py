@@ -26,8 +26,8 @@ class Account:
 async def open_account(client: httpx.AsyncClient, studio: Studio, role: str) -> Account:
     """A new account of the role."""
     headers = await sign_in(client, studio, role)
-    told = (await client.get("/api/auth/me", headers=headers)).json()
-    return Account(UUID(told["id"]), role, headers)
+    me = (await client.get("/api/auth/me", headers=headers)).json()
+    return Account(UUID(me["id"]), role, headers)
 
 
 async def upload(
@@ -40,10 +40,10 @@ async def upload(
     } | changes  # fmt: skip
     receipt = await client.post("/api/files/presign", json=body, headers=account.headers)
     assert receipt.status_code == 201, receipt.text
-    told = receipt.json()
-    put = await client.put(told["url"], content=data, headers=told["headers"])
+    presigned = receipt.json()
+    put = await client.put(presigned["url"], content=data, headers=presigned["headers"])
     assert put.status_code == 201, put.text
-    done = await client.post(f"/api/files/{told['fileId']}/complete", headers=account.headers)
+    done = await client.post(f"/api/files/{presigned['fileId']}/complete", headers=account.headers)
     assert done.status_code == 200, done.text
     file: dict[str, str] = done.json()
     return file
@@ -75,9 +75,9 @@ async def place_order(client: httpx.AsyncClient, studio: Studio, account: Accoun
         "amount": {"value": "5.00", "currency": "EUR"},
         "returnUrl": "http://shop.test/back", "cancelUrl": "http://shop.test/cart",
     }  # fmt: skip
-    made = await client.post("/api/paypal/orders", json=body, headers=account.headers)
-    assert made.status_code == 201, made.text
-    order_id = str(made.json()["id"])
+    order = await client.post("/api/paypal/orders", json=body, headers=account.headers)
+    assert order.status_code == 201, order.text
+    order_id = str(order.json()["id"])
     async with httpx.AsyncClient(base_url=str(studio.settings.paypal_url)) as paypal:
         done = await paypal.post(f"/simulator/orders/{order_id}/approve")
         assert done.status_code == 200, done.text

@@ -117,14 +117,14 @@ async def add_books(owner: Possessor) -> None:
 
 async def tables_naming(studio: Studio, names: Iterable[str]) -> dict[str, list[str]]:
     """Table -> its rows, as text, in which one of the names stands."""
-    found: dict[str, list[str]] = {}
+    rows_by_table: dict[str, list[str]] = {}
     async with studio.database.read() as session:
         for table in SQLModel.metadata.tables:
             rows = await session.exec(text(f"SELECT t::text FROM {table} AS t"))  # type: ignore[call-overload]
             named = [row[0] for row in rows if any(name in row[0] for name in names)]
             if named:
-                found[table] = named
-    return found
+                rows_by_table[table] = named
+    return rows_by_table
 
 
 async def blobs_of(studio: Studio) -> set[str]:

@@ -31,7 +31,7 @@ async def test_the_openapi_document(client: httpx.AsyncClient) -> None:
     flow = next(iter(schemes.values()))["flows"]["password"]
     assert flow["tokenUrl"] == "/api/auth/login"
     assert "/api/files/presign" in document["paths"]
-    presign = document["components"]["schemas"]["PresignRequest"]["properties"]
+    presign = document["components"]["schemas"]["UploadForm"]["properties"]
     assert set(presign) == {"filename", "contentType", "sizeBytes", "purpose"}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():

@@ -68,9 +68,9 @@ def lists_in(annotation: Any, metadata: list[Any]) -> Iterator[list[Any]]:
 
 def is_bounded(metadata: list[Any]) -> bool:
     """Whether it ends at the first wrong element, and has a length."""
-    known = [each for one in metadata for each in (one, *getattr(one, "metadata", ()))]
-    fails_fast = any(getattr(one, "fail_fast", False) for one in known)
-    return fails_fast and any(getattr(one, "max_length", None) is not None for one in known)
+    constraints = [each for one in metadata for each in (one, *getattr(one, "metadata", ()))]
+    fails_fast = any(getattr(one, "fail_fast", False) for one in constraints)
+    return fails_fast and any(getattr(one, "max_length", None) is not None for one in constraints)
 
 
 def request_forms() -> set[type[BaseModel]]:
@@ -93,14 +93,14 @@ def subforms(form: type[BaseModel]) -> Iterator[type[BaseModel]]:
 def test_every_list_of_every_form_ends_at_its_first_error() -> None:
     forms = request_forms()
     assert len(forms) > 20
-    found = {
+    bounded_by_place = {
         place: is_bounded(metadata)
         for form in forms
         for place, field in walk(form)
         for metadata in lists_in(field.annotation, field.metadata)
     }
-    assert len(found) >= 5
-    assert [place for place, bounded in found.items() if not bounded] == []
+    assert len(bounded_by_place) >= 5
+    assert [place for place, bounded in bounded_by_place.items() if not bounded] == []
 
 
 @pytest.mark.parametrize(

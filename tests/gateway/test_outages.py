@@ -33,9 +33,9 @@ async def callers(servers: tuple[Postgres, Valkey, Path]) -> AsyncIterator[Calle
     postgres, valkey, folder = servers
     settings = make_settings(postgres.url(), valkey.url, folder / "blobs")
     async with open_live_studio(settings) as studio, open_client(studio) as client:
-        made = Callers(client, await sign_in(client, studio, "merchant"))
-        await made.prepare()
-        yield made
+        group = Callers(client, await sign_in(client, studio, "merchant"))
+        await group.prepare()
+        yield group
 
 
 async def test_servers_come_and_go_and_nothing_acknowledged_is_lost(
@@ -58,9 +58,9 @@ async def test_servers_come_and_go_and_nothing_acknowledged_is_lost(
         Server("blob store", lose_blobs, find_blobs),
     ]
     await interrupt(callers, turns, down_s=1.0)
-    told = callers.told
-    refused = {name for (name, status) in told.statuses if status == 503}
-    went_on = {name for (name, status) in told.statuses if status in {200, 201}}
-    assert {"register", "search"} < refused and refused & {"put", "complete"}, told.statuses
-    assert {"register", "put", "search", "complete"} <= went_on, told.statuses
-    assert all(len(told.kept[what]) > 3 for what in ("account", "product", "file"))
+    acknowledged = callers.told
+    refused = {name for (name, status) in acknowledged.statuses if status == 503}
+    went_on = {name for (name, status) in acknowledged.statuses if status in {200, 201}}
+    assert {"register", "search"} < refused and refused & {"put", "complete"}, acknowledged.statuses
+    assert {"register", "put", "search", "complete"} <= went_on, acknowledged.statuses
+    assert all(len(acknowledged.kept[what]) > 3 for what in ("account", "product", "file"))

@@ -257,22 +257,22 @@ def names_in(schema: Any, components: dict[str, Any]) -> Iterator[str]:
 def places_in(document: dict[str, Any]) -> set[tuple[str, str]]:
     """(operation, name) of everything that a caller may name."""
     components = document["components"]["schemas"]
-    found = set[tuple[str, str]]()
+    places = set[tuple[str, str]]()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             label = f"{method.upper()} {path}"
-            given = (one for one in operation.get("parameters", ()) if one["in"] != "header")
-            for parameter in given:
+            parameters = (one for one in operation.get("parameters", ()) if one["in"] != "header")
+            for parameter in parameters:
                 if parameter["in"] == "path" or parameter["name"].endswith(("Id", "Url")):
-                    found.add((label, parameter["name"]))
+                    places.add((label, parameter["name"]))
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 names = names_in(content.get("schema"), components)
-                found.update((label, name) for name in names)
+                places.update((label, name) for name in names)
     for kind in JOB_TYPES.values():
         form = kind.form.model_json_schema() if kind.form else {}
         names = names_in(form, form.get("$defs", {}))
-        found.update((f"POST /api/jobs {kind.name}", name) for name in names)
-    return found
+        places.update((f"POST /api/jobs {kind.name}", name) for name in names)
+    return places
 
 
 @pytest.fixture
@@ -366,8 +366,8 @@ async def test_lists_hold_ones_own_only(studio: Studio) -> None:
         for make in LISTED:
             await make(client, studio, owner)
         for path in own:
-            seen = (await client.get(path, headers=owner.headers)).json()["items"]
-            assert seen, f"{path}: make something that it lists, in LISTED"
+            own_items = (await client.get(path, headers=owner.headers)).json()["items"]
+            assert own_items, f"{path}: make something that it lists, in LISTED"
             for role in ("customer", "merchant"):
                 stranger = await open_account(client, studio, role)
                 answer = await client.get(path, headers=stranger.headers)

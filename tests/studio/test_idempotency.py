@@ -16,16 +16,16 @@ class Maker:
     """Counts how often an answer is really made."""
 
     def __init__(self, *, wait_s: float = 0, failures: int = 0) -> None:
-        self.made = 0
+        self.count = 0
         self._wait_s = wait_s
         self._failures = failures
 
     async def __call__(self) -> dict[str, Any]:
-        self.made += 1
+        self.count += 1
         await asyncio.sleep(self._wait_s)
-        if self.made <= self._failures:
+        if self.count <= self._failures:
             raise Invalid("not this time")
-        return {"answer": self.made}
+        return {"answer": self.count}
 
 
 async def once(studio: Studio, make: Maker, request: str = "same") -> dict[str, Any]:
@@ -62,7 +62,7 @@ async def test_work_that_outlasts_its_mark_is_still_done_once(
     first = asyncio.create_task(once(studio, make))
     await asyncio.sleep(1.5)
     assert await once(studio, make) == await first == {"answer": 1}
-    assert make.made == 1
+    assert make.count == 1
 
 
 async def test_a_failure_leaves_the_mark_of_whoever_took_over(studio: Studio) -> None:
@@ -74,13 +74,13 @@ async def test_a_failure_leaves_the_mark_of_whoever_took_over(studio: Studio) ->
     assert await once(studio, quick) == {"answer": 1}
     with pytest.raises(Invalid):
         await first
-    assert await once(studio, Maker()) == {"answer": 1} and quick.made == 1
+    assert await once(studio, Maker()) == {"answer": 1} and quick.count == 1
 
 
 async def test_of_two_answers_only_the_first_was_ever_given(studio: Studio) -> None:
     """Both work, because the cache forgot that the first did; both answer the same."""
     slow = Maker(wait_s=0.3)
-    slow.made = 10
+    slow.count = 10
     first = asyncio.create_task(once(studio, slow))
     await asyncio.sleep(0.1)
     empty_cache(studio.settings.required("redis_url"))

@@ -232,16 +232,16 @@ async def test_another_users_file_is_not_there(client: httpx.AsyncClient, studio
 
 async def test_the_list_in_pages(client: httpx.AsyncClient, studio: Studio) -> None:
     headers = await sign_in(client, studio)
-    made = [(await presign(client, headers)).json()["fileId"] for _ in range(5)]
-    seen: list[str] = []
+    file_ids = [(await presign(client, headers)).json()["fileId"] for _ in range(5)]
+    listed_ids: list[str] = []
     query = {"limit": "2"}
     while True:
         page = (await client.get("/api/files", params=query, headers=headers)).json()
-        seen += [item["id"] for item in page["items"]]
+        listed_ids += [item["id"] for item in page["items"]]
         if page["nextCursor"] is None:
             break
         query["cursor"] = page["nextCursor"]
-    assert seen == made[::-1]
+    assert listed_ids == file_ids[::-1]
     for bad in ("nonsense", "e30", "W10", "WyJ4IiwieSJd", "é", "A" * 100):
         answer = await client.get("/api/files", params={"cursor": bad}, headers=headers)
         assert answer.status_code == 400, bad
@@ -284,7 +284,7 @@ async def test_which_pictures_can_be_loaded(client: httpx.AsyncClient, studio: S
     pending = await upload(client, headers)
     table = b"a,b\n"
     dataset = await ready(client, headers, table, purpose="dataset", contentType="text/csv")
-    for given, error in (
+    for changes, error in (
         ({"image_url": None, "file_id": None}, Invalid),
         ({"image_url": "https://x.example/a.jpg", "file_id": uuid4()}, Invalid),
         ({"image_url": "http://studio.test/etc/passwd", "file_id": None}, Invalid),
@@ -295,7 +295,7 @@ async def test_which_pictures_can_be_loaded(client: httpx.AsyncClient, studio: S
         ({"image_url": None, "file_id": UUID(dataset["id"])}, NotAnImage),
     ):
         with pytest.raises(error):
-            await load_image(studio, me, **given)
+            await load_image(studio, me, **changes)
 
 
 async def test_a_delete_without_the_store_deletes_nothing(

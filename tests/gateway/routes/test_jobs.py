@@ -43,12 +43,12 @@ async def dataset(
 
 def events_in(text: str) -> list[tuple[int, dict[str, object]]]:
     """id and data of each event of a stream."""
-    found = []
+    ids = []
     for block in text.split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
         if "data" in fields:
-            found.append((int(fields["id"]), json.loads(fields["data"])))
-    return found
+            ids.append((int(fields["id"]), json.loads(fields["data"])))
+    return ids
 
 
 REBUILD = {"type": "rebuild-index", "payload": {"full": True}}
@@ -160,8 +160,10 @@ async def test_jobs_are_cancelled_and_retried_by_those_whose_they_are(
 ) -> None:
     headers = await sign_in(client, studio, "admin")
     stranger = await sign_in(client, studio, "merchant")
-    asked = {"runAt": days_ahead(29), "priority": 3}
-    job_id = (await client.post("/api/jobs", json=REBUILD | asked, headers=headers)).json()["jobId"]
+    options = {"runAt": days_ahead(29), "priority": 3}
+    job_id = (await client.post("/api/jobs", json=REBUILD | options, headers=headers)).json()[
+        "jobId"
+    ]
     path = f"/api/jobs/{job_id}"
     for call in (client.get, client.delete):
         assert (await call(path, headers=stranger)).status_code == 404
@@ -185,9 +187,9 @@ async def test_jobs_are_cancelled_and_retried_by_those_whose_they_are(
 async def test_a_cancelled_import_leaves_no_file(client: httpx.AsyncClient, studio: Studio) -> None:
     headers = await sign_in(client, studio, "merchant")
     csv = headers | {"content-type": "text/csv"}
-    asked = await client.post("/api/catalog/import", content=b"title\nA thing\n", headers=csv)
+    answer = await client.post("/api/catalog/import", content=b"title\nA thing\n", headers=csv)
     assert len([key async for key in studio.blobs.list("uploads/imports/")]) == 1
-    await client.delete(f"/api/jobs/{asked.json()['jobId']}", headers=headers)
+    await client.delete(f"/api/jobs/{answer.json()['jobId']}", headers=headers)
     assert [key async for key in studio.blobs.list("uploads/imports/")] == []
 
 
@@ -198,8 +200,8 @@ async def test_an_import_goes_on_after_its_worker_died_and_doubles_nothing(
     file_id = await upload(client, headers, picture("red"))
     lines = [json.dumps(product(file_id, 0)) for _ in range(20)]
     lines[2] = "{broken"
-    asked = {"fileId": await dataset(client, headers, "\n".join(lines).encode())}
-    body = {"type": "import-catalog", "payload": asked}
+    payload = {"fileId": await dataset(client, headers, "\n".join(lines).encode())}
+    body = {"type": "import-catalog", "payload": payload}
     job_id = (await client.post("/api/jobs", json=body, headers=headers)).json()["jobId"]
     async with dispatching(studio):
         await until_state(studio, UUID(job_id))

@@ -104,13 +104,13 @@ async def test_what_is_sent_to_the_provider(
     client: httpx.AsyncClient, provider: OpenIdServer
 ) -> None:
     answer = await client.get(LOGIN)
-    asked = {k: v[0] for k, v in parse_qs(urlsplit(answer.headers["location"]).query).items()}
-    assert asked["response_type"] == "code"
-    assert asked["client_id"] == CLIENT_ID
-    assert asked["redirect_uri"] == f"http://studio.test{CALLBACK}"
-    assert asked["code_challenge_method"] == "S256"
-    assert set(asked["scope"].split()) == {"openid", "email", "profile"}
-    assert len(asked["state"]) >= 43 and len(asked["nonce"]) >= 43
+    parameters = {k: v[0] for k, v in parse_qs(urlsplit(answer.headers["location"]).query).items()}
+    assert parameters["response_type"] == "code"
+    assert parameters["client_id"] == CLIENT_ID
+    assert parameters["redirect_uri"] == f"http://studio.test{CALLBACK}"
+    assert parameters["code_challenge_method"] == "S256"
+    assert set(parameters["scope"].split()) == {"openid", "email", "profile"}
+    assert len(parameters["state"]) >= 43 and len(parameters["nonce"]) >= 43
     assert CLIENT_SECRET not in answer.headers["location"]
     cookie = answer.headers["set-cookie"].lower()
     assert cookie.startswith("studio-login=") and "secure" not in cookie
@@ -133,11 +133,11 @@ async def test_an_address_that_was_never_verified_is_taken_over_with_its_passwor
     client: httpx.AsyncClient, studio: Studio
 ) -> None:
     """Otherwise a stranger could make an account with one's address, and wait."""
-    made = await create_user(studio.database, email="ada@example.com", password=PASSWORD)
+    account = await create_user(studio.database, email="ada@example.com", password=PASSWORD)
     credentials = {"email": "ada@example.com", "password": PASSWORD}
     squatter = (await client.post("/api/auth/login", json=credentials)).json()
     linked = await log_in(client)
-    assert linked.json()["user"]["id"] == str(made.id)
+    assert linked.json()["user"]["id"] == str(account.id)
     headers = {"Authorization": f"Bearer {squatter['accessToken']}"}
     assert (await client.get("/api/auth/me", headers=headers)).status_code == 401
     assert (await client.post("/api/auth/login", json=credentials)).status_code == 401
@@ -334,12 +334,14 @@ async def test_without_a_provider_there_is_no_such_login(
 
 
 @pytest.mark.parametrize(
-    "given",
+    "options",
     [{"ISSUER": "https://id.example"}, {"CLIENT_ID": "x", "CLIENT_SECRET": "x"},
      {"ISSUER": "http://id.example", "CLIENT_ID": "x", "CLIENT_SECRET": "x"}],
 )  # fmt: skip
-def test_half_a_provider_is_refused(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
-    for name, value in given.items():
+def test_half_a_provider_is_refused(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
+) -> None:
+    for name, value in options.items():
         monkeypatch.setenv(f"STUDIO_OIDC_{name}", value)
     with pytest.raises(SetupError, match="STUDIO_OIDC_"):
         load_settings()

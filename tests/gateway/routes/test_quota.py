@@ -64,7 +64,7 @@ async def test_every_result_counts_as_many_bytes_as_its_blobs_have(owner: Posses
             rows += (await session.exec(select(table))).all()
     for row in rows:
         keys = {value for name, value in row.model_dump().items() if name.endswith("_key")}
-        own = [key for key in keys if key and row_made(row, key)]
+        own = [key for key in keys if key and is_stored_for(row, key)]
         assert row.stored_bytes == sum(sizes[key] for key in own)
     assert len(rows) == 4 + 3 + 1
     counted = sum(max(row.stored_bytes, DISK_BLOCK_BYTES) for row in rows)
@@ -73,7 +73,7 @@ async def test_every_result_counts_as_many_bytes_as_its_blobs_have(owner: Posses
     assert await stored(owner) < DISK_BLOCK_BYTES + counted
 
 
-def row_made(row: Any, key: str) -> bool:
+def is_stored_for(row: Any, key: str) -> bool:
     """Whether the blob was stored for this row."""
     if isinstance(row, TryonJob):
         return key.startswith("tryon/") or "/fetched/" in key
