@@ -12,7 +12,7 @@ from fastapi import Depends, Header, Request
 from fastapi.security import OAuth2PasswordBearer
 from starlette.requests import HTTPConnection
 
-from db.tables import ROLES
+from db.tables import ROLES, Role
 from errors import Forbidden, NotAuthenticated
 from gateway.arrivals import Arrivals
 from gateway.auth import AccessClaims, AccessTokens
@@ -49,7 +49,7 @@ class CurrentUser:
     role: str
     session_id: UUID
 
-    def has_role(self, role: str) -> bool:
+    def has_role(self, role: Role) -> bool:
         """Whether the user's role is this one or a higher one."""
         return ROLES.index(self.role) >= ROLES.index(role)
 
@@ -157,7 +157,7 @@ async def find_user(
 MaybeUser = Annotated[CurrentUser | None, Depends(find_user)]
 
 
-def require(role: str) -> Callable[[CurrentUser | None], Awaitable[CurrentUser]]:
+def require(role: Role) -> Callable[[CurrentUser | None], Awaitable[CurrentUser]]:
     """A dependency that admits users of this role or a higher one."""
 
     async def check_role(user: MaybeUser) -> CurrentUser:

@@ -10,7 +10,7 @@ from studio.forms import Form, Storable, refuse_unstorable, require_one_of
 
 
 class WireRequest(Form):
-    """Base of request bodies."""
+    """Base of request bodies that are not the form of a use case."""
 
 
 class WireResponse(BaseModel):

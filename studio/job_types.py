@@ -1,4 +1,4 @@
-"""Types of jobs, the interface between a job's handler and its attempt, and enqueueing."""
+"""What a type of job is to those who ask for one, and what the function that does it is given."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.jobs import count_open_jobs, find_keyed_job, insert_job
-from db.tables import Job
+from db.tables import Job, Role
 from errors import Conflict, Invalid, RateLimited
 from studio.context import current_request_id, current_traceparent
 from studio.forms import Form
@@ -20,20 +20,20 @@ from studio.ports import Studio
 
 @dataclass(frozen=True)
 class JobType:
-    """One entry of `studio.jobs.registry.JOB_TYPES`; `jobs.handlers` names its handler.
+    """One entry of `studio.jobs.jobs.JOB_TYPES`; `jobs.handlers` says who does the work.
 
     Attributes:
-        role: the lowest role that may submit such a job.
-        form: the payload that callers send; empty by default.
-        deadline_s: the longest time of one attempt.
-        check: checks what the payload names before the job is accepted; raises `StudioError`.
-        max_open: the most queued and running jobs of this type that one account may have.
-        has_results: whether results are stored for the account and count against its quota.
+        role: the least that may ask for such a job.
+        form: the payload that callers send; by default an empty one.
+        deadline_s: one attempt may take so long.
+        check: looks at what the payload names, before the job is accepted; raises `StudioError`.
+        max_open: so many queued and running jobs of this type one account may have.
+        has_results: whether something is stored for the account, which its quota may forbid.
         limit_class: the route class of the requests that do the same work, if there are any.
     """
 
     name: str
-    role: str
+    role: Role
     form: type[Form] = Form
     deadline_s: float = 3600.0
     max_attempts: int = 5
@@ -44,7 +44,7 @@ class JobType:
 
 
 class TooManyOpenJobs(RateLimited):
-    """The account has as many open jobs of this type as it may have."""
+    """The account has as many jobs of this type as it may have."""
 
     retry_after_s = 30
 
@@ -53,10 +53,10 @@ FormT = TypeVar("FormT", bound=Form)
 
 
 def read_payload(form: type[FormT], payload: dict[str, Any]) -> FormT:
-    """Validates a stored payload; names of files that were deleted since have been removed from it.
+    """A stored payload as a form. It was complete once: what was deleted since is taken out of it.
 
     Raises:
-        Invalid: a field is missing or not valid; another attempt would fail in the same way.
+        Invalid: a field is missing or not usable; another attempt would end the same way.
     """
     try:
         return form.model_validate(payload)
@@ -65,8 +65,8 @@ def read_payload(form: type[FormT], payload: dict[str, Any]) -> FormT:
         field_name = ".".join(str(step) for step in first["loc"])
         problem = f"{field_name}: {first['msg']}" if field_name else first["msg"]
         raise Invalid(
-            f"the job's payload is no longer complete ({problem}): a file or picture that it "
-            "named was deleted; submit a new job"
+            f"the job's payload is not complete any more ({problem}): a file or picture that it "
+            "named was deleted, so submit a new job"
         ) from None
 
 
@@ -75,23 +75,23 @@ Record = Callable[[AsyncSession], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a handler returns: the job's result, and what to write in the finishing transaction."""
+    """What a handler gives back: the job's result, and what is written in the finish itself."""
 
     result: dict[str, Any] = field(default_factory=dict)
     record: Record | None = None
 
 
 class JobRun(Protocol):
-    """One attempt of a job, as seen by its handler."""
+    """One attempt of a job, as its handler sees it."""
 
     job_id: UUID
     owner_id: UUID | None
     payload: dict[str, Any]
     done: int
-    """The progress that an earlier attempt has reported."""
+    """How far an earlier attempt came, by what it reported."""
 
     async def progress(self, done: int, total: int, message: str, **details: Any) -> None:
-        """Reports progress to the job's readers; later attempts read `details` by `past`.
+        """Tells the watchers; `details` reach them too, and later attempts by `past`.
 
         Raises:
             JobStopped: another worker has the job, or its owner has cancelled it.
@@ -99,11 +99,11 @@ class JobRun(Protocol):
         ...
 
     async def past(self) -> Sequence[dict[str, Any]]:
-        """Returns every reported progress, oldest first."""
+        """Every progress that was reported, oldest first."""
         ...
 
     async def guard(self, session: AsyncSession) -> None:
-        """Lets the handler's transaction commit only if this attempt still has the job.
+        """Makes a transaction of the handler's part of this attempt, or of nothing.
 
         Raises:
             Superseded: another worker has the job.
@@ -118,20 +118,20 @@ async def enqueue(
     *,
     owner_id: UUID | None,
     idempotency_key: str | None = None,
-    request: Any = None,
+    asked: Any = None,
     job_id: UUID | None = None,
     priority: int = 0,
     run_at: datetime | None = None,
 ) -> Job:
-    """Inserts a job in the caller's transaction; its commit notifies the dispatchers.
+    """A job in the caller's own transaction: rolled back with it, announced when it commits.
 
-    request: what two requests with one idempotency key must have in common; by default the payload.
+    `asked` is what two requests of one idempotency key must have in common; the payload if unset.
 
     Raises:
         Conflict: the key was used with another request.
-        TooManyOpenJobs: the owner may have no more open jobs of this type.
+        TooManyOpenJobs: see `require_room`.
     """
-    digest = fingerprint([job_type.name, payload if request is None else request, priority, run_at])
+    digest = fingerprint([job_type.name, payload if asked is None else asked, priority, run_at])
     job = Job(
         type=job_type.name,
         owner_id=owner_id,
@@ -148,18 +148,18 @@ async def enqueue(
     if run_at is not None:
         job.run_at = run_at
     if idempotency_key is not None:
-        earlier = await find_keyed_job(session, owner_id, idempotency_key)
-        if earlier is not None and earlier.fingerprint != digest:
+        there = await find_keyed_job(session, owner_id, idempotency_key)
+        if there is not None and there.fingerprint != digest:
             raise Conflict("this Idempotency-Key was used with another request")
-        if earlier is not None:
-            return earlier
+        if there is not None:
+            return there
     if owner_id is not None:
         await require_room(session, job_type, owner_id)
     return await insert_job(session, job)
 
 
 async def require_room(session: AsyncSession, job_type: JobType, owner_id: UUID) -> None:
-    """Checks that the account may have one more open job of the type, until the transaction ends.
+    """Makes sure that the account may have one more job of the type, until the transaction ends.
 
     Raises:
         TooManyOpenJobs: it has as many as it may have.

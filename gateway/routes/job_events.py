@@ -57,9 +57,11 @@ class StreamReader:
     accounts: OpenAccounts
 
     async def check(self, owner_id: UUID | None) -> None:
-        """Raises:
-        NotAuthenticated: the token or its session has ended.
-        NotFound: the reader may not read the job any more.
+        """Checks that the reader may still read a job of this owner.
+
+        Raises:
+            NotAuthenticated: the token or its session has ended.
+            NotFound: the reader may not read the job any more.
         """
         user = await find_user(self.accounts, self.tokens.read(self.token))
         if user is None or whose(user) not in (None, owner_id):

@@ -84,9 +84,11 @@ def whose(user: CurrentUser) -> UUID | None:
 
 
 def read_type(body: JobRequest, user: CurrentUser) -> JobType:
-    """Raises:
-    RequestValidationError: there is no such type.
-    Forbidden: the caller may not submit it, or not with this priority.
+    """The type of the requested job.
+
+    Raises:
+        RequestValidationError: there is no such type.
+        Forbidden: the caller may not submit it, or not with this priority.
     """
     job_type = JOB_TYPES.get(body.type)
     if job_type is None:
@@ -100,8 +102,10 @@ def read_type(body: JobRequest, user: CurrentUser) -> JobType:
 
 
 def read_payload(body: JobRequest, job_type: JobType) -> Form:
-    """Raises:
-    RequestValidationError: fields of the payload are wrong.
+    """The payload as the form of its job type.
+
+    Raises:
+        RequestValidationError: fields of the payload are wrong.
     """
     try:
         return job_type.form.model_validate(body.payload)

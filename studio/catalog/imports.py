@@ -157,7 +157,7 @@ async def enqueue_import(
         async with studio.database.transaction() as session:
             there = await enqueue(
                 session, IMPORT_CATALOG, {"blobKey": key}, owner_id=owner_id, job_id=job_id,
-                idempotency_key=idempotency_key, request=fingerprint(received.sha256),
+                idempotency_key=idempotency_key, asked=fingerprint(received.sha256),
             )  # fmt: skip
     finally:
         if there is None or there.id != job_id:

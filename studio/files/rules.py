@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from db.tables import Role
 from errors import Invalid, NotAnImage, TooLarge
 from integrations.blobs.keys import CHUNK_BYTES, EXTENSIONS
 from models.bounds.formats import FORMATS
@@ -33,7 +34,7 @@ class Purpose:
 
     extensions: dict[str, str]
     max_bytes: int
-    role: str = "customer"
+    role: Role = "customer"
 
 
 IMAGE = Purpose(IMAGE_TYPES, MAX_BYTES)

@@ -1,4 +1,4 @@
-"""What an account of a test owns: one of each thing that a route names by an id."""
+"""Accounts for tests, and one of each resource that a route names by an id."""
 
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -16,7 +16,7 @@ PRODUCT = {"title": "Red dress", "category": "dress", "price": "19.99", "currenc
 
 @dataclass
 class Account:
-    """Someone signed in."""
+    """A signed-in account."""
 
     id: UUID
     role: str
@@ -24,7 +24,7 @@ class Account:
 
 
 async def open_account(client: httpx.AsyncClient, studio: Studio, role: str) -> Account:
-    """A new account of the role."""
+    """Creates an account of the role."""
     headers = await sign_in(client, studio, role)
     me = (await client.get("/api/auth/me", headers=headers)).json()
     return Account(UUID(me["id"]), role, headers)
@@ -33,7 +33,7 @@ async def open_account(client: httpx.AsyncClient, studio: Studio, role: str) -> 
 async def upload(
     client: httpx.AsyncClient, account: Account, data: bytes = JPEG, **changes: str
 ) -> dict[str, str]:
-    """A ready file of the account's, as the API tells of it."""
+    """Uploads a file of the account and returns the API's description of it."""
     body = {
         "filename": "a.jpg", "contentType": "image/jpeg", "purpose": "garment",
         "sizeBytes": len(data),
@@ -50,7 +50,7 @@ async def upload(
 
 
 async def put_product(client: httpx.AsyncClient, account: Account) -> str:
-    """A product of the account's, which must be a merchant's or an admin's."""
+    """Creates a product of the account, which must be a merchant or an admin."""
     file = await upload(client, account, purpose="product")
     product_id = f"p-{uuid4().hex}"
     body = PRODUCT | {"fileId": file["id"]}
@@ -62,7 +62,7 @@ async def put_product(client: httpx.AsyncClient, account: Account) -> str:
 
 
 async def insert_job(studio: Studio, account: Account, state: str = "succeeded") -> str:
-    """A job of the account's that nobody runs."""
+    """Inserts a job of the account that no worker runs."""
     async with studio.database.transaction() as session:
         job = Job(type="import-catalog", owner_id=account.id, state=state, payload={})
         session.add(job)
@@ -70,7 +70,7 @@ async def insert_job(studio: Studio, account: Account, state: str = "succeeded")
 
 
 async def place_order(client: httpx.AsyncClient, studio: Studio, account: Account) -> str:
-    """An order of the account's that its payer has approved."""
+    """Creates an order of the account and approves it as its payer."""
     body = {
         "amount": {"value": "5.00", "currency": "EUR"},
         "returnUrl": "http://shop.test/back", "cancelUrl": "http://shop.test/cart",

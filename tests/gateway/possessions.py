@@ -1,4 +1,4 @@
-"""An account with a row in every table and a blob of every kind, and what is left of it later."""
+"""An account with a row in every table and a blob of every kind, and searches for what is left."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ Answer = dict[str, Any]
 
 @dataclass
 class Possessor:
-    """Someone signed in, and the names that everything of theirs goes by."""
+    """A signed-in account, and the ids of what it owns."""
 
     client: httpx.AsyncClient
     studio: Studio
@@ -38,7 +38,7 @@ class Possessor:
         return answer.json() if answer.content else {}
 
     async def upload(self, data: bytes, purpose: str, kind: str = "image/png") -> Answer:
-        """A ready file; the bytes are put beside the signed URL, which Azurite would serve."""
+        """Uploads a file; the bytes go to the blob store directly, not by the signed URL."""
         announced = {
             "filename": "a", "contentType": kind, "purpose": purpose, "sizeBytes": len(data),
         }  # fmt: skip
@@ -67,7 +67,7 @@ async def open_possessor(
 
 
 async def fill(owner: Possessor) -> None:
-    """A row in every table that can hold one about an account, and a blob below every prefix."""
+    """Creates a row in every table that has rows about accounts, and a blob below every prefix."""
     selfie = await owner.upload(SELFIE, "selfie")
     garment = await owner.upload(GARMENT, "garment")
     await owner.ask("POST", "/api/cv/segmentation", {"fileId": selfie["id"]})
@@ -90,7 +90,7 @@ async def fill(owner: Possessor) -> None:
 
 
 async def add_books(owner: Possessor) -> None:
-    """A payment with its event, and a trained version, as they would be written."""
+    """Inserts a payment with its event, and a regressor version."""
     order_id, version = f"ORDER{uuid4().hex}", f"regressor-{uuid4().hex[:12]}"
     payer = {"email_address": owner.email, "name": {"given_name": owner.email}}
     resource = {"id": order_id, "payer": payer, "status": "COMPLETED"}
@@ -116,7 +116,7 @@ async def add_books(owner: Possessor) -> None:
 
 
 async def tables_naming(studio: Studio, names: Iterable[str]) -> dict[str, list[str]]:
-    """Table -> its rows, as text, in which one of the names stands."""
+    """The rows, as text, that contain one of the names, by table."""
     rows_by_table: dict[str, list[str]] = {}
     async with studio.database.read() as session:
         for table in SQLModel.metadata.tables:
@@ -128,7 +128,7 @@ async def tables_naming(studio: Studio, names: Iterable[str]) -> dict[str, list[
 
 
 async def blobs_of(studio: Studio) -> set[str]:
-    """Every key in the store."""
+    """Every key in the blob store."""
     return {entry.key async for entry in studio.blobs.scan("") if not entry.is_tombstone}
 
 

@@ -1,4 +1,4 @@
-"""Every route says who may call it, and everyone else is refused."""
+"""Every route declares who may call it, and refuses all others."""
 
 from collections.abc import Iterator
 from typing import Any

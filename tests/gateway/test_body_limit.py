@@ -1,4 +1,4 @@
-"""Bodies that come slowly, or not at all, hold no place for long."""
+"""Bodies that arrive slowly, or not at all, do not occupy a place for long."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -62,7 +62,7 @@ async def test_a_large_upload_only_has_to_keep_coming(
 
 
 def test_networks_that_trickle_leave_room_for_small_bodies() -> None:
-    """Eight addresses of eight bodies that never end refused everybody's."""
+    """Eight addresses with eight endless bodies each once blocked everybody."""
     unfinished = Unfinished()
     with ExitStack() as stack:
         for network in range(20):

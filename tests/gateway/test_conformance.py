@@ -1,4 +1,4 @@
-"""Every route of the OpenAPI document, as every role: no 5xx, and only what is declared."""
+"""Calls every route of the OpenAPI document as every role: no 5xx, only declared responses."""
 
 import math
 import secrets
@@ -42,7 +42,7 @@ ENABLED_CHECKS: Any = [check for check in CHECKS.get_all() if check.__name__ not
 
 @dataclass
 class Caller:
-    """Someone of one role, and ids of things that are really there."""
+    """A caller of one role, with ids of resources that exist."""
 
     role: str | None
     headers: dict[str, str] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Caller:
 
 
 async def make_caller(studio: Studio, url: str, role: str | None) -> Caller:
-    """Signed in over HTTP, with a file, a product and a job; without a role nobody is."""
+    """Signs in over HTTP and creates a file, a product and a job; without a role, nothing."""
     if role is None:
         return Caller(None)
     async with httpx.AsyncClient(base_url=url) as client:
@@ -84,7 +84,7 @@ def served(
 
 
 async def sell_something(studio: Studio, url: str) -> None:
-    """A product that searches find, so that the studio is well."""
+    """Creates a product that searches return, so that the studio is healthy."""
     async with httpx.AsyncClient(base_url=url) as client:
         product_id = await put_product(client, await open_account(client, studio, "merchant"))
     embedding = await studio.embedder.embed_text("red dress")
@@ -93,7 +93,7 @@ async def sell_something(studio: Studio, url: str) -> None:
 
 @dataclass
 class Walk:
-    """Sends generated requests to every operation, and remembers what went wrong."""
+    """Sends generated requests to every operation and records the failures."""
 
     url: str
     seed: int
@@ -106,13 +106,13 @@ class Walk:
         self._schema = schemathesis.openapi.from_url(f"{self.url}/api/openapi.json")
 
     def operations(self) -> list[Any]:
-        """Every operation of the document; what takes things away, and the session, comes last."""
+        """Every operation of the document; those that delete or end the session come last."""
         every = [one.ok() for one in self._schema.get_all_operations() if isinstance(one, Ok)]
         ending = ("/logout", "/sessions")
         return sorted(every, key=lambda one: (one.path.endswith(ending), one.method == "delete"))
 
     def visit(self, operation: Any, caller: Caller, mode: GenerationMode, cases: int) -> None:
-        """So many requests to one operation, well formed or not."""
+        """Sends this many requests to one operation, well formed or not."""
 
         @hypothesis.seed(self.seed)
         @hypothesis.settings(
@@ -146,7 +146,7 @@ class Walk:
 
 
 def walk_all(served: ServedStudio, cases: int, seed: int) -> Walk:
-    """At least so many requests in all, the same number to each operation as each role."""
+    """Sends at least this many requests, the same number to each operation as each role."""
     walk = Walk(served.url, seed)
     operations = walk.operations()
     each = math.ceil(cases / (len(operations) * len(ROLES) * len(MODES)))

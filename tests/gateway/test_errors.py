@@ -1,4 +1,4 @@
-"""Whatever goes wrong, a problem document says it, and the next request works."""
+"""Every error is answered with a problem document, and the next request works."""
 
 import json
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ class Everything(WireRequest):
 
 @pytest.fixture
 async def broken(studio: Studio) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the gateway with routes that fail on purpose."""
+    """A client of a gateway that has routes which fail on purpose."""
     app: FastAPI = create_app(studio)
 
     @app.get("/api/fail/{name}")

@@ -1,4 +1,4 @@
-"""How often one caller may ask."""
+"""Rate limits."""
 
 import asyncio
 from dataclasses import replace
@@ -163,7 +163,7 @@ FORGED = {
 
 @pytest.mark.parametrize("trusted", [(), ("192.0.2.1",)])
 async def test_no_other_header_names_the_client(studio: Studio, trusted: tuple[str, ...]) -> None:
-    """Whatever a caller invents, also through a trusted proxy, its own address is what counts."""
+    """A caller can't choose the address that counts, not even through a trusted proxy."""
     settings = studio.settings.model_copy(update={"trusted_proxies": trusted})
     forwarded = {"x-forwarded-for": "6.6.6.6, 198.51.100.7"}
     async with open_client(replace(studio, settings=settings)) as client:

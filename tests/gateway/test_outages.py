@@ -1,4 +1,4 @@
-"""PostgreSQL, Valkey and the blob store stopped under load: told rightly, and left behind."""
+"""PostgreSQL, Valkey and the blob store stop under load: the answers are right, and it recovers."""
 
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +16,7 @@ from tests.support.outages import Callers, Server, interrupt
 
 @pytest.fixture
 def servers() -> Iterator[tuple[Postgres, Valkey, Path]]:
-    """A PostgreSQL and a Valkey of this test's own, and a folder."""
+    """A PostgreSQL, a Valkey and a folder for this test only."""
     with tempfile.TemporaryDirectory(prefix="studio-outage-") as name:
         folder = Path(name)
         folder.chmod(0o711)

@@ -1,4 +1,4 @@
-"""Access tokens: everything about them must be right."""
+"""Access tokens: every part is verified."""
 
 import base64
 import json

@@ -19,7 +19,7 @@ def thread() -> Iterator[ThreadPoolExecutor]:
 
 
 class Model:
-    """Doubles numbers; refuses negative ones; can be held."""
+    """Doubles numbers, refuses negative ones, and can be paused."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""One key, one answer."""
+"""Requests with one key get one answer."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ from tests.support.servers import empty_cache
 
 
 class Maker:
-    """Counts how often an answer is really made."""
+    """Counts how often an answer is made."""
 
     def __init__(self, *, wait_s: float = 0, failures: int = 0) -> None:
         self.count = 0
@@ -56,7 +56,7 @@ async def test_failures_are_not_remembered(studio: Studio) -> None:
 async def test_work_that_outlasts_its_mark_is_still_done_once(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The mark is renewed for as long as the work runs; the twin waits for it."""
+    """The lock is renewed while the work runs; a concurrent request waits for it."""
     monkeypatch.setattr(idempotency, "WORKING_S", 1)
     make = Maker(wait_s=2.5)
     first = asyncio.create_task(once(studio, make))
@@ -66,7 +66,7 @@ async def test_work_that_outlasts_its_mark_is_still_done_once(
 
 
 async def test_a_failure_leaves_the_mark_of_whoever_took_over(studio: Studio) -> None:
-    """The first lost its mark with the cache; the second's receipt is not the first's to delete."""
+    """The first request loses its lock with the cache; its failure keeps the second's receipt."""
     slow, quick = Maker(wait_s=0.3, failures=1), Maker()
     first = asyncio.create_task(once(studio, slow))
     await asyncio.sleep(0.1)
@@ -78,7 +78,7 @@ async def test_a_failure_leaves_the_mark_of_whoever_took_over(studio: Studio) ->
 
 
 async def test_of_two_answers_only_the_first_was_ever_given(studio: Studio) -> None:
-    """Both work, because the cache forgot that the first did; both answer the same."""
+    """Both requests do the work, because the cache lost the lock; both get the same answer."""
     slow = Maker(wait_s=0.3)
     slow.count = 10
     first = asyncio.create_task(once(studio, slow))

@@ -1,4 +1,4 @@
-"""Signing up, in, on and out, over HTTP."""
+"""Registration, sign-in, refresh and sign-out over HTTP."""
 
 from uuid import uuid4
 
@@ -250,7 +250,7 @@ async def test_a_changed_password_ends_the_other_sessions(
 async def test_a_token_of_a_later_version_than_the_account_is_refused(
     client: httpx.AsyncClient, studio: Studio
 ) -> None:
-    """The database was restored to a moment before all sessions were ended."""
+    """The database is restored to a moment before all sessions were ended."""
     await register(client)
     body = (await login(client)).json()
     claims = AccessTokens(studio.settings).read(body["accessToken"])

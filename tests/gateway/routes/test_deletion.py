@@ -1,4 +1,4 @@
-"""What is deleted is gone with all that was made of it: every table and both blob stores."""
+"""A deletion includes everything that was made from the deleted: in every table and blob store."""
 
 import asyncio
 import io

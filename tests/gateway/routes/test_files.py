@@ -33,7 +33,7 @@ async def presign(
 async def upload(
     client: httpx.AsyncClient, headers: dict[str, str], data: bytes = JPEG, **changes: Any
 ) -> dict[str, Any]:
-    """Presigned and put, not completed."""
+    """Presigns and uploads a file without completing it."""
     answer = await presign(client, headers, sizeBytes=len(data), **changes)
     assert answer.status_code == 201, answer.text
     receipt: dict[str, Any] = answer.json()
@@ -56,7 +56,7 @@ PUBLIC_KEY = "products/copy.jpg"
 
 
 async def put_on_sale(studio: Studio, file_id: UUID) -> None:
-    """A product that shows the file's picture."""
+    """Creates a product that shows the file's picture."""
     await studio.blobs.put(PUBLIC_KEY, JPEG, "image/jpeg")
     async with studio.database.transaction() as session:
         file = (await session.exec(select(File).where(File.id == file_id))).one()
@@ -77,7 +77,7 @@ async def put_on_sale(studio: Studio, file_id: UUID) -> None:
 
 
 async def take_off_sale(studio: Studio) -> None:
-    """The product stays as a deleted row."""
+    """The deleted product's row remains."""
     async with studio.database.transaction() as session:
         await session.exec(update(Product).values(deleted_at=datetime.now(UTC)))
 

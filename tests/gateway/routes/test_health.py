@@ -1,4 +1,4 @@
-"""How the studio says how it is."""
+"""The health routes."""
 
 import asyncio
 import time
@@ -75,7 +75,7 @@ async def test_without_an_embedder_or_an_index_it_is_down(
 
 @pytest.fixture
 def uncached(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No answer stands for the next one."""
+    """Disables the caching of health."""
     monkeypatch.setattr(health, "FRESH_S", 0.0)
 
 
@@ -144,14 +144,14 @@ async def test_a_read_only_database_is_degraded_and_search_goes_on(
 
 
 class SlowStatus:
-    """An index's status that takes some turns of the event loop, and how often it was asked."""
+    """An index whose status takes some turns of the event loop and counts its calls."""
 
     def __init__(self, index: FakeIndex, turns: int) -> None:
         self.index, self.turns, self.calls = index, turns, 0
         self._answer = index.status
 
     async def __call__(self) -> Mapping[str, object]:
-        """As the index's own."""
+        """Returns the index's own status."""
         self.calls += 1
         for _ in range(self.turns):
             await asyncio.sleep(0)
@@ -159,14 +159,14 @@ class SlowStatus:
 
 
 class CountedStatus:
-    """How often something was asked."""
+    """Counts the calls of a function."""
 
     def __init__(self, answer: Callable[[], Awaitable[Any]]) -> None:
         self.calls = 0
         self._answer = answer
 
     async def __call__(self) -> Any:
-        """As the thing itself."""
+        """Calls the function."""
         self.calls += 1
         return await self._answer()
 
@@ -190,7 +190,7 @@ async def test_whoever_asks_again_and_again_costs_one_check_a_second(
     client: httpx.AsyncClient, studio: Studio, slow_status: SlowStatus,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Single services as well: anyone may ask, without limit."""
+    """Single services are cached as well, because these routes have no rate limit."""
     dispatcher = CountedStatus(studio.dispatcher.status)
     monkeypatch.setattr(studio.dispatcher, "status", dispatcher)
     writes = CountedStatus(studio.blobs.check)

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: who may ask for what, what is told meanwhile, and how they are stopped."""
+"""Jobs over HTTP: permissions, progress and cancelling."""
 
 import json
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ async def dataset(
     client: httpx.AsyncClient, headers: dict[str, str], data: bytes, *,
     name: str = "a.jsonl", kind: str = "application/x-ndjson",
 ) -> str:  # fmt: skip
-    """An uploaded file, of JSON lines unless said otherwise."""
+    """Uploads a dataset, by default of JSON lines."""
     body = {
         "filename": name, "contentType": kind, "sizeBytes": len(data),
         "purpose": "dataset",
@@ -42,7 +42,7 @@ async def dataset(
 
 
 def events_in(text: str) -> list[tuple[int, dict[str, object]]]:
-    """id and data of each event of a stream."""
+    """The id and the data of each event of a stream."""
     ids = []
     for block in text.split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
@@ -55,12 +55,12 @@ REBUILD = {"type": "rebuild-index", "payload": {"full": True}}
 
 
 def days_ahead(days: int) -> str:
-    """A moment as JSON has it."""
+    """A time from now as JSON."""
     return (datetime.now(UTC) + timedelta(days=days)).isoformat()
 
 
 async def fail_running(studio: Studio, job_id: str) -> None:
-    """As a worker does whose handler found nothing to be done."""
+    """Claims the job and marks it as failed, as a worker does."""
     (one,) = await claim(
         studio.database, Wanted(["rebuild-index"], 1), owner="t", lease_s=9,
         deadlines={"rebuild-index": 9},

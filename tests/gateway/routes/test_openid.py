@@ -1,4 +1,4 @@
-"""Signing in by an OpenID provider, which answers on real HTTP beside the test."""
+"""Signing in by an OpenID provider that a test serves over HTTP."""
 
 import base64
 import json
@@ -54,14 +54,14 @@ async def studio(settings: Settings, provider: OpenIdServer) -> AsyncIterator[St
 
 
 async def begin(client: httpx.AsyncClient) -> str:
-    """Where the studio sends the browser; its cookie is in the client."""
+    """The address of the redirect to the provider; the client stores the cookie."""
     answer = await client.get(LOGIN)
     assert answer.status_code == 302, answer.text
     return answer.headers["location"]
 
 
 async def agree(url: str) -> str:
-    """The browser at the provider: path and query of its way back."""
+    """Signs in at the provider and returns path and query of its redirect to the studio."""
     async with httpx.AsyncClient() as browser:
         back = urlsplit((await browser.get(url)).headers["location"])
     assert f"{back.scheme}://{back.netloc}" == "http://studio.test"
@@ -69,7 +69,7 @@ async def agree(url: str) -> str:
 
 
 async def log_in(client: httpx.AsyncClient) -> httpx.Response:
-    """The whole way."""
+    """Signs in from start to end."""
     return await client.get(await agree(await begin(client)))
 
 
@@ -132,7 +132,7 @@ async def test_an_account_keeps_its_subject_when_its_address_changes(
 async def test_an_address_that_was_never_verified_is_taken_over_with_its_password_gone(
     client: httpx.AsyncClient, studio: Studio
 ) -> None:
-    """Otherwise a stranger could make an account with one's address, and wait."""
+    """Otherwise a stranger could register another's address in advance and wait."""
     account = await create_user(studio.database, email="ada@example.com", password=PASSWORD)
     credentials = {"email": "ada@example.com", "password": PASSWORD}
     squatter = (await client.post("/api/auth/login", json=credentials)).json()
@@ -243,7 +243,7 @@ SESSION = "/api/auth/oidc/session"
 
 
 async def navigate(client: httpx.AsyncClient) -> str:
-    """A person's browser at the callback; the fragment that it ends with at the page."""
+    """Opens the callback as a browser and returns the fragment of the redirect to the page."""
     answer = await client.get(await agree(await begin(client)), headers=NAVIGATION)
     assert answer.status_code == 303 and answer.headers["cache-control"] == "no-store"
     page, _, fragment = answer.headers["location"].partition("#")

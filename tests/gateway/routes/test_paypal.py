@@ -1,4 +1,4 @@
-"""Payments over HTTP: priced by us, charged once, seen by their owner alone."""
+"""Payments over HTTP: priced by the studio, charged once, visible to their owner only."""
 
 import asyncio
 from collections.abc import AsyncIterator

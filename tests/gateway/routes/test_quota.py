@@ -1,4 +1,4 @@
-"""The quota of an account counts all that is stored for it, and refuses what would store more."""
+"""The quota counts everything that is stored for an account, and refuses to store more."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -149,7 +149,7 @@ async def fill_quota(owner: Possessor) -> None:
 
 
 async def pass_seconds(owner: Possessor) -> None:
-    """As if it were a while since the account was found to have room."""
+    """Expires the cached result that the account is within its quota."""
     await owner.studio.cache.delete(f"storage:{owner.id}")
 
 

@@ -1,4 +1,4 @@
-"""What one account can take of the Gateway by uploads: places, memory, disk and rows."""
+"""Limits on what the uploads of one account occupy: places, memory, disk and rows."""
 
 import asyncio
 from collections import Counter
@@ -40,7 +40,7 @@ TABLE = b"name,value\n" + b"x,1\n" * 700_000
 
 
 class Reads:
-    """Counts what is read of the store, and how much of it at the same moment."""
+    """Counts the reads of the blob store, and how many of them overlap."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.whole: Counter[str] = Counter()
@@ -308,7 +308,7 @@ async def test_a_disk_that_is_nearly_full_takes_nothing(
 
 
 class Slow:
-    """A body whose second half comes when it is let go; counts what was read of it."""
+    """A body whose second half is sent on demand; counts the pieces that were read."""
 
     def __init__(self) -> None:
         self.started, self.end = asyncio.Event(), asyncio.Event()
@@ -397,7 +397,7 @@ async def test_puts_count_against_the_address(
 
 
 class SlowEmbedder(FakeEmbedder):
-    """Keeps every picture until it is let go."""
+    """Holds every picture until it is released."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -447,7 +447,7 @@ def end_of(url: str) -> int:
 async def test_read_urls_live_15_to_20_minutes(
     client: httpx.AsyncClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also that of a receipt which is repeated later under its Idempotency-Key."""
+    """This includes the URL of a receipt that is repeated later under its Idempotency-Key."""
     headers = await sign_in(client, studio)
     file = await ready(client, headers)
     keyed = headers | {"Idempotency-Key": "once"}

@@ -1,4 +1,4 @@
-"""Pictures in memory are counted for their request, its caller, and the process."""
+"""Pictures in memory count for their request, its caller and the process."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Work on callers' pictures has threads of its own, and a queue that ends."""
+"""Work on callers' pictures has threads of its own, and a bounded queue."""
 
 import ast
 import asyncio
@@ -46,7 +46,7 @@ async def test_a_few_run_a_bounded_number_waits_and_the_rest_is_refused(
 
 
 async def test_one_caller_leaves_threads_and_the_queue_to_others() -> None:
-    """A caller whose sixty pictures were decoded was everybody's delay, and filled the queue."""
+    """Sixty pictures of one caller once delayed everybody and filled the queue."""
     end = threading.Event()
 
     async def decode(caller: Caller, work: Callable[[], object]) -> object:

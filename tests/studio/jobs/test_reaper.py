@@ -1,4 +1,4 @@
-"""Ended jobs stay for their time; then they go with their events, files and nothing else."""
+"""Ended jobs stay for their time; then they are deleted with their events and files only."""
 
 import tempfile
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ async def arriving(data: bytes) -> AsyncIterator[bytes]:
 
 
 async def ended(studio: Studio, days_ago: float | None, state: str = "failed") -> Job:
-    """An import that ended so long ago; None: it still waits."""
+    """Inserts an import that ended this long ago; None: it is still queued."""
     owner = await create_user(
         studio.database, email=f"{days_ago}@example.com", password="x" * 12, role="merchant"
     )

@@ -1,4 +1,4 @@
-"""Many readers, one query: events arrive in order, slow readers hold little, the end is told."""
+"""One query serves many readers: events in order, little memory for slow readers, and the end."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ async def watch(studio: Studio) -> AsyncIterator[JobWatch]:
 
 
 async def tell(studio: Studio, job_id: UUID, count: int) -> None:
-    """So many events of progress."""
+    """Reports progress this many times."""
     rows = [{"job_id": job_id, "state": "running", "progress": {"done": n}} for n in range(count)]
     async with studio.database.transaction() as session:
         await session.exec(insert(JobEvent), params=rows)
