@@ -1,6 +1,6 @@
 """Routes of registration, sign-in, sessions and passwords."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -117,18 +117,16 @@ class SessionResponse(WireResponse):
     expires_in: int
     user: UserResponse
 
-
-def session_response(
-    tokens: AccessTokens, account: Account, signed_in: SignedIn
-) -> SessionResponse:
-    """Issues an access token for the session and builds the answer."""
-    version = account.token_version
-    return SessionResponse(
-        access_token=tokens.issue(account.id, account.role, signed_in.session_id, version),
-        refresh_token=signed_in.refresh_token,
-        expires_in=tokens.lifetime_s,
-        user=UserResponse.from_row(account),
-    )
+    @classmethod
+    def of(cls, tokens: AccessTokens, account: Account, signed_in: SignedIn) -> Self:
+        """Issues an access token for the session."""
+        version = account.token_version
+        return cls(
+            access_token=tokens.issue(account.id, account.role, signed_in.session_id, version),
+            refresh_token=signed_in.refresh_token,
+            expires_in=tokens.lifetime_s,
+            user=UserResponse.from_row(account),
+        )
 
 
 def is_form(request: Request) -> bool:
@@ -204,7 +202,7 @@ async def login(
     account, signed_in = await log_in(
         studio, email=credentials.email, password=credentials.password, ip=ip
     )
-    answer = session_response(tokens, account, signed_in)
+    answer = SessionResponse.of(tokens, account, signed_in)
     if not is_form(request):
         return answer
     standard = answer.model_dump(mode="json", exclude={"user"})
@@ -224,7 +222,7 @@ async def refresh(
     account = await accounts.find(signed_in.user_id, signed_in.session_id)
     if account is None:
         raise NotAuthenticated("the session has ended; sign in again")
-    return session_response(tokens, account, signed_in)
+    return SessionResponse.of(tokens, account, signed_in)
 
 
 @router.post("/logout", status_code=204, response_class=Response)

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse
 from errors import NotAuthenticated, NotFound, StudioError
 from gateway.deps import ClientAddressDep, Public, StudioDep, TokensDep
 from gateway.resources import resources_of
-from gateway.routes.auth import SessionResponse, session_response
+from gateway.routes.auth import SessionResponse
 from gateway.wire import WireRequest
 from integrations.openid import OpenIdProvider
 from settings import Settings
@@ -127,7 +127,7 @@ async def callback(
     account = await finish()
     account, signed_in = await sign_in(studio, account.id, account.token_version, ip=ip)
     forget_login(response, studio.settings)
-    return session_response(tokens, account, signed_in)
+    return SessionResponse.of(tokens, account, signed_in)
 
 
 class CodeRequest(WireRequest):
@@ -150,4 +150,4 @@ async def exchange(
     state = login_state(request, studio.settings)
     account, signed_in = await exchange_code(studio, body.code, state=state, ip=ip)
     forget_login(response, studio.settings)
-    return session_response(tokens, account, signed_in)
+    return SessionResponse.of(tokens, account, signed_in)

@@ -44,6 +44,15 @@ class OrderResponse(WireResponse):
     approval_url: str
     amount: AmountResponse
 
+    @classmethod
+    def of(cls, payment: Payment) -> Self:
+        """The answer to a payment whose order PayPal has just created."""
+        return cls(
+            id=str(payment.order_id),
+            approval_url=str(payment.approval_url),
+            amount=AmountResponse.from_row(amount_of(payment)),
+        )
+
 
 class PayerResponse(WireResponse):
     """Who has paid, as far as PayPal reports it."""
@@ -118,11 +127,7 @@ async def create_order(
         idempotency_key=idempotency_key,
     )
     response.headers["Location"] = f"/api/paypal/orders/{payment.order_id}"
-    return OrderResponse(
-        id=str(payment.order_id),
-        approval_url=str(payment.approval_url),
-        amount=AmountResponse.from_row(amount_of(payment)),
-    )
+    return OrderResponse.of(payment)
 
 
 @router.post("/orders/{order_id}/capture")
