@@ -1,4 +1,4 @@
-"""Queries over uploads; ownership stands in them, so that another's file is simply not there."""
+"""Queries over uploads; those for an owner never return another account's file."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.tables import File, Prediction, Product, SegmentationResult, TryonJob
 
 DISK_BLOCK_BYTES = 4096
-"""The least that a file takes on a disk, however small it is."""
+"""The space on the disk that a file takes at least."""
 
 
 async def insert_file(session: AsyncSession, file: File) -> File:
-    """A pending upload."""
+    """Inserts a pending upload."""
     session.add(file)
     await session.flush()
     await session.refresh(file)
@@ -26,7 +26,7 @@ async def insert_file(session: AsyncSession, file: File) -> File:
 async def get_own_file(
     session: AsyncSession, file_id: UUID, owner_id: UUID, *, lock: bool = False
 ) -> File | None:
-    """One file of this owner, locked until the end of the transaction if asked."""
+    """Reads one file of this owner; `lock` locks the row until the end of the transaction."""
     query = select(File).where(File.id == file_id, File.owner_id == owner_id)
     if lock:
         query = query.with_for_update()
@@ -34,19 +34,19 @@ async def get_own_file(
 
 
 async def get_file(session: AsyncSession, file_id: UUID) -> File | None:
-    """Anyone's file; the caller decides who may use it."""
+    """Reads anyone's file; the caller checks who may use it."""
     return await session.get(File, file_id)
 
 
 async def get_file_by_key(session: AsyncSession, blob_key: str) -> File | None:
-    """Anyone's file by its blob; the caller decides who may use it."""
+    """Reads anyone's file by its blob; the caller checks who may use it."""
     return (await session.exec(select(File).where(File.blob_key == blob_key))).one_or_none()
 
 
 async def list_files(
     session: AsyncSession, owner_id: UUID, *, limit: int, after: tuple[datetime, UUID] | None
 ) -> list[File]:
-    """Newest first."""
+    """Reads the owner's files, newest first."""
     query = select(File).where(File.owner_id == owner_id)
     if after is not None:
         query = query.where(tuple_(col(File.created_at), col(File.id)) < after)
@@ -57,9 +57,9 @@ async def list_files(
 async def lock_unfinished(
     session: AsyncSession, *, before: datetime, limit: int, without: Collection[UUID] = ()
 ) -> list[File]:
-    """Uploads that were announced before and never became ready, locked, oldest first.
+    """Locks uploads from before a moment that never became ready, oldest first.
 
-    Those that someone else has locked (completes, or reaps) are left out, and those in `without`.
+    Those in `without`, and those that another transaction has locked, are left out.
     """
     query = (
         select(File)
@@ -74,7 +74,7 @@ async def lock_unfinished(
 
 @dataclass(frozen=True)
 class Storage:
-    """What one account takes: bytes on the disk, and uploads that aren't ready."""
+    """The storage of one account: bytes on the disk, and numbers of uploads that are not ready."""
 
     stored_bytes: int
     pending: int
@@ -82,7 +82,7 @@ class Storage:
 
 
 async def lock_storage(session: AsyncSession, owner_id: UUID) -> Storage:
-    """What the account stores; until the transaction ends, nobody else gets to know it."""
+    """Reads the account's storage; other calls for it wait until the transaction ends."""
     lock = func.pg_advisory_xact_lock(func.hashtextextended(f"storage {owner_id}", 0))
     await session.exec(select(lock))
     on_disk = func.greatest(File.size_bytes, DISK_BLOCK_BYTES)
@@ -97,7 +97,7 @@ async def lock_storage(session: AsyncSession, owner_id: UUID) -> Storage:
 
 
 async def sum_stored(session: AsyncSession, owner_id: UUID) -> int:
-    """Bytes that the account's uploads take, and all that was made for it."""
+    """Sums the bytes of the account's uploads and of the results that were made for it."""
     on_disk = func.greatest(File.size_bytes, DISK_BLOCK_BYTES)
     query = select(func.coalesce(func.sum(on_disk), 0)).where(
         File.owner_id == owner_id, File.status != "failed"
@@ -106,7 +106,7 @@ async def sum_stored(session: AsyncSession, owner_id: UUID) -> int:
 
 
 async def _sum_results(session: AsyncSession, owner_id: UUID) -> int:
-    """Masks, try-ons with the copies that were fetched for them, and heatmaps."""
+    """Sums masks, try-ons with the copies that were fetched for them, and heatmaps."""
     sums = [
         select(func.coalesce(func.sum(func.greatest(table.stored_bytes, DISK_BLOCK_BYTES)), 0))
         .where(table.user_id == owner_id, col(table.stored_bytes).is_not(None))
@@ -117,7 +117,7 @@ async def _sum_results(session: AsyncSession, owner_id: UUID) -> int:
 
 
 async def delete_old_failures(session: AsyncSession, owner_id: UUID, *, keep: int) -> None:
-    """Removes the account's failed uploads but the newest; their blobs are gone already."""
+    """Deletes the account's failed uploads except the newest; their blobs are deleted already."""
     old = (
         select(File.id)
         .where(File.owner_id == owner_id, File.status == "failed")
@@ -128,7 +128,7 @@ async def delete_old_failures(session: AsyncSession, owner_id: UUID, *, keep: in
 
 
 async def lease_check(session: AsyncSession, file_id: UUID, *, lease_s: float) -> bool:
-    """Takes the right to check a pending upload; False while another Gateway has it."""
+    """Takes the lease to check a pending upload; False while another Gateway has it."""
     free = col(File.check_ends_at).is_(None) | (col(File.check_ends_at) < func.now())
     lease = (
         update(File)
@@ -139,7 +139,7 @@ async def lease_check(session: AsyncSession, file_id: UUID, *, lease_s: float) -
 
 
 async def end_check(session: AsyncSession, file_id: UUID) -> None:
-    """Gives the right back."""
+    """Releases the lease."""
     await session.exec(update(File).where(col(File.id) == file_id).values(check_ends_at=None))
 
 
@@ -153,14 +153,14 @@ async def is_on_sale(session: AsyncSession, *, file_id: UUID | None, blob_key: s
 
 
 async def get_public_key(session: AsyncSession, *, file_id: UUID, blob_key: str) -> str | None:
-    """The public copy of an upload that a live product shows."""
+    """The key of the public copy of an upload that a live product shows."""
     shows = (Product.file_id == file_id) | (Product.image_key == blob_key)
     query = select(Product.image_key).where(shows, col(Product.deleted_at).is_(None))
     return (await session.exec(query.order_by(col(Product.id)).limit(1))).first()
 
 
 async def delete_file(session: AsyncSession, file_id: UUID) -> None:
-    """Removes the row; products that are deleted already let go of it first."""
+    """Deletes the row, after removing the references of deleted products to it."""
     gone = col(Product.deleted_at).is_not(None)
     await session.exec(
         update(Product).where(col(Product.file_id) == file_id, gone).values(file_id=None)

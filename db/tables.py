@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, get_args
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
@@ -76,6 +76,11 @@ def one_receipt(table: str) -> Index:
     )
 
 
+Role = Literal["customer", "merchant", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
+"""The roles of an account, lowest first; each may do what the roles before it may do."""
+
+
 class User(SQLModel, table=True):
     """An account; e-mail addresses are unique without case.
 
@@ -86,7 +91,7 @@ class User(SQLModel, table=True):
     __tablename__ = "users"
     __table_args__ = (
         Index("uq_users_email", text("lower(email)"), unique=True),
-        one_of("role", "customer", "merchant", "admin"),
+        one_of("role", *ROLES),
         UniqueConstraint("oidc_issuer", "oidc_subject"),
         Index("ix_users_ended_at", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
     )

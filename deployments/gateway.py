@@ -34,6 +34,6 @@ class Gateway(Replica):
         """Opens the studio and builds the app; Serve calls this in the replica's event loop."""
         studio = open_studio(load_settings(), self._handles, self._args)
         app = create_app(studio, [RequestMetrics().observe])
-        self._background = app.state.background
-        call_when_draining(app.state.draining.set)
+        self._background = app.state.resources.background
+        call_when_draining(app.state.resources.draining.set)
         return app

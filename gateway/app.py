@@ -1,21 +1,20 @@
-"""The FastAPI application: routes, layers and error handling put together, nothing decided."""
+"""Builds the FastAPI application from its routes, layers and error handlers."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from gateway.arrivals import Arrivals
-from gateway.auth import AccessTokens
 from gateway.body_limit import BodyLimit
 from gateway.client_address import ClientAddress
 from gateway.concurrency import Concurrency
 from gateway.docs import add_docs
 from gateway.envelope import Envelope, Observe
-from gateway.error_table import LastHandler, register_handlers
-from gateway.limits import RateLimit, RateLimits
+from gateway.error_answers import register_handlers
+from gateway.last_handler import LastHandler
+from gateway.limits import RateLimit
 from gateway.problem import PROBLEM_RESPONSES
+from gateway.resources import Resources, open_resources
 from gateway.routes import (
     account,
     admin,
@@ -35,19 +34,11 @@ from gateway.routes import (
     segmentation,
     tryon,
 )
-from integrations.shares import Shares
 from settings import PROJECT_ROOT
-from studio.accounts.accounts import OpenAccounts
-from studio.background import Background
-from studio.files.checks import FileChecks
 from studio.ports import Studio
-from studio.telemetry.health import HealthWatch
-from studio.telemetry.latency import LatencyLog
-from studio.telemetry.logs import configure_logging, flushing
 
 TITLE = "AI Fashion Studio"
-LATENCY_FLUSH_S = 1.0
-# Matched one after the other: the busiest first.
+# Starlette tries them in this order, so the busiest come first.
 ROUTERS = (
     search.router,
     blobs.router,
@@ -71,69 +62,32 @@ ROUTERS = (
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """What lives as long as the app; a router's own `lifespan` runs inside this one."""
-    async with (
-        flushing(configure_logging()),
-        aclosing(app.state.background),
-        sharing(app.state.latency, app.state.background),
-        aclosing(app.state.file_checks),
-    ):
+    """Runs the background tasks of the app's resources."""
+    resources: Resources = app.state.resources
+    async with resources.running():
         yield
-
-
-@asynccontextmanager
-async def sharing(latency: LatencyLog, background: Background) -> AsyncIterator[None]:
-    """While the block runs, what this replica measures is soon seen by all of them."""
-    ended = asyncio.Event()
-
-    async def flush_often() -> None:
-        while not ended.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), LATENCY_FLUSH_S)
-            await latency.flush()
-
-    task = asyncio.create_task(flush_often(), name="latency")
-    background.watch("latency", lambda: not task.done())
-    try:
-        yield
-    finally:
-        ended.set()  # not cancelled: half an exchange would leave its connection open
-        await task
 
 
 def create_app(studio: Studio, observers: Sequence[Observe] = ()) -> FastAPI:
-    """The whole HTTP side of one studio; whoever made the studio closes it.
+    """Builds the HTTP side of a studio; the caller closes the studio.
 
-    `observers` are told of every answer, beside the studio's own count of latencies.
+    `observers` are called for every answer, after the studio's own record of latencies.
     """
     app = FastAPI(
         title=TITLE,
         summary="Visual search, try-on, sales scores and payments of an open fashion backend.",
         version="0.1.0",
-        openapi_url=None,  # `gateway.docs` has it
+        openapi_url=None,  # `gateway.docs` serves the document
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # the redirect would believe the Host header
+        redirect_slashes=False,  # the redirect would trust the Host header
         responses=PROBLEM_RESPONSES,
         lifespan=lifespan,
-        telemetry={"tracing": False},  # Ray Serve has begun the trace; FastAPI's would be another
+        telemetry={"tracing": False},  # Ray Serve starts the trace
     )
-    app.state.studio = studio
-    app.state.draining = asyncio.Event()  # whoever serves the app sets it when it is to end
-    app.state.imports = Shares(places=8, per_owner=2)
-    app.state.evaluations = Shares(places=4, per_owner=2, waiting=32, waiting_per_owner=8)
-    app.state.turns = Shares(places=4, per_owner=1, waiting=64, waiting_per_owner=8)
-    app.state.presigns = Shares(places=4, per_owner=1, waiting=1024, waiting_per_owner=128)
-    app.state.background = Background()
-    app.state.tokens = AccessTokens(studio.settings)
-    app.state.limits = RateLimits(studio)
-    app.state.accounts = OpenAccounts(studio.database)
-    app.state.health = HealthWatch(studio)
-    app.state.file_checks = FileChecks()
-    app.state.uploads = Arrivals()
-    app.state.latency = LatencyLog(studio.cache)
+    app.state.resources = open_resources(studio)
     register_handlers(app)
-    add_layers(app, [app.state.latency.note, *observers])
+    add_layers(app, [app.state.resources.latency.note, *observers])
     for router in ROUTERS:
         app.include_router(router)
     add_docs(app)
@@ -142,12 +96,13 @@ def create_app(studio: Studio, observers: Sequence[Observe] = ()) -> FastAPI:
 
 
 def add_layers(app: FastAPI, observers: Sequence[Observe]) -> None:
-    """Pure ASGI layers; the last one added is the outermost."""
-    app.add_middleware(Concurrency, settings=app.state.studio.settings)
-    app.add_middleware(BodyLimit)  # a body that is still arriving takes no place
-    app.add_middleware(RateLimit, limits=app.state.limits, tokens=app.state.tokens)
+    """Adds the ASGI layers; the last one added is the outermost."""
+    resources: Resources = app.state.resources
+    settings = resources.studio.settings
+    app.add_middleware(Concurrency, settings=settings)
+    app.add_middleware(BodyLimit)  # outside of Concurrency: an arriving body occupies no place
+    app.add_middleware(RateLimit, limits=resources.limits, tokens=resources.tokens)
     app.add_middleware(LastHandler)
-    settings = app.state.studio.settings
     app.add_middleware(
         Envelope,
         client_address=ClientAddress(settings.trusted_proxies),

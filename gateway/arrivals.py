@@ -1,4 +1,4 @@
-"""Uploads that are arriving at the local blob store: once for a key, a few for an account."""
+"""Limits on uploads to the local blob store: one at a time for a key, a few for an account."""
 
 import time
 from collections.abc import AsyncIterator
@@ -12,12 +12,13 @@ from integrations.shares import Shares
 
 PLACES = 256
 PLACES_PER_ACCOUNT = 8
-PATIENCE_S = 30.0
-SLOWEST_BYTES_S = 8_000
+GRACE_S = 30.0
+MIN_BYTES_PER_S = 8_000
+"""An upload has `GRACE_S`, and the time that its bytes take at this rate."""
 
 
 class Arrivals:
-    """The uploads of one Gateway; each holds at most 2 MB of memory."""
+    """The uploads that one Gateway is receiving; each uses at most 2 MB of memory."""
 
     def __init__(self) -> None:
         self._shares = Shares(places=PLACES, per_owner=PLACES_PER_ACCOUNT)
@@ -25,14 +26,14 @@ class Arrivals:
 
     @asynccontextmanager
     async def place(self, key: str) -> AsyncIterator[None]:
-        """For as long as the upload arrives.
+        """Reserves a place for an upload while the block runs.
 
         Raises:
-            Conflict: another upload of the same key arrives already.
-            OwnerBusy, AllBusy: too many arrive already.
+            Conflict: another upload of the same key is arriving.
+            OwnerBusy, AllBusy: too many uploads are arriving, of this account or of all.
         """
         if key in self._keys:
-            raise Conflict("this blob is being uploaded already")
+            raise Conflict("this blob is already being uploaded")
         async with self._shares.place(owner_of(key)):
             self._keys.add(key)
             try:
@@ -42,26 +43,26 @@ class Arrivals:
 
 
 def owner_of(key: str) -> str:
-    """The account's folder: `uploads/{account}`."""
+    """The account's folder (`uploads/{account}`), which the places are counted by."""
     return "/".join(key.split("/")[:2])
 
 
 async def in_large_chunks(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Fewer, larger writes: every one costs a hop to a thread.
+    """Joins small chunks, because every write costs a change of threads.
 
     Raises:
-        HTTPException: 408, the upload is so slow that it only holds a place.
+        HTTPException: the upload is slower than `MIN_BYTES_PER_S` (408).
     """
-    started_s, size, waiting = time.monotonic(), 0, bytearray()
+    start_s, size, buffer = time.monotonic(), 0, bytearray()
     async for chunk in stream:
         size += len(chunk)
-        if time.monotonic() - started_s > PATIENCE_S + size / SLOWEST_BYTES_S:
+        if time.monotonic() - start_s > GRACE_S + size / MIN_BYTES_PER_S:
             raise HTTPException(
                 408, "the upload arrives too slowly", headers={"Connection": "close"}
             )
-        waiting += chunk
-        if len(waiting) >= CHUNK_BYTES:
-            yield bytes(waiting)
-            waiting.clear()
-    if waiting:
-        yield bytes(waiting)
+        buffer += chunk
+        if len(buffer) >= CHUNK_BYTES:
+            yield bytes(buffer)
+            buffer.clear()
+    if buffer:
+        yield bytes(buffer)

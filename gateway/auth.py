@@ -1,4 +1,4 @@
-"""Access tokens: short-lived JWTs, made and checked here and nowhere else."""
+"""Access tokens: issues and verifies short-lived JWTs."""
 
 import time
 from contextlib import suppress
@@ -25,7 +25,7 @@ VERIFIED_TOKENS = 1024
 
 @dataclass(frozen=True)
 class AccessClaims:
-    """What a valid token says: who, in which session, at which version of the account."""
+    """The claims of a valid token: the account, its session, and the version of the account."""
 
     user_id: UUID
     session_id: UUID
@@ -33,14 +33,14 @@ class AccessClaims:
 
 
 class AccessTokens:
-    """Signs with the current secret, accepts the previous one too."""
+    """Signs tokens with the current secret; accepts those of the previous secret too."""
 
     def __init__(self, settings: Settings) -> None:
         secrets = [settings.required("jwt_secret")]
         if settings.jwt_previous_secret is not None:
             secrets.append(settings.jwt_previous_secret.get_secret_value())
         self._keys = [OctKey.import_key(secret) for secret in secrets]
-        # What a valid signature covers never changes; its times are looked at every time.
+        # The claims under a valid signature never change; `read` checks their times at every call.
         self._verified = lru_cache(maxsize=VERIFIED_TOKENS)(self._verify)
         self.lifetime_s = settings.access_token_minutes * 60
         self._claims = jwt.JWTClaimsRegistry(
@@ -56,7 +56,7 @@ class AccessTokens:
         )
 
     def issue(self, user_id: UUID, role: str, session_id: UUID, version: int) -> str:
-        """A token for one session; the role in it is information, never authority."""
+        """Issues a token for one session; its role is for information and never grants a right."""
         now_s = int(time.time())
         claims: dict[str, Any] = {
             "iss": ISSUER, "aud": AUDIENCE, "sub": str(user_id), "role": role,
@@ -67,10 +67,10 @@ class AccessTokens:
         return jwt.encode(header, claims, self._keys[0], algorithms=ALGORITHMS)
 
     def read(self, token: str) -> AccessClaims:
-        """Signature, type, issuer, audience, times -> claims.
+        """Checks a token's signature, type, issuer, audience and times, and returns its claims.
 
         Raises:
-            NotAuthenticated: anything about the token is wrong; which thing is not told.
+            NotAuthenticated: one of them is wrong; the error does not say which.
         """
         if len(token) <= MAX_TOKEN_CHARS:
             with suppress(JoseError, ValueError, TypeError, KeyError, AttributeError):
@@ -78,16 +78,16 @@ class AccessTokens:
         raise NotAuthenticated("the access token is not valid or has expired")
 
     def _verify(self, token: str) -> dict[str, Any]:
-        """What one of the keys has signed in a token of our kind."""
+        """The claims of a token of our type that one of the keys has signed."""
         for key in self._keys:
             with suppress(JoseError, ValueError, TypeError, KeyError, AttributeError):
-                found = jwt.decode(token, key, algorithms=ALGORITHMS)
-                if found.header.get("typ") == TOKEN_TYPE:
-                    return found.claims
-        raise ValueError("signed by nobody we know, or another kind of token")
+                decoded = jwt.decode(token, key, algorithms=ALGORITHMS)
+                if decoded.header.get("typ") == TOKEN_TYPE:
+                    return decoded.claims
+        raise ValueError("no key of ours has signed it, or it is another type of token")
 
     def _read(self, claims: dict[str, Any]) -> AccessClaims:
         self._claims.validate(claims)
         if not isinstance(claims["ver"], int):
-            raise ValueError("the version is no number")
+            raise ValueError("the version is not a number")
         return AccessClaims(UUID(claims["sub"]), UUID(claims["sid"]), claims["ver"])

@@ -1,7 +1,7 @@
-"""Bodies are bounded in bytes, time and shape, whatever their headers promise, before any work.
+"""The layer that limits request bodies in bytes, time and structure, whatever their headers say.
 
-A body of JSON or of a form is here as a whole, and judged, before its request takes a place or
-reaches a route. Only uploads, which have limits of their own, stream through.
+A JSON or form body is received and checked as a whole before its request occupies a place or
+reaches a route. Only uploads, whose routes have limits of their own, are streamed.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ MEGABYTE = 1_000_000
 JSON_BYTES = 1 * MEGABYTE
 SILENCE_LIMIT_S = 30.0
 WHOLE_LIMIT_S = 60.0
-"""A small body is here by then; a large one only has to keep coming."""
+"""A small body must arrive within this time; a large one must only keep arriving."""
 MAX_LENGTH_DIGITS = 15
 UNFINISHED_BYTES_EACH = 8 * MEGABYTE
 UNFINISHED_BYTES = 64 * MEGABYTE
-"""Of bodies that are not here as a whole: one network's, and everybody's in this Gateway."""
+"""Limits on the bodies that have not fully arrived: of one network, and of all in this Gateway."""
 LITTLE_BYTES = 1 * MEGABYTE
 LITTLE_RESERVE_BYTES = 16 * MEGABYTE
-"""A part of all that only networks who hold little may use."""
+"""The part of `UNFINISHED_BYTES` for networks whose bodies have at most `LITTLE_BYTES`."""
 
 
 DOCUMENT = DocumentLimits()
@@ -40,7 +40,7 @@ SMALL_DOCUMENT = DocumentLimits(max_values=SMALL_MAX_VALUES)
 
 @dataclass(frozen=True)
 class BodyRule:
-    """What one part of the API takes; `max_bytes` is None where the route counts itself."""
+    """The limits of one part of the API; `max_bytes` is None where the route counts the bytes."""
 
     max_bytes: int | None = JSON_BYTES
     is_streamed: bool = False
@@ -58,28 +58,30 @@ BODY_HEADERS = frozenset({b"content-length", b"content-type", b"transfer-encodin
 
 
 def rule_of(path: str) -> BodyRule:
-    """What a body to this path may be."""
+    """The rule for bodies sent to this path."""
     return next((rule for start, rule in RULES if path.startswith(start)), OTHER)
 
 
 def max_bytes_of(path: str) -> int | None:
-    """The most bytes a body to this path may have; None where the route counts itself."""
+    """The size limit of bodies sent to this path; None where the route counts the bytes."""
     return rule_of(path).max_bytes
 
 
 def declared_bytes(scope: Scope) -> int | None:
-    """What Content-Length says, None without one.
+    """The value of Content-Length; None without this header.
 
     Raises:
-        Malformed: it says no number.
+        Malformed: the value is not a number.
     """
     text = Headers(scope=scope).get("content-length")
     return None if text is None else read_length(text)
 
 
 def read_length(text: str) -> int:
-    """Raises:
-    Malformed: it is no number.
+    """Parses a Content-Length.
+
+    Raises:
+        Malformed: it is not a number.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_LENGTH_DIGITS):
         raise Malformed("Content-Length is not a number")
@@ -87,22 +89,25 @@ def read_length(text: str) -> int:
 
 
 def check_declared(text: str, max_bytes: int) -> None:
-    """Raises:
-    Malformed, TooLarge: it is no number, or more than is taken.
+    """Checks a Content-Length against the limit.
+
+    Raises:
+        Malformed: it is not a number.
+        TooLarge: it is above the limit.
     """
     if read_length(text) > max_bytes:
-        raise TooLarge(f"a body of at most {max_bytes} bytes is taken here")
+        raise TooLarge(f"the body may have at most {max_bytes} bytes")
 
 
 class BodyLimit:
-    """Answers 413 as soon as a body is known to be too large, and 408 when it comes too slowly."""
+    """Answers 413 as soon as a body exceeds its limit, and 408 when it arrives too slowly."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self._unfinished = Unfinished()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Counts what arrives; the declared size only allows to refuse earlier."""
+        """Counts the bytes that arrive; a declared size only allows an earlier refusal."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -120,7 +125,7 @@ class BodyLimit:
         await self.app(scope, Replay(data, receive).receive, send)
 
     async def _read_whole(self, body: "Arriving", client_address: str) -> bytes:
-        """Most bodies come as one message; only of the others account is kept."""
+        """Receives a whole body. Most arrive as one message; only the others are accounted for."""
         message = await next_part(body)
         if not message.get("more_body", False):
             return bytes(message.get("body", b""))
@@ -136,8 +141,10 @@ class BodyLimit:
 
 
 async def next_part(body: "Arriving") -> Message:
-    """Raises:
-    ClientDisconnect: nobody is left to answer.
+    """Receives the next part of a body.
+
+    Raises:
+        ClientDisconnect: the client has closed the connection.
     """
     message = await body.receive()
     if message["type"] == "http.disconnect":
@@ -146,25 +153,25 @@ async def next_part(body: "Arriving") -> Message:
 
 
 class Unfinished:
-    """Bytes of bodies that are still arriving, by network: accounts cost nothing."""
+    """Bytes of bodies that are still arriving, by network, since anyone may open many accounts."""
 
     def __init__(self) -> None:
         self.by_network: Counter[str] = Counter()
         self.total = 0
 
     def of(self, network: str) -> "UnfinishedShare":
-        """One body's part of them, for as long as it is arriving."""
+        """The share of one body, for the time that it is arriving."""
         return UnfinishedShare(self, network)
 
     def has_room(self, network: str) -> bool:
-        """Whether what the network holds is within its bound, and all within theirs."""
+        """Whether the network is within its limit, and all networks within theirs."""
         own = self.by_network[network]
         reserve = 0 if own <= LITTLE_BYTES else LITTLE_RESERVE_BYTES
         return own <= UNFINISHED_BYTES_EACH and self.total <= UNFINISHED_BYTES - reserve
 
 
 class UnfinishedShare:
-    """What one body holds; given back at the end of the block."""
+    """The bytes of one arriving body; released at the end of the block."""
 
     def __init__(self, unfinished: Unfinished, network: str) -> None:
         self._unfinished = unfinished
@@ -175,14 +182,16 @@ class UnfinishedShare:
         return self
 
     def add(self, count: int) -> None:
-        """Raises:
-        Unavailable: this network, or all of them, hold too much already.
+        """Counts more bytes.
+
+        Raises:
+            Unavailable: this network, or all networks together, exceed their limit.
         """
         self._bytes += count
         self._unfinished.total += count
         self._unfinished.by_network[self._network] += count
         if not self._unfinished.has_room(self._network):
-            raise Unavailable("too many bodies are arriving at once; send fewer side by side")
+            raise Unavailable("too many bodies are arriving at once; send fewer in parallel")
 
     def __exit__(self, *_: object) -> None:
         self._unfinished.total -= self._bytes
@@ -192,14 +201,14 @@ class UnfinishedShare:
 
 
 class Replay:
-    """Hands on a body that is here as a whole; after it, what the server says."""
+    """Passes a received body to the app, then the messages of the server."""
 
     def __init__(self, data: bytes, receive: Receive) -> None:
         self._data: bytes | None = data
         self._receive = receive
 
     async def receive(self) -> Message:
-        """The body once, then the caller's hanging up."""
+        """Returns the body once, then waits for the disconnect of the client."""
         if self._data is None:
             return await self._receive()
         data, self._data = self._data, None
@@ -207,7 +216,7 @@ class Replay:
 
 
 class Arriving:
-    """One request's body; nobody may hold a place by sending it a byte at a time, or none."""
+    """Receives one body and enforces its limits of size and time."""
 
     def __init__(self, receive: Receive, max_bytes: int | None) -> None:
         self._receive = receive
@@ -218,21 +227,22 @@ class Arriving:
         self._until_s = time.monotonic() + WHOLE_LIMIT_S if is_small else math.inf
 
     async def receive(self) -> Message:
-        """The next part.
+        """Returns the next part.
 
         Raises:
-            HTTPException: 413 or 408; FastAPI turns any other error into "can't parse the body".
+            HTTPException: 413 or 408; FastAPI would turn any other error into "can't parse the
+                body".
         """
-        if self._is_whole:  # what is waited for now is the caller's hanging up
+        if self._is_whole:  # the app waits for the disconnect of the client
             return await self._receive()
         try:
             async with asyncio.timeout(min(SILENCE_LIMIT_S, self._until_s - time.monotonic())):
                 message = await self._receive()
         except TimeoutError:
-            told = "the body did not arrive in time"
-            raise HTTPException(408, told, headers={"Connection": "close"}) from None
+            detail = "the body did not arrive in time"
+            raise HTTPException(408, detail, headers={"Connection": "close"}) from None
         self._is_whole = not message.get("more_body", False)
         self._arrived += len(message.get("body", b""))
         if self._max_bytes is not None and self._arrived > self._max_bytes:
-            raise HTTPException(413, f"a body of at most {self._max_bytes} bytes is taken here")
+            raise HTTPException(413, f"the body may have at most {self._max_bytes} bytes")
         return message

@@ -1,4 +1,4 @@
-"""Whose request it is, by network address, believing only the proxies that were named."""
+"""Finds the network address of a request's client; trusts only the configured proxies."""
 
 from collections.abc import Iterable
 from ipaddress import ip_network
@@ -12,7 +12,7 @@ UNKNOWN = "unknown"
 
 
 def parse_hop(text: str) -> Address | None:
-    """A hop as proxies write it: `1.2.3.4`, `1.2.3.4:5678`, `2001:db8::1`, `[2001:db8::1]:443`."""
+    """Parses a hop: `1.2.3.4`, `1.2.3.4:5678`, `2001:db8::1` or `[2001:db8::1]:443`."""
     text = text.strip()
     if text.startswith("["):
         return parse_address(text[1:].partition("]")[0])
@@ -20,10 +20,10 @@ def parse_hop(text: str) -> Address | None:
 
 
 class ClientAddress:
-    """Finds the client: the peer, or what the nearest trusted proxies say before it.
+    """Finds the client: the peer, or the address that the trusted proxies report.
 
-    Only `X-Forwarded-For` is read, to which every proxy appends the peer that it saw; other
-    headers of that kind (`Forwarded`, `X-Real-IP`, ...) pass many proxies as they came.
+    It reads only `X-Forwarded-For`, to which every proxy appends the address of its peer; many
+    proxies pass on other such headers (`Forwarded`, `X-Real-IP`, ...) unchanged.
     """
 
     def __init__(self, trusted_proxies: Iterable[str]) -> None:
@@ -34,7 +34,7 @@ class ClientAddress:
         return any(address in network for network in self._trusted)
 
     def of(self, scope: Scope) -> str:
-        """The right-most address of the chain that is no trusted proxy."""
+        """The right-most address of the chain that is not a trusted proxy."""
         peer = parse_address((scope.get("client") or (UNKNOWN, 0))[0])
         if peer is None:
             return UNKNOWN

@@ -1,4 +1,4 @@
-"""How many requests one Gateway works on at once where each costs the models."""
+"""The layer that limits how many requests to the models one Gateway works on at once."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -9,24 +9,24 @@ from settings import Settings
 from studio.files.picture_memory import PictureMemory
 
 NETWORK_PART = 4
-"""One network holds a quarter of the places, so that one alone turns nobody away."""
+"""One network gets a quarter of the places, so that it can't shut out the others."""
 CV_ACCOUNT_PART = 8
-"""Of the places where a request takes seconds, one account holds an eighth."""
+"""One account gets an eighth of the places for requests that take seconds."""
 
 
 class Saturated(Unavailable):
-    """This replica has as many of these requests as it takes; another one may have room."""
+    """All places of this replica are taken; another replica may have one."""
 
     retry_after_s = 1
 
 
 def saturated() -> StudioError:
-    """503."""
+    """The error for a request that finds no free place."""
     return Saturated("all places for such requests are taken")
 
 
 class Concurrency:
-    """The layer that answers 429 or 503 instead of letting pictures and callers pile up."""
+    """Answers 429 or 503 where a request finds no free place; none of them waits."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
@@ -37,8 +37,10 @@ class Concurrency:
         self._pictures = PictureMemory()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises:
-        OwnerBusy, Saturated: told by `LastHandler`, with Retry-After.
+        """Gives the request a place while it is served.
+
+        Raises:
+            OwnerBusy, Saturated: there is none; `LastHandler` answers with Retry-After.
         """
         route_class = route_class_of(scope["method"], scope["path"]) if is_http(scope) else None
         if route_class is None:
@@ -48,14 +50,14 @@ class Concurrency:
         with self._pictures.request(caller):
             shares = self._shares.get(route_class)
             if shares is None or (route_class == "cv" and scope["method"] != "POST"):
-                await self.app(scope, receive, send)  # rows at most: no model has work of it
+                await self.app(scope, receive, send)  # reads rows only, without a model
                 return
             async with shares.place(caller):
                 await self.app(scope, receive, send)
 
 
 def share_out(places: int, account_part: int) -> Shares:
-    """The places of one class; nobody waits for one."""
+    """The places of one route class, without a queue."""
     return Shares(
         places=places,
         per_owner=max(1, places // account_part),
@@ -65,5 +67,5 @@ def share_out(places: int, account_part: int) -> Shares:
 
 
 def is_http(scope: Scope) -> bool:
-    """Neither the lifespan nor a web socket."""
+    """Whether the scope is an HTTP request, not the lifespan or a web socket."""
     return bool(scope["type"] == "http")

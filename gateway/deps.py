@@ -1,34 +1,38 @@
-"""What a route may ask for; its signature says who may call it.
+"""The dependencies of the routes; a route's signature says who may call it.
 
-All of it is async: FastAPI would send a plain function to another thread, for every request.
+All of them are async: FastAPI runs a plain function in another thread, for every request.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Header, Request
 from fastapi.security import OAuth2PasswordBearer
 from starlette.requests import HTTPConnection
 
+from db.tables import ROLES, Role
 from errors import Forbidden, NotAuthenticated
+from gateway.arrivals import Arrivals
 from gateway.auth import AccessClaims, AccessTokens
+from gateway.limits import RateLimits
+from gateway.resources import Places, resources_of
 from gateway.wire import Storable
-from integrations.shares import Shares
 from studio.accounts.accounts import OpenAccounts
 from studio.files.checks import FileChecks
+from studio.jobs.watch import JobWatch
 from studio.ports import Studio
+from studio.search.log import SearchLogWriter
 from studio.telemetry.health import HealthWatch
-
-ROLES = ("customer", "merchant", "admin")
+from studio.telemetry.latency import LatencyLog
 
 
 class Bearer(OAuth2PasswordBearer):
-    """Stands in the document as OAuth 2; the header itself was read by `gateway.limits`."""
+    """The OAuth 2 scheme of the OpenAPI document; `gateway.limits` has read the header already."""
 
     async def __call__(self, request: HTTPConnection) -> Any:
-        """Claims, nothing, or an error."""
+        """The token's claims, None without a token, or the error of a token that is not valid."""
         return request.scope["state"].get("identity")
 
 
@@ -37,7 +41,7 @@ bearer = Bearer(tokenUrl="/api/auth/login", auto_error=False)
 
 @dataclass(frozen=True)
 class CurrentUser:
-    """Who is asking, by the state of the account right now."""
+    """The caller's account as it is at this moment."""
 
     id: UUID
     email: str
@@ -45,64 +49,88 @@ class CurrentUser:
     role: str
     session_id: UUID
 
-    def has_role(self, role: str) -> bool:
+    def has_role(self, role: Role) -> bool:
         """Whether the user's role is this one or a higher one."""
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
 async def get_studio(request: Request) -> Studio:
-    """The studio that `create_app` was given."""
-    return cast(Studio, request.app.state.studio)
+    """The studio that `create_app` was called with."""
+    return resources_of(request).studio
+
+
+async def get_places(request: Request) -> Places:
+    """The bounded places for costly kinds of requests."""
+    return resources_of(request).places
 
 
 async def get_tokens(request: Request) -> AccessTokens:
-    """The signer and reader of access tokens."""
-    return cast(AccessTokens, request.app.state.tokens)
+    """Issues and reads access tokens."""
+    return resources_of(request).tokens
+
+
+async def get_limits(request: Request) -> RateLimits:
+    """The rate limits."""
+    return resources_of(request).limits
 
 
 async def get_accounts(request: Request) -> OpenAccounts:
-    """Who is who, right now."""
-    return cast(OpenAccounts, request.app.state.accounts)
+    """Finds accounts by their open sessions."""
+    return resources_of(request).accounts
 
 
 async def get_health_watch(request: Request) -> HealthWatch:
-    """How the studio is."""
-    return cast(HealthWatch, request.app.state.health)
+    """Checks the parts of the studio."""
+    return resources_of(request).health
+
+
+async def get_latency(request: Request) -> LatencyLog:
+    """The latencies of the routes."""
+    return resources_of(request).latency
 
 
 async def get_file_checks(request: Request) -> FileChecks:
     """The checks of uploads that run in this Gateway."""
-    return cast(FileChecks, request.app.state.file_checks)
+    return resources_of(request).file_checks
 
 
-async def get_turns(request: Request) -> Shares:
-    """Places for deletions, which hold a connection while they wait for their account's lock."""
-    return cast(Shares, request.app.state.turns)
+async def get_arrivals(request: Request) -> Arrivals:
+    """The uploads that this Gateway is receiving for the local blob store."""
+    return resources_of(request).arrivals
 
 
-async def get_presigns(request: Request) -> Shares:
-    """Places for presigns, which do so too, but never for long: a page may send a hundred."""
-    return cast(Shares, request.app.state.presigns)
+async def get_search_log(request: Request) -> SearchLogWriter:
+    """The writer of the search log."""
+    return resources_of(request).search_log
+
+
+async def get_job_watch(request: Request) -> JobWatch:
+    """The event streams of jobs."""
+    return resources_of(request).job_watch
 
 
 StudioDep = Annotated[Studio, Depends(get_studio)]
+PlacesDep = Annotated[Places, Depends(get_places)]
 TokensDep = Annotated[AccessTokens, Depends(get_tokens)]
+LimitsDep = Annotated[RateLimits, Depends(get_limits)]
 AccountsDep = Annotated[OpenAccounts, Depends(get_accounts)]
-TurnsDep = Annotated[Shares, Depends(get_turns)]
-PresignsDep = Annotated[Shares, Depends(get_presigns)]
-FileChecksDep = Annotated[FileChecks, Depends(get_file_checks)]
 HealthDep = Annotated[HealthWatch, Depends(get_health_watch)]
+LatencyDep = Annotated[LatencyLog, Depends(get_latency)]
+FileChecksDep = Annotated[FileChecks, Depends(get_file_checks)]
+ArrivalsDep = Annotated[Arrivals, Depends(get_arrivals)]
+SearchLogDep = Annotated[SearchLogWriter, Depends(get_search_log)]
+JobWatchDep = Annotated[JobWatch, Depends(get_job_watch)]
 
 
 async def get_client_address(request: Request) -> str:
-    """The client's network address, as far as the named proxies can be believed."""
+    """The client's network address, as far as the configured proxies report it."""
     return str(request.scope["state"]["client_address"])
 
 
 ClientAddressDep = Annotated[str, Depends(get_client_address)]
 IdempotencyKey = Annotated[Storable | None, Header(min_length=1, max_length=255)]
 RequiredKey = Annotated[Storable, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
-"""Of what must never be done twice by a second click."""
+"""For operations that a second click must never repeat."""
 
 
 async def find_user(
@@ -111,15 +139,16 @@ async def find_user(
     """The caller, or None without a token.
 
     Raises:
-        NotAuthenticated: a token was given and is not valid (any more).
+        NotAuthenticated: the token is not valid, or its session has ended.
     """
     if identity is None:
         return None
     if not isinstance(identity, AccessClaims):
         raise NotAuthenticated("the access token is not valid or has expired")
     account = await accounts.find(identity.user_id, identity.session_id)
-    # A session that a password change has kept is of a later version than its access token. One
-    # of a later version than the account is of before the database was restored.
+    # A password change raises the account's version and keeps the session that made it, whose
+    # access token then has an older version. A token with a newer version than the account's was
+    # issued before the database was restored from a backup.
     if account is None or account.token_version < identity.version:
         raise NotAuthenticated("the session has ended; sign in again")
     return CurrentUser(account.id, account.email, account.name, account.role, identity.session_id)
@@ -128,8 +157,8 @@ async def find_user(
 MaybeUser = Annotated[CurrentUser | None, Depends(find_user)]
 
 
-def require(role: str) -> Callable[[CurrentUser | None], Awaitable[CurrentUser]]:
-    """A dependency that lets users of at least this role pass."""
+def require(role: Role) -> Callable[[CurrentUser | None], Awaitable[CurrentUser]]:
+    """A dependency that admits users of this role or a higher one."""
 
     async def check_role(user: MaybeUser) -> CurrentUser:
         if user is None:
@@ -142,7 +171,7 @@ def require(role: str) -> Callable[[CurrentUser | None], Awaitable[CurrentUser]]
 
 
 async def allow_everyone() -> None:
-    """Marks a route that never looks at who is asking."""
+    """Marks a route that ignores who the caller is."""
 
 
 require_customer = require("customer")
@@ -150,7 +179,7 @@ require_merchant = require("merchant")
 require_admin = require("admin")
 
 Public = Depends(allow_everyone)
-"""`dependencies=[Public]` for routes that never look at who is asking."""
+"""`dependencies=[Public]` for routes that ignore who the caller is."""
 
 Anyone = MaybeUser
 Customer = Annotated[CurrentUser, Depends(require_customer)]
@@ -160,4 +189,4 @@ Admin = Annotated[CurrentUser, Depends(require_admin)]
 PERMISSIONS: frozenset[Callable[..., Any]] = frozenset(
     {allow_everyone, find_user, require_customer, require_merchant, require_admin}
 )
-"""Every route depends on one of these; a test walks the routes."""
+"""Every route depends on one of these; a test checks all routes."""

@@ -1,4 +1,4 @@
-"""The API's document, rendered once; Swagger UI from files of a wheel, without internet."""
+"""The OpenAPI document, and Swagger UI served from a package, without internet."""
 
 import json
 from importlib.resources import files
@@ -16,15 +16,15 @@ DOCS_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""Swagger UI starts itself by an inline script."""
+"""Swagger UI starts with an inline script."""
 
 
 def add_docs(app: FastAPI) -> None:
-    """Adds the document, the page and its assets."""
+    """Adds the routes of the document, the page and its assets."""
     rendered: dict[str, bytes] = {}
 
     async def show_document(request: Request) -> Response:
-        """FastAPI would render it again for everyone who asks, and it is large."""
+        """Renders the document once; FastAPI would render it for every request, and it is large."""
         root = request.scope.get("root_path", "").rstrip("/")
         if root not in rendered:
             document = app.openapi() | ({"servers": [{"url": root}]} if root else {})

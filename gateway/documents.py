@@ -1,42 +1,44 @@
-"""Stored rows and JSON documents in answers: what can't be shown is left out and logged."""
+"""Stored rows and JSON documents in answers; values that can't be shown are left out and logged."""
 
 from collections.abc import Awaitable, Callable, Iterable
+from inspect import isawaitable
 from typing import Annotated, Any, TypeVar
 
 import structlog
 from pydantic import BeforeValidator
 
 from errors import NotFound
+from gateway.wire import WireResponse
 
 MAX_DEPTH = 32
-"""Levels of a document that is answered; the serialiser refuses 255."""
+"""Levels of nesting that an answer may have; pydantic's serialiser fails at 255."""
 ROW_ERRORS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError,
               NotFound)  # fmt: skip
-"""What a row raises that holds what nobody expected; a server that is away is no such error."""
+"""Errors of a row with unexpected contents; an unreachable server is not among them."""
 
 Row = TypeVar("Row")
-Item = TypeVar("Item")
+Item = TypeVar("Item", bound=WireResponse)
 
 log = structlog.get_logger("studio.gateway")
 
 
 def is_within(value: Any, depth: int = MAX_DEPTH) -> bool:
-    """Whether a JSON value is nested at most so deeply."""
+    """Whether a JSON value has at most `depth` levels of nesting."""
     level = [value]
     for _ in range(depth):
         level = [
             inner
-            for one in level
-            if isinstance(one, dict | list)
-            for inner in (one.values() if isinstance(one, dict) else one)
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
         ]
         if not level:
             return True
-    return not any(isinstance(one, dict | list) for one in level)
+    return not any(isinstance(inner, dict | list) for inner in level)
 
 
 def shown_document(value: Any) -> Any:
-    """A stored document without the entries that are nested too deeply to be answered."""
+    """Returns a stored document without the entries that are nested too deeply for an answer."""
     if not isinstance(value, dict) or is_within(value):
         return value
     hidden = [name for name, inner in value.items() if not is_within(inner, MAX_DEPTH - 1)]
@@ -45,15 +47,18 @@ def shown_document(value: Any) -> Any:
 
 
 Document = Annotated[dict[str, Any], BeforeValidator(shown_document)]
-"""A field of an answer that shows a JSONB column."""
+"""A field of an answer that holds the value of a JSONB column."""
 
 
-async def show_rows(rows: Iterable[Row], show: Callable[[Row], Awaitable[Item]]) -> list[Item]:
-    """The items of a list; a row that can't be shown is left out, so the others are still seen."""
+async def show_rows(
+    rows: Iterable[Row], to_wire: Callable[[Row], Item | Awaitable[Item]]
+) -> list[Item]:
+    """Converts the rows of a list; a row that can't be converted is logged and left out."""
     items = list[Item]()
     for row in rows:
         try:
-            items.append(await show(row))
+            item = to_wire(row)
+            items.append(await item if isawaitable(item) else item)
         except ROW_ERRORS as error:
             kind = type(row).__name__
             key = getattr(row, "id", None) or getattr(row, "version", None)

@@ -1,4 +1,4 @@
-"""What every answer carries around it: request id, security headers, one line of access log."""
+"""The outermost layer: request id, security headers, spans, and the access log."""
 
 import re
 import time
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from errors import Malformed
 from gateway.client_address import ClientAddress
-from gateway.error_table import studio_problem
+from gateway.error_answers import studio_problem
 from studio.context import serving, span
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -21,32 +21,32 @@ PAGE_POLICY = (
     "default-src 'self'; img-src 'self' data: blob: http: https:; connect-src 'self' https:; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-"""The studio page runs its own scripts only; pictures and uploads may live in a blob store."""
+"""The studio's page runs only its own scripts; its pictures may come from a blob store."""
 
 METHODS = frozenset(HTTPMethod)
 MAX_PARAMETERS = 100
 UNMATCHED = "(no route)"
 
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
-"""What is no page runs nothing, should a browser ever take it for one."""
+"""For all other answers: a browser that displays one runs no script from it."""
 HSTS = "max-age=31536000; includeSubDomains"
 
 Observe = Callable[[str, str, int, float], None]
-"""Told of every answer: method, route, status, milliseconds."""
+"""Called for every answer with method, route, status and milliseconds."""
 
 log = structlog.get_logger("studio.access")
 
 
 def request_id_of(scope: Scope) -> str:
-    """The caller's id where it is well formed, else a new one."""
-    given = Headers(scope=scope).get("x-request-id", "")
-    return given if REQUEST_ID.fullmatch(given) else uuid4().hex
+    """The caller's request id if it is well formed, else a new one."""
+    request_id = Headers(scope=scope).get("x-request-id", "")
+    return request_id if REQUEST_ID.fullmatch(request_id) else uuid4().hex
 
 
 def complete_headers(
     headers: MutableHeaders, status: int, request_id: str, *, has_tls: bool
 ) -> None:
-    """Adds what is missing; a route that said otherwise is left alone."""
+    """Adds the headers that the route has not set itself."""
     headers["X-Request-ID"] = request_id
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "no-referrer")
@@ -57,27 +57,29 @@ def complete_headers(
     if "json" in content_type:
         headers.setdefault("Cache-Control", "no-store")
     if content_type.startswith("text/"):
-        headers.setdefault("Cache-Control", "no-cache")  # the page's modules belong together
+        headers.setdefault("Cache-Control", "no-cache")  # all modules must be of one version
     if "html" in content_type:
         headers.setdefault("Content-Security-Policy", PAGE_POLICY)
         headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    if status != 304:  # whose headers replace those that the browser has kept of the page
+    if status != 304:  # would replace the cached page's policy
         headers.setdefault("Content-Security-Policy", DATA_POLICY)
 
 
 def check_address(scope: Scope) -> None:
-    """Raises:
-    Malformed: path or query hold a NUL, which no name of ours has, or very many parameters.
+    """Checks the path and the query.
+
+    Raises:
+        Malformed: they contain a NUL, or more than `MAX_PARAMETERS` parameters.
     """
     query = scope.get("query_string", b"")
     if "\x00" in scope["path"] or b"%00" in query:
-        raise Malformed("the address holds a NUL")
+        raise Malformed("the address contains a NUL")
     if query.count(b"&") >= MAX_PARAMETERS:
-        raise Malformed(f"the address holds more than {MAX_PARAMETERS} parameters")
+        raise Malformed(f"the address has more than {MAX_PARAMETERS} parameters")
 
 
 class Envelope:
-    """The outermost layer around every HTTP request."""
+    """Wraps every HTTP request."""
 
     def __init__(
         self,
@@ -93,12 +95,12 @@ class Envelope:
         self._has_tls = has_tls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request under its id."""
+        """Serves one request with its id in scope and context."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         request_id = request_id_of(scope)
-        # A copy: a server may hand the same mapping to every request.
+        # A copy, because a server may pass the same mapping to every request.
         scope["state"] = {
             **scope.get("state", {}),
             "request_id": request_id,
@@ -108,7 +110,7 @@ class Envelope:
             await self._serve(scope, receive, send, request_id)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
-        started_s = time.perf_counter()
+        start_s = time.perf_counter()
         status = 0
 
         async def send_completed(message: Message) -> None:
@@ -121,12 +123,12 @@ class Envelope:
             await send(message)
 
         try:
-            with span(method_of(scope)) as told:
+            with span(method_of(scope)) as server_span:
                 await self._answer(scope, receive, send_completed)
-                told.update_name(f"{method_of(scope)} {route_of(scope) or UNMATCHED}")
-                told.set_attribute("http.response.status_code", status)
+                server_span.update_name(f"{method_of(scope)} {route_of(scope) or UNMATCHED}")
+                server_span.set_attribute("http.response.status_code", status)
         finally:
-            elapsed_ms = (time.perf_counter() - started_s) * 1000
+            elapsed_ms = (time.perf_counter() - start_s) * 1000
             write_access_line(scope, status, elapsed_ms)
             for observe in self._observers:
                 observe(method_of(scope), route_of(scope) or UNMATCHED, status, elapsed_ms)
@@ -141,17 +143,17 @@ class Envelope:
 
 
 def route_of(scope: Scope) -> str | None:
-    """The template: a path may hold ids, and anyone can make up any number of them."""
+    """The route's path template; real paths contain ids, so their number is unbounded."""
     return getattr(scope.get("route"), "path", None)
 
 
 def method_of(scope: Scope) -> str:
-    """One of the known ones, for the same reason."""
+    """The method, or OTHER for an unknown one, since callers may invent any number of them."""
     return scope["method"] if scope["method"] in METHODS else "OTHER"
 
 
 def write_access_line(scope: Scope, status: int, elapsed_ms: float) -> None:
-    """Template instead of path and no query: both may hold ids and signatures."""
+    """Logs the template and neither path nor query, which may contain ids and signatures."""
     log.info(
         "request",
         method=scope["method"],

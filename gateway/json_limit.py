@@ -1,4 +1,4 @@
-"""Bounds of a JSON document, judged before any form is: depth, values, keys, repeated names."""
+"""Limits on a JSON document: depth, number of values and keys, and no repeated names."""
 
 import json
 from collections.abc import Iterable
@@ -9,15 +9,15 @@ from errors import Invalid, Malformed
 
 MAX_DEPTH = 32
 MAX_KEYS = 200
-"""Of one object."""
+"""Limit for one object."""
 MAX_VALUES = 25_000
 SMALL_MAX_VALUES = 2_000
-"""Of a whole document: arrays, objects and what they hold."""
+"""Limits for a whole document: arrays, objects and their values."""
 
 
 @dataclass(frozen=True)
 class DocumentLimits:
-    """How large a document may be; bytes are `gateway.body_limit`'s."""
+    """How large a document may be; `gateway.body_limit` limits its bytes."""
 
     max_depth: int = MAX_DEPTH
     max_keys: int = MAX_KEYS
@@ -25,49 +25,49 @@ class DocumentLimits:
 
 
 class Repeated(ValueError):
-    """An object that holds a name twice; parsers differ in which value counts."""
+    """An object has a name twice; parsers differ in which value they use."""
 
 
 def check_document(body: bytes, limits: DocumentLimits) -> None:
-    """Refuses what would cost much to judge; what is no JSON at all is left to the route.
+    """Refuses documents that are costly to validate; the route refuses what is not JSON.
 
     Raises:
-        Malformed: too deep, a number of too many digits, or a name twice in one object.
-        Invalid: more values or keys than are taken.
+        Malformed: it is too deep, or has a number of too many digits or a name twice in an object.
+        Invalid: it has too many values or keys.
     """
     try:
         document = DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except RecursionError:
         raise Malformed(f"the body is nested deeper than {limits.max_depth} levels") from None
     except Repeated:
-        raise Malformed("an object of the body holds the same name twice") from None
+        raise Malformed("an object of the body has the same name twice") from None
     except (json.JSONDecodeError, UnicodeDecodeError):
         return
     except ValueError:
-        raise Malformed("the body holds a number of too many digits") from None
+        raise Malformed("the body has a number of too many digits") from None
     check_size(document, limits)
 
 
 def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Pairs -> object.
+    """Builds an object from its pairs.
 
     Raises:
-        Repeated: a name stands for two values.
+        Repeated: two pairs have the same name.
     """
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    document = dict(pairs)
+    if len(document) != len(pairs):
         raise Repeated
-    return found
+    return document
 
 
 DECODER = json.JSONDecoder(object_pairs_hook=unique_names)
 
 
 def check_size(document: Any, limits: DocumentLimits) -> None:
-    """Walks level by level, and stops at the first bound that is passed.
+    """Counts level by level, and stops at the first limit that is exceeded.
 
     Raises:
-        Malformed, Invalid: see `check_document`.
+        Malformed, Invalid: as `check_document`.
     """
     count = 1
     level = [document] if isinstance(document, dict | list) else []
@@ -77,16 +77,16 @@ def check_size(document: Any, limits: DocumentLimits) -> None:
         if depth > limits.max_depth:
             raise Malformed(f"the body is nested deeper than {limits.max_depth} levels")
         below: list[Any] = []
-        for holder in level:
-            count += len(holder)
-            if isinstance(holder, dict) and len(holder) > limits.max_keys:
+        for outer in level:
+            count += len(outer)
+            if isinstance(outer, dict) and len(outer) > limits.max_keys:
                 raise Invalid(f"an object has more than {limits.max_keys} fields")
             if count > limits.max_values:
-                raise Invalid(f"the body holds more than {limits.max_values:,} values")
-            below.extend(containers(holder.values() if isinstance(holder, dict) else holder))
+                raise Invalid(f"the body has more than {limits.max_values:,} values")
+            below.extend(containers(outer.values() if isinstance(outer, dict) else outer))
         level = below
 
 
 def containers(values: Iterable[Any]) -> list[Any]:
-    """Those that hold others."""
+    """The values that are arrays or objects."""
     return [value for value in values if isinstance(value, dict | list)]

@@ -1,4 +1,4 @@
-"""How often one caller may ask: per account or address, by route class, kept in Valkey or Redis."""
+"""Rate limits: per account or address and route class, counted in Valkey or Redis."""
 
 import math
 import time
@@ -25,14 +25,14 @@ WINDOW_S = 60
 CACHE_PAUSE_S = 2.0
 ROUTE_CLASSES = ("auth", "search", "cv", "default")
 AUTH_PATHS = ("/api/auth/oidc/login", "/api/auth/oidc/callback", "/api/auth/me/export")
-"""GETs that count as sign-ins do: each costs much more than a look-up."""
+"""GETs that count like sign-ins, because each costs much more than a look-up."""
 FREE_PATHS = ("/api/health", "/api/docs", "/api/openapi.json")
 
 log = structlog.get_logger("studio.gateway")
 
 
 class Throttled(RateLimited):
-    """The caller's window is full; `retry_after_s` says when it has room again."""
+    """The caller's window is full; `retry_after_s` says when to try again."""
 
     def __init__(self, detail: str, retry_after_s: int = 1) -> None:
         super().__init__(detail)
@@ -41,16 +41,16 @@ class Throttled(RateLimited):
 
 @dataclass(frozen=True)
 class Allowance:
-    """What one caller may still do in one route class."""
+    """The state of one caller's window in one route class."""
 
     route_class: str
-    allowed: bool
+    is_allowed: bool
     quota: int
     remaining: int
     reset_s: int
 
     def headers(self) -> dict[str, str]:
-        """The two fields of draft-ietf-httpapi-ratelimit-headers."""
+        """The two headers of draft-ietf-httpapi-ratelimit-headers."""
         return {
             "RateLimit-Policy": f'"{self.route_class}";q={self.quota};w={WINDOW_S}',
             "RateLimit": f'"{self.route_class}";r={self.remaining};t={self.reset_s}',
@@ -58,9 +58,9 @@ class Allowance:
 
 
 def route_class_of(method: str, path: str) -> str | None:
-    """Which limit a route counts against; None where nothing is counted."""
+    """The limit that a request counts against; None where it is not counted."""
     if method == "PUT" and path.startswith("/blobs/"):
-        return "default"  # by address: the signed URL is all that the caller shows
+        return "default"  # counted by address: a signed URL identifies no account
     if not path.startswith("/api/") or path.startswith(FREE_PATHS):
         return None
     if path.startswith("/api/auth/") and (method in ("POST", "DELETE") or path in AUTH_PATHS):
@@ -71,7 +71,7 @@ def route_class_of(method: str, path: str) -> str | None:
 
 
 class RateLimits:
-    """Sliding windows shared by all replicas; in memory while the cache is away."""
+    """Sliding windows, shared by all replicas; in memory while the cache can't be reached."""
 
     def __init__(self, studio: Studio) -> None:
         self._quotas: dict[str, int] = {
@@ -90,25 +90,25 @@ class RateLimits:
         """Counts one request of one caller.
 
         Raises:
-            Unavailable: the cache is away and the class must not go uncounted.
+            Unavailable: the cache can't be reached, and the class must be counted.
         """
         with suppress(Unavailable):
-            asked = QuotaUse(f"{route_class}:{who}", self._quotas[route_class])
-            return self._allowance(route_class, await self._shared.submit(asked))
+            use = QuotaUse(f"{route_class}:{who}", self._quotas[route_class])
+            return self._allowance(route_class, await self._shared.submit(use))
         if route_class == "auth":
             raise Unavailable("signing in is not possible right now")
         return self._allowance(route_class, await self._count_in_memory(route_class, who))
 
-    async def _count(self, asked: list[QuotaUse]) -> Sequence[WindowState | StudioError]:
-        """Those who ask meanwhile share the next round trip, or what it failed with."""
+    async def _count(self, uses: list[QuotaUse]) -> Sequence[WindowState | StudioError]:
+        """Counts many requests in one round trip; if it fails, all get its error."""
         if time.monotonic() < self._away_until_s:
-            return [Unavailable("the cache was away a moment ago") for _ in asked]
+            return [Unavailable("the cache could not be reached a moment ago") for _ in uses]
         try:
-            return await self._cache.count_in_windows(asked, window_ms=WINDOW_S * 1000)
+            return await self._cache.count_in_windows(uses, window_ms=WINDOW_S * 1000)
         except Unavailable as error:
             self._away_until_s = time.monotonic() + CACHE_PAUSE_S
             log.warning("rate limits fall back to memory", error=repr(error))
-            return [error for _ in asked]
+            return [error for _ in uses]
 
     async def _count_in_memory(self, route_class: str, who: str) -> WindowState:
         item = RateLimitItemPerMinute(self._quotas[route_class], namespace=route_class)
@@ -126,7 +126,7 @@ class RateLimits:
 
 
 async def count_request(limits: RateLimits, scope: Scope, route_class: str) -> None:
-    """Counts a request of the caller; a route calls it for a class that its path doesn't tell.
+    """Counts a request; a route calls it for a class that can't be read from its path.
 
     Raises:
         Throttled: the caller's window is full.
@@ -134,13 +134,13 @@ async def count_request(limits: RateLimits, scope: Scope, route_class: str) -> N
     who = caller_key(route_class, scope["state"]["identity"], scope["state"]["client_address"])
     allowance = await limits.take(route_class, who)
     scope["state"]["answer_headers"] = allowance.headers()
-    if not allowance.allowed:
-        detail = f"at most {allowance.quota} requests a minute are served here"
+    if not allowance.is_allowed:
+        detail = f"at most {allowance.quota} requests a minute are allowed here"
         raise Throttled(detail, allowance.reset_s)
 
 
 class RateLimit:
-    """The layer that reads the access token once, counts, and refuses what is too much."""
+    """The layer that reads the access token, counts the request and refuses excess requests."""
 
     def __init__(self, app: ASGIApp, limits: RateLimits, tokens: AccessTokens) -> None:
         self.app = app
@@ -148,7 +148,7 @@ class RateLimit:
         self._tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Leaves `identity` and `caller` in the scope's state, and headers for `Envelope`."""
+        """Stores `identity` and `caller` in the scope's state, and headers for `Envelope`."""
         if scope["type"] != "http" or not scope["path"].startswith(("/api/", "/blobs/")):
             await self.app(scope, receive, send)
             return
@@ -173,7 +173,7 @@ class RateLimit:
 
 
 def caller_key(route_class: str, identity: object, client_address: str) -> str:
-    """An account has its own window, but never one for guessing passwords."""
+    """The name of the window: the account's, but the address's where passwords can be guessed."""
     if isinstance(identity, AccessClaims) and route_class != "auth":
         return f"user:{identity.user_id}"
     return f"ip:{limit_key(client_address)}"

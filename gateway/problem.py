@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457): how an error looks on the wire."""
+"""Problem documents (RFC 9457): the format of all error responses."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ MAX_INSTANCE_CHARS = 1000
 TEXT = {"type": "string"}
 FIELD_ERROR_SCHEMA = {
     "type": "object",
-    "description": "A wrong field: `path` is a JSON pointer into `in` (body, query, path, ...)",
+    "description": "A wrong field; `path` is a JSON pointer into `in` (body, query, path, ...)",
     "required": ["in", "path", "code", "detail"],
     "properties": {"in": TEXT, "path": TEXT, "code": TEXT, "detail": TEXT},
 }
@@ -41,12 +41,12 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
     kind: {"description": description, "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}}
     for kind, description in (("4XX", "The request was refused"), ("5XX", "The studio failed"))
 }
-"""How every route's failures stand in the OpenAPI document."""
+"""The error responses of every route in the OpenAPI document."""
 
 
 @dataclass(frozen=True)
 class ProblemType:
-    """How one class of failure is told to callers."""
+    """The status, slug and title of one class of errors."""
 
     status: int
     slug: str
@@ -54,12 +54,12 @@ class ProblemType:
 
 
 class ProblemResponse(Response):
-    """`application/problem+json`, pure ASCII, so that no text can break it."""
+    """`application/problem+json` in ASCII: a text may hold characters that UTF-8 can't encode."""
 
     media_type = MEDIA_TYPE
 
     def render(self, content: Any) -> bytes:
-        """Any JSON value -> bytes."""
+        """Serialises a JSON value."""
         return json.dumps(content, separators=(",", ":")).encode("ascii")
 
 
@@ -73,9 +73,9 @@ def problem(
     errors: Sequence[Mapping[str, str]] = (),
     headers: Mapping[str, str] | None = None,
 ) -> ProblemResponse:
-    """The document for one failed request; slug and title follow the status unless given.
+    """Builds the document of one failed request; slug and title default to those of the status.
 
-    A detail may quote the caller, and the path is the caller's: neither is repeated at length.
+    The detail may quote the caller's text, and the path is the caller's: both are cut.
     """
     phrase = HTTPStatus(status).phrase
     document: dict[str, Any] = {

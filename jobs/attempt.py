@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.engine import AsyncSession, Database
 from db.job_claims import has_lost_claim, renew_leases, report_progress
 from db.jobs import list_events
+from db.tables import ROLES
 from db.users import get_user
 from errors import CancelRequested, Forbidden, JobStopped, StudioError, Superseded
 from jobs.claim import Claim
@@ -20,7 +21,6 @@ from jobs.finishing import Ending, EndingWriter
 from jobs.handler import Handler
 from jobs.lease import LeaseKeeper
 from jobs.retry import LATE, RetryPolicy, reason
-from studio.accounts.accounts import ROLES
 from studio.context import OFFLINE, Origin, continuing, span
 from studio.job_types import Outcome
 from studio.ports import Studio

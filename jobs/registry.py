@@ -9,7 +9,7 @@ from jobs.handler import Handler, Handlers, Run
 from models.embedder.embedder import EmbedderConfig
 from studio.catalog.imports import drop_import, import_catalog
 from studio.index.rebuild import rebuild_index
-from studio.jobs.jobs import JOB_TYPES
+from studio.jobs.registry import JOB_TYPES
 from studio.sales.train import train_regressor
 from studio.segmentation.batch import segment_batch
 from studio.tryon.tryon import run_tryon

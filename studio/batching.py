@@ -1,7 +1,7 @@
-"""A micro-batcher that takes whatever waits the moment there is room, and never waits itself.
+"""A micro-batcher that runs as soon as the model is free, with all items that are waiting.
 
-`@serve.batch` seals batches on a timer, also while the model is busy; this one lets a batch grow
-until the model can take it, and runs a lone item at once.
+`@serve.batch` closes batches on a timer, even while the model is busy. This batcher lets a batch
+grow until the model is free, and runs a single item at once.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ Run = Callable[[list[Item]], Awaitable[Iterable[Result | StudioError]]]
 def in_thread(
     executor: Executor, run: Callable[[list[Item]], Iterable[Result]]
 ) -> Callable[[list[Item]], Awaitable[Iterable[Result | StudioError]]]:
-    """A blocking `run` for a batcher; one thread serves all batchers of one model."""
+    """Turns a blocking `run` into an async one that uses the executor."""
 
     async def run_in_thread(items: list[Item]) -> Iterable[Result | StudioError]:
         return await asyncio.get_running_loop().run_in_executor(executor, run, items)
@@ -31,17 +31,18 @@ def in_thread(
 
 
 class MicroBatcher(Generic[Item, Result]):
-    """Many callers' items become one call of `run`.
+    """Joins the items of many callers into one call of `run`.
 
     Args:
-        run: items -> as many results, in order; an error in place of a result is that item's own.
-            Raising means that an item is bad, nobody knows which: the batch is then split until
-            only the bad items fail.
-        max_batch: items of one call at most.
-        max_waiting: items that may wait; more are refused.
-        calls: how many calls run side by side.
-        weigh, max_weight: what an item weighs, and what one call may carry (one item: anything).
-        observe: told of every call: how many items it carries, and how many still wait.
+        run: maps items to results in the same order; an error in place of a result belongs to
+            that item. If it raises, an unknown item is bad: the batch is split until only the bad
+            items fail.
+        max_batch: the most items of one call.
+        max_waiting: the most items that wait; more are refused.
+        calls: how many calls run in parallel.
+        weigh, max_weight: the weight of an item, and the most that one call may weigh; a single
+            item may weigh more.
+        observe: called for every call with the number of its items and of those that wait.
     """
 
     def __init__(
@@ -66,19 +67,19 @@ class MicroBatcher(Generic[Item, Result]):
         self._loops: set[asyncio.Task[Any] | None] = set()
 
     async def submit(self, item: Item) -> Result:
-        """The item's result.
+        """Returns the result of the item.
 
         Raises:
-            Unavailable: too many items wait already.
-            Exception: whatever `run` raises for this very item.
+            Unavailable: too many items are waiting.
+            Exception: the error of `run` for this item.
         """
         if len(self._waiting) >= self._max_waiting:
-            raise Unavailable(f"{self._max_waiting} requests wait already")
+            raise Unavailable(f"{self._max_waiting} requests are waiting already")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if len(self._loops) < self._calls:
-            # In a context of its own: it works for everyone, not for whoever came first, and
-            # Serve would cancel it when that one's caller hangs up.
+            # In a context of its own, because it works for all callers; in the context of the
+            # first one, Serve would cancel it when that caller disconnects.
             loop = asyncio.get_running_loop().create_task(
                 self._drain(), name="micro-batcher", context=Context()
             )
@@ -87,8 +88,10 @@ class MicroBatcher(Generic[Item, Result]):
         return await future
 
     def check(self) -> None:
-        """Raises:
-        RuntimeError: a batching loop died and left callers waiting.
+        """Checks that waiting items have a running loop.
+
+        Raises:
+            RuntimeError: a batching loop has died while callers wait.
         """
         if self._waiting and not self._loops:
             raise RuntimeError("the batching loop has died")
@@ -97,12 +100,12 @@ class MicroBatcher(Generic[Item, Result]):
         while batch := self._take():
             self._observe(len(batch), len(self._waiting))
             await self._run_batch(batch)
-        # Now, not when the loop hears of it: a caller who was just answered and asks again at once
-        # comes before that, and would take this task for one that still looks.
+        # Here, not only in the done callback: a caller who submits again at once runs before that
+        # callback, and would take this task for a loop that is still draining.
         self._loops.discard(asyncio.current_task())
 
     def _take(self) -> list[Waiting[Item, Result]]:
-        """The oldest items that one call may carry, without those whose callers have left."""
+        """Takes the oldest items that fit into one call, except those whose callers have left."""
         batch: list[Waiting[Item, Result]] = []
         weight = 0
         while self._waiting and len(batch) < self._max_batch:
@@ -131,7 +134,7 @@ class MicroBatcher(Generic[Item, Result]):
 
 
 def _settle(future: asyncio.Future[Result], outcome: Result | Exception) -> None:
-    """Answers a caller who is still there."""
+    """Sets the result or the error, unless the caller has left."""
     if future.done():
         return
     if isinstance(outcome, Exception):
@@ -141,7 +144,7 @@ def _settle(future: asyncio.Future[Result], outcome: Result | Exception) -> None
 
 
 def portions(items: Sequence[bytes], most: int, max_bytes: int) -> Iterator[list[bytes]]:
-    """Items in order, so many and so large at most together; one alone may be larger."""
+    """Groups items, at most `most` and `max_bytes` together; a single item may be larger."""
     part: list[bytes] = []
     for item in items:
         if part and (len(part) == most or sum(map(len, part)) + len(item) > max_bytes):

@@ -1,4 +1,4 @@
-"""Which request is being served, for every row, log line and span it causes, in any process."""
+"""The context of the current work: its request, its caller and its trace, across processes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from integrations.shares import Caller
 
 OFFLINE = "offline"
-"""Stands where no request is the cause: the command line, the demo seed."""
+"""The request id of work that no request has caused: the command line, the demo seed."""
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 _caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
@@ -20,24 +20,24 @@ _propagator = TraceContextTextMapPropagator()
 
 
 class _Transport:
-    """Where a process that is called by another one finds the caller's request id."""
+    """Reads the request id that came with a call from another process."""
 
     request_id: Callable[[], str] = staticmethod(lambda: "")
 
 
 def take_request_ids_from(transport: Callable[[], str]) -> None:
-    """What brought a call here knows its request id: asked where nothing nearer says it."""
+    """Sets the source of the request id for tasks that have none of their own."""
     _Transport.request_id = staticmethod(transport)
 
 
 def current_request_id() -> str:
-    """The id of the request (or job) that this task works for."""
+    """The id of the request or job that the current task works for."""
     return _request_id.get() or _Transport.request_id() or OFFLINE
 
 
 @contextmanager
 def serving(request_id: str) -> Iterator[None]:
-    """Everything in the block, and every task started in it, works for this request."""
+    """Sets the request id in the block and in every task that is started in it."""
     token = _request_id.set(request_id)
     try:
         yield
@@ -46,13 +46,13 @@ def serving(request_id: str) -> Iterator[None]:
 
 
 def current_caller() -> Caller | None:
-    """Whose request this task works for, as limits count it; None for the studio's own work."""
+    """The caller that limits count the current task for; None for the studio's own work."""
     return _caller.get()
 
 
 @contextmanager
 def acting_for(caller: Caller) -> Iterator[None]:
-    """Everything in the block, and every task started in it, is this caller's work."""
+    """Sets the caller in the block and in every task that is started in it."""
     token = _caller.set(caller)
     try:
         yield
@@ -62,9 +62,9 @@ def acting_for(caller: Caller) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a piece of work carries along, wherever it is done: its request, and its span.
+    """The request and the span that a piece of work belongs to; sent along to other processes.
 
-    `traceparent` as in W3C Trace Context; None where no spans are recorded.
+    `traceparent` is as in W3C Trace Context; None where no spans are recorded.
     """
 
     request_id: str = OFFLINE
@@ -72,20 +72,20 @@ class Origin:
 
 
 def current_traceparent() -> str | None:
-    """The span that this task works in, for another process; None where none is recorded."""
+    """The current span in the format for other processes; None where no spans are recorded."""
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
     return carrier.get("traceparent")
 
 
 def current_origin() -> Origin:
-    """Of this task."""
+    """The origin of the current task."""
     return Origin(current_request_id(), current_traceparent())
 
 
 @contextmanager
 def continuing(origin: Origin) -> Iterator[None]:
-    """The block works for the request, and its spans hang below the span, that it came from."""
+    """Sets the request id of the origin in the block; its span is the parent of new spans."""
     with serving(origin.request_id):
         if origin.traceparent is None:
             yield
@@ -99,10 +99,11 @@ def continuing(origin: Origin) -> Iterator[None]:
 
 @contextmanager
 def span(name: str, **attributes: str | int | float) -> Iterator[trace.Span]:
-    """A named step of the trace that this task is part of; nothing where it is part of none."""
+    """Records a span below the current one; does nothing where there is none."""
     if not trace.get_current_span().get_span_context().is_valid:
         yield trace.INVALID_SPAN
         return
-    told = {"request_id": current_request_id(), **attributes}
-    with trace.get_tracer("studio").start_as_current_span(name, attributes=told) as made:
-        yield made
+    attributes = {"request_id": current_request_id(), **attributes}
+    tracer = trace.get_tracer("studio")
+    with tracer.start_as_current_span(name, attributes=attributes) as child:
+        yield child

@@ -1,4 +1,4 @@
-"""The base of what callers send in: camelCase outside, snake_case inside, nothing unstorable."""
+"""The base class of request bodies and job payloads: camelCase in JSON, only storable values."""
 
 import math
 import re
@@ -12,50 +12,50 @@ UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def refuse_unstorable(value: Any) -> Any:
-    """Refuses what JSON can spell and PostgreSQL can't keep, anywhere inside the value.
+    """Refuses values that JSON can express and PostgreSQL can't store, at any depth.
 
     Raises:
-        ValueError: a NUL, half of a surrogate pair, NaN or an infinity.
+        ValueError: there is a NUL, half of a surrogate pair, NaN or an infinity.
     """
-    left = [value]
-    while left:
-        item = left.pop()
+    stack = [value]
+    while stack:
+        item = stack.pop()
         if isinstance(item, str):
             if UNSTORABLE.search(item):
                 raise ValueError("contains a character that can't be stored")
         elif isinstance(item, float) and not math.isfinite(item):
             raise ValueError("contains a number that is not finite")
         elif isinstance(item, dict):
-            left.extend(item.keys())
-            left.extend(item.values())
+            stack.extend(item.keys())
+            stack.extend(item.values())
         elif isinstance(item, list | tuple):
-            left.extend(item)
+            stack.extend(item)
     return value
 
 
 def in_camel_case(value: Any) -> Any:
-    """A document's names, at every depth, as the wire has them."""
+    """Converts the names of a document to camelCase, at every depth of its objects."""
     if isinstance(value, dict):
-        return {to_camel(name): in_camel_case(one) for name, one in value.items()}
+        return {to_camel(name): in_camel_case(inner) for name, inner in value.items()}
     return value
 
 
 Storable = Annotated[str, AfterValidator(refuse_unstorable)]
-"""A text outside a `WireRequest` (a path, a query, a form field) that a table can keep."""
+"""Text outside of a `Form` (in a path, a query or a header) that a table can store."""
 
 
 def require_one_of(image_url: str | None, file_id: UUID | None) -> None:
-    """A picture goes by exactly one of its names.
+    """Checks that a picture is named in exactly one way.
 
     Raises:
-        ValueError: both are given, or none.
+        ValueError: both names are given, or neither.
     """
     if (image_url is None) == (file_id is None):
         raise ValueError("give either imageUrl or fileId")
 
 
 class Form(BaseModel):
-    """Fields as a caller sent them: unknown ones and unstorable characters are refused."""
+    """Input of a caller; unknown fields and values that can't be stored are refused."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, extra="forbid", allow_inf_nan=False, frozen=True
@@ -64,5 +64,5 @@ class Form(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def refuse_unstorable_input(cls, value: Any) -> Any:
-        """Runs before any field is read."""
+        """Checks the whole input before any field is validated."""
         return refuse_unstorable(value)

@@ -1,4 +1,4 @@
-"""The same request under one `Idempotency-Key` is answered once and then repeated."""
+"""Requests with an `Idempotency-Key`: answered once; a repetition gets the same answer."""
 
 import asyncio
 import hashlib
@@ -16,7 +16,7 @@ from errors import Conflict, Unavailable
 from studio.ports import Cache, Studio
 
 WORKING_S = 30
-"""How long a mark stays behind whose worker has vanished; a living one renews it."""
+"""Lifetime of a lock whose worker has died; a live worker renews its lock."""
 POLL_S = 0.1
 POLLS = 50
 
@@ -26,74 +26,70 @@ Make = Callable[[], Awaitable[Answer]]
 
 
 class Overtaken(Conflict):
-    """The same request was answered meanwhile: its receipt is there."""
+    """Another worker has answered the same request and stored the receipt."""
 
 
 @dataclass(frozen=True)
 class KeyedRequest:
-    """A request that came under a key; the row that it makes keeps the receipt."""
+    """A request with an `Idempotency-Key`; the row that it creates stores the receipt."""
 
     key: str
     fingerprint: str
 
-    @classmethod
-    def of(cls, key: str | None, body: Any) -> "KeyedRequest | None":
-        """None for a request without a key."""
-        return None if key is None else cls(key, fingerprint(body))
-
     def columns(self, answer: Answer) -> dict[str, Any]:
-        """What the row holds of it."""
+        """The columns of that row which hold the key and the receipt."""
         return {"idempotency_key": self.key, "receipt": receipt(self.fingerprint, answer)}
 
 
 def fingerprint(value: Any) -> str:
-    """Equal for equal JSON values."""
+    """A hash that is equal for equal JSON values."""
     plain = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(plain.encode()).hexdigest()
 
 
 def receipt(request_fingerprint: str, answer: Answer) -> dict[str, Any]:
-    """The answer, and the request that it was given to."""
+    """What is stored of an answered request: its fingerprint and the answer."""
     return {"fingerprint": request_fingerprint, "answer": answer}
 
 
-def read_receipt(kept: dict[str, Any] | None, request_fingerprint: str) -> Answer | None:
-    """The answer that this request was given before.
+def read_receipt(stored: dict[str, Any] | None, request_fingerprint: str) -> Answer | None:
+    """Returns the stored answer to this request; None where nothing is stored.
 
     Raises:
-        Conflict: it was given to another request.
+        Conflict: the receipt belongs to another request.
     """
-    if kept is None:
+    if stored is None:
         return None
-    if kept["fingerprint"] != request_fingerprint:
+    if stored["fingerprint"] != request_fingerprint:
         raise Conflict("this Idempotency-Key was used with another request")
-    return dict(kept["answer"])
+    return dict(stored["answer"])
 
 
 async def work_once(cache: Cache, name: str, find: Find, make: Make) -> Answer:
-    """The answer that `find` knows under this name, or a new one.
+    """Returns the answer that `find` reads, or else makes one.
 
-    `name` is who asks, for what, under which key. `make` leaves what `find` reads, or raises
-    `Overtaken` where somebody else has left it. The cache only keeps two workers from doing the
-    same at the same time: what it forgets costs work, never a second answer.
+    `name` identifies the caller, the kind of request and the key. `make` stores the receipt that
+    `find` reads, or raises `Overtaken` where another worker has stored one. The lock in the cache
+    only keeps two workers from doing the same work at the same time: if it is lost, work is
+    repeated, but no request gets two different answers.
 
     Raises:
-        Conflict: another request was sent under the same key, or this one is still being answered.
-        Unavailable: the cache is away, so nothing can be promised.
+        Conflict: the key was used with another request, or this one is still being answered.
+        Unavailable: the cache can't be reached.
     """
     if (answer := await find()) is not None:
         return answer
-    key, mark = f"working:{fingerprint(name)}", secrets.token_bytes(16)
+    key, owner = f"working:{fingerprint(name)}", secrets.token_bytes(16)
     for _ in range(POLLS):
-        if await cache.add(key, mark, lifetime_s=WORKING_S):
-            async with renewed(cache, key, mark):
+        if await cache.add(key, owner, lifetime_s=WORKING_S):
+            async with hold_lock(cache, key, owner):
                 return await _find_or_make(find, make)
         await asyncio.sleep(POLL_S)
     raise Conflict("a request with this Idempotency-Key is still being answered")
 
 
 async def _find_or_make(find: Find, make: Make) -> Answer:
-    """Whoever had the mark before may have left an answer."""
+    """Looks again first: the previous holder of the lock may have stored an answer."""
     if (answer := await find()) is not None:
         return answer
     try:
@@ -105,15 +101,15 @@ async def _find_or_make(find: Find, make: Make) -> Answer:
 
 
 @asynccontextmanager
-async def renewed(cache: Cache, key: str, mark: bytes) -> AsyncIterator[None]:
-    """The mark is there for as long as the block runs; another's mark is left alone."""
+async def hold_lock(cache: Cache, key: str, owner: bytes) -> AsyncIterator[None]:
+    """Renews the lock while the block runs and releases it after; another owner's lock stays."""
 
     async def renew() -> None:
         while True:
             await asyncio.sleep(WORKING_S / 3)
             with suppress(Unavailable):
-                if not await cache.replace(key, mark, mark, lifetime_s=WORKING_S):
-                    await cache.add(key, mark, lifetime_s=WORKING_S)
+                if not await cache.replace(key, owner, owner, lifetime_s=WORKING_S):
+                    await cache.add(key, owner, lifetime_s=WORKING_S)
 
     task = asyncio.create_task(renew())
     try:
@@ -122,44 +118,46 @@ async def renewed(cache: Cache, key: str, mark: bytes) -> AsyncIterator[None]:
         task.cancel()
         await asyncio.wait({task})
         with suppress(Unavailable):
-            await cache.discard(key, mark)
+            await cache.discard(key, owner)
 
 
 async def answer_by_row(
     studio: Studio,
     table: type[TryonJob] | type[SegmentationResult],
     user_id: UUID,
-    keyed: KeyedRequest | None,
+    keyed: KeyedRequest,
     make: Make,
 ) -> Answer:
-    """As `work_once`, with the receipt in the row that `make` inserts; without a key, `make`."""
-    if keyed is None:
-        return await make()
+    """`work_once` with the receipt in the row that `make` inserts."""
 
     async def find() -> Answer | None:
         async with studio.database.read() as session:
-            kept = await get_receipt(session, table, user_id, keyed.key)
-        return read_receipt(kept, keyed.fingerprint)
+            stored = await get_receipt(session, table, user_id, keyed.key)
+        return read_receipt(stored, keyed.fingerprint)
 
     name = f"{table.__tablename__}:{user_id}:{keyed.key}"
     return await work_once(studio.cache, name, find, make)
 
 
-async def answer_once(
-    cache: Cache, name: str, request_fingerprint: str, make: Make, *, lifetime_s: int
+async def answer_by_cache(
+    cache: Cache, scope: str, keyed: KeyedRequest, make: Make, *, lifetime_s: int
 ) -> Answer:
-    """As `work_once`, with a receipt in the cache: for answers that are worth nothing later."""
+    """`work_once` with the receipt in the cache, for answers that soon lose their value.
+
+    `scope` names the caller and the kind of request; a key is unique within it.
+    """
+    name = f"{scope}:{keyed.key}"
     key = f"idempotency:{fingerprint(name)}"
 
     async def find() -> Answer | None:
-        kept = await cache.get(key)
-        return read_receipt(None if kept is None else json.loads(kept), request_fingerprint)
+        stored = await cache.get(key)
+        return read_receipt(None if stored is None else json.loads(stored), keyed.fingerprint)
 
-    async def make_and_keep() -> Answer:
+    async def make_and_store() -> Answer:
         answer = await make()
-        kept = json.dumps(receipt(request_fingerprint, answer)).encode()
-        if not await cache.add(key, kept, lifetime_s=lifetime_s):
-            raise Overtaken("the same request was answered meanwhile")
+        stored = json.dumps(receipt(keyed.fingerprint, answer)).encode()
+        if not await cache.add(key, stored, lifetime_s=lifetime_s):
+            raise Overtaken("the same request was answered at the same time")
         return answer
 
-    return await work_once(cache, name, find, make_and_keep)
+    return await work_once(cache, name, find, make_and_store)

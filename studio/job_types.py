@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.jobs import count_open_jobs, find_keyed_job, insert_job
-from db.tables import Job
+from db.tables import Job, Role
 from errors import Conflict, Invalid, RateLimited
 from studio.context import current_request_id, current_traceparent
 from studio.forms import Form
@@ -33,7 +33,7 @@ class JobType:
     """
 
     name: str
-    role: str
+    role: Role
     form: type[Form] = Form
     deadline_s: float = 3600.0
     max_attempts: int = 5

@@ -1,11 +1,11 @@
-"""Routes of one's own account: its end, and a copy of all that is kept about it."""
+"""Routes of the caller's own account: its deletion, and an export of its data."""
 
 from fastapi import APIRouter, Response
 from pydantic import Field
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from gateway.deps import ClientAddressDep, Customer, StudioDep, TurnsDep
+from gateway.deps import ClientAddressDep, Customer, PlacesDep, StudioDep
 from gateway.wire import WireRequest
 from studio.accounts.export import ExportStream, begin_export
 from studio.accounts.removal import delete_own_account
@@ -16,20 +16,20 @@ ARCHIVE = {"Content-Disposition": 'attachment; filename="studio-export.zip"'}
 
 
 class DeleteAccountRequest(WireRequest):
-    """The account's password; none where it signs in by OpenID."""
+    """The account's password; accounts that sign in by OpenID have none."""
 
     password: str | None = Field(default=None, max_length=1000)
 
 
 class ExportResponse(StreamingResponse):
-    """Ends the export when it is sent, and when its caller has gone before the first piece."""
+    """Streams the archive and releases the export, also where the client has gone before."""
 
     def __init__(self, export: ExportStream) -> None:
         super().__init__(export.pieces, media_type="application/zip", headers=ARCHIVE)
         self._export = export
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends it."""
+        """Sends the response."""
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -38,15 +38,15 @@ class ExportResponse(StreamingResponse):
 
 @router.delete("", status_code=204, response_class=Response)
 async def delete_me(
-    user: Customer, studio: StudioDep, turns: TurnsDep, ip: ClientAddressDep,
+    user: Customer, studio: StudioDep, places: PlacesDep, ip: ClientAddressDep,
     body: DeleteAccountRequest,
 ) -> None:  # fmt: skip
-    """Removes the account with all it uploaded and all that was made of it.
+    """Deletes the account with its uploads and everything that was made from them.
 
-    Accounts that sign in by OpenID give `{}` within five minutes of a sign-in. Payments and audit
-    lines stay, without personal columns.
+    Accounts that sign in by OpenID send `{}` within five minutes of a sign-in. Payments and audit
+    entries stay, without personal columns.
     """
-    async with turns.place(user.id):
+    async with places.deletions.place(user.id):
         await delete_own_account(
             studio, user.id, password=body.password, session_id=user.session_id, ip=ip
         )
@@ -58,5 +58,5 @@ async def delete_me(
     responses={200: {"content": {"application/zip": {}}}},
 )
 async def export_me(user: Customer, studio: StudioDep, ip: ClientAddressDep) -> StreamingResponse:
-    """A ZIP with a JSON file of every table's rows about the account, and its pictures."""
+    """Returns a ZIP with the account's rows of every table as JSON, and its pictures."""
     return ExportResponse(await begin_export(studio, user.id, ip=ip))

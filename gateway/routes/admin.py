@@ -1,27 +1,26 @@
-"""Routes for admins: who is there, what was done, and who may do what."""
+"""Routes for admins: accounts and their roles, the audit log, and latencies."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Self
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
-from db.audit import list_audit
-from db.tables import AuditLog
-from db.users import list_users
-from gateway.deps import Admin, ClientAddressDep, StudioDep
-from gateway.documents import Document, show_rows
-from gateway.paging import Cursor, PageDep
+from db.tables import AuditLog, Role
+from gateway.deps import Admin, ClientAddressDep, LatencyDep, StudioDep
+from gateway.documents import Document
+from gateway.paging import Cursor, PageDep, page_of
 from gateway.wire import Page, Storable, WireRequest, WireResponse
 from studio.accounts.accounts import change_role
+from studio.accounts.directory import list_accounts, list_audit_log
 from studio.accounts.sessions import close_all_sessions
-from studio.telemetry.latency import WINDOW_S, LatencyLog
+from studio.telemetry.latency import WINDOW_S, RouteLatency
 
 router = APIRouter(prefix="/api/admin", tags=["admin"])
 
 
 class PingResponse(WireResponse):
-    """That the caller is an admin."""
+    """The answer to an admin."""
 
     status: str = "ok"
 
@@ -37,13 +36,13 @@ class AccountResponse(WireResponse):
 
 
 class RoleRequest(WireRequest):
-    """The role an account gets."""
+    """The new role of an account."""
 
-    role: Literal["customer", "merchant", "admin"]
+    role: Role
 
 
 class AuditResponse(WireResponse):
-    """One line of the audit log."""
+    """One entry of the audit log."""
 
     id: UUID
     at: datetime
@@ -57,7 +56,7 @@ class AuditResponse(WireResponse):
 
 
 class RouteLatencyResponse(WireResponse):
-    """One route; quantiles in milliseconds, within 5 %."""
+    """The latency of one route; quantiles in milliseconds, within 5 %."""
 
     method: str
     route: str
@@ -68,9 +67,19 @@ class RouteLatencyResponse(WireResponse):
     p95: float
     p99: float
 
+    @classmethod
+    def of(cls, route: RouteLatency) -> Self:
+        """Adds the quantiles."""
+        return cls.from_row(
+            route,
+            p50=round(route.quantile(0.50), 2),
+            p95=round(route.quantile(0.95), 2),
+            p99=round(route.quantile(0.99), 2),
+        )
+
 
 class LatencyResponse(WireResponse):
-    """Every route that was asked, busiest first."""
+    """The latencies of all routes that had requests, busiest first."""
 
     window_s: int
     routes: list[RouteLatencyResponse]
@@ -78,65 +87,44 @@ class LatencyResponse(WireResponse):
 
 @router.get("/ping")
 async def ping(_: Admin) -> PingResponse:
-    """Whether the caller is an admin."""
+    """Answers admins only; a client can use it to test its token."""
     return PingResponse()
 
 
 @router.get("/latency")
-async def get_latency(_: Admin, request: Request) -> LatencyResponse:
-    """The last five minutes of every Gateway; `errors` are answers of 500 and above."""
-    latency: LatencyLog = request.app.state.latency
-    routes = [
-        RouteLatencyResponse(
-            method=one.method,
-            route=one.route,
-            requests=one.requests,
-            errors=one.errors,
-            refused=one.refused,
-            p50=round(one.quantile(0.50), 2),
-            p95=round(one.quantile(0.95), 2),
-            p99=round(one.quantile(0.99), 2),
-        )
-        for one in await latency.read()
-    ]
+async def get_latency(_: Admin, latency: LatencyDep) -> LatencyResponse:
+    """Returns the last five minutes of all Gateways; `errors` counts answers of 500 and above."""
+    routes = [RouteLatencyResponse.of(route) for route in await latency.read()]
     return LatencyResponse(window_s=WINDOW_S, routes=routes)
 
 
 @router.get("/users")
 async def get_users(_: Admin, studio: StudioDep, page: PageDep) -> Page[AccountResponse]:
-    """Every account, newest first."""
-    async with studio.database.transaction() as session:
-        rows = await list_users(session, limit=page.limit + 1, after=page.after_key)
-    items = [
-        AccountResponse(
-            id=row.id, email=row.email, name=row.name, role=row.role, created_at=row.created_at
-        )
-        for row in rows[: page.limit]
-    ]
-    last = rows[page.limit - 1] if len(rows) > page.limit else None
-    return Page(items=items, next_cursor=last and Cursor(last.created_at, str(last.id)).encode())
+    """Lists all accounts, newest first."""
+    rows = await list_accounts(studio.database, limit=page.row_limit, after=page.after_key)
+    return await page_of(rows, page, AccountResponse.from_row)
 
 
 @router.patch("/users/{user_id}")
 async def patch_user(
     user_id: UUID, body: RoleRequest, admin: Admin, studio: StudioDep, ip: ClientAddressDep
 ) -> AccountResponse:
-    """Changes a role; it acts on the account's next request."""
+    """Changes the role of an account, from its next request on."""
     account = await change_role(studio, user_id, body.role, actor_id=admin.id, ip=ip)
-    return AccountResponse(id=account.id, email=account.email, name=account.name, role=account.role)
+    return AccountResponse.from_row(account, created_at=None)
 
 
 @router.delete("/users/{user_id}/sessions", status_code=204, response_class=Response)
 async def end_sessions(
     user_id: UUID, admin: Admin, studio: StudioDep, ip: ClientAddressDep
 ) -> None:
-    """Signs an account out everywhere: none of its tokens works any more."""
+    """Ends all sessions of an account; none of its tokens is valid afterwards."""
     await close_all_sessions(studio, user_id, actor_id=admin.id, ip=ip)
 
 
-async def to_audit(row: AuditLog) -> AuditResponse:
-    """Row -> wire."""
-    return AuditResponse.model_validate(row, from_attributes=True)
+def position_of(entry: AuditLog) -> Cursor:
+    """The position of an entry in the log, which is ordered by (at, id)."""
+    return Cursor(entry.at, str(entry.id))
 
 
 @router.get("/audit")
@@ -146,9 +134,8 @@ async def get_audit(
     page: PageDep,
     action: Annotated[Storable | None, Query(max_length=100)] = None,
 ) -> Page[AuditResponse]:
-    """What was done, newest first."""
-    async with studio.database.transaction() as session:
-        rows = await list_audit(session, limit=page.limit + 1, after=page.after_key, action=action)
-    items = await show_rows(rows[: page.limit], to_audit)
-    last = rows[page.limit - 1] if len(rows) > page.limit else None
-    return Page(items=items, next_cursor=last and Cursor(last.at, str(last.id)).encode())
+    """Lists the audit log, newest entry first; only one `action` if it is given."""
+    rows = await list_audit_log(
+        studio.database, limit=page.row_limit, after=page.after_key, action=action
+    )
+    return await page_of(rows, page, AuditResponse.from_row, position=position_of)

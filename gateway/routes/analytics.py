@@ -2,19 +2,19 @@
 
 import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path
 from pydantic import Field, model_validator
 
 from db.regressor_versions import list_regressors
 from db.tables import RegressorVersion
-from gateway.deps import IdempotencyKey, Merchant, StudioDep
-from gateway.documents import Document, show_rows
-from gateway.paging import Cursor, PageDep
+from gateway.deps import IdempotencyKey, Merchant, PlacesDep, StudioDep
+from gateway.documents import Document
+from gateway.paging import Cursor, PageDep, page_of
 from gateway.wire import JobAccepted, Page, Storable, WireRequest, WireResponse
-from integrations.shares import Shares
 from studio.jobs.jobs import submit_job
 from studio.ports import Studio
 from studio.sales import evaluate as evaluation
@@ -216,11 +216,10 @@ def to_comparable(one: analytics.Resembled) -> ComparableResponse:
 
 @router.post("/eval")
 async def evaluate(
-    request: Request, body: EvalRequest, user: Merchant, studio: StudioDep
+    body: EvalRequest, user: Merchant, studio: StudioDep, places: PlacesDep
 ) -> EvalResponse:
     """Measures the version that answers this merchant on sales it is given."""
-    places: Shares = request.app.state.evaluations
-    async with places.place(user.id):
+    async with places.evaluations.place(user.id):
         return to_eval(await evaluate_sales(studio, user.id, body))
 
 
@@ -265,19 +264,19 @@ async def to_version(studio: Studio, row: RegressorVersion) -> RegressorVersionR
     return RegressorVersionResponse(**{name: getattr(row, name) for name in names}, plots=urls)
 
 
+def position_of(row: RegressorVersion) -> Cursor:
+    """The position of a version in the list."""
+    return Cursor(row.created_at, row.version)
+
+
 @router.get("/versions")
 async def read_versions(
     page: PageDep, user: Merchant, studio: StudioDep
 ) -> Page[RegressorVersionResponse]:
     """One's own versions, newest first."""
-    after = (page.after.at, page.after.id) if page.after else None
     async with studio.database.read() as session:
-        found = await list_regressors(session, user.id, limit=page.limit + 1, after=after)
-    shown = found[: page.limit]
-    more = len(found) > page.limit
-    items = await show_rows(shown, lambda row: to_version(studio, row))
-    last = Cursor(shown[-1].created_at, shown[-1].version).encode() if more else None
-    return Page(items=items, next_cursor=last)
+        rows = await list_regressors(session, user.id, limit=page.row_limit, after=page.after_name)
+    return await page_of(rows, page, partial(to_version, studio), position=position_of)
 
 
 @router.post("/versions/{version}/activate")

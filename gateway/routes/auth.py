@@ -1,6 +1,6 @@
-"""Routes of signing up, in, on and out."""
+"""Routes of registration, sign-in, sessions and passwords."""
 
-from typing import Annotated
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -37,7 +37,7 @@ FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def valid_email(email: str) -> str:
-    """The rule of `studio.accounts.accounts`, told as a field error."""
+    """Normalises the address; its error becomes a field error of pydantic."""
     try:
         return normalise_email(email)
     except Invalid as error:
@@ -45,7 +45,7 @@ def valid_email(email: str) -> str:
 
 
 def valid_password(password: str) -> str:
-    """The rules of `studio.accounts.passwords`, told as a field error."""
+    """Checks the password's rules; their error becomes a field error of pydantic."""
     try:
         check_password_rules(password)
     except Invalid as error:
@@ -62,54 +62,49 @@ class RegisterRequest(WireRequest):
 
 
 class LoginRequest(WireRequest):
-    """What an account proves itself with; not checked for form, so that nothing is told."""
+    """The credentials of an account; their format is not checked, so that no answer reveals one."""
 
     email: str = Field(max_length=1000)
     password: str = Field(max_length=1000)
 
 
 class RefreshRequest(WireRequest):
-    """The refresh token that was given last."""
+    """The newest refresh token of the session."""
 
     refresh_token: str = Field(max_length=200)
 
 
 class LogoutRequest(WireRequest):
-    """The session to end; without a token it is the one of the access token."""
+    """The session to end; by default that of the access token."""
 
     refresh_token: str | None = Field(default=None, max_length=200)
     everywhere: bool = False
 
 
 class PasswordRequest(WireRequest):
-    """A new password, in exchange for the one that holds."""
+    """The current password and the new one."""
 
     current_password: str = Field(max_length=1000)
     new_password: Annotated[str, Field(max_length=1000), AfterValidator(valid_password)]
 
 
 class UserResponse(WireResponse):
-    """An account, to itself and to admins."""
+    """An account as its owner sees it."""
 
     id: UUID
     email: str
     name: str | None
     role: str
 
-    @classmethod
-    def of(cls, account: Account) -> "UserResponse":
-        """Account -> wire."""
-        return cls(id=account.id, email=account.email, name=account.name, role=account.role)
-
 
 class RegisterResponse(WireResponse):
-    """The account that was made."""
+    """The new account."""
 
     user: UserResponse
 
 
 class SessionResponse(WireResponse):
-    """The tokens of a session: one to act with, one to continue with."""
+    """The tokens of a session; the refresh token is exchanged for the next pair."""
 
     access_token: str
     refresh_token: str
@@ -117,18 +112,16 @@ class SessionResponse(WireResponse):
     expires_in: int
     user: UserResponse
 
-
-def session_response(
-    tokens: AccessTokens, account: Account, signed_in: SessionGrant
-) -> SessionResponse:
-    """Adds a fresh access token to a session."""
-    version = account.token_version
-    return SessionResponse(
-        access_token=tokens.issue(account.id, account.role, signed_in.session_id, version),
-        refresh_token=signed_in.refresh_token,
-        expires_in=tokens.lifetime_s,
-        user=UserResponse.of(account),
-    )
+    @classmethod
+    def of(cls, tokens: AccessTokens, account: Account, signed_in: SessionGrant) -> Self:
+        """Issues an access token for the session."""
+        version = account.token_version
+        return cls(
+            access_token=tokens.issue(account.id, account.role, signed_in.session_id, version),
+            refresh_token=signed_in.refresh_token,
+            expires_in=tokens.lifetime_s,
+            user=UserResponse.from_row(account),
+        )
 
 
 def is_form(request: Request) -> bool:
@@ -137,25 +130,25 @@ def is_form(request: Request) -> bool:
 
 
 async def read_credentials(request: Request) -> LoginRequest:
-    """JSON `{email, password}` or a form with `username` and `password`.
+    """Reads JSON `{email, password}` or a form with `username` and `password`.
 
     Raises:
-        Malformed: neither can be read.
+        Malformed: the body is neither.
     """
     if is_form(request):
         async with request.form(max_files=0, max_fields=20) as form:
-            given: object = {"email": form.get("username"), "password": form.get("password")}
+            credentials: Any = {"email": form.get("username"), "password": form.get("password")}
     else:
         try:
-            given = await request.json()
+            credentials = await request.json()
         except (ValueError, RecursionError):
             raise Malformed("the body is not valid JSON") from None
     try:
-        return LoginRequest.model_validate(given)
+        return LoginRequest.model_validate(credentials)
     except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False, include_context=False)
+        items = error.errors(include_input=False, include_url=False, include_context=False)
         raise RequestValidationError(
-            [{**item, "loc": ("body", *item["loc"])} for item in found]
+            [{**item, "loc": ("body", *item["loc"])} for item in items]
         ) from None
 
 
@@ -183,11 +176,11 @@ LOGIN_BODY = {
 async def register(
     body: RegisterRequest, studio: StudioDep, ip: ClientAddressDep
 ) -> RegisterResponse:
-    """A new account with the role `customer`."""
+    """Creates an account with the role `customer`."""
     account = await create_user(
         studio.database, email=body.email, password=body.password, name=body.name, ip=ip
     )
-    return RegisterResponse(user=UserResponse.of(account))
+    return RegisterResponse(user=UserResponse.from_row(account))
 
 
 @router.post(
@@ -200,11 +193,11 @@ async def login(
     tokens: TokensDep,
     ip: ClientAddressDep,
 ) -> SessionResponse | JSONResponse:
-    """A session; to an OAuth2 form the names of RFC 6749 are added."""
+    """Opens a session. The answer to an OAuth2 form also has the field names of RFC 6749."""
     account, signed_in = await log_in(
         studio, email=credentials.email, password=credentials.password, ip=ip
     )
-    answer = session_response(tokens, account, signed_in)
+    answer = SessionResponse.of(tokens, account, signed_in)
     if not is_form(request):
         return answer
     standard = answer.model_dump(mode="json", exclude={"user"})
@@ -219,23 +212,23 @@ async def refresh(
     tokens: TokensDep,
     ip: ClientAddressDep,
 ) -> SessionResponse:
-    """The next pair of tokens; the one given is spent."""
+    """Returns the next pair of tokens; the refresh token in the body is used up."""
     signed_in = await refresh_session(studio, body.refresh_token, ip=ip)
     account = await accounts.find(signed_in.user_id, signed_in.session_id)
     if account is None:
         raise NotAuthenticated("the session has ended; sign in again")
-    return session_response(tokens, account, signed_in)
+    return SessionResponse.of(tokens, account, signed_in)
 
 
 @router.post("/logout", status_code=204, response_class=Response)
 async def logout(
     studio: StudioDep, user: Anyone, ip: ClientAddressDep, body: LogoutRequest | None = None
 ) -> None:
-    """Ends the session of the refresh token, of the access token, or all of the account's."""
+    """Ends the session of the refresh token or of the access token, or all of the account's."""
     if body is not None and body.everywhere and user is None:
         raise NotAuthenticated("to sign out everywhere, send an access token")
     if user is None and (body is None or body.refresh_token is None):
-        raise NotAuthenticated("say which session: an access or a refresh token")
+        raise NotAuthenticated("send an access token or a refresh token to name the session")
     if body is not None and body.refresh_token is not None:
         await close_session_of(studio, body.refresh_token, ip=ip)
     if user is not None:
@@ -248,7 +241,7 @@ async def logout(
 async def change_own_password(
     body: PasswordRequest, user: Customer, studio: StudioDep, ip: ClientAddressDep
 ) -> None:
-    """A new password; every other session of the account ends."""
+    """Changes the password and ends every other session of the account."""
     await change_password(
         studio, user.id, current=body.current_password, new=body.new_password,
         session_id=user.session_id, ip=ip,
@@ -257,5 +250,5 @@ async def change_own_password(
 
 @router.get("/me")
 async def me(user: Customer) -> UserResponse:
-    """Who the access token stands for."""
-    return UserResponse(id=user.id, email=user.email, name=user.name, role=user.role)
+    """Returns the account of the access token."""
+    return UserResponse.from_row(user)

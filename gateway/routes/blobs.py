@@ -1,7 +1,7 @@
-"""Routes of the local blob store: the signed URLs it hands out lead here."""
+"""Routes of the local blob store, which its signed URLs point to."""
 
 import re
-from typing import Annotated, cast
+from typing import Annotated
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Request
@@ -9,9 +9,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from errors import Malformed, NotAnImage, NotFound, TooLarge
-from gateway.arrivals import Arrivals, in_large_chunks
+from gateway.arrivals import in_large_chunks
 from gateway.body_limit import declared_bytes
-from gateway.deps import Public, StudioDep
+from gateway.deps import ArrivalsDep, Public, StudioDep
 from integrations.blobs.keys import content_type_of
 from integrations.blobs.local import LocalBlobStore
 from studio.files.rules import ARRIVAL_S
@@ -22,10 +22,10 @@ RANGE = re.compile(r"bytes=(\d{1,18})?-(\d{1,18})?")
 
 
 async def get_local_store(studio: StudioDep) -> LocalBlobStore:
-    """The local store.
+    """The local blob store.
 
     Raises:
-        NotFound: the blobs are elsewhere, and so are their URLs.
+        NotFound: the studio uses another blob store.
     """
     if not isinstance(studio.blobs, LocalBlobStore):
         raise NotFound("no such path")
@@ -35,19 +35,11 @@ async def get_local_store(studio: StudioDep) -> LocalBlobStore:
 LocalStoreDep = Annotated[LocalBlobStore, Depends(get_local_store)]
 
 
-async def get_arrivals(request: Request) -> Arrivals:
-    """The uploads that are arriving at this Gateway."""
-    return cast(Arrivals, request.app.state.uploads)
-
-
-ArrivalsDep = Annotated[Arrivals, Depends(get_arrivals)]
-
-
 @router.put("/{key:path}", status_code=201, dependencies=[Public])
 async def put_blob(
     key: str, request: Request, store: LocalStoreDep, arrivals: ArrivalsDep
 ) -> Response:
-    """One upload of one new blob, as the signature allows."""
+    """Stores one new blob, as the signed URL allows."""
     grant = store.signer.verify("put", key, request.query_params)
     if request.headers.get("content-type", "") != grant.content_type:
         raise NotAnImage(f"the Content-Type must be {grant.content_type}, as presigned")
@@ -64,7 +56,7 @@ async def put_blob(
 
 @router.api_route("/{key:path}", methods=["GET", "HEAD"], dependencies=[Public])
 async def get_blob(key: str, request: Request, store: LocalStoreDep) -> Response:
-    """The blob; it never changes under its key, so browsers may keep it."""
+    """Returns a blob; its content never changes, so browsers may cache it."""
     grant = store.signer.verify("get", key, request.query_params)
     path = store.path_of(key)
     try:
@@ -84,20 +76,22 @@ async def get_blob(key: str, request: Request, store: LocalStoreDep) -> Response
 
 
 def check_range(request: Request, size: int) -> None:
-    """Leaves one well-formed range; others are ignored, as RFC 9110 allows.
+    """Removes a range header that is malformed, which RFC 9110 allows to ignore.
 
     Raises:
-        HTTPException: the range lies behind the end (416).
+        HTTPException: the range starts after the end of the blob (416).
     """
     text = request.headers.get("range")
     if text is None:
         return
-    found = RANGE.fullmatch(text)
-    first, last = found.groups() if found else (None, None)
+    match = RANGE.fullmatch(text)
+    first, last = match.groups() if match else (None, None)
     if (first is None and last is None) or (first and last and int(first) > int(last)):
         headers = request.scope["headers"]
         request.scope["headers"] = [item for item in headers if item[0] != b"range"]
     elif (first is not None and int(first) >= size) or (first is None and int(last or 0) == 0):
         raise HTTPException(
-            416, "the range lies behind the end", headers={"Content-Range": f"bytes */{size}"}
+            416,
+            "the range starts after the end of the blob",
+            headers={"Content-Range": f"bytes */{size}"},
         )

@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,11 +17,9 @@ from starlette.exceptions import HTTPException
 from db.catalog import get_product, list_products
 from db.tables import Product
 from errors import Malformed, NotFound
-from gateway.deps import CurrentUser, IdempotencyKey, Merchant, Public, StudioDep, TurnsDep
-from gateway.documents import show_rows
-from gateway.paging import Cursor, PageDep
+from gateway.deps import CurrentUser, IdempotencyKey, Merchant, PlacesDep, Public, StudioDep
+from gateway.paging import PageDep, page_of
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
-from integrations.shares import Shares
 from studio.catalog import catalog
 from studio.catalog.attributes import Attributes, split_attributes
 from studio.catalog.catalog import Owner
@@ -121,36 +120,31 @@ async def read_product(product_id: ProductId, studio: StudioDep) -> ProductRespo
 
 @router.delete("/products/{product_id}", status_code=204, response_class=Response)
 async def delete_product(
-    product_id: ProductId, user: Merchant, studio: StudioDep, turns: TurnsDep
+    product_id: ProductId, user: Merchant, studio: StudioDep, places: PlacesDep
 ) -> None:
     """Takes a product out of catalogue and search."""
-    async with turns.place(user.id):
+    async with places.deletions.place(user.id):
         await catalog.delete_product(studio, owner_of(user), product_id)
 
 
 @router.get("/products", dependencies=[Public])
 async def read_products(page: PageDep, studio: StudioDep) -> Page[ProductResponse]:
     """All products, newest first."""
-    after = (page.after.at, page.after.id) if page.after else None
-    async with studio.database.transaction() as session:
-        found = await list_products(session, limit=page.limit + 1, after=after)
-    shown = found[: page.limit]
-    more = len(found) > page.limit
-    return Page(
-        items=await show_rows(shown, lambda product: to_response(studio, product)),
-        next_cursor=Cursor(shown[-1].created_at, shown[-1].id).encode() if more else None,
-    )
+    async with studio.database.read() as session:
+        rows = await list_products(session, limit=page.row_limit, after=page.after_name)
+    return await page_of(rows, page, partial(to_response, studio))
 
 
-async def read_import(request: Request, user: Merchant) -> AsyncIterator[ReceivedFile | ImportForm]:
+async def read_import(
+    request: Request, user: Merchant, places: PlacesDep
+) -> AsyncIterator[ReceivedFile | ImportForm]:
     """The file itself, on the disk until the answer is sent, or the name of an uploaded dataset.
 
     Raises:
         OwnerBusy, AllBusy: too many imports arrive already.
         HTTPException: 408, the body did not arrive in time.
     """
-    places: Shares = request.app.state.imports
-    async with places.place(user.id):
+    async with places.imports.place(user.id):
         with tempfile.TemporaryDirectory(prefix="import-") as folder:
             try:
                 async with asyncio.timeout(ARRIVAL_LIMIT_S):

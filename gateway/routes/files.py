@@ -1,13 +1,12 @@
 """Routes of uploads."""
 
 from datetime import datetime
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import Field
 
-from db.files import list_files
 from db.tables import File
 from errors import Forbidden
 from gateway.deps import (
@@ -15,31 +14,23 @@ from gateway.deps import (
     Customer,
     FileChecksDep,
     IdempotencyKey,
-    PresignsDep,
+    PlacesDep,
     StudioDep,
-    TurnsDep,
 )
-from gateway.paging import Cursor, PageDep
-from gateway.wire import Page, WireRequest, WireResponse
+from gateway.once import once
+from gateway.paging import PageDep, page_of
+from gateway.wire import Page, WireResponse
 from studio.files import files, uploads
 from studio.files.rules import PURPOSES, UPLOAD_LIFETIME_S
-from studio.idempotency import answer_once, fingerprint
+from studio.files.uploads import UploadForm
+from studio.idempotency import KeyedRequest, answer_by_cache
 from studio.ports import Studio
 
 router = APIRouter(prefix="/api/files", tags=["files"])
 
 
-class PresignRequest(WireRequest):
-    """An upload that is about to come."""
-
-    filename: str = Field(min_length=1, max_length=255)
-    content_type: str = Field(min_length=1, max_length=100)
-    size_bytes: int = Field(ge=1)
-    purpose: Literal["selfie", "garment", "product", "dataset"]
-
-
 class PresignResponse(WireResponse):
-    """Where to PUT it, with which headers, until when."""
+    """Where to PUT the file, with which headers, and until when."""
 
     file_id: UUID
     url: str
@@ -50,7 +41,7 @@ class PresignResponse(WireResponse):
 
 
 class FileResponse(WireResponse):
-    """An upload; `id` names the resource, `fileId` is the same where requests take it."""
+    """An upload. `id` names the resource; requests take the same value as `fileId`."""
 
     id: UUID
     file_id: UUID
@@ -66,66 +57,42 @@ class FileResponse(WireResponse):
     completed_at: datetime | None
     read_url: str | None
 
-
-async def file_response(studio: Studio, file: File) -> FileResponse:
-    """Row -> wire; only a checked file can be read."""
-    is_ready = file.status == "ready"
-    return FileResponse(
-        id=file.id,
-        file_id=file.id,
-        purpose=file.purpose,
-        filename=file.filename,
-        content_type=file.content_type,
-        size_bytes=file.size_bytes,
-        status=file.status,
-        sha256=file.sha256,
-        width=file.width,
-        height=file.height,
-        created_at=file.created_at,
-        completed_at=file.completed_at,
-        read_url=await studio.blobs.sign_get(file.blob_key) if is_ready else None,
-    )
+    @classmethod
+    async def of(cls, studio: Studio, file: File) -> Self:
+        """Adds a signed URL; a file that was not checked can't be read."""
+        read_url = await studio.blobs.sign_get(file.blob_key) if file.status == "ready" else None
+        return cls.from_row(file, file_id=file.id, read_url=read_url)
 
 
 @router.post("/presign", status_code=201)
 async def presign(
-    body: PresignRequest,
+    body: UploadForm,
     user: Customer,
     studio: StudioDep,
-    presigns: PresignsDep,
+    places: PlacesDep,
     idempotency_key: IdempotencyKey = None,
 ) -> PresignResponse:
-    """A signed URL for one upload; the same again under the same `Idempotency-Key`."""
+    """Returns a signed URL for one upload; the same URL again for the same `Idempotency-Key`."""
     rules = PURPOSES[body.purpose]
     if not user.has_role(rules.role):
         raise Forbidden(f"the purpose {body.purpose} needs the role {rules.role}")
 
-    async def make() -> dict[str, Any]:
-        announced = uploads.Announcement(
-            body.filename, body.content_type, body.size_bytes, body.purpose
-        )
-        async with presigns.place(user.id):
-            made = await uploads.presign(studio, user.id, announced)
+    async def make(_: KeyedRequest | None) -> dict[str, Any]:
+        async with places.presigns.place(user.id):
+            presigned = await uploads.presign(studio, user.id, body)
         return {
-            "file_id": str(made.file_id),
-            "url": made.upload.url,
-            "headers": made.upload.headers,
-            "expires_at": made.upload.expires_at.isoformat(),
-            "blob_key": made.blob_key,
+            "file_id": str(presigned.file_id),
+            "url": presigned.upload.url,
+            "headers": presigned.upload.headers,
+            "expires_at": presigned.upload.expires_at.isoformat(),
+            "blob_key": presigned.blob_key,
         }
 
-    if idempotency_key is None:
-        receipt = await make()
-    else:
-        name = f"presign:{user.id}:{idempotency_key}"
-        receipt = await answer_once(
-            studio.cache,
-            name,
-            fingerprint(body.model_dump()),
-            make,
-            lifetime_s=UPLOAD_LIFETIME_S,
-        )
-    # Signed now: the URL of a repeated answer is as good as that of the first.
+    answer = partial(
+        answer_by_cache, studio.cache, f"presign:{user.id}", lifetime_s=UPLOAD_LIFETIME_S
+    )
+    receipt = await once(idempotency_key, body, make, answer)
+    # Signed here, so that the URL of a repeated answer lasts as long as that of the first.
     file_url = await studio.blobs.sign_get(receipt.pop("blob_key"))
     return PresignResponse.model_validate(receipt | {"file_url": file_url})
 
@@ -134,30 +101,28 @@ async def presign(
 async def complete(
     file_id: UUID, user: Customer, studio: StudioDep, checks: FileChecksDep
 ) -> FileResponse:
-    """Checks the upload; only then it can be used."""
-    return await file_response(studio, await uploads.complete(studio, checks, user.id, file_id))
+    """Checks the uploaded file; it can't be used before."""
+    file = await uploads.complete(studio, checks, user.id, file_id)
+    return await FileResponse.of(studio, file)
 
 
 @router.get("/{file_id}")
 async def get_file(file_id: UUID, user: Customer, studio: StudioDep) -> FileResponse:
-    """One upload, with a signed URL to read it."""
-    return await file_response(studio, await files.find_own_file(studio, user.id, file_id))
+    """Returns one of the caller's uploads, with a signed URL to read it."""
+    return await FileResponse.of(studio, await files.find_own_file(studio, user.id, file_id))
 
 
 @router.get("")
 async def get_files(user: Customer, studio: StudioDep, page: PageDep) -> Page[FileResponse]:
-    """The caller's uploads, newest first."""
-    async with studio.database.transaction() as session:
-        rows = await list_files(session, user.id, limit=page.limit + 1, after=page.after_key)
-    items = [await file_response(studio, row) for row in rows[: page.limit]]
-    last = rows[page.limit - 1] if len(rows) > page.limit else None
-    return Page(items=items, next_cursor=last and Cursor(last.created_at, str(last.id)).encode())
+    """Lists the caller's uploads, newest first."""
+    rows = await files.list_own_files(studio, user.id, limit=page.row_limit, after=page.after_key)
+    return await page_of(rows, page, partial(FileResponse.of, studio))
 
 
 @router.delete("/{file_id}", status_code=204, response_class=Response)
 async def delete_file(
-    file_id: UUID, user: Customer, studio: StudioDep, turns: TurnsDep, ip: ClientAddressDep
+    file_id: UUID, user: Customer, studio: StudioDep, places: PlacesDep, ip: ClientAddressDep
 ) -> None:
-    """Removes blob and row."""
-    async with turns.place(user.id):
+    """Deletes an upload, with its content and everything that was made from it."""
+    async with places.deletions.place(user.id):
         await files.delete(studio, user.id, file_id, ip=ip)

@@ -6,8 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from db.index_versions import list_index_versions
+from db.tables import IndexVersion
 from gateway.deps import Admin, StudioDep
-from gateway.paging import Cursor, PageDep
+from gateway.paging import Cursor, PageDep, page_of
 from gateway.wire import Page, Storable, WireResponse
 from studio.index.versions import activate_version
 
@@ -34,23 +35,17 @@ class ActivatedResponse(WireResponse):
     version: str
 
 
+def position_of(row: IndexVersion) -> Cursor:
+    """The position of a version in the list."""
+    return Cursor(row.created_at, row.version)
+
+
 @router.get("/versions")
 async def read_versions(page: PageDep, _: Admin, studio: StudioDep) -> Page[IndexVersionResponse]:
     """Newest first."""
-    after = (page.after.at, page.after.id) if page.after else None
-    async with studio.database.transaction() as session:
-        found = await list_index_versions(session, limit=page.limit + 1, after=after)
-    shown = found[: page.limit]
-    more = len(found) > page.limit
-    return Page(
-        items=[
-            IndexVersionResponse(
-                **{name: getattr(row, name) for name in IndexVersionResponse.model_fields}
-            )
-            for row in shown
-        ],
-        next_cursor=Cursor(shown[-1].created_at, shown[-1].version).encode() if more else None,
-    )
+    async with studio.database.read() as session:
+        rows = await list_index_versions(session, limit=page.row_limit, after=page.after_name)
+    return await page_of(rows, page, IndexVersionResponse.from_row, position=position_of)
 
 
 @router.post("/versions/{version}/activate")

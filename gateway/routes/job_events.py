@@ -1,87 +1,67 @@
-"""A job's changes as server-sent events: they resume by `Last-Event-ID` and end with the job."""
+"""The route of a job's server-sent events; it resumes after `Last-Event-ID`, ends with the job."""
 
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from functools import partial
-from typing import Annotated, cast
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from db.jobs import list_events
 from db.tables import JobEvent
 from errors import NotFound, StudioError
 from gateway.auth import AccessTokens
-from gateway.deps import AccountsDep, Customer, StudioDep, TokensDep, find_user
+from gateway.deps import AccountsDep, Customer, JobWatchDep, StudioDep, TokensDep, find_user
 from gateway.routes.jobs import whose
 from studio.accounts.accounts import OpenAccounts
-from studio.jobs.jobs import FINAL, KEEP_ALIVE_S, find_job
-from studio.jobs.watch import EventStream, JobWatch, StreamOver
+from studio.jobs.jobs import FINAL, KEEP_ALIVE_S, find_job, has_events_after
+from studio.jobs.watch import EventStream, StreamOver
 
 LONGEST_S = 3600.0
 CHECK_S = 60.0
-"""How often a stream looks whether its reader may still read it."""
+"""How often a stream checks that its reader may still read it."""
 RETRY_MS = 1000
 MAX_ID = 2**63 - 1
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
 LastEventId = Annotated[str | None, Header(max_length=32)]
 
 
 def read_event_id(text: str | None) -> int:
-    """The last event that the client saw; whatever is none of ours means from the start."""
+    """The id of the last event that the client received; 0 where the text is not an id."""
     if text is None or not (text.isascii() and text.isdigit()):
         return 0
     return min(int(text), MAX_ID)
 
 
 def write_event(event: JobEvent) -> str:
-    """One event as the protocol spells it."""
+    """Formats one event for the protocol."""
     at = event.at.astimezone(UTC).isoformat().replace("+00:00", "Z")
     data = {"state": event.state, "progress": event.progress, "at": at}
     return f"id: {event.id}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
 
 
-@asynccontextmanager
-async def keep_watch(app: FastAPI) -> AsyncIterator[None]:
-    """One watch for all streams of this app."""
-    watch = JobWatch(app.state.studio.database, until=app.state.draining)
-    app.state.job_watch = watch
-    app.state.background.start("job-watch", watch.run)
-    try:
-        yield
-    finally:
-        await watch.aclose()
-
-
-router = APIRouter(prefix="/api/jobs", tags=["jobs"], lifespan=keep_watch)
-
-
-async def get_watch(request: Request) -> JobWatch:
-    """The one that `keep_watch` made."""
-    return cast(JobWatch, request.app.state.job_watch)
-
-
-WatchDep = Annotated[JobWatch, Depends(get_watch)]
-
-
 @dataclass(frozen=True)
 class StreamReader:
-    """Who reads a stream, by the access token of the request."""
+    """The reader of a stream, identified by the access token of its request."""
 
     token: str
     tokens: AccessTokens
     accounts: OpenAccounts
 
     async def check(self, owner_id: UUID | None) -> None:
-        """Raises:
-        NotAuthenticated: token or session have ended. NotFound: the job is another's by now.
+        """Checks that the reader may still read a job of this owner.
+
+        Raises:
+            NotAuthenticated: the token or its session has ended.
+            NotFound: the reader may not read the job any more.
         """
         user = await find_user(self.accounts, self.tokens.read(self.token))
         if user is None or whose(user) not in (None, owner_id):
@@ -91,9 +71,9 @@ class StreamReader:
 async def write_stream(
     stream: EventStream, reader: StreamReader, owner_id: UUID | None
 ) -> AsyncIterator[str]:
-    """The stream's text; it ends early where the server, the database or the session goes away.
+    """The text of a stream; it ends early if the server, the database or the session ends.
 
-    The client comes back then, and goes on after the last id that it saw.
+    The client then reconnects and continues after the last event id that it received.
     """
     yield f"retry: {RETRY_MS}\n\n"
     until_s = time.monotonic() + LONGEST_S
@@ -112,14 +92,14 @@ async def write_stream(
 
 
 class EventStreamResponse(StreamingResponse):
-    """A stream's text; however it ends, also before it began, its place is free afterwards."""
+    """Sends a stream and closes it afterwards, also where the client left before the first byte."""
 
     def __init__(self, text: AsyncIterator[str], close: Callable[[], None]) -> None:
         super().__init__(text, media_type="text/event-stream", headers=HEADERS)
         self._close = close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As `StreamingResponse`."""
+        """Sends the response."""
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -138,17 +118,14 @@ async def read_events(
     studio: StudioDep,
     tokens: TokensDep,
     accounts: AccountsDep,
-    watch: WatchDep,
+    watch: JobWatchDep,
     last_event_id: LastEventId = None,
 ) -> Response:
-    """Every state and progress change, from the first or after `Last-Event-ID`."""
+    """Streams every change of state and progress, from the first or after `Last-Event-ID`."""
     job = await find_job(studio.database, job_id, whose(user))
     after = read_event_id(last_event_id)
-    if after and job.state in FINAL:
-        async with studio.database.read() as session:
-            rest = await list_events(session, job_id, after=after, limit=1)
-        if not rest:
-            return Response(status_code=204, headers=HEADERS)  # tells an EventSource to stop
+    if after and job.state in FINAL and not await has_events_after(studio.database, job_id, after):
+        return Response(status_code=204, headers=HEADERS)  # tells an EventSource to stop
     token = request.headers.get("authorization", "").partition(" ")[2].strip()
     reader = StreamReader(token, tokens, accounts)
     stream = watch.open(user.id, job_id, after)

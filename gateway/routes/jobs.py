@@ -1,25 +1,26 @@
-"""Routes of jobs: asked for, watched, cancelled, tried again."""
+"""Routes of jobs: submit, read, cancel and retry."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import AwareDatetime, Field, ValidationError, WithJsonSchema, field_validator
 
-from db.jobs import list_jobs, progress_of
+from db.jobs import progress_of
 from db.tables import Job
 from errors import Forbidden
-from gateway.deps import CurrentUser, Customer, IdempotencyKey, StudioDep
-from gateway.documents import Document, show_rows
+from gateway.deps import CurrentUser, Customer, IdempotencyKey, LimitsDep, StudioDep
+from gateway.documents import Document
 from gateway.limits import count_request
-from gateway.paging import Cursor, PageDep
+from gateway.paging import PageDep, page_of
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
-from studio.catalog.imports import drop_file
 from studio.forms import Form
 from studio.job_types import JobType
 from studio.jobs import jobs
+from studio.jobs.registry import JOB_TYPES
 from studio.ports import Studio
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
@@ -28,9 +29,9 @@ MOST_DAYS_AHEAD = 30
 
 
 class JobRequest(WireRequest):
-    """A job to be done: highest priority first (above 0 for admins), not before `runAt`."""
+    """A job to run: highest priority first (above 0 for admins only), not before `runAt`."""
 
-    type: Annotated[str, WithJsonSchema({"type": "string", "enum": list(jobs.JOB_TYPES)})]
+    type: Annotated[str, WithJsonSchema({"type": "string", "enum": list(JOB_TYPES)})]
     payload: dict[str, Any] = {}
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     run_at: AwareDatetime | None = None
@@ -38,14 +39,14 @@ class JobRequest(WireRequest):
     @field_validator("run_at")
     @classmethod
     def refuse_far_ahead(cls, run_at: datetime | None) -> datetime | None:
-        """A job that waits for years would never leave."""
+        """A job that waits for years would stay in the queue for as long."""
         if run_at is not None and run_at > datetime.now(UTC) + timedelta(days=MOST_DAYS_AHEAD):
             raise ValueError(f"must be at most {MOST_DAYS_AHEAD} days ahead")
         return run_at
 
 
 class ProgressResponse(WireResponse):
-    """How far the job is."""
+    """How much of the job is done."""
 
     done: int
     total: int
@@ -68,32 +69,31 @@ class JobResponse(WireResponse):
     error: str | None
 
     @classmethod
-    async def of(cls, studio: Studio, job: Job) -> "JobResponse":
-        """Row -> wire; what the result names in the blob store gets URLs."""
-        names = set(cls.model_fields) - {"progress", "result"}
-        return cls(
-            **{name: getattr(job, name) for name in names},
+    async def of(cls, studio: Studio, job: Job) -> Self:
+        """Adds the progress, and signed URLs of the blobs that the result names."""
+        return cls.from_row(
+            job,
             progress=ProgressResponse(**progress_of(job)),
             result=await jobs.signed_result(studio, job.result),
         )
 
 
 def whose(user: CurrentUser) -> UUID | None:
-    """Whose jobs the caller may see and stop: one's own, and admins everyone's."""
+    """The owner whose jobs the caller may read and cancel; None stands for all, for admins."""
     return None if user.has_role("admin") else user.id
 
 
 def read_type(body: JobRequest, user: CurrentUser) -> JobType:
-    """Raises:
-    RequestValidationError: there is no such type.
-    Forbidden: the caller may not ask for it, or not with this priority.
+    """The type of the requested job.
+
+    Raises:
+        RequestValidationError: there is no such type.
+        Forbidden: the caller may not submit it, or not with this priority.
     """
-    job_type = jobs.JOB_TYPES.get(body.type)
+    job_type = JOB_TYPES.get(body.type)
     if job_type is None:
-        known = ", ".join(jobs.JOB_TYPES)
-        raise RequestValidationError(
-            [{"type": "enum", "loc": ("body", "type"), "msg": f"must be one of {known}"}]
-        )
+        message = f"must be one of {', '.join(JOB_TYPES)}"
+        raise RequestValidationError([{"type": "enum", "loc": ("body", "type"), "msg": message}])
     if not user.has_role(job_type.role):
         raise Forbidden(f"{job_type.name} jobs need the role {job_type.role}")
     if body.priority > 0 and not user.has_role("admin"):
@@ -102,16 +102,18 @@ def read_type(body: JobRequest, user: CurrentUser) -> JobType:
 
 
 def read_payload(body: JobRequest, job_type: JobType) -> Form:
-    """Raises:
-    RequestValidationError: naming the fields of the payload.
+    """The payload as the form of its job type.
+
+    Raises:
+        RequestValidationError: fields of the payload are wrong.
     """
     try:
         return job_type.form.model_validate(body.payload)
     except ValidationError as error:
         raise RequestValidationError(
             [
-                {**one, "loc": ("body", "payload", *one["loc"])}
-                for one in error.errors(include_input=False, include_url=False)
+                {**item, "loc": ("body", "payload", *item["loc"])}
+                for item in error.errors(include_input=False, include_url=False)
             ]
         ) from None
 
@@ -122,13 +124,14 @@ async def submit(
     body: JobRequest,
     user: Customer,
     studio: StudioDep,
+    limits: LimitsDep,
     idempotency_key: IdempotencyKey = None,
 ) -> JobAccepted:
-    """Accepts a job, which is then never lost; the same one again under the same key."""
+    """Accepts a job, which is then never lost; a repetition with the same key gets the same job."""
     job_type = read_type(body, user)
     form = read_payload(body, job_type)
     if job_type.limit_class is not None:
-        await count_request(request.app.state.limits, request.scope, job_type.limit_class)
+        await count_request(limits, request.scope, job_type.limit_class)
     job = await jobs.submit_job(
         studio,
         job_type,
@@ -143,7 +146,7 @@ async def submit(
 
 @router.get("/{job_id}")
 async def read_job(job_id: UUID, user: Customer, studio: StudioDep) -> JobResponse:
-    """One job of one's own; admins see everyone's."""
+    """Returns one of the caller's jobs; for admins, anyone's."""
     return await JobResponse.of(studio, await jobs.find_job(studio.database, job_id, whose(user)))
 
 
@@ -151,19 +154,16 @@ async def read_job(job_id: UUID, user: Customer, studio: StudioDep) -> JobRespon
 async def cancel(
     job_id: UUID, user: Customer, studio: StudioDep, response: Response
 ) -> JobResponse:
-    """Cancels a queued job at once (200); asks a running one to stop (202)."""
-    await jobs.find_job(studio.database, job_id, whose(user))
-    job = await jobs.cancel_job(studio.database, job_id)
-    if job.state == "cancelled":  # no worker has it, so none cleans up after it
-        await drop_file(studio.blobs, job.payload)
-    else:
+    """Cancels a queued job at once (200), or asks a running one to stop (202)."""
+    job = await jobs.cancel_own_job(studio, job_id, whose(user))
+    if job.state != "cancelled":
         response.status_code = 202
     return await JobResponse.of(studio, job)
 
 
 @router.post("/{job_id}/retry", status_code=202)
 async def retry(job_id: UUID, user: Customer, studio: StudioDep) -> JobAccepted:
-    """Queues a failed job again; it goes on where it stopped."""
+    """Queues a failed job again; it continues where it stopped."""
     await jobs.find_job(studio.database, job_id, whose(user))
     is_bounded = whose(user) is not None
     job = await jobs.retry_job(studio.database, job_id, is_bounded=is_bounded)
@@ -172,14 +172,8 @@ async def retry(job_id: UUID, user: Customer, studio: StudioDep) -> JobAccepted:
 
 @router.get("")
 async def read_jobs(page: PageDep, user: Customer, studio: StudioDep) -> Page[JobResponse]:
-    """One's own jobs, newest first; admins see everyone's."""
-    async with studio.database.transaction() as session:
-        found = await list_jobs(
-            session, owner_id=whose(user), limit=page.limit + 1, after=page.after_key
-        )
-    shown = found[: page.limit]
-    more = len(found) > page.limit
-    return Page(
-        items=await show_rows(shown, lambda job: JobResponse.of(studio, job)),
-        next_cursor=Cursor(shown[-1].created_at, str(shown[-1].id)).encode() if more else None,
+    """Lists the caller's jobs, newest first; for admins, everyone's."""
+    rows = await jobs.list_jobs(
+        studio.database, whose(user), limit=page.row_limit, after=page.after_key
     )
+    return await page_of(rows, page, partial(JobResponse.of, studio))

@@ -1,29 +1,29 @@
-"""The route for admins over all payments."""
+"""The route of all payments, for admins."""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from db.payments import list_payments
 from db.tables import PAYMENT_STATES, Payment
 from gateway.deps import Admin, StudioDep
-from gateway.documents import Document, show_rows
-from gateway.paging import Cursor, PageDep
+from gateway.documents import Document
+from gateway.paging import PageDep, page_of
 from gateway.routes.paypal import ReceiptResponse
 from gateway.wire import Page, WireResponse
+from studio.payments import overview
 from studio.payments.money import Money
-from studio.payments.refund_lines import read_lines
+from studio.payments.refund_lines import RefundLine, read_lines
 
 router = APIRouter(prefix="/api/admin", tags=["admin"])
 
 Status = StrEnum("Status", {name: name for name in PAYMENT_STATES})  # type: ignore[misc]
 
 
-class RefundShown(WireResponse):
-    """One refund; `refundId` is PayPal's own."""
+class PaymentRefundResponse(WireResponse):
+    """A refund of a payment; `refundId` is PayPal's id."""
 
     id: str
     refund_id: str | None
@@ -31,9 +31,14 @@ class RefundShown(WireResponse):
     amount: str
     note: str | None
 
+    @classmethod
+    def of(cls, line: RefundLine, currency: str) -> Self:
+        """Adds the amount in the payment's currency."""
+        return cls.from_row(line, amount=Money(currency, line.minor).value)
+
 
 class PaymentResponse(WireResponse):
-    """A payment as admins see it; `checkAt`: when the studio looks at PayPal again."""
+    """A payment as admins see it; `checkAt` is when the studio asks PayPal for its state again."""
 
     id: UUID
     user_id: UUID | None
@@ -43,7 +48,7 @@ class PaymentResponse(WireResponse):
     amount: str
     currency: str
     refunded: str
-    refunds: list[RefundShown]
+    refunds: list[PaymentRefundResponse]
     items: list[Document]
     payer: dict[str, str] | None
     check_at: datetime | None
@@ -52,26 +57,18 @@ class PaymentResponse(WireResponse):
     updated_at: datetime
 
     @classmethod
-    async def of(cls, payment: Payment) -> "PaymentResponse":
-        """Row -> wire."""
-        same = ("id", "user_id", "order_id", "capture_id", "status", "currency", "check_at",
-                "request_id", "created_at", "updated_at")  # fmt: skip
-        (unit,) = payment.payload.get("request", {}).get("purchase_units") or [{}]
+    def of(cls, payment: Payment) -> Self:
+        """Adds the sums, the refunds, and what PayPal's documents say of items and payer."""
         receipt = ReceiptResponse.of(payment)
-        return cls(
-            **{name: getattr(payment, name) for name in same},
+        refunds = read_lines(payment.refunds).values()
+        return cls.from_row(
+            payment,
             amount=receipt.amount.value,
             refunded=receipt.refunded.value,
-            refunds=[
-                RefundShown(
-                    id=line.id, refund_id=line.refund_id, status=line.status, note=line.note,
-                    amount=Money(payment.currency, line.minor).value,
-                )
-                for line in read_lines(payment.refunds).values()
-            ],
-            items=unit.get("items", []),
-            payer=payment.payload.get("payer"),
-        )  # fmt: skip
+            refunds=[PaymentRefundResponse.of(line, payment.currency) for line in refunds],
+            items=overview.items_of(payment),
+            payer=overview.payer_of(payment),
+        )
 
 
 @router.get("/payments")
@@ -81,14 +78,8 @@ async def read_payments(
     page: PageDep,
     status: Annotated[Status | None, Query()] = None,
 ) -> Page[PaymentResponse]:
-    """Every payment, newest first; of one status where asked for."""
-    async with studio.database.transaction() as session:
-        rows = await list_payments(
-            session, limit=page.limit + 1, after=page.after_key, status=status
-        )
-    shown = rows[: page.limit]
-    more = len(rows) > page.limit
-    return Page(
-        items=await show_rows(shown, PaymentResponse.of),
-        next_cursor=Cursor(shown[-1].created_at, str(shown[-1].id)).encode() if more else None,
+    """Lists all payments, newest first; only those of one `status` if it is given."""
+    rows = await overview.list_payments(
+        studio.database, limit=page.row_limit, after=page.after_key, status=status
     )
+    return await page_of(rows, page, PaymentResponse.of)

@@ -1,10 +1,8 @@
-"""Routes of payments: orders, captures, refunds, and PayPal's own events."""
+"""Routes of payments: orders, captures, refunds, and PayPal's webhook."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Self
 
-from fastapi import APIRouter, FastAPI, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from db.tables import Payment
 from errors import Unavailable
@@ -17,59 +15,47 @@ from gateway.deps import (
     RequiredKey,
     StudioDep,
 )
-from gateway.wire import Storable, WireRequest, WireResponse
+from gateway.resources import resources_of
+from gateway.wire import Storable, WireResponse
 from studio.payments import captures, orders, refunds
 from studio.payments.books import amount_of
-from studio.payments.inbox import WebhookInbox
 from studio.payments.money import Money, exact_money
 from studio.payments.order_form import OrderForm, RefundForm
+from studio.payments.overview import payer_of
 from studio.payments.refund_lines import RefundLine
 
-
-@asynccontextmanager
-async def keep_inbox(app: FastAPI) -> AsyncIterator[None]:
-    """The inbox lives as long as the app; at the end it applies what it has taken."""
-    studio = app.state.studio
-    app.state.webhooks = studio.paypal and WebhookInbox(studio.database, studio.paypal)
-    try:
-        yield
-    finally:
-        if app.state.webhooks:
-            await app.state.webhooks.settled()
-
-
-router = APIRouter(prefix="/api/paypal", tags=["payments"], lifespan=keep_inbox)
+router = APIRouter(prefix="/api/paypal", tags=["payments"])
 
 PayPalId = Annotated[Storable, Path(min_length=1, max_length=64)]
 
 
 class AmountResponse(WireResponse):
-    """A sum, as a decimal string."""
+    """An amount of money; the value is a decimal string."""
 
     value: str
     currency: str
 
-    @classmethod
-    def of(cls, money: Money) -> "AmountResponse":
-        """Money -> wire."""
-        return cls(value=money.value, currency=money.currency)
-
-
-class OrderRequest(OrderForm, WireRequest):
-    """Products that we price, or an amount; where the payer goes after approving or cancelling."""
-
 
 class OrderResponse(WireResponse):
-    """An order as it was made, waiting for its payer at `approvalUrl`."""
+    """A new order; the payer approves it at `approvalUrl`."""
 
     id: str
     status: str = "CREATED"
     approval_url: str
     amount: AmountResponse
 
+    @classmethod
+    def of(cls, payment: Payment) -> Self:
+        """The answer to a payment whose order PayPal has just created."""
+        return cls(
+            id=str(payment.order_id),
+            approval_url=str(payment.approval_url),
+            amount=AmountResponse.from_row(amount_of(payment)),
+        )
+
 
 class PayerResponse(WireResponse):
-    """Who paid, as far as PayPal says."""
+    """Who has paid, as far as PayPal reports it."""
 
     payer_id: str | None = None
     email: str | None = None
@@ -77,7 +63,7 @@ class PayerResponse(WireResponse):
 
 
 class ReceiptResponse(WireResponse):
-    """What became of an order; `captureId` once it is captured."""
+    """The state of an order; `captureId` is set once it is captured."""
 
     order_id: str
     capture_id: str | None
@@ -87,26 +73,20 @@ class ReceiptResponse(WireResponse):
     payer: PayerResponse | None = None
 
     @classmethod
-    def of(cls, payment: Payment) -> "ReceiptResponse":
-        """Row -> wire."""
-        amount = amount_of(payment)
-        payer = payment.payload.get("payer")
-        return cls(
+    def of(cls, payment: Payment) -> Self:
+        """Adds the sums and the payer."""
+        payer = payer_of(payment)
+        return cls.from_row(
+            payment,
             order_id=str(payment.order_id),
-            capture_id=payment.capture_id,
-            status=payment.status,
-            amount=AmountResponse.of(amount),
-            refunded=AmountResponse.of(exact_money(payment.refunded, payment.currency)),
+            amount=AmountResponse.from_row(amount_of(payment)),
+            refunded=AmountResponse.from_row(exact_money(payment.refunded, payment.currency)),
             payer=PayerResponse.model_validate(payer) if payer else None,
         )
 
 
-class RefundRequest(RefundForm, WireRequest):
-    """Part of the payment; all that is left without an amount."""
-
-
 class RefundResponse(WireResponse):
-    """A refund; `refundId` is PayPal's own."""
+    """A refund; `refundId` is PayPal's id."""
 
     id: str
     refund_id: str | None
@@ -115,32 +95,30 @@ class RefundResponse(WireResponse):
     amount: AmountResponse
 
     @classmethod
-    def of(cls, payment: Payment, line: RefundLine) -> "RefundResponse":
-        """Row and line -> wire."""
-        return cls(
-            id=line.id,
-            refund_id=line.refund_id,
+    def of(cls, payment: Payment, line: RefundLine) -> Self:
+        """Adds the payment's capture and the amount in its currency."""
+        return cls.from_row(
+            line,
             capture_id=payment.capture_id,
-            status=line.status,
-            amount=AmountResponse.of(Money(payment.currency, line.minor)),
+            amount=AmountResponse.from_row(Money(payment.currency, line.minor)),
         )
 
 
 class WebhookResponse(WireResponse):
-    """`stored`: a new event; `known`: it was there already."""
+    """`stored` for a new event, `known` for a repetition."""
 
     status: str
 
 
 @router.post("/orders", status_code=201)
 async def create_order(
-    body: OrderRequest,
+    body: OrderForm,
     user: Customer,
     studio: StudioDep,
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> OrderResponse:
-    """An order at PayPal, which its payer approves at `approvalUrl`; nothing is charged yet."""
+    """Creates an order at PayPal for its payer to approve at `approvalUrl`; charges nothing yet."""
     payment = await orders.create_order(
         studio.database,
         orders.require_paypal(studio),
@@ -149,16 +127,12 @@ async def create_order(
         idempotency_key=idempotency_key,
     )
     response.headers["Location"] = f"/api/paypal/orders/{payment.order_id}"
-    return OrderResponse(
-        id=str(payment.order_id),
-        approval_url=str(payment.approval_url),
-        amount=AmountResponse.of(amount_of(payment)),
-    )
+    return OrderResponse.of(payment)
 
 
 @router.post("/orders/{order_id}/capture")
 async def capture(order_id: PayPalId, user: Customer, studio: StudioDep) -> ReceiptResponse:
-    """Takes the approved money, once however often this is called."""
+    """Captures the approved order; a repetition returns the same capture."""
     paypal = orders.require_paypal(studio)
     payment = await orders.find_own_payment(studio.database, order_id, user.id)
     return ReceiptResponse.of(await captures.capture(studio.database, paypal, payment))
@@ -166,7 +140,7 @@ async def capture(order_id: PayPalId, user: Customer, studio: StudioDep) -> Rece
 
 @router.get("/orders/{order_id}")
 async def read_order(order_id: PayPalId, user: Customer, studio: StudioDep) -> ReceiptResponse:
-    """What has become of one's own order so far."""
+    """Returns the state of one of the caller's orders."""
     payment = await orders.find_own_payment(studio.database, order_id, user.id)
     return ReceiptResponse.of(payment)
 
@@ -177,14 +151,14 @@ async def refund(
     admin: Admin,
     studio: StudioDep,
     idempotency_key: RequiredKey,
-    body: RefundRequest | None = None,
+    body: RefundForm | None = None,
 ) -> RefundResponse:
-    """Gives part of a payment back, or all that is left of it; once for each Idempotency-Key."""
+    """Refunds part of a payment, or all of the rest; once for each `Idempotency-Key`."""
     done = await refunds.refund(
         studio.database,
         orders.require_paypal(studio),
         capture_id,
-        body or RefundRequest(),
+        body or RefundForm(),
         actor_id=admin.id,
         idempotency_key=idempotency_key,
     )
@@ -193,8 +167,8 @@ async def refund(
 
 @router.post("/webhook", dependencies=[Public])
 async def webhook(request: Request, ip: ClientAddressDep) -> WebhookResponse:
-    """PayPal's events: checked over the raw bytes, stored once, applied behind the answer."""
-    inbox: WebhookInbox | None = request.app.state.webhooks
+    """Receives an event of PayPal: verifies the raw bytes, stores it once and applies it later."""
+    inbox = resources_of(request).webhooks
     if inbox is None:
         raise Unavailable("payments are not set up here")
     is_new = await inbox.receive(request.headers, await request.body(), ip=ip)

@@ -1,42 +1,20 @@
 """Routes of search: by words, by picture, by both, and more like a product."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import Annotated, cast
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from gateway.deps import Anyone, StudioDep
+from gateway.deps import Anyone, SearchLogDep, StudioDep
 from gateway.wire import Storable, WireRequest, WireResponse, require_one_of
 from studio.context import current_request_id
 from studio.ports import Filters
 from studio.search import search
 from studio.search.log import SearchLogWriter
 
-
-@asynccontextmanager
-async def keep_log(app: FastAPI) -> AsyncIterator[None]:
-    """The search log's writer lives as long as the app, and writes what is left at its end."""
-    log = app.state.search_log = SearchLogWriter(app.state.studio.database)
-    app.state.background.watch("search-log", lambda: log.is_alive)
-    try:
-        yield
-    finally:
-        await app.state.search_log.aclose()
-
-
-router = APIRouter(prefix="/api/search", tags=["search"], lifespan=keep_log)
-
-
-async def get_log(request: Request) -> SearchLogWriter:
-    """The writer that `keep_log` made."""
-    return cast(SearchLogWriter, request.app.state.search_log)
-
-
-LogDep = Annotated[SearchLogWriter, Depends(get_log)]
+router = APIRouter(prefix="/api/search", tags=["search"])
 
 
 def refuse_blank(text: str) -> str:
@@ -183,7 +161,7 @@ async def answer(
 
 @router.post("/text")
 async def search_text(
-    body: TextSearchRequest, user: Anyone, studio: StudioDep, log: LogDep
+    body: TextSearchRequest, user: Anyone, studio: StudioDep, log: SearchLogDep
 ) -> SearchResponse:
     """Products that fit the words."""
     request = search.SearchRequest(body.top_k, body.to_filters(), query=body.query)
@@ -192,7 +170,7 @@ async def search_text(
 
 @router.post("/image")
 async def search_image(
-    body: ImageSearchRequest, user: Anyone, studio: StudioDep, log: LogDep
+    body: ImageSearchRequest, user: Anyone, studio: StudioDep, log: SearchLogDep
 ) -> SearchResponse:
     """Products that look like the picture."""
     request = search.SearchRequest(
@@ -203,7 +181,7 @@ async def search_image(
 
 @router.post("/hybrid")
 async def search_hybrid(
-    body: HybridSearchRequest, user: Anyone, studio: StudioDep, log: LogDep
+    body: HybridSearchRequest, user: Anyone, studio: StudioDep, log: SearchLogDep
 ) -> SearchResponse:
     """Products that fit picture and words, weighed by alpha."""
     request = search.SearchRequest(
@@ -222,7 +200,7 @@ async def search_similar(
     product_id: Storable,
     user: Anyone,
     studio: StudioDep,
-    log: LogDep,
+    log: SearchLogDep,
     top_k: Annotated[int, Query(alias="topK", ge=1, le=200)] = 10,
 ) -> SearchResponse:
     """Products that look like this one, itself left out."""

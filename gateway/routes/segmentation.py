@@ -1,5 +1,6 @@
 """The route of segmentation: a picture and a prompt to a mask."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from db.tables import SegmentationResult
 from gateway.deps import Customer, IdempotencyKey, StudioDep
+from gateway.once import once
 from gateway.wire import WireRequest, WireResponse, require_one_of
 from studio.idempotency import KeyedRequest, answer_by_row
 from studio.ports import SegmentPrompt
@@ -108,15 +110,15 @@ async def segment_picture(
     idempotency_key: IdempotencyKey = None,
 ) -> SegmentationResponse:  # fmt: skip
     """Cuts a garment or a person out of a picture."""
-    keyed = KeyedRequest.of(idempotency_key, body.model_dump(mode="json"))
 
-    async def make() -> dict[str, Any]:
+    async def make(keyed: KeyedRequest | None) -> dict[str, Any]:
         made = await segment(
             studio, user.id, body.to_prompt(), image_url=body.image_url, file_id=body.file_id,
             keyed=keyed,
         )  # fmt: skip
         return segmentation_document(made.mask_key, made.answer)
 
-    told = await answer_by_row(studio, SegmentationResult, user.id, keyed, make)
-    mask_url = await studio.blobs.sign_get(told.pop("mask_key"))
-    return SegmentationResponse(mask_url=mask_url, **told)
+    answer_once = partial(answer_by_row, studio, SegmentationResult, user.id)
+    result = await once(idempotency_key, body, make, answer_once)
+    mask_url = await studio.blobs.sign_get(result.pop("mask_key"))
+    return SegmentationResponse(mask_url=mask_url, **result)

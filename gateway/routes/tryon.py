@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
@@ -11,9 +12,10 @@ from starlette.requests import ClientDisconnect
 
 from db.tables import TryonJob
 from db.tryons import list_tryons
-from gateway.deps import ClientAddressDep, Customer, IdempotencyKey, StudioDep, TurnsDep
-from gateway.documents import Document, show_rows
-from gateway.paging import Cursor, PageDep
+from gateway.deps import ClientAddressDep, Customer, IdempotencyKey, PlacesDep, StudioDep
+from gateway.documents import Document
+from gateway.once import once
+from gateway.paging import PageDep, page_of
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
 from studio.idempotency import KeyedRequest, answer_by_row
 from studio.ports import Studio
@@ -121,13 +123,11 @@ async def try_on(
     """200 with the picture, or 202 with a job whose result has it."""
     form = tryon.TryOnForm(**body.model_dump(exclude={"mode"}, by_alias=True))
 
-    keyed = KeyedRequest.of(idempotency_key, body.model_dump(mode="json"))
-
-    async def make() -> dict[str, Any]:
+    async def make(keyed: KeyedRequest | None) -> dict[str, Any]:
         return tryon.answer_of(await tryon.try_on(studio, user.id, form, body.mode, keyed=keyed))
 
-    work = answer_by_row(studio, TryonJob, user.id, keyed, make)
-    answer = await (unless_gone(request, work) if keyed is None else work)
+    work = once(idempotency_key, body, make, partial(answer_by_row, studio, TryonJob, user.id))
+    answer = await (unless_gone(request, work) if idempotency_key is None else work)
     if "job_id" in answer:
         accepted = JobAccepted(job_id=answer["job_id"])
         return Response(accepted.model_dump_json(by_alias=True), 202, media_type="application/json")
@@ -139,13 +139,8 @@ async def try_on(
 async def read_tryons(page: PageDep, user: Customer, studio: StudioDep) -> Page[TryOnRecord]:
     """The caller's try-ons, newest first."""
     async with studio.database.read() as session:
-        found = await list_tryons(session, user.id, limit=page.limit + 1, after=page.after_key)
-    shown = found[: page.limit]
-    more = len(found) > page.limit
-    return Page(
-        items=await show_rows(shown, lambda row: record_of(studio, row)),
-        next_cursor=Cursor(shown[-1].created_at, str(shown[-1].id)).encode() if more else None,
-    )
+        rows = await list_tryons(session, user.id, limit=page.row_limit, after=page.after_key)
+    return await page_of(rows, page, partial(record_of, studio))
 
 
 @router.get("/tryons/{tryon_id}")
@@ -156,8 +151,8 @@ async def read_tryon(tryon_id: UUID, user: Customer, studio: StudioDep) -> TryOn
 
 @router.delete("/tryons/{tryon_id}", status_code=204, response_class=Response)
 async def delete_tryon(
-    tryon_id: UUID, user: Customer, studio: StudioDep, turns: TurnsDep, ip: ClientAddressDep
+    tryon_id: UUID, user: Customer, studio: StudioDep, places: PlacesDep, ip: ClientAddressDep
 ) -> None:
     """Removes a try-on of one's own with its pictures; a job that still makes it ends."""
-    async with turns.place(user.id):
+    async with places.deletions.place(user.id):
         await tryon_history.delete_tryon(studio, user.id, tryon_id, ip=ip)

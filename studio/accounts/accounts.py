@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from db.audit import insert_audit
 from db.engine import Database
-from db.tables import User
+from db.tables import ROLES, User
 from db.users import get_accounts_in_sessions, get_user, insert_user, lock_admins
 from errors import Conflict, Forbidden, Invalid, NotFound, StudioError
 from studio.accounts.passwords import hash_password
@@ -16,7 +16,6 @@ from studio.batching import MicroBatcher
 from studio.context import current_request_id
 from studio.ports import Studio
 
-ROLES = ("customer", "merchant", "admin")
 MAX_NAME_CHARS = 200
 
 

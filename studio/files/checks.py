@@ -1,4 +1,4 @@
-"""Looks into uploads: in pieces, once at a time for a file, a few for an account and in all."""
+"""Checks the content of uploads: one check at a time for a file, a few for an account."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 
 class FileChecks:
-    """The checks of one Gateway. Pictures are held in memory, so only a few run at once."""
+    """The checks of one Gateway; only a few run at once, because they hold pictures in memory."""
 
     def __init__(self) -> None:
         self._shares = Shares(
@@ -41,38 +41,38 @@ class FileChecks:
     async def share(
         self, owner_id: UUID, file_id: UUID, check: Callable[[], Awaitable[File]]
     ) -> File:
-        """What `check` answers; those who call meanwhile for the same file get the same answer.
+        """Runs `check`; concurrent calls for the same file share one run and its result.
 
-        A caller who hangs up doesn't end the check.
+        The check goes on when a caller disconnects.
 
         Raises:
-            OwnerBusy, AllBusy: too many checks wait already.
+            OwnerBusy, AllBusy: too many checks are waiting.
         """
         task = self._running.get(file_id)
         if task is None:
-            task = asyncio.create_task(self._in_turn(owner_id, check), name="file check")
+            task = asyncio.create_task(self._run(owner_id, check), name="file check")
             self._running[file_id] = task
             task.add_done_callback(lambda _: self._running.pop(file_id, None))
         return await asyncio.shield(task)
 
     async def aclose(self) -> None:
-        """Ends the checks that nobody waits for any more; their files can be checked again."""
+        """Cancels the running checks; their files can be checked again."""
         tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _in_turn(self, owner_id: UUID, check: Callable[[], Awaitable[File]]) -> File:
+    async def _run(self, owner_id: UUID, check: Callable[[], Awaitable[File]]) -> File:
         async with self._shares.place(owner_id):
             return await check()
 
     async def inspect(self, blobs: BlobStore, file: File) -> FileFacts:
-        """What the file is.
+        """Reads the uploaded file and returns its facts.
 
         Raises:
             Conflict: nothing was uploaded yet.
-            NotAnImage, Invalid, TooLarge: it is not what was announced.
-            DeadlinePassed: the store is too slow.
+            NotAnImage, Invalid, TooLarge: the file is not what was announced.
+            DeadlinePassed: the blob store is too slow.
         """
         blob = await blobs.head(file.blob_key)
         if blob is None:
@@ -99,9 +99,11 @@ class FileChecks:
 
 
 def check_announced(file: File, blob: BlobInfo) -> None:
-    """Raises:
-    Invalid: another size, or an encoding that readers would undo.
-    NotAnImage: another type than announced.
+    """Compares a blob with the announced file.
+
+    Raises:
+        Invalid: it has another size, or a Content-Encoding that readers would decode.
+        NotAnImage: it has another type.
     """
     if blob.size != file.size_bytes:
         raise Invalid(f"{blob.size} bytes were uploaded, {file.size_bytes} were announced")

@@ -1,6 +1,7 @@
-"""Files of an account: found, read as pictures, deleted."""
+"""The files of an account: find, list, read as pictures, delete."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +17,7 @@ from db.files import (
     get_own_file,
     get_public_key,
     is_on_sale,
+    list_files,
 )
 from db.segmentations import get_segmentation_by_mask
 from db.tables import File
@@ -28,8 +30,10 @@ from studio.ports import Studio
 
 
 async def find_own_file(studio: Studio, owner_id: UUID, file_id: UUID) -> File:
-    """Raises:
-    NotFound: absent, or another's.
+    """Reads one of the account's files.
+
+    Raises:
+        NotFound: there is no such file, or it is another account's.
     """
     async with studio.database.transaction() as session:
         file = await get_own_file(session, file_id, owner_id)
@@ -38,16 +42,24 @@ async def find_own_file(studio: Studio, owner_id: UUID, file_id: UUID) -> File:
     return file
 
 
-async def delete(studio: Studio, owner_id: UUID, file_id: UUID, *, ip: str | None) -> None:
-    """Removes a file with everything that was made of it: masks, heatmaps, try-ons of the person.
+async def list_own_files(
+    studio: Studio, owner_id: UUID, *, limit: int, after: tuple[datetime, UUID] | None
+) -> list[File]:
+    """Reads the account's uploads, newest first."""
+    async with studio.database.read() as session:
+        return await list_files(session, owner_id, limit=limit, after=after)
 
-    The rows go in one transaction, which waits for nothing outside of the database; their blobs
-    are entered as doomed in it, and removed right after it.
+
+async def delete(studio: Studio, owner_id: UUID, file_id: UUID, *, ip: str | None) -> None:
+    """Deletes a file with everything that was made from it: masks, heatmaps, try-ons.
+
+    One transaction deletes the rows, waits for nothing outside of the database, and records the
+    blobs to be removed; they are removed right after it.
 
     Raises:
-        NotFound: absent, or another's.
+        NotFound: there is no such file, or it is another account's.
         Conflict: a live product shows it.
-        Unavailable: the blob store is away; nothing is deleted then.
+        Unavailable: the blob store can't be reached; nothing is deleted then.
     """
     file = await find_own_file(studio, owner_id, file_id)
     await studio.blobs.head(file.blob_key)
@@ -63,7 +75,7 @@ async def delete(studio: Studio, owner_id: UUID, file_id: UUID, *, ip: str | Non
 async def _delete_rows(
     session: AsyncSession, owner_id: UUID, file_id: UUID, ip: str | None
 ) -> set[str]:
-    """In the order of locks: lineage, jobs of what was made of the file, the file."""
+    """Deletes in the order of locks: lineage, jobs of what was made from the file, the file."""
     await lock_lineage(session, owner_id)
     file = await get_own_file(session, file_id, owner_id)
     if file is None:
@@ -85,7 +97,7 @@ async def _delete_rows(
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """An encoded picture; key and file id where it lies in this studio's own store."""
+    """An encoded picture; key and file id are set where it is in the studio's own blob store."""
 
     data: bytes
     key: str | None
@@ -100,53 +112,53 @@ async def load_image(
     file_id: UUID | None,
     is_patient: bool = False,
 ) -> LoadedImage:
-    """The bytes of `imageUrl | fileId`: own files, pictures on sale, or the outside world.
+    """Reads the picture of `imageUrl | fileId`: an own file, a product's picture, or a web address.
 
-    is_patient: one of many pictures of a request, which waits for its turn and isn't refused.
+    is_patient: the picture is one of many of a request; it waits for a place instead of failing.
 
     Raises:
         Invalid: both or neither are given, or the address is refused.
-        NotFound: absent, or another's and not on sale.
+        NotFound: there is no such picture, or it is another account's and not on sale.
         Conflict: the upload is not completed.
-        NotAnImage, TooLarge, UpstreamFailed: what lies there can't be used.
-        RateLimited, Unavailable: too many pictures are being fetched, for the caller or in all.
+        NotAnImage, TooLarge, UpstreamFailed: the picture at the address can't be used.
+        RateLimited, Unavailable: too many pictures are being fetched, for the caller or for all.
     """
     if (image_url is None) == (file_id is None):
         raise Invalid("give either imageUrl or fileId")
     if image_url is None:
-        key, found_id = await _find_usable(studio, user_id, file_id=file_id, key=None)
-        return LoadedImage(await studio.blobs.get(key), key, found_id)
+        key, own_file_id = await _find_usable(studio, user_id, file_id=file_id, key=None)
+        return LoadedImage(await studio.blobs.get(key), key, own_file_id)
     own_key = studio.blobs.key_of(image_url)
     if own_key is None:
         data = await studio.fetcher.fetch_image(image_url, current_caller(), is_patient=is_patient)
         return LoadedImage(data, None, None)
-    key, found_id = await _find_usable(studio, user_id, file_id=None, key=own_key)
-    return LoadedImage(await studio.blobs.get(key), key, found_id)
+    key, own_file_id = await _find_usable(studio, user_id, file_id=None, key=own_key)
+    return LoadedImage(await studio.blobs.get(key), key, own_file_id)
 
 
 async def require_picture(
     studio: Studio, user_id: UUID, *, image_url: str | None = None, file_id: UUID | None = None
 ) -> str | None:
-    """The key of the own picture that `load_image` would read; None for one of the outside world.
+    """The key of the blob that `load_image` would read; None for an address on the web.
 
     Raises:
-        NotFound: absent, or another's and not on sale.
+        NotFound: there is no such picture, or it is another account's and not on sale.
         Conflict: the upload is not completed.
     """
     key = None if image_url is None else studio.blobs.key_of(image_url)
     if file_id is None and key is None:
         return None
-    found_key, _ = await _find_usable(studio, user_id, file_id=file_id, key=key)
-    return found_key
+    usable_key, _ = await _find_usable(studio, user_id, file_id=file_id, key=key)
+    return usable_key
 
 
 async def _find_usable(
     studio: Studio, user_id: UUID | None, *, file_id: UUID | None, key: str | None
 ) -> tuple[str, UUID | None]:
-    """Judged by the row, never by the signature of a URL.
+    """The key and the id of a picture that the user may use.
 
-    Another's upload that is on sale is used as the product's public copy: the upload itself, with
-    its metadata, stays its owner's.
+    The row decides, not the signature of a URL. An upload of another account that is on sale is
+    used in the form of the product's public copy, because the upload has metadata of its owner.
     """
     async with studio.database.read() as session:
         if file_id is not None:
@@ -162,8 +174,8 @@ async def _find_usable(
         elif key is not None and await is_on_sale(session, file_id=None, blob_key=key):
             return key, None
         elif key is not None and user_id is not None:
-            made = await get_segmentation_by_mask(session, key)
-            if made is not None and made.user_id == user_id:
+            segmentation = await get_segmentation_by_mask(session, key)
+            if segmentation is not None and segmentation.user_id == user_id:
                 return key, None
     raise NotFound("no such picture")
 
@@ -172,8 +184,8 @@ def check_usable(file: File) -> str:
     """The key of a file that is a checked picture.
 
     Raises:
-        Conflict: not completed.
-        NotAnImage: a dataset.
+        Conflict: the upload is not completed.
+        NotAnImage: the file is a dataset.
     """
     if file.status != "ready":
         raise Conflict("the upload is not completed: POST /api/files/{fileId}/complete")

@@ -1,4 +1,4 @@
-"""Memory for callers' pictures: bounded in all and for each caller, until the request ends."""
+"""Limits on the memory of requests' pictures: for all, for a network, and for a caller."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterator
@@ -13,7 +13,7 @@ MAX_BYTES_PER_NETWORK = 256_000_000
 
 
 class PictureMemory:
-    """What the pictures of one process's requests take."""
+    """The bytes of pictures that the requests of one process hold."""
 
     def __init__(self) -> None:
         self._bytes: Counter[Hashable] = Counter()
@@ -21,8 +21,8 @@ class PictureMemory:
 
     @contextmanager
     def request(self, owner: Hashable) -> Iterator[None]:
-        """Pictures that `hold_picture` is told of in the block count until it ends."""
-        request = Request(self, owner)
+        """Counts the pictures that `hold_picture` registers in the block, until the block ends."""
+        request = PictureRequest(self, owner)
         token = _current.set(request)
         try:
             yield
@@ -31,8 +31,11 @@ class PictureMemory:
             request.end()
 
     def take(self, owner: Hashable, size: int) -> None:
-        """Raises:
-        OwnerBusy, AllBusy: the caller's pictures, those of its network, or all take too much.
+        """Counts a picture.
+
+        Raises:
+            OwnerBusy, AllBusy: the pictures of the caller, of its network, or of all take too
+                much memory.
         """
         name, network = name_of(owner), network_of(owner)
         if self._bytes[name] + size > MAX_BYTES_PER_OWNER or (
@@ -44,7 +47,7 @@ class PictureMemory:
         self._count(owner, size)
 
     def give_back(self, owner: Hashable, size: int) -> None:
-        """The pictures are gone."""
+        """Releases the bytes of pictures."""
         self._count(owner, -size)
 
     def _count(self, owner: Hashable, change: int) -> None:
@@ -59,8 +62,8 @@ class PictureMemory:
             del self._by_network[network]
 
 
-class Request:
-    """What one request holds; work that outlives it holds nothing in its name."""
+class PictureRequest:
+    """The pictures of one request; work that continues after the request counts nothing."""
 
     def __init__(self, memory: PictureMemory, owner: Hashable) -> None:
         self._memory = memory
@@ -69,25 +72,25 @@ class Request:
         self._has_ended = False
 
     def hold(self, size: int) -> None:
-        """Raises: as `PictureMemory.take`."""
+        """Counts a picture, as `PictureMemory.take` does."""
         if not self._has_ended:
             self._memory.take(self._owner, size)
             self._size += size
 
     def end(self) -> None:
-        """Gives everything back."""
+        """Releases all pictures."""
         self._has_ended = True
         self._memory.give_back(self._owner, self._size)
 
 
-_current: ContextVar[Request | None] = ContextVar("picture_memory", default=None)
+_current: ContextVar[PictureRequest | None] = ContextVar("picture_memory", default=None)
 
 
 def hold_picture(size: int) -> None:
-    """Counts a picture for the current request; jobs have no request and bounds of their own.
+    """Counts a picture for the current request; jobs have no request and limits of their own.
 
     Raises:
-        OwnerBusy, AllBusy: there is no room for it.
+        OwnerBusy, AllBusy: there is no memory left for it.
     """
     request = _current.get()
     if request is not None:

@@ -1,4 +1,4 @@
-"""Threads for work on callers' pictures: a few, so that everybody else's threads stay free."""
+"""A few threads for work on pictures, so that it can't occupy the threads of everything else."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 class PictureThreads:
-    """Of one event loop; a caller, and a network, leaves a thread to the others."""
+    """The threads of one event loop; no caller and no network can occupy all of them."""
 
     def __init__(self) -> None:
         self.limiter = anyio.CapacityLimiter(THREADS)
@@ -38,10 +38,10 @@ _threads: RunVar[PictureThreads] = RunVar("picture_threads")
 
 
 async def run_on_picture(work: Callable[[], Result]) -> Result:
-    """What `work` returns, from one of the threads of this event loop.
+    """Runs `work` in one of the threads of this event loop and returns its result.
 
     Raises:
-        OwnerBusy, AllBusy: too many pictures, of this caller or in all, wait for a thread already.
+        OwnerBusy, AllBusy: too many pictures, of this caller or of all, wait for a thread.
     """
     try:
         threads = _threads.get()

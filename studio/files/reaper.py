@@ -1,4 +1,4 @@
-"""Uploads that never became ready: not put, not completed, or failed. They leave after a day."""
+"""Deletes uploads that never became ready: not uploaded, not completed, or failed."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -12,30 +12,30 @@ from errors import StudioError
 from studio.deletion.blob_removal import remove_blob
 from studio.ports import BlobStore
 
-KEPT = timedelta(days=1)
-"""Far longer than an upload may arrive (`upload_ends_at`), so nothing comes after it is reaped."""
+RETENTION = timedelta(days=1)
+"""Far longer than an upload may arrive (`upload_ends_at`), so none arrives after its deletion."""
 BATCH = 20
 MOST_STUCK = 20
-"""So many blobs that can't be removed end a round: the blob store itself is away then."""
+"""A round ends after this many blobs can't be removed: the blob store is down then."""
 
 log = structlog.get_logger("studio.files")
 
 
 async def reap_unfinished(database: Database, blobs: BlobStore) -> int:
-    """Removes blobs and rows; how many rows. Any number of dispatchers may do this at once.
+    """Removes blobs and rows, and returns the number of rows; several dispatchers may run it.
 
-    A file whose blob can't be removed stays for the next round, and holds up no other one.
+    A file whose blob can't be removed stays for the next round and does not delay the others.
 
     Raises:
-        Unavailable: database or blob store are away; the next turn goes on.
+        Unavailable: the database or the blob store can't be reached; the next round continues.
     """
-    before = datetime.now(UTC) - KEPT
+    before = datetime.now(UTC) - RETENTION
     reaped, stuck = 0, set[UUID]()
     while len(stuck) < MOST_STUCK:
         async with database.transaction() as session:
             files = await lock_unfinished(session, before=before, limit=BATCH, without=stuck)
             free = [file.id for file in files if await _remove(blobs, file)]
-            for file_id in free:  # rows go last: they are what would try again
+            for file_id in free:  # rows go last, so that a failed removal is tried again
                 await delete_file(session, file_id)
         reaped += len(free)
         stuck |= {file.id for file in files} - set(free)
@@ -43,12 +43,12 @@ async def reap_unfinished(database: Database, blobs: BlobStore) -> int:
             break
     if reaped:
         log.info("files.reaped", count=reaped)
-    await blobs.drop_unfinished(older_than_s=KEPT.total_seconds())
+    await blobs.drop_unfinished(older_than_s=RETENTION.total_seconds())
     return reaped
 
 
 async def _remove(blobs: BlobStore, file: File) -> bool:
-    """Whether the blob is gone, and a PUT that is still on its way is refused."""
+    """Removes the blob, so that a late PUT is refused; False where that fails."""
     try:
         await remove_blob(blobs, file.blob_key)
     except StudioError as error:

@@ -1,4 +1,4 @@
-"""Which files the studio takes, and what makes one of them whole."""
+"""Which files the studio accepts, and how their content is checked."""
 
 import codecs
 import csv
@@ -7,40 +7,34 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from db.tables import Role
 from errors import Invalid, NotAnImage, TooLarge
-from integrations.blobs.keys import CHUNK_BYTES
+from integrations.blobs.keys import CHUNK_BYTES, EXTENSIONS
+from models.bounds.formats import FORMATS
 from models.images import MAX_BYTES, inspect_image
 
-IMAGE_TYPES = {
-    "image/jpeg": ".jpg",
-    "image/png": ".png",
-    "image/webp": ".webp",
-    "image/gif": ".gif",
-    "image/bmp": ".bmp",
-    "image/tiff": ".tiff",
+IMAGE_TYPES = {kind.content_type: EXTENSIONS[kind.content_type] for kind in FORMATS}
+DATASET_TYPES = {kind: EXTENSIONS[kind] for kind in ("text/csv", "application/x-ndjson")} | {
+    "application/jsonl": EXTENSIONS["application/x-ndjson"]
 }
-DATASET_TYPES = {
-    "text/csv": ".csv",
-    "application/x-ndjson": ".jsonl",
-    "application/jsonl": ".jsonl",
-}
+"""The extension of each content type that is accepted."""
 MAX_DATASET_BYTES = 200_000_000
 UPLOAD_LIFETIME_S = 900
 ARRIVAL_S = 900
-"""How much longer than its URL an upload may take to arrive."""
+"""How long an upload may continue to arrive after its URL has expired."""
 CLOCK_SKEW_S = 300
 UPLOAD_END = timedelta(seconds=UPLOAD_LIFETIME_S + ARRIVAL_S + CLOCK_SKEW_S)
-"""From the presigning on: nothing arrives any more then."""
+"""The time from the presigning after which no upload can arrive any more."""
 MAX_FIRST_LINE_CHARS = 100_000
 
 
 @dataclass(frozen=True)
 class Purpose:
-    """What an upload is for decides its types, its size and who may make it."""
+    """The purpose of an upload decides its content types, its size and who may make it."""
 
     extensions: dict[str, str]
     max_bytes: int
-    role: str = "customer"
+    role: Role = "customer"
 
 
 IMAGE = Purpose(IMAGE_TYPES, MAX_BYTES)
@@ -54,7 +48,7 @@ PURPOSES = {
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What a checked file is; width and height in pixels, of images only."""
+    """The facts of a checked file; width and height in pixels, for images only."""
 
     sha256: str
     width: int | None = None
@@ -62,31 +56,31 @@ class FileFacts:
 
 
 def upload_ends_at(presigned_at: datetime) -> datetime:
-    """From then on no signed PUT of that moment works any more; a key stays buried until then."""
+    """When no PUT that was presigned at that moment can arrive any more."""
     return presigned_at + UPLOAD_END
 
 
 def extension_for(purpose: str, content_type: str, size_bytes: int) -> str:
-    """The extension that the blob's key gets.
+    """The extension of the blob's key.
 
     Raises:
-        Invalid: the purpose takes no such type.
-        TooLarge: or no such size.
+        Invalid: the purpose does not accept this content type.
+        TooLarge: the file is larger than the purpose allows.
     """
     rules = PURPOSES[purpose]
     if content_type not in rules.extensions:
-        taken = ", ".join(rules.extensions)
-        raise Invalid(f"the contentType for a {purpose} must be one of {taken}")
+        accepted = ", ".join(rules.extensions)
+        raise Invalid(f"the contentType for a {purpose} must be one of {accepted}")
     if size_bytes > rules.max_bytes:
         raise TooLarge(f"a {purpose} may have at most {rules.max_bytes:,} bytes")
     return rules.extensions[content_type]
 
 
 def inspect_file(data: bytes, purpose: str, content_type: str) -> FileFacts:
-    """Reads the whole file once; slow, so not on an event loop.
+    """Reads the whole file once. This is slow: call it in a thread.
 
     Raises:
-        NotAnImage, Invalid, TooLarge: it is not what was announced.
+        NotAnImage, Invalid, TooLarge: the file is not what was announced.
     """
     if purpose == "dataset":
         check = DatasetCheck(DATASET_TYPES[content_type])
@@ -94,16 +88,16 @@ def inspect_file(data: bytes, purpose: str, content_type: str) -> FileFacts:
             check.feed(data[start : start + CHUNK_BYTES])
         return check.finish()
     digest = sha256(data).hexdigest()
-    found = inspect_image(data)
-    if found.content_type != content_type:
-        raise NotAnImage(f"the file is {found.content_type}, not {content_type} as announced")
-    return FileFacts(digest, found.width, found.height)
+    image = inspect_image(data)
+    if image.content_type != content_type:
+        raise NotAnImage(f"the file is {image.content_type}, not {content_type} as announced")
+    return FileFacts(digest, image.width, image.height)
 
 
 class DatasetCheck:
-    """UTF-8 throughout, and a first line of the right kind; the import judges every other line.
+    """Checks that a dataset is UTF-8 and starts with a valid line; the import checks the others.
 
-    Takes the file in pieces and keeps none of them.
+    It receives the file in pieces and stores none of them.
     """
 
     def __init__(self, extension: str) -> None:
@@ -113,10 +107,10 @@ class DatasetCheck:
         self._first_line = ""
 
     def feed(self, piece: bytes) -> None:
-        """The next piece, of any size.
+        """Checks the next piece, of any size.
 
         Raises:
-            Invalid: no UTF-8 text.
+            Invalid: it is not UTF-8 text.
         """
         self._digest.update(piece)
         text = self._decode(piece)
@@ -126,16 +120,16 @@ class DatasetCheck:
         self._first_line = first_line[:MAX_FIRST_LINE_CHARS]
 
     def finish(self) -> FileFacts:
-        """What the file is, once all of it was fed.
+        """Returns the facts of the file after its last piece.
 
         Raises:
-            Invalid: neither CSV nor JSON lines.
+            Invalid: it is neither CSV nor JSON lines.
         """
         self._decode(b"", final=True)
         if not self._first_line.strip():
             raise Invalid("the dataset is empty")
         if not is_first_line(self._first_line, self._extension):
-            raise Invalid("the dataset starts with no CSV header and no JSON object")
+            raise Invalid("the dataset starts with neither a CSV header nor a JSON object")
         return FileFacts(self._digest.hexdigest())
 
     def _decode(self, piece: bytes, *, final: bool = False) -> str:
@@ -146,7 +140,7 @@ class DatasetCheck:
 
 
 def is_first_line(line: str, extension: str) -> bool:
-    """A JSON object for JSON lines; a header of names for CSV."""
+    """Whether it is a JSON object, for JSON lines, or a header of names, for CSV."""
     try:
         if extension == ".jsonl":
             return isinstance(json.loads(line), dict)

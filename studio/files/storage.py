@@ -1,4 +1,4 @@
-"""What one account may store: uploads, and all that is made for it."""
+"""The storage quota of an account: its uploads and the results that were made for it."""
 
 from contextlib import suppress
 from uuid import UUID
@@ -8,22 +8,24 @@ from errors import TooLarge, Unavailable
 from studio.ports import Studio
 
 ROOM_S = 5
-"""A sum over a hundred thousand results takes about 0.1 s."""
+"""How long an account counts as within its quota; summing 100,000 results takes about 0.1 s."""
 
 
 def too_much(stored_bytes: int, quota_bytes: int, file_bytes: int | None = None) -> TooLarge:
-    """The refusal of whatever would store more."""
+    """The error for a request that would exceed the quota."""
     file = "" if file_bytes is None else f", and this file has {file_bytes:,}"
     return TooLarge(
         f"your account stores {stored_bytes:,} of {quota_bytes:,} bytes{file}: delete some uploads "
-        "(DELETE /api/files/{fileId} removes what was made of one, too) or try-ons "
+        "(DELETE /api/files/{fileId} also removes what was made from it) or try-ons "
         "(DELETE /api/cv/tryons/{id}) first"
     )
 
 
 async def require_storage(studio: Studio, owner_id: UUID) -> None:
-    """Before work whose result is stored. It takes no lock, and an account that had room is not
-    summed up again for some seconds: what it asks for meanwhile may go beyond the quota.
+    """Checks the quota before work whose result is stored.
+
+    It takes no lock, and caches for `ROOM_S` that an account is within its quota; requests in
+    this time may exceed it.
 
     Raises:
         TooLarge: the account's quota is used up.

@@ -1,10 +1,12 @@
-"""Uploads: announced within a quota, put straight into the blob store, checked."""
+"""Uploads: presigned within the quota, sent straight to the blob store, then checked."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Literal
 from uuid import UUID, uuid4
 
+from pydantic import Field
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.files import (
@@ -22,6 +24,7 @@ from studio.files.checks import DEADLINE_S, FileChecks
 from studio.files.files import find_own_file
 from studio.files.rules import UPLOAD_LIFETIME_S, FileFacts, extension_for, upload_ends_at
 from studio.files.storage import too_much
+from studio.forms import Form
 from studio.ports import Studio
 
 MAX_PENDING = 100
@@ -32,19 +35,18 @@ FAILURES: dict[str, type[StudioError]] = {
 }
 
 
-@dataclass(frozen=True)
-class Announcement:
-    """What a caller is about to upload."""
+class UploadForm(Form):
+    """The file that a caller is about to upload."""
 
-    filename: str
-    content_type: str
-    size_bytes: int
-    purpose: str
+    filename: str = Field(min_length=1, max_length=255)
+    content_type: str = Field(min_length=1, max_length=100)
+    size_bytes: int = Field(ge=1)
+    purpose: Literal["selfie", "garment", "product", "dataset"]
 
 
 @dataclass(frozen=True)
 class Presigned:
-    """A pending file, where to put its bytes, and the blob they become."""
+    """A pending file, the signed URL for its content, and the key of its blob."""
 
     file_id: UUID
     upload: SignedUpload
@@ -52,45 +54,45 @@ class Presigned:
 
 
 class TooManyPending(RateLimited):
-    """The account has as many unfinished uploads as anyone may have."""
+    """The account has as many unfinished uploads as an account may have."""
 
     retry_after_s = 60
 
 
 class CheckRunning(Unavailable):
-    """Another Gateway checks the same upload; it has an answer soon."""
+    """Another Gateway is checking the same upload and will soon have a result."""
 
     retry_after_s = 2
 
 
-async def presign(studio: Studio, owner_id: UUID, announced: Announcement) -> Presigned:
-    """A pending row and a URL that takes exactly this upload, once.
+async def presign(studio: Studio, owner_id: UUID, form: UploadForm) -> Presigned:
+    """Inserts a pending row and signs a URL that accepts exactly this upload, once.
 
     Raises:
-        Invalid, TooLarge: the purpose takes no such file, or the account's quota is used up.
-        TooManyPending: uploads of this account wait for their end already.
-        Unavailable: the store has no room.
+        Invalid, TooLarge: the purpose does not accept such a file, or the quota is used up.
+        TooManyPending: the account has too many unfinished uploads.
+        Unavailable: the blob store is full.
     """
-    extension = extension_for(announced.purpose, announced.content_type, announced.size_bytes)
+    extension = extension_for(form.purpose, form.content_type, form.size_bytes)
     file_id = uuid4()
     key = f"uploads/{owner_id}/{file_id}{extension}"
     upload = await studio.blobs.sign_put(
         key,
-        content_type=announced.content_type,
-        max_bytes=announced.size_bytes,
+        content_type=form.content_type,
+        max_bytes=form.size_bytes,
         lifetime_s=UPLOAD_LIFETIME_S,
     )
     async with studio.database.transaction() as session:
-        await reserve(session, owner_id, announced.size_bytes, studio.settings.quota_bytes)
+        await reserve(session, owner_id, form.size_bytes, studio.settings.quota_bytes)
         await insert_file(
             session,
             File(
                 id=file_id,
                 owner_id=owner_id,
-                purpose=announced.purpose,
-                filename=announced.filename,
-                content_type=announced.content_type,
-                size_bytes=announced.size_bytes,
+                purpose=form.purpose,
+                filename=form.filename,
+                content_type=form.content_type,
+                size_bytes=form.size_bytes,
                 blob_key=key,
             ),
         )
@@ -98,10 +100,11 @@ async def presign(studio: Studio, owner_id: UUID, announced: Announcement) -> Pr
 
 
 async def reserve(session: AsyncSession, owner_id: UUID, size_bytes: int, quota_bytes: int) -> None:
-    """Makes sure that the account may store so much more; others of its requests wait meanwhile.
+    """Checks that the account may store `size_bytes` more; its other requests wait for this one.
 
     Raises:
-        TooLarge: its quota is used up. TooManyPending: so is its number of unfinished uploads.
+        TooLarge: the quota is used up.
+        TooManyPending: the account has too many unfinished uploads.
     """
     storage = await lock_storage(session, owner_id)
     if storage.pending >= MAX_PENDING:
@@ -115,14 +118,14 @@ async def reserve(session: AsyncSession, owner_id: UUID, size_bytes: int, quota_
 
 
 async def complete(studio: Studio, checks: FileChecks, owner_id: UUID, file_id: UUID) -> File:
-    """Checks what was uploaded; repeating it changes nothing and costs nothing.
+    """Checks an uploaded file; a repetition returns the stored result.
 
     Raises:
-        NotFound: absent, or another's.
+        NotFound: there is no such file, or it is another account's.
         Conflict: nothing was uploaded yet.
-        NotAnImage, Invalid, TooLarge: it is not what was announced. The blob is deleted then, and
-            every repetition gets the same error.
-        OwnerBusy, AllBusy, Unavailable: too much is being checked already.
+        NotAnImage, Invalid, TooLarge: the file is not what was announced. The blob is deleted
+            then, and every repetition gets the same error.
+        OwnerBusy, AllBusy, Unavailable: too many uploads are being checked.
     """
     file = await find_own_file(studio, owner_id, file_id)
     if file.status == "pending":
@@ -133,10 +136,10 @@ async def complete(studio: Studio, checks: FileChecks, owner_id: UUID, file_id: 
 
 
 async def _check(studio: Studio, checks: FileChecks, file: File) -> File:
-    """Ready or failed, on the row; another Gateway leaves the file alone meanwhile.
+    """Checks the file under a lease and stores the result in its row.
 
     Raises:
-        CheckRunning: another Gateway is at it.
+        CheckRunning: another Gateway has the lease.
     """
     async with studio.database.transaction() as session:
         has_lease = await lease_check(session, file.id, lease_s=CHECK_LEASE_S)
@@ -154,7 +157,7 @@ async def _check(studio: Studio, checks: FileChecks, file: File) -> File:
 
 
 async def _inspect(studio: Studio, checks: FileChecks, file: File) -> FileFacts | StudioError:
-    """What the file is, or why it can't be used."""
+    """The facts of the file, or the reason why it can't be used."""
     try:
         return await checks.inspect(studio.blobs, file)
     except (NotAnImage, Invalid, TooLarge) as error:
@@ -162,7 +165,7 @@ async def _inspect(studio: Studio, checks: FileChecks, file: File) -> FileFacts 
 
 
 async def _settle(studio: Studio, file: File, result: FileFacts | StudioError) -> File:
-    """The row as it is from now on; what failed is deleted before the row says so."""
+    """Stores the result in the row; the blob of a failed file is deleted before that."""
     async with studio.database.transaction() as session:
         row = await get_own_file(session, file.id, file.owner_id, lock=True)
         if row is None:
@@ -180,6 +183,6 @@ async def _settle(studio: Studio, file: File, result: FileFacts | StudioError) -
 
 
 def failure_of(text: str) -> StudioError:
-    """The error that a check ended with."""
+    """The error that is stored of a failed check."""
     kind, _, detail = text.partition(": ")
     return FAILURES[kind](detail)

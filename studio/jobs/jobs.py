@@ -1,4 +1,4 @@
-"""Jobs on the side of those who ask: submitted, watched, cancelled, tried again."""
+"""Jobs from the caller's side: submit, read, follow, cancel and retry."""
 
 import asyncio
 import time
@@ -9,34 +9,21 @@ from math import inf
 from typing import Any
 from uuid import UUID
 
+from db import jobs as queries
 from db.engine import Database
 from db.jobs import get_job, list_events, request_cancel, requeue_failed
 from db.tables import Job, JobEvent
 from errors import Conflict, NotFound
-from studio.catalog.imports import IMPORT_CATALOG
+from studio.catalog.imports import drop_file
 from studio.files.storage import require_storage
 from studio.forms import Form
-from studio.index.rebuild import REBUILD_INDEX
 from studio.job_types import JobType, enqueue, require_room
+from studio.jobs.registry import JOB_TYPES
 from studio.ports import Studio
-from studio.sales.train import TRAIN_REGRESSOR
-from studio.segmentation.batch import SEGMENT_BATCH
-from studio.tryon.tryon import TRYON
 
 FINAL = frozenset({"succeeded", "failed", "cancelled"})
-LOOK_S = 0.5
+POLL_S = 0.5
 KEEP_ALIVE_S = 15.0
-
-JOB_TYPES: dict[str, JobType] = {
-    job_type.name: job_type
-    for job_type in (
-        IMPORT_CATALOG,
-        REBUILD_INDEX,
-        SEGMENT_BATCH,
-        TRYON,
-        TRAIN_REGRESSOR,
-    )
-}
 
 
 async def submit_job(
@@ -49,13 +36,13 @@ async def submit_job(
     priority: int = 0,
     run_at: datetime | None = None,
 ) -> Job:
-    """A new job, or the one that the idempotency key stands for.
+    """Queues a new job, or returns the one that the idempotency key already names.
 
     Raises:
         Conflict: the key was used with another request.
         TooManyOpenJobs: the owner may have no more open jobs of this type.
         TooLarge: the owner's quota is used up.
-        StudioError: the payload names what is not there; see the type's `check`.
+        StudioError: the payload names something that does not exist; see the type's `check`.
     """
     if job_type.has_results:
         await require_storage(studio, owner_id)
@@ -74,10 +61,10 @@ async def submit_job(
 
 
 async def find_job(database: Database, job_id: UUID, owner_id: UUID | None) -> Job:
-    """One job; `owner_id` None means anyone's.
+    """Reads one job; `owner_id` None stands for any owner.
 
     Raises:
-        NotFound: absent, or another's.
+        NotFound: there is no such job, or it is another account's.
     """
     async with database.transaction() as session:
         job = await get_job(session, job_id)
@@ -86,10 +73,28 @@ async def find_job(database: Database, job_id: UUID, owner_id: UUID | None) -> J
     return job
 
 
-async def signed_result(studio: Studio, result: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A job's result for its reader: where it names a blob (`outputKey`), a URL (`outputUrl`).
+async def list_jobs(
+    database: Database,
+    owner_id: UUID | None,
+    *,
+    limit: int,
+    after: tuple[datetime, UUID] | None,
+) -> list[Job]:
+    """Reads jobs, newest first; `owner_id` None stands for any owner."""
+    async with database.read() as session:
+        return await queries.list_jobs(session, owner_id=owner_id, limit=limit, after=after)
 
-    The same in each of its `results`. Signed for this answer: rows hold keys, never URLs.
+
+async def has_events_after(database: Database, job_id: UUID, event_id: int) -> bool:
+    """Whether the job has an event after this one."""
+    async with database.read() as session:
+        return bool(await list_events(session, job_id, after=event_id, limit=1))
+
+
+async def signed_result(studio: Studio, result: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A job's result for its reader, with a signed URL (`outputUrl`) for each key (`outputKey`).
+
+    This includes the entries of a list `results`. Rows store keys, never URLs.
     """
     if result is None:
         return None
@@ -98,7 +103,7 @@ async def signed_result(studio: Studio, result: dict[str, Any] | None) -> dict[s
         if _is_key(name, value):
             signed[name.removesuffix("Key") + "Url"] = await studio.blobs.sign_get(value)
         elif name == "results" and isinstance(value, list):
-            signed[name] = [await signed_result(studio, one) for one in value]
+            signed[name] = [await signed_result(studio, entry) for entry in value]
         else:
             signed[name] = value
     return signed
@@ -108,10 +113,29 @@ def _is_key(name: str, value: object) -> bool:
     return name.endswith("Key") and isinstance(value, str)
 
 
-async def cancel_job(database: Database, job_id: UUID) -> Job:
-    """A queued job ends at once; a running one at its next step, or it is killed.
+async def cancel_own_job(studio: Studio, job_id: UUID, owner_id: UUID | None) -> Job:
+    """Cancels a job as `cancel_job` does, and deletes the file that came with its request.
+
+    A worker deletes the file of a job that was running; no worker has a job that was queued.
 
     Raises:
+        NotFound: there is no such job, or it is another account's.
+        Conflict: it has ended otherwise, or was retried at this moment.
+        Unavailable: the blob store can't be reached; the job is cancelled and the reaper deletes
+            the file.
+    """
+    await find_job(studio.database, job_id, owner_id)
+    job = await cancel_job(studio.database, job_id)
+    if job.state == "cancelled":
+        await drop_file(studio.blobs, job.payload)
+    return job
+
+
+async def cancel_job(database: Database, job_id: UUID) -> Job:
+    """Ends a queued job at once; a running one stops at its next step, or is killed.
+
+    Raises:
+        NotFound: there is no such job.
         Conflict: it has ended otherwise, or was retried at this moment.
     """
     async with database.transaction() as session:
@@ -127,22 +151,25 @@ async def cancel_job(database: Database, job_id: UUID) -> Job:
 
 
 async def retry_job(database: Database, job_id: UUID, *, is_bounded: bool = False) -> Job:
-    """A failed job is queued again, with all its attempts; `is_bounded`: as `enqueue` would.
+    """Queues a failed job again with all its attempts.
+
+    is_bounded: the owner's limit of open jobs applies, as in `enqueue`.
 
     Raises:
+        NotFound: there is no such job.
         Conflict: it has not failed.
         TooManyOpenJobs: its owner may have no more open jobs of this type.
     """
     async with database.transaction() as session:
-        there = await get_job(session, job_id)
-        if there is None:
+        failed = await get_job(session, job_id)
+        if failed is None:
             raise NotFound("no such job")
-        job_type = JOB_TYPES.get(there.type)
-        if is_bounded and job_type is not None and there.owner_id is not None:
-            await require_room(session, job_type, there.owner_id)
+        job_type = JOB_TYPES.get(failed.type)
+        if is_bounded and job_type is not None and failed.owner_id is not None:
+            await require_room(session, job_type, failed.owner_id)
         job = await requeue_failed(session, job_id)
     if job is None:
-        raise Conflict(f"only a failed job can be retried; this one is {there.state}")
+        raise Conflict(f"only a failed job can be retried; this one is {failed.state}")
     return job
 
 
@@ -155,25 +182,25 @@ async def follow_job(
     keep_alive_s: float = KEEP_ALIVE_S,
     until: asyncio.Event | None = None,
 ) -> AsyncIterator[JobEvent | None]:
-    """Every change after the event `after`, up to the final one; None: still here.
+    """Yields every event after the event `after`, up to the final one; None as a keep-alive.
 
-    Ends before, at the next look, after `limit_s` or when `until` is set.
+    Ends early after `limit_s`, or when `until` is set.
     """
     until = until or asyncio.Event()
-    began_s = told_s = time.monotonic()
-    while time.monotonic() - began_s < limit_s and not until.is_set():
+    start_s = last_s = time.monotonic()
+    while time.monotonic() - start_s < limit_s and not until.is_set():
         async with database.transaction() as session:
             job = await get_job(session, job_id)
             events = await list_events(session, job_id, after=after)
         for event in events:
-            after, told_s = event.id or 0, time.monotonic()
+            after, last_s = event.id or 0, time.monotonic()
             yield event
         if job is None or (job.state in FINAL and not events):
             return
         if events:
             continue
-        if time.monotonic() - told_s > keep_alive_s:
-            told_s = time.monotonic()
+        if time.monotonic() - last_s > keep_alive_s:
+            last_s = time.monotonic()
             yield None
         with suppress(TimeoutError):
-            await asyncio.wait_for(until.wait(), LOOK_S)
+            await asyncio.wait_for(until.wait(), POLL_S)

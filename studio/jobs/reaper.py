@@ -1,4 +1,4 @@
-"""Ended jobs are kept for a while, then removed with their events and what they left behind."""
+"""Deletes jobs some time after their end, with their events and files."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -14,19 +14,19 @@ from studio.ports import BlobStore
 
 BATCH = 100
 MOST_STUCK = 20
-"""So many files that can't be deleted end a round: the blob store itself is away then."""
+"""A round ends after this many files can't be deleted: the blob store is down then."""
 
 log = structlog.get_logger("studio.jobs")
 
 
 async def reap_old_jobs(database: Database, blobs: BlobStore, *, days: int) -> int:
-    """Removes jobs that ended so long ago; how many. Any number of dispatchers may do this at once.
+    """Deletes jobs that ended `days` ago and returns their number; several dispatchers may run it.
 
-    Dead letters go too: an operator has so long to retry them. A try-on's own row stays. A job
-    whose file can't be deleted stays for the next round, and holds up no other one.
+    This includes dead letters, which an operator can retry until then. The row of a try-on stays.
+    A job whose file can't be deleted stays for the next round and does not delay the others.
 
     Raises:
-        Unavailable: the database is away; the next turn goes on.
+        Unavailable: the database can't be reached; the next round continues.
     """
     before = datetime.now(UTC) - timedelta(days=days)
     reaped, stuck = 0, set[UUID]()
@@ -45,7 +45,7 @@ async def reap_old_jobs(database: Database, blobs: BlobStore, *, days: int) -> i
 
 
 async def _drop_file(blobs: BlobStore, job: Job) -> bool:
-    """Whether nothing is left of the file that came with the job."""
+    """Deletes the file that came with the job, if any; False where that fails."""
     try:
         await drop_file(blobs, job.payload)
     except StudioError as error:

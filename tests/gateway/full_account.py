@@ -128,7 +128,7 @@ async def tables_naming(studio: Studio, names: Iterable[str]) -> dict[str, list[
 
 
 async def blobs_of(studio: Studio) -> set[str]:
-    """Every key in the store."""
+    """Every key in the blob store."""
     return {entry.key async for entry in studio.blobs.scan("") if not entry.is_tombstone}
 
 

@@ -50,7 +50,7 @@ async def upload(
 
 
 async def put_product(client: httpx.AsyncClient, account: Account) -> str:
-    """A product of the account's, which must be a merchant's or an admin's."""
+    """Creates a product of the account, which must be a merchant or an admin."""
     file = await upload(client, account, purpose="product")
     product_id = f"p-{uuid4().hex}"
     body = PRODUCT | {"fileId": file["id"]}
@@ -62,7 +62,7 @@ async def put_product(client: httpx.AsyncClient, account: Account) -> str:
 
 
 async def insert_job(studio: Studio, account: Account, state: str = "succeeded") -> str:
-    """A job of the account's that nobody runs."""
+    """Inserts a job of the account that no worker runs."""
     async with studio.database.transaction() as session:
         job = Job(type="import-catalog", owner_id=account.id, state=state, payload={})
         session.add(job)
@@ -70,7 +70,7 @@ async def insert_job(studio: Studio, account: Account, state: str = "succeeded")
 
 
 async def place_order(client: httpx.AsyncClient, studio: Studio, account: Account) -> str:
-    """An order of the account's that its payer has approved."""
+    """Creates an order of the account and approves it as its payer."""
     body = {
         "amount": {"value": "5.00", "currency": "EUR"},
         "returnUrl": "http://shop.test/back", "cancelUrl": "http://shop.test/cart",

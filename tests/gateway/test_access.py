@@ -1,4 +1,4 @@
-"""Every route says who may call it, and everyone else is refused."""
+"""Every route declares who may call it, and refuses all others."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -32,19 +32,19 @@ def calls(dependant: Dependant) -> Iterator[Any]:
 
 def routes(studio: Studio) -> list[tuple[str, str, set[Any]]]:
     """(method, path, permissions) of every route of the API."""
-    found = []
+    entries = []
     for context in iter_route_contexts(create_app(studio).routes):
         if isinstance(context.original_route, APIRoute):
             permissions = set(calls(context.dependant)) & PERMISSIONS
             for method in sorted(context.methods or ()):
-                found.append((method, str(context.path), permissions))
-    return found
+                entries.append((method, str(context.path), permissions))
+    return entries
 
 
 def test_every_route_declares_its_permission(studio: Studio) -> None:
-    found = routes(studio)
-    assert len(found) > 15
-    assert [(method, path) for method, path, permissions in found if not permissions] == []
+    entries = routes(studio)
+    assert len(entries) > 15
+    assert [(method, path) for method, path, permissions in entries if not permissions] == []
 
 
 def test_only_these_routes_are_public(studio: Studio) -> None:

@@ -1,4 +1,4 @@
-"""Bodies that come slowly, or not at all, hold no place for long."""
+"""Bodies that arrive slowly, or not at all, do not occupy a place for long."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -51,26 +51,28 @@ async def test_a_large_upload_only_has_to_keep_coming(
     monkeypatch.setattr(body_limit, "WHOLE_LIMIT_S", 0.2)
     headers = await sign_in(client, studio)
     body = {"filename": "x", "contentType": "image/jpeg", "sizeBytes": 100, "purpose": "selfie"}
-    made = (await client.post("/api/files/presign", json=body, headers=headers)).json()
-    put = await client.put(made["url"], content=dripping(0.05, 10), headers=made["headers"])
+    receipt = (await client.post("/api/files/presign", json=body, headers=headers)).json()
+    put = await client.put(receipt["url"], content=dripping(0.05, 10), headers=receipt["headers"])
     assert put.status_code == 201
     monkeypatch.setattr(body_limit, "SILENCE_LIMIT_S", 0.2)
-    made = (await client.post("/api/files/presign", json=body, headers=headers)).json()
-    check_refused(await client.put(made["url"], content=dripping(5, 1), headers=made["headers"]))
+    receipt = (await client.post("/api/files/presign", json=body, headers=headers)).json()
+    check_refused(
+        await client.put(receipt["url"], content=dripping(5, 1), headers=receipt["headers"])
+    )
 
 
 def test_networks_that_trickle_leave_room_for_small_bodies() -> None:
-    """Eight addresses of eight bodies that never end refused everybody's."""
+    """Eight addresses with eight endless bodies each once blocked everybody."""
     unfinished = Unfinished()
-    with ExitStack() as held:
+    with ExitStack() as stack:
         for network in range(20):
             for _ in range(8):
                 with suppress(Unavailable), ExitStack() as body:
                     body.enter_context(unfinished.of(f"192.0.2.{network}")).add(2 * MEGABYTE)
-                    held.push(body.pop_all())
+                    stack.push(body.pop_all())
         assert unfinished.total > UNFINISHED_BYTES // 2
         for network in range(16):
-            held.enter_context(unfinished.of(f"198.51.100.{network}")).add(MEGABYTE)
+            stack.enter_context(unfinished.of(f"198.51.100.{network}")).add(MEGABYTE)
         assert unfinished.total <= UNFINISHED_BYTES
     assert unfinished.total == 0 and not unfinished.by_network
 

@@ -1,4 +1,4 @@
-"""How many requests one Gateway works on at once, where each costs the models."""
+"""Limits on how many requests to the models one Gateway works on at once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ WORDS = {"query": "red dress"}
 
 
 class SlowEmbedder(FakeEmbedder):
-    """Says that it is at work, and waits until it is let go."""
+    """Reports that it runs, and waits until it is released."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ async def test_one_more_than_the_places_is_told_to_wait(studio: Studio) -> None:
 
 
 async def test_one_caller_takes_only_a_share_of_the_places(studio: Studio) -> None:
-    """Eighty callers of one address beside one of another; 64 of one are nobody's trouble."""
+    """Eighty callers of one address do not affect the caller of another."""
     embedder = SlowEmbedder()
     settings = studio.settings.model_copy(update={"concurrent_search": 256})
     async with open_client(replace(studio, settings=settings, embedder=embedder)) as client:
@@ -75,7 +75,7 @@ async def test_one_caller_takes_only_a_share_of_the_places(studio: Studio) -> No
 async def test_sync_requests_of_one_account_and_of_one_network_leave_places(
     studio: Studio,
 ) -> None:
-    """Sixty sync try-ons of a free account were all there was, and so were eight accounts'."""
+    """Sixty synchronous try-ons of one account, or of eight, once occupied all places."""
     arrived, go_on = list[str](), asyncio.Event()
 
     async def wait(scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,7 +111,7 @@ async def nothing(*_: object) -> Any:
 
 
 async def ended(tasks: list[asyncio.Task[Any]], count: int) -> list[asyncio.Task[Any]]:
-    """Waits until so many of the tasks have ended, and no longer."""
+    """Waits until exactly this many tasks have ended."""
     async with asyncio.timeout(10):
         while len(done := [task for task in tasks if task.done()]) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
@@ -121,7 +121,7 @@ async def ended(tasks: list[asyncio.Task[Any]], count: int) -> list[asyncio.Task
 
 @asynccontextmanager
 async def client_from(client: httpx.AsyncClient, address: str) -> AsyncIterator[httpx.AsyncClient]:
-    """Of the same Gateway, from another network."""
+    """A client of the same Gateway from another network."""
     app = client._transport.app  # type: ignore[attr-defined]
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, client=(address, 1234))
     async with httpx.AsyncClient(transport=transport, base_url=client.base_url) as another:

@@ -1,4 +1,4 @@
-"""Every route of the OpenAPI document, as every role: no 5xx, and only what is declared."""
+"""Calls every route of the OpenAPI document as every role: no 5xx, only declared responses."""
 
 import math
 import secrets
@@ -37,12 +37,12 @@ UNUSED = {
     "ensure_resource_availability",
     "object_level_authorization",  # tests/gateway/test_ownership.py
 }
-CHECKS_MADE: Any = [check for check in CHECKS.get_all() if check.__name__ not in UNUSED]
+ENABLED_CHECKS: Any = [check for check in CHECKS.get_all() if check.__name__ not in UNUSED]
 
 
 @dataclass
 class Caller:
-    """Someone of one role, and ids of things that are really there."""
+    """A caller of one role, with ids of resources that exist."""
 
     role: str | None
     headers: dict[str, str] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Caller:
 
 
 async def make_caller(studio: Studio, url: str, role: str | None) -> Caller:
-    """Signed in over HTTP, with a file, a product and a job; without a role nobody is."""
+    """Signs in over HTTP and creates a file, a product and a job; without a role, nothing."""
     if role is None:
         return Caller(None)
     async with httpx.AsyncClient(base_url=url) as client:
@@ -84,7 +84,7 @@ def served(
 
 
 async def sell_something(studio: Studio, url: str) -> None:
-    """A product that searches find, so that the studio is well."""
+    """Creates a product that searches return, so that the studio is healthy."""
     async with httpx.AsyncClient(base_url=url) as client:
         product_id = await put_product(client, await open_account(client, studio, "merchant"))
     embedding = await studio.embedder.embed_text("red dress")
@@ -93,11 +93,11 @@ async def sell_something(studio: Studio, url: str) -> None:
 
 @dataclass
 class Walk:
-    """Sends generated requests to every operation, and remembers what went wrong."""
+    """Sends generated requests to every operation and records the failures."""
 
     url: str
     seed: int
-    sent: int = 0
+    request_count: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     complaints: dict[str, str] = field(default_factory=dict)
 
@@ -106,13 +106,13 @@ class Walk:
         self._schema = schemathesis.openapi.from_url(f"{self.url}/api/openapi.json")
 
     def operations(self) -> list[Any]:
-        """Every operation of the document; what takes things away, and the session, comes last."""
-        found = [one.ok() for one in self._schema.get_all_operations() if isinstance(one, Ok)]
+        """Every operation of the document; those that delete or end the session come last."""
+        every = [one.ok() for one in self._schema.get_all_operations() if isinstance(one, Ok)]
         ending = ("/logout", "/sessions")
-        return sorted(found, key=lambda one: (one.path.endswith(ending), one.method == "delete"))
+        return sorted(every, key=lambda one: (one.path.endswith(ending), one.method == "delete"))
 
     def visit(self, operation: Any, caller: Caller, mode: GenerationMode, cases: int) -> None:
-        """So many requests to one operation, well formed or not."""
+        """Sends this many requests to one operation, well formed or not."""
 
         @hypothesis.seed(self.seed)
         @hypothesis.settings(
@@ -129,14 +129,14 @@ class Walk:
             assert mode == GenerationMode.NEGATIVE, operation.label  # nothing can be wrong here
 
     def _send(self, case: schemathesis.Case[Any], caller: Caller) -> None:
-        self.sent += 1
-        known = {name: caller.ids[name] for name in case.path_parameters if name in caller.ids}
-        if self.sent % 2:
-            case.path_parameters.update(known)
+        self.request_count += 1
+        own_ids = {name: caller.ids[name] for name in case.path_parameters if name in caller.ids}
+        if self.request_count % 2:
+            case.path_parameters.update(own_ids)
         response = case.call(headers=caller.headers, session=self._session, timeout=30)
         self.statuses[response.status_code] += 1
         try:
-            case.validate_response(response, checks=CHECKS_MADE)
+            case.validate_response(response, checks=ENABLED_CHECKS)
         except FailureGroup as failures:
             for failure in failures.exceptions:
                 key = f"{case.operation.label} {response.status_code}: {failure.title}"
@@ -146,7 +146,7 @@ class Walk:
 
 
 def walk_all(served: ServedStudio, cases: int, seed: int) -> Walk:
-    """At least so many requests in all, the same number to each operation as each role."""
+    """Sends at least this many requests, the same number to each operation as each role."""
     walk = Walk(served.url, seed)
     operations = walk.operations()
     each = math.ceil(cases / (len(operations) * len(ROLES) * len(MODES)))
@@ -161,7 +161,7 @@ def walk_all(served: ServedStudio, cases: int, seed: int) -> Walk:
 
 def test_every_answer_conforms(served: ServedStudio) -> None:
     walk = walk_all(served, cases=300, seed=secrets.randbits(32))
-    assert walk.sent >= 300
+    assert walk.request_count >= 300
     assert not walk.complaints, f"seed {walk.seed}\n" + "\n\n".join(walk.complaints.values())
 
 
@@ -169,6 +169,6 @@ def test_every_answer_conforms(served: ServedStudio) -> None:
 @pytest.mark.timeout(3600)
 def test_five_thousand_answers_conform(served: ServedStudio) -> None:
     walk = walk_all(served, cases=6000, seed=secrets.randbits(32))
-    print(f"\nconformance: seed {walk.seed}, {walk.sent} requests, {dict(walk.statuses)}")  # noqa: T201
-    assert walk.sent >= 5000
+    print(f"\nconformance: seed {walk.seed}, {walk.request_count} requests, {dict(walk.statuses)}")  # noqa: T201
+    assert walk.request_count >= 5000
     assert not walk.complaints, "\n\n".join(walk.complaints.values())

@@ -31,7 +31,7 @@ async def test_the_openapi_document(client: httpx.AsyncClient) -> None:
     flow = next(iter(schemes.values()))["flows"]["password"]
     assert flow["tokenUrl"] == "/api/auth/login"
     assert "/api/files/presign" in document["paths"]
-    presign = document["components"]["schemas"]["PresignRequest"]["properties"]
+    presign = document["components"]["schemas"]["UploadForm"]["properties"]
     assert set(presign) == {"filename", "contentType", "sizeBytes", "purpose"}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -41,7 +41,7 @@ async def test_the_openapi_document(client: httpx.AsyncClient) -> None:
 
 
 async def test_under_a_real_server(studio: Studio) -> None:
-    """Broken connections and chunked bodies exist only here."""
+    """Broken connections and chunked bodies exist only with a real server."""
     config = uvicorn.Config(create_app(studio), log_config=None, ws="none")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -57,7 +57,7 @@ async def test_under_a_real_server(studio: Studio) -> None:
 
 
 async def talk_to(port: int) -> None:
-    """A few requests, among them an upload that stops in the middle."""
+    """Sends a few requests, among them an upload that stops in the middle."""
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
         live = await client.get("/api/health/live", headers={"X-Request-ID": "real-server-1"})
         assert live.headers["x-request-id"] == "real-server-1"

@@ -1,4 +1,4 @@
-"""A document is bounded before it is judged: in bytes, depth, values, keys and errors."""
+"""Limits on a document's bytes, depth, values and keys, and on the number of reported errors."""
 
 import json
 import typing
@@ -19,7 +19,7 @@ from gateway.app import ROUTERS
 from gateway.body_limit import rule_of
 from gateway.json_limit import MAX_DEPTH, MAX_KEYS, DocumentLimits, check_document
 from studio.forms import Form
-from studio.jobs.jobs import JOB_TYPES
+from studio.jobs.registry import JOB_TYPES
 from studio.ports import Studio
 from tests.gateway.test_errors import checked
 from tests.support.fakes import sign_in
@@ -50,7 +50,7 @@ def forms_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def lists_in(annotation: Any, metadata: list[Any]) -> Iterator[list[Any]]:
-    """The constraints of every list that an annotation holds."""
+    """The constraints of every list in an annotation."""
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         yield from lists_in(parts[0], [*metadata, *parts[1:]])
@@ -67,14 +67,14 @@ def lists_in(annotation: Any, metadata: list[Any]) -> Iterator[list[Any]]:
 
 
 def is_bounded(metadata: list[Any]) -> bool:
-    """Whether it ends at the first wrong element, and has a length."""
-    known = [each for one in metadata for each in (one, *getattr(one, "metadata", ()))]
-    fails_fast = any(getattr(one, "fail_fast", False) for one in known)
-    return fails_fast and any(getattr(one, "max_length", None) is not None for one in known)
+    """Whether validation stops at the first wrong element and at a maximum length."""
+    constraints = [each for one in metadata for each in (one, *getattr(one, "metadata", ()))]
+    fails_fast = any(getattr(one, "fail_fast", False) for one in constraints)
+    return fails_fast and any(getattr(one, "max_length", None) is not None for one in constraints)
 
 
 def request_forms() -> set[type[BaseModel]]:
-    """What bodies of routes and payloads of jobs are read with."""
+    """The forms of route bodies and job payloads."""
     forms: set[type[BaseModel]] = {kind.form for kind in JOB_TYPES.values()}
     for router in ROUTERS:
         for route in router.routes:
@@ -93,14 +93,14 @@ def subforms(form: type[BaseModel]) -> Iterator[type[BaseModel]]:
 def test_every_list_of_every_form_ends_at_its_first_error() -> None:
     forms = request_forms()
     assert len(forms) > 20
-    found = {
+    bounded_by_place = {
         place: is_bounded(metadata)
         for form in forms
         for place, field in walk(form)
         for metadata in lists_in(field.annotation, field.metadata)
     }
-    assert len(found) >= 5
-    assert [place for place, bounded in found.items() if not bounded] == []
+    assert len(bounded_by_place) >= 5
+    assert [place for place, bounded in bounded_by_place.items() if not bounded] == []
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_what_is_taken_or_left_to_the_route(document: bytes) -> None:
 
 
 def test_the_walk_ends_where_the_bound_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counted, not timed: a level that is too wide is not looked into."""
+    """Counts calls instead of time: a level that is too wide is not searched."""
     looked = 0
     plain = json_limit.containers
 

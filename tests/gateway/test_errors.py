@@ -1,4 +1,4 @@
-"""Whatever goes wrong, a problem document says it, and the next request works."""
+"""Every error is answered with a problem document, and the next request works."""
 
 import json
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ class Everything(WireRequest):
 
 @pytest.fixture
 async def broken(studio: Studio) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the gateway with routes that fail on purpose."""
+    """A client of a gateway that has routes which fail on purpose."""
     app: FastAPI = create_app(studio)
 
     @app.get("/api/fail/{name}")
@@ -122,10 +122,10 @@ async def test_wrong_fields_are_named_and_not_echoed(
     headers = {"content-type": "application/json"}
     answer = await broken.post("/api/take", content=body, headers=headers)
     problem = checked(answer, 422)
-    found = problem["errors"]
-    assert isinstance(found, list)
-    assert found[0]["path"] == path
-    assert found[0]["in"] == "body"
+    fields = problem["errors"]
+    assert isinstance(fields, list)
+    assert fields[0]["path"] == path
+    assert fields[0]["in"] == "body"
     assert "secret-value" not in answer.text
 
 
@@ -162,7 +162,7 @@ async def test_bodies_over_a_megabyte(broken: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "taken"),
+    ("request_id", "is_accepted"),
     [
         ("my-request.id_1", True),
         ("x" * 64, True),
@@ -173,10 +173,10 @@ async def test_bodies_over_a_megabyte(broken: httpx.AsyncClient) -> None:
         ("käse-käse", False),
     ],
 )
-async def test_request_ids(client: httpx.AsyncClient, given: str, taken: bool) -> None:
-    headers = [(b"x-request-id", given.encode())]
+async def test_request_ids(client: httpx.AsyncClient, request_id: str, is_accepted: bool) -> None:
+    headers = [(b"x-request-id", request_id.encode())]
     answer = await client.get("/api/health/live", headers=headers)
-    assert (answer.headers["x-request-id"] == given) == taken
+    assert (answer.headers["x-request-id"] == request_id) == is_accepted
     assert len(answer.headers["x-request-id"]) >= 8
 
 
@@ -195,8 +195,8 @@ async def test_security_headers(client: httpx.AsyncClient) -> None:
 
 async def test_a_page_that_did_not_change_keeps_its_policy(client: httpx.AsyncClient) -> None:
     page = await client.get("/")
-    known = {"If-None-Match": page.headers["etag"]}
-    again = await client.get("/", headers=known)
+    condition = {"If-None-Match": page.headers["etag"]}
+    again = await client.get("/", headers=condition)
     assert again.status_code == 304
     assert "content-security-policy" not in again.headers  # it would replace the page's own
 

@@ -1,4 +1,4 @@
-"""Made-up input at every way in: a little of what `make proof` does at length."""
+"""Random input at every entry; `make proof` runs the long version."""
 
 import secrets
 

@@ -1,4 +1,4 @@
-"""`GET /api/admin/latency`: what every Gateway has measured, for admins."""
+"""`GET /api/admin/latency`: the latencies of all Gateways, for admins."""
 
 import httpx
 

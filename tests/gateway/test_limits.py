@@ -1,4 +1,4 @@
-"""How often one caller may ask."""
+"""Rate limits."""
 
 import asyncio
 from dataclasses import replace
@@ -74,13 +74,13 @@ async def test_what_is_not_counted(client: httpx.AsyncClient) -> None:
 async def test_replicas_share_a_window_however_many_ask_at_once(studio: Studio) -> None:
     few = replace(studio, settings=studio.settings.model_copy(update={"limit_search": 20}))
     replicas = [RateLimits(few), RateLimits(few)]
-    found = await asyncio.gather(
+    allowances = await asyncio.gather(
         *(replicas[turn % 2].take("search", f"ip:{turn % 3}") for turn in range(180))
     )
     for who in range(3):
-        mine = [one for turn, one in enumerate(found) if turn % 3 == who]
-        assert sum(one.allowed for one in mine) == 20
-        assert sorted(one.remaining for one in mine if one.allowed) == list(range(20))
+        mine = [one for turn, one in enumerate(allowances) if turn % 3 == who]
+        assert sum(one.is_allowed for one in mine) == 20
+        assert sorted(one.remaining for one in mine if one.is_allowed) == list(range(20))
 
 
 async def test_without_the_storage_login_fails_closed_and_the_rest_goes_on(
@@ -115,7 +115,7 @@ def scope(peer: str, *forwarded: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("trusted", "given", "client"),
+    ("trusted", "request", "client"),
     [
         ((), scope("198.51.100.7", "1.1.1.1"), "198.51.100.7"),
         (("10.0.0.0/8",), scope("198.51.100.7", "1.1.1.1"), "198.51.100.7"),
@@ -143,8 +143,10 @@ def scope(peer: str, *forwarded: str) -> dict[str, Any]:
         ((), {"type": "http", "client": None, "headers": []}, "unknown"),
     ],
 )
-def test_whose_request_it_is(trusted: tuple[str, ...], given: dict[str, Any], client: str) -> None:
-    assert ClientAddress(trusted).of(given) == client
+def test_whose_request_it_is(
+    trusted: tuple[str, ...], request: dict[str, Any], client: str
+) -> None:
+    assert ClientAddress(trusted).of(request) == client
 
 
 FORGED = {
@@ -161,7 +163,7 @@ FORGED = {
 
 @pytest.mark.parametrize("trusted", [(), ("192.0.2.1",)])
 async def test_no_other_header_names_the_client(studio: Studio, trusted: tuple[str, ...]) -> None:
-    """Whatever a caller invents, also through a trusted proxy, its own address is what counts."""
+    """A caller can't choose the address that counts, not even through a trusted proxy."""
     settings = studio.settings.model_copy(update={"trusted_proxies": trusted})
     forwarded = {"x-forwarded-for": "6.6.6.6, 198.51.100.7"}
     async with open_client(replace(studio, settings=settings)) as client:

@@ -16,7 +16,7 @@ from tests.support.outages import Callers, Server, interrupt
 
 @pytest.fixture
 def servers() -> Iterator[tuple[Postgres, Valkey, Path]]:
-    """A PostgreSQL and a Valkey of this test's own, and a folder."""
+    """A PostgreSQL, a Valkey and a folder for this test only."""
     with tempfile.TemporaryDirectory(prefix="studio-outage-") as name:
         folder = Path(name)
         folder.chmod(0o711)
@@ -33,9 +33,9 @@ async def callers(servers: tuple[Postgres, Valkey, Path]) -> AsyncIterator[Calle
     postgres, valkey, folder = servers
     settings = make_settings(postgres.url(), valkey.url, folder / "blobs")
     async with open_live_studio(settings) as studio, open_client(studio) as client:
-        made = Callers(client, await sign_in(client, studio, "merchant"))
-        await made.prepare()
-        yield made
+        group = Callers(client, await sign_in(client, studio, "merchant"))
+        await group.prepare()
+        yield group
 
 
 async def test_servers_come_and_go_and_nothing_acknowledged_is_lost(

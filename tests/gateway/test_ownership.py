@@ -18,7 +18,7 @@ import pytest
 from db.tables import RegressorVersion, TryonJob
 from gateway.app import create_app
 from settings import Settings
-from studio.jobs.jobs import JOB_TYPES
+from studio.jobs.registry import JOB_TYPES
 from studio.ports import Studio
 from tests.gateway.resources import (
     DATASET,
@@ -39,7 +39,7 @@ Make = Callable[[httpx.AsyncClient, Studio, Account], Awaitable[str]]
 
 @dataclass(frozen=True)
 class Owned:
-    """A thing that only its owner may name there: how it is made, and who owns such things."""
+    """A resource that only its owner may name there: how it is made, and the role of its owner."""
 
     make: Make
     body: Callable[[str], dict[str, Any]] | None = None
@@ -49,7 +49,7 @@ class Owned:
 
 @dataclass(frozen=True)
 class Open:
-    """What is named there is nobody's own, and why."""
+    """The named resource belongs to nobody, with the reason."""
 
     reason: str
 
@@ -59,7 +59,7 @@ async def make_file(client: httpx.AsyncClient, _: Studio, owner: Account) -> str
 
 
 async def make_file_url(client: httpx.AsyncClient, _: Studio, owner: Account) -> str:
-    """Signed: whoever sees it may read the picture, but not use it as their own."""
+    """A signed URL lets its holder read the picture, but not use it as an own one."""
     return (await upload(client, owner))["readUrl"]
 
 
@@ -113,12 +113,12 @@ def job_of(kind: str, **payload: str) -> dict[str, Any]:
 
 
 OWN = "own"
-"""Stands in a body for a picture of the asker's own."""
+"""Stands in a body for one of the caller's own pictures."""
 TRYON_PICTURES = ("personUrl", "garmentUrl", "maskUrl")
 
 
 def tryon_of(name: str, url: str) -> dict[str, Any]:
-    """The other pictures are the asker's own."""
+    """The other pictures are the caller's own."""
     return {"personUrl": OWN, "garmentUrl": OWN, name: url}
 
 
@@ -234,11 +234,11 @@ PLACES: dict[tuple[str, str], Owned | Open] = {
 
 
 LISTED: tuple[Make, ...] = (make_file, make_job, make_regressor, make_tryon)
-"""One thing for every list of one's own things."""
+"""One resource for every list of own resources."""
 
 
 def names_in(schema: Any, components: dict[str, Any]) -> Iterator[str]:
-    """The properties of a JSON schema that name a thing, however deep."""
+    """The properties of a JSON schema, at any depth, that name a resource."""
     if isinstance(schema, list):
         for one in schema:
             yield from names_in(one, components)
@@ -255,24 +255,24 @@ def names_in(schema: Any, components: dict[str, Any]) -> Iterator[str]:
 
 
 def places_in(document: dict[str, Any]) -> set[tuple[str, str]]:
-    """(operation, name) of everything that a caller may name."""
+    """(operation, name) of every parameter that names a resource."""
     components = document["components"]["schemas"]
-    found = set[tuple[str, str]]()
+    places = set[tuple[str, str]]()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             label = f"{method.upper()} {path}"
-            given = (one for one in operation.get("parameters", ()) if one["in"] != "header")
-            for parameter in given:
+            parameters = (one for one in operation.get("parameters", ()) if one["in"] != "header")
+            for parameter in parameters:
                 if parameter["in"] == "path" or parameter["name"].endswith(("Id", "Url")):
-                    found.add((label, parameter["name"]))
+                    places.add((label, parameter["name"]))
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 names = names_in(content.get("schema"), components)
-                found.update((label, name) for name in names)
+                places.update((label, name) for name in names)
     for kind in JOB_TYPES.values():
         form = kind.form.model_json_schema() if kind.form else {}
         names = names_in(form, form.get("$defs", {}))
-        found.update((f"POST /api/jobs {kind.name}", name) for name in names)
-    return found
+        places.update((f"POST /api/jobs {kind.name}", name) for name in names)
+    return places
 
 
 @pytest.fixture
@@ -300,7 +300,7 @@ OWNED = {place: entry for place, entry in PLACES.items() if isinstance(entry, Ow
 
 @dataclass(frozen=True)
 class Asker:
-    """Who asks, with a picture of their own for bodies that need one."""
+    """A caller, with a picture for bodies that need one."""
 
     headers: dict[str, str]
     file_id: str
@@ -310,7 +310,7 @@ class Asker:
 async def ask(
     client: httpx.AsyncClient, place: tuple[str, str], thing: str, asker: Asker
 ) -> httpx.Response:
-    """The route with the thing in this place and the asker's own around it."""
+    """Calls the route with this resource, and the caller's own in the other places."""
     (operation, name), entry = place, OWNED[place]
     method, path = operation.split(" ")[:2]
     path = path.replace("{" + name + "}", thing).replace("{product_id}", "another-product")
@@ -352,7 +352,7 @@ async def test_anothers_thing_is_not_there(studio: Studio, place: tuple[str, str
 
 
 async def test_lists_hold_ones_own_only(studio: Studio) -> None:
-    """Every list that isn't for everybody or for admins: full for its owner, empty for others."""
+    """Every list of own resources has entries for their owner and none for others."""
     document = create_app(studio).openapi()
     lists = {
         path
@@ -366,8 +366,8 @@ async def test_lists_hold_ones_own_only(studio: Studio) -> None:
         for make in LISTED:
             await make(client, studio, owner)
         for path in own:
-            seen = (await client.get(path, headers=owner.headers)).json()["items"]
-            assert seen, f"{path}: make something that it lists, in LISTED"
+            own_items = (await client.get(path, headers=owner.headers)).json()["items"]
+            assert own_items, f"{path}: make something that it lists, in LISTED"
             for role in ("customer", "merchant"):
                 stranger = await open_account(client, studio, role)
                 answer = await client.get(path, headers=stranger.headers)

@@ -1,4 +1,4 @@
-"""Access tokens: everything about them must be right."""
+"""Access tokens: every part is verified."""
 
 import base64
 import json
@@ -45,8 +45,8 @@ def signed(claims: dict[str, Any], header: dict[str, Any] | None = None, key: st
 
 
 def test_what_was_issued_is_read_back() -> None:
-    found = TOKENS.read(TOKENS.issue(USER, "customer", SESSION, 7))
-    assert (found.user_id, found.session_id, found.version) == (USER, SESSION, 7)
+    claims = TOKENS.read(TOKENS.issue(USER, "customer", SESSION, 7))
+    assert (claims.user_id, claims.session_id, claims.version) == (USER, SESSION, 7)
     assert TOKENS.read(signed(good_claims())).user_id == USER
 
 
@@ -140,11 +140,11 @@ GOOD = signed(good_claims())
 def test_one_changed_character_is_enough(place: int, letter: str) -> None:
     token = GOOD[:place] + letter + GOOD[place + 1 :]
     try:
-        found = TOKENS.read(token)
+        claims = TOKENS.read(token)
     except NotAuthenticated:
         return
     # Base64 leaves bits of the last character unused, so a twin may spell the same token.
-    assert isinstance(found.user_id, UUID)
+    assert isinstance(claims.user_id, UUID)
     assert token == GOOD or place in (GOOD.index("."), len(GOOD) - 1)
 
 

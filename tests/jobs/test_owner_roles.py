@@ -4,7 +4,8 @@ import pytest
 
 from jobs.registry import HANDLERS
 from studio.accounts.accounts import create_user
-from studio.jobs.jobs import JOB_TYPES, retry_job
+from studio.jobs.jobs import retry_job
+from studio.jobs.registry import JOB_TYPES
 from studio.ports import Studio
 from tests.jobs.working import dispatching, put_job, until_state
 from tests.support.fakes import PASSWORD

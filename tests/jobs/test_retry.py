@@ -8,7 +8,7 @@ from jobs.dispatcher import DispatcherArgs
 from jobs.handler import Handler
 from jobs.registry import HANDLERS
 from jobs.retry import SURPRISE, RetryPolicy, reason
-from studio.jobs.jobs import JOB_TYPES
+from studio.jobs.registry import JOB_TYPES
 
 
 async def nothing(*_: object) -> object:

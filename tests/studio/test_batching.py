@@ -19,7 +19,7 @@ def thread() -> Iterator[ThreadPoolExecutor]:
 
 
 class Model:
-    """Doubles numbers; refuses negative ones; can be held."""
+    """Doubles numbers, refuses negative ones, and can be paused."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -171,22 +171,22 @@ async def test_a_call_carries_no_more_than_it_may_weigh() -> None:
 
 
 async def test_a_batch_belongs_to_nobody_in_particular() -> None:
-    asked: ContextVar[str] = ContextVar("asked", default="nobody")
-    seen: list[str] = []
-    told: list[tuple[int, int]] = []
+    caller: ContextVar[str] = ContextVar("asked", default="nobody")
+    callers: list[str] = []
+    calls: list[tuple[int, int]] = []
     free = asyncio.Event()
 
     async def run(items: list[int]) -> list[int]:
-        seen.append(asked.get())
+        callers.append(caller.get())
         await free.wait()
         return items
 
     batcher = MicroBatcher(
-        run, max_batch=2, max_waiting=9, observe=lambda size, waiting: told.append((size, waiting))
+        run, max_batch=2, max_waiting=9, observe=lambda size, waiting: calls.append((size, waiting))
     )
 
     async def submit(item: int) -> int:
-        asked.set(f"caller {item}")
+        caller.set(f"caller {item}")
         return await batcher.submit(item)
 
     tasks = [asyncio.create_task(submit(item)) for item in range(4)]
@@ -194,5 +194,5 @@ async def test_a_batch_belongs_to_nobody_in_particular() -> None:
     await asyncio.sleep(0)
     free.set()
     assert await asyncio.gather(*tasks) == [0, 1, 2, 3]
-    assert set(seen) == {"nobody"}
-    assert sum(size for size, _ in told) == 4 and told[-1][1] == 0
+    assert set(callers) == {"nobody"}
+    assert sum(size for size, _ in calls) == 4 and calls[-1][1] == 0

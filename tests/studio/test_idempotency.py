@@ -1,4 +1,4 @@
-"""One key, one answer."""
+"""Requests with one key get one answer."""
 
 import asyncio
 from typing import Any
@@ -7,29 +7,30 @@ import pytest
 
 from errors import Conflict, Invalid
 from studio import idempotency
-from studio.idempotency import answer_once, fingerprint
+from studio.idempotency import KeyedRequest, answer_by_cache, fingerprint
 from studio.ports import Studio
 from tests.support.servers import empty_cache
 
 
 class Maker:
-    """Counts how often an answer is really made."""
+    """Counts how often an answer is made."""
 
     def __init__(self, *, wait_s: float = 0, failures: int = 0) -> None:
-        self.made = 0
+        self.count = 0
         self._wait_s = wait_s
         self._failures = failures
 
     async def __call__(self) -> dict[str, Any]:
-        self.made += 1
+        self.count += 1
         await asyncio.sleep(self._wait_s)
-        if self.made <= self._failures:
+        if self.count <= self._failures:
             raise Invalid("not this time")
-        return {"answer": self.made}
+        return {"answer": self.count}
 
 
 async def once(studio: Studio, make: Maker, request: str = "same") -> dict[str, Any]:
-    return await answer_once(studio.cache, "name", fingerprint(request), make, lifetime_s=60)
+    keyed = KeyedRequest("key", fingerprint(request))
+    return await answer_by_cache(studio.cache, "scope", keyed, make, lifetime_s=60)
 
 
 async def test_the_same_request_is_answered_once(studio: Studio) -> None:
@@ -55,17 +56,17 @@ async def test_failures_are_not_remembered(studio: Studio) -> None:
 async def test_work_that_outlasts_its_mark_is_still_done_once(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The mark is renewed for as long as the work runs; the twin waits for it."""
+    """The lock is renewed while the work runs; a concurrent request waits for it."""
     monkeypatch.setattr(idempotency, "WORKING_S", 1)
     make = Maker(wait_s=2.5)
     first = asyncio.create_task(once(studio, make))
     await asyncio.sleep(1.5)
     assert await once(studio, make) == await first == {"answer": 1}
-    assert make.made == 1
+    assert make.count == 1
 
 
 async def test_a_failure_leaves_the_mark_of_whoever_took_over(studio: Studio) -> None:
-    """The first lost its mark with the cache; the second's receipt is not the first's to delete."""
+    """The first request loses its lock with the cache; its failure keeps the second's receipt."""
     slow, quick = Maker(wait_s=0.3, failures=1), Maker()
     first = asyncio.create_task(once(studio, slow))
     await asyncio.sleep(0.1)
@@ -73,13 +74,13 @@ async def test_a_failure_leaves_the_mark_of_whoever_took_over(studio: Studio) ->
     assert await once(studio, quick) == {"answer": 1}
     with pytest.raises(Invalid):
         await first
-    assert await once(studio, Maker()) == {"answer": 1} and quick.made == 1
+    assert await once(studio, Maker()) == {"answer": 1} and quick.count == 1
 
 
 async def test_of_two_answers_only_the_first_was_ever_given(studio: Studio) -> None:
-    """Both work, because the cache forgot that the first did; both answer the same."""
+    """Both requests do the work, because the cache lost the lock; both get the same answer."""
     slow = Maker(wait_s=0.3)
-    slow.made = 10
+    slow.count = 10
     first = asyncio.create_task(once(studio, slow))
     await asyncio.sleep(0.1)
     empty_cache(studio.settings.required("redis_url"))

@@ -1,4 +1,4 @@
-"""Pictures travel in order, in messages of bounded number and size."""
+"""Pictures are grouped in order, by number and size."""
 
 from studio.batching import portions
 

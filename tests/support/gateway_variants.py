@@ -64,7 +64,7 @@ async def serve(variant: str, environment: dict[str, str]) -> None:
     def add_layers(app: FastAPI, observers: Any) -> None:
         if variant == WITH_LIMITS:
             tokens: Any = NoTokens()
-            app.add_middleware(RateLimit, limits=app.state.limits, tokens=tokens)
+            app.add_middleware(RateLimit, limits=app.state.resources.limits, tokens=tokens)
         if variant != BARE:
             app.add_middleware(Envelope, client_address=ClientAddress(()), observers=observers)
         app.dependency_overrides[find_user] = signed_in

@@ -1,4 +1,4 @@
-"""Requests that were admitted before their account was deleted, and write after it."""
+"""Requests that were admitted before the deletion of their account and write after it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Signing up, in, on and out, over HTTP."""
+"""Registration, sign-in, refresh and sign-out over HTTP."""
 
 from uuid import uuid4
 
@@ -35,9 +35,9 @@ async def audited(studio: Studio) -> list[str]:
 async def test_an_account_from_registration_to_me(
     client: httpx.AsyncClient, studio: Studio
 ) -> None:
-    made = await register(client, name="Ada")
-    assert made.status_code == 201
-    user = made.json()["user"]
+    answer = await register(client, name="Ada")
+    assert answer.status_code == 201
+    user = answer.json()["user"]
     assert user == {
         "id": user["id"], "email": "Ada@example.com", "name": "Ada", "role": "customer",
     }  # fmt: skip
@@ -178,11 +178,11 @@ async def test_logout_acts_at_once(client: httpx.AsyncClient, studio: Studio) ->
         "/api/auth/refresh", json={"refreshToken": session["refreshToken"]}
     )
     assert refreshed.status_code == 401
-    kept = {"Authorization": f"Bearer {other['accessToken']}"}
-    assert (await client.get("/api/auth/me", headers=kept)).status_code == 200
+    other_headers = {"Authorization": f"Bearer {other['accessToken']}"}
+    assert (await client.get("/api/auth/me", headers=other_headers)).status_code == 200
     by_token = await client.post("/api/auth/logout", json={"refreshToken": other["refreshToken"]})
     assert by_token.status_code == 204
-    assert (await client.get("/api/auth/me", headers=kept)).status_code == 401
+    assert (await client.get("/api/auth/me", headers=other_headers)).status_code == 401
     assert (await client.post("/api/auth/logout")).status_code == 401
     assert (await audited(studio)).count("LOGOUT") == 2
 
@@ -250,7 +250,7 @@ async def test_a_changed_password_ends_the_other_sessions(
 async def test_a_token_of_a_later_version_than_the_account_is_refused(
     client: httpx.AsyncClient, studio: Studio
 ) -> None:
-    """The database was restored to a moment before all sessions were ended."""
+    """The database is restored to a moment before all sessions were ended."""
     await register(client)
     body = (await login(client)).json()
     claims = AccessTokens(studio.settings).read(body["accessToken"])
@@ -298,16 +298,16 @@ async def test_audit_and_users_in_pages(client: httpx.AsyncClient, studio: Studi
     for number in range(4):
         await register(client, email=f"user{number}@example.com")
     for path in ("/api/admin/users", "/api/admin/audit"):
-        seen: list[str] = []
+        ids: list[str] = []
         cursor = ""
         while True:
             query = {"limit": "2"} | ({"cursor": cursor} if cursor else {})
             page = (await client.get(path, params=query, headers=admin)).json()
-            seen += [item["id"] for item in page["items"]]
+            ids += [item["id"] for item in page["items"]]
             cursor = page["nextCursor"]
             if cursor is None:
                 break
-        assert len(seen) == len(set(seen)) >= 5
+        assert len(ids) == len(set(ids)) >= 5
     bad = await client.get("/api/admin/users?cursor=nonsense", headers=admin)
     assert bad.status_code == 400
     assert (await client.get("/api/admin/users?limit=101", headers=admin)).status_code == 422

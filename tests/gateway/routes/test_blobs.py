@@ -27,12 +27,12 @@ async def test_what_a_browser_needs(client: httpx.AsyncClient, url: str) -> None
     head = await client.head(url)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == str(len(DATA))
-    known = {"If-None-Match": answer.headers["etag"]}
-    assert (await client.get(url, headers=known)).status_code == 304
+    condition = {"If-None-Match": answer.headers["etag"]}
+    assert (await client.get(url, headers=condition)).status_code == 304
 
 
 @pytest.mark.parametrize(
-    ("wanted", "status", "data"),
+    ("byte_range", "status", "data"),
     [
         ("bytes=0-9", 206, DATA[:10]),
         ("bytes=10-", 206, DATA[10:]),
@@ -48,9 +48,9 @@ async def test_what_a_browser_needs(client: httpx.AsyncClient, url: str) -> None
     ],
 )
 async def test_ranges(
-    client: httpx.AsyncClient, url: str, wanted: str, status: int, data: bytes | None
+    client: httpx.AsyncClient, url: str, byte_range: str, status: int, data: bytes | None
 ) -> None:
-    answer = await client.get(url, headers={"Range": wanted})
+    answer = await client.get(url, headers={"Range": byte_range})
     assert answer.status_code == status
     if data is None:
         assert answer.headers["content-type"] == "application/problem+json"

@@ -1,4 +1,4 @@
-"""What is deleted is gone with all that was made of it: every table and both blob stores."""
+"""A deletion includes everything that was made from the deleted: in every table and blob store."""
 
 import asyncio
 import io
@@ -50,13 +50,13 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
 def settings(
     request: pytest.FixtureRequest, database_url: str, redis_url: str, tmp_path: Path
 ) -> Settings:
-    made = make_settings(database_url, redis_url, tmp_path / "blobs")
+    plain = make_settings(database_url, redis_url, tmp_path / "blobs")
     if request.param == "folder":
-        return made
+        return plain
     server: Azurite = request.getfixturevalue("azure")
     container = f"c{time.time_ns()}"
     server.make_container(container)
-    return made.model_copy(update={"blob_url": server.blob_url(container)})
+    return plain.model_copy(update={"blob_url": server.blob_url(container)})
 
 
 @pytest.fixture
@@ -71,45 +71,45 @@ async def doomed(studio: Studio) -> set[str]:
 
 async def test_a_selfie_takes_all_that_shows_it_along(owner: FullAccount) -> None:
     garment = await owner.upload(GARMENT, "garment")
-    kept = await blobs_of(owner.studio)
+    before = await blobs_of(owner.studio)
     selfie = await owner.upload(SELFIE, "selfie")
     await owner.ask("POST", "/api/cv/segmentation", {"fileId": selfie["id"]})
-    made = [await owner.try_on(selfie, garment["readUrl"], seed=seed) for seed in range(3)]
-    await owner.try_on({"readUrl": made[0]["outputUrl"]}, garment["readUrl"])
-    await owner.try_on({"readUrl": garment["readUrl"]}, made[0]["outputUrl"])
+    tryons = [await owner.try_on(selfie, garment["readUrl"], seed=seed) for seed in range(3)]
+    await owner.try_on({"readUrl": tryons[0]["outputUrl"]}, garment["readUrl"])
+    await owner.try_on({"readUrl": garment["readUrl"]}, tryons[0]["outputUrl"])
     await owner.ask("POST", "/api/search/image", {"fileId": selfie["id"]})
     batch = {"type": "segment-batch", "payload": {"fileIds": [selfie["id"], garment["id"]]}}
     await owner.finish(await owner.ask("POST", "/api/jobs", batch, 202))
     await owner.ask("DELETE", f"/api/files/{selfie['id']}", status=204)
-    names = {selfie["id"], *(one["tryonId"] for one in made)}
+    names = {selfie["id"], *(one["tryonId"] for one in tryons)}
     assert set(await tables_naming(owner.studio, names)) == {"audit_log", "erasure"}
-    rest = await blobs_of(owner.studio) - kept
+    rest = await blobs_of(owner.studio) - before
     async with owner.studio.database.read() as session:
         (left,) = (await session.exec(select(TryonJob))).all()
     assert (left.garment_key, left.mask_key) == (None, None)  # it wears what is gone
     assert {key for key in rest if not key.startswith("masks/")} == {left.output_key}
-    shown = await owner.ask("GET", f"/api/cv/tryons/{left.id}")
-    assert shown["garmentUrl"] is None and shown["outputUrl"]
+    record = await owner.ask("GET", f"/api/cv/tryons/{left.id}")
+    assert record["garmentUrl"] is None and record["outputUrl"]
     assert await doomed(owner.studio) == set()
 
 
 async def test_a_garment_leaves_its_try_ons(owner: FullAccount) -> None:
     selfie, garment = [await owner.upload(data, "selfie") for data in (SELFIE, GARMENT)]
-    made = await owner.try_on(selfie, garment["readUrl"])
+    tryon = await owner.try_on(selfie, garment["readUrl"])
     await owner.ask("DELETE", f"/api/files/{garment['id']}", status=204)
     assert {key.partition("/")[0] for key in await blobs_of(owner.studio)} == {"uploads", "tryon"}
-    shown = await owner.ask("GET", f"/api/cv/tryons/{made['tryonId']}")
-    assert (shown["garmentUrl"], shown["maskUrl"]) == (None, None)
-    assert await owner.studio.blobs.get(f"tryon/{made['tryonId']}.png")
+    record = await owner.ask("GET", f"/api/cv/tryons/{tryon['tryonId']}")
+    assert (record["garmentUrl"], record["maskUrl"]) == (None, None)
+    assert await owner.studio.blobs.get(f"tryon/{tryon['tryonId']}.png")
 
 
 async def test_a_try_on_goes_with_its_pictures_and_its_job(owner: FullAccount) -> None:
     selfie, garment = [await owner.upload(data, "selfie") for data in (SELFIE, GARMENT)]
     before = await blobs_of(owner.studio)
-    made = await owner.try_on(selfie, garment["readUrl"])
+    tryon = await owner.try_on(selfie, garment["readUrl"])
     order = {"personUrl": selfie["readUrl"], "garmentUrl": garment["readUrl"], "mode": "queued"}
     job = await owner.finish(await owner.ask("POST", "/api/cv/tryon", order, 202))
-    for tryon_id in (made["tryonId"], job["id"]):
+    for tryon_id in (tryon["tryonId"], job["id"]):
         path = f"/api/cv/tryons/{tryon_id}"
         await owner.ask("DELETE", path, status=204)
         await owner.ask("DELETE", path, status=404)
@@ -135,11 +135,11 @@ async def test_a_products_pictures_go_and_try_ons_that_wear_it_stay(
     path = f"/api/catalog/products/{owner.names['product']}"
     product = await shopper.ask("GET", path)
     selfie = await shopper.upload(SELFIE, "selfie")
-    made = await shopper.try_on(selfie, product["image"])
+    tryon = await shopper.try_on(selfie, product["image"])
     await owner.ask("DELETE", path, status=204)
     assert not {key for key in await blobs_of(studio) if key.startswith("products/")}
-    shown = await shopper.ask("GET", f"/api/cv/tryons/{made['tryonId']}")
-    assert shown["garmentUrl"] is None and shown["outputUrl"]
+    record = await shopper.ask("GET", f"/api/cv/tryons/{tryon['tryonId']}")
+    assert record["garmentUrl"] is None and record["outputUrl"]
     named = await tables_naming(studio, [owner.names["product"]])
     assert set(named) == {"product", "audit_log", "erasure"}
     async with studio.database.read() as session:
@@ -157,7 +157,7 @@ async def test_what_others_made_of_a_products_picture_stays_theirs(
     image = (await shopper.ask("GET", path))["image"]
     await shopper.ask("POST", "/api/cv/segmentation", {"imageUrl": image})
     await shopper.ask("POST", "/api/analytics/predict", {"imageUrl": image, "heatmap": True})
-    made = await shopper.try_on({"readUrl": image}, image)
+    tryon = await shopper.try_on({"readUrl": image}, image)
     tables = ("segmentation_result", "prediction", "tryon_job")
     before = [len(await owned_rows(shopper, table)) for table in tables]
     if is_replaced:
@@ -169,9 +169,9 @@ async def test_what_others_made_of_a_products_picture_stays_theirs(
     else:
         await owner.ask("DELETE", path, status=204)
     assert [len(await owned_rows(shopper, table)) for table in tables] == before
-    shown = await shopper.ask("GET", f"/api/cv/tryons/{made['tryonId']}")
-    assert (shown["personUrl"], shown["garmentUrl"]) == (None, None)
-    assert shown["maskUrl"] and shown["outputUrl"]
+    record = await shopper.ask("GET", f"/api/cv/tryons/{tryon['tryonId']}")
+    assert (record["personUrl"], record["garmentUrl"]) == (None, None)
+    assert record["maskUrl"] and record["outputUrl"]
 
 
 async def test_a_replaced_picture_is_removed_once_no_answer_names_it(owner: FullAccount) -> None:
@@ -236,9 +236,9 @@ async def test_an_export_holds_every_row_and_picture(owner: FullAccount) -> None
         }
         selfie = next(name for name in names if owner.names["selfie"] in name)
         assert archive.read(selfie) == SELFIE
-    for table, found in rows.items():
-        assert len(found) >= min(len(await owned_rows(owner, table)), 9), table
-        assert not any(set(row) & set(TABLES[table].withheld) for row in found)
+    for table, exported in rows.items():
+        assert len(exported) >= min(len(await owned_rows(owner, table)), 9), table
+        assert not any(set(row) & set(TABLES[table].withheld) for row in exported)
     pictures = {name.removeprefix("pictures/") for name in names if name.startswith("pictures/")}
     stored = {key for key in await blobs_of(owner.studio) if not key.startswith("regressors/")}
     assert pictures == stored
@@ -291,15 +291,15 @@ async def test_one_account_waits_for_itself_with_one_connection(
     path = f"/api/files/{selfie['id']}"
     async with studio.database.transaction() as session:
         await lock_lineage(session, owner.id)
-        asked = [asyncio.create_task(client.delete(path, headers=owner.headers)) for _ in range(20)]
+        tasks = [asyncio.create_task(client.delete(path, headers=owner.headers)) for _ in range(20)]
         refused = 0
         while refused < 11:  # one is at work, and eight wait for it
-            await asyncio.wait(asked, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
-            refused = sum(task.done() for task in asked)
+            await asyncio.wait(tasks, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
+            refused = sum(task.done() for task in tasks)
         waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        found = await session.exec(waiting)  # type: ignore[call-overload]
-        assert found.scalar_one() <= 1
+        result = await session.exec(waiting)  # type: ignore[call-overload]
+        assert result.scalar_one() <= 1
         stranger = await open_full_account(client, studio, "customer")
         await stranger.upload(SELFIE, "selfie")
-    answers = sorted([answer.status_code for answer in await asyncio.gather(*asked)])
+    answers = sorted([answer.status_code for answer in await asyncio.gather(*tasks)])
     assert answers == [204, *[404] * 8, *[429] * 11]

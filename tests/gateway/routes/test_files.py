@@ -33,7 +33,7 @@ async def presign(
 async def upload(
     client: httpx.AsyncClient, headers: dict[str, str], data: bytes = JPEG, **changes: Any
 ) -> dict[str, Any]:
-    """Presigned and put, not completed."""
+    """Presigns and uploads a file without completing it."""
     answer = await presign(client, headers, sizeBytes=len(data), **changes)
     assert answer.status_code == 201, answer.text
     receipt: dict[str, Any] = answer.json()
@@ -56,7 +56,7 @@ PUBLIC_KEY = "products/copy.jpg"
 
 
 async def put_on_sale(studio: Studio, file_id: UUID) -> None:
-    """A product that shows the file's picture."""
+    """Creates a product that shows the file's picture."""
     await studio.blobs.put(PUBLIC_KEY, JPEG, "image/jpeg")
     async with studio.database.transaction() as session:
         file = (await session.exec(select(File).where(File.id == file_id))).one()
@@ -77,7 +77,7 @@ async def put_on_sale(studio: Studio, file_id: UUID) -> None:
 
 
 async def take_off_sale(studio: Studio) -> None:
-    """The product stays as a deleted row."""
+    """The deleted product's row remains."""
     async with studio.database.transaction() as session:
         await session.exec(update(Product).values(deleted_at=datetime.now(UTC)))
 
@@ -232,16 +232,16 @@ async def test_another_users_file_is_not_there(client: httpx.AsyncClient, studio
 
 async def test_the_list_in_pages(client: httpx.AsyncClient, studio: Studio) -> None:
     headers = await sign_in(client, studio)
-    made = [(await presign(client, headers)).json()["fileId"] for _ in range(5)]
-    seen: list[str] = []
+    file_ids = [(await presign(client, headers)).json()["fileId"] for _ in range(5)]
+    listed_ids: list[str] = []
     query = {"limit": "2"}
     while True:
         page = (await client.get("/api/files", params=query, headers=headers)).json()
-        seen += [item["id"] for item in page["items"]]
+        listed_ids += [item["id"] for item in page["items"]]
         if page["nextCursor"] is None:
             break
         query["cursor"] = page["nextCursor"]
-    assert seen == made[::-1]
+    assert listed_ids == file_ids[::-1]
     for bad in ("nonsense", "e30", "W10", "WyJ4IiwieSJd", "é", "A" * 100):
         answer = await client.get("/api/files", params={"cursor": bad}, headers=headers)
         assert answer.status_code == 400, bad
@@ -284,7 +284,7 @@ async def test_which_pictures_can_be_loaded(client: httpx.AsyncClient, studio: S
     pending = await upload(client, headers)
     table = b"a,b\n"
     dataset = await ready(client, headers, table, purpose="dataset", contentType="text/csv")
-    for given, error in (
+    for changes, error in (
         ({"image_url": None, "file_id": None}, Invalid),
         ({"image_url": "https://x.example/a.jpg", "file_id": uuid4()}, Invalid),
         ({"image_url": "http://studio.test/etc/passwd", "file_id": None}, Invalid),
@@ -295,7 +295,7 @@ async def test_which_pictures_can_be_loaded(client: httpx.AsyncClient, studio: S
         ({"image_url": None, "file_id": UUID(dataset["id"])}, NotAnImage),
     ):
         with pytest.raises(error):
-            await load_image(studio, me, **given)
+            await load_image(studio, me, **changes)
 
 
 async def test_a_delete_without_the_store_deletes_nothing(

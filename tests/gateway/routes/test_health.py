@@ -1,4 +1,4 @@
-"""How the studio says how it is."""
+"""The health routes."""
 
 import asyncio
 import time
@@ -61,7 +61,7 @@ async def test_without_a_catalogue_it_is_down(client: httpx.AsyncClient) -> None
 
 
 async def test_without_an_embedder_or_an_index_it_is_down(
-    client: httpx.AsyncClient, studio: Studio, searchable: FakeIndex, always_asked: None
+    client: httpx.AsyncClient, studio: Studio, searchable: FakeIndex, uncached: None
 ) -> None:
     assert isinstance(studio.embedder, FakeEmbedder)
     studio.embedder.failure = Unavailable("the embedder is starting")
@@ -74,8 +74,8 @@ async def test_without_an_embedder_or_an_index_it_is_down(
 
 
 @pytest.fixture
-def always_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No answer stands for the next one."""
+def uncached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disables the caching of health."""
     monkeypatch.setattr(health, "FRESH_S", 0.0)
 
 
@@ -124,7 +124,7 @@ async def test_lost_servers(redis_url: str, database_url: str, tmp_path: Path) -
 
 
 async def test_a_read_only_database_is_degraded_and_search_goes_on(
-    client: httpx.AsyncClient, studio: Studio, searchable: FakeIndex, always_asked: None
+    client: httpx.AsyncClient, studio: Studio, searchable: FakeIndex, uncached: None
 ) -> None:
     async with studio.database.transaction() as session:
         name = (await session.exec(text("SELECT current_database()"))).scalar_one()  # type: ignore[call-overload]
@@ -139,8 +139,8 @@ async def test_a_read_only_database_is_degraded_and_search_goes_on(
     refused = await client.post("/api/auth/register", json=body)
     assert refused.status_code == 503 and int(refused.headers["retry-after"]) > 0
     assert "takes no changes right now" in refused.json()["detail"]
-    found = await client.post("/api/search/text", json={"query": "anything"})
-    assert found.status_code == 200
+    answer = await client.post("/api/search/text", json={"query": "anything"})
+    assert answer.status_code == 200
     async with studio.database.transaction() as session:  # or the log retries for ten seconds
         await session.exec(text("SET TRANSACTION READ WRITE"))  # type: ignore[call-overload]
         await session.exec(text(f"ALTER DATABASE {name} RESET ALL"))  # type: ignore[call-overload]
@@ -148,30 +148,30 @@ async def test_a_read_only_database_is_degraded_and_search_goes_on(
 
 
 class SlowStatus:
-    """An index's status that takes some turns of the event loop, and how often it was asked."""
+    """An index whose status takes some turns of the event loop and counts its calls."""
 
     def __init__(self, index: FakeIndex, turns: int) -> None:
-        self.index, self.turns, self.asked = index, turns, 0
+        self.index, self.turns, self.calls = index, turns, 0
         self._answer = index.status
 
     async def __call__(self) -> Mapping[str, object]:
-        """As the index's own."""
-        self.asked += 1
+        """Returns the index's own status."""
+        self.calls += 1
         for _ in range(self.turns):
             await asyncio.sleep(0)
         return await self._answer()
 
 
 class CountedStatus:
-    """How often something was asked."""
+    """Counts the calls of a function."""
 
     def __init__(self, answer: Callable[[], Awaitable[Any]]) -> None:
-        self.asked = 0
+        self.calls = 0
         self._answer = answer
 
     async def __call__(self) -> Any:
-        """As the thing itself."""
-        self.asked += 1
+        """Calls the function."""
+        self.calls += 1
         return await self._answer()
 
 
@@ -187,14 +187,14 @@ async def test_all_who_ask_at_once_share_one_check(
 ) -> None:
     answers = await asyncio.gather(*(client.get("/api/health") for _ in range(20)))
     assert {answer.status_code for answer in answers} == {200}
-    assert slow_status.asked == 1
+    assert slow_status.calls == 1
 
 
 async def test_whoever_asks_again_and_again_costs_one_check_a_second(
     client: httpx.AsyncClient, studio: Studio, slow_status: SlowStatus,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Single services as well: anyone may ask, without limit."""
+    """Single services are cached as well, because these routes have no rate limit."""
     dispatcher = CountedStatus(studio.dispatcher.status)
     monkeypatch.setattr(studio.dispatcher, "status", dispatcher)
     writes = CountedStatus(studio.blobs.check)
@@ -204,15 +204,15 @@ async def test_whoever_asks_again_and_again_costs_one_check_a_second(
         for _ in range(20):
             assert (await client.get(f"/api/health/{name}")).status_code == 200
     assert (await client.get("/api/health")).status_code == 200
-    assert (dispatcher.asked, writes.asked, slow_status.asked) == (1, 1, 1)
+    assert (dispatcher.calls, writes.calls, slow_status.calls) == (1, 1, 1)
     monkeypatch.setattr(health, "FRESH_S", 0.0)
     slow_status.index.items.clear()
     assert (await client.get("/api/health")).status_code == 503  # a change shows a second later
-    assert slow_status.asked == 2
+    assert slow_status.calls == 2
 
 
 async def test_a_process_that_is_behind_calls_nobody_down(
-    studio: Studio, slow_status: SlowStatus, monkeypatch: pytest.MonkeyPatch, always_asked: None
+    studio: Studio, slow_status: SlowStatus, monkeypatch: pytest.MonkeyPatch, uncached: None
 ) -> None:
     watch = HealthWatch(studio)
     slow_status.turns = 100

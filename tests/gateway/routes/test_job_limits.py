@@ -1,4 +1,4 @@
-"""What one account may ask of the job queue and of event streams, and what it is told then."""
+"""Limits of one account on open jobs and event streams."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,8 @@ from sqlmodel import col
 from db.tables import Job, User
 from gateway.routes import job_events
 from settings import Settings
-from studio.jobs.jobs import JOB_TYPES, cancel_job
+from studio.jobs.jobs import cancel_job
+from studio.jobs.registry import JOB_TYPES
 from studio.ports import Studio
 from tests.jobs.working import put_job
 from tests.support.fakes import make_settings, open_client, sign_in
@@ -37,7 +38,7 @@ async def own_id(client: httpx.AsyncClient, headers: Headers) -> UUID:
 
 
 async def waiting_job(studio: Studio, owner_id: UUID, kind: str = "note") -> UUID:
-    """One that nobody will run now."""
+    """Inserts a job that is not due yet."""
     later = datetime.now(UTC) + timedelta(days=1)
     return await put_job(studio, kind, owner_id=owner_id, run_at=later)
 
@@ -102,14 +103,14 @@ async def test_jobs_that_do_the_work_of_cv_routes_count_as_those(
 
 
 class Streams:
-    """Readers of one account's job; a response of this client is there when its stream ends."""
+    """Readers of one account's job; this client gets a response when its stream ends."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
         self._tasks: list[asyncio.Task[httpx.Response]] = []
 
     async def open(self, job_id: UUID, headers: Headers) -> "asyncio.Task[httpx.Response]":
-        """Answered already, or being read."""
+        """Requests the stream and gives its response a moment to arrive."""
         get = self._client.get(f"/api/jobs/{job_id}/events", headers=headers)
         task = asyncio.create_task(get)
         self._tasks.append(task)
@@ -152,7 +153,7 @@ async def test_an_account_has_so_many_streams_and_gets_their_places_back(
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sessions are looked at often."""
+    """Makes streams check their sessions often."""
     monkeypatch.setattr(job_events, "CHECK_S", 0.2)
 
 
@@ -189,7 +190,7 @@ async def test_a_gateway_has_so_many_streams(studio: Studio) -> None:
     async with open_client(studio) as client:
         headers = await sign_in(client, studio)
         job_id = await waiting_job(studio, await own_id(client, headers))
-        watch = client._transport.app.state.job_watch  # type: ignore[attr-defined]
+        watch = client._transport.app.state.resources.job_watch  # type: ignore[attr-defined]
         opened = [watch.open(uuid4(), job_id, 0) for _ in range(500)]
         answer = await client.get(f"/api/jobs/{job_id}/events", headers=headers)
         assert answer.status_code == 503 and int(answer.headers["retry-after"]) > 0

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: who may ask for what, what is told meanwhile, and how they are stopped."""
+"""Jobs over HTTP: permissions, progress and cancelling."""
 
 import json
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ async def dataset(
     client: httpx.AsyncClient, headers: dict[str, str], data: bytes, *,
     name: str = "a.jsonl", kind: str = "application/x-ndjson",
 ) -> str:  # fmt: skip
-    """An uploaded file, of JSON lines unless said otherwise."""
+    """Uploads a dataset, by default of JSON lines."""
     body = {
         "filename": name, "contentType": kind, "sizeBytes": len(data),
         "purpose": "dataset",
@@ -42,25 +42,25 @@ async def dataset(
 
 
 def events_in(text: str) -> list[tuple[int, dict[str, object]]]:
-    """id and data of each event of a stream."""
-    found = []
+    """The id and the data of each event of a stream."""
+    ids = []
     for block in text.split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
         if "data" in fields:
-            found.append((int(fields["id"]), json.loads(fields["data"])))
-    return found
+            ids.append((int(fields["id"]), json.loads(fields["data"])))
+    return ids
 
 
 REBUILD = {"type": "rebuild-index", "payload": {"full": True}}
 
 
 def days_ahead(days: int) -> str:
-    """A moment as JSON has it."""
+    """A time from now as JSON."""
     return (datetime.now(UTC) + timedelta(days=days)).isoformat()
 
 
 async def fail_running(studio: Studio, job_id: str) -> None:
-    """As a worker does whose handler found nothing to be done."""
+    """Claims the job and marks it as failed, as a worker does."""
     (one,) = await claim(
         studio.database, ClaimRequest(["rebuild-index"], 1), owner="t", lease_s=9,
         deadlines={"rebuild-index": 9},
@@ -160,8 +160,10 @@ async def test_jobs_are_cancelled_and_retried_by_those_whose_they_are(
 ) -> None:
     headers = await sign_in(client, studio, "admin")
     stranger = await sign_in(client, studio, "merchant")
-    asked = {"runAt": days_ahead(29), "priority": 3}
-    job_id = (await client.post("/api/jobs", json=REBUILD | asked, headers=headers)).json()["jobId"]
+    options = {"runAt": days_ahead(29), "priority": 3}
+    job_id = (await client.post("/api/jobs", json=REBUILD | options, headers=headers)).json()[
+        "jobId"
+    ]
     path = f"/api/jobs/{job_id}"
     for call in (client.get, client.delete):
         assert (await call(path, headers=stranger)).status_code == 404
@@ -185,9 +187,9 @@ async def test_jobs_are_cancelled_and_retried_by_those_whose_they_are(
 async def test_a_cancelled_import_leaves_no_file(client: httpx.AsyncClient, studio: Studio) -> None:
     headers = await sign_in(client, studio, "merchant")
     csv = headers | {"content-type": "text/csv"}
-    asked = await client.post("/api/catalog/import", content=b"title\nA thing\n", headers=csv)
+    answer = await client.post("/api/catalog/import", content=b"title\nA thing\n", headers=csv)
     assert len([key async for key in studio.blobs.list("uploads/imports/")]) == 1
-    await client.delete(f"/api/jobs/{asked.json()['jobId']}", headers=headers)
+    await client.delete(f"/api/jobs/{answer.json()['jobId']}", headers=headers)
     assert [key async for key in studio.blobs.list("uploads/imports/")] == []
 
 
@@ -198,8 +200,8 @@ async def test_an_import_goes_on_after_its_worker_died_and_doubles_nothing(
     file_id = await upload(client, headers, picture("red"))
     lines = [json.dumps(product(file_id, 0)) for _ in range(20)]
     lines[2] = "{broken"
-    asked = {"fileId": await dataset(client, headers, "\n".join(lines).encode())}
-    body = {"type": "import-catalog", "payload": asked}
+    payload = {"fileId": await dataset(client, headers, "\n".join(lines).encode())}
+    body = {"type": "import-catalog", "payload": payload}
     job_id = (await client.post("/api/jobs", json=body, headers=headers)).json()["jobId"]
     async with dispatching(studio):
         await until_state(studio, UUID(job_id))

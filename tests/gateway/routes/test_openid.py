@@ -1,4 +1,4 @@
-"""Signing in by an OpenID provider, which answers on real HTTP beside the test."""
+"""Signing in by an OpenID provider that a test serves over HTTP."""
 
 import base64
 import json
@@ -54,14 +54,14 @@ async def studio(settings: Settings, provider: OpenIdServer) -> AsyncIterator[St
 
 
 async def begin(client: httpx.AsyncClient) -> str:
-    """Where the studio sends the browser; its cookie is in the client."""
+    """The address of the redirect to the provider; the client stores the cookie."""
     answer = await client.get(LOGIN)
     assert answer.status_code == 302, answer.text
     return answer.headers["location"]
 
 
 async def agree(url: str) -> str:
-    """The browser at the provider: path and query of its way back."""
+    """Signs in at the provider and returns path and query of its redirect to the studio."""
     async with httpx.AsyncClient() as browser:
         back = urlsplit((await browser.get(url)).headers["location"])
     assert f"{back.scheme}://{back.netloc}" == "http://studio.test"
@@ -69,7 +69,7 @@ async def agree(url: str) -> str:
 
 
 async def log_in(client: httpx.AsyncClient) -> httpx.Response:
-    """The whole way."""
+    """Signs in from start to end."""
     return await client.get(await agree(await begin(client)))
 
 
@@ -104,13 +104,13 @@ async def test_what_is_sent_to_the_provider(
     client: httpx.AsyncClient, provider: OpenIdServer
 ) -> None:
     answer = await client.get(LOGIN)
-    asked = {k: v[0] for k, v in parse_qs(urlsplit(answer.headers["location"]).query).items()}
-    assert asked["response_type"] == "code"
-    assert asked["client_id"] == CLIENT_ID
-    assert asked["redirect_uri"] == f"http://studio.test{CALLBACK}"
-    assert asked["code_challenge_method"] == "S256"
-    assert set(asked["scope"].split()) == {"openid", "email", "profile"}
-    assert len(asked["state"]) >= 43 and len(asked["nonce"]) >= 43
+    parameters = {k: v[0] for k, v in parse_qs(urlsplit(answer.headers["location"]).query).items()}
+    assert parameters["response_type"] == "code"
+    assert parameters["client_id"] == CLIENT_ID
+    assert parameters["redirect_uri"] == f"http://studio.test{CALLBACK}"
+    assert parameters["code_challenge_method"] == "S256"
+    assert set(parameters["scope"].split()) == {"openid", "email", "profile"}
+    assert len(parameters["state"]) >= 43 and len(parameters["nonce"]) >= 43
     assert CLIENT_SECRET not in answer.headers["location"]
     cookie = answer.headers["set-cookie"].lower()
     assert cookie.startswith("studio-login=") and "secure" not in cookie
@@ -132,12 +132,12 @@ async def test_an_account_keeps_its_subject_when_its_address_changes(
 async def test_an_address_that_was_never_verified_is_taken_over_with_its_password_gone(
     client: httpx.AsyncClient, studio: Studio
 ) -> None:
-    """Otherwise a stranger could make an account with one's address, and wait."""
-    made = await create_user(studio.database, email="ada@example.com", password=PASSWORD)
+    """Otherwise a stranger could register another's address in advance and wait."""
+    account = await create_user(studio.database, email="ada@example.com", password=PASSWORD)
     credentials = {"email": "ada@example.com", "password": PASSWORD}
     squatter = (await client.post("/api/auth/login", json=credentials)).json()
     linked = await log_in(client)
-    assert linked.json()["user"]["id"] == str(made.id)
+    assert linked.json()["user"]["id"] == str(account.id)
     headers = {"Authorization": f"Bearer {squatter['accessToken']}"}
     assert (await client.get("/api/auth/me", headers=headers)).status_code == 401
     assert (await client.post("/api/auth/login", json=credentials)).status_code == 401
@@ -243,7 +243,7 @@ SESSION = "/api/auth/oidc/session"
 
 
 async def navigate(client: httpx.AsyncClient) -> str:
-    """A person's browser at the callback; the fragment that it ends with at the page."""
+    """Opens the callback as a browser and returns the fragment of the redirect to the page."""
     answer = await client.get(await agree(await begin(client)), headers=NAVIGATION)
     assert answer.status_code == 303 and answer.headers["cache-control"] == "no-store"
     page, _, fragment = answer.headers["location"].partition("#")
@@ -334,12 +334,14 @@ async def test_without_a_provider_there_is_no_such_login(
 
 
 @pytest.mark.parametrize(
-    "given",
+    "options",
     [{"ISSUER": "https://id.example"}, {"CLIENT_ID": "x", "CLIENT_SECRET": "x"},
      {"ISSUER": "http://id.example", "CLIENT_ID": "x", "CLIENT_SECRET": "x"}],
 )  # fmt: skip
-def test_half_a_provider_is_refused(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
-    for name, value in given.items():
+def test_half_a_provider_is_refused(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
+) -> None:
+    for name, value in options.items():
         monkeypatch.setenv(f"STUDIO_OIDC_{name}", value)
     with pytest.raises(SetupError, match="STUDIO_OIDC_"):
         load_settings()

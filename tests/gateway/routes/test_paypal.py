@@ -1,4 +1,4 @@
-"""Payments over HTTP: priced by us, charged once, seen by their owner alone."""
+"""Payments over HTTP: priced by the studio, charged once, visible to their owner only."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,10 +33,10 @@ async def put_product(
 ) -> None:
     body = {"filename": "p.jpg", "contentType": "image/jpeg", "purpose": "product"}
     data = picture()
-    made = await client.post(
+    answer = await client.post(
         "/api/files/presign", json=body | {"sizeBytes": len(data)}, headers=merchant
     )
-    receipt = made.json()
+    receipt = answer.json()
     await client.put(receipt["url"], content=data, headers=receipt["headers"])
     await client.post(f"/api/files/{receipt['fileId']}/complete", headers=merchant)
     product = {
@@ -52,30 +52,30 @@ async def order(
 ) -> dict[str, Any]:
     answer = await client.post("/api/paypal/orders", json=body, headers=who)
     assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
+    document: dict[str, Any] = answer.json()
+    return document
 
 
 async def test_a_shopper_pays_and_gets_one_receipt(
     client: httpx.AsyncClient, studio: Studio, shopper: dict[str, str], simulator: Simulator
 ) -> None:
-    made = await order(client, shopper)
-    assert made["status"] == "CREATED"
-    assert made["amount"] == {"value": "19.99", "currency": "USD"}
-    path = f"/api/paypal/orders/{made['id']}"
+    purchase = await order(client, shopper)
+    assert purchase["status"] == "CREATED"
+    assert purchase["amount"] == {"value": "19.99", "currency": "USD"}
+    path = f"/api/paypal/orders/{purchase['id']}"
     early = await client.post(f"{path}/capture", headers=shopper)
     assert early.status_code == 409
     assert early.headers["content-type"] == "application/problem+json"
     before = (await client.get(path, headers=shopper)).json()
     assert (before["status"], before["captureId"]) == ("CREATED", None)
-    back = await asyncio.to_thread(simulator.pay_in_browser, made["approvalUrl"])
-    assert back == {"cart": ["7"], "token": [made["id"]], "PayerID": ["SHXPPER222222"]}
+    back = await asyncio.to_thread(simulator.pay_in_browser, purchase["approvalUrl"])
+    assert back == {"cart": ["7"], "token": [purchase["id"]], "PayerID": ["SHXPPER222222"]}
     receipts = [(await client.post(f"{path}/capture", headers=shopper)).json() for _ in range(2)]
     receipts.append((await client.get(path, headers=shopper)).json())
     assert receipts[0] == receipts[1] == receipts[2]
-    (taken,) = simulator.captures(made["id"])
+    (charge,) = simulator.captures(purchase["id"])
     assert receipts[0] == {
-        "orderId": made["id"], "captureId": taken["id"], "status": "COMPLETED",
+        "orderId": purchase["id"], "captureId": charge["id"], "status": "COMPLETED",
         "amount": {"value": "19.99", "currency": "USD"},
         "refunded": {"value": "0.00", "currency": "USD"},
         "payer": {
@@ -100,9 +100,9 @@ async def test_items_are_priced_by_us(
     await put_product(client, merchant, "gone", inStock=False)
     items = [{"productId": "red", "quantity": 2}, {"productId": "blue", "quantity": 3},
              {"productId": "red", "quantity": 1}]  # fmt: skip
-    made = await order(client, shopper, {"items": items, **URLS})
-    assert made["amount"] == {"value": "30.45", "currency": "EUR"}
-    unit = simulator.order(made["id"])["purchase_units"][0]
+    purchase = await order(client, shopper, {"items": items, **URLS})
+    assert purchase["amount"] == {"value": "30.45", "currency": "EUR"}
+    unit = simulator.order(purchase["id"])["purchase_units"][0]
     assert [(one["sku"], one["quantity"]) for one in unit["items"]] == [("red", "3"), ("blue", "3")]
     yen = await order(client, shopper, {"items": [{"productId": "yen", "quantity": 4}], **URLS})
     assert yen["amount"] == {"value": "20", "currency": "JPY"}
@@ -178,9 +178,9 @@ async def test_admins_refund_and_see_every_payment(
     client: httpx.AsyncClient, studio: Studio, shopper: dict[str, str], simulator: Simulator
 ) -> None:
     admin = await sign_in(client, studio, "admin")
-    made = await order(client, shopper)
-    simulator.approve(made["id"])
-    path = f"/api/paypal/orders/{made['id']}"
+    purchase = await order(client, shopper)
+    simulator.approve(purchase["id"])
+    path = f"/api/paypal/orders/{purchase['id']}"
     receipt = (await client.post(f"{path}/capture", headers=shopper)).json()
     refund = f"/api/paypal/captures/{receipt['captureId']}/refund"
     assert (await client.post(refund, headers=shopper)).status_code == 403
@@ -209,15 +209,19 @@ async def test_admins_refund_and_see_every_payment(
     assert (
         await client.post("/api/paypal/captures/NOTHING/refund", headers=fresh[4])
     ).status_code == 404
-    (shown,) = (await client.get("/api/admin/payments", headers=admin)).json()["items"]
-    assert (shown["amount"], shown["refunded"], shown["status"]) == ("19.99", "19.99", "REFUNDED")
-    assert [one["amount"] for one in shown["refunds"]] == ["5.00", "14.99"]
-    assert shown["refunds"][0]["note"] == "a stain"
+    (payment,) = (await client.get("/api/admin/payments", headers=admin)).json()["items"]
+    assert (payment["amount"], payment["refunded"], payment["status"]) == (
+        "19.99",
+        "19.99",
+        "REFUNDED",
+    )
+    assert [one["amount"] for one in payment["refunds"]] == ["5.00", "14.99"]
+    assert payment["refunds"][0]["note"] == "a stain"
     waiting = {"status": "APPROVED"}
     none = await client.get("/api/admin/payments", params=waiting, headers=admin)
     assert none.json()["items"] == []
     audit = (await client.get("/api/admin/audit", headers=admin)).json()["items"]
-    actions = [line["action"] for line in audit if line["subject"] == made["id"]]
+    actions = [line["action"] for line in audit if line["subject"] == purchase["id"]]
     assert actions == [
         "PAYMENT_REFUNDED", "REFUND_REQUESTED", "PAYMENT_REFUNDED", "REFUND_REQUESTED",
         "PAYMENT_CAPTURED", "PAYMENT_CREATED",
@@ -235,22 +239,22 @@ async def test_webhooks_are_answered_at_once_and_applied_behind(
         httpx.AsyncClient(transport=transport, base_url=settings.base_url) as client,
     ):
         shopper = await sign_in(client, studio)
-        made = await order(client, shopper)
+        purchase = await order(client, shopper)
         begun = simulator.event_count()
-        simulator.approve(made["id"])
+        simulator.approve(purchase["id"])
         ((headers, body),) = simulator.webhooks(begun)
         for expected in ("stored", "known"):
             answer = await client.post("/api/paypal/webhook", content=body, headers=headers)
             assert (answer.status_code, answer.json()) == (200, {"status": expected})
-        await app.state.webhooks.settled()
-        path = f"/api/paypal/orders/{made['id']}"
+        await app.state.resources.webhooks.settled()
+        path = f"/api/paypal/orders/{purchase['id']}"
         assert (await client.get(path, headers=shopper)).json()["status"] == "APPROVED"
         forged = await client.post("/api/paypal/webhook", content=body + b" ", headers=headers)
         assert forged.status_code == 400
         bare = await client.post("/api/paypal/webhook", content=body)
         assert bare.status_code == 400
         simulator.fault("certificate", "error")
-        app.state.webhooks._verifier._keys.clear()
+        app.state.resources.webhooks._verifier._keys.clear()
         away = await client.post("/api/paypal/webhook", content=body, headers=headers)
         assert away.status_code == 503
 

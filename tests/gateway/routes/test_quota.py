@@ -1,4 +1,4 @@
-"""The quota of an account counts all that is stored for it, and refuses what would store more."""
+"""The quota counts everything that is stored for an account, and refuses to store more."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -64,7 +64,7 @@ async def test_every_result_counts_as_many_bytes_as_its_blobs_have(owner: FullAc
             rows += (await session.exec(select(table))).all()
     for row in rows:
         keys = {value for name, value in row.model_dump().items() if name.endswith("_key")}
-        own = [key for key in keys if key and row_made(row, key)]
+        own = [key for key in keys if key and is_stored_for(row, key)]
         assert row.stored_bytes == sum(sizes[key] for key in own)
     assert len(rows) == 4 + 3 + 1
     counted = sum(max(row.stored_bytes, DISK_BLOCK_BYTES) for row in rows)
@@ -73,7 +73,7 @@ async def test_every_result_counts_as_many_bytes_as_its_blobs_have(owner: FullAc
     assert await stored(owner) < DISK_BLOCK_BYTES + counted
 
 
-def row_made(row: Any, key: str) -> bool:
+def is_stored_for(row: Any, key: str) -> bool:
     """Whether the blob was stored for this row."""
     if isinstance(row, TryonJob):
         return key.startswith("tryon/") or "/fetched/" in key
@@ -149,7 +149,7 @@ async def fill_quota(owner: FullAccount) -> None:
 
 
 async def pass_seconds(owner: FullAccount) -> None:
-    """As if it were a while since the account was found to have room."""
+    """Expires the cached result that the account is within its quota."""
     await owner.studio.cache.delete(f"storage:{owner.id}")
 
 

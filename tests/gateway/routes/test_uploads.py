@@ -1,4 +1,4 @@
-"""What one account can take of the Gateway by uploads: places, memory, disk and rows."""
+"""Limits on what the uploads of one account occupy: places, memory, disk and rows."""
 
 import asyncio
 from collections import Counter
@@ -40,7 +40,7 @@ TABLE = b"name,value\n" + b"x,1\n" * 700_000
 
 
 class Reads:
-    """Counts what is read of the store, and how much of it at the same moment."""
+    """Counts the reads of the blob store, and how many of them overlap."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.whole: Counter[str] = Counter()
@@ -110,9 +110,9 @@ async def test_an_account_has_two_checks_at_once_and_a_short_queue(
     client: httpx.AsyncClient, studio: Studio, reads: Reads
 ) -> None:
     headers, other = await sign_in(client, studio), await sign_in(client, studio)
-    made = [(await upload(client, headers))["fileId"] for _ in range(30)]
+    file_ids = [(await upload(client, headers))["fileId"] for _ in range(30)]
     others = (await upload(client, other))["fileId"]
-    tasks = [complete(client, headers, file_id) for file_id in made]
+    tasks = [complete(client, headers, file_id) for file_id in file_ids]
     await reads.started.wait()
     assert (await complete(client, other, others)).status_code == 200
     answers = await asyncio.gather(*tasks)
@@ -131,8 +131,8 @@ async def test_a_gateway_has_four_checks_at_once_and_a_queue_that_ends(
     monkeypatch.setattr(file_checks, "WAITING", 2)
     async with open_client(studio) as client:
         accounts = [await sign_in(client, studio) for _ in range(8)]
-        made = [(headers, (await upload(client, headers))["fileId"]) for headers in accounts]
-        answers = await asyncio.gather(*(complete(client, *each) for each in made))
+        files = [(headers, (await upload(client, headers))["fileId"]) for headers in accounts]
+        answers = await asyncio.gather(*(complete(client, *each) for each in files))
         assert reads.most_running == file_checks.PLACES
         busy = [answer for answer in answers if answer.status_code != 200]
         assert len(busy) == 2
@@ -280,14 +280,14 @@ async def test_an_account_keeps_the_newest_of_its_failures(
 ) -> None:
     monkeypatch.setattr(uploads, "MAX_FAILED", 2)
     headers = await sign_in(client, studio)
-    made = []
+    file_ids = []
     for _ in range(4):
-        made.append((await upload(client, headers, b"no picture"))["fileId"])
-        assert (await complete(client, headers, made[-1])).status_code == 415
+        file_ids.append((await upload(client, headers, b"no picture"))["fileId"])
+        assert (await complete(client, headers, file_ids[-1])).status_code == 415
     await presign(client, headers)
     async with studio.database.transaction() as session:
         rows = await session.exec(select(File.id).where(File.status == "failed"))
-        assert set(rows.all()) == {UUID(file_id) for file_id in made[-2:]}
+        assert set(rows.all()) == {UUID(file_id) for file_id in file_ids[-2:]}
 
 
 async def test_a_disk_that_is_nearly_full_takes_nothing(
@@ -308,7 +308,7 @@ async def test_a_disk_that_is_nearly_full_takes_nothing(
 
 
 class Slow:
-    """A body whose second half comes when it is let go; counts what was read of it."""
+    """A body whose second half is sent on demand; counts the pieces that were read."""
 
     def __init__(self) -> None:
         self.started, self.end = asyncio.Event(), asyncio.Event()
@@ -373,7 +373,7 @@ async def test_a_gateway_has_so_many_uploads_at_once(
 async def test_an_upload_that_only_holds_a_place_ends(
     client: httpx.AsyncClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrivals, "PATIENCE_S", -1.0)
+    monkeypatch.setattr(arrivals, "GRACE_S", -1.0)
     headers = await sign_in(client, studio)
     receipt = (await presign(client, headers)).json()
     slow = await client.put(receipt["url"], content=JPEG, headers=receipt["headers"])
@@ -397,7 +397,7 @@ async def test_puts_count_against_the_address(
 
 
 class SlowEmbedder(FakeEmbedder):
-    """Keeps every picture until it is let go."""
+    """Holds every picture until it is released."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -419,12 +419,12 @@ async def test_searches_by_picture_hold_a_bounded_part_of_the_memory(
     embedder = SlowEmbedder()
     async with open_client(replace(studio, embedder=embedder)) as client:
         accounts = [await sign_in(client, studio) for _ in range(2)]
-        made = [(headers, (await ready(client, headers))["fileId"]) for headers in accounts]
+        files = [(headers, (await ready(client, headers))["fileId"]) for headers in accounts]
         tasks = [
             asyncio.ensure_future(
                 client.post("/api/search/image", json={"fileId": file_id}, headers=headers)
             )
-            for headers, file_id in made
+            for headers, file_id in files
             for _ in range(20)
         ]
         statuses: Counter[int] = Counter()
@@ -436,7 +436,7 @@ async def test_searches_by_picture_hold_a_bounded_part_of_the_memory(
                 assert set(statuses) == {429, 503}
                 embedder.end.set()
         assert statuses.total() == 40
-        again = client.post("/api/search/image", json={"fileId": made[0][1]}, headers=made[0][0])
+        again = client.post("/api/search/image", json={"fileId": files[0][1]}, headers=files[0][0])
         assert (await again).json()["detail"] == "let go"
 
 
@@ -447,7 +447,7 @@ def end_of(url: str) -> int:
 async def test_read_urls_live_15_to_20_minutes(
     client: httpx.AsyncClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also that of a receipt which is repeated later under its Idempotency-Key."""
+    """This includes the URL of a receipt that is repeated later under its Idempotency-Key."""
     headers = await sign_in(client, studio)
     file = await ready(client, headers)
     keyed = headers | {"Idempotency-Key": "once"}

@@ -1,4 +1,4 @@
-"""Uploads that go past the Gateway, straight to Azure: what it can't refuse is refused later."""
+"""Uploads straight to Azure; what Azure accepts wrongly is refused at completion."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -31,7 +31,7 @@ async def studio(
 
 @pytest.fixture
 async def outside() -> AsyncIterator[httpx.AsyncClient]:
-    """Whoever has a signed URL."""
+    """A client that has only a signed URL."""
     async with httpx.AsyncClient() as client:
         yield client
 

@@ -10,7 +10,7 @@ import httpx
 from fastapi import FastAPI
 
 from gateway.arrivals import Arrivals
-from gateway.error_table import register_handlers
+from gateway.error_answers import register_handlers
 from gateway.routes import blobs
 from integrations.blobs.azure import AzureBlobStore
 from integrations.blobs.local import LocalBlobStore
@@ -46,8 +46,7 @@ async def callers_of(store: Store, certificate: Path | None) -> AsyncIterator[ht
             yield client
         return
     app = FastAPI()
-    app.state.studio = SimpleNamespace(blobs=store)
-    app.state.uploads = Arrivals()
+    app.state.resources = SimpleNamespace(studio=SimpleNamespace(blobs=store), arrivals=Arrivals())
     register_handlers(app)
     app.include_router(blobs.router)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:

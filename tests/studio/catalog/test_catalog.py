@@ -36,8 +36,15 @@ async def merchant(studio: Studio, name: str = "merchant") -> Owner:
 async def put_upload(studio: Studio, owner: Owner, colour: str) -> UUID:
     """A completed upload of one colour."""
     data = picture(colour)
-    announced = uploads.Announcement("a.jpg", "image/jpeg", len(data), "product")
-    presigned = await uploads.presign(studio, owner.id, announced)
+    form = uploads.UploadForm.model_validate(
+        {
+            "filename": "a.jpg",
+            "contentType": "image/jpeg",
+            "sizeBytes": len(data),
+            "purpose": "product",
+        }
+    )
+    presigned = await uploads.presign(studio, owner.id, form)
     async with studio.database.read() as session:
         file = await session.get(File, presigned.file_id)
     assert file is not None

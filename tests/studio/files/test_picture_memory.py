@@ -1,4 +1,4 @@
-"""Pictures in memory are counted for their request, its caller, and the process."""
+"""Pictures in memory count for their request, its caller and the process."""
 
 import asyncio
 
@@ -15,18 +15,18 @@ async def test_bounds_of_a_caller_and_of_all() -> None:
     memory = PictureMemory()
     owners = [str(number) for number in range(picture_memory.MAX_BYTES // SIZE)]
     end = asyncio.Event()
-    held: list[str] = []
+    names: list[str] = []
 
     async def request(owner: str) -> None:
         with memory.request(owner):
             hold_picture(SIZE // 2)
             hold_picture(SIZE // 2)
-            held.append(owner)
+            names.append(owner)
             await end.wait()
 
     tasks = [asyncio.create_task(request(owner)) for owner in owners]
     await asyncio.sleep(0)
-    assert held == owners
+    assert names == owners
     with pytest.raises(OwnerBusy):
         await request(owners[0])
     with pytest.raises(AllBusy):

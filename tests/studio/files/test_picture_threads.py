@@ -1,4 +1,4 @@
-"""Work on callers' pictures has threads of its own, and a queue that ends."""
+"""Work on callers' pictures has threads of its own, and a bounded queue."""
 
 import ast
 import asyncio
@@ -46,7 +46,7 @@ async def test_a_few_run_a_bounded_number_waits_and_the_rest_is_refused(
 
 
 async def test_one_caller_leaves_threads_and_the_queue_to_others() -> None:
-    """A caller whose sixty pictures were decoded was everybody's delay, and filled the queue."""
+    """Sixty pictures of one caller once delayed everybody and filled the queue."""
     end = threading.Event()
 
     async def decode(caller: Caller, work: Callable[[], object]) -> object:
@@ -59,8 +59,8 @@ async def test_one_caller_leaves_threads_and_the_queue_to_others() -> None:
         await asyncio.sleep(0)
     refused = [task for task in tasks if task.done()]
     assert all(isinstance(task.exception(), OwnerBusy) for task in refused)
-    held = picture_threads.THREADS_EACH + picture_threads.MAX_WAITING_A_NETWORK
-    assert len(tasks) - len(refused) == held
+    capacity = picture_threads.THREADS_EACH + picture_threads.MAX_WAITING_A_NETWORK
+    assert len(tasks) - len(refused) == capacity
     other = decode(Caller("user:other", "192.0.2.2"), lambda: "decoded")
     assert await asyncio.wait_for(other, 10) == "decoded"
     end.set()

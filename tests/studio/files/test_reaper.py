@@ -1,4 +1,4 @@
-"""Unfinished uploads are reaped, finished and recent ones stay, a lost store loses nothing."""
+"""Old unfinished uploads are deleted, others stay, and an outage of the store loses nothing."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ PICTURE = picture()
 
 
 async def add_file(studio: Studio, owner_id: UUID, *, hours_ago: float, status: str) -> File:
-    """A row and its blob."""
+    """Inserts a file with its blob."""
     file_id = uuid4()
     file = File(
         id=file_id, owner_id=owner_id, purpose="selfie", filename="x.jpg", status=status,
@@ -81,7 +81,7 @@ async def test_without_the_store_the_row_stays_for_the_next_turn(
 async def test_a_blob_that_stays_keeps_no_other_upload(
     studio: Studio, owner_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even at batches of one, where the oldest upload is the one that can't be removed."""
+    """This also holds for batches of one, where the oldest upload can't be removed."""
     stuck, *others = [
         await add_file(studio, owner_id, hours_ago=hours, status="pending")
         for hours in (40, 35, 30)

@@ -1,4 +1,4 @@
-"""Ended jobs stay for their time; then they go with their events, files and nothing else."""
+"""Ended jobs stay for their time; then they are deleted with their events and files only."""
 
 import tempfile
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ async def arriving(data: bytes) -> AsyncIterator[bytes]:
 
 
 async def ended(studio: Studio, days_ago: float | None, state: str = "failed") -> Job:
-    """An import that ended so long ago; None: it still waits."""
+    """Inserts an import that ended this long ago; None: it is still queued."""
     owner = await create_user(
         studio.database, email=f"{days_ago}@example.com", password="x" * 12, role="merchant"
     )
@@ -54,10 +54,10 @@ async def test_old_jobs_go_with_all_they_left_behind(studio: Studio) -> None:
     assert await reap_old_jobs(studio.database, studio.blobs, days=30) == 0
     async with studio.database.read() as session:
         left = set((await session.exec(select(Job.id))).all())
-        told = set((await session.exec(select(JobEvent.job_id))).all())
+        job_ids = set((await session.exec(select(JobEvent.job_id))).all())
         history = (await session.exec(select(TryonJob))).one()
         counted = (await session.exec(select(func.count()).select_from(TryonJob))).one()
-    assert left == told == {young.id, waiting.id}
+    assert left == job_ids == {young.id, waiting.id}
     assert (counted, history.job_id, history.person_key) == (1, None, "a")
     assert await is_there(studio, young) and await is_there(studio, waiting)
     assert not await is_there(studio, old)

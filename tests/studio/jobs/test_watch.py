@@ -1,4 +1,4 @@
-"""Many readers, one query: events arrive in order, slow readers hold little, the end is told."""
+"""One query serves many readers: events in order, little memory for slow readers, and the end."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ async def watch(studio: Studio) -> AsyncIterator[JobWatch]:
 
 
 async def tell(studio: Studio, job_id: UUID, count: int) -> None:
-    """So many events of progress."""
+    """Reports progress this many times."""
     rows = [{"job_id": job_id, "state": "running", "progress": {"done": n}} for n in range(count)]
     async with studio.database.transaction() as session:
         await session.exec(insert(JobEvent), params=rows)
@@ -48,13 +48,13 @@ async def test_a_hundred_streams_cost_one_query_a_look(studio: Studio, watch: Jo
     streams = [watch.open(uuid4(), job_id, 0) for job_id in jobs for _ in range(10)]
     first = await asyncio.gather(*(stream.next(5) for stream in streams))
     assert [event and event.state for event in first] == ["queued"] * 100
-    looks = watch.looks
-    assert looks <= 3
+    queries = watch.queries
+    assert queries <= 3
     for job_id in jobs:
         await cancel_job(studio.database, job_id)
     ends = await asyncio.gather(*(read_all(stream) for stream in streams))
     assert [[event.state for event in events] for events in ends] == [["cancelled"]] * 100
-    assert watch.looks - looks <= 4
+    assert watch.queries - queries <= 4
 
 
 async def test_a_slow_reader_holds_few_events_and_misses_none(
