@@ -1,12 +1,12 @@
-"""`studio.ports` over deployment handles: what fails in another process fails here the same way.
+"""`studio.ports` over deployment handles; errors of another process are raised here as they are.
 
-A hop costs more than many a search. So searches that arrive while others are on their way travel
-together; a lone one leaves at once.
+A call between processes costs more than many searches. So searches that arrive while others are on
+their way share one call; a lone one leaves at once.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,14 +19,11 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.serve.log_files import carry_request_id
 from errors import DeadlinePassed, StudioError, Unavailable
+from models.embedder.shapes import Embedding
+from models.index.shapes import SearchAnswer, SearchQuery
 from studio.batching import MicroBatcher, portions
-from studio.context import Origin, continuing, current_request_id
+from studio.context import Origin, continuing, current_origin, current_request_id
 from studio.ports import (
-    EmbeddedAnswer,
-    Embedding,
-    IndexAnswer,
-    IndexQuery,
-    RawQuery,
     SegmentAnswer,
     SegmentPrompt,
     TryOnLoad,
@@ -47,12 +44,19 @@ Handle = DeploymentHandle[Any]
 DEADLINE_S = 30.0
 VERSION_LIFETIME_S = 2.0
 PORTION = 16
-"""Pictures of one call that embeds many."""
+"""Pictures, or texts, of one call that embeds many."""
 MESSAGE_BYTES = 4 * 2**20
 """What travels together; a single larger picture travels alone."""
 
-_Query = TypeVar("_Query")
 _Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True)
+class TracedQuery:
+    """A search and the request that it belongs to: searches of many requests share one call."""
+
+    query: SearchQuery
+    origin: Origin
 
 
 @dataclass(frozen=True)
@@ -119,49 +123,54 @@ class EmbedderHandle:
     def __init__(self, handle: Handle, args: HandleArgs | None = None) -> None:
         self._handle = handle
         self._version: str | None = None
-        self._asked_at_s = 0.0
-        self._pictures: MicroBatcher[RawQuery, EmbeddedAnswer]
-        self._words: MicroBatcher[RawQuery, EmbeddedAnswer]
+        self._version_read_s = 0.0
         # Words need not wait for pictures, which take longer.
         self._pictures, self._words = (
-            _together("Embedder", handle, args or HandleArgs(), _raw_origin, _picture_bytes)
-            for _ in range(2)
+            _batched_searches("Embedder", handle, args or HandleArgs()) for _ in range(2)
         )
 
     async def embed_image(self, image: bytes) -> Embedding:
-        """See `studio.ports.Embedder`."""
-        return self._seen(await call("Embedder", self._handle.embed_image, image))
+        """One picture, in a call of its own."""
+        return self._remember(await call("Embedder", self._handle.embed_image, image))
 
     async def embed_images(self, images: Sequence[bytes]) -> list[Embedding | StudioError]:
-        """See `studio.ports.Embedder`."""
+        """Sends the pictures a portion at a time."""
         answers: list[Embedding | StudioError] = []
         for part in portions(images, PORTION, MESSAGE_BYTES):
             answers += await call("Embedder", self._handle.embed_images, part)
         return answers
 
     async def embed_text(self, text: str) -> Embedding:
-        """See `studio.ports.Embedder`."""
-        return self._seen(await call("Embedder", self._handle.embed_text, text))
+        """One text, in a call of its own."""
+        return self._remember(await call("Embedder", self._handle.embed_text, text))
+
+    async def embed_texts(self, texts: Sequence[str]) -> list[Embedding]:
+        """Sends the texts a portion at a time."""
+        embeddings: list[Embedding] = []
+        for start in range(0, len(texts), PORTION):
+            part = list(texts[start : start + PORTION])
+            embeddings += await call("Embedder", self._handle.embed_texts, part)
+        return embeddings
 
     async def embed_covered(self, image: bytes, boxes: NDArray[np.float32]) -> CoveredEmbedding:
-        """See `studio.ports.Embedder`."""
+        """One picture with all its boxes, in one call."""
         covered: CoveredEmbedding = await call("Embedder", self._handle.embed_covered, image, boxes)
         return covered
 
-    async def search(self, raw: RawQuery) -> EmbeddedAnswer:
-        """See `studio.ports.Embedder`."""
-        batcher = self._words if raw.image is None else self._pictures
-        return await batcher.submit(raw)
+    async def search(self, query: SearchQuery) -> SearchAnswer:
+        """Sends the query together with those that arrive while other calls are on their way."""
+        batcher = self._words if query.picture is None else self._pictures
+        return await batcher.submit(TracedQuery(query, current_origin()))
 
     async def version(self) -> str:
         """The version in service, at most 2 s old; so a cached text costs no hop."""
-        if self._version is None or time.monotonic() - self._asked_at_s > VERSION_LIFETIME_S:
+        if self._version is None or time.monotonic() - self._version_read_s > VERSION_LIFETIME_S:
             self._version = str(await call("Embedder", self._handle.version))
-            self._asked_at_s = time.monotonic()
+            self._version_read_s = time.monotonic()
         return self._version
 
-    def _seen(self, embedding: Embedding) -> Embedding:
-        self._version, self._asked_at_s = embedding.version, time.monotonic()
+    def _remember(self, embedding: Embedding) -> Embedding:
+        self._version, self._version_read_s = embedding.version, time.monotonic()
         return embedding
 
 
@@ -170,16 +179,14 @@ class IndexHandle:
 
     def __init__(self, handle: Handle, args: HandleArgs | None = None) -> None:
         self._handle = handle
-        self._searches: MicroBatcher[IndexQuery, IndexAnswer] = _together(
-            "Index", handle, args or HandleArgs(), _origin
-        )
+        self._searches = _batched_searches("Index", handle, args or HandleArgs())
 
-    async def search(self, query: IndexQuery) -> IndexAnswer:
-        """See `studio.ports.Index`."""
-        return await self._searches.submit(query)
+    async def search(self, query: SearchQuery) -> SearchAnswer:
+        """Sends the query together with those that arrive while other calls are on their way."""
+        return await self._searches.submit(TracedQuery(query, current_origin()))
 
     async def status(self) -> Mapping[str, object]:
-        """See `studio.ports.Index`."""
+        """The status of one replica."""
         status: Mapping[str, object] = await call("Index", self._handle.status)
         return status
 
@@ -258,35 +265,19 @@ class DispatcherHandle:
         return status
 
 
-def _origin(query: IndexQuery) -> Origin:
-    return query.origin
+def _batched_searches(
+    name: str, handle: Handle, args: HandleArgs
+) -> MicroBatcher[TracedQuery, SearchAnswer]:
+    """Searches of one deployment, whose `search` takes a list and returns answers or errors.
 
-
-def _raw_origin(raw: RawQuery) -> Origin:
-    return raw.query.origin
-
-
-def _picture_bytes(raw: RawQuery) -> int:
-    return len(raw.image or b"")
-
-
-def _together(
-    name: str,
-    handle: Handle,
-    args: HandleArgs,
-    origin_of: Callable[[_Query], Origin],
-    weigh: Callable[[_Query], int] = lambda _: 0,
-) -> MicroBatcher[_Query, _Answer]:
-    """Searches of one deployment: its `search` takes a list and answers each or with its error.
-
-    The call itself goes under the first one's request; each query carries its own.
+    The call itself runs under the first query's request; each query carries its own.
     """
 
-    async def ask(queries: list[_Query]) -> list[_Answer | StudioError]:
+    async def ask(queries: list[TracedQuery]) -> list[SearchAnswer | StudioError]:
         try:
-            with continuing(origin_of(queries[0])):
-                answers: list[_Answer | StudioError] = await call(name, handle.search, queries)
-        except StudioError as error:  # of the call itself: nobody's fault, so everybody's
+            with continuing(queries[0].origin):
+                answers: list[SearchAnswer | StudioError] = await call(name, handle.search, queries)
+        except StudioError as error:  # of the call itself, so it is the answer to every query
             return [error] * len(queries)
         return answers
 
@@ -295,6 +286,6 @@ def _together(
         max_batch=args.max_batch,
         max_waiting=args.max_waiting,
         calls=args.calls,
-        weigh=weigh,
+        weigh=lambda traced: len(traced.query.picture or b""),
         max_weight=MESSAGE_BYTES,
     )

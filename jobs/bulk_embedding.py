@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from ray.exceptions import RayError
 
-from db.embeddings import StoredPicture, Unseen, list_pictures, list_ranges
+from db.embeddings import MissingVectors, ProductPicture, list_pictures, list_ranges
 from db.engine import Database
 from errors import StudioError, Unavailable
 from integrations.blobs.store import open_blob_store
 from models.embedder.embedder import EmbedderConfig, load, load_reader
+from models.embedder.shapes import pack_vector
 from models.pins import Pinning
 from settings import Settings
-from studio.index.embed import Looked, Wanted, embed_warm
-from studio.index.rows import pack_vector
+from studio.index.embed import EmbeddingTask, PictureResult, embed_warm
 from studio.ports import Studio
 from studio.telemetry.logs import configure_logging
 
@@ -71,24 +71,26 @@ class PictureStream:
 
     args: StreamArgs
 
-    async def __call__(self, studio: Studio, wanted: Wanted) -> AsyncGenerator[list[Looked], None]:
+    async def __call__(
+        self, studio: Studio, task: EmbeddingTask
+    ) -> AsyncGenerator[list[PictureResult], None]:
         """Batches in the order in which they are done.
 
         Raises:
             Unavailable: a stage failed; what was not written is done by the next attempt.
         """
-        few = wanted.total < self.args.from_pictures
-        stream = embed_warm(studio, wanted) if few else self._embed_many(studio, wanted.unseen)
+        few = task.total < self.args.from_pictures
+        stream = embed_warm(studio, task) if few else self._embed_many(studio, task.missing)
         async with aclosing(stream) as batches:
             async for batch in batches:
                 yield batch
 
     async def _embed_many(
-        self, studio: Studio, unseen: Unseen
-    ) -> AsyncGenerator[list[Looked], None]:
+        self, studio: Studio, missing: MissingVectors
+    ) -> AsyncGenerator[list[PictureResult], None]:
         async with studio.database.transaction() as session:
-            ranges = await list_ranges(session, unseen, self.args.batch)
-        batches = await asyncio.to_thread(open_stream, studio.settings, unseen, ranges, self.args)
+            ranges = await list_ranges(session, missing, self.args.batch)
+        batches = await asyncio.to_thread(open_stream, studio.settings, missing, ranges, self.args)
         async with aclosing(in_thread(batches)) as stream:
             async for columns in stream:
                 yield looked(columns)
@@ -118,7 +120,7 @@ def first_cause(error: RayError) -> str:
 
 
 def open_stream(
-    settings: Settings, unseen: Unseen, ranges: list[tuple[str, str]], args: StreamArgs
+    settings: Settings, missing: MissingVectors, ranges: list[tuple[str, str]], args: StreamArgs
 ) -> Iterator[Columns]:
     """Starts the stages; batches come as they are done, no more than fit `in_flight_mb` ahead."""
     import ray.data
@@ -137,7 +139,7 @@ def open_stream(
         batch_size=1,
         compute=ActorPoolStrategy(size=args.readers),
         num_cpus=args.reader_cpus,
-        fn_constructor_args=(settings, unseen, args),
+        fn_constructor_args=(settings, missing, args),
     )
     vectors = pixels.map_batches(
         EmbedPictures,
@@ -145,18 +147,18 @@ def open_stream(
         compute=ActorPoolStrategy(min_size=1, max_size=args.models),
         num_cpus=args.model_cpus,
         num_gpus=args.model_gpus,
-        fn_constructor_args=(settings, unseen, args),
+        fn_constructor_args=(settings, missing, args),
     )
     return iter(vectors.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0))
 
 
-def looked(columns: Columns) -> list[Looked]:
+def looked(columns: Columns) -> list[PictureResult]:
     """Rows of the last stage, as the studio takes them."""
     rows = zip(columns["id"], columns["sha256"], columns["error"], columns["vector"], strict=True)
     return [
-        Looked(str(name), str(sha256), error=str(error))
+        PictureResult(str(name), str(sha256), error=str(error))
         if error
-        else Looked(str(name), str(sha256), pack_vector(vector))
+        else PictureResult(str(name), str(sha256), pack_vector(vector))
         for name, sha256, error, vector in rows
     ]
 
@@ -164,9 +166,9 @@ def looked(columns: Columns) -> list[Looked]:
 class ReadPictures:
     """A process that fetches and decodes; it keeps its connections and its reader."""
 
-    def __init__(self, settings: Settings, unseen: Unseen, args: StreamArgs) -> None:
+    def __init__(self, settings: Settings, missing: MissingVectors, args: StreamArgs) -> None:
         os.nice(args.niceness)
-        self._unseen = unseen
+        self._missing = missing
         self._loop = asyncio.new_event_loop()
         self._reader = load_reader(config_of(settings, args))
         self._shape = self._reader.preprocess(Image.new("RGB", (8, 8))).shape
@@ -201,9 +203,9 @@ class ReadPictures:
 
     async def _fetch(
         self, first: str, last: str
-    ) -> tuple[list[StoredPicture], list[bytes | StudioError]]:
+    ) -> tuple[list[ProductPicture], list[bytes | StudioError]]:
         async with self._database.transaction() as session:
-            pictures = await list_pictures(session, self._unseen, first, last)
+            pictures = await list_pictures(session, self._missing, first, last)
         contents = await asyncio.gather(*(self._get(one.image_key) for one in pictures))
         return pictures, list(contents)
 
@@ -218,13 +220,13 @@ class ReadPictures:
 class EmbedPictures:
     """A copy of the model in service."""
 
-    def __init__(self, settings: Settings, unseen: Unseen, args: StreamArgs) -> None:
+    def __init__(self, settings: Settings, missing: MissingVectors, args: StreamArgs) -> None:
         if not args.model_gpus:
             os.nice(args.niceness)
         self._logs = configure_logging()
         self._model = load(config_of(settings, args))
         self._model.warm_up()
-        self._version = unseen.embedder_version
+        self._version = missing.embedder_version
 
     def __call__(self, batch: Columns) -> Columns:
         """Pixels -> float32 vectors, shape (n, dim); zeros where there was no picture.

@@ -71,6 +71,8 @@ def read_payload(form: type[FormT], payload: dict[str, Any]) -> FormT:
 
 
 Record = Callable[[AsyncSession], Awaitable[None]]
+Guard = Callable[[AsyncSession], Awaitable[None]]
+"""Runs first in a transaction, and raises where it must not write; see `JobRun.guard`."""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def serve(variant: str, given: dict[str, str]) -> None:
     from gateway.deps import CurrentUser, find_user
     from gateway.envelope import Envelope
     from gateway.limits import RateLimit
-    from tests.support.fakes import FakeItem, make_settings, open_studio
+    from tests.support.fakes import make_settings, open_studio
 
     user = CurrentUser(UUID(given["user"]), "a@example.com", None, "customer", uuid4())
     settings = make_settings(
@@ -75,7 +75,7 @@ def serve(variant: str, given: dict[str, str]) -> None:
         async with open_studio(settings) as studio:
             for product_id in given["products"].split():
                 vector = (await studio.embedder.embed_text(f"red dress {product_id}")).vector
-                studio.index.items[product_id] = FakeItem(vector)  # type: ignore[attr-defined]
+                studio.index.put(product_id, vector)  # type: ignore[attr-defined]
             if variant != VARIANTS[-1]:
                 gateway.app.add_layers = add_layers
             config = uvicorn.Config(

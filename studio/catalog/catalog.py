@@ -24,6 +24,7 @@ from db.catalog import (
 from db.tables import File, Product, ProductEmbedding
 from db.users import hold_owner
 from errors import Conflict, NotFound
+from models.embedder.shapes import Embedding, pack_vector
 from models.images import public_copy
 from studio.catalog.removal import empty_product, retire_copy
 from studio.context import current_request_id
@@ -31,8 +32,7 @@ from studio.deletion.blob_removal import remove_soon
 from studio.files.files import LoadedImage, load_image
 from studio.files.picture_memory import hold_picture
 from studio.files.picture_threads import run_on_picture
-from studio.index.rows import pack_vector
-from studio.ports import Embedding, Studio
+from studio.ports import Studio
 
 
 @dataclass(frozen=True)

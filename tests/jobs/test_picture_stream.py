@@ -11,15 +11,15 @@ import pytest
 import ray
 from sqlmodel import select
 
-from db.embeddings import Unseen, count_unseen
+from db.embeddings import MissingVectors, count_missing
 from db.tables import ProductEmbedding
 from drawing.draw import COLOURS, Garment, draw_garment
 from errors import Unavailable
 from jobs.bulk_embedding import EmbedPictures, PictureStream, StreamArgs
 from models.embedder.embedder import Embedder, EmbedderConfig, load, load_reader
+from models.embedder.shapes import unpack_vector
 from settings import PROJECT_ROOT
-from studio.index.embed import Wanted, embed_missing
-from studio.index.rows import unpack_vector
+from studio.index.embed import EmbeddingTask, embed_missing
 from studio.ports import Studio
 from tests.acceptance.client import encode
 from tests.studio.index.test_embed import fill, put
@@ -69,13 +69,13 @@ async def test_a_long_reindex_gives_the_vectors_of_single_pictures_and_goes_on_w
     for name, data in pictures.items():
         await put(studio, owner_id, name, data)
     await put(studio, owner_id, "g007", b"no picture")
-    unseen = Unseen(starter.version)
+    missing = MissingVectors(starter.version)
     source = PictureStream(ARGS)
-    async with aclosing(source(studio, Wanted(unseen, COUNT + 1))) as batches:
+    async with aclosing(source(studio, EmbeddingTask(missing, COUNT + 1))) as batches:
         batch = await anext(batches)
     assert 1 <= len(batch) <= ARGS.batch
     async with studio.database.transaction() as session:
-        assert await count_unseen(session, unseen) == COUNT + 1  # nobody has written it
+        assert await count_missing(session, missing) == COUNT + 1  # nobody has written it
 
     embedded = await embed_missing(studio, source=source)
     assert (embedded.count, embedded.failed) == (COUNT, 1)
@@ -94,7 +94,7 @@ async def test_a_long_reindex_gives_the_vectors_of_single_pictures_and_goes_on_w
 def test_another_model_than_the_one_in_service_embeds_nothing(
     studio: Studio, starter: Embedder
 ) -> None:
-    stage = EmbedPictures(studio.settings, Unseen("another"), replace(ARGS, niceness=0))
+    stage = EmbedPictures(studio.settings, MissingVectors("another"), replace(ARGS, niceness=0))
     with pytest.raises(Unavailable, match="replaced by another one"):
         stage({"id": np.array(["a"])})
 
@@ -103,4 +103,4 @@ def test_a_reader_without_weights_reads_as_the_model_does(starter: Embedder) -> 
     data = encode(draw_garment(Garment("bag", "green", "dotted"), size=700))
     reader = load_reader(EmbedderConfig())
     np.testing.assert_array_equal(reader.read(data), starter.reader.read(data))
-    assert reader.side == starter.side
+    assert reader.side == starter.reader.side

@@ -16,9 +16,10 @@ from db.embeddings import NewVector, put_vectors
 from db.engine import AsyncSession, Database
 from db.tables import Product, ProductEmbedding
 from errors import Superseded, Unavailable
+from models.embedder.shapes import Embedding
 from studio.accounts.accounts import create_user
-from studio.index.embed import Looked, Wanted, embed_missing, embed_warm
-from studio.ports import Embedding, Studio
+from studio.index.embed import EmbeddingTask, PictureResult, embed_missing, embed_warm
+from studio.ports import Studio
 from tests.support.fakes import FakeEmbedder, picture
 
 BATCH = 8
@@ -76,10 +77,12 @@ async def vectors(database: Database) -> int:
         return (await session.exec(select(func.count()).select_from(ProductEmbedding))).one()
 
 
-async def break_off(studio: Studio, wanted: Wanted) -> AsyncGenerator[list[Looked], None]:
+async def break_off(
+    studio: Studio, task: EmbeddingTask
+) -> AsyncGenerator[list[PictureResult], None]:
     """A source whose process is killed after two batches."""
     taken = 0
-    async with aclosing(embed_warm(studio, wanted)) as batches:
+    async with aclosing(embed_warm(studio, task)) as batches:
         async for batch in batches:
             yield batch
             taken += 1

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from db.tables import File, IndexVersion
 from errors import Conflict, Invalid, NotFound
 from models.index.files import IndexFiles, open_files
+from models.index.shapes import SearchQuery
 from settings import Settings
 from studio.accounts.accounts import create_user
 from studio.catalog.catalog import Owner, ProductDraft, delete_product, put_product
@@ -22,7 +23,7 @@ from studio.index.embed import embed_missing
 from studio.index.files import cache_folder
 from studio.index.live import LiveIndex
 from studio.index.versions import activate_version
-from studio.ports import IndexQuery, Studio
+from studio.ports import Studio
 from tests.support.fakes import FakeEmbedder, make_settings, picture
 from tests.support.live import SyncedIndex, open_live_studio
 
@@ -71,7 +72,7 @@ def draft(file_id: UUID) -> ProductDraft:
 async def nearest(studio: Studio, colour: str) -> list[str]:
     embedding = await studio.embedder.embed_image(picture(colour))
     answer = await studio.index.search(
-        IndexQuery(top_k=10, embedder_version=embedding.version, image=embedding.vector)
+        SearchQuery(top_k=10, embedder_version=embedding.version, image=embedding.vector)
     )
     return [product_id for product_id, _ in answer.hits]
 
@@ -205,7 +206,7 @@ async def test_replicas_answer_alike(studio: Studio, tmp_path: Path) -> None:
         for colour in COLOURS:
             embedding = await studio.embedder.embed_image(picture(colour))
             text = await studio.embedder.embed_text(f"{colour} dress")
-            query = IndexQuery(
+            query = SearchQuery(
                 top_k=5, embedder_version=embedding.version, image=embedding.vector,
                 text=text.vector, alpha=0.4,
             )  # fmt: skip

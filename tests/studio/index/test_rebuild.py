@@ -10,9 +10,10 @@ from sqlmodel import col, func, select, update
 from db.engine import AsyncSession, Database
 from db.tables import IndexVersion, Job
 from errors import Conflict, NotFound, Superseded
+from models.index.shapes import SearchAnswer, SearchQuery
 from studio.index.build import build_version, give_up_unfinished
 from studio.index.rebuild import rebuild_if_due
-from studio.ports import IndexAnswer, IndexQuery, Studio
+from studio.ports import Studio
 
 
 class Outgrown:
@@ -21,8 +22,8 @@ class Outgrown:
     def __init__(self, version: str, due: bool) -> None:
         self.version, self.due = version, due
 
-    async def search(self, query: IndexQuery) -> IndexAnswer:
-        return IndexAnswer(self.version, [])
+    async def search(self, query: SearchQuery) -> SearchAnswer:
+        return SearchAnswer(self.version, [], "fake-embedder")
 
     async def status(self) -> Mapping[str, object]:
         return {"version": self.version, "rebuildDue": self.due}

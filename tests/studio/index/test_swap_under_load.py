@@ -16,16 +16,17 @@ from sqlalchemy import insert, text
 from db.catalog import put_embedding, take_change_seq
 from db.tables import IndexVersion, Product, ProductEmbedding
 from errors import Conflict
+from models.embedder.shapes import pack_vector
+from models.index import approximate
 from models.index import check as index_check
-from models.index import scan
-from models.index.stats import ScanKnobs
+from models.index.shapes import SearchQuery
+from models.index.stats import SearchParameters
 from studio.accounts.accounts import create_user
 from studio.index.build import build_version
 from studio.index.files import cache_folder
 from studio.index.live import LiveIndex
-from studio.index.rows import pack_vector
 from studio.index.versions import activate_version
-from studio.ports import IndexQuery, Studio
+from studio.ports import Studio
 from tests.support.fakes import DIM, FakeEmbedder, make_settings
 from tests.support.live import open_live_studio
 
@@ -37,8 +38,8 @@ SECONDS, WRITES_PER_S, SWAPS = 4.0, 100, 8
 async def studio(
     database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Studio]:
-    monkeypatch.setattr(scan, "EXACT_ROWS", 1000)
-    monkeypatch.setattr(scan, "LIST_ROWS", 1000)
+    monkeypatch.setattr(approximate, "EXACT_ROWS", 1000)
+    monkeypatch.setattr(approximate, "LIST_ROWS", 1000)
     settings = make_settings(database_url, redis_url, tmp_path / "blobs")
     async with open_live_studio(settings, activate=False) as opened:
         yield opened
@@ -136,8 +137,8 @@ class Load:
             wanted = f"p{random.integers(COUNT)}"
             since, before = self.followed, self.shop.possible(wanted, self.followed)
             vector = before[-1] if before[-1] is not None else unit(random)
-            answer = await self.live.search(IndexQuery(10, "fake-embedder", image=vector))
-            assert answer.version in self.versions
+            answer = await self.live.search(SearchQuery(10, "fake-embedder", image=vector))
+            assert answer.index_version in self.versions
             assert len({product_id for product_id, _ in answer.hits}) == 10
             for product_id, score in answer.hits:
                 states = self.shop.possible(product_id, since)
@@ -147,7 +148,7 @@ class Load:
                 ), (product_id, score)
             if before[-1] is not None and len(self.shop.possible(wanted, since)) == 1:
                 assert answer.hits[0][0] == wanted
-            self.answered[answer.version] = self.answered.get(answer.version, 0) + 1
+            self.answered[answer.index_version] = self.answered.get(answer.index_version, 0) + 1
 
     async def write(self) -> None:
         for _ in range(int(SECONDS * WRITES_PER_S)):
@@ -176,7 +177,7 @@ async def test_no_answer_is_failed_mixed_or_stale(studio: Studio) -> None:
         for product_id in list(shop.states)[:300]:
             (state,) = shop.possible(product_id, shop.written)
             vector = unit(shop.random) if state is None else state
-            hits = (await live.search(IndexQuery(10, "fake-embedder", image=vector))).hits
+            hits = (await live.search(SearchQuery(10, "fake-embedder", image=vector))).hits
             assert (hits[0][0] == product_id) == (state is not None)
     assert set(load.answered) == set(versions)
     assert shop.written == int(SECONDS * WRITES_PER_S)
@@ -189,7 +190,7 @@ async def test_a_version_of_low_recall_is_never_activated(
     await shop.open()
     good = await build_version(studio)
     await activate_version(studio, good)
-    monkeypatch.setattr(index_check, "tune", lambda *_: ScanKnobs(1, 10, 1, 10))
+    monkeypatch.setattr(index_check, "tune", lambda *_: SearchParameters(1, 10, 1, 10))
     with pytest.raises(Conflict, match="recall of image searches"):
         await build_version(studio)
     async with studio.database.transaction() as session:
