@@ -52,7 +52,11 @@ async def ensure_index(studio: Studio, count: Count) -> None:
     version = await studio.embedder.version()
     async with studio.database.transaction() as session:
         active = await get_active_version(session)
-    await embed_missing(studio, lambda done, total, what, **_: count(done, total, what))
+
+    async def report(done: int, total: int, message: str, **_: object) -> None:
+        count(done, total, message)
+
+    await embed_missing(studio, report)
     is_ours = active is not None and active.embedder_version == version
     if active is None or not is_ours or not is_readable(active.manifest):
         await activate_version(studio, await build_version(studio))

@@ -71,8 +71,6 @@ def read_payload(form: type[FormT], payload: dict[str, Any]) -> FormT:
 
 
 Record = Callable[[AsyncSession], Awaitable[None]]
-Guard = Callable[[AsyncSession], Awaitable[None]]
-"""Runs first in a transaction, and raises where it must not write; see `JobRun.guard`."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,18 @@ class Outcome:
 
     result: dict[str, Any] = field(default_factory=dict)
     record: Record | None = None
+
+
+class Progress(Protocol):
+    """Reports how far long work is: `JobRun.progress`, or another function of this form."""
+
+    def __call__(self, done: int, total: int, message: str, **details: Any) -> Awaitable[None]:
+        """Reports `done` of `total` steps; a `total` of 0 means that it is not known."""
+        ...
+
+
+Guard = Callable[[AsyncSession], Awaitable[None]]
+"""Runs first in a transaction that writes, and raises where it must not: `JobRun.guard`."""
 
 
 class JobRun(Protocol):

@@ -1,15 +1,14 @@
-"""Routes for admins over index versions: which there are, which one answers."""
+"""Routes for admins: index versions, and which one answers searches."""
 
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from db.index_versions import list_index_versions
 from gateway.deps import Admin, StudioDep
 from gateway.paging import Cursor, PageDep
 from gateway.wire import Page, Storable, WireResponse
-from studio.index.versions import activate_version
+from studio.index.versions import activate_version, list_versions
 
 router = APIRouter(prefix="/api/admin/index", tags=["admin"])
 
@@ -28,8 +27,8 @@ class IndexVersionResponse(WireResponse):
     error: str | None
 
 
-class ActivatedResponse(WireResponse):
-    """The version that answers from now on."""
+class IndexActivatedResponse(WireResponse):
+    """The version that answers searches from now on."""
 
     version: str
 
@@ -38,23 +37,22 @@ class ActivatedResponse(WireResponse):
 async def read_versions(page: PageDep, _: Admin, studio: StudioDep) -> Page[IndexVersionResponse]:
     """Newest first."""
     after = (page.after.at, page.after.id) if page.after else None
-    async with studio.database.transaction() as session:
-        found = await list_index_versions(session, limit=page.limit + 1, after=after)
-    shown = found[: page.limit]
-    more = len(found) > page.limit
+    rows = await list_versions(studio, limit=page.limit + 1, after=after)
+    items = rows[: page.limit]
+    has_more = len(rows) > page.limit
     return Page(
         items=[
             IndexVersionResponse(
                 **{name: getattr(row, name) for name in IndexVersionResponse.model_fields}
             )
-            for row in shown
+            for row in items
         ],
-        next_cursor=Cursor(shown[-1].created_at, shown[-1].version).encode() if more else None,
+        next_cursor=Cursor(items[-1].created_at, items[-1].version).encode() if has_more else None,
     )
 
 
 @router.post("/versions/{version}/activate")
-async def activate(version: VersionName, user: Admin, studio: StudioDep) -> ActivatedResponse:
+async def activate(version: VersionName, user: Admin, studio: StudioDep) -> IndexActivatedResponse:
     """Rolls the index forward or back; replicas swap without dropping a query."""
     await activate_version(studio, version, actor_id=user.id)
-    return ActivatedResponse(version=version)
+    return IndexActivatedResponse(version=version)

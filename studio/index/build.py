@@ -18,16 +18,15 @@ from models.embedder.shapes import unpack_vector
 from models.index.build import IndexWriter
 from models.index.check import SAMPLE, check_index, refuse_low
 from studio.index.files import cache_folder, fetch_files, store_files
-from studio.index.progress import Report, report_to
 from studio.index.rows import attributes_of
-from studio.job_types import Guard
+from studio.job_types import Guard, Progress
 from studio.ports import Studio
 
 REPORT_ROWS = 1000
 """Progress is reported after every so many products."""
 
 
-async def build_version(studio: Studio, report: Report | None = None) -> str:
+async def build_version(studio: Studio, report: Progress | None = None) -> str:
     """Builds, stores and checks an index of the whole catalogue; returns its name, not yet active.
 
     Raises:
@@ -87,7 +86,7 @@ class Catalogue:
 
 
 async def _write_catalogue(
-    studio: Studio, embedder_version: str, folder: Path, report: Report | None
+    studio: Studio, embedder_version: str, folder: Path, report: Progress | None
 ) -> Catalogue:
     """Writes all live products that have a vector, as of one moment, to the files of a version."""
     titles = TitleSample()
@@ -100,9 +99,10 @@ async def _write_catalogue(
             async for product, packed in stream_embedded(session, embedder_version):
                 writer.add(product.id, unpack_vector(packed), attributes_of(product))
                 titles.add(product.title)
-                if writer.count % REPORT_ROWS == 0:
-                    await report_to(report, writer.count, 0, "products read")
-        await report_to(report, writer.count, writer.count, "products read")
+                if report is not None and writer.count % REPORT_ROWS == 0:
+                    await report(writer.count, 0, "products read")
+        if report is not None:
+            await report(writer.count, writer.count, "products read")
         await asyncio.to_thread(writer.finish)
     return Catalogue(writer.count, base_seq, titles.sample)
 

@@ -20,8 +20,8 @@ from db.embeddings import (
 )
 from errors import StudioError, Unavailable
 from models.embedder.shapes import Embedding, pack_vector
-from studio.index.progress import MAX_ERRORS, ProgressMeter, Report
-from studio.job_types import Guard
+from studio.index.progress import MAX_ERRORS, ProgressMeter
+from studio.job_types import Guard, Progress
 from studio.ports import Studio
 
 BATCH = 64
@@ -139,7 +139,7 @@ def _to_result(
 
 async def embed_missing(
     studio: Studio,
-    report: Report | None = None,
+    report: Progress | None = None,
     *,
     since: datetime | None = None,
     source: Source = embed_warm,

@@ -1,27 +1,18 @@
-"""Progress of long work on the index: who is told, and how often."""
+"""Progress of embedding: counts, rate and the time left, at most once a second."""
 
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
+
+from studio.job_types import Progress
 
 REPORT_S = 1.0
 MAX_ERRORS = 1000
-
-Report = Callable[..., Awaitable[None] | None]
-"""Called with the count of done items, the total and a message, and `errors` where there are new
-ones; may be a coroutine function."""
-
-
-async def report_to(report: Report | None, done: int, total: int, message: str) -> None:
-    """Calls the report, if there is one."""
-    if report is not None and (pending := report(done, total, message)) is not None:
-        await pending
 
 
 class ProgressMeter:
     """Reports how much is done, the rate since the first batch, and the time left."""
 
-    def __init__(self, total: int, report: Report | None) -> None:
+    def __init__(self, total: int, report: Progress | None) -> None:
         self._total = total
         self._report = report
         self._first: tuple[int, float] | None = None
@@ -40,9 +31,7 @@ class ProgressMeter:
         self._reported_s = now_s
         details: dict[str, Any] = {"errors": self._errors[:MAX_ERRORS]} if self._errors else {}
         self._errors = []
-        pending = self._report(done, self._total, self._message(done, now_s), **details)
-        if pending is not None:
-            await pending
+        await self._report(done, self._total, self._message(done, now_s), **details)
 
     def _message(self, done: int, now_s: float) -> str:
         first_done, first_s = self._first or (0, now_s)

@@ -18,7 +18,7 @@ async def list_versions(
     studio: Studio, *, limit: int, after: tuple[datetime, str] | None = None
 ) -> list[IndexVersion]:
     """Index versions, newest first, those that come after the given (created_at, version)."""
-    async with studio.database.transaction() as session:
+    async with studio.database.read() as session:
         return await list_index_versions(session, limit=limit, after=after)
 
 

@@ -81,12 +81,12 @@ async def break_off(
     studio: Studio, task: EmbeddingTask
 ) -> AsyncGenerator[list[PictureResult], None]:
     """A source whose process is killed after two batches."""
-    taken = 0
+    batch_count = 0
     async with aclosing(embed_warm(studio, task)) as batches:
         async for batch in batches:
             yield batch
-            taken += 1
-            if taken == 2:
+            batch_count += 1
+            if batch_count == 2:
                 raise Unavailable("killed")
 
 
@@ -123,13 +123,19 @@ async def test_an_unreadable_picture_is_told_by_id_and_stops_nothing(studio: Stu
         lost = await session.get(Product, "p0007")
         assert lost is not None
         await studio.blobs.delete(lost.image_key)
-    told: list[tuple[Any, ...]] = []
-    embedded = await embed_missing(studio, lambda *args, **more: told.append((*args, more)))
+    reports: list[tuple[Any, ...]] = []
+
+    async def report(done: int, total: int, message: str, **details: Any) -> None:
+        reports.append((done, total, message, details))
+
+    embedded = await embed_missing(studio, report)
     assert (embedded.count, embedded.failed) == (8, 2)
     assert [one["id"] for one in embedded.errors] == ["p0003", "p0007"]
     assert "image" in embedded.errors[0]["detail"]
-    assert [one for *_, more in told for one in more.get("errors", [])] == embedded.errors
-    assert told[-1][:2] == (10, 10)
+    assert [
+        error for *_, details in reports for error in details.get("errors", [])
+    ] == embedded.errors
+    assert reports[-1][:2] == (10, 10)
     assert await vectors(studio.database) == 8
 
 
@@ -192,11 +198,15 @@ async def now(database: Database) -> Any:
 async def test_progress_tells_rate_and_time_left(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("studio.index.embed.REPORT_S", 0.0)
+    monkeypatch.setattr("studio.index.progress.REPORT_S", 0.0)
     await fill(studio)
-    told: list[tuple[int, int, str]] = []
-    await embed_missing(studio, lambda *args: told.append(args))
-    assert [done for done, _, _ in told] == [BATCH, 2 * BATCH, 3 * BATCH, COUNT, COUNT]
-    assert told[0][2] == "pictures embedded"
-    assert "images/s" in told[1][2] and "s left" in told[1][2]
-    assert told[-1][2].endswith(" 0 s left")
+    reports: list[tuple[int, int, str]] = []
+
+    async def report(done: int, total: int, message: str, **_: Any) -> None:
+        reports.append((done, total, message))
+
+    await embed_missing(studio, report)
+    assert [done for done, _, _ in reports] == [BATCH, 2 * BATCH, 3 * BATCH, COUNT, COUNT]
+    assert reports[0][2] == "pictures embedded"
+    assert "images/s" in reports[1][2] and "s left" in reports[1][2]
+    assert reports[-1][2].endswith(" 0 s left")

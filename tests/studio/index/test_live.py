@@ -4,7 +4,6 @@ import math
 import shutil
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
@@ -17,7 +16,8 @@ from models.index.files import IndexFiles, open_files
 from models.index.shapes import SearchQuery
 from settings import Settings
 from studio.accounts.accounts import create_user
-from studio.catalog.catalog import Owner, ProductDraft, delete_product, put_product
+from studio.catalog.catalog import Owner, delete_product, put_product
+from studio.catalog.form import ProductForm
 from studio.index.build import build_version
 from studio.index.embed import embed_missing
 from studio.index.files import cache_folder
@@ -61,12 +61,13 @@ async def fill(studio: Studio) -> tuple[Owner, dict[str, UUID]]:
     owner = Owner(account.id)
     files = {colour: await upload(studio, owner, colour) for colour in COLOURS}
     for colour, file_id in files.items():
-        await put_product(studio, owner, colour, draft(file_id))
+        await put_product(studio, owner, colour, form_of(file_id))
     return owner, files
 
 
-def draft(file_id: UUID) -> ProductDraft:
-    return ProductDraft("A thing", "dress", Decimal("9.99"), "EUR", file_id=file_id)
+def form_of(file_id: UUID) -> ProductForm:
+    product = {"title": "A thing", "category": "dress", "price": "9.99", "currency": "EUR"}
+    return ProductForm.model_validate(product | {"fileId": file_id})
 
 
 async def nearest(studio: Studio, colour: str) -> list[str]:
@@ -81,8 +82,8 @@ async def test_changes_made_after_the_build_are_in_the_activated_version(studio:
     owner, files = await fill(studio)
     version = await build_version(studio)
     await delete_product(studio, owner, "red")
-    await put_product(studio, owner, "green", draft(files["blue"]))
-    await put_product(studio, owner, "new", draft(files["yellow"]))
+    await put_product(studio, owner, "green", form_of(files["blue"]))
+    await put_product(studio, owner, "new", form_of(files["yellow"]))
     await activate_version(studio, version)
     assert set(await nearest(studio, "red")) == {"green", "blue", "yellow", "new"}
     assert (await nearest(studio, "blue"))[:2] == ["blue", "green"]
@@ -198,7 +199,7 @@ async def test_a_version_of_another_embedder_is_not_activated(studio: Studio) ->
 async def test_replicas_answer_alike(studio: Studio, tmp_path: Path) -> None:
     owner, files = await fill(studio)
     await activate_version(studio, await build_version(studio))
-    await put_product(studio, owner, "copy", draft(files["red"]))
+    await put_product(studio, owner, "copy", form_of(files["red"]))
     await nearest(studio, "red")
     with ThreadPoolExecutor(1) as thread:
         other = LiveIndex(studio.database, studio.blobs, thread, tmp_path / "another cache")
@@ -219,7 +220,7 @@ async def test_a_replica_follows_a_database_that_was_brought_back(studio: Studio
     async with studio.database.transaction() as session:
         last = (await session.exec(text("SELECT last_value FROM product_change_seq"))).scalar_one()  # type: ignore[call-overload]
     for name in ("lost-1", "lost-2", "lost-3"):
-        await put_product(studio, owner, name, draft(files["red"]))
+        await put_product(studio, owner, name, form_of(files["red"]))
     assert "lost-1" in await nearest(studio, "red")
     async with studio.database.transaction() as session:  # as it was before those three
         for statement in (
@@ -227,7 +228,7 @@ async def test_a_replica_follows_a_database_that_was_brought_back(studio: Studio
             f"SELECT setval('product_change_seq', {last})",
         ):
             await session.exec(text(statement))  # type: ignore[call-overload]
-    await put_product(studio, owner, "new", draft(files["red"]))
+    await put_product(studio, owner, "new", form_of(files["red"]))
     assert (await nearest(studio, "red"))[:2] == ["new", "red"]
-    await put_product(studio, owner, "newer", draft(files["red"]))
+    await put_product(studio, owner, "newer", form_of(files["red"]))
     assert (await nearest(studio, "red"))[:3] == ["new", "newer", "red"]

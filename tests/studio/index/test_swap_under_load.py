@@ -134,8 +134,8 @@ class Load:
     async def search(self, seed: int) -> None:
         random = np.random.default_rng(seed)
         while self.running:
-            wanted = f"p{random.integers(COUNT)}"
-            since, before = self.followed, self.shop.possible(wanted, self.followed)
+            target = f"p{random.integers(COUNT)}"
+            since, before = self.followed, self.shop.possible(target, self.followed)
             vector = before[-1] if before[-1] is not None else unit(random)
             answer = await self.live.search(SearchQuery(10, "fake-embedder", image=vector))
             assert answer.index_version in self.versions
@@ -146,8 +146,8 @@ class Load:
                     state is not None and abs(float(state @ vector) - score) < 2e-6
                     for state in states
                 ), (product_id, score)
-            if before[-1] is not None and len(self.shop.possible(wanted, since)) == 1:
-                assert answer.hits[0][0] == wanted
+            if before[-1] is not None and len(self.shop.possible(target, since)) == 1:
+                assert answer.hits[0][0] == target
             self.answered[answer.index_version] = self.answered.get(answer.index_version, 0) + 1
 
     async def write(self) -> None:
