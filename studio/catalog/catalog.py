@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import func
@@ -152,28 +153,12 @@ async def _write(
     row = await get_product(session, write.product_id, deleted=True, lock=True)
     live = row if row is not None and row.deleted_at is None else None
     refuse_foreign(live, write.owner)
-    values = write.form.to_columns() | {
-        "owner_id": live.owner_id if live else write.owner.id,
-        "created_at": live.created_at if live else func.now(),
-        "image_key": picture.key,
-        "image_sha256": picture.sha256,
-        "updated_at": func.now(),
-        "deleted_at": None,
-    }
     if picture.is_same and (live is None or not picture.is_of(live)):
         if picture.embedding is None and live is None:
-            raise NotFound("no such picture")  # it was the product's own, and went with it
+            raise NotFound("no such picture")  # it was the product's own, deleted with it
         return None
-    if picture.embedding is None and live is not None:
-        values |= {"file_id": live.file_id, "image_url": live.image_url}
-    else:
-        # Another merchant's upload stays its owner's to delete: the product has its own copy.
-        is_own = file is not None and file.owner_id == values["owner_id"]
-        values |= {
-            "file_id": file.id if file is not None and is_own else None,
-            "image_url": outside_url(write.form, write.loaded),
-        }
     former_key = live.image_key if live else None
+    values = _to_columns(write, picture, live, file)
     values["change_seq"] = await take_change_seq(session)
     product = await upsert_product(session, write.product_id, values)
     await _write_vector(session, product, picture)
@@ -181,6 +166,29 @@ async def _write(
     if write.check is not None:
         await write.check(product)
     return product, live is None
+
+
+def _to_columns(
+    write: ProductWrite, picture: Picture, live: Product | None, file: File | None
+) -> dict[str, Any]:
+    """The values of the row, by column, without its change number."""
+    owner_id = live.owner_id if live else write.owner.id
+    values = write.form.to_columns() | {
+        "owner_id": owner_id,
+        "created_at": live.created_at if live else func.now(),
+        "image_key": picture.key,
+        "image_sha256": picture.sha256,
+        "updated_at": func.now(),
+        "deleted_at": None,
+    }
+    if picture.embedding is None and live is not None:
+        return values | {"file_id": live.file_id, "image_url": live.image_url}
+    # Another merchant's upload stays its owner's to delete: the product has its own copy.
+    is_own = file is not None and file.owner_id == owner_id
+    return values | {
+        "file_id": file.id if file is not None and is_own else None,
+        "image_url": outside_url(write.form, write.loaded),
+    }
 
 
 async def _hold_source(session: AsyncSession, loaded: LoadedImage) -> File | None:

@@ -1,4 +1,4 @@
-"""Small real stand-ins for the models and the index: deterministic, in memory, exact."""
+"""Small deterministic stand-ins for the models, and a studio and a gateway to run them in."""
 
 import asyncio
 import hashlib
@@ -72,7 +72,7 @@ def unit(vector: NDArray[np.float64]) -> Vector:
 
 
 class FakeEmbedder:
-    """An image is its 8 x 8 thumbnail, a text the sum of its words' random directions."""
+    """An image's vector is its 8 x 8 thumbnail, a text's the sum of its words' random vectors."""
 
     def __init__(self, version: str = "fake-embedder", index: "Index | None" = None) -> None:
         self.index = index
