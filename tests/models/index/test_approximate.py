@@ -50,7 +50,7 @@ def attributes(row: int, category: int) -> ProductAttributes:
 
 
 class Clusters:
-    """Products of 200 overlapping kinds, as vectors and as their answers by brute force."""
+    """Products in 200 overlapping clusters, and brute-force answers over them."""
 
     def __init__(self) -> None:
         random = np.random.default_rng(0)
@@ -120,7 +120,7 @@ def check_answers(index: ProductIndex, clusters: Clusters, filters: Filters) -> 
 
 
 def change(index: ProductIndex, clusters: Clusters, random: np.random.Generator) -> None:
-    """700 products get another vector, 300 another price, 500 go."""
+    """Changes 700 vectors and 300 prices, and removes 500 products."""
     rows = random.choice(np.flatnonzero(clusters.live), 1500, replace=False)
     moved, priced, gone = rows[:700], rows[700:1000], rows[1000:]
     clusters.vectors[moved] = clusters.draw(random.integers(0, 200, len(moved)), random)

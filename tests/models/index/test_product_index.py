@@ -27,7 +27,7 @@ def unit(random: np.random.Generator) -> NDArray[np.float16]:
 
 
 def catalogue(count: int, seed: int, copies: int = 1) -> Products:
-    """Products, `copies` of which share each vector."""
+    """Products; each vector is shared by `copies` of them."""
     random = np.random.default_rng(seed)
     vectors = [unit(random) for _ in range(max(1, count // copies))]
     return {
@@ -52,7 +52,7 @@ def filled(products: Products) -> ProductIndex:
 
 
 def written(products: Products, folder: Path) -> IndexFiles:
-    """The files of a version."""
+    """Writes products as a version and opens its files."""
     folder.mkdir()
     with IndexWriter(folder) as writer:
         for product_id in sorted(products):

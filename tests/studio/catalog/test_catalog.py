@@ -1,4 +1,4 @@
-"""Products and their pictures: what a PUT decides under the lock, and whose upload it keeps."""
+"""Products and their pictures: concurrent PUTs and deletions, and uploads of other accounts."""
 
 import asyncio
 from pathlib import Path
@@ -59,13 +59,13 @@ async def put_colour(
 
 
 async def form_of_same_picture(studio: Studio, product: Product) -> ProductForm:
-    """As a page sends it that edits the title: the picture by the URL that the page has."""
+    """A form that changes the title and names the picture by its own URL, as a page does."""
     url = await studio.blobs.sign_get(product.image_key)
     return form_of(title="Another title", imageUrl=url)
 
 
 async def has_vector(studio: Studio, product_id: str = "p-1") -> bool:
-    """Whether an index would show the product."""
+    """Whether an index would contain the product."""
     async with studio.database.read() as session:
         version = await studio.embedder.version()
         changes = await list_changes(session, version, after_seq=0, limit=100)
@@ -73,7 +73,7 @@ async def has_vector(studio: Studio, product_id: str = "p-1") -> bool:
 
 
 class Pause:
-    """A guard that waits, between what a PUT has looked at and what it locks."""
+    """A guard that waits after a PUT has prepared its picture, before it takes locks."""
 
     def __init__(self) -> None:
         self.reached, self.released = asyncio.Event(), asyncio.Event()

@@ -1,4 +1,4 @@
-"""Embedding the catalogue: what was written is not done again, bad pictures don't stop the rest."""
+"""Embedding the catalogue: no vector is computed twice, bad pictures don't stop the others."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -32,7 +32,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def fill(studio: Studio, count: int = COUNT) -> UUID:
-    """Products in a catalogue, without vectors."""
+    """Adds products without vectors; returns their owner."""
     account = await create_user(
         studio.database, email="m@example.com", password="x" * 12, role="merchant"
     )
@@ -54,7 +54,7 @@ async def put(studio: Studio, owner_id: UUID, product_id: str, data: bytes) -> N
 
 
 class CountingEmbedder(FakeEmbedder):
-    """Remembers how many pictures it was given."""
+    """Counts the pictures that it embeds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ async def vectors(database: Database) -> int:
 async def break_off(
     studio: Studio, task: EmbeddingTask
 ) -> AsyncGenerator[list[PictureResult], None]:
-    """A source whose process is killed after two batches."""
+    """A source that fails after two batches."""
     batch_count = 0
     async with aclosing(embed_warm(studio, task)) as batches:
         async for batch in batches:

@@ -1,4 +1,4 @@
-"""Versions and changes: nothing is lost between build and activation, nothing damaged is loaded."""
+"""Versions and changes: no change is lost before activation, no damaged version is loaded."""
 
 import math
 import shutil
@@ -42,7 +42,7 @@ async def studio(settings: Settings) -> AsyncIterator[Studio]:
 
 
 async def upload(studio: Studio, owner: Owner, colour: str) -> UUID:
-    """A ready file without the HTTP around it."""
+    """A completed upload, without HTTP."""
     key = f"uploads/{owner.id}/{colour}.jpg"
     await studio.blobs.put(key, picture(colour), "image/jpeg")
     file = File(

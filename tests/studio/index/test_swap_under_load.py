@@ -1,4 +1,4 @@
-"""Searches, 100 writes a second, swaps and roll-backs at once: no failed, mixed or stale answer."""
+"""Searches, 100 writes a second, swaps and rollbacks at once: no failed, mixed or stale answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -51,7 +51,7 @@ def unit(random: np.random.Generator) -> NDArray[np.float32]:
 
 
 class Shop:
-    """A catalogue whose every state is remembered: product -> (number of the write, vector)."""
+    """A catalogue that records all its states: product -> (number of the write, vector)."""
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
@@ -75,7 +75,7 @@ class Shop:
             await session.exec(text(f"SELECT setval('product_change_seq', {COUNT})"))  # type: ignore[call-overload]
 
     async def write(self) -> None:
-        """One product gets another vector, or goes, or comes back."""
+        """Changes the vector of a product, deletes it, or adds it again."""
         product_id = f"p{self.random.integers(COUNT)}"
         vector = None if self.random.random() < 0.2 else unit(self.random)
         async with self.studio.database.transaction() as session:
@@ -94,7 +94,7 @@ class Shop:
         self.states[product_id].append((self.written, vector))
 
     def possible(self, product_id: str, since: int) -> list[NDArray[np.float32] | None]:
-        """What a search that started after the write `since` was followed may still see."""
+        """The states that a search may return which started after the index had write `since`."""
         states = self.states[product_id]
         newest = max(place for place, (number, _) in enumerate(states) if number <= since)
         return [vector for _, vector in states[newest:]]
@@ -116,7 +116,7 @@ def embedding(product_id: str, vector: NDArray[np.float32]) -> dict[str, Any]:
 
 
 class Load:
-    """Searches until told to stop; every answer is compared with what the shop allows."""
+    """Searches while `running`; compares every answer with the possible states of the shop."""
 
     def __init__(self, shop: Shop, live: LiveIndex, versions: list[str]) -> None:
         self.shop, self.live, self.versions = shop, live, versions
