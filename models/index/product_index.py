@@ -81,7 +81,7 @@ class ProductIndex:
     ) -> None:
         """Adds or replaces one product. `vector`: float16, shape (dim,), unit length."""
         if vector.shape != (self.dim,):
-            raise Invalid(f"a vector of shape {vector.shape} has not {self.dim} numbers")
+            raise Invalid(f"a vector of shape {vector.shape} does not have {self.dim} numbers")
         row = self._find(product_id)
         if row is not None and np.array_equal(self._vector(row), vector):
             if row < self._start:
