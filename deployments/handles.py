@@ -1,12 +1,12 @@
-"""`studio.ports` over deployment handles; errors of another process are raised here as they are.
+"""`studio.ports` over deployment handles: what fails in another process fails here the same way.
 
-A call between processes costs more than many searches. So searches that arrive while others are on
-their way share one call; a lone one leaves at once.
+A hop costs more than many a search. So searches that arrive while others are on their way travel
+together; a lone one leaves at once.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -44,19 +44,12 @@ Handle = DeploymentHandle[Any]
 DEADLINE_S = 30.0
 VERSION_LIFETIME_S = 2.0
 PORTION = 16
-"""Pictures, or texts, of one call that embeds many."""
+"""Pictures or texts in one call that embeds many."""
 MESSAGE_BYTES = 4 * 2**20
 """What travels together; a single larger picture travels alone."""
 
+_Query = TypeVar("_Query")
 _Answer = TypeVar("_Answer")
-
-
-@dataclass(frozen=True)
-class TracedQuery:
-    """A search and the request that it belongs to: searches of many requests share one call."""
-
-    query: SearchQuery
-    origin: Origin
 
 
 @dataclass(frozen=True)
@@ -117,35 +110,46 @@ def _translating(name: str) -> Iterator[None]:
         raise Unavailable(f"{name} is starting or down") from error
 
 
+@dataclass(frozen=True)
+class TracedQuery:
+    """A search and the request that it belongs to: searches of many requests share one call."""
+
+    query: SearchQuery
+    origin: Origin
+
+
 class EmbedderHandle:
     """`studio.ports.Embedder` over the `Embedder` deployment."""
 
     def __init__(self, handle: Handle, args: HandleArgs | None = None) -> None:
         self._handle = handle
         self._version: str | None = None
-        self._version_read_s = 0.0
-        # Words need not wait for pictures, which take longer.
-        self._pictures, self._words = (
-            _batched_searches("Embedder", handle, args or HandleArgs()) for _ in range(2)
+        self._version_at_s = 0.0
+        self._pictures: MicroBatcher[TracedQuery, SearchAnswer]
+        self._texts: MicroBatcher[TracedQuery, SearchAnswer]
+        # Texts need not wait for pictures, which take longer.
+        self._pictures, self._texts = (
+            _together("Embedder", handle, args or HandleArgs(), _origin, _picture_bytes)
+            for _ in range(2)
         )
 
     async def embed_image(self, image: bytes) -> Embedding:
-        """One picture, in a call of its own."""
+        """Embeds an encoded picture."""
         return self._remember(await call("Embedder", self._handle.embed_image, image))
 
     async def embed_images(self, images: Sequence[bytes]) -> list[Embedding | StudioError]:
-        """Sends the pictures a portion at a time."""
+        """Embeds encoded pictures, `PORTION` in a call; each has its result or its own error."""
         answers: list[Embedding | StudioError] = []
         for part in portions(images, PORTION, MESSAGE_BYTES):
             answers += await call("Embedder", self._handle.embed_images, part)
         return answers
 
     async def embed_text(self, text: str) -> Embedding:
-        """One text, in a call of its own."""
+        """Embeds a text."""
         return self._remember(await call("Embedder", self._handle.embed_text, text))
 
     async def embed_texts(self, texts: Sequence[str]) -> list[Embedding]:
-        """Sends the texts a portion at a time."""
+        """Embeds texts, `PORTION` in a call."""
         embeddings: list[Embedding] = []
         for start in range(0, len(texts), PORTION):
             part = list(texts[start : start + PORTION])
@@ -153,24 +157,24 @@ class EmbedderHandle:
         return embeddings
 
     async def embed_covered(self, image: bytes, boxes: NDArray[np.float32]) -> CoveredEmbedding:
-        """One picture with all its boxes, in one call."""
+        """Embeds a picture, whole and with each box covered."""
         covered: CoveredEmbedding = await call("Embedder", self._handle.embed_covered, image, boxes)
         return covered
 
     async def search(self, query: SearchQuery) -> SearchAnswer:
-        """Sends the query together with those that arrive while other calls are on their way."""
-        batcher = self._words if query.picture is None else self._pictures
+        """Embeds the query and searches the index with it, in one call."""
+        batcher = self._texts if query.picture is None else self._pictures
         return await batcher.submit(TracedQuery(query, current_origin()))
 
     async def version(self) -> str:
-        """The version in service, at most 2 s old; so a cached text costs no hop."""
-        if self._version is None or time.monotonic() - self._version_read_s > VERSION_LIFETIME_S:
+        """The version in service, at most 2 s old, so that a cached text costs no call."""
+        if self._version is None or time.monotonic() - self._version_at_s > VERSION_LIFETIME_S:
             self._version = str(await call("Embedder", self._handle.version))
-            self._version_read_s = time.monotonic()
+            self._version_at_s = time.monotonic()
         return self._version
 
     def _remember(self, embedding: Embedding) -> Embedding:
-        self._version, self._version_read_s = embedding.version, time.monotonic()
+        self._version, self._version_at_s = embedding.version, time.monotonic()
         return embedding
 
 
@@ -179,14 +183,16 @@ class IndexHandle:
 
     def __init__(self, handle: Handle, args: HandleArgs | None = None) -> None:
         self._handle = handle
-        self._searches = _batched_searches("Index", handle, args or HandleArgs())
+        self._searches: MicroBatcher[TracedQuery, SearchAnswer] = _together(
+            "Index", handle, args or HandleArgs(), _origin
+        )
 
     async def search(self, query: SearchQuery) -> SearchAnswer:
-        """Sends the query together with those that arrive while other calls are on their way."""
+        """The nearest products of a query's vectors."""
         return await self._searches.submit(TracedQuery(query, current_origin()))
 
     async def status(self) -> Mapping[str, object]:
-        """The status of one replica."""
+        """The version that a replica has loaded."""
         status: Mapping[str, object] = await call("Index", self._handle.status)
         return status
 
@@ -265,19 +271,31 @@ class DispatcherHandle:
         return status
 
 
-def _batched_searches(
-    name: str, handle: Handle, args: HandleArgs
-) -> MicroBatcher[TracedQuery, SearchAnswer]:
-    """Searches of one deployment, whose `search` takes a list and returns answers or errors.
+def _origin(traced: TracedQuery) -> Origin:
+    return traced.origin
 
-    The call itself runs under the first query's request; each query carries its own.
+
+def _picture_bytes(traced: TracedQuery) -> int:
+    return len(traced.query.picture or b"")
+
+
+def _together(
+    name: str,
+    handle: Handle,
+    args: HandleArgs,
+    origin_of: Callable[[_Query], Origin],
+    weigh: Callable[[_Query], int] = lambda _: 0,
+) -> MicroBatcher[_Query, _Answer]:
+    """Searches of one deployment: its `search` takes a list and answers each or with its error.
+
+    The call itself goes under the first one's request; each query carries its own.
     """
 
-    async def ask(queries: list[TracedQuery]) -> list[SearchAnswer | StudioError]:
+    async def ask(queries: list[_Query]) -> list[_Answer | StudioError]:
         try:
-            with continuing(queries[0].origin):
-                answers: list[SearchAnswer | StudioError] = await call(name, handle.search, queries)
-        except StudioError as error:  # of the call itself, so it is the answer to every query
+            with continuing(origin_of(queries[0])):
+                answers: list[_Answer | StudioError] = await call(name, handle.search, queries)
+        except StudioError as error:  # of the call itself: nobody's fault, so everybody's
             return [error] * len(queries)
         return answers
 
@@ -286,6 +304,6 @@ def _batched_searches(
         max_batch=args.max_batch,
         max_waiting=args.max_waiting,
         calls=args.calls,
-        weigh=lambda traced: len(traced.query.picture or b""),
+        weigh=weigh,
         max_weight=MESSAGE_BYTES,
     )
