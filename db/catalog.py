@@ -1,4 +1,4 @@
-"""Queries over products and their embeddings; every change takes the next change number."""
+"""Queries over products and their vectors; every change takes the next change number."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -15,7 +15,9 @@ from db.tables import File, Product, ProductEmbedding, product_change_seq
 
 STREAM_PAGE = 1000
 CHANGE_LOCK = 0x73_74_75_64_69_6F
-"""Advisory lock held from taking a change number to the commit: order of numbers = of commits."""
+"""Advisory lock held from taking a change number to the commit, so that commits are in order of
+the numbers.
+"""
 
 
 async def take_change_lock(session: AsyncSession) -> None:
@@ -24,7 +26,7 @@ async def take_change_lock(session: AsyncSession) -> None:
 
 
 async def take_change_seq(session: AsyncSession) -> int:
-    """The next change number. Whoever reads up to a number has seen all smaller ones."""
+    """The next change number. A reader that sees a number sees all smaller ones too."""
     await take_change_lock(session)
     return int((await session.exec(select(product_change_seq.next_value()))).one())
 
@@ -32,13 +34,13 @@ async def take_change_seq(session: AsyncSession) -> int:
 async def get_product(
     session: AsyncSession, product_id: str, *, deleted: bool = False, lock: bool = False
 ) -> Product | None:
-    """A live product; a deleted one too where asked for."""
+    """A live product; with `deleted`, also one that was deleted."""
     product = await session.get(Product, product_id, with_for_update=lock or None)
     return None if product is None or (product.deleted_at and not deleted) else product
 
 
 async def hold_file(session: AsyncSession, file_id: UUID) -> File | None:
-    """Anyone's file, which nobody can delete until the transaction ends."""
+    """A file of any account, locked against deletion until the transaction ends."""
     return await session.get(File, file_id, with_for_update={"read": True, "key_share": True})
 
 
@@ -46,10 +48,10 @@ async def upsert_product(session: AsyncSession, product_id: str, values: dict[st
     """Inserts or replaces a row; `values` by column, without the id."""
     statement = insert(Product).values(id=product_id, **values)
     statement = statement.on_conflict_do_update(index_elements=["id"], set_=values)
-    found = await session.exec(
+    rows = await session.exec(
         statement.returning(Product), execution_options={"populate_existing": True}
     )
-    product: Product = found.scalar_one()
+    product: Product = rows.scalar_one()
     return product
 
 
@@ -73,29 +75,17 @@ async def list_products(
     return list((await session.exec(query.limit(limit))).all())
 
 
-async def is_public_picture(
-    session: AsyncSession, *, key: str | None = None, file_id: UUID | None = None
-) -> bool:
-    """Whether a live product shows this blob or this upload."""
-    query = select(Product.id).where(col(Product.deleted_at).is_(None)).limit(1)
-    if key is not None:
-        query = query.where(Product.image_key == key)
-    if file_id is not None:
-        query = query.where(Product.file_id == file_id)
-    return (await session.exec(query)).first() is not None
-
-
 async def get_embedding(
     session: AsyncSession, product_id: str, embedder_version: str
 ) -> ProductEmbedding | None:
-    """A product's vector as one embedder sees it."""
+    """A product's vector by one embedder."""
     return await session.get(ProductEmbedding, (product_id, embedder_version))
 
 
 async def get_embeddings(
     session: AsyncSession, ids: Sequence[str], embedder_version: str
 ) -> dict[str, bytes]:
-    """Vectors of the live products among the ids, of their present pictures."""
+    """Vectors of the present pictures of those products that are live, by id."""
     query = (
         select(Product.id, ProductEmbedding.vector)
         .join(ProductEmbedding, col(ProductEmbedding.product_id) == col(Product.id))
@@ -106,8 +96,8 @@ async def get_embeddings(
             col(ProductEmbedding.image_sha256) == col(Product.image_sha256),
         )
     )
-    found = await session.exec(query)
-    return {str(product_id): bytes(vector) for product_id, vector in found}
+    rows = await session.exec(query)
+    return {str(product_id): bytes(vector) for product_id, vector in rows}
 
 
 async def put_embedding(session: AsyncSession, embedding: ProductEmbedding) -> None:
@@ -128,7 +118,7 @@ async def put_embedding(session: AsyncSession, embedding: ProductEmbedding) -> N
 
 
 class Change(NamedTuple):
-    """A product as an index sees it; `vector` is None where its picture has none yet."""
+    """The fields of a product that an index reads; `vector` is None where there is none yet."""
 
     id: str
     change_seq: int
@@ -143,9 +133,10 @@ class Change(NamedTuple):
 async def list_changes(
     session: AsyncSession, embedder_version: str, *, after_seq: int, limit: int
 ) -> list[Change]:
-    """In order of change; deleted products are among them. Rows, because objects cost twice that.
+    """Changed products in order of change, including deleted ones.
 
-    An index reads them on the event loop that answers its searches.
+    An index reads them on the event loop that answers its searches, so they are plain rows, which
+    cost half of what objects do.
     """
     query = (
         select(*(col(getattr(Product, name)) for name in Change._fields[:-1]))
@@ -167,7 +158,7 @@ async def list_changes(
 async def stream_embedded(
     session: AsyncSession, embedder_version: str
 ) -> AsyncIterator[tuple[Product, bytes]]:
-    """Every live product that has its vector, in order of the bytes of its id, a page in memory."""
+    """Every live product that has a vector, in order of the bytes of its id, page by page."""
     query = (
         select(Product, ProductEmbedding.vector)
         .join(
@@ -191,10 +182,10 @@ async def newest_change_seq(session: AsyncSession) -> int:
 
 
 async def last_change_seq(session: AsyncSession) -> int:
-    """The last change number that was given out, committed or not.
+    """The last change number that was taken, committed or not.
 
-    It never falls, except where the database was brought back to an earlier state.
+    It never decreases, unless the database is restored to an earlier state.
     """
     query = text("SELECT last_value FROM product_change_seq")
-    found = await session.exec(query)  # type: ignore[call-overload]
-    return int(found.scalar_one())
+    result = await session.exec(query)  # type: ignore[call-overload]
+    return int(result.scalar_one())

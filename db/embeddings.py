@@ -1,4 +1,4 @@
-"""Queries over the vectors of products: which are missing, in ranges of ids, and writing many."""
+"""Queries over the vectors of products: which are missing, by ranges of ids, and bulk writes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from db.tables import Product, ProductEmbedding, product_change_seq
 
 
 @dataclass(frozen=True)
-class Unseen:
-    """Which vectors are wanted.
+class MissingVectors:
+    """Selects live products whose present picture has no vector of this embedder.
 
     Attributes:
-        embedder_version: by which embedder.
-        since: vectors that were made before don't count; None: all count.
+        embedder_version: the embedder.
+        since: older vectors count as missing; None: all vectors count.
     """
 
     embedder_version: str
@@ -27,8 +27,8 @@ class Unseen:
 
 
 @dataclass(frozen=True)
-class StoredPicture:
-    """Where a product's picture is, and which one it is."""
+class ProductPicture:
+    """The blob key and the checksum of a product's picture."""
 
     product_id: str
     image_key: str
@@ -37,35 +37,36 @@ class StoredPicture:
 
 @dataclass(frozen=True)
 class NewVector:
-    """What one picture became: little-endian float16, unit length."""
+    """A picture's vector: little-endian float16, unit length."""
 
     product_id: str
     image_sha256: str
     vector: bytes
 
 
-def _is_unseen(unseen: Unseen) -> ColumnElement[bool]:
-    """Live products whose present picture has no such vector."""
-    seen = exists().where(
+def _is_missing(missing: MissingVectors) -> ColumnElement[bool]:
+    embedded = exists().where(
         col(ProductEmbedding.product_id) == col(Product.id),
-        col(ProductEmbedding.embedder_version) == unseen.embedder_version,
+        col(ProductEmbedding.embedder_version) == missing.embedder_version,
         col(ProductEmbedding.image_sha256) == col(Product.image_sha256),
     )
-    if unseen.since is not None:
-        seen = seen.where(col(ProductEmbedding.created_at) >= unseen.since)
-    return col(Product.deleted_at).is_(None) & ~seen
+    if missing.since is not None:
+        embedded = embedded.where(col(ProductEmbedding.created_at) >= missing.since)
+    return col(Product.deleted_at).is_(None) & ~embedded
 
 
-async def count_unseen(session: AsyncSession, unseen: Unseen) -> int:
-    """How many products there are to do."""
-    query = select(func.count()).select_from(Product).where(_is_unseen(unseen))
+async def count_missing(session: AsyncSession, missing: MissingVectors) -> int:
+    """How many products are without a vector."""
+    query = select(func.count()).select_from(Product).where(_is_missing(missing))
     return (await session.exec(query)).one()
 
 
-async def list_ranges(session: AsyncSession, unseen: Unseen, size: int) -> list[tuple[str, str]]:
-    """First and last id of every `size` products to do, in order: two ids a batch in memory."""
+async def list_ranges(
+    session: AsyncSession, missing: MissingVectors, size: int
+) -> list[tuple[str, str]]:
+    """First and last id of every `size` products without a vector, in order of id."""
     place = (func.row_number().over(order_by=col(Product.id)) - 1) // size
-    numbered = select(col(Product.id), place.label("batch")).where(_is_unseen(unseen)).subquery()
+    numbered = select(col(Product.id), place.label("batch")).where(_is_missing(missing)).subquery()
     query = (
         select(func.min(numbered.c.id), func.max(numbered.c.id))
         .group_by(numbered.c.batch)
@@ -75,51 +76,52 @@ async def list_ranges(session: AsyncSession, unseen: Unseen, size: int) -> list[
 
 
 async def list_pictures(
-    session: AsyncSession, unseen: Unseen, first: str, last: str
-) -> list[StoredPicture]:
-    """What is still to do between two ids, both included."""
+    session: AsyncSession, missing: MissingVectors, first: str, last: str
+) -> list[ProductPicture]:
+    """Pictures without a vector, of products between two ids, both included."""
     query = (
         select(col(Product.id), col(Product.image_key), col(Product.image_sha256))
-        .where(_is_unseen(unseen), col(Product.id).between(first, last))
+        .where(_is_missing(missing), col(Product.id).between(first, last))
         .order_by(col(Product.id))
     )
-    return [StoredPicture(*row) for row in await session.exec(query)]
+    return [ProductPicture(*row) for row in await session.exec(query)]
 
 
 async def put_vectors(
     session: AsyncSession, embedder_version: str, vectors: Sequence[NewVector]
 ) -> int:
-    """Keeps those whose products still show the picture; returns how many.
+    """Writes the vectors of products that still show the picture; returns how many.
 
-    Each is a change that indexes read, unless the same vector was there: then only its time is new.
+    Each is a change that indexes read, unless the same vector was stored already: then only its
+    time is updated.
     """
     await take_change_lock(session)
     by_id = {vector.product_id: vector for vector in vectors}
     query = select(col(Product.id), col(Product.image_sha256)).where(
         col(Product.id).in_(by_id), col(Product.deleted_at).is_(None)
     )
-    shown = await session.exec(query.with_for_update())
-    kept = [by_id[name] for name, sha256 in shown if by_id[name].image_sha256 == sha256]
-    if not kept:
+    products = await session.exec(query.with_for_update())
+    valid = [by_id[name] for name, sha256 in products if by_id[name].image_sha256 == sha256]
+    if not valid:
         return 0
-    there = await session.exec(
+    stored = await session.exec(
         select(
             col(ProductEmbedding.product_id),
             col(ProductEmbedding.image_sha256),
             col(ProductEmbedding.vector),
         ).where(
-            col(ProductEmbedding.product_id).in_([vector.product_id for vector in kept]),
+            col(ProductEmbedding.product_id).in_([vector.product_id for vector in valid]),
             col(ProductEmbedding.embedder_version) == embedder_version,
         )
     )
-    same = {NewVector(*row) for row in there}
+    same = {NewVector(*row) for row in stored}
     await session.exec(
         update(Product)
-        .where(col(Product.id).in_([one.product_id for one in kept if one not in same]))
+        .where(col(Product.id).in_([vector.product_id for vector in valid if vector not in same]))
         .values(change_seq=product_change_seq.next_value())
     )
     statement = insert(ProductEmbedding).values(
-        [{"embedder_version": embedder_version, **vars(vector)} for vector in kept]
+        [{"embedder_version": embedder_version, **vars(vector)} for vector in valid]
     )
     await session.exec(
         statement.on_conflict_do_update(
@@ -131,4 +133,4 @@ async def put_vectors(
             },
         )
     )
-    return len(kept)
+    return len(valid)

@@ -1,4 +1,4 @@
-"""Queries over index versions; at most one is active, and the table makes sure."""
+"""Queries over index versions; an index of the table allows at most one active version."""
 
 from datetime import datetime
 
@@ -12,18 +12,18 @@ from db.tables import IndexVersion
 async def get_index_version(
     session: AsyncSession, version: str, *, lock: bool = False
 ) -> IndexVersion | None:
-    """One version."""
+    """A version, or None."""
     return await session.get(IndexVersion, version, with_for_update=lock or None)
 
 
 async def lock_unfinished_versions(session: AsyncSession) -> list[IndexVersion]:
-    """Those that somebody builds, or built until it was killed."""
+    """Versions that are being built, or whose build was killed."""
     query = select(IndexVersion).where(IndexVersion.status == "building")
     return list((await session.exec(query.with_for_update())).all())
 
 
 async def get_active_version(session: AsyncSession) -> IndexVersion | None:
-    """The version that searches are answered from."""
+    """The version that answers searches."""
     query = select(IndexVersion).where(IndexVersion.status == "active")
     return (await session.exec(query)).one_or_none()
 
@@ -36,22 +36,22 @@ async def list_index_versions(
         col(IndexVersion.created_at).desc(), col(IndexVersion.version).desc()
     )
     if after is not None:
-        at, version = after
+        created_at, version = after
         query = query.where(
-            (col(IndexVersion.created_at) < at)
-            | ((col(IndexVersion.created_at) == at) & (col(IndexVersion.version) < version))
+            (col(IndexVersion.created_at) < created_at)
+            | ((col(IndexVersion.created_at) == created_at) & (col(IndexVersion.version) < version))
         )
     return list((await session.exec(query.limit(limit))).all())
 
 
 async def activate(session: AsyncSession, version: str) -> bool:
-    """Makes a ready or retired version the active one; False where it is neither (any more)."""
+    """Makes a ready or retired version the active one; False where it is neither."""
     await session.exec(select(func.pg_advisory_xact_lock(func.hashtext(text("'index_version'")))))
-    fit = select(IndexVersion.version).where(
+    candidate = select(IndexVersion.version).where(
         col(IndexVersion.version) == version,
         col(IndexVersion.status).in_(("ready", "retired", "active")),
     )
-    if (await session.exec(fit.with_for_update())).one_or_none() is None:
+    if (await session.exec(candidate.with_for_update())).one_or_none() is None:
         return False
     await session.exec(
         update(IndexVersion)

@@ -11,16 +11,16 @@ from db.tables import SearchLog, User
 
 
 async def insert_searches(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
-    """Many rows in one statement; keys as the columns of `SearchLog`.
+    """Inserts many rows in one statement; their keys are the columns of `SearchLog`.
 
-    Searches of accounts that were deleted meanwhile are left out; the others' stay until the end
-    of the transaction.
+    Rows of accounts that have been deleted are left out. The other accounts are locked against
+    deletion until the transaction ends.
     """
-    asked = {row["user_id"] for row in rows if row.get("user_id") is not None}
-    there = set[Any]()
-    if asked:
-        query = select(User.id).where(col(User.id).in_(asked))
-        there = set((await session.exec(query.with_for_update(key_share=True, read=True))).all())
-    kept = [row for row in rows if row.get("user_id") is None or row["user_id"] in there]
-    if kept:
-        await session.exec(insert(SearchLog), params=kept)
+    user_ids = {row["user_id"] for row in rows if row.get("user_id") is not None}
+    live = set[Any]()
+    if user_ids:
+        query = select(User.id).where(col(User.id).in_(user_ids))
+        live = set((await session.exec(query.with_for_update(key_share=True, read=True))).all())
+    valid = [row for row in rows if row.get("user_id") is None or row["user_id"] in live]
+    if valid:
+        await session.exec(insert(SearchLog), params=valid)

@@ -11,7 +11,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from deployments.handles import IndexHandle
+from deployments.handles import IndexHandle, TracedQuery
 from deployments.serve.calls import Handle, HandleArgs
 from deployments.serve.decoding import Decoders
 from deployments.serve.log_files import log_to_worker_files
@@ -19,33 +19,31 @@ from deployments.serve.metrics import BatchMetrics
 from deployments.serve.replica import Replica, replica_device
 from errors import Invalid, StudioError, Unavailable
 from models.embedder.embedder import EmbedderConfig, load
-from models.images import decode_image
+from models.embedder.shapes import Embedding, Vector
+from models.index.shapes import SearchAnswer, SearchQuery
 from models.sales.occlusion import background, cover
 from studio.batching import MicroBatcher, in_thread
-from studio.context import continuing, current_origin, span
-from studio.ports import EmbeddedAnswer, Embedding, RawQuery, Vector
+from studio.context import continuing, span
 from studio.sales.shapes import CoveredEmbedding
 
 Result = TypeVar("Result")
 
 log = structlog.get_logger("studio.embedder")
 
-
-View = tuple[float, float, float, float]
 MOST_PATCHES = 256
-"""Of one picture, itself included."""
+"""Of one picture, including the whole picture."""
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A picture (3, h, w) with a box covered; without one it is whole."""
+    """A picture (3, h, w) in which a box is covered; None: the whole picture."""
 
     pixels: NDArray[np.float32]
     fill: NDArray[np.float32]
     box: NDArray[np.float32] | None
 
     def covered(self) -> NDArray[np.float32]:
-        """Made when its batch runs, so that those that wait take no room."""
+        """The pixels to embed; computed when the batch runs, to save memory while it waits."""
         return self.pixels if self.box is None else cover(self.pixels, self.box, self.fill)
 
 
@@ -100,18 +98,20 @@ class Embedder(Replica):
             NotAnImage, Invalid, TooLarge: the picture can't be used.
             Unavailable: too many requests wait.
         """
-        pixels = await self._decode(image)
+        pixels = await self._read(image)
         return Embedding(self._model.version, await self._images.submit(pixels))
 
     async def embed_images(self, images: list[bytes]) -> list[Embedding | StudioError]:
         """Each picture's vector or its own error. One batch waits at a time: searches overtake."""
-        found: list[Embedding | StudioError] = []
+        embeddings: list[Embedding | StudioError] = []
         for start in range(0, len(images), self._max_batch):
             part = images[start : start + self._max_batch]
-            found += await asyncio.gather(*(_or_error(self.embed_image(one)) for one in part))
-        log.info("pictures.embedded", count=len(found))
+            embeddings += await asyncio.gather(
+                *(_or_error(self.embed_image(data)) for data in part)
+            )
+        log.info("pictures.embedded", count=len(embeddings))
         self._logs.flush()
-        return found
+        return embeddings
 
     async def embed_text(self, text: str) -> Embedding:
         """Words -> unit vector.
@@ -121,16 +121,28 @@ class Embedder(Replica):
         """
         return Embedding(self._model.version, await self._texts.submit(text))
 
+    async def embed_texts(self, texts: list[str]) -> list[Embedding]:
+        """Each text's vector. One batch waits at a time, so searches come in between.
+
+        Raises:
+            Unavailable: too many requests wait.
+        """
+        embeddings: list[Embedding] = []
+        for start in range(0, len(texts), self._max_batch):
+            part = texts[start : start + self._max_batch]
+            embeddings += await asyncio.gather(*(self.embed_text(text) for text in part))
+        return embeddings
+
     async def embed_covered(self, image: bytes, boxes: NDArray[np.float32]) -> CoveredEmbedding:
         """See `studio.ports.Embedder.embed_covered`.
 
-        Decoded and resized once; patches are covered in what the model looks at. Searches get their
-        turn between the batches.
+        The picture is decoded and resized once; boxes are covered in the model's input. Searches
+        run between the batches.
         """
         if len(boxes) >= MOST_PATCHES:
             raise Invalid(f"at most {MOST_PATCHES - 1} boxes are covered at a time")
         with span("Embedder.embed_covered", boxes=len(boxes)):
-            pixels, view = await self._decoders.run(self._pixels_and_view, image)
+            pixels, view = await self._decoders.run(self._model.reader.read_with_view, image)
             fill = background(pixels)
             patches = [Patch(pixels, fill, box) for box in (None, *boxes)]
             vectors = await asyncio.gather(*(self._patches.submit(patch) for patch in patches))
@@ -139,48 +151,54 @@ class Embedder(Replica):
     def _embed_patches(self, patches: list["Patch"]) -> NDArray[np.float32]:
         return self._model.embed_images([patch.covered() for patch in patches])
 
-    async def search(self, raws: list[RawQuery]) -> list[EmbeddedAnswer | StudioError]:
+    async def search(self, queries: list[TracedQuery]) -> list[SearchAnswer | StudioError]:
         """Each search's answer, or its own error; see `studio.ports.Embedder.search`.
 
-        They came together and leave together, so every picture is decoded before the first is
-        embedded: they make one batch, and one question to the index.
+        Queries of one call are answered together. So all pictures are decoded before the first is
+        embedded: they make one batch, and one call of the index.
         """
-        decoded = await asyncio.gather(*(self._decode_any(raw.image) for raw in raws))
+        decoded = await asyncio.gather(*(self._decode(traced.query) for traced in queries))
         searches = (
-            self._search_or_error(raw, pixels) for raw, pixels in zip(raws, decoded, strict=True)
+            self._search_or_error(traced, pixels)
+            for traced, pixels in zip(queries, decoded, strict=True)
         )
         return list(await asyncio.gather(*searches))
 
-    async def _decode_any(self, image: bytes | None) -> NDArray[np.float32] | StudioError | None:
-        return None if image is None else await _or_error(self._decode(image))
+    async def _decode(self, query: SearchQuery) -> NDArray[np.float32] | StudioError | None:
+        return None if query.picture is None else await _or_error(self._read(query.picture))
 
     async def _search_or_error(
-        self, raw: RawQuery, pixels: NDArray[np.float32] | StudioError | None
-    ) -> EmbeddedAnswer | StudioError:
+        self, traced: TracedQuery, pixels: NDArray[np.float32] | StudioError | None
+    ) -> SearchAnswer | StudioError:
         started_s = time.perf_counter()
-        with continuing(raw.query.origin), span("Embedder.search"):
-            found = await _or_error(self._search(raw, pixels))
-            told = found.detail if isinstance(found, StudioError) else found.embedder_version
+        with continuing(traced.origin), span("Embedder.search"):
+            answer = await _or_error(self._search(traced.query, pixels))
+            summary = answer.detail if isinstance(answer, StudioError) else answer.embedder_version
             elapsed_ms = round((time.perf_counter() - started_s) * 1000, 1)
-            log.info("embedder.search", answer=told, ms=elapsed_ms)
-        return found
+            log.info("embedder.search", answer=summary, ms=elapsed_ms)
+        return answer
 
     async def _search(
-        self, raw: RawQuery, pixels: NDArray[np.float32] | StudioError | None
-    ) -> EmbeddedAnswer:
-        version, query = self._model.version, raw.query
-        if query.embedder_version not in ("", version):
+        self, query: SearchQuery, pixels: NDArray[np.float32] | StudioError | None
+    ) -> SearchAnswer:
+        version = self._model.version
+        if query.embedder_version not in (None, version):
             raise Unavailable("the embedder is being replaced by another one")
         if isinstance(pixels, StudioError):
             raise pixels
         image = query.image if pixels is None else await self._images.submit(pixels)
-        text = query.text if raw.text is None else await self._texts.submit(raw.text)
-        asked = replace(
-            query, embedder_version=version, image=image, text=text, origin=current_origin()
+        text = None if query.words is None else await self._texts.submit(query.words)
+        embedded = replace(
+            query,
+            embedder_version=version,
+            image=image,
+            text=query.text if text is None else text,
+            picture=None,
+            words=None,
         )
-        return EmbeddedAnswer(await self._index.search(asked), version, text)
+        return replace(await self._index.search(embedded), text=text)
 
-    async def _decode(self, image: bytes) -> NDArray[np.float32]:
+    async def _read(self, image: bytes) -> NDArray[np.float32]:
         return await self._decoders.run(self._model.reader.read, image)
 
     async def version(self) -> str:
@@ -188,21 +206,20 @@ class Embedder(Replica):
         return self._model.version
 
     async def check_health(self) -> None:
-        """Runs the model for real; raises where it, a batching loop or a decoder is broken."""
+        """Runs the model on an image and a text, and checks decoders and batching loops.
+
+        Raises:
+            RuntimeError: one of them is broken.
+        """
         self._decoders.check()
         self._images.check()
         self._texts.check()
         self._patches.check()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._model.check)
 
-    def _pixels_and_view(self, image: bytes) -> tuple[NDArray[np.float32], View]:
-        """Large JPEGs are decoded at a fraction of their size, twice what the model looks at."""
-        picture = decode_image(image, shortest_side=2 * self._model.side)
-        return self._model.preprocess(picture), self._model.view(*picture.size)
-
 
 async def _or_error(work: Awaitable[Result]) -> Result | StudioError:
-    """One of several: what is wrong with it is its own affair."""
+    """The result, or the error as a value, so that it does not fail the others of a batch."""
     try:
         return await work
     except StudioError as error:

@@ -19,14 +19,11 @@ from deployments.serve.calls import (
 )
 from deployments.serve.patches import write_request_id
 from errors import StudioError
+from models.embedder.shapes import Embedding
+from models.index.shapes import SearchAnswer, SearchQuery
 from studio.batching import MicroBatcher, portions
-from studio.context import Origin, current_request_id
+from studio.context import Origin, current_origin, current_request_id
 from studio.ports import (
-    EmbeddedAnswer,
-    Embedding,
-    IndexAnswer,
-    IndexQuery,
-    RawQuery,
     SegmentAnswer,
     SegmentPrompt,
     TryOnLoad,
@@ -45,7 +42,7 @@ from studio.sales.shapes import (
 
 VERSION_LIFETIME_S = 2.0
 PORTION = 16
-"""Pictures in one call that embeds many."""
+"""Pictures or texts in one call that embeds many."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +71,14 @@ class Handles:
             await getattr(self, field.name).shutdown_async()
 
 
+@dataclass(frozen=True)
+class TracedQuery:
+    """A search and the request that it belongs to: searches of many requests share one call."""
+
+    query: SearchQuery
+    origin: Origin
+
+
 class EmbedderHandle:
     """`studio.ports.Embedder` over the `Embedder` deployment."""
 
@@ -81,11 +86,11 @@ class EmbedderHandle:
         self._handle = handle
         self._version: str | None = None
         self._version_at_s = 0.0
-        self._pictures: MicroBatcher[RawQuery, EmbeddedAnswer]
-        self._texts: MicroBatcher[RawQuery, EmbeddedAnswer]
+        self._pictures: MicroBatcher[TracedQuery, SearchAnswer]
+        self._texts: MicroBatcher[TracedQuery, SearchAnswer]
         # Texts need not wait for pictures, which take longer.
         self._pictures, self._texts = (
-            search_in_batches("Embedder", handle, args or HandleArgs(), _raw_origin, _picture_bytes)
+            search_in_batches("Embedder", handle, args or HandleArgs(), _origin, _picture_bytes)
             for _ in range(2)
         )
 
@@ -104,15 +109,23 @@ class EmbedderHandle:
         """Embeds a text."""
         return self._remember(await call("Embedder", self._handle.embed_text, text))
 
+    async def embed_texts(self, texts: Sequence[str]) -> list[Embedding]:
+        """Embeds texts, `PORTION` in a call."""
+        embeddings: list[Embedding] = []
+        for start in range(0, len(texts), PORTION):
+            part = list(texts[start : start + PORTION])
+            embeddings += await call("Embedder", self._handle.embed_texts, part)
+        return embeddings
+
     async def embed_covered(self, image: bytes, boxes: NDArray[np.float32]) -> CoveredEmbedding:
         """Embeds a picture, whole and with each box covered."""
         covered: CoveredEmbedding = await call("Embedder", self._handle.embed_covered, image, boxes)
         return covered
 
-    async def search(self, raw: RawQuery) -> EmbeddedAnswer:
+    async def search(self, query: SearchQuery) -> SearchAnswer:
         """Embeds the query and searches the index with it, in one call."""
-        batcher = self._texts if raw.image is None else self._pictures
-        return await batcher.submit(raw)
+        batcher = self._texts if query.picture is None else self._pictures
+        return await batcher.submit(TracedQuery(query, current_origin()))
 
     async def version(self) -> str:
         """The version in service, at most 2 s old, so that a cached text costs no call."""
@@ -131,13 +144,13 @@ class IndexHandle:
 
     def __init__(self, handle: Handle, args: HandleArgs | None = None) -> None:
         self._handle = handle
-        self._searches: MicroBatcher[IndexQuery, IndexAnswer] = search_in_batches(
+        self._searches: MicroBatcher[TracedQuery, SearchAnswer] = search_in_batches(
             "Index", handle, args or HandleArgs(), _origin
         )
 
-    async def search(self, query: IndexQuery) -> IndexAnswer:
+    async def search(self, query: SearchQuery) -> SearchAnswer:
         """The nearest products of a query's vectors."""
-        return await self._searches.submit(query)
+        return await self._searches.submit(TracedQuery(query, current_origin()))
 
     async def status(self) -> Mapping[str, object]:
         """The version that a replica has loaded."""
@@ -219,13 +232,9 @@ class DispatcherHandle:
         return status
 
 
-def _origin(query: IndexQuery) -> Origin:
-    return query.origin
+def _origin(traced: TracedQuery) -> Origin:
+    return traced.origin
 
 
-def _raw_origin(raw: RawQuery) -> Origin:
-    return raw.query.origin
-
-
-def _picture_bytes(raw: RawQuery) -> int:
-    return len(raw.image or b"")
+def _picture_bytes(traced: TracedQuery) -> int:
+    return len(traced.query.picture or b"")

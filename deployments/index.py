@@ -1,4 +1,4 @@
-"""`Index`: FAISS over the active version; follows the catalogue in PostgreSQL by itself."""
+"""`Index`: searches the active version with FAISS and follows the catalogue in PostgreSQL."""
 
 import asyncio
 import time
@@ -10,17 +10,18 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
+from deployments.handles import TracedQuery
 from deployments.serve.connections import INDEX_POOL
 from deployments.serve.metrics import IndexMetrics
 from deployments.serve.replica import Replica
 from errors import StudioError
 from integrations.blobs.store import open_blob_store
 from models.devices import select_device
+from models.index.shapes import SearchAnswer
 from settings import load_settings
 from studio.context import continuing, span
 from studio.index.files import cache_folder
 from studio.index.live import LiveIndex
-from studio.ports import IndexAnswer, IndexQuery
 
 RETRY_S = 1.0
 
@@ -31,7 +32,7 @@ log = structlog.get_logger("studio.index")
 class IndexArgs:
     """How a replica follows the catalogue, and how many searches may wait.
 
-    device: torch's name of the one that scans large catalogues; None: FAISS on the CPU.
+    device: the torch device that searches large catalogues; None: FAISS on the CPU.
     """
 
     poll_s: float = 0.2
@@ -40,7 +41,7 @@ class IndexArgs:
 
 
 class Index(Replica):
-    """A changed product is found after one poll, in every replica, without a message."""
+    """Every replica polls the catalogue, so a change is searchable after one poll."""
 
     def __init__(self, args: IndexArgs) -> None:
         settings = load_settings()
@@ -60,28 +61,30 @@ class Index(Replica):
         self._metrics = IndexMetrics()
         self._following = asyncio.get_running_loop().create_task(self._follow(), name="follow")
 
-    async def search(self, queries: list[IndexQuery]) -> list[IndexAnswer | StudioError]:
-        """Each search's nearest products, or its own error; see `LiveIndex.search`."""
+    async def search(self, queries: list[TracedQuery]) -> list[SearchAnswer | StudioError]:
+        """The answer to each query, or its own error; see `LiveIndex.search`."""
         return list(await asyncio.gather(*(self._search_or_error(query) for query in queries)))
 
-    async def _search_or_error(self, query: IndexQuery) -> IndexAnswer | StudioError:
+    async def _search_or_error(self, traced: TracedQuery) -> SearchAnswer | StudioError:
         started_s = time.perf_counter()
-        with continuing(query.origin), span("Index.search", top_k=query.top_k):
+        with continuing(traced.origin), span("Index.search", top_k=traced.query.top_k):
             try:
-                answer: IndexAnswer | StudioError = await self._live.search(query)
+                answer: SearchAnswer | StudioError = await self._live.search(traced.query)
             except StudioError as error:
                 answer = error
-            told = answer.detail if isinstance(answer, StudioError) else answer.version
+            summary = answer.detail if isinstance(answer, StudioError) else answer.index_version
             elapsed_ms = round((time.perf_counter() - started_s) * 1000, 1)
-            log.info("index.search", answer=told, ms=elapsed_ms)
+            log.info("index.search", answer=summary, ms=elapsed_ms)
         return answer
 
     async def status(self) -> Mapping[str, object]:
-        """What this replica has loaded."""
+        """The version that this replica has loaded, and how far it follows the catalogue."""
         return self._live.status()
 
     async def check_health(self) -> None:
-        """Raises where the catalogue is no longer followed or the index thread is stuck."""
+        """Raises:
+        RuntimeError: the replica no longer follows the catalogue.
+        """
         if self._following.done():
             raise RuntimeError("the index no longer follows the catalogue")
         await asyncio.get_running_loop().run_in_executor(self._thread, self._live.status)

@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from ray.exceptions import RayError
 
-from db.embeddings import StoredPicture, Unseen, list_pictures, list_ranges
+from db.embeddings import MissingVectors, ProductPicture, list_pictures, list_ranges
 from db.engine import Database
 from errors import StudioError, Unavailable
 from integrations.blobs.store import open_blob_store
 from models.embedder.embedder import EmbedderConfig, load, load_reader
+from models.embedder.shapes import pack_vector
 from settings import load_settings
-from studio.index.embed import Looked, Wanted, embed_warm
-from studio.index.rows import pack_vector
+from studio.index.embed import EmbeddingTask, PictureResult, embed_warm
 from studio.ports import Studio
 from studio.telemetry.logs import configure_logging
 
@@ -72,24 +72,26 @@ class BulkEmbedding:
     args: BulkEmbeddingArgs
     embedder: EmbedderConfig
 
-    async def __call__(self, studio: Studio, request: Wanted) -> AsyncGenerator[list[Looked], None]:
+    async def __call__(
+        self, studio: Studio, task: EmbeddingTask
+    ) -> AsyncGenerator[list[PictureResult], None]:
         """Yields batches in the order in which they are finished.
 
         Raises:
             Unavailable: a stage failed; the next attempt embeds what was not written.
         """
-        few = request.total < self.args.from_pictures
-        stream = embed_warm(studio, request) if few else self._embed_many(studio, request.unseen)
+        few = task.total < self.args.from_pictures
+        stream = embed_warm(studio, task) if few else self._embed_many(studio, task.missing)
         async with aclosing(stream) as batches:
             async for batch in batches:
                 yield batch
 
     async def _embed_many(
-        self, studio: Studio, unseen: Unseen
-    ) -> AsyncGenerator[list[Looked], None]:
+        self, studio: Studio, missing: MissingVectors
+    ) -> AsyncGenerator[list[PictureResult], None]:
         async with studio.database.transaction() as session:
-            ranges = await list_ranges(session, unseen, self.args.batch)
-        batches = await asyncio.to_thread(open_stream, self.embedder, unseen, ranges, self.args)
+            ranges = await list_ranges(session, missing, self.args.batch)
+        batches = await asyncio.to_thread(open_stream, self.embedder, missing, ranges, self.args)
         async with aclosing(in_thread(batches)) as stream:
             async for columns in stream:
                 yield read_rows(columns)
@@ -120,7 +122,7 @@ def first_cause(error: RayError) -> str:
 
 def open_stream(
     embedder: EmbedderConfig,
-    unseen: Unseen,
+    missing: MissingVectors,
     ranges: list[tuple[str, str]],
     args: BulkEmbeddingArgs,
 ) -> Iterator[Columns]:
@@ -141,7 +143,7 @@ def open_stream(
         batch_size=1,
         compute=ActorPoolStrategy(size=args.readers),
         num_cpus=args.reader_cpus,
-        fn_constructor_args=(embedder, unseen, args),
+        fn_constructor_args=(embedder, missing, args),
     )
     vectors = pixels.map_batches(
         EmbedPictures,
@@ -149,18 +151,18 @@ def open_stream(
         compute=ActorPoolStrategy(min_size=1, max_size=args.models),
         num_cpus=args.model_cpus,
         num_gpus=args.model_gpus,
-        fn_constructor_args=(embedder, unseen, args),
+        fn_constructor_args=(embedder, missing, args),
     )
     return iter(vectors.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0))
 
 
-def read_rows(columns: Columns) -> list[Looked]:
+def read_rows(columns: Columns) -> list[PictureResult]:
     """Converts a batch of the last stage to rows of `studio.index.embed`."""
     rows = zip(columns["id"], columns["sha256"], columns["error"], columns["vector"], strict=True)
     return [
-        Looked(str(name), str(sha256), error=str(error))
+        PictureResult(str(name), str(sha256), error=str(error))
         if error
-        else Looked(str(name), str(sha256), pack_vector(vector))
+        else PictureResult(str(name), str(sha256), pack_vector(vector))
         for name, sha256, error, vector in rows
     ]
 
@@ -168,10 +170,12 @@ def read_rows(columns: Columns) -> list[Looked]:
 class ReadPictures:
     """A process that fetches and decodes; it keeps its connections and its decoder."""
 
-    def __init__(self, embedder: EmbedderConfig, unseen: Unseen, args: BulkEmbeddingArgs) -> None:
+    def __init__(
+        self, embedder: EmbedderConfig, missing: MissingVectors, args: BulkEmbeddingArgs
+    ) -> None:
         os.nice(args.niceness)
         self._settings = load_settings()
-        self._unseen = unseen
+        self._missing = missing
         self._loop = asyncio.new_event_loop()
         self._reader = load_reader(embedder)
         self._shape = self._reader.preprocess(Image.new("RGB", (8, 8))).shape
@@ -205,9 +209,9 @@ class ReadPictures:
 
     async def _fetch(
         self, first: str, last: str
-    ) -> tuple[list[StoredPicture], list[bytes | StudioError]]:
+    ) -> tuple[list[ProductPicture], list[bytes | StudioError]]:
         async with self._database.transaction() as session:
-            pictures = await list_pictures(session, self._unseen, first, last)
+            pictures = await list_pictures(session, self._missing, first, last)
         contents = await asyncio.gather(*(self._get(picture.image_key) for picture in pictures))
         return pictures, list(contents)
 
@@ -222,7 +226,9 @@ class ReadPictures:
 class EmbedPictures:
     """A process with a copy of the Embedder's model."""
 
-    def __init__(self, embedder: EmbedderConfig, unseen: Unseen, args: BulkEmbeddingArgs) -> None:
+    def __init__(
+        self, embedder: EmbedderConfig, missing: MissingVectors, args: BulkEmbeddingArgs
+    ) -> None:
         if not args.model_gpus:
             os.nice(args.niceness)
         self._logs = configure_logging()
@@ -231,7 +237,7 @@ class EmbedPictures:
             replace(embedder, device=device, max_batch=args.max_batch, threads=args.threads)
         )
         self._model.warm_up()
-        self._version = unseen.embedder_version
+        self._version = missing.embedder_version
 
     def __call__(self, batch: Columns) -> Columns:
         """Embeds pixels to float32 vectors, shape (n, dim); zeros for unreadable pictures.

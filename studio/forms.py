@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+PRODUCT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~:-]{0,127}$"
 
 
 def refuse_unstorable(value: Any) -> Any:

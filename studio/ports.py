@@ -1,7 +1,7 @@
 """What the studio needs from the outside: models, index, blobs, cache; protocols, no code."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from errors import Unavailable
 from integrations.blobs.keys import READ_URL_S, BlobEntry, BlobInfo, SignedUpload
 from integrations.windows import QuotaUse, WindowState
-from studio.context import Origin, current_origin
+from models.embedder.shapes import Embedding
+from models.index.shapes import SearchAnswer, SearchQuery
 from studio.sales.shapes import (
     CoveredEmbedding,
     Evaluation,
@@ -29,77 +30,9 @@ if TYPE_CHECKING:
     from integrations.paypal.paypal import PayPal
     from settings import Settings
 
-Vector = NDArray[np.float32]
-"""Shape (dim,), float32, unit length."""
-
-
-@dataclass(frozen=True)
-class Embedding:
-    """A unit vector and the fingerprint of the checkpoint that made it."""
-
-    version: str
-    vector: Vector
-
-
-@dataclass(frozen=True)
-class Filters:
-    """Which products may be found; empty means all. Texts compare without case."""
-
-    category: frozenset[str] = frozenset()
-    brand: frozenset[str] = frozenset()
-    price_min: float | None = None
-    price_max: float | None = None
-    in_stock: bool | None = None
-
-
-@dataclass(frozen=True)
-class IndexQuery:
-    """One search: an image vector, a text vector, or both blended by alpha in [0, 1].
-
-    `origin`: searches travel in batches, so each carries the request that it belongs to.
-    """
-
-    top_k: int
-    embedder_version: str = ""
-    image: Vector | None = None
-    text: Vector | None = None
-    alpha: float = 0.5
-    filters: Filters = field(default_factory=Filters)
-    exclude: frozenset[str] = frozenset()
-    origin: Origin = field(default_factory=current_origin, compare=False)
-
-
-@dataclass(frozen=True)
-class IndexAnswer:
-    """Ids and scores, best first, equal scores by id, and the index version that answered."""
-
-    version: str
-    hits: list[tuple[str, float]]
-
-
-@dataclass(frozen=True)
-class RawQuery:
-    """A search whose picture (encoded) or words have to be embedded first.
-
-    `query` holds everything else; a side whose vector is known is in it already.
-    """
-
-    query: IndexQuery
-    image: bytes | None = None
-    text: str | None = None
-
-
-@dataclass(frozen=True)
-class EmbeddedAnswer:
-    """The index's answer to a raw query, and what the embedder made of its words."""
-
-    answer: IndexAnswer
-    embedder_version: str
-    text: Vector | None = None
-
 
 class Embedder(Protocol):
-    """Images and texts to unit vectors of one space; two versions are never compared."""
+    """Images and texts to unit vectors of one space; vectors of two versions are never compared."""
 
     async def embed_image(self, image: bytes) -> Embedding:
         """Encoded image (JPEG, PNG, WebP, GIF, BMP, TIFF) -> vector.
@@ -111,7 +44,7 @@ class Embedder(Protocol):
         ...
 
     async def embed_images(self, images: Sequence[bytes]) -> "list[Embedding | StudioError]":
-        """Many encoded images, each to its vector or its own error; searches come between them.
+        """Many encoded images, each to its vector or its own error; searches run in between.
 
         Raises:
             Unavailable: the deployment is saturated or down.
@@ -119,19 +52,31 @@ class Embedder(Protocol):
         ...
 
     async def embed_text(self, text: str) -> Embedding:
-        """Any unicode text -> vector."""
+        """Any unicode text -> vector.
+
+        Raises:
+            Unavailable: the deployment is saturated or down.
+        """
+        ...
+
+    async def embed_texts(self, texts: Sequence[str]) -> list[Embedding]:
+        """Many texts, in order; searches run in between.
+
+        Raises:
+            Unavailable: the deployment is saturated or down.
+        """
         ...
 
     async def embed_covered(self, image: bytes, boxes: NDArray[np.float32]) -> CoveredEmbedding:
         """Encoded image -> its vector, and one for each box (k, 4) that is covered in it.
 
-        boxes: left, top, right, bottom, as shares of the sides of what the model looks at; they
-        are covered with the background's colour. Raises as `embed_image` does.
+        boxes: left, top, right, bottom, as shares of the sides of the model's input; they are
+        covered with the background's colour. Raises as `embed_image` does.
         """
         ...
 
-    async def search(self, raw: RawQuery) -> EmbeddedAnswer:
-        """Embeds and asks the index with it: the vectors don't come back in between.
+    async def search(self, query: SearchQuery) -> SearchAnswer:
+        """Embeds the query's picture and words, then asks the index, in one call.
 
         Raises:
             NotAnImage, Invalid, TooLarge: the picture can't be used.
@@ -148,10 +93,12 @@ class Embedder(Protocol):
 class Index(Protocol):
     """Nearest products."""
 
-    async def search(self, query: IndexQuery) -> IndexAnswer:
-        """Raises:
-        Unavailable: no active version is loaded.
-        Conflict: the query's vectors come from another embedder than the index.
+    async def search(self, query: SearchQuery) -> SearchAnswer:
+        """Answers a query whose vectors are known.
+
+        Raises:
+            Unavailable: no version is active, the query's vectors come from another embedder than
+                the index, or too many searches wait.
         """
         ...
 
@@ -504,15 +451,9 @@ __all__ = [
     "BlobStore",
     "Cache",
     "Dispatcher",
-    "EmbeddedAnswer",
     "Embedder",
-    "Embedding",
-    "Filters",
     "Index",
-    "IndexAnswer",
-    "IndexQuery",
     "QuotaUse",
-    "RawQuery",
     "Regressor",
     "SegmentAnswer",
     "SegmentPrompt",
@@ -524,6 +465,5 @@ __all__ = [
     "TryOnMade",
     "TryOnOrder",
     "TryOnStep",
-    "Vector",
     "WindowState",
 ]

@@ -12,6 +12,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from decimal import Decimal
@@ -30,13 +31,14 @@ from db.migrate import upgrade
 from db.tables import Product, ProductEmbedding, User
 from integrations.blobs.local import LocalBlobStore
 from local.servers.postgres import Postgres
+from models.embedder.shapes import Embedding, pack_vector
+from models.index.shapes import SearchQuery
 from settings import Settings
 from studio.index.build import build_version
 from studio.index.files import cache_folder
 from studio.index.live import LiveIndex
-from studio.index.rows import pack_vector
 from studio.index.versions import switch_version
-from studio.ports import Embedding, IndexQuery, Studio
+from studio.ports import Studio
 
 COUNT, DIM, CALLERS, WRITES_PER_S, POLL_S = 100_000, 512, 4, 100, 0.2
 BEFORE_S, BETWEEN_S = 15.0, 4.0
@@ -60,8 +62,8 @@ class Titles:
     async def version(self) -> str:
         return "bench"
 
-    async def embed_text(self, title: str) -> Embedding:
-        return Embedding("bench", self._queries[int(title)])
+    async def embed_texts(self, titles: Sequence[str]) -> list[Embedding]:
+        return [Embedding("bench", self._queries[int(title)]) for title in titles]
 
 
 async def fill(database: Database, items: NDArray[np.float32]) -> None:
@@ -135,9 +137,9 @@ class LiveRun:
         while True:
             query = self.queries[random.integers(len(self.queries))]
             asked_at, started = time.time(), time.perf_counter()
-            answer = await self.live.search(IndexQuery(10, "bench", image=query))
+            answer = await self.live.search(SearchQuery(10, "bench", image=query))
             self.took.append((asked_at, time.perf_counter() - started))
-            self.version = answer.version
+            self.version = answer.index_version
             scores = [score for _, score in answer.hits]
             self.failed += len(scores) != 10 or scores != sorted(scores, reverse=True)
             for product_id, _ in answer.hits:
@@ -163,7 +165,7 @@ class LiveRun:
 
     async def look_for(self, change: dict[str, Any]) -> None:
         """How long after its commit a write is seen."""
-        query = IndexQuery(1, "bench", image=vector_of(change["number"]))
+        query = SearchQuery(1, "bench", image=vector_of(change["number"]))
         while (await self.live.search(query)).hits[0][0] != change["id"]:
             if time.time() - change["at"] > 5 * STALE_S:
                 self.stale += change["id"] not in self.gone_at

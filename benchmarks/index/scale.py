@@ -33,11 +33,11 @@ from benchmarks.report import keep, load_average
 from benchmarks.search.clip_like import clip_like
 from benchmarks.search.starter_vectors import starter_vectors
 from models.index.build import IndexWriter
-from models.index.columns import ProductAttributes
 from models.index.files import open_files
 from models.index.product_index import ProductIndex
-from models.index.quality import Side, survey, tune
-from models.index.stats import ScanKnobs
+from models.index.quality import Side, ground_truth, query_of, tune
+from models.index.shapes import ProductAttributes
+from models.index.stats import SearchParameters
 
 FLOOR, ROUNDS, FLAT_QUERIES, ALL_PEERS = 0.95, 3, 30, 100_000
 BUILDERS: dict[str, Callable[[Vectors, Path], Peer]] = {
@@ -101,14 +101,14 @@ def ours(data: Data, files: Path, device: str | None) -> Peer:
     """The whole product path: `ProductIndex.search`, ids and exact scores."""
     index = ProductIndex(open_files(files), device=device)
     vectors = open_files(files).vectors
-    knobs: dict[Side, ScanKnobs] = {}
+    parameters: dict[Side, SearchParameters] = {}
     for side in SIDES:
         queries = data.queries[side]
-        knobs[side] = tune(index, side, queries, survey(vectors, queries).kth, FLOOR)
+        parameters[side] = tune(index, side, queries, ground_truth(vectors, queries).kth, FLOOR)
 
     def search(query: NDArray[np.float32], side: Side) -> list[int]:
-        index.knobs = knobs[side]
-        hits = index.search(K, **{side: query})  # type: ignore[arg-type]
+        index.parameters = parameters[side]
+        hits = index.search(query_of(side, query, K))
         return [int(product_id[1:]) for product_id, _ in hits]
 
     size = sum(path.stat().st_size for path in files.iterdir()) / data.count

@@ -1,6 +1,6 @@
 """The GPU's scan of the index at 100,000 and a million vectors: speed, recall, filters.
 
-FAISS isn't needed: `DeviceScan` finds candidates, which are rescored here as `ProductIndex`
+FAISS isn't needed: `DeviceIndex` finds candidates, which are rescored here as `ProductIndex`
 does it, from half precision in double, with numpy.
 """
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.production.section_run import SectionRun
 from benchmarks.search.clip_like import clip_like
-from models.index.device_scan import DeviceScan
+from models.index.device_index import DeviceIndex
 
 K, DEPTH, DECIMALS = 10, 200, 6
 """Neighbours asked for, candidates rescored and places kept, as the index is served."""
@@ -42,7 +42,7 @@ def measure_size(run: SectionRun, count: int) -> None:
     halves = items.astype(np.float16)
     made_s = time.perf_counter() - started
     started = time.perf_counter()
-    scan = DeviceScan(halves, run.device)
+    scan = DeviceIndex(halves, run.device)
     run.sync()
     loaded_s = time.perf_counter() - started
     exact = torch.from_numpy(items).to(run.device)
@@ -70,7 +70,7 @@ def measure_size(run: SectionRun, count: int) -> None:
 
 
 def search(
-    scan: DeviceScan, halves: Halves, query: Vectors, bits: Bits | None
+    scan: DeviceIndex, halves: Halves, query: Vectors, bits: Bits | None
 ) -> NDArray[np.int64]:
     """The k best rows, equal scores in order of row, as `ProductIndex.search` ranks them."""
     rows = scan.search(query, DEPTH, 1, bits)
@@ -156,7 +156,7 @@ def masks(count: int, categories: NDArray[np.int32]) -> dict[str, NDArray[np.boo
 
 def filter_table(
     run: SectionRun,
-    scan: DeviceScan,
+    scan: DeviceIndex,
     halves: Halves,
     exact: torch.Tensor,
     sides: dict[str, Vectors],

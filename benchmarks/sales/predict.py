@@ -20,7 +20,6 @@ import numpy as np
 
 from drawing.draw import Garment, draw_garment
 from models.embedder.embedder import EmbedderConfig, load
-from models.images import decode_image
 from models.sales.files import read_starter
 from models.sales.occlusion import background, cover, patches
 from models.sales.regressor import RegressorConfig
@@ -58,11 +57,11 @@ def beside_the_bare_model(data: bytes) -> str:
     """Everything a heatmap takes in the model's process, and the same crops through it alone."""
     embedder = load(EmbedderConfig())
     regressor, boxes = read_starter(RegressorConfig()), patches()
-    pixels = embedder.preprocess(decode_image(data, shortest_side=2 * embedder.side))
+    pixels = embedder.reader.read(data)
     crops = [pixels, *(cover(pixels, box, background(pixels)) for box in boxes)]
 
     def whole() -> bytes:
-        pixels = embedder.preprocess(decode_image(data, shortest_side=2 * embedder.side))
+        pixels = embedder.reader.read(data)
         fill = background(pixels)
         vectors = embedder.embed_images([pixels, *(cover(pixels, box, fill) for box in boxes)])
         embedded = CoveredEmbedding(embedder.version, vectors, (0.0, 0.0, 1.0, 1.0))

@@ -69,7 +69,7 @@ class Batchers:
 
     async def measure(self, name: str, callers: int, pause_ms: float) -> Figures:
         """So many callers who ask again and again for a while."""
-        side, submit = self._model.side, self._submits[name]
+        side, submit = self._model.reader.side, self._submits[name]
         random = np.random.default_rng(0)
         picture = random.normal(size=(3, side, side)).astype(np.float32)
         took_ms: list[float] = []

@@ -27,16 +27,18 @@ from deployments.profile import embedder_config
 from errors import StudioError, Unavailable
 from gateway.app import create_app
 from models.embedder.embedder import load
-from models.images import decode_image
+from models.embedder.shapes import Embedding
+from models.index.shapes import Filters, SearchAnswer, SearchQuery
 from settings import load_settings
-from studio.ports import EmbeddedAnswer, Embedding, Filters, IndexAnswer, IndexQuery, RawQuery
 
 Json = dict[str, Any]
 
 
-def to_json(query: IndexQuery) -> Json:
-    """A query as the gateway sends it: vectors as lists, sets as lists."""
+def to_json(query: SearchQuery) -> Json:
+    """A query as the gateway sends it: vectors and sets as lists, the picture in base64."""
     document = asdict(query)
+    if query.picture is not None:
+        document["picture"] = base64.b64encode(query.picture).decode()
     for side in ("image", "text"):
         document[side] = None if document[side] is None else document[side].tolist()
     document["exclude"] = sorted(query.exclude)
@@ -47,7 +49,7 @@ def to_json(query: IndexQuery) -> Json:
     return document
 
 
-def from_json(document: Json) -> IndexQuery:
+def from_json(document: Json) -> SearchQuery:
     """The inverse of `to_json`."""
     filters: Json = {
         name: frozenset(value) if isinstance(value, list) else value
@@ -57,7 +59,9 @@ def from_json(document: Json) -> IndexQuery:
         if document[side] is not None:
             document[side] = np.array(document[side], np.float32)
     exclude = frozenset(document.pop("exclude"))
-    return IndexQuery(**document, filters=Filters(**filters), exclude=exclude)
+    if document["picture"] is not None:
+        document["picture"] = base64.b64decode(document["picture"])
+    return SearchQuery(**document, filters=Filters(**filters), exclude=exclude)
 
 
 def rec_svc() -> FastAPI:
@@ -77,8 +81,7 @@ def rec_svc() -> FastAPI:
     app = FastAPI(lifespan=lifespan)
 
     def embed_picture(image: bytes) -> Any:
-        pixels = model.preprocess(decode_image(image, shortest_side=2 * model.side))
-        return model.embed_images([pixels])[0]
+        return model.embed_images([model.reader.read(image)])[0]
 
     @app.get("/version")
     async def version() -> Json:
@@ -86,22 +89,17 @@ def rec_svc() -> FastAPI:
 
     @app.post("/search")
     async def search(request: Request) -> Json:
-        document = await request.json()
-        query, words = from_json(document["query"]), document["text"]
+        query, text = from_json(await request.json()), None
         loop = asyncio.get_running_loop()
-        if document["image"] is not None:
-            data = base64.b64decode(document["image"])
-            query = replace(
-                query,
-                embedder_version=model.version,
-                image=await loop.run_in_executor(thread, embed_picture, data),
-            )
-        if words is not None:
-            vectors = await loop.run_in_executor(thread, model.embed_texts, [words])
-            query = replace(query, embedder_version=model.version, text=vectors[0])
+        if query.picture is not None:
+            image = await loop.run_in_executor(thread, embed_picture, query.picture)
+            query = replace(query, embedder_version=model.version, image=image, picture=None)
+        if query.words is not None:
+            text = (await loop.run_in_executor(thread, model.embed_texts, [query.words]))[0]
+            query = replace(query, embedder_version=model.version, text=text, words=None)
         answer = await app.state.live.search(query)
-        vector = None if words is None or query.text is None else query.text.tolist()
-        return {"version": answer.version, "hits": answer.hits, "text": vector}
+        vector = None if text is None else text.tolist()
+        return {"version": answer.index_version, "hits": answer.hits, "text": vector}
 
     return app
 
@@ -124,16 +122,19 @@ class RecService:
     async def embed_text(self, text: str) -> Embedding:
         raise Unavailable("this benchmark only searches")
 
+    async def embed_texts(self, texts: Sequence[str]) -> list[Embedding]:
+        raise Unavailable("this benchmark only searches")
+
     async def version(self) -> str:
         if self._version is None:
             self._version = str((await self._client.get("/version")).json()["version"])
         return self._version
 
-    async def search(self, raw: RawQuery) -> EmbeddedAnswer:
-        image = None if raw.image is None else base64.b64encode(raw.image).decode()
-        answer = await self._ask({"query": to_json(raw.query), "image": image, "text": raw.text})
-        vector = None if answer["text"] is None else np.array(answer["text"], np.float32)
-        return EmbeddedAnswer(_hits(answer), await self.version(), vector)
+    async def search(self, query: SearchQuery) -> SearchAnswer:
+        answer = await self._ask(to_json(query))
+        text = None if answer["text"] is None else np.array(answer["text"], np.float32)
+        hits = [(product_id, score) for product_id, score in answer["hits"]]
+        return SearchAnswer(answer["version"], hits, await self.version(), text)
 
     async def _ask(self, document: Json) -> Json:
         answer = await self._client.post("/search", json=document)
@@ -143,21 +144,16 @@ class RecService:
 
 
 class RecIndex:
-    """The same service, asked with vectors that are known already."""
+    """The same service, for queries whose vectors are known."""
 
     def __init__(self, service: RecService) -> None:
         self._service = service
 
-    async def search(self, query: IndexQuery) -> IndexAnswer:
-        document = {"query": to_json(query), "image": None, "text": None}
-        return _hits(await self._service._ask(document))
+    async def search(self, query: SearchQuery) -> SearchAnswer:
+        return await self._service.search(query)
 
     async def status(self) -> Mapping[str, object]:
         return {"version": None}
-
-
-def _hits(answer: Json) -> IndexAnswer:
-    return IndexAnswer(answer["version"], [(one, score) for one, score in answer["hits"]])
 
 
 async def gateway(port: int, rec_port: int) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 
 from benchmarks.serving.topology import live_index, make_parts
 from errors import StudioError
+from models.embedder.shapes import Embedding
+from models.index.shapes import SearchAnswer, SearchQuery
 from settings import Settings, load_settings
-from studio.ports import EmbeddedAnswer, Embedding, IndexAnswer, IndexQuery, RawQuery
 
 CPUS = {"num_cpus": 0.1}
 
@@ -34,12 +35,7 @@ class StockEmbedder:
         self._thread = ThreadPoolExecutor(1)
 
     def _embed(self, images: list[bytes]) -> list[Any]:
-        from models.images import decode_image
-
-        side = 2 * self._model.side
-        pixels = [
-            self._model.preprocess(decode_image(image, shortest_side=side)) for image in images
-        ]
+        pixels = [self._model.reader.read(image) for image in images]
         return list(self._model.embed_images(pixels))
 
     async def embed_images(self, images: list[bytes]) -> list[Embedding]:
@@ -69,7 +65,7 @@ class StockIndex:
                 self._ready.set()
                 await asyncio.Event().wait()
 
-    async def search(self, query: IndexQuery) -> IndexAnswer:
+    async def search(self, query: SearchQuery) -> SearchAnswer:
         await self._ready.wait()
         return await self._live.search(query)
 
@@ -96,19 +92,25 @@ class StockEmbedderPort:
         embedding: Embedding = await self._embedder.embed_texts.remote(text)
         return embedding
 
-    async def search(self, raw: RawQuery) -> EmbeddedAnswer:
-        image = await self.embed_image(raw.image) if raw.image is not None else None
-        text = await self.embed_text(raw.text) if raw.text is not None else None
-        first = image or text
-        version = first.version if first else await self.version()
-        query = replace(
-            raw.query,
-            embedder_version=version,
-            image=image.vector if image else raw.query.image,
-            text=text.vector if text else raw.query.text,
+    async def embed_texts(self, texts: Sequence[str]) -> list[Embedding]:
+        return list(await asyncio.gather(*(self.embed_text(text) for text in texts)))
+
+    async def search(self, query: SearchQuery) -> SearchAnswer:
+        image, text = query.image, None
+        if query.picture is not None:
+            image = (await self.embed_image(query.picture)).vector
+        if query.words is not None:
+            text = (await self.embed_text(query.words)).vector
+        embedded = replace(
+            query,
+            embedder_version=await self.version(),
+            image=image,
+            text=query.text if text is None else text,
+            picture=None,
+            words=None,
         )
-        answer: IndexAnswer = await self._index.search.remote(query)
-        return EmbeddedAnswer(answer, version, text.vector if text else None)
+        answer: SearchAnswer = await self._index.search.remote(embedded)
+        return replace(answer, text=text)
 
 
 class StockIndexPort:
@@ -117,8 +119,8 @@ class StockIndexPort:
     def __init__(self, index: Any) -> None:
         self._index = index
 
-    async def search(self, query: IndexQuery) -> IndexAnswer:
-        answer: IndexAnswer = await self._index.search.remote(query)
+    async def search(self, query: SearchQuery) -> SearchAnswer:
+        answer: SearchAnswer = await self._index.search.remote(query)
         return answer
 
     async def status(self) -> Mapping[str, object]:

@@ -16,7 +16,6 @@ from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache
 from integrations.fetch import Fetcher
 from models.embedder.embedder import load
-from models.images import decode_image
 from settings import Settings, load_settings
 from studio.index.files import cache_folder
 from studio.index.live import LiveIndex
@@ -81,7 +80,6 @@ def model_ms(repeats: int = 60) -> float:
     times_ms = []
     for _ in range(repeats):
         started_s = time.perf_counter()
-        image = decode_image(buffer.getvalue(), shortest_side=2 * model.side)
-        model.embed_images([model.preprocess(image)])
+        model.embed_images([model.reader.read(buffer.getvalue())])
         times_ms.append((time.perf_counter() - started_s) * 1000)
     return statistics.median(times_ms)

@@ -1,4 +1,4 @@
-"""Routes of the catalogue: products one by one, and many by import."""
+"""Routes of the catalogue: single products, and bulk imports."""
 
 import asyncio
 import tempfile
@@ -14,16 +14,15 @@ from fastapi import Path as PathParameter
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from db.catalog import get_product, list_products
 from db.tables import Product
-from errors import Malformed, NotFound
+from errors import Malformed
 from gateway.deps import CurrentUser, IdempotencyKey, Merchant, PlacesDep, Public, StudioDep
 from gateway.paging import PageDep, page_of
-from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
+from gateway.wire import JobAccepted, Page, WireResponse
 from studio.catalog import catalog
 from studio.catalog.attributes import Attributes, split_attributes
 from studio.catalog.catalog import Owner
-from studio.catalog.form import ID_PATTERN, ProductForm
+from studio.catalog.form import ProductForm
 from studio.catalog.imports import (
     IMPORT_CATALOG,
     ImportForm,
@@ -32,20 +31,17 @@ from studio.catalog.imports import (
     read_start,
     receive_file,
 )
+from studio.forms import PRODUCT_ID_PATTERN
 from studio.jobs.jobs import submit_job
 from studio.ports import Studio
 
 router = APIRouter(prefix="/api/catalog", tags=["catalog"])
 
-ProductId = Annotated[str, PathParameter(pattern=ID_PATTERN)]
+ProductId = Annotated[str, PathParameter(pattern=PRODUCT_ID_PATTERN)]
 
 ARRIVAL_LIMIT_S = 600.0
 
 log = structlog.get_logger("studio.gateway")
-
-
-class ProductRequest(ProductForm, WireRequest):
-    """The whole product; a PUT replaces all of it."""
 
 
 class ProductResponse(WireResponse):
@@ -87,12 +83,12 @@ def owner_of(user: CurrentUser) -> Owner:
 @router.put("/products/{product_id}", responses={201: {"model": ProductResponse}})
 async def put_product(
     product_id: ProductId,
-    body: ProductRequest,
+    form: ProductForm,
     user: Merchant,
     studio: StudioDep,
     response: Response,
 ) -> ProductResponse:
-    """Creates (201) or replaces (200) a product; found by searches within two seconds."""
+    """Creates (201) or replaces (200) a product; searchable within two seconds."""
     answers: list[ProductResponse] = []
 
     async def make_answer(product: Product) -> None:
@@ -100,7 +96,7 @@ async def put_product(
         answers[0].model_dump_json(by_alias=True)  # what can't be answered is not committed
 
     _, is_new = await catalog.put_product(
-        studio, owner_of(user), product_id, body.to_draft(), check=make_answer
+        studio, owner_of(user), product_id, form, check=make_answer
     )
     if is_new:
         response.status_code = 201
@@ -111,18 +107,14 @@ async def put_product(
 @router.get("/products/{product_id}", dependencies=[Public])
 async def read_product(product_id: ProductId, studio: StudioDep) -> ProductResponse:
     """One product."""
-    async with studio.database.transaction() as session:
-        product = await get_product(session, product_id)
-    if product is None:
-        raise NotFound(f"there is no product {product_id}")
-    return await to_response(studio, product)
+    return await to_response(studio, await catalog.find_product(studio, product_id))
 
 
 @router.delete("/products/{product_id}", status_code=204, response_class=Response)
 async def delete_product(
     product_id: ProductId, user: Merchant, studio: StudioDep, places: PlacesDep
 ) -> None:
-    """Takes a product out of catalogue and search."""
+    """Removes a product from catalogue and search."""
     async with places.deletions.place(user.id):
         await catalog.delete_product(studio, owner_of(user), product_id)
 
@@ -130,15 +122,14 @@ async def delete_product(
 @router.get("/products", dependencies=[Public])
 async def read_products(page: PageDep, studio: StudioDep) -> Page[ProductResponse]:
     """All products, newest first."""
-    async with studio.database.read() as session:
-        rows = await list_products(session, limit=page.row_limit, after=page.after_name)
+    rows = await catalog.list_page(studio, limit=page.row_limit, after=page.after_name)
     return await page_of(rows, page, partial(to_response, studio))
 
 
 async def read_import(
     request: Request, user: Merchant, places: PlacesDep
 ) -> AsyncIterator[ReceivedFile | ImportForm]:
-    """The file itself, on the disk until the answer is sent, or the name of an uploaded dataset.
+    """The uploaded file, on disk until the answer is sent, or a form that names a dataset.
 
     Raises:
         OwnerBusy, AllBusy: too many imports arrive already.
@@ -160,7 +151,7 @@ async def read_import(
 
 
 def name_dataset(received: ReceivedFile) -> ImportForm | None:
-    """The dataset that a JSON body names; None where the body is a file of products itself.
+    """The form where the body is `{"fileId": …}`; None where it is a file of products.
 
     Raises:
         Malformed: it is neither.
@@ -182,7 +173,7 @@ async def import_products(
     source: Annotated[ReceivedFile | ImportForm, Depends(read_import)],
     idempotency_key: IdempotencyKey = None,
 ) -> JobAccepted:
-    """JSON lines or CSV: good lines land, bad ones are named in the job's result."""
+    """Imports JSON lines or CSV; the job's result lists the lines that are not valid."""
     if isinstance(source, ImportForm):
         job = await submit_job(
             studio, IMPORT_CATALOG, source, owner_id=user.id, idempotency_key=idempotency_key

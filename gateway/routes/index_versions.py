@@ -1,16 +1,15 @@
-"""Routes for admins over index versions: which there are, which one answers."""
+"""Routes for admins: index versions, and which one answers searches."""
 
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from db.index_versions import list_index_versions
 from db.tables import IndexVersion
 from gateway.deps import Admin, StudioDep
 from gateway.paging import Cursor, PageDep, page_of
 from gateway.wire import Page, Storable, WireResponse
-from studio.index.versions import activate_version
+from studio.index.versions import activate_version, list_versions
 
 router = APIRouter(prefix="/api/admin/index", tags=["admin"])
 
@@ -29,8 +28,8 @@ class IndexVersionResponse(WireResponse):
     error: str | None
 
 
-class ActivatedResponse(WireResponse):
-    """The version that answers from now on."""
+class IndexActivatedResponse(WireResponse):
+    """The version that answers searches from now on."""
 
     version: str
 
@@ -43,13 +42,12 @@ def position_of(row: IndexVersion) -> Cursor:
 @router.get("/versions")
 async def read_versions(page: PageDep, _: Admin, studio: StudioDep) -> Page[IndexVersionResponse]:
     """Newest first."""
-    async with studio.database.read() as session:
-        rows = await list_index_versions(session, limit=page.row_limit, after=page.after_name)
+    rows = await list_versions(studio, limit=page.row_limit, after=page.after_name)
     return await page_of(rows, page, IndexVersionResponse.from_row, position=position_of)
 
 
 @router.post("/versions/{version}/activate")
-async def activate(version: VersionName, user: Admin, studio: StudioDep) -> ActivatedResponse:
+async def activate(version: VersionName, user: Admin, studio: StudioDep) -> IndexActivatedResponse:
     """Rolls the index forward or back; replicas swap without dropping a query."""
     await activate_version(studio, version, actor_id=user.id)
-    return ActivatedResponse(version=version)
+    return IndexActivatedResponse(version=version)

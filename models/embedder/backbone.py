@@ -7,7 +7,7 @@ from timm.models import register_model
 from timm.models.resnet import BasicBlock, ResNet
 
 KINDS = 18
-"""How many kinds of garments the second network tells apart: the nouns of drawing/captions.py."""
+"""Kinds of garments that the second network distinguishes: the nouns of drawing/captions.py."""
 
 
 @register_model
@@ -20,23 +20,24 @@ def studio_resnet(pretrained: bool = False, **kwargs: Any) -> ResNet:
 
 
 def kinds_resnet(**kwargs: Any) -> ResNet:
-    """The same of two blocks a stage, 2.8 M parameters, with one logit for each kind."""
+    """As `studio_resnet` with two blocks a stage, 2.8 M parameters, and one logit for each kind."""
     return _build((2, 2, 2, 2), (32, 64, 128, 256), False, {**kwargs, "num_classes": KINDS})
 
 
 @register_model
 def studio_garment(pretrained: bool = False, **kwargs: Any) -> "GarmentNetwork":
-    """Both networks in one; arguments as for `studio_resnet`."""
+    """Both networks in one; the arguments are those of `studio_resnet`."""
     return GarmentNetwork(studio_resnet(pretrained, **kwargs), kinds_resnet())
 
 
 class GarmentNetwork(torch.nn.Module):
-    """What a garment looks like, moved towards the word for what it is.
+    """A picture's vector, shifted towards the text of the garment's kind.
 
-    `looks` gives a picture's vector in the space of the texts; `kinds` was trained for nothing but
-    the kind of garment. Their guesses are added as logits, and the vector moves along each kind's
-    way by that kind's odds: what both take for a skirt comes closer to "skirt" and to all other
-    skirts. The ways keep off the directions that tell colours and patterns.
+    `looks` maps a picture to the space of the texts; `kinds` is a classifier that was trained for
+    the kind of garment only. Their predictions are added as logits. The vector is shifted by each
+    kind's offset (`ways`), weighted by the probability of that kind: what both networks take for a
+    skirt comes closer to the text "skirt" and to all other skirts. The offsets avoid the
+    directions that distinguish colours and patterns.
     """
 
     def __init__(self, looks: ResNet, kinds: ResNet) -> None:
@@ -48,8 +49,8 @@ class GarmentNetwork(torch.nn.Module):
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """(n, 3, side, side) -> (n, dim), not of unit length.
 
-        words: (KINDS, dim), so long that their products with unit vectors are logits; ways: the
-        same shape, what is added to a picture that is of this kind for certain.
+        words: (KINDS, dim), scaled so that their products with unit vectors are logits. ways:
+        (KINDS, dim), the offset of a picture whose kind is certain.
         """
         own = torch.nn.functional.normalize(self.looks(pictures), dim=-1)
         guesses = own @ self.words.T + self.kinds(pictures)

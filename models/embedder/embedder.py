@@ -1,6 +1,6 @@
 """Images and texts to unit vectors of one space, by any open_clip checkpoint."""
 
-# ruff: noqa: PLC0415 - torch comes in when a model is loaded; the configuration alone stays cheap
+# ruff: noqa: PLC0415 - torch is imported when a model is loaded, so that a config alone stays cheap
 
 import gzip
 import tempfile
@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.devices import Precision, select_device, torch_type
+from models.embedder.malloc import retain_freed_memory
 from models.embedder.source import open_clip_source
 from models.images import decode_image
-from models.index.freed_memory import keep_freed_memory
 from models.pins import NO_PINS, Pinning
 from models.weights import fingerprint, short_name
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Transform = Callable[[Image.Image], torch.Tensor]
 
 Vectors = NDArray[np.float32]
+View = tuple[float, float, float, float]
+"""The part of a picture that is embedded: left, top, right, bottom, as shares of its sides."""
 _Item = TypeVar("_Item")
 
 _BYTE_TOKENS, _SPECIAL_TOKENS = 512, 2  # what a byte-pair vocabulary holds besides its merges
@@ -50,21 +52,39 @@ class EmbedderConfig:
 
 
 class PictureReader:
-    """Encoded pictures -> what a checkpoint's network looks at; needs no weights."""
+    """Encoded pictures -> input of a checkpoint's network; needs no weights.
 
-    def __init__(self, transform: "Transform", side: int) -> None:
+    side: the pixels of the shorter side of that input. is_cropped: the longer side is cut to it;
+    otherwise the whole picture is resized.
+    """
+
+    def __init__(self, transform: "Transform", visual: Any) -> None:
+        """`visual`: open_clip's image network."""
         self._transform = transform
-        self.side = side
+        self.side = int(np.min(visual.image_size))
+        self.is_cropped = visual.preprocess_cfg.get("resize_mode") == "shortest"
 
     def read(self, data: bytes) -> Vectors:
         """An encoded picture -> (3, height, width) float32.
 
-        Large JPEGs are decoded at a fraction of their size, twice what the network looks at.
+        Large JPEGs are decoded at a fraction of their size, down to twice the network's input.
 
         Raises:
             NotAnImage, Invalid, TooLarge: the picture can't be used.
         """
-        return self.preprocess(decode_image(data, shortest_side=2 * self.side))
+        return self.read_with_view(data)[0]
+
+    def read_with_view(self, data: bytes) -> tuple[Vectors, View]:
+        """As `read`, and the part of the picture that the pixels show."""
+        picture = decode_image(data, shortest_side=2 * self.side)
+        return self.preprocess(picture), self._view(*picture.size)
+
+    def _view(self, width: int, height: int) -> View:
+        if not self.is_cropped:
+            return 0.0, 0.0, 1.0, 1.0
+        short = min(width, height)
+        x, y = (1 - short / width) / 2, (1 - short / height) / 2
+        return x, y, 1 - x, 1 - y
 
     def preprocess(self, image: "Image.Image") -> Vectors:
         """A decoded, upright RGB image -> (3, height, width) float32."""
@@ -72,11 +92,10 @@ class PictureReader:
 
 
 class Embedder:
-    """A loaded checkpoint. Holds no state of a request; `preprocess` may run in any thread.
+    """A loaded checkpoint. Holds no state of a request; `reader` may be used in any thread.
 
     version: changes with any weight, the architecture, the preprocessing, the tokenizer or the
-    precision. dim: the length of its vectors. side: the pixels of the shorter side of what the
-    network looks at.
+    precision. dim: the length of its vectors.
     """
 
     def __init__(
@@ -89,47 +108,41 @@ class Embedder:
     ) -> None:
         self.config = config
         self._network = network
-        self.reader = PictureReader(transform, int(np.min(network.visual.image_size)))
+        self.reader = PictureReader(transform, network.visual)
         self._tokenize = tokenizer
         self._device = next(network.parameters()).device
-        visual: Any = self._network.visual
         self._dtype = torch_type(config.precision)
         self.dim = int(architecture["embed_dim"])
-        self.side = self.reader.side
         described = [
-            architecture, visual.preprocess_cfg, _describe_tokenizer(tokenizer),
+            architecture, network.visual.preprocess_cfg, _describe_tokenizer(tokenizer),
         ]  # fmt: skip
         digest = fingerprint(network.state_dict(), described)
         self.version = f"{short_name(config.checkpoint)}-{digest}"
 
     def preprocess(self, image: "Image.Image") -> Vectors:
-        """A decoded, upright RGB image -> (3, height, width) float32, as the network wants it."""
+        """A decoded, upright RGB image -> (3, height, width) float32, the network's input."""
         return self.reader.preprocess(image)
 
-    def view(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """Which part of a picture `preprocess` keeps: left, top, right, bottom, as shares."""
-        if self._network.visual.preprocess_cfg.get("resize_mode") != "shortest":
-            return 0.0, 0.0, 1.0, 1.0
-        short = min(width, height)
-        x, y = (1 - short / width) / 2, (1 - short / height) / 2
-        return x, y, 1 - x, 1 - y
-
     def embed_images(self, pixels: Sequence[Vectors]) -> Vectors:
-        """Preprocessed images in, (n, dim) float32 unit vectors out; max_batch at a time."""
+        """Preprocessed images -> (n, dim) float32 unit vectors; max_batch at a time."""
         return self._in_chunks(pixels, self._encode_pixels)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """Texts in any script in, (n, dim) float32 unit vectors out; long ones are cut."""
+        """Texts in any script -> (n, dim) float32 unit vectors; long ones are truncated."""
         return self._in_chunks(texts, self._encode_texts)
 
     def warm_up(self) -> None:
-        """Run both towers at the largest batch and at one, so that no request pays for it."""
+        """Runs both towers at the largest batch and at one, so that no request pays for it."""
         for count in (self.config.max_batch, 1):
             self.embed_images([self._blank()] * count)
             self.embed_texts(["warm up"] * count)
 
     def check(self) -> None:
-        """Run the model on one image and one text; RuntimeError unless both give unit vectors."""
+        """Runs the model on one image and one text.
+
+        Raises:
+            RuntimeError: a vector has not unit length.
+        """
         for vector in (self.embed_images([self._blank()])[0], self.embed_texts(["check"])[0]):
             length = float(np.linalg.norm(vector))
             if not abs(length - 1.0) < _TOLERANCE[self.config.precision]:  # also catches NaN
@@ -167,7 +180,7 @@ class Embedder:
 
 
 def load(config: EmbedderConfig) -> Embedder:
-    """Build the checkpoint's networks with open_clip's factory and load its weights, or raise."""
+    """Builds the checkpoint's networks with open_clip's factory and loads its weights."""
     import open_clip
     import torch
 
@@ -175,7 +188,7 @@ def load(config: EmbedderConfig) -> Embedder:
 
     device = select_device(config.device, config.threads)
     if device == "cpu":
-        keep_freed_memory()
+        retain_freed_memory()
     with open_clip_source(config.checkpoint, config.pinning) as (name, tag):
         network, transform = open_clip.create_model_from_pretrained(
             name, tag, precision=config.precision, device=device
@@ -187,7 +200,7 @@ def load(config: EmbedderConfig) -> Embedder:
 
 
 def load_reader(config: EmbedderConfig) -> PictureReader:
-    """The checkpoint's reader as `load` makes it, without memory for its networks."""
+    """The checkpoint's reader as `load` builds it, without memory for its networks."""
     import open_clip
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
@@ -199,7 +212,7 @@ def load_reader(config: EmbedderConfig) -> PictureReader:
         )
     visual: Any = network.visual
     transform = image_transform_v2(PreprocessCfg(**visual.preprocess_cfg), is_train=False)
-    return PictureReader(transform, int(np.min(visual.image_size)))
+    return PictureReader(transform, visual)
 
 
 def build_tokenizer(
@@ -231,16 +244,16 @@ def _write_first_merges(folder: Path, count: int) -> Path:
 
 
 def _bound_cache(tokenizer: Any, most: int = 50_000) -> None:
-    """open_clip's byte-pair tokenizer keeps every word it ever saw: start over before it grows."""
+    """open_clip's byte-pair tokenizer caches every word: clears the cache when it grows large."""
     words: dict[str, str] = getattr(tokenizer, "cache", {})
     if len(words) > most:
-        kept = {word: pieces for word, pieces in words.items() if word.startswith("<")}
+        special = {word: pieces for word, pieces in words.items() if word.startswith("<")}
         words.clear()
-        words.update(kept)
+        words.update(special)
 
 
 def _describe_tokenizer(tokenizer: Any) -> list[object]:
-    """What decides a tokenizer's output: its vocabulary, cleaning and context length."""
+    """What a tokenizer's output depends on: its vocabulary, cleaning and context length."""
     inner = getattr(tokenizer, "tokenizer", None)
     backend = getattr(inner, "backend_tokenizer", None)
     if backend is not None:

@@ -1,4 +1,4 @@
-"""Words that a picture is compared with: which colour, which pattern, which cloth it shows."""
+"""Zero-shot words of a picture: the colour and the pattern or cloth that it shows."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ PATTERNS = ("plain", "striped", "dotted", "checked", "floral", "printed", "knitt
 GROUPS = (COLOURS, PATTERNS)
 PROMPTS = tuple(f"a {word} garment" for group in GROUPS for word in group)
 SHARPNESS = 100.0
-"""What cosines are multiplied with before the softmax: where CLIP's own training caps it."""
+"""The scale of cosines before the softmax (logit scale): the cap of CLIP's own training."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Lexicon:
     prompts: Matrix
 
     def read(self, vectors: Matrix) -> Matrix:
-        """(n, dim) pictures -> (n, words) float32: shares that add up to 1 in every group.
+        """(n, dim) pictures -> (n, words) float32: probabilities that add up to 1 in every group.
 
         Zero-shot classification (Radford et al. 2021); an embedder without texts gives no columns.
         """

@@ -1,4 +1,4 @@
-"""Where open_clip's factory finds an embedder: a folder, a pinned checkpoint of a hub, or a tag."""
+"""The source of an embedder for open_clip's factory: a folder, a pinned checkpoint, or a tag."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +15,11 @@ Source = tuple[str, str | None]
 
 @contextmanager
 def open_clip_source(checkpoint: str, pinning: Pinning) -> Iterator[Source]:
-    """The source of a checkpoint, while the block runs.
+    """The source of a checkpoint; valid while the block runs.
 
     Raises:
-        SetupError: the checkpoint has to be pinned and isn't, or its files are not the pinned ones.
-        ValueError: the name is of no known kind.
+        SetupError: the checkpoint must be pinned and is not, or its files differ from the pin.
+        ValueError: the name has no supported form.
     """
     if not checkpoint.startswith(HUB_PREFIX):
         yield _unpinned(checkpoint, pinning)
@@ -48,7 +48,7 @@ def _unpinned(checkpoint: str, pinning: Pinning) -> Source:
 
 
 def _link_tokenizer(folder: Path, pinning: Pinning) -> None:
-    """Puts the files of a borrowed tokenizer where open_clip looks for them."""
+    """Links the files of a tokenizer from another repository into the checkpoint's folder."""
     tokenizer = borrowed_tokenizer(folder / CONFIG)
     pin = find_pin(tokenizer, pinning) if tokenizer else None
     if pin is None:

@@ -1,17 +1,18 @@
-"""Rows appended since an index version was built; the newest of them are compared one by one."""
+"""Rows appended since an index version was built; the newest are compared exhaustively."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.index.columns import ColumnStore, ProductAttributes, ProductColumns, RowFilter
-from models.index.exact import best, inner_products
+from models.index.exact_scores import inner_products, top_k
 from models.index.files import IndexFiles
+from models.index.filter_columns import ColumnStore, ProductColumns
+from models.index.shapes import Filters, ProductAttributes
 
 COMPACT_ROWS = 1000
 COMPACT_SHARE = 0.25
-"""This many, and this share of, dead rows make rows that nobody else numbers move together."""
+"""Unsealed rows are compacted when more than this many, and this share, of them are dead."""
 
 
 class GrowingArray:
@@ -22,6 +23,7 @@ class GrowingArray:
         self._count = len(rows)
 
     def append(self, row: Any) -> None:
+        """Adds one row."""
         if self._count == len(self._rows):
             grown = np.zeros((max(64, 2 * self._count), *self._rows.shape[1:]), self._rows.dtype)
             grown[: self._count] = self.view
@@ -30,18 +32,22 @@ class GrowingArray:
         self._count += 1
 
     def drop_first(self, count: int) -> None:
-        """Forgets the first rows; their room is given back when the array grows."""
+        """Removes the first rows; their memory is released when the array grows."""
         self._rows = self._rows[count:]
         self._count -= count
 
     @property
     def view(self) -> NDArray[Any]:
-        """The rows; writes go through."""
+        """The rows, as a view: writes change the array."""
         return self._rows[: self._count]
 
 
 class AppendedRows:
-    """Rows in order of arrival. The first `sealed` are in FAISS; the tail is compared exactly."""
+    """Rows in order of arrival; a removed product leaves a dead row.
+
+    The first `sealed` rows are in the approximate index; the others, the tail, are compared
+    exhaustively.
+    """
 
     def __init__(self, files: IndexFiles) -> None:
         ids = [files.ids[row] for row in range(len(files.ids))]
@@ -64,13 +70,13 @@ class AppendedRows:
 
     @property
     def tail_count(self) -> int:
-        """Rows that every search compares, dead ones among them."""
+        """Rows that every search compares, including dead ones."""
         return len(self.ids) - self.sealed
 
     def append(
         self, product_id: str, vector: NDArray[np.float16], attributes: ProductAttributes
     ) -> None:
-        """A row for a product that has none. `vector`: float16, shape (dim,)."""
+        """Adds a row for a product that has none. `vector`: float16, shape (dim,)."""
         row = len(self.ids)
         self.ids.append(product_id)
         self.row_of[product_id] = row
@@ -80,11 +86,11 @@ class AppendedRows:
         self._tail.append(vector)
 
     def put_attributes(self, row: int, attributes: ProductAttributes) -> None:
-        """What filters see of a row from now on."""
+        """Replaces the attributes of a row."""
         self._columns.put(row, attributes)
 
     def remove(self, product_id: str) -> None:
-        """The product's row, which lives, is never found again."""
+        """Takes the product's live row out of all later searches."""
         row = self.row_of.pop(product_id)
         self._live.view[row] = False
         self.dead_sealed += row < self.sealed
@@ -93,32 +99,32 @@ class AppendedRows:
             self._compact()
 
     def seal(self, count: int) -> NDArray[np.int64]:
-        """The oldest rows of the tail leave it; returns those that live, for FAISS to take."""
+        """Moves the oldest rows out of the tail; returns the live ones, which FAISS takes over."""
         rows = self.sealed + np.flatnonzero(self._live.view[self.sealed : self.sealed + count])
         self._tail.drop_first(count)
         self.sealed += count
         return rows
 
-    def allowed_sealed(self, where: RowFilter) -> NDArray[np.bool_]:
-        """Which sealed rows live and pass the filter: bool, shape (sealed,)."""
-        return self._allowed(slice(0, self.sealed), where)
+    def allowed_sealed(self, filters: Filters) -> NDArray[np.bool_]:
+        """Which sealed rows are live and pass the filters: bool, shape (sealed,)."""
+        return self._allowed(slice(0, self.sealed), filters)
 
     def nearest(
-        self, query: NDArray[np.float32], k: int, where: RowFilter, tie: float
+        self, query: NDArray[np.float32], k: int, filters: Filters, tie: float
     ) -> NDArray[np.int64]:
-        """Rows of the tail that hold its k best, exactly, and all that may tie with the last."""
+        """The k best rows of the tail, exactly, and all that may tie with the last of them."""
         if not self.tail_count:
             return np.zeros(0, dtype=np.int64)
-        allowed = np.flatnonzero(self._allowed(slice(self.sealed, len(self.ids)), where))
+        allowed = np.flatnonzero(self._allowed(slice(self.sealed, len(self.ids)), filters))
         if 4 * len(allowed) < self.tail_count:
             scores = inner_products(query, self._tail.view[allowed])
         else:
             scores = inner_products(query, self._tail.view)[allowed]
-        return self.sealed + allowed[best(scores, k, tie)]
+        return self.sealed + allowed[top_k(scores, k, tie)]
 
-    def _allowed(self, rows: slice, where: RowFilter) -> NDArray[np.bool_]:
+    def _allowed(self, rows: slice, filters: Filters) -> NDArray[np.bool_]:
         live: NDArray[np.bool_] = self._live.view[rows]
-        return live if where.is_open else live & self._columns.matching(rows, where)
+        return live if filters.is_open else live & self._columns.matching(rows, filters)
 
     def _compact(self) -> None:
         rows = np.flatnonzero(self._live.view)

@@ -1,4 +1,4 @@
-"""Writing an index version: rows are streamed to files, then FAISS learns its codes from them."""
+"""Writes an index version: rows are streamed to files, then FAISS is trained on them."""
 
 import json
 from pathlib import Path
@@ -9,23 +9,24 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from errors import Invalid
-from models.index.columns import ColumnStore, ProductAttributes
+from models.index.approximate import train_approximate
 from models.index.files import (
+    APPROXIMATE,
     COLUMNS,
     ID_ENDS,
     ID_TEXT,
-    SCAN,
     VECTORS,
     VOCABULARY,
     open_files,
 )
-from models.index.scan import train_scan
+from models.index.filter_columns import ColumnStore
+from models.index.shapes import ProductAttributes
 
 ADD_ROWS = 16_384
 
 
 class NpyWriter:
-    """An .npy file whose rows come one after the other; the header learns their number last."""
+    """Writes an .npy file row by row; the number of rows is written to the header at the end."""
 
     def __init__(self, path: Path, dtype: DTypeLike, row_shape: tuple[int, ...] = ()) -> None:
         self._file = path.open("wb")
@@ -46,7 +47,7 @@ class NpyWriter:
         self._file.close()
 
     def close(self) -> None:
-        """Gives the file back, complete or not."""
+        """Closes the file, complete or not."""
         self._file.close()
 
     def _write_header(self) -> None:
@@ -59,7 +60,10 @@ class NpyWriter:
 
 
 class IndexWriter:
-    """Products in ascending order of id -> the files of a version, in constant memory a vector."""
+    """Writes products, in ascending order of id, to the files of a version.
+
+    Vectors are not held in memory.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -104,7 +108,7 @@ class IndexWriter:
         self.count += 1
 
     def finish(self) -> None:
-        """Writes what is left; a large catalogue gets a FAISS structure."""
+        """Writes the rest; a large catalogue also gets an approximate index."""
         if self._vectors is None:
             self._open_vectors(1)
         for writer in (self._vectors, self._text, self._ends):
@@ -116,18 +120,18 @@ class IndexWriter:
         vocabulary = {"categories": columns.categories, "brands": columns.brands}
         text = json.dumps(vocabulary, ensure_ascii=False)
         (self._folder / VOCABULARY).write_text(text, encoding="utf-8")
-        self._build_scan()
+        self._build_approximate()
 
     def _open_vectors(self, dim: int) -> None:
         self._dim = dim
         self._vectors = NpyWriter(self._folder / VECTORS, np.float16, (dim,))
 
-    def _build_scan(self) -> None:
+    def _build_approximate(self) -> None:
         vectors = open_files(self._folder).vectors
-        scan = train_scan(vectors)
-        if scan is None:
+        approximate = train_approximate(vectors)
+        if approximate is None:
             return
         for start in range(0, len(vectors), ADD_ROWS):
             block = vectors[start : start + ADD_ROWS].astype(np.float32)
-            scan.add(np.arange(start, start + len(block)), block)
-        faiss.write_index(scan.index, str(self._folder / SCAN))
+            approximate.add(np.arange(start, start + len(block)), block)
+        faiss.write_index(approximate.index, str(self._folder / APPROXIMATE))

@@ -1,4 +1,4 @@
-"""Whether a built version may serve: opened as a replica opens it, measured, tuned, judged."""
+"""Decides whether a built version may serve: opened as a replica opens it, tuned and measured."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,31 +10,31 @@ from numpy.typing import NDArray
 from errors import Conflict
 from models.index.files import open_files
 from models.index.product_index import ProductIndex
-from models.index.quality import find_themselves, recall, survey, tune, unseen
-from models.index.stats import Recall, ScanKnobs, ScoreStats
+from models.index.quality import ground_truth, perturb, recall, self_recall, tune
+from models.index.stats import Recall, ScoreStats, SearchParameters
 
 SAMPLE = 256
-"""Products and titles that are tried as queries."""
-FLOOR = 0.95
-"""Recall at 10, per side, below which a version must not serve."""
+"""Products and titles that serve as sample queries."""
+MIN_RECALL = 0.95
+"""Recall at 10, on either side, below which a version must not serve."""
 
 
 @dataclass(frozen=True)
 class CheckedIndex:
-    """What was measured; a row of `index_version` keeps it as its stats."""
+    """What was measured and tuned; the row of the version stores it as its stats."""
 
     count: int
     scores: ScoreStats
-    knobs: ScanKnobs
+    parameters: SearchParameters
     recall: Recall
 
-    def facts(self) -> dict[str, float]:
+    def stats(self) -> dict[str, float]:
         """All groups side by side."""
-        return {**vars(self.scores), **vars(self.knobs), **vars(self.recall)}
+        return {**vars(self.scores), **vars(self.parameters), **vars(self.recall)}
 
 
 def check_index(folder: Path, texts: Sequence[NDArray[np.float32]]) -> CheckedIndex:
-    """Measures a version's files with sample queries, tuning its scan on the way.
+    """Tunes the search parameters of a version with sample queries, then measures its recall.
 
     Args:
         folder: files that were read back from the store.
@@ -48,28 +48,29 @@ def check_index(folder: Path, texts: Sequence[NDArray[np.float32]]) -> CheckedIn
     rows = np.sort(random.choice(count, min(SAMPLE, count), replace=False))
     own = files.vectors[rows]
     words = np.stack(texts) if len(texts) else np.zeros((0, dim), dtype=np.float32)
-    pictures = unseen(own)
-    own_survey = survey(files.vectors, own.astype(np.float32))
-    picture_survey, word_survey = survey(files.vectors, pictures), survey(files.vectors, words)
-    index.knobs = tune(index, "image", pictures, picture_survey.kth)
-    index.knobs = tune(index, "text", words, word_survey.kth)
-    found = Recall(
-        recall(index, "image", pictures, picture_survey.kth),
-        recall(index, "text", words, word_survey.kth),
-        find_themselves(index, own),
+    pictures = perturb(own)
+    own_truth = ground_truth(files.vectors, own.astype(np.float32))
+    picture_truth = ground_truth(files.vectors, pictures)
+    word_truth = ground_truth(files.vectors, words)
+    index.parameters = tune(index, "image", pictures, picture_truth.kth)
+    index.parameters = tune(index, "text", words, word_truth.kth)
+    measured = Recall(
+        recall(index, "image", pictures, picture_truth.kth),
+        recall(index, "text", words, word_truth.kth),
+        self_recall(index, own),
     )
-    scores = ScoreStats(own_survey.mean, own_survey.std, word_survey.mean, word_survey.std)
-    return CheckedIndex(index.count, scores, index.knobs, found)
+    scores = ScoreStats(own_truth.mean, own_truth.std, word_truth.mean, word_truth.std)
+    return CheckedIndex(index.count, scores, index.parameters, measured)
 
 
-def refuse_low(found: Recall) -> None:
+def refuse_low(measured: Recall) -> None:
     """Raises:
     Conflict: the index misses too many of the nearest products, or products miss themselves.
     """
-    for side, share in (("image", found.image_recall), ("text", found.text_recall)):
-        if share < FLOOR:
+    for side, share in (("image", measured.image_recall), ("text", measured.text_recall)):
+        if share < MIN_RECALL:
             raise Conflict(
-                f"recall of {side} searches is {share:.3f}, below {FLOOR}: not fit to serve"
+                f"recall of {side} searches is {share:.3f}, below {MIN_RECALL}: not fit to serve"
             )
-    if found.golden < 1.0:
-        raise Conflict(f"only {found.golden:.3f} of sample products are nearest to themselves")
+    if measured.golden < 1.0:
+        raise Conflict(f"only {measured.golden:.3f} of sample products are nearest to themselves")

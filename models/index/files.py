@@ -12,7 +12,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from models.index.columns import ProductColumns, empty_columns
+from models.index.filter_columns import ProductColumns, empty_columns
 
 VECTORS = "vectors.f16.npy"
 ID_TEXT = "ids.utf8.npy"
@@ -24,16 +24,16 @@ COLUMNS = {
     "in_stock": "stock.bool.npy",
 }
 VOCABULARY = "vocabulary.json"
-SCAN = "scan.faiss"
+APPROXIMATE = "scan.faiss"
 
 Manifest = dict[str, dict[str, int | str]]
 """File name -> size in bytes and SHA-256 in hex."""
 
 
 class IdTable:
-    """Product ids in ascending order, as one text and the places where each ends.
+    """Product ids in ascending order, as one text and the position where each of them ends.
 
-    A million of them cost no Python object; a row is found by halving.
+    A million of them need no Python object each; `find` is a binary search.
     """
 
     def __init__(self, text: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
@@ -44,7 +44,7 @@ class IdTable:
     def of(cls, ids: Sequence[str]) -> "IdTable":
         """A table in memory."""
         encoded = [product_id.encode() for product_id in ids]
-        ends = list(accumulate(len(one) for one in encoded))
+        ends = list(accumulate(len(name) for name in encoded))
         return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), np.array(ends, dtype=np.int64))
 
     def __len__(self) -> int:
@@ -55,15 +55,15 @@ class IdTable:
 
     def find(self, product_id: str) -> int | None:
         """The id's row, or None."""
-        wanted = product_id.encode()
+        target = product_id.encode()
         low, high = 0, len(self._ends)
         while low < high:
             middle = (low + high) // 2
-            if self._bytes(middle) < wanted:
+            if self._bytes(middle) < target:
                 low = middle + 1
             else:
                 high = middle
-        return low if low < len(self._ends) and self._bytes(low) == wanted else None
+        return low if low < len(self._ends) and self._bytes(low) == target else None
 
     def _bytes(self, row: int) -> bytes:
         start = self._ends[row - 1] if row else 0
@@ -74,31 +74,31 @@ class IdTable:
 class IndexFiles:
     """An opened version: products in ascending order of id.
 
-    `vectors`: float16, shape (n, dim), unit rows, read only; `columns` may be written, which
-    copies the page and leaves the file as it is; `scan`: None where the catalogue is small enough
-    to be compared row by row.
+    `vectors`: float16, shape (n, dim), unit rows, read only. `columns` may be written: the page is
+    copied and the file does not change. `approximate`: None where the catalogue is small enough to
+    be searched exhaustively.
     """
 
     vectors: NDArray[np.float16]
     ids: IdTable
     columns: ProductColumns
-    scan: faiss.Index | None = None
+    approximate: faiss.Index | None = None
 
 
 def open_files(folder: Path) -> IndexFiles:
-    """Maps a folder that `IndexWriter` wrote and `damaged` found whole."""
+    """Maps a folder that `IndexWriter` wrote and `find_damage` has checked."""
     vocabulary = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
     columns = ProductColumns(
         categories=vocabulary["categories"],
         brands=vocabulary["brands"],
         **{name: _mapped(folder / file, "c") for name, file in COLUMNS.items()},
     )
-    scan = folder / SCAN
+    approximate = folder / APPROXIMATE
     return IndexFiles(
         vectors=_mapped(folder / VECTORS, "r"),
         ids=IdTable(_mapped(folder / ID_TEXT, "r"), _mapped(folder / ID_ENDS, "r")),
         columns=columns,
-        scan=faiss.read_index(str(scan)) if scan.exists() else None,
+        approximate=faiss.read_index(str(approximate)) if approximate.exists() else None,
     )
 
 
@@ -117,7 +117,7 @@ def manifest_of(folder: Path) -> Manifest:
     return {path.name: _checksum(path) for path in sorted(folder.iterdir())}
 
 
-def damaged(folder: Path, manifest: Manifest) -> list[str]:
+def find_damage(folder: Path, manifest: Manifest) -> list[str]:
     """Names of files that are missing or differ from the manifest."""
     return [
         name
@@ -133,5 +133,5 @@ def _checksum(path: Path) -> dict[str, int | str]:
 
 
 def _mapped(path: Path, mode: Literal["r", "c"]) -> Any:
-    """The array without numpy's memmap class, whose every slice costs microseconds."""
+    """The array without numpy's memmap class, which adds microseconds to every slice."""
     return np.asarray(np.load(path, mmap_mode=mode, allow_pickle=False))

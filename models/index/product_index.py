@@ -1,4 +1,4 @@
-"""Nearest products by size: row by row while few, 4-bit codes and exact rescoring above."""
+"""Nearest products: exhaustive search while they are few, 4-bit codes and rescoring above."""
 
 import math
 from typing import TYPE_CHECKING
@@ -8,71 +8,71 @@ from numpy.typing import NDArray
 
 from errors import Invalid
 from models.index.appended import AppendedRows
-from models.index.columns import OPEN, ProductAttributes, RowFilter
-from models.index.exact import TIE, HalfScorer
+from models.index.approximate import EXACT_ROWS, ApproximateIndex
+from models.index.exact_scores import TIE, Float16Ranker
 from models.index.files import IndexFiles, empty_files
-from models.index.rows import BaseRows, are_set, rows_of
-from models.index.scan import EXACT_ROWS, Scan
-from models.index.stats import ScanKnobs, ScoreStats
+from models.index.rows import BaseRows, are_all_set, rows_of
+from models.index.shapes import Filters, Hit, ProductAttributes, SearchQuery
+from models.index.stats import ScoreStats, SearchParameters
 
 if TYPE_CHECKING:
-    from models.index.device_scan import DeviceScan
+    from models.index.device_index import DeviceIndex
 
 DECIMALS = 6
 DEPTH_PER_RESULT = 4
-"""Candidates rescored for each result asked for, where that is more than the version's depth."""
+"""Candidates rescored for each result, where that is more than the version's depth."""
 GATHER_ROWS = 1000
 GATHER_SHARE = 0.01
-"""Filters that leave at most so many rows, or this share of them, are answered exactly."""
+"""Filters that at most so many rows, or this share of them, pass are answered exhaustively."""
 TAIL_ROWS = 4096
 SEAL_ROWS = 256
-"""When the tail is full, so many of its rows are encoded: one by one nobody waits long."""
+"""Rows of a full tail that are encoded at a time, so that no search waits long for it."""
 CHURN_SHARE = 0.1
-"""Share of appended and dead rows from which on the version should be built anew."""
+"""Share of appended and dead rows from which on the version should be rebuilt."""
 
 
 class ProductIndex:
     """Products by vector. Not thread-safe: one thread searches and changes it.
 
     Rows of the version come first, appended ones behind them, at the next multiple of 8 so that
-    bitmaps can be joined. A changed product's old row is dead and a new row is appended. Scores
-    are recomputed in double precision and rounded, so that equal vectors have equal scores in
-    every replica and after every restart.
+    bitmaps can be joined. A product whose vector changes leaves a dead row; its new row is
+    appended. Scores are recomputed in double precision and rounded, so that equal vectors have
+    equal scores in every replica and after every restart.
     """
 
     def __init__(
         self,
         files: IndexFiles,
         stats: ScoreStats | None = None,
-        knobs: ScanKnobs | None = None,
+        parameters: SearchParameters | None = None,
         device: str | None = None,
     ) -> None:
-        """`device`: torch's name of the one that scans large versions; None: FAISS on the CPU."""
+        """`device`: the torch device that searches large versions; None: FAISS on the CPU."""
         self.dim = int(files.vectors.shape[1])
         self.stats = stats or ScoreStats()
-        self.knobs = knobs or ScanKnobs()
-        self._scan = _open_scan(files, device)
+        self.parameters = parameters or SearchParameters()
+        self._approximate = _open_approximate(files, device)
         nothing = empty_files(self.dim)
-        base, appended = (nothing, files) if self._scan is None else (files, nothing)
+        base, appended = (nothing, files) if self._approximate is None else (files, nothing)
         self._base = BaseRows(base)
         self._start = 8 * len(self._base.live_bits)
         self._appended = AppendedRows(appended)
-        self._scorer = HalfScorer(self.dim)
+        self._ranker = Float16Ranker(self.dim)
 
     @property
     def count(self) -> int:
-        """Products that can be found."""
+        """Products that a search can return."""
         return self._base.count - self._base.dead + len(self._appended.row_of)
 
     @property
     def list_count(self) -> int:
-        """Lists of the scan; 0 where every row is compared."""
-        return 0 if self._scan is None else self._scan.lists
+        """Inverted lists of the approximate index; 0 where every row is compared."""
+        return 0 if self._approximate is None else self._approximate.lists
 
     @property
     def is_rebuild_due(self) -> bool:
         """Whether a new version would be clearly smaller or faster than this one has become."""
-        if self._scan is None:
+        if self._approximate is None:
             return self.count >= EXACT_ROWS
         return len(self._appended.ids) + self._base.dead > CHURN_SHARE * self._base.count
 
@@ -81,7 +81,7 @@ class ProductIndex:
     ) -> None:
         """Adds or replaces one product. `vector`: float16, shape (dim,), unit length."""
         if vector.shape != (self.dim,):
-            raise Invalid(f"a vector of shape {vector.shape} is no vector of {self.dim} numbers")
+            raise Invalid(f"a vector of shape {vector.shape} does not have {self.dim} numbers")
         row = self._find(product_id)
         if row is not None and np.array_equal(self._vector(row), vector):
             if row < self._start:
@@ -91,13 +91,14 @@ class ProductIndex:
             return
         self.remove(product_id)
         self._appended.append(product_id, vector, attributes)
-        if self._scan is not None and self._appended.tail_count >= TAIL_ROWS:
+        if self._approximate is not None and self._appended.tail_count >= TAIL_ROWS:
             rows = self._appended.seal(SEAL_ROWS)
             if rows.size:
-                self._scan.add(self._start + rows, self._appended.vectors[rows].astype(np.float32))
+                vectors = self._appended.vectors[rows].astype(np.float32)
+                self._approximate.add(self._start + rows, vectors)
 
     def remove(self, product_id: str) -> None:
-        """Makes one product impossible to find; quiet where there is none."""
+        """Takes one product out of all later searches; does nothing where there is none."""
         row = self._find(product_id)
         if row is None:
             return
@@ -106,51 +107,42 @@ class ProductIndex:
         else:
             self._appended.remove(product_id)
 
-    def vector(self, product_id: str) -> NDArray[np.float32] | None:
-        """The product's vector, float32 (dim,), or None."""
-        row = self._find(product_id)
-        return None if row is None else self._vector(row).astype(np.float32)
-
-    def search(
-        self,
-        k: int,
-        *,
-        image: NDArray[np.float32] | None = None,
-        text: NDArray[np.float32] | None = None,
-        alpha: float = 0.5,
-        where: RowFilter = OPEN,
-    ) -> list[tuple[str, float]]:
-        """The k best of the allowed products; equal scores in order of id.
+    def search(self, query: SearchQuery) -> list[Hit]:
+        """The `top_k` best of the products that pass the filters; equal scores in order of id.
 
         One vector: cosine similarity. Both: each side's similarity is standardised by the index
-        version's mean and spread, and blended alpha x image + (1 - alpha) x text; that is linear
-        in the product's vector, so one scan answers it. Alpha 1 and 0 are the pure searches.
-        Scores are exact in either plan; which rows are found is exact where there is no scan.
+        version's mean and standard deviation, and blended alpha x image + (1 - alpha) x text; that
+        is linear in the product's vector, so one pass answers it. Alpha 1 and 0 are the pure
+        searches. Scores are always exact; so are the products where every row is compared.
+
+        Raises:
+            Invalid: the query has no vector.
         """
-        query, offset = self._blend(image, text, alpha)
-        single, tie = query.astype(np.float32), TIE * math.sqrt(float(query @ query))
-        wanted = k + len(where.exclude)
-        rows = self._start + self._appended.nearest(single, wanted, where, tie)
-        if self._scan is not None:
-            is_image = text is None or (image is not None and alpha >= 1.0)
-            scanned = self._scanned(self._scan, single, wanted, where, tie, is_image)
-            rows = np.concatenate([scanned, rows]) if rows.size else scanned
+        blend, offset = self._blend(query)
+        single, tie = blend.astype(np.float32), TIE * math.sqrt(float(blend @ blend))
+        k = query.top_k + len(query.exclude)
+        rows = self._start + self._appended.nearest(single, k, query.filters, tie)
+        if self._approximate is not None:
+            lists, depth = self._effort(query, k)
+            candidates = self._search_base(
+                self._approximate, single, query.filters, lists, depth, k, tie
+            )
+            rows = np.concatenate([candidates, rows]) if rows.size else candidates
         if not rows.size:
             return []
-        scores = self._vectors(rows).astype(np.float64) @ query + offset
+        scores = self._vectors(rows).astype(np.float64) @ blend + offset
         ranked = sorted(
             (-round(score, DECIMALS), self._id(row))
             for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
         )
-        hits = [(product_id, -score + 0.0) for score, product_id in ranked[:wanted]]
-        return [hit for hit in hits if hit[0] not in where.exclude][:k] if where.exclude else hits
+        hits = [(product_id, -score + 0.0) for score, product_id in ranked[:k]]
+        if not query.exclude:
+            return hits
+        return [hit for hit in hits if hit[0] not in query.exclude][: query.top_k]
 
-    def _blend(
-        self,
-        image: NDArray[np.float32] | None,
-        text: NDArray[np.float32] | None,
-        alpha: float,
-    ) -> tuple[NDArray[np.float64], float]:
+    def _blend(self, query: SearchQuery) -> tuple[NDArray[np.float64], float]:
+        """The vector whose inner products, plus the offset, are the scores."""
+        image, text, alpha = query.image, query.text, query.alpha
         if image is not None and (text is None or alpha >= 1.0):
             return image.astype(np.float64), 0.0
         if text is not None and (image is None or alpha <= 0.0):
@@ -162,52 +154,58 @@ class ProductIndex:
         offset = -image_weight * stats.image_mean - text_weight * stats.text_mean
         return image_weight * image.astype(np.float64) + text_weight * text, offset
 
-    def _scanned(
-        self,
-        scan: "Scan | DeviceScan",
-        query: NDArray[np.float32],
-        wanted: int,
-        where: RowFilter,
-        tie: float,
-        is_image: bool,
-    ) -> NDArray[np.int64]:
-        """Rows of the version and sealed ones that hold the best, by the plan that fits.
+    def _effort(self, query: SearchQuery, k: int) -> tuple[int, int]:
+        """How many lists the query probes and how many candidates it rescores."""
+        parameters, depth = self.parameters, DEPTH_PER_RESULT * k
+        if query.text is None or (query.image is not None and query.alpha >= 1.0):
+            return parameters.image_lists, max(parameters.image_depth, depth)
+        return parameters.text_lists, max(parameters.text_depth, depth)
 
-        Few allowed rows are compared one by one. Otherwise the filter is a bitmap inside the
-        scan, which looks into as many more lists as the filter takes rows out of each.
+    def _search_base(
+        self,
+        approximate: "ApproximateIndex | DeviceIndex",
+        query: NDArray[np.float32],
+        filters: Filters,
+        lists: int,
+        depth: int,
+        k: int,
+        tie: float,
+    ) -> NDArray[np.int64]:
+        """The best rows of the version and of the sealed ones.
+
+        Where few rows pass the filters, all of them are compared. Otherwise the filters are a
+        bitmap inside the approximate search, which probes more lists in proportion to the rows
+        that the filters take out.
         """
-        knobs = self.knobs
-        lists = knobs.image_lists if is_image else knobs.text_lists
-        depth = max(knobs.image_depth if is_image else knobs.text_depth, DEPTH_PER_RESULT * wanted)
-        bits = self._bits(where)
+        bits = self._bits(filters)
         total = self._base.count + self._appended.sealed
         matching = total if bits is None else int(np.bitwise_count(bits).sum())
         if bits is not None and matching <= max(GATHER_ROWS, GATHER_SHARE * total):
             rows = rows_of(bits)
         else:
-            rows = scan.search(query, depth, math.ceil(lists * total / matching), bits)
-            if rows.size < min(wanted, matching):
-                rows = scan.search(query, depth, scan.lists, bits)
-        if bits is not None and not are_set(bits, rows):
+            rows = approximate.search(query, depth, math.ceil(lists * total / matching), bits)
+            if rows.size < min(k, matching):
+                rows = approximate.search(query, depth, approximate.lists, bits)
+        if bits is not None and not are_all_set(bits, rows):
             raise RuntimeError("FAISS returned a row that the filter does not allow")
         if not rows.size:
             return rows
-        return rows[self._scorer.best(query, self._vectors(rows), wanted, tie)]
+        return rows[self._ranker.top_k(query, self._vectors(rows), k, tie)]
 
-    def _bits(self, where: RowFilter) -> NDArray[np.uint8] | None:
-        """Rows that the scan may find, one bit each; None: all that it has."""
+    def _bits(self, filters: Filters) -> NDArray[np.uint8] | None:
+        """Rows that the approximate search may return, one bit each; None: all of them."""
         appended, base = self._appended, self._base
         dead = base.dead + appended.dead_sealed
-        if where.is_open and not dead:
+        if filters.is_open and not dead:
             return None
-        bits = base.allowed_bits(where)
+        bits = base.allowed_bits(filters)
         if not appended.sealed:
             return bits
-        sealed = np.packbits(appended.allowed_sealed(where), bitorder="little")
+        sealed = np.packbits(appended.allowed_sealed(filters), bitorder="little")
         return np.concatenate([bits, sealed])
 
     def _find(self, product_id: str) -> int | None:
-        """The living row of a product."""
+        """The live row of a product."""
         row = self._appended.row_of.get(product_id)
         return self._base.find(product_id) if row is None else self._start + row
 
@@ -234,12 +232,14 @@ class ProductIndex:
         return vectors
 
 
-def _open_scan(files: IndexFiles, device: str | None) -> "Scan | DeviceScan | None":
-    if files.scan is None:
+def _open_approximate(
+    files: IndexFiles, device: str | None
+) -> "ApproximateIndex | DeviceIndex | None":
+    if files.approximate is None:
         return None
     if device is None:
-        return Scan(files.scan)
-    # torch, which a replica on the CPU does without
-    from models.index.device_scan import DeviceScan  # noqa: PLC0415
+        return ApproximateIndex(files.approximate)
+    # imports torch, which a replica on the CPU does without
+    from models.index.device_index import DeviceIndex  # noqa: PLC0415
 
-    return DeviceScan(files.vectors, device)
+    return DeviceIndex(files.vectors, device)

@@ -1,4 +1,4 @@
-"""What an index version knows of itself: spread of its scores, knobs of its scan, its recall."""
+"""What is measured and tuned when a version is built: scores, search parameters, recall."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 @dataclass(frozen=True)
 class ScoreStats:
-    """Mean and spread of a side's similarities over a catalogue, kept with its index version."""
+    """Mean and standard deviation of each side's similarities over the catalogue."""
 
     image_mean: float = 0.0
     image_std: float = 1.0
@@ -16,8 +16,8 @@ class ScoreStats:
 
 
 @dataclass(frozen=True)
-class ScanKnobs:
-    """Per side: lists looked into and candidates rescored; tuned where a version is built."""
+class SearchParameters:
+    """For each side: inverted lists that are probed (nprobe), and candidates that are rescored."""
 
     image_lists: int = 64
     image_depth: int = 200
@@ -27,17 +27,17 @@ class ScanKnobs:
 
 @dataclass(frozen=True)
 class Recall:
-    """Share of the true ten nearest that searches found, and of products that found themselves."""
+    """Recall at 10 of each side; `golden`: share of products that are nearest to themselves."""
 
     image_recall: float
     text_recall: float
     golden: float
 
 
-Facts = TypeVar("Facts", ScoreStats, ScanKnobs, Recall)
+Stats = TypeVar("Stats", ScoreStats, SearchParameters, Recall)
 
 
-def facts_from(kind: type[Facts], values: Mapping[str, float]) -> Facts:
-    """One group of a version's stats, out of the row that keeps them all side by side."""
+def stats_from(kind: type[Stats], values: Mapping[str, float]) -> Stats:
+    """One group of a version's stats, from the row that stores all groups side by side."""
     types: dict[str, Any] = {field.name: field.type for field in fields(kind)}
     return kind(**{name: number(values[name]) for name, number in types.items() if name in values})

@@ -1,4 +1,4 @@
-"""A product's attributes: a flat object of bounded size, by one set of rules."""
+"""The rules of a product's attributes: a flat object of bounded size."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 MAX_ATTRIBUTES, MAX_NAME_CHARS, MAX_TEXT_CHARS, MAX_LIST_ITEMS = 50, 64, 500, 50
 MAX_NUMBER = 2**53
-"""Every reader of JSON keeps whole numbers up to this one exactly."""
+"""Every JSON parser reads whole numbers up to this one exactly."""
 
 TEXT_SCHEMA = {"type": "string", "maxLength": MAX_TEXT_CHARS}
 VALUE_SCHEMA = {
@@ -21,10 +21,10 @@ VALUE_SCHEMA = {
 
 
 def check_count(value: Any) -> Any:
-    """Runs before the entries are looked at.
+    """Runs before the entries are validated.
 
     Raises:
-        ValueError: there are too many.
+        ValueError: there are too many attributes.
     """
     if isinstance(value, Mapping) and len(value) > MAX_ATTRIBUTES:
         raise ValueError(f"has {len(value):,} attributes; at most {MAX_ATTRIBUTES} are taken")
@@ -32,10 +32,10 @@ def check_count(value: Any) -> Any:
 
 
 def check_value(value: Any) -> Any:
-    """The value itself.
+    """Returns the value.
 
     Raises:
-        ValueError: it is no string, number, boolean or list of strings, or too large.
+        ValueError: it is not a string, number, boolean or list of strings, or it is too large.
     """
     if isinstance(value, str):
         _check_text(value, "has")
@@ -68,20 +68,20 @@ Attributes = Annotated[
 
 
 def split_attributes(stored: Any) -> tuple[dict[str, Any], list[str]]:
-    """A row's attributes: those that follow the rules, and the names of the others.
+    """Splits a row's attributes: the valid ones, and the names of the others.
 
-    Rows that were written before the rules may hold anything.
+    Rows that were written before these rules may hold anything.
     """
     if not isinstance(stored, Mapping):
         return {}, [type(stored).__name__]
-    shown: dict[str, Any] = {}
-    hidden: list[str] = []
+    valid: dict[str, Any] = {}
+    invalid: list[str] = []
     for name, value in stored.items():
-        if len(shown) < MAX_ATTRIBUTES and _is_attribute(name, value):
-            shown[name] = value
+        if len(valid) < MAX_ATTRIBUTES and _is_attribute(name, value):
+            valid[name] = value
         else:
-            hidden.append(str(name)[:MAX_NAME_CHARS])
-    return shown, hidden
+            invalid.append(str(name)[:MAX_NAME_CHARS])
+    return valid, invalid
 
 
 def _is_attribute(name: Any, value: Any) -> bool:

@@ -1,9 +1,9 @@
-"""Products: written with their picture's vector in one transaction, so search never lags behind."""
+"""Products, written in one transaction with their picture's vector, so search never lags behind."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,6 +16,7 @@ from db.catalog import (
     get_embedding,
     get_product,
     hold_file,
+    list_products,
     put_embedding,
     take_change_lock,
     take_change_seq,
@@ -24,40 +25,25 @@ from db.catalog import (
 from db.tables import File, Product, ProductEmbedding
 from db.users import hold_owner
 from errors import Conflict, NotFound
+from models.embedder.shapes import Embedding, pack_vector
 from models.images import public_copy
+from studio.catalog.form import ProductForm
 from studio.catalog.removal import empty_product, retire_copy
 from studio.context import current_request_id
 from studio.deletion.blob_removal import remove_soon
 from studio.files.files import LoadedImage, load_image
 from studio.files.picture_memory import hold_picture
 from studio.files.picture_threads import run_on_picture
-from studio.index.rows import pack_vector
 from studio.job_types import Guard
-from studio.ports import Embedding, Studio
+from studio.ports import Studio
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who writes; admins may write everyone's products."""
+    """The account that writes; admins may write everyone's products."""
 
     id: UUID
     is_admin: bool = False
-
-
-@dataclass(frozen=True)
-class ProductDraft:
-    """A product as a merchant describes it; exactly one of the picture's two names."""
-
-    title: str
-    category: str
-    price: Decimal
-    currency: str
-    description: str | None = None
-    brand: str | None = None
-    in_stock: bool = True
-    attributes: dict[str, Any] = field(default_factory=dict)
-    image_url: str | None = None
-    file_id: UUID | None = None
 
 
 Check = Callable[[Product], Awaitable[None]]
@@ -66,10 +52,10 @@ MAX_STARTS = 5
 
 @dataclass(frozen=True)
 class Picture:
-    """A product's picture: what the models saw, and the copy that everyone may see.
+    """A product's picture: its vector, and the public copy of it.
 
-    embedding: None where the picture is named by the product's own copy, so that nothing is
-    embedded. is_same: the copy is the one that the product had before.
+    embedding: None where the form names the product's own copy, which is embedded already.
+    is_same: the product had this copy before.
     """
 
     key: str
@@ -83,42 +69,63 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Write:
-    """One PUT of a product, as far as it is decided before its transaction."""
+class ProductWrite:
+    """A PUT of a product, before its transaction."""
 
     owner: Owner
     product_id: str
-    draft: ProductDraft
+    form: ProductForm
     loaded: LoadedImage
     guard: Guard | None
     check: Check | None
+
+
+async def find_product(studio: Studio, product_id: str) -> Product:
+    """A live product.
+
+    Raises:
+        NotFound: there is none.
+    """
+    async with studio.database.read() as session:
+        product = await get_product(session, product_id)
+    if product is None:
+        raise NotFound(f"there is no product {product_id}")
+    return product
+
+
+async def list_page(
+    studio: Studio, *, limit: int, after: tuple[datetime, str] | None
+) -> list[Product]:
+    """Live products, newest first, those that come after the given (created_at, id)."""
+    async with studio.database.read() as session:
+        return await list_products(session, limit=limit, after=after)
 
 
 async def put_product(
     studio: Studio,
     owner: Owner,
     product_id: str,
-    draft: ProductDraft,
+    form: ProductForm,
     *,
     guard: Guard | None = None,
     check: Check | None = None,
 ) -> tuple[Product, bool]:
     """Creates or replaces a product; the second value says whether it is new.
 
-    `guard` runs first in the transaction that writes, and raises where it must not write; `check`
-    runs last, and raises where the row can't be answered: nothing is committed then.
+    `guard` runs first in the transaction that writes. `check` runs last, with the written row;
+    where it raises, nothing is committed.
 
     Raises:
         NotFound: the product is another merchant's, or the picture can't be seen by the owner.
-        Conflict: others change the product's picture all the time.
+        Conflict: others keep changing the product's picture.
         Invalid, NotAnImage, TooLarge, UpstreamFailed: the picture can't be used.
         Unavailable: the embedder is saturated or down; nothing is written then.
     """
     before = await _find_own(studio, owner, product_id)
-    loaded = await load_image(studio, owner.id, image_url=draft.image_url, file_id=draft.file_id)
-    write = Write(owner, product_id, draft, loaded, guard, check)
+    loaded = await load_image(studio, owner.id, image_url=form.image_url, file_id=form.file_id)
+    write = ProductWrite(owner, product_id, form, loaded, guard, check)
     for _ in range(MAX_STARTS):
-        picture = await _see_picture(studio, product_id, before, loaded)
+        picture = await _prepare_picture(studio, product_id, before, loaded)
         async with studio.database.transaction() as session:
             written = await _write(session, write, picture)
         if written is not None:
@@ -135,50 +142,57 @@ async def _find_own(studio: Studio, owner: Owner, product_id: str) -> Product | 
 
 
 async def _write(
-    session: AsyncSession, write: Write, picture: Picture
+    session: AsyncSession, write: ProductWrite, picture: Picture
 ) -> tuple[Product, bool] | None:
-    """The row and whether it is new; None where the picture changed since it was looked at."""
+    """The row and whether it is new; None where the picture has changed since it was prepared."""
     await hold_owner(session, write.owner.id)  # in the order of `db.deletion.lineage`
     if write.guard is not None:
         await write.guard(session)
     file = await _hold_source(session, write.loaded)  # before other locks: so do deletions
     await take_change_lock(session)
-    there = await get_product(session, write.product_id, deleted=True, lock=True)
-    live = there if there is not None and there.deleted_at is None else None
+    row = await get_product(session, write.product_id, deleted=True, lock=True)
+    live = row if row is not None and row.deleted_at is None else None
     refuse_foreign(live, write.owner)
-    values = asdict(write.draft) | {
-        "owner_id": live.owner_id if live else write.owner.id,
-        "created_at": live.created_at if live else func.now(),
-        "image_key": picture.key,
-        "image_sha256": picture.sha256,
-        "updated_at": func.now(),
-        "deleted_at": None,
-    }
     if picture.is_same and (live is None or not picture.is_of(live)):
         if picture.embedding is None and live is None:
-            raise NotFound("no such picture")  # it was the product's own, and went with it
+            raise NotFound("no such picture")  # it was the product's own, deleted with it
         return None
-    if picture.embedding is None and live is not None:
-        values |= {"file_id": live.file_id, "image_url": live.image_url}
-    else:
-        # Another merchant's upload stays its owner's to delete: the product has its own copy.
-        is_own = file is not None and file.owner_id == values["owner_id"]
-        values |= {
-            "file_id": file.id if file is not None and is_own else None,
-            "image_url": outside_url(write.draft, write.loaded),
-        }
     former_key = live.image_key if live else None
+    values = _to_columns(write, picture, live, file)
     values["change_seq"] = await take_change_seq(session)
     product = await upsert_product(session, write.product_id, values)
-    await _keep_vector(session, product, picture)
+    await _write_vector(session, product, picture)
     await retire_copy(session, former_key, picture.key)
     if write.check is not None:
         await write.check(product)
     return product, live is None
 
 
+def _to_columns(
+    write: ProductWrite, picture: Picture, live: Product | None, file: File | None
+) -> dict[str, Any]:
+    """The values of the row, by column, without its change number."""
+    owner_id = live.owner_id if live else write.owner.id
+    values = write.form.to_columns() | {
+        "owner_id": owner_id,
+        "created_at": live.created_at if live else func.now(),
+        "image_key": picture.key,
+        "image_sha256": picture.sha256,
+        "updated_at": func.now(),
+        "deleted_at": None,
+    }
+    if picture.embedding is None and live is not None:
+        return values | {"file_id": live.file_id, "image_url": live.image_url}
+    # Another merchant's upload stays its owner's to delete: the product has its own copy.
+    is_own = file is not None and file.owner_id == owner_id
+    return values | {
+        "file_id": file.id if file is not None and is_own else None,
+        "image_url": outside_url(write.form, write.loaded),
+    }
+
+
 async def _hold_source(session: AsyncSession, loaded: LoadedImage) -> File | None:
-    """The upload that the picture is, which can't be deleted meanwhile.
+    """Locks the upload that the picture comes from, so that it can't be deleted meanwhile.
 
     Raises:
         NotFound: it was deleted since it was read.
@@ -223,18 +237,19 @@ def refuse_foreign(product: Product | None, owner: Owner) -> None:
         raise NotFound(f"there is no product {product.id}")
 
 
-def outside_url(draft: ProductDraft, loaded: LoadedImage) -> str | None:
-    """Where the picture was fetched from, without what may be a signature."""
-    if draft.image_url is None or loaded.key is not None:
+def outside_url(form: ProductForm, loaded: LoadedImage) -> str | None:
+    """The URL that the picture was fetched from, without its query, which may be a signature."""
+    if form.image_url is None or loaded.key is not None:
         return None
-    return draft.image_url.split("?")[0]
+    return form.image_url.split("?")[0]
 
 
-async def _see_picture(
+async def _prepare_picture(
     studio: Studio, product_id: str, before: Product | None, loaded: LoadedImage
 ) -> Picture:
-    """Vector and public copy; a picture that did not change keeps its copy, so that its URLs and
-    what was made of it stay.
+    """Embeds the picture and writes its public copy.
+
+    An unchanged picture keeps its copy, and with it the copy's URLs and what was made from it.
     """
     if before is not None and loaded.key == before.image_key:
         return Picture(before.image_key, before.image_sha256, None, is_same=True)
@@ -244,7 +259,7 @@ async def _see_picture(
     if before is not None and await _has_copy(studio, before, sha256):
         return Picture(before.image_key, sha256, embedding, is_same=True)
     folder = hashlib.sha256(product_id.encode()).hexdigest()[:16]
-    # A copy of its own for each write: the one of a write before may be about to be removed.
+    # Each write has a copy of its own: an older one may be about to be removed.
     key = f"products/{folder}/{sha256[:24]}-{uuid4().hex[:8]}.jpg"
     copy = await run_on_picture(partial(public_copy, loaded.data))
     await studio.blobs.put(key, copy, "image/jpeg")
@@ -258,12 +273,12 @@ async def _has_copy(studio: Studio, product: Product, sha256: str) -> bool:
     return await studio.blobs.head(product.image_key) is not None
 
 
-async def _keep_vector(session: AsyncSession, product: Product, picture: Picture) -> None:
+async def _write_vector(session: AsyncSession, product: Product, picture: Picture) -> None:
     if picture.embedding is None:
         return
     version = picture.embedding.version
-    there = await get_embedding(session, product.id, version)
-    if there is None or there.image_sha256 != picture.sha256:
+    stored = await get_embedding(session, product.id, version)
+    if stored is None or stored.image_sha256 != picture.sha256:
         await put_embedding(
             session,
             ProductEmbedding(

@@ -1,4 +1,4 @@
-"""The lines of an import file, CSV or JSON lines, read one by one and each within bounds."""
+"""Reads an import file, CSV or JSON lines, line by line, within bounds."""
 
 import codecs
 import csv
@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, BinaryIO
 
 from errors import Invalid
-from studio.catalog.text_lines import (
+from studio.files.text_lines import (
     BoundedLines,
     UnreadableLine,
     check_columns,
@@ -19,16 +19,16 @@ from studio.catalog.text_lines import (
 )
 
 START_BYTES = 1 << 16
-"""What is judged of a file before it is accepted; a CSV header has to fit."""
+"""Bytes of a file that are checked before it is accepted; a CSV header must fit into them."""
 MAX_LINE_BYTES = 1_000_000
 MAX_LINES = 5_000_000
 MAX_DEPTH, MAX_NODES = 8, 5_000
-"""Of one line of JSON: levels of nesting; names and values in all."""
+"""Bounds of one line of JSON: levels of nesting, and names and values together."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the file: its number from 1, and its fields or why it has none."""
+    """One line of the file: its number from 1, and its fields, or the error where it has none."""
 
     number: int
     fields: dict[str, Any] | None
@@ -37,14 +37,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Record:
-    """A line that was not parsed yet: JSON text, the cells of a CSV row by column, or an error."""
+    """A line before parsing: JSON text, the cells of a CSV row by column, or an error."""
 
     number: int
     content: str | dict[str, str] | None
     error: str | None = None
 
     def parse(self) -> Line:
-        """Its fields."""
+        """Parses the content into fields."""
         if not isinstance(self.content, str):
             return Line(self.number, self.content, self.error)
         try:
@@ -63,12 +63,12 @@ def read_lines(file: BinaryIO, *, skip: int = 0) -> Iterator[Line]:
 
 
 def count_lines(file: BinaryIO) -> int:
-    """How many lines `read_lines` finds, without parsing them. Raises as it does."""
+    """How many lines `read_lines` yields, without parsing them. Raises as it does."""
     return sum(1 for _ in read_records(file))
 
 
 def read_records(file: BinaryIO) -> Iterator[Record]:
-    """See `read_lines`; the format is told by the first character."""
+    """As `read_lines`, without parsing; the first character tells the format."""
     start = file.read(START_BYTES)
     file.seek(0)
     lines = BoundedLines(file, max_bytes=MAX_LINE_BYTES, max_lines=MAX_LINES)
@@ -81,10 +81,10 @@ def is_json_lines(start: bytes) -> bool:
 
 
 def check_start(start: bytes, *, is_whole: bool) -> None:
-    """Judges the first bytes of a file.
+    """Checks the first bytes of a file.
 
     Raises:
-        Invalid: they are not UTF-8 or blank, or the CSV's header can't be used.
+        Invalid: they are blank or not UTF-8, or the header of a CSV file can't be used.
     """
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     try:
@@ -102,10 +102,10 @@ def check_start(start: bytes, *, is_whole: bool) -> None:
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """One line of JSON.
+    """Parses one line of JSON.
 
     Raises:
-        Invalid: it is no JSON object, or nested too deeply or too large.
+        Invalid: it is not a JSON object, or it is nested too deeply or too large.
     """
     try:
         fields = json.loads(text)
@@ -126,13 +126,13 @@ def check_size(value: Any) -> None:
     count, level = 0, [value]
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
-        for one in level:
-            if isinstance(one, dict):
-                count += 2 * len(one)
-                below.extend(one.values())
-            elif isinstance(one, list):
-                count += len(one)
-                below.extend(one)
+        for item in level:
+            if isinstance(item, dict):
+                count += 2 * len(item)
+                below.extend(item.values())
+            elif isinstance(item, list):
+                count += len(item)
+                below.extend(item)
             if count > MAX_NODES:
                 raise Invalid(f"more than {MAX_NODES:,} names and values in one line")
         if not below:
@@ -181,7 +181,7 @@ def _csv_records(lines: BoundedLines) -> Iterator[Record]:
 
 def _read_header(reader: Iterator[list[str]]) -> list[str]:
     """Raises:
-    Invalid: there is none, or it is no CSV, or has too many columns or one of them twice.
+    Invalid: there is no header, it is not CSV, or it has too many or repeated columns.
     """
     try:
         names = next((cells for cells in reader if any(cell.strip() for cell in cells)), None)

@@ -1,4 +1,4 @@
-"""The job `import-catalog`: CSV or JSON lines to products, bad lines told from the good ones."""
+"""The job `import-catalog`: CSV or JSON lines to products; bad lines are reported one by one."""
 
 import asyncio
 import hashlib
@@ -46,7 +46,7 @@ class ImportForm(Form):
 
 @dataclass(frozen=True)
 class ReceivedFile:
-    """A file that came with a request, on this machine's disk until the request ends."""
+    """A file that was uploaded with a request; on this machine's disk until the request ends."""
 
     path: Path
     sha256: str
@@ -54,24 +54,24 @@ class ReceivedFile:
 
 @dataclass
 class BadLines:
-    """The bad lines of every attempt: all are counted, the first thousand are kept by number."""
+    """The bad lines of all attempts: all are counted, the first thousand are stored by number."""
 
     count: int = 0
-    kept: dict[int, dict[str, Any]] = field(default_factory=dict)
+    errors: dict[int, dict[str, Any]] = field(default_factory=dict)
     unreported: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, errors: Sequence[dict[str, Any]]) -> None:
-        """Errors of lines; one that an earlier attempt has reported counts once."""
-        fresh = [one for one in errors if one["line"] not in self.kept]
-        self.count += len(fresh)
-        fresh = fresh[: MAX_ERRORS - len(self.kept)]
-        self.kept |= {one["line"]: one for one in fresh}
-        self.unreported += fresh
+        """Adds errors of lines, except those that an earlier attempt has reported."""
+        new = [error for error in errors if error["line"] not in self.errors]
+        self.count += len(new)
+        new = new[: MAX_ERRORS - len(self.errors)]
+        self.errors |= {error["line"]: error for error in new}
+        self.unreported += new
 
     def take_unreported(self) -> list[dict[str, Any]]:
-        """Those that no report has had yet."""
-        fresh, self.unreported = self.unreported, []
-        return fresh
+        """The errors since the last call."""
+        unreported, self.unreported = self.unreported, []
+        return unreported
 
 
 async def dataset_key(studio: Studio, owner_id: UUID, file_id: UUID) -> str:
@@ -92,7 +92,7 @@ async def dataset_key(studio: Studio, owner_id: UUID, file_id: UUID) -> str:
 
 
 async def check_import(studio: Studio, owner_id: UUID, form: ImportForm) -> None:
-    """Judges the first lines; whatever comes after them is judged line by line by the job.
+    """Checks the first lines; the job checks all others, line by line.
 
     Raises:
         StudioError: the dataset can't be imported; see `dataset_key` and `check_start`.
@@ -112,7 +112,7 @@ IMPORT_CATALOG = JobType(
 
 
 async def receive_file(pieces: AsyncIterator[bytes], path: Path) -> ReceivedFile:
-    """Writes what arrives to the disk, a megabyte in memory at a time."""
+    """Writes the body to the disk, with at most a megabyte of it in memory."""
     digest, waiting = hashlib.sha256(), bytearray()
     with path.open("wb") as file:
 
@@ -130,7 +130,7 @@ async def receive_file(pieces: AsyncIterator[bytes], path: Path) -> ReceivedFile
 
 
 def read_start(path: Path) -> bytes:
-    """The first bytes of a file, one more than are judged where there are more."""
+    """The first bytes of a file: those that are checked, and one more if there are more."""
     with path.open("rb") as file:
         return file.read(START_BYTES + 1)
 
@@ -138,7 +138,7 @@ def read_start(path: Path) -> bytes:
 async def enqueue_import(
     studio: Studio, owner_id: UUID, received: ReceivedFile, idempotency_key: str | None
 ) -> Job:
-    """A job for a file that came with the request; kept in the blob store until it is imported.
+    """Creates a job for a file that was uploaded with the request; stores the file for it.
 
     Raises:
         Invalid: the file can't be imported; see `check_start`.
@@ -152,29 +152,29 @@ async def enqueue_import(
     kind = "application/x-ndjson" if is_json_lines(start) else "text/csv"
     key = f"uploads/imports/{job_id}{DATASET_TYPES[kind]}"
     await studio.blobs.put_file(key, received.path)
-    there: Job | None = None
+    job: Job | None = None
     try:
         async with studio.database.transaction() as session:
-            there = await enqueue(
+            job = await enqueue(
                 session, IMPORT_CATALOG, {"blobKey": key}, owner_id=owner_id, job_id=job_id,
                 idempotency_key=idempotency_key, asked=fingerprint(received.sha256),
             )  # fmt: skip
     finally:
-        if there is None or there.id != job_id:
+        if job is None or job.id != job_id:
             await studio.blobs.delete(key)
-    return there
+    return job
 
 
 async def import_catalog(studio: Studio, run: JobRun) -> Outcome:
-    """Writes every good line under an id of its own, so that doing it again changes nothing.
+    """Imports every good line under a fixed id, so that importing it again changes nothing.
 
-    Goes on where the last attempt was when it reported. The result counts the lines and names
-    the bad ones. The file lies on the disk and is read line by line: memory doesn't grow with it.
+    Continues from the last report of an earlier attempt. The result counts the lines and lists the
+    bad ones. The file is on the disk and is read line by line, so memory does not grow with it.
 
     Raises:
         Invalid: the file can't be imported; see `read_lines`.
-        Unavailable: a part of the studio is down; the lines after the last report are tried again.
-        JobStopped: the job is another worker's, or nobody's any more.
+        Unavailable: a part of the studio is down; another attempt continues from the last report.
+        JobStopped: the job was cancelled, or another worker has it.
     """
     owner = await _owner_of(studio, run)
     key = run.payload.get("blobKey")
@@ -198,47 +198,47 @@ async def _import_file(studio: Studio, owner: Owner, run: JobRun, path: Path) ->
             bad.add(await _import_chunk(studio, owner, run, chunk))
             done += len(chunk)
             if done == total or time.monotonic() - reported_s > REPORT_S:
-                fresh = bad.take_unreported()
-                await run.progress(done, total, "lines read", errors=fresh, failed=bad.count)
+                errors = bad.take_unreported()
+                await run.progress(done, total, "lines read", errors=errors, failed=bad.count)
                 reported_s = time.monotonic()
     return {
         "total": total,
         "imported": total - bad.count,
         "failed": bad.count,
-        "errors": [bad.kept[number] for number in sorted(bad.kept)],
+        "errors": [bad.errors[number] for number in sorted(bad.errors)],
     }
 
 
 def _take(lines: Iterator[Line]) -> list[Line]:
-    """In a thread: parsing a long line takes milliseconds."""
+    """Parses the next lines. Runs in a thread, since a long line takes milliseconds."""
     return list(islice(lines, AT_ONCE))
 
 
 async def _bad_lines_before(run: JobRun) -> BadLines:
-    """Those of earlier attempts, up to the report that this one goes on from."""
+    """The bad lines of earlier attempts, up to the report that this attempt continues from."""
     bad = BadLines()
     if run.done:
         for report in await run.past():
-            for one in report.get("errors", ()):
-                if len(bad.kept) < MAX_ERRORS:
-                    bad.kept[one["line"]] = one
-            bad.count = max(report.get("failed", 0), len(bad.kept))
+            for error in report.get("errors", ()):
+                if len(bad.errors) < MAX_ERRORS:
+                    bad.errors[error["line"]] = error
+            bad.count = max(report.get("failed", 0), len(bad.errors))
     return bad
 
 
 async def drop_import(studio: Studio, run: JobRun) -> None:
-    """Afterwards nobody needs the file that came with the request."""
+    """After the job: deletes the file that was uploaded with the request."""
     await drop_file(studio.blobs, run.payload)
 
 
 async def drop_file(blobs: BlobStore, payload: dict[str, Any]) -> None:
-    """Removes the file that came with a request, if the job had one."""
+    """Deletes the file that was uploaded with a request, if the job has one."""
     if (key := payload.get("blobKey")) is not None:
         await blobs.delete(key)
 
 
 async def _owner_of(studio: Studio, run: JobRun) -> Owner:
-    """With the rights that the account has now."""
+    """The job's owner, with the role that the account has now."""
     async with studio.database.transaction() as session:
         user = await get_user(session, run.owner_id) if run.owner_id else None
     if user is None or user.role not in {"merchant", "admin"}:
@@ -249,27 +249,27 @@ async def _owner_of(studio: Studio, run: JobRun) -> Owner:
 async def _import_chunk(
     studio: Studio, owner: Owner, run: JobRun, chunk: list[Line]
 ) -> list[dict[str, Any]]:
-    """Side by side; all of them have ended when this does, whichever way."""
-    told = await asyncio.gather(
+    """Imports lines concurrently and returns their errors; raises only after all have ended."""
+    results = await asyncio.gather(
         *(_import_line(studio, owner, run, line) for line in chunk), return_exceptions=True
     )
-    for one in told:
-        if isinstance(one, BaseException):
-            raise one
-    return [one for one in told if isinstance(one, dict)]
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if isinstance(result, dict)]
 
 
 async def _import_line(
     studio: Studio, owner: Owner, run: JobRun, line: Line
 ) -> dict[str, Any] | None:
-    """None where the line landed, else its number and what is wrong with it."""
+    """None where the line was imported, otherwise its number and its error."""
     try:
         if line.fields is None:
             raise Invalid(line.error or "unreadable")
-        product_id, draft = read_line(line.fields)
-        own_id = product_id or str(uuid5(run.job_id, str(line.number)))
-        await put_product(studio, owner, own_id, draft, guard=run.guard)
-    except (Unavailable, DeadlinePassed):  # ours, not the line's
+        form = read_line(line.fields)
+        product_id = form.id or str(uuid5(run.job_id, str(line.number)))
+        await put_product(studio, owner, product_id, form, guard=run.guard)
+    except (Unavailable, DeadlinePassed):  # a failure of the studio, not of the line
         raise
     except StudioError as error:
         detail = UNSTORABLE.sub("?", error.detail[:MAX_DETAIL_CHARS])
@@ -278,6 +278,6 @@ async def _import_line(
 
 
 def _id_of(line: Line) -> str | None:
-    """What a bad line gives as its id, as far as a row can keep it."""
-    given = (line.fields or {}).get("id")
-    return UNSTORABLE.sub("?", given[:MAX_ID_CHARS]) if isinstance(given, str) else None
+    """The id in a bad line, shortened to what a row can store."""
+    value = (line.fields or {}).get("id")
+    return UNSTORABLE.sub("?", value[:MAX_ID_CHARS]) if isinstance(value, str) else None

@@ -1,6 +1,6 @@
-"""Pictures of products that are replaced or deleted: their public copies.
+"""Removal of products and of the public copies of their former pictures.
 
-What others have made of such a picture stays theirs: a product's picture is nobody's selfie.
+Masks and try-ons that other accounts made from such a picture stay: it shows nobody's own photo.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -13,21 +13,21 @@ from db.deletion.product_removal import empty_products
 from db.tables import Product
 
 READABLE = timedelta(minutes=20)
-"""Answers of searches that name the copy may be this old; their URLs hold as long."""
+"""How long a copy must stay readable: search answers with its URL may be this old."""
 
 
 async def retire_copy(session: AsyncSession, former_key: str | None, key: str) -> None:
-    """After a PUT: the copy that the product no longer shows goes, once no answer names it."""
+    """After a PUT: schedules the removal of the copy that the product no longer shows."""
     if former_key and former_key != key and former_key.startswith("products/"):
         await doom_blobs(session, [former_key], due_at=datetime.now(UTC) + READABLE)
         await clear_garments(session, [former_key])
 
 
 async def empty_product(session: AsyncSession, product: Product) -> None:
-    """Takes a live product out of catalogue and search.
+    """Removes a live product from catalogue and search.
 
-    The row is locked by the caller, who also holds the lock of changes; try-ons that wear the
-    product stay, without a link to its picture.
+    The caller has locked the row and holds the lock of changes. Try-ons with the product stay,
+    without a link to its picture.
     """
     key = product.image_key
     await empty_products(session, [product.id])

@@ -1,4 +1,4 @@
-"""Building an index version: read the catalogue, store, check."""
+"""Builds an index version: reads the catalogue, stores the files, checks them."""
 
 import asyncio
 import tempfile
@@ -14,21 +14,23 @@ from db.catalog import newest_change_seq, stream_embedded
 from db.index_versions import get_index_version, lock_unfinished_versions
 from db.tables import IndexVersion
 from errors import Conflict, StudioError
+from models.embedder.shapes import unpack_vector
 from models.index.build import IndexWriter
 from models.index.check import SAMPLE, check_index, refuse_low
 from studio.index.files import cache_folder, fetch_files, store_files
-from studio.index.rows import attributes_of, unpack_vector
+from studio.index.rows import attributes_of
 from studio.job_types import Guard, Progress
 from studio.ports import Studio
 
-PAGE = 1000
+REPORT_ROWS = 1000
+"""Progress is reported after every so many products."""
 
 
 async def build_version(studio: Studio, report: Progress | None = None) -> str:
-    """Builds, stores and checks an index of the whole catalogue; returns its name, not active.
+    """Builds, stores and checks an index of the whole catalogue; returns its name, not yet active.
 
     Raises:
-        Invalid: what was read back from the store differs from what was built.
+        Invalid: the files in the store differ from those that were built.
         Conflict: the index misses too many of the nearest products.
     """
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:6]}"
@@ -42,8 +44,8 @@ async def build_version(studio: Studio, report: Progress | None = None) -> str:
             catalogue = await _write_catalogue(studio, embedder_version, Path(building), report)
             manifest = await store_files(studio.blobs, name, Path(building))
         folder = await fetch_files(studio.blobs, name, manifest, cache)
-        texts = [await studio.embedder.embed_text(title) for title in catalogue.titles]
-        vectors = [embedding.vector for embedding in texts]
+        titles = await studio.embedder.embed_texts(catalogue.titles)
+        vectors = [embedding.vector for embedding in titles]
         checked = await asyncio.to_thread(check_index, folder, vectors)
         if checked.count != catalogue.count:
             raise Conflict(f"{checked.count} of {catalogue.count} products were read back")
@@ -58,13 +60,13 @@ async def build_version(studio: Studio, report: Progress | None = None) -> str:
         count=catalogue.count,
         base_seq=catalogue.base_seq,
         manifest=manifest,
-        stats=checked.facts(),
+        stats=checked.stats(),
     )
     return name
 
 
 async def give_up_unfinished(studio: Studio, guard: Guard) -> None:
-    """Versions that killed workers left half built fail, and their files go."""
+    """Marks versions that killed workers left unfinished as failed, and deletes their files."""
     async with studio.database.transaction() as session:
         await guard(session)
         for row in await lock_unfinished_versions(session):
@@ -76,7 +78,7 @@ async def give_up_unfinished(studio: Studio, guard: Guard) -> None:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What was written: how many products, as of which change, and a sample of their titles."""
+    """The catalogue as written: products, number of its newest change, a sample of the titles."""
 
     count: int
     base_seq: int
@@ -86,7 +88,7 @@ class Catalogue:
 async def _write_catalogue(
     studio: Studio, embedder_version: str, folder: Path, report: Progress | None
 ) -> Catalogue:
-    """All live, embedded products as of one moment, as the files of a version."""
+    """Writes all live products that have a vector, as of one moment, to the files of a version."""
     titles = TitleSample()
     with IndexWriter(folder) as writer:
         async with studio.database.transaction() as session:
@@ -97,35 +99,36 @@ async def _write_catalogue(
             async for product, packed in stream_embedded(session, embedder_version):
                 writer.add(product.id, unpack_vector(packed), attributes_of(product))
                 titles.add(product.title)
-                if writer.count % PAGE == 0:
-                    await _tell(report, writer.count, 0, "products read")
-        await _tell(report, writer.count, writer.count, "products read")
+                if report is not None and writer.count % REPORT_ROWS == 0:
+                    await report(writer.count, 0, "products read")
+        if report is not None:
+            await report(writer.count, writer.count, "products read")
         await asyncio.to_thread(writer.finish)
-    return Catalogue(writer.count, base_seq, titles.chosen)
+    return Catalogue(writer.count, base_seq, titles.sample)
 
 
 class TitleSample:
-    """Some of the titles, no title twice; the same ones for the same catalogue."""
+    """A sample of distinct titles; the same for the same catalogue."""
 
     def __init__(self) -> None:
-        self.chosen: list[str] = []
-        self._held: set[str] = set()
+        self.sample: list[str] = []
+        self._sampled: set[str] = set()
         self._random = np.random.default_rng(0)
-        self._seen = 0
+        self._count = 0
 
     def add(self, title: str) -> None:
         """Reservoir sampling (Vitter's algorithm R)."""
-        if title in self._held:
+        if title in self._sampled:
             return
-        self._seen += 1
-        if len(self.chosen) < SAMPLE:
-            self.chosen.append(title)
-        elif (place := int(self._random.integers(self._seen))) < SAMPLE:
-            self._held.remove(self.chosen[place])
-            self.chosen[place] = title
+        self._count += 1
+        if len(self.sample) < SAMPLE:
+            self.sample.append(title)
+        elif (place := int(self._random.integers(self._count))) < SAMPLE:
+            self._sampled.remove(self.sample[place])
+            self.sample[place] = title
         else:
             return
-        self._held.add(title)
+        self._sampled.add(title)
 
 
 async def _tell(report: Progress | None, done: int, total: int, message: str) -> None:

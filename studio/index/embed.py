@@ -1,39 +1,37 @@
-"""Embedding the catalogue: what has no vector yet goes through a source, batches are written."""
+"""Embeds the catalogue: pictures without a vector go through a source; each batch is written."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.embeddings import (
+    MissingVectors,
     NewVector,
-    StoredPicture,
-    Unseen,
-    count_unseen,
+    ProductPicture,
+    count_missing,
     list_pictures,
     list_ranges,
     put_vectors,
 )
 from errors import StudioError, Unavailable
-from studio.index.rows import pack_vector
+from models.embedder.shapes import Embedding, pack_vector
+from studio.index.progress import MAX_ERRORS, ProgressMeter
 from studio.job_types import Guard, Progress
-from studio.ports import Embedding, Studio
+from studio.ports import Studio
 
 BATCH = 64
 AHEAD = 2
-REPORT_S = 1.0
-MAX_ERRORS = 1000
+"""Batches that are fetched and embedded ahead of the one that is being written."""
 
 
 @dataclass(frozen=True)
-class Looked:
-    """A picture and what became of it: a packed vector, or why there is none."""
+class PictureResult:
+    """A product's picture after embedding: a packed vector, or the reason why there is none."""
 
     product_id: str
     image_sha256: str
@@ -42,20 +40,20 @@ class Looked:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a source is to embed."""
+class EmbeddingTask:
+    """Which pictures a source embeds, and how many there are."""
 
-    unseen: Unseen
+    missing: MissingVectors
     total: int
 
 
-Source = Callable[[Studio, Wanted], AsyncGenerator[list[Looked], None]]
-"""Where vectors come from. A batch that was taken is written before the next one is asked for."""
+Source = Callable[[Studio, EmbeddingTask], AsyncGenerator[list[PictureResult], None]]
+"""Yields batches of results. A batch is written before the next one is requested."""
 
 
 @dataclass
-class Embedded:
-    """How many products have their vector now, and which pictures can't be read."""
+class EmbeddingCounts:
+    """How many products have a vector now, and which pictures can't be read."""
 
     count: int = 0
     failed: int = 0
@@ -63,58 +61,80 @@ class Embedded:
 
     @property
     def done(self) -> int:
-        """Pictures that were looked at."""
+        """Pictures with a result, good or bad."""
         return self.count + self.failed
 
+    def add(self, batch: Sequence[PictureResult]) -> list[dict[str, str]]:
+        """Counts a batch; returns its errors with the ids of their products."""
+        errors = [
+            {"id": result.product_id, "detail": result.error}
+            for result in batch
+            if result.error is not None
+        ]
+        self.count += len(batch) - len(errors)
+        self.failed += len(errors)
+        self.errors += errors[: MAX_ERRORS - len(self.errors)]
+        return errors
 
-async def embed_warm(studio: Studio, wanted: Wanted) -> AsyncGenerator[list[Looked], None]:
-    """By the Embedder in service: nothing has to start, but it shares the model with searches."""
+
+async def embed_warm(
+    studio: Studio, task: EmbeddingTask
+) -> AsyncGenerator[list[PictureResult], None]:
+    """Uses the Embedder in service: nothing has to start, but searches share the model."""
     async with studio.database.transaction() as session:
-        ranges = await list_ranges(session, wanted.unseen, BATCH)
-    ahead: deque[asyncio.Task[list[Looked]]] = deque()
+        ranges = await list_ranges(session, task.missing, BATCH)
+    ahead: deque[asyncio.Task[list[PictureResult]]] = deque()
     try:
         for place in range(len(ranges) + AHEAD):
             if place < len(ranges):
-                ahead.append(asyncio.create_task(_look(studio, wanted.unseen, *ranges[place])))
+                work = _embed_range(studio, task.missing, *ranges[place])
+                ahead.append(asyncio.create_task(work))
             if place >= AHEAD:
                 yield await ahead.popleft()
     finally:
-        for task in ahead:
-            task.cancel()
+        for pending in ahead:
+            pending.cancel()
 
 
-async def _look(studio: Studio, unseen: Unseen, first: str, last: str) -> list[Looked]:
-    """One range: the batch after it is fetched and decoded while its own is embedded."""
+async def _embed_range(
+    studio: Studio, missing: MissingVectors, first: str, last: str
+) -> list[PictureResult]:
+    """Fetches and embeds the pictures of the products between two ids."""
     async with studio.database.transaction() as session:
-        pictures = await list_pictures(session, unseen, first, last)
-    contents = await asyncio.gather(*(_or_error(studio, one.image_key) for one in pictures))
-    answers = iter(
-        await studio.embedder.embed_images([one for one in contents if isinstance(one, bytes)])
+        pictures = await list_pictures(session, missing, first, last)
+    contents = await asyncio.gather(
+        *(_get_or_error(studio, picture.image_key) for picture in pictures)
+    )
+    embeddings = iter(
+        await studio.embedder.embed_images([data for data in contents if isinstance(data, bytes)])
     )
     return [
-        _looked(unseen, picture, content if isinstance(content, StudioError) else next(answers))
-        for picture, content in zip(pictures, contents, strict=True)
+        _to_result(missing, picture, data if isinstance(data, StudioError) else next(embeddings))
+        for picture, data in zip(pictures, contents, strict=True)
     ]
 
 
-async def _or_error(studio: Studio, key: str) -> bytes | StudioError:
+async def _get_or_error(studio: Studio, key: str) -> bytes | StudioError:
     try:
         return await studio.blobs.get(key)
     except StudioError as error:
         return error
 
 
-def _looked(unseen: Unseen, picture: StoredPicture, answer: Embedding | StudioError) -> Looked:
+def _to_result(
+    missing: MissingVectors, picture: ProductPicture, embedding: Embedding | StudioError
+) -> PictureResult:
     """Raises:
-    StudioError: it says nothing about the picture, only about the studio.
+    StudioError: a failure of the studio that says nothing about the picture.
     """
-    if isinstance(answer, StudioError):
-        if answer.retryable:
-            raise answer
-        return Looked(picture.product_id, picture.image_sha256, error=answer.detail)
-    if answer.version != unseen.embedder_version:
+    if isinstance(embedding, StudioError):
+        if embedding.retryable:
+            raise embedding
+        return PictureResult(picture.product_id, picture.image_sha256, error=embedding.detail)
+    if embedding.version != missing.embedder_version:
         raise Unavailable("the embedder is being replaced by another one")
-    return Looked(picture.product_id, picture.image_sha256, pack_vector(answer.vector))
+    vector = pack_vector(embedding.vector)
+    return PictureResult(picture.product_id, picture.image_sha256, vector)
 
 
 async def embed_missing(
@@ -124,76 +144,38 @@ async def embed_missing(
     since: datetime | None = None,
     source: Source = embed_warm,
     guard: Guard | None = None,
-) -> Embedded:
-    """Embeds every product whose picture the present embedder has not seen, batch by batch.
+) -> EmbeddingCounts:
+    """Embeds every product whose picture has no vector of the embedder in service.
 
-    What is written is not done again, so a second call goes on where a killed one was. With
-    `since`, vectors that are older don't count; each product stays searchable meanwhile.
+    Each batch is committed, so a second call continues where an interrupted one stopped. With
+    `since`, older vectors are computed again; their products stay searchable meanwhile.
 
     Raises:
         Unavailable: a part of the studio is down, or the embedder is being replaced.
     """
-    unseen = Unseen(await studio.embedder.version(), since)
+    missing = MissingVectors(await studio.embedder.version(), since)
     async with studio.database.transaction() as session:
-        wanted = Wanted(unseen, await count_unseen(session, unseen))
-    embedded, meter = Embedded(), Meter(wanted.total, report)
-    if not wanted.total:
-        return embedded
-    async with aclosing(source(studio, wanted)) as batches:
+        task = EmbeddingTask(missing, await count_missing(session, missing))
+    counts, meter = EmbeddingCounts(), ProgressMeter(task.total, report)
+    if not task.total:
+        return counts
+    async with aclosing(source(studio, task)) as batches:
         async for batch in batches:
             async with studio.database.transaction() as session:
                 if guard is not None:
                     await guard(session)
-                await _write(session, unseen, batch)
-            await meter.tell(_count(embedded, batch), embedded.done)
-    await meter.tell([], embedded.done, is_last=True)
-    return embedded
+                await _write(session, missing, batch)
+            await meter.update(counts.add(batch), counts.done)
+    await meter.update([], counts.done, is_last=True)
+    return counts
 
 
-async def _write(session: AsyncSession, unseen: Unseen, batch: Sequence[Looked]) -> None:
+async def _write(
+    session: AsyncSession, missing: MissingVectors, batch: Sequence[PictureResult]
+) -> None:
     vectors = [
-        NewVector(one.product_id, one.image_sha256, one.vector)
-        for one in batch
-        if one.vector is not None
+        NewVector(result.product_id, result.image_sha256, result.vector)
+        for result in batch
+        if result.vector is not None
     ]
-    await put_vectors(session, unseen.embedder_version, vectors)
-
-
-def _count(embedded: Embedded, batch: Sequence[Looked]) -> list[dict[str, str]]:
-    """Adds a batch; returns its errors, by id."""
-    errors = [{"id": one.product_id, "detail": one.error} for one in batch if one.error is not None]
-    embedded.count += len(batch) - len(errors)
-    embedded.failed += len(errors)
-    embedded.errors += errors[: MAX_ERRORS - len(embedded.errors)]
-    return errors
-
-
-class Meter:
-    """Tells how far it is, how fast it goes since the first batch, and how long it will take."""
-
-    def __init__(self, total: int, report: Progress | None) -> None:
-        self._total = total
-        self._report = report
-        self._first: tuple[int, float] | None = None
-        self._told_s = 0.0
-        self._errors: list[dict[str, str]] = []
-
-    async def tell(self, errors: list[dict[str, str]], done: int, *, is_last: bool = False) -> None:
-        """At most once a second, but always what came last."""
-        now_s = time.monotonic()
-        self._first = self._first or (done, now_s)
-        self._errors += errors
-        if self._report is None or (now_s - self._told_s < REPORT_S and not is_last):
-            return
-        self._told_s = now_s
-        details: dict[str, Any] = {"errors": self._errors[:MAX_ERRORS]} if self._errors else {}
-        self._errors = []
-        await self._report(done, self._total, self._message(done, now_s), **details)
-
-    def _message(self, done: int, now_s: float) -> str:
-        first_done, first_s = self._first or (0, now_s)
-        if done == first_done or now_s == first_s:
-            return "pictures embedded"
-        rate = (done - first_done) / (now_s - first_s)
-        left_s = (self._total - done) / rate
-        return f"pictures embedded, {rate:.1f} images/s, {max(left_s, 0):.0f} s left"
+    await put_vectors(session, missing.embedder_version, vectors)

@@ -1,7 +1,7 @@
 """The files of index versions: in the blob store under `indexes/{version}/`, and cached on disk.
 
-A replica maps what lies in its cache folder. Whatever is there is read and compared with the
-manifest before it is used, which is also what brings the files into the machine's page cache.
+A replica maps the files of its cache folder. Before that it reads them all and compares them with
+the manifest, which also brings them into the machine's page cache.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from errors import Invalid, Unavailable
-from models.index.files import Manifest, damaged, is_readable, manifest_of
+from models.index.files import Manifest, find_damage, is_readable, manifest_of
 from settings import Settings
 from studio.ports import BlobStore
 
-KEPT_VERSIONS = 3
+CACHED_VERSIONS = 3
 
 
 def cache_folder(settings: Settings) -> Path:
@@ -41,27 +41,27 @@ async def fetch_files(
     cache: Path,
     checker: Executor | None = None,
 ) -> Path:
-    """The version's folder in the cache, downloaded where it isn't there whole.
+    """The version's folder in the cache; downloads it unless it is complete.
 
-    What is already there is read in a thread of `checker`; None: in any.
+    Files that are already there are checked in a thread of `checker`; None: in any thread.
 
     Raises:
         NotFound: a file is gone from the store.
-        Invalid: a file in the store is not what was built, or of another form.
+        Invalid: a file in the store is damaged, or in the format of another studio version.
         Unavailable: the disk is full, or the folder can't be written to.
     """
     if not is_readable(manifest):
         raise Invalid(f"index {version} was written by another studio version: rebuild the index")
     target = cache / version
     loop = asyncio.get_running_loop()
-    if await loop.run_in_executor(checker, damaged, target, manifest):
+    if await loop.run_in_executor(checker, find_damage, target, manifest):
         try:
             await asyncio.to_thread(cache.mkdir, parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=cache, prefix=".partial-") as partial:
-                whole = Path(partial) / version
-                whole.mkdir()
-                await _download(blobs, version, manifest, whole)
-                await asyncio.to_thread(_install, whole, target, manifest)
+                complete = Path(partial) / version
+                complete.mkdir()
+                await _download(blobs, version, manifest, complete)
+                await asyncio.to_thread(_install, complete, target, manifest)
         except OSError as error:
             raise Unavailable(f"index files can't be kept: {error.strerror}") from error
     await asyncio.to_thread(_keep_newest, cache, version)
@@ -71,26 +71,28 @@ async def fetch_files(
 async def _download(blobs: BlobStore, version: str, manifest: Manifest, folder: Path) -> None:
     for name in manifest:
         await blobs.get_file(f"indexes/{version}/{name}", folder / name)
-    if wrong := await asyncio.to_thread(damaged, folder, manifest):
-        raise Invalid(f"index files are missing or damaged: {', '.join(wrong)}")
+    if damage := await asyncio.to_thread(find_damage, folder, manifest):
+        raise Invalid(f"index files are missing or damaged: {', '.join(damage)}")
 
 
-def _install(whole: Path, target: Path, manifest: Manifest) -> None:
-    """Gives a whole folder its name, unless another replica just did the same."""
+def _install(complete: Path, target: Path, manifest: Manifest) -> None:
+    """Moves a complete folder to its place, unless another replica has just done so."""
     try:
-        whole.rename(target)
+        complete.rename(target)
     except OSError:
-        if damaged(target, manifest):
+        if find_damage(target, manifest):
             shutil.rmtree(target)
-            whole.rename(target)
+            complete.rename(target)
 
 
 def _keep_newest(cache: Path, version: str) -> None:
-    """Names of versions begin with their time; files that are still mapped live on unnamed."""
+    """Deletes all but the newest folders. Names of versions begin with their time; files that are
+    deleted while a replica maps them stay readable to it.
+    """
     versions = sorted(
         (path for path in cache.iterdir() if path.is_dir() and not path.name.startswith(".")),
         reverse=True,
     )
-    for path in versions[KEPT_VERSIONS:]:
+    for path in versions[CACHED_VERSIONS:]:
         if path.name != version:
             shutil.rmtree(path, ignore_errors=True)

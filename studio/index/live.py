@@ -1,4 +1,4 @@
-"""The active index version in memory, kept up with the catalogue by reading its changes."""
+"""The active index version in memory; it follows the catalogue by reading its changes."""
 
 import asyncio
 import os
@@ -15,29 +15,30 @@ from db.engine import Database
 from db.index_versions import get_active_version
 from db.tables import IndexVersion
 from errors import Unavailable
-from models.index.columns import RowFilter
+from models.embedder.shapes import unpack_vector
 from models.index.files import empty_files, open_files
 from models.index.product_index import ProductIndex
-from models.index.stats import ScanKnobs, ScoreStats, facts_from
+from models.index.shapes import SearchAnswer, SearchQuery
+from models.index.stats import ScoreStats, SearchParameters, stats_from
 from studio.index.files import fetch_files
-from studio.index.rows import attributes_of, unpack_vector
-from studio.ports import BlobStore, IndexAnswer, IndexQuery
+from studio.index.rows import attributes_of
+from studio.ports import BlobStore
 
 PAGE = 25
-"""Changes read and applied at a time: either holds up every answer for a millisecond."""
+"""Changes that are read and applied at a time; either delays searches by a millisecond."""
 FOLLOW_S = 0.2
-"""Pause between looks at the catalogue while another version is loading."""
+"""Pause between reads of the catalogue's changes while another version is loading."""
 REST_S = 0.02
 """Pause between pages of changes for a version that is loading: searches come first."""
-KEPT_S = 600.0
-"""So long after a swap the version before stays in memory: rolling back then loads nothing."""
-WARM_UP = 32
+ROLLBACK_S = 600.0
+"""How long the previous version stays in memory after a swap, so that a rollback loads nothing."""
+WARM_UP_SEARCHES = 32
 OUTDATED = "outdated"
-"""Stands for the backup of a loaded version that no row is equal to any more."""
+"""In place of the name of a backup: the loaded version matches no row any more."""
 NICENESS = 10
-"""How far the thread that checks files stands back, where the system can say so.
+"""Niceness of the thread that checks files, where the system has one for each thread.
 
-Only that: whoever runs Python at low priority keeps everybody waiting while it holds the GIL.
+No other thread: one that runs Python at low priority delays all others while it holds the GIL.
 """
 
 
@@ -45,7 +46,7 @@ Only that: whoever runs Python at low priority keeps everybody waiting while it 
 class LoadedVersion:
     """A version, and the number of the last catalogue change that was applied to it.
 
-    restored: the backup that the version's row came from; empty if it came from none.
+    restored: the backup that the version's row was restored from; empty if it was not restored.
     """
 
     version: str
@@ -60,7 +61,7 @@ class LoadedVersion:
 
 
 class LiveIndex:
-    """Searches and changes run in one thread; a new version replaces the old one as a whole."""
+    """Searches and changes run in one thread; a new version replaces the old one at once."""
 
     def __init__(
         self,
@@ -75,14 +76,14 @@ class LiveIndex:
         self._database = database
         self._blobs = blobs
         self._thread = thread
-        self._checker = ThreadPoolExecutor(1, "check index", initializer=_stand_back)
+        self._checker = ThreadPoolExecutor(1, "check index", initializer=_lower_priority)
         self._cache = cache
         self._max_waiting = max_waiting
         self._device = device
         self._waiting = 0
         self._loaded: LoadedVersion | None = None
-        self._kept: LoadedVersion | None = None
-        self._kept_until = 0.0
+        self._previous: LoadedVersion | None = None
+        self._previous_until = 0.0
         self._last_seq = 0
 
     async def sync(self) -> None:
@@ -103,8 +104,8 @@ class LiveIndex:
             self._forget_changes()
         self._last_seq = last_seq
         if self._loaded is not None and self._loaded.is_of(active):
-            if time.monotonic() > self._kept_until:
-                self._kept = None
+            if time.monotonic() > self._previous_until:
+                self._previous = None
             await self._catch_up(self._loaded)
             return
         loading = asyncio.create_task(self._load(active), name="load index")
@@ -117,12 +118,15 @@ class LiveIndex:
         finally:
             loading.cancel()
         await self._catch_up(fresh)
-        self._loaded, self._kept = fresh, self._loaded
-        self._kept_until = time.monotonic() + KEPT_S
+        self._loaded, self._previous = fresh, self._loaded
+        self._previous_until = time.monotonic() + ROLLBACK_S
 
-    async def search(self, query: IndexQuery) -> IndexAnswer:
-        """Raises:
-        Unavailable: nothing is loaded, the embedder is another one, or too many wait.
+    async def search(self, query: SearchQuery) -> SearchAnswer:
+        """Answers a query whose vectors are known.
+
+        Raises:
+            Unavailable: no version is loaded, the query's vectors come from another embedder, or
+                too many searches wait.
         """
         loaded = self._loaded
         if loaded is None:
@@ -134,14 +138,14 @@ class LiveIndex:
         self._waiting += 1
         try:
             hits = await asyncio.get_running_loop().run_in_executor(
-                self._thread, _search, loaded.index, query
+                self._thread, loaded.index.search, query
             )
         finally:
             self._waiting -= 1
-        return IndexAnswer(loaded.version, hits)
+        return SearchAnswer(loaded.version, hits, loaded.embedder_version)
 
     def status(self) -> Mapping[str, object]:
-        """What is loaded; `version` is None where nothing is."""
+        """The loaded version and how far it follows; `version` is None where none is loaded."""
         loaded = self._loaded
         if loaded is None:
             return {"version": None, "embedderVersion": None, "count": 0, "appliedSeq": 0}
@@ -154,16 +158,16 @@ class LiveIndex:
         }
 
     def _forget_changes(self) -> None:
-        """The database is as it was earlier: change numbers that were applied are used again."""
-        self._kept = None
+        """After the database was restored to an earlier state: change numbers are used again."""
+        self._previous = None
         if self._loaded is not None:
             self._loaded.restored = OUTDATED
 
     async def _load(self, row: IndexVersion) -> LoadedVersion:
-        """Mapped, warmed up and brought up to date while the old one still answers."""
-        if self._kept is not None and self._kept.is_of(row):
-            await self._catch_up(self._kept, is_served=False)
-            return self._kept
+        """Maps, warms up and updates a version while the old one still answers."""
+        if self._previous is not None and self._previous.is_of(row):
+            await self._catch_up(self._previous, is_served=False)
+            return self._previous
         folder = await fetch_files(
             self._blobs, row.version, row.manifest, self._cache, self._checker
         )
@@ -175,8 +179,8 @@ class LiveIndex:
         return fresh
 
     async def _catch_up(self, loaded: LoadedVersion, *, is_served: bool = True) -> None:
-        # A kept version's last searches may still wait in their thread: it changes there alone.
-        thread = self._thread if is_served or loaded is self._kept else None
+        # Searches of the previous version may still wait in the thread: it is changed only there.
+        thread = self._thread if is_served or loaded is self._previous else None
         while True:
             async with self._database.transaction() as session:
                 changes = await list_changes(
@@ -185,46 +189,31 @@ class LiveIndex:
             if changes:
                 await asyncio.get_running_loop().run_in_executor(thread, _apply, loaded, changes)
                 loaded.applied_seq = changes[-1].change_seq
-            if len(changes) < PAGE:  # all there was; whoever waits for none may wait for ever
+            if len(changes) < PAGE:  # the last page; an empty one may never come under writes
                 return
             if not is_served and self._loaded is not None:
                 await asyncio.sleep(REST_S)
 
 
 def restored_from(row: IndexVersion) -> str:
-    """The backup that a version's row came from, as `studio.backup.restore` notes it."""
+    """The backup that a version's row was restored from, as `studio.backup.restore` stores it."""
     return str(row.stats.get("restored", ""))
 
 
-def _stand_back() -> None:
-    """This thread, not the process: on Linux each has a niceness of its own."""
+def _lower_priority() -> None:
+    """Of this thread, not of the process: on Linux each thread has a niceness of its own."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _open(folder: Path, row: IndexVersion, device: str | None) -> ProductIndex:
-    """Maps the files; the first searches touch what later ones need."""
+    """Maps the files and runs a few searches, which read the pages that later ones need."""
     files = open_files(folder)
-    stats, knobs = facts_from(ScoreStats, row.stats), facts_from(ScanKnobs, row.stats)
-    index = ProductIndex(files, stats, knobs, device)
-    for vector in files.vectors[:: max(1, len(files.vectors) // WARM_UP)]:
-        index.search(10, image=vector.astype("float32"))
+    stats, parameters = stats_from(ScoreStats, row.stats), stats_from(SearchParameters, row.stats)
+    index = ProductIndex(files, stats, parameters, device)
+    for vector in files.vectors[:: max(1, len(files.vectors) // WARM_UP_SEARCHES)]:
+        index.search(SearchQuery(10, image=vector.astype("float32")))
     return index
-
-
-def _search(index: ProductIndex, query: IndexQuery) -> list[tuple[str, float]]:
-    filters = query.filters
-    where = RowFilter(
-        category=filters.category,
-        brand=filters.brand,
-        price_min=filters.price_min,
-        price_max=filters.price_max,
-        in_stock=filters.in_stock,
-        exclude=query.exclude,
-    )
-    return index.search(
-        query.top_k, image=query.image, text=query.text, alpha=query.alpha, where=where
-    )
 
 
 def _apply(loaded: LoadedVersion, changes: Sequence[Change]) -> None:

@@ -1,4 +1,4 @@
-"""The job `rebuild-index`: embed what is missing, build a version, activate it with the finish."""
+"""The job `rebuild-index`: embeds missing pictures, builds a version, activates it at the end."""
 
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ from studio.ports import Index, Studio
 
 
 class RebuildForm(Form):
-    """`full`: embed every picture again, not only those that this embedder has not seen."""
+    """`full`: embed every picture again, not only those without a vector of this embedder."""
 
     full: bool = False
 
@@ -28,16 +28,14 @@ REBUILD_INDEX = JobType(
 
 
 async def rebuild_index(studio: Studio, run: JobRun, source: Source = embed_warm) -> Outcome:
-    """A version over the whole catalogue; active in the same transaction in which the job ends.
+    """Builds a version of the whole catalogue, activated in the transaction that ends the job.
 
-    So a worker that lost its job may still build, but never puts an older version in front.
-    The result names the pictures that can't be read: their products are not in the index.
+    So a worker that has lost its job may still build, but never activates an older version. The
+    result names the pictures that can't be read: their products are not in the index.
     """
     form = read_payload(RebuildForm, run.payload)
-    since = await _asked_at(studio, run) if form.full else None
-    embedded = await embed_missing(
-        studio, run.progress, since=since, source=source, guard=run.guard
-    )
+    since = await _created_at(studio, run) if form.full else None
+    counts = await embed_missing(studio, run.progress, since=since, source=source, guard=run.guard)
     await give_up_unfinished(studio, run.guard)
     version = await build_version(studio, run.progress)
     in_service = await studio.embedder.version()
@@ -45,12 +43,12 @@ async def rebuild_index(studio: Studio, run: JobRun, source: Source = embed_warm
     async def record(session: AsyncSession) -> None:
         await switch_in(session, version, in_service, actor_id=run.owner_id)
 
-    result = {"version": version, "embedded": embedded.count, "failed": embedded.failed}
-    return Outcome(result | {"errors": embedded.errors}, record)
+    result = {"version": version, "embedded": counts.count, "failed": counts.failed}
+    return Outcome(result | {"errors": counts.errors}, record)
 
 
-async def _asked_at(studio: Studio, run: JobRun) -> datetime:
-    """What was embedded since then need not be again, whichever attempt did it."""
+async def _created_at(studio: Studio, run: JobRun) -> datetime:
+    """When the job was created: vectors of any of its attempts are newer, and stay."""
     async with studio.database.transaction() as session:
         job = await get_job(session, run.job_id)
     if job is None:
@@ -59,10 +57,10 @@ async def _asked_at(studio: Studio, run: JobRun) -> datetime:
 
 
 async def rebuild_if_due(database: Database, index: Index) -> str | None:
-    """Queues a rebuild of a version that its changes have outgrown, at most one a day.
+    """Queues a rebuild, at most one a day, where a version has had too many changes.
 
-    Another call changes nothing while that job is open, or on the day on which it has failed.
-    Returns what is wrong in the meantime: how the last such job ended without a new version.
+    Does nothing while such a job is open, or on the day on which it failed. Returns a warning where
+    the last such job ended without a new version, otherwise None.
 
     Raises:
         Unavailable: index or database can't be reached.

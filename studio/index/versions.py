@@ -1,19 +1,29 @@
-"""Which index version answers: activation, and rolling back by the same step."""
+"""Index versions: the list, and which one answers. A rollback is the activation of an older one."""
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.audit import insert_audit
 from db.engine import Database
-from db.index_versions import activate, get_index_version
+from db.index_versions import activate, get_index_version, list_index_versions
+from db.tables import IndexVersion
 from errors import Conflict, NotFound
 from studio.context import current_request_id
 from studio.ports import Studio
 
 
+async def list_versions(
+    studio: Studio, *, limit: int, after: tuple[datetime, str] | None = None
+) -> list[IndexVersion]:
+    """Index versions, newest first, those that come after the given (created_at, version)."""
+    async with studio.database.read() as session:
+        return await list_index_versions(session, limit=limit, after=after)
+
+
 async def activate_version(studio: Studio, version: str, *, actor_id: UUID | None = None) -> None:
-    """Makes a version the one that answers; every replica follows by itself.
+    """Makes a version the one that answers searches; every replica follows by itself.
 
     Raises:
         NotFound: there is no such version.
@@ -26,7 +36,7 @@ async def activate_version(studio: Studio, version: str, *, actor_id: UUID | Non
 async def switch_version(
     database: Database, version: str, in_service: str, *, actor_id: UUID | None = None
 ) -> None:
-    """As `activate_version`, for callers who know which embedder is in service."""
+    """As `activate_version`, for callers that know which embedder is in service."""
     async with database.transaction() as session:
         await switch_in(session, version, in_service, actor_id=actor_id)
 

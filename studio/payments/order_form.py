@@ -11,8 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.catalog import get_products
 from db.tables import Product
 from errors import Conflict, Invalid
-from studio.catalog.form import ID_PATTERN
-from studio.forms import Form
+from studio.forms import PRODUCT_ID_PATTERN, Form
 from studio.payments.money import Money, exact_money, parse_money, positive
 
 MAX_ITEMS = 100
@@ -56,7 +55,7 @@ class AmountForm(Form):
 class ItemForm(Form):
     """A product and how many of it."""
 
-    product_id: Annotated[str, Field(pattern=ID_PATTERN)]
+    product_id: Annotated[str, Field(pattern=PRODUCT_ID_PATTERN)]
     quantity: Annotated[int, Field(ge=1, le=999, strict=True)]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import Invalid
-from studio.catalog.text_lines import (
+from studio.files.text_lines import (
     BoundedLines,
     UnreadableLine,
     check_columns,

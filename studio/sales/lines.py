@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from db.catalog import get_embeddings, get_products
 from db.tables import Product
 from errors import DeadlinePassed, Invalid, NotFound, RateLimited, StudioError, Unavailable
+from models.embedder.shapes import unpack_vector
 from models.sales.sales import Sales
 from studio.files.files import load_image
-from studio.index.rows import unpack_vector
 from studio.ports import Studio
 from studio.sales.answers import offers_of
 from studio.sales.csv_file import MOST_PRODUCTS, NO_DAY, LineErrors, SalesTable

@@ -14,6 +14,7 @@ from db.catalog import get_embedding, get_product, get_products
 from db.regressor_versions import get_active_regressor
 from db.tables import Prediction, Product
 from errors import DeadlinePassed, NotAuthenticated, NotFound, Unavailable
+from models.embedder.shapes import unpack_vector
 from models.images import decode_image
 from models.sales.heatmap import draw_heatmap, see_change
 from models.sales.occlusion import Influence, patches
@@ -24,7 +25,6 @@ from studio.files.files import load_image
 from studio.files.picture_memory import hold_picture
 from studio.files.picture_threads import run_on_picture
 from studio.files.storage import require_storage
-from studio.index.rows import unpack_vector
 from studio.ports import Studio
 from studio.sales.shapes import (
     Comparable,

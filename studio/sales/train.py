@@ -85,7 +85,8 @@ async def train_regressor(studio: Studio, run: JobRun) -> Outcome:
     version = f"regressor-{run.job_id.hex[:12]}"
     embedder_version = await studio.embedder.version()
     champion = await _champion(studio, owner_id, embedder_version)
-    lexicon = Lexicon(np.stack([(await studio.embedder.embed_text(one)).vector for one in PROMPTS]))
+    prompts = await studio.embedder.embed_texts(PROMPTS)
+    lexicon = Lexicon(np.stack([embedding.vector for embedding in prompts]))
     fitting = Fitting(version, embedder_version, sales, lexicon, champion.regressor)
     fitted = await _fit(run, fitting)
     manifest = await store_regressor(studio.blobs, version, fitted.files)

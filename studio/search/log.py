@@ -1,4 +1,4 @@
-"""Search log rows, written behind the answers in batches; none is lost on an orderly stop."""
+"""Writes search log rows in batches after the answers; an orderly stop loses none."""
 
 import asyncio
 from typing import Any
@@ -20,7 +20,7 @@ log = structlog.get_logger("studio.search_log")
 
 
 class SearchLogWriter:
-    """A queue and one task; a search only ever appends to the queue."""
+    """A queue and one task; a search only appends to the queue."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -29,7 +29,7 @@ class SearchLogWriter:
 
     @property
     def is_alive(self) -> bool:
-        """Whether rows are written, or would be."""
+        """Whether the writing task runs, or has not been needed yet."""
         return self._task is None or not self._task.done()
 
     def write(self, row: dict[str, Any]) -> None:
@@ -39,11 +39,11 @@ class SearchLogWriter:
         try:
             self._rows.put_nowait(row)
         except asyncio.QueueFull:
-            # The database is away for long: losing rows here beats refusing searches.
+            # The database has been away for long: losing rows is better than refusing searches.
             log.error("search_log.dropped", request_id=row["request_id"])
 
     async def aclose(self) -> None:
-        """Writes what is left; without a database it is lost, and a stop does not wait for ever."""
+        """Writes the remaining rows; gives up after a time limit where the database is away."""
         if self._task is None:
             return
         try:
@@ -68,7 +68,7 @@ class SearchLogWriter:
         return rows
 
     async def _insert_until_done(self, rows: list[dict[str, Any]]) -> None:
-        """A database that is away is waited for; rows that it refuses are not tried for ever."""
+        """Waits for a database that is away; gives up rows that it refuses."""
         refusals = 0
         while refusals < REFUSALS:
             try:

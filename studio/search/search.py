@@ -1,10 +1,10 @@
-"""Search: words, a picture or both to vectors, vectors to products, and a row of what was asked."""
+"""Searches: words and pictures to vectors, vectors to products, and a row of the search log."""
 
 import hashlib
 import time
 import unicodedata
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,18 +13,18 @@ import numpy as np
 from db.catalog import get_embedding, get_product, get_products
 from db.tables import Product
 from errors import NotFound, Unavailable
+from models.embedder.shapes import Embedding, unpack_vector
+from models.index.shapes import SearchAnswer, SearchQuery
 from studio.context import current_request_id
 from studio.files.files import load_image
 from studio.files.picture_memory import hold_picture
-from studio.index.rows import unpack_vector
-from studio.ports import (
-    EmbeddedAnswer,
-    Embedding,
-    Filters,
-    IndexAnswer,
-    IndexQuery,
-    RawQuery,
-    Studio,
+from studio.ports import Studio
+from studio.search.forms import (
+    HybridSearchForm,
+    PictureSearchForm,
+    SearchForm,
+    SimilarSearchForm,
+    TextSearchForm,
 )
 from studio.search.log import SearchLogWriter
 
@@ -32,31 +32,8 @@ TEXT_VECTOR_LIFETIME_S = 7 * 24 * 3600
 
 
 @dataclass(frozen=True)
-class SearchRequest:
-    """What is looked for: words, a picture, both, or the neighbours of a product."""
-
-    top_k: int
-    filters: Filters = field(default_factory=Filters)
-    query: str | None = None
-    image_url: str | None = None
-    file_id: UUID | None = None
-    similar_to: str | None = None
-    alpha: float = 0.5
-
-    @property
-    def type(self) -> str:
-        """`text`, `image`, `hybrid` or `similar`, as the log calls it."""
-        if self.similar_to is not None:
-            return "similar"
-        has_image = self.image_url is not None or self.file_id is not None
-        if self.query is not None:
-            return "hybrid" if has_image else "text"
-        return "image"
-
-
-@dataclass(frozen=True)
-class Found:
-    """A product, how well it fits, and a URL of its picture."""
+class Match:
+    """A product, its score, and a URL of its picture."""
 
     product: Product
     score: float
@@ -64,18 +41,18 @@ class Found:
 
 
 @dataclass(frozen=True)
-class SearchAnswer:
-    """The products, best first, and who answered how fast."""
+class SearchResult:
+    """The products, best first, the index version that answered, and how long it took."""
 
-    results: list[Found]
+    matches: list[Match]
     index_version: str
     latency_ms: float
 
 
 async def search(
-    studio: Studio, log: SearchLogWriter, user_id: UUID | None, request: SearchRequest
-) -> SearchAnswer:
-    """Finds products.
+    studio: Studio, log: SearchLogWriter, user_id: UUID | None, form: SearchForm
+) -> SearchResult:
+    """Finds products and writes a row of the search log.
 
     Raises:
         NotFound: the picture or the product is absent or another user's.
@@ -83,60 +60,62 @@ async def search(
         Unavailable: no index is active, or a deployment is saturated or down.
     """
     started_s = time.perf_counter()
-    found = await _find(studio, user_id, request)
-    results = await _to_results(studio, found.answer)
+    query = await _to_query(studio, user_id, form)
+    answer = await _ask(studio, query)
+    matches = await _to_matches(studio, answer)
     latency_ms = round((time.perf_counter() - started_s) * 1000, 2)
-    log.write(_log_row(user_id, request, found, latency_ms))
-    return SearchAnswer(results, found.answer.version, latency_ms)
+    log.write(_log_row(user_id, form, answer, latency_ms))
+    return SearchResult(matches, answer.index_version, latency_ms)
 
 
-async def _find(studio: Studio, user_id: UUID | None, request: SearchRequest) -> EmbeddedAnswer:
-    """To the index right away where every vector is known, else through the embedder."""
-    query = IndexQuery(
-        request.top_k,
-        alpha=request.alpha,
-        filters=request.filters,
-        exclude=frozenset({request.similar_to} if request.similar_to else ()),
-    )
-    picture: bytes | None = None
-    if request.similar_to is not None:
-        known, picture = await _product_picture(studio, request.similar_to)
-        query = _with(query, image=known)
-    elif request.type != "text":
-        loaded = await load_image(
-            studio, user_id, image_url=request.image_url, file_id=request.file_id
-        )
-        picture = loaded.data
-        hold_picture(len(picture))
-    words = _normalise(request.query)
-    if words is not None:
-        query = _with(query, text=await _cached_text(studio, words))
-    unknown_words = words if query.text is None else None
-    if picture is None and unknown_words is None:
-        return EmbeddedAnswer(await studio.index.search(query), query.embedder_version)
-    found = await studio.embedder.search(RawQuery(query, picture, unknown_words))
-    if unknown_words is not None and found.text is not None:
-        await _cache_text(studio, unknown_words, Embedding(found.embedder_version, found.text))
-    return found
+async def _to_query(studio: Studio, user_id: UUID | None, form: SearchForm) -> SearchQuery:
+    """The form with its picture loaded, and with the vectors that are already known."""
+    query = SearchQuery(form.top_k, filters=form.to_filters())
+    if isinstance(form, SimilarSearchForm):
+        return await _with_product(studio, query, form.similar_to)
+    if isinstance(form, PictureSearchForm):
+        picture = await load_image(studio, user_id, image_url=form.image_url, file_id=form.file_id)
+        query = replace(query, picture=picture.data)
+        hold_picture(len(picture.data))
+    if isinstance(form, HybridSearchForm):
+        query = replace(query, alpha=form.alpha)
+    if isinstance(form, TextSearchForm | HybridSearchForm):
+        query = await _with_words(studio, query, form.query)
+    return query
 
 
-def _with(
-    query: IndexQuery, *, image: Embedding | None = None, text: Embedding | None = None
-) -> IndexQuery:
-    """The query with a vector that is known already."""
-    known = image or text
-    if known is None:
-        return query
-    return replace(
-        query,
-        embedder_version=known.version,
-        image=image.vector if image else query.image,
-        text=text.vector if text else query.text,
-    )
+async def _with_product(studio: Studio, query: SearchQuery, product_id: str) -> SearchQuery:
+    """With the product's vector, or its picture where the embedder has not embedded it yet."""
+    version = await studio.embedder.version()
+    async with studio.database.read() as session:
+        product = await get_product(session, product_id)
+        if product is None:
+            raise NotFound(f"there is no product {product_id}")
+        embedding = await get_embedding(session, product_id, version)
+    query = replace(query, exclude=frozenset({product_id}))
+    if embedding is None:
+        return replace(query, picture=await studio.blobs.get(product.image_key))
+    vector = unpack_vector(embedding.vector).astype(np.float32)
+    return replace(query, embedder_version=version, image=vector)
 
 
-def _normalise(words: str | None) -> str | None:
-    return None if words is None else " ".join(unicodedata.normalize("NFC", words).split())
+async def _with_words(studio: Studio, query: SearchQuery, text: str) -> SearchQuery:
+    """With the words' vector where it is cached, so that no model has to run."""
+    words = " ".join(unicodedata.normalize("NFC", text).split())
+    cached = await _cached_text(studio, words)
+    if cached is None:
+        return replace(query, words=words)
+    return replace(query, embedder_version=cached.version, text=cached.vector)
+
+
+async def _ask(studio: Studio, query: SearchQuery) -> SearchAnswer:
+    """Asks the index directly where the query is embedded, otherwise through the embedder."""
+    if query.is_embedded:
+        return await studio.index.search(query)
+    answer = await studio.embedder.search(query)
+    if query.words is not None and answer.text is not None:
+        await _cache_text(studio, query.words, Embedding(answer.embedder_version, answer.text))
+    return answer
 
 
 def _text_key(version: str, words: str) -> str:
@@ -144,7 +123,6 @@ def _text_key(version: str, words: str) -> str:
 
 
 async def _cached_text(studio: Studio, words: str) -> Embedding | None:
-    """The words' vector where they were asked before: no model runs."""
     version = await studio.embedder.version()
     with suppress(Unavailable):  # a search does not need the cache
         cached = await studio.cache.get(_text_key(version, words))
@@ -160,59 +138,28 @@ async def _cache_text(studio: Studio, words: str, embedding: Embedding) -> None:
         await studio.cache.set(key, packed, lifetime_s=TEXT_VECTOR_LIFETIME_S)
 
 
-async def _product_picture(
-    studio: Studio, product_id: str
-) -> tuple[Embedding | None, bytes | None]:
-    """The product's vector, or its picture where the embedder has not seen it yet."""
-    version = await studio.embedder.version()
-    async with studio.database.read() as session:
-        product = await get_product(session, product_id)
-        if product is None:
-            raise NotFound(f"there is no product {product_id}")
-        kept = await get_embedding(session, product_id, version)
-    if kept is None:
-        return None, await studio.blobs.get(product.image_key)
-    return Embedding(version, unpack_vector(kept.vector).astype(np.float32)), None
-
-
-async def _to_results(studio: Studio, answer: IndexAnswer) -> list[Found]:
+async def _to_matches(studio: Studio, answer: SearchAnswer) -> list[Match]:
+    """The hits whose products are still live."""
     async with studio.database.read() as session:
         products = await get_products(session, [product_id for product_id, _ in answer.hits])
     return [
-        Found(
-            products[product_id], score, await studio.blobs.sign_get(products[product_id].image_key)
-        )
+        Match(product, score, await studio.blobs.sign_get(product.image_key))
         for product_id, score in answer.hits
-        if product_id in products
+        if (product := products.get(product_id)) is not None
     ]
 
 
 def _log_row(
-    user_id: UUID | None, request: SearchRequest, found: EmbeddedAnswer, latency_ms: float
+    user_id: UUID | None, form: SearchForm, answer: SearchAnswer, latency_ms: float
 ) -> dict[str, Any]:
     return {
         "id": uuid4(),
         "user_id": user_id,
-        "type": request.type,
-        "params": _params(request),
-        "results": [product_id for product_id, _ in found.answer.hits],
+        "type": form.type,
+        "params": form.to_params(),
+        "results": [product_id for product_id, _ in answer.hits],
         "latency_ms": latency_ms,
-        "index_version": found.answer.version,
-        "embedder_version": found.embedder_version,
+        "index_version": answer.index_version,
+        "embedder_version": answer.embedder_version,
         "request_id": current_request_id(),
     }
-
-
-def _params(request: SearchRequest) -> dict[str, Any]:
-    """What was asked, without the signatures of URLs (they are credentials)."""
-    params = {name: value for name, value in asdict(request).items() if value is not None}
-    params["filters"] = {
-        name: sorted(value) if isinstance(value, frozenset) else value
-        for name, value in params["filters"].items()
-        if value not in (None, frozenset())
-    }
-    if request.image_url is not None:
-        params["image_url"] = request.image_url.split("?")[0]
-    if request.file_id is not None:
-        params["file_id"] = str(request.file_id)
-    return params

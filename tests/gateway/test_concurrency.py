@@ -13,7 +13,8 @@ from starlette.types import Receive, Scope, Send
 from errors import Unavailable
 from gateway.concurrency import Concurrency
 from integrations.shares import Caller, OwnerBusy
-from studio.ports import Embedding, Studio
+from models.embedder.shapes import Embedding
+from studio.ports import Studio
 from tests.support.fakes import FakeEmbedder, open_client
 
 WORDS = {"query": "red dress"}

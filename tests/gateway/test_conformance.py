@@ -22,7 +22,7 @@ from schemathesis.generation import GenerationMode
 from studio.accounts import passwords
 from studio.ports import Studio
 from tests.gateway.resources import insert_job, open_account, place_order, put_product, upload
-from tests.support.fakes import FakeIndex, FakeItem, make_settings
+from tests.support.fakes import FakeIndex, make_settings
 from tests.support.served import ServedStudio, serving_gateway
 from tests.support.simulator import Simulator
 
@@ -88,7 +88,7 @@ async def sell_something(studio: Studio, url: str) -> None:
     async with httpx.AsyncClient(base_url=url) as client:
         product_id = await put_product(client, await open_account(client, studio, "merchant"))
     embedding = await studio.embedder.embed_text("red dress")
-    cast(FakeIndex, studio.index).items[product_id] = FakeItem(embedding.vector)
+    cast(FakeIndex, studio.index).put(product_id, embedding.vector)
 
 
 @dataclass

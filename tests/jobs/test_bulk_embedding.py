@@ -11,16 +11,16 @@ import pytest
 import ray
 from sqlmodel import select
 
-from db.embeddings import Unseen, count_unseen
+from db.embeddings import MissingVectors, count_missing
 from db.tables import ProductEmbedding
 from drawing.draw import COLOURS, Garment, draw_garment
 from errors import Unavailable
 from jobs.bulk_embedding import BulkEmbedding, BulkEmbeddingArgs, EmbedPictures
 from local.client import encode
 from models.embedder.embedder import Embedder, EmbedderConfig, load, load_reader
+from models.embedder.shapes import unpack_vector
 from settings import PREFIX, PROJECT_ROOT
-from studio.index.embed import Wanted, embed_missing
-from studio.index.rows import unpack_vector
+from studio.index.embed import EmbeddingTask, embed_missing
 from studio.ports import Studio
 from tests.studio.index.test_embed import fill, put
 from tests.support.fakes import FakeEmbedder, make_settings, open_studio
@@ -74,13 +74,13 @@ async def test_a_long_reindex_gives_the_vectors_of_single_pictures_and_goes_on_w
     for name, data in pictures.items():
         await put(studio, owner_id, name, data)
     await put(studio, owner_id, "g007", b"no picture")
-    unseen = Unseen(starter.version)
+    missing = MissingVectors(starter.version)
     source = BulkEmbedding(ARGS, EmbedderConfig())
-    async with aclosing(source(studio, Wanted(unseen, COUNT + 1))) as batches:
+    async with aclosing(source(studio, EmbeddingTask(missing, COUNT + 1))) as batches:
         batch = await anext(batches)
     assert 1 <= len(batch) <= ARGS.batch
     async with studio.database.transaction() as session:
-        assert await count_unseen(session, unseen) == COUNT + 1  # nobody has written it
+        assert await count_missing(session, missing) == COUNT + 1  # nobody has written it
 
     embedded = await embed_missing(studio, source=source)
     assert (embedded.count, embedded.failed) == (COUNT, 1)
@@ -97,7 +97,7 @@ async def test_a_long_reindex_gives_the_vectors_of_single_pictures_and_goes_on_w
 
 
 def test_another_model_than_the_one_in_service_embeds_nothing() -> None:
-    stage = EmbedPictures(EmbedderConfig(), Unseen("another"), replace(ARGS, niceness=0))
+    stage = EmbedPictures(EmbedderConfig(), MissingVectors("another"), replace(ARGS, niceness=0))
     with pytest.raises(Unavailable, match="replaced by another one"):
         stage({"id": np.array(["a"])})
 
@@ -106,4 +106,4 @@ def test_a_reader_without_weights_reads_as_the_model_does(starter: Embedder) -> 
     data = encode(draw_garment(Garment("bag", "green", "dotted"), size=700))
     reader = load_reader(EmbedderConfig())
     np.testing.assert_array_equal(reader.read(data), starter.reader.read(data))
-    assert reader.side == starter.side
+    assert reader.side == starter.reader.side

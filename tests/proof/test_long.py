@@ -10,9 +10,9 @@ import pytest
 
 from errors import StudioError
 from models.images import decode_image, inspect_image
-from models.index.columns import ProductAttributes, RowFilter
 from models.index.files import empty_files
 from models.index.product_index import ProductIndex
+from models.index.shapes import Filters, ProductAttributes, SearchQuery
 from tests.models.index.test_product_index import DIM, brute_force, catalogue, unit, written
 from tests.models.test_images import encoded, gradient
 
@@ -66,12 +66,13 @@ def test_ten_thousand_random_changes_and_searches_equal_brute_force(
             products[product_id] = (vector, attributes)
         else:
             query = unit(random).astype(np.float32)
-            bound = float(random.integers(100))
-            where = RowFilter(price_max=bound) if deed == 2 else RowFilter(in_stock=True)
+            bound_e4 = int(random.integers(100)) * 10_000
+            filters = Filters(price_max_e4=bound_e4) if deed == 2 else Filters(in_stock=True)
             k = int(random.integers(1, 60))
-            ids = [one for one, _ in index.search(k, image=query, where=where)]
-            assert ids == brute_force(products, query, k, where), turn
+            hits = index.search(SearchQuery(k, image=query, filters=filters))
+            ids = [product_id for product_id, _ in hits]
+            assert ids == brute_force(products, query, k, filters), turn
         if turn % 2500 == 0:
             again = ProductIndex(written(products, tmp_path / str(turn)))
-            query = unit(random).astype(np.float32)
-            assert again.search(50, image=query) == index.search(50, image=query)
+            search = SearchQuery(50, image=unit(random).astype(np.float32))
+            assert again.search(search) == index.search(search)

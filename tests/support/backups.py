@@ -15,11 +15,12 @@ from sqlalchemy import insert, text
 
 from db.catalog import put_embedding, take_change_seq
 from db.tables import File, Job, Payment, Product, ProductEmbedding
+from models.embedder.shapes import pack_vector
+from models.index.shapes import SearchQuery
 from studio.accounts.accounts import create_user
 from studio.index.build import build_version
-from studio.index.rows import pack_vector
 from studio.index.versions import activate_version
-from studio.ports import IndexQuery, Studio
+from studio.ports import Studio
 from tests.support.fakes import DIM, unit
 
 AMOUNT = Decimal(100)
@@ -149,11 +150,11 @@ async def answers(
     """The results of searches with random vectors, which are the same in every call."""
     random = np.random.default_rng(1)
     queries = [unit(random.normal(size=DIM)) for _ in range(count)]
-    results = []
+    hits = []
     for vector in queries:
-        query = IndexQuery(top_k=top_k, embedder_version="fake-embedder", image=vector)
-        results.append((await studio.index.search(query)).hits)
-    return results
+        query = SearchQuery(top_k=top_k, embedder_version="fake-embedder", image=vector)
+        hits.append((await studio.index.search(query)).hits)
+    return hits
 
 
 async def digests(url: str, *without: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Small real stand-ins for the models and the index: deterministic, in memory, exact."""
+"""Small deterministic stand-ins for the models, and a studio and a gateway to run them in."""
 
 import asyncio
 import hashlib
@@ -7,7 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,18 @@ from PIL import Image
 
 from db.engine import Database
 from deployments.serve.turns import Turns
-from errors import Conflict, Invalid, NotAnImage, StudioError, TooLarge, Unavailable
+from errors import Invalid, NotAnImage, StudioError, TooLarge, Unavailable
 from gateway.app import create_app
 from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache
 from integrations.fetch import Fetcher
 from integrations.paypal.paypal import open_paypal
 from models.embedder.lexicon import Lexicon
+from models.embedder.shapes import Embedding, Vector
 from models.images import decode_image
+from models.index.files import empty_files
+from models.index.product_index import ProductIndex
+from models.index.shapes import ProductAttributes, SearchAnswer, SearchQuery
 from models.sales.fit import fit_regressor, split
 from models.sales.occlusion import background, cover
 from models.sales.regressor import Regressor, RegressorConfig
@@ -38,13 +42,7 @@ from settings import Settings
 from studio.accounts.accounts import create_user
 from studio.ports import (
     BlobStore,
-    EmbeddedAnswer,
-    Embedding,
-    Filters,
     Index,
-    IndexAnswer,
-    IndexQuery,
-    RawQuery,
     SegmentAnswer,
     SegmentPrompt,
     Studio,
@@ -52,7 +50,6 @@ from studio.ports import (
     TryOnMade,
     TryOnOrder,
     TryOnStep,
-    Vector,
 )
 from studio.sales.answers import answer, check_embedder, evaluate
 from studio.sales.shapes import (
@@ -77,7 +74,7 @@ def unit(vector: NDArray[np.float64]) -> Vector:
 
 
 class FakeEmbedder:
-    """An image is its 8 x 8 thumbnail, a text the sum of its words' random directions."""
+    """An image's vector is its 8 x 8 thumbnail, a text's the sum of its words' random vectors."""
 
     def __init__(self, version: str = "fake-embedder", index: "Index | None" = None) -> None:
         self.index = index
@@ -86,22 +83,22 @@ class FakeEmbedder:
         self.failure: Exception | None = None
 
     async def embed_image(self, image: bytes) -> Embedding:
-        self._fail_if_told()
+        self._raise_failure()
         picture = decode_image(image).resize((SIDE, SIDE), Image.Resampling.BOX)
         pixels = np.asarray(picture, dtype=np.float64).reshape(-1) + 1.0
         return Embedding(self._version, unit(pixels))
 
     async def embed_images(self, images: Sequence[bytes]) -> list[Embedding | StudioError]:
-        found: list[Embedding | StudioError] = []
+        answers: list[Embedding | StudioError] = []
         for image in images:
             try:
-                found.append(await self.embed_image(image))
+                answers.append(await self.embed_image(image))
             except (Invalid, NotAnImage, TooLarge) as error:
-                found.append(error)
-        return found
+                answers.append(error)
+        return answers
 
     async def embed_text(self, text: str) -> Embedding:
-        self._fail_if_told()
+        self._raise_failure()
         self.texts_embedded += 1
         total = np.ones(DIM)
         for word in text.lower().split():
@@ -109,28 +106,37 @@ class FakeEmbedder:
             total += np.random.default_rng(seed).normal(size=DIM) * 4
         return Embedding(self._version, unit(total))
 
+    async def embed_texts(self, texts: Sequence[str]) -> list[Embedding]:
+        return [await self.embed_text(text) for text in texts]
+
     async def embed_covered(self, image: bytes, boxes: NDArray[np.float32]) -> CoveredEmbedding:
-        self._fail_if_told()
+        self._raise_failure()
         picture = decode_image(image).resize((SIDE, SIDE), Image.Resampling.BOX)
         pixels = np.asarray(picture, dtype=np.float32).transpose(2, 0, 1) + 1.0
         fill = background(pixels)
-        seen = [pixels, *(cover(pixels, box, fill) for box in boxes)]
-        vectors = [unit(one.transpose(1, 2, 0).reshape(-1).astype(np.float64)) for one in seen]
+        patches = [pixels, *(cover(pixels, box, fill) for box in boxes)]
+        vectors = [unit(one.transpose(1, 2, 0).reshape(-1).astype(np.float64)) for one in patches]
         return CoveredEmbedding(self._version, np.stack(vectors), (0.0, 0.0, 1.0, 1.0))
 
-    async def search(self, raw: RawQuery) -> EmbeddedAnswer:
+    async def search(self, query: SearchQuery) -> SearchAnswer:
         if self.index is None:
-            raise Unavailable("this embedder was given no index")
-        image = raw.query.image if raw.image is None else (await self.embed_image(raw.image)).vector
-        text = raw.query.text if raw.text is None else (await self.embed_text(raw.text)).vector
-        query = replace(raw.query, embedder_version=self._version, image=image, text=text)
-        return EmbeddedAnswer(await self.index.search(query), self._version, text)
+            raise Unavailable("this embedder has no index")
+        image, text = query.image, None
+        if query.picture is not None:
+            image = (await self.embed_image(query.picture)).vector
+        if query.words is not None:
+            text = (await self.embed_text(query.words)).vector
+        embedded = replace(
+            query, embedder_version=self._version, image=image,
+            text=query.text if text is None else text, picture=None, words=None,
+        )  # fmt: skip
+        return replace(await self.index.search(embedded), text=text)
 
     async def version(self) -> str:
-        self._fail_if_told()
+        self._raise_failure()
         return self._version
 
-    def _fail_if_told(self) -> None:
+    def _raise_failure(self) -> None:
         if self.failure is not None:
             raise self.failure
 
@@ -151,16 +157,16 @@ class LocalRegressor:
         return await asyncio.to_thread(evaluate, found, sold)
 
     async def status(self) -> Mapping[str, object]:
-        self._fail_if_told()
+        self._raise_failure()
         return {"starter": "tiny", "embedderVersion": "fake-embedder", "loaded": []}
 
     async def _find(self, model: TrainedVersion | None, embedder_version: str) -> Regressor:
-        self._fail_if_told()
+        self._raise_failure()
         found = tiny_regressor() if model is None else await self._shelf.get(model)
         check_embedder(found, embedder_version)
         return found
 
-    def _fail_if_told(self) -> None:
+    def _raise_failure(self) -> None:
         if self.failure is not None:
             raise self.failure
 
@@ -270,63 +276,41 @@ class FakeSegmenter:
         return "fake-segmenter"
 
 
-@dataclass
-class FakeItem:
-    """A product as the index knows it."""
-
-    vector: Vector
-    attributes: dict[str, Any] = field(default_factory=dict)
+ANY_ATTRIBUTES = ProductAttributes("dress", None, 0, in_stock=True)
 
 
 class FakeIndex:
-    """Every product is compared with the query, in Python."""
+    """The product's own index over products that a test puts into it; no database, no files."""
 
     def __init__(self, embedder_version: str = "fake-embedder") -> None:
         self.version: str | None = "v1"
         self.embedder_version = embedder_version
-        self.items: dict[str, FakeItem] = {}
+        self.clear()
 
-    async def search(self, query: IndexQuery) -> IndexAnswer:
+    def put(
+        self, product_id: str, vector: Vector, attributes: ProductAttributes = ANY_ATTRIBUTES
+    ) -> None:
+        """Adds or replaces a product."""
+        self._products.put(product_id, vector.astype(np.float16), attributes)
+
+    def clear(self) -> None:
+        """Removes all products."""
+        self._products = ProductIndex(empty_files(DIM))
+
+    async def search(self, query: SearchQuery) -> SearchAnswer:
         if self.version is None:
-            raise Unavailable("no index is active")
+            raise Unavailable("no search index is active")
         if query.embedder_version != self.embedder_version:
-            raise Conflict("the index was made by another embedder")
-        scored = [
-            (product_id, score_of(item.vector, query))
-            for product_id, item in self.items.items()
-            if product_id not in query.exclude and passes(item.attributes, query.filters)
-        ]
-        scored.sort(key=lambda hit: (-hit[1], hit[0]))
-        return IndexAnswer(self.version, scored[: query.top_k])
+            raise Unavailable("the search index was made by another embedder: rebuild it")
+        return SearchAnswer(self.version, self._products.search(query), self.embedder_version)
 
     async def status(self) -> Mapping[str, object]:
         return {
             "version": self.version,
             "embedderVersion": self.embedder_version,
-            "count": len(self.items),
+            "count": self._products.count,
             "appliedSeq": 0,
         }
-
-
-def score_of(vector: Vector, query: IndexQuery) -> float:
-    """Blended cosine similarity."""
-    image = float(vector @ query.image) if query.image is not None else 0.0
-    text = float(vector @ query.text) if query.text is not None else 0.0
-    if query.image is None or query.text is None:
-        return round(image + text, 6)
-    return round(query.alpha * image + (1 - query.alpha) * text, 6)
-
-
-def passes(attributes: Mapping[str, Any], filters: Filters) -> bool:
-    """Whether a product with these attributes may be found."""
-    price = float(attributes.get("price", 0))
-    return (
-        (not filters.category or str(attributes.get("category")).lower() in filters.category)
-        and (not filters.brand or str(attributes.get("brand")).lower() in filters.brand)
-        and (filters.price_min is None or price >= filters.price_min)
-        and (filters.price_max is None or price <= filters.price_max)
-        and (filters.in_stock is None or attributes.get("in_stock") == filters.in_stock)
-    )
 
 
 def picture(colour: str = "red", size: tuple[int, int] = (32, 24), kind: str = "JPEG") -> bytes:

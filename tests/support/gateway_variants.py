@@ -24,7 +24,7 @@ from gateway.envelope import Envelope
 from gateway.limits import RateLimit
 from settings import Settings
 from tests.gateway.resources import open_account, put_product
-from tests.support.fakes import FakeItem, make_settings, open_client, open_studio
+from tests.support.fakes import make_settings, open_client, open_studio
 
 BARE, WITH_LIMITS, WHOLE = "bare", "ids, log, limits", "all: with auth"
 
@@ -72,7 +72,7 @@ async def serve(variant: str, environment: dict[str, str]) -> None:
     async with open_studio(settings_of(environment)) as studio:
         for product_id in environment["products"].split():
             vector = (await studio.embedder.embed_text(f"red dress {product_id}")).vector
-            studio.index.items[product_id] = FakeItem(vector)  # type: ignore[attr-defined]
+            studio.index.put(product_id, vector)  # type: ignore[attr-defined]
         if variant != WHOLE:
             gateway.app.add_layers = add_layers
         config = uvicorn.Config(

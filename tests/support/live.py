@@ -5,12 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from models.index.shapes import SearchAnswer, SearchQuery
 from settings import Settings
 from studio.index.build import build_version
 from studio.index.files import cache_folder
 from studio.index.live import LiveIndex
 from studio.index.versions import activate_version
-from studio.ports import IndexAnswer, IndexQuery, Studio
+from studio.ports import Studio
 from tests.support.fakes import FakeEmbedder, open_studio
 
 
@@ -20,7 +21,7 @@ class SyncedIndex:
     def __init__(self, live: LiveIndex) -> None:
         self.live = live
 
-    async def search(self, query: IndexQuery) -> IndexAnswer:
+    async def search(self, query: SearchQuery) -> SearchAnswer:
         await self.live.sync()
         return await self.live.search(query)
 
@@ -31,7 +32,7 @@ class SyncedIndex:
 
 @asynccontextmanager
 async def open_live_studio(settings: Settings, *, activate: bool = True) -> AsyncIterator[Studio]:
-    """With an empty active index unless told otherwise."""
+    """`activate`: with an empty active version."""
     with ThreadPoolExecutor(1) as thread:
         async with open_studio(settings) as opened:
             live = LiveIndex(opened.database, opened.blobs, thread, cache_folder(settings))

@@ -12,7 +12,7 @@ from sqlmodel import select
 
 from db.catalog import put_embedding, take_change_seq, upsert_product
 from db.tables import Prediction, ProductEmbedding, RegressorVersion
-from studio.index.rows import pack_vector
+from models.embedder.shapes import pack_vector
 from studio.ports import Studio
 from tests.gateway.routes.test_jobs import dataset
 from tests.gateway.routes.test_search import upload

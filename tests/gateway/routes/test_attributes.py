@@ -1,4 +1,4 @@
-"""Attributes of products, and lists over rows that hold what nobody would write today."""
+"""Attributes of products, and lists over rows that hold values from before the rules."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -105,7 +105,7 @@ async def test_a_product_that_can_not_be_answered_is_not_written(
 
 
 async def put_old_rows(client: httpx.AsyncClient, studio: Studio) -> dict[str, str]:
-    """A merchant who is an admin now, with a row of each kind, written before there were bounds."""
+    """A merchant who is an admin now, with a row of each kind that is older than the bounds."""
     headers = await sign_in(client, studio, "admin")
     owner_id = UUID((await client.get("/api/auth/me", headers=headers)).json()["id"])
     file_id = await upload(client, headers, picture("red"))

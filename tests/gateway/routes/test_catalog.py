@@ -46,7 +46,7 @@ async def test_a_product_is_written_read_replaced_and_listed(
         await client.put(
             f"/api/catalog/products/more-{place}", json=product(file_id, 2), headers=headers
         )
-    seen: list[str] = []
+    listed: list[str] = []
     cursor: str | None = None
     while True:
         page = (
@@ -55,10 +55,10 @@ async def test_a_product_is_written_read_replaced_and_listed(
                 params={"limit": 2} | ({"cursor": cursor} if cursor else {}),
             )
         ).json()
-        seen += [one["id"] for one in page["items"]]
+        listed += [one["id"] for one in page["items"]]
         if (cursor := page["nextCursor"]) is None:
             break
-    assert seen == [f"more-{place}" for place in (4, 3, 2, 1, 0)] + ["my-1"]
+    assert listed == [f"more-{place}" for place in (4, 3, 2, 1, 0)] + ["my-1"]
 
 
 async def test_only_merchants_write_and_only_their_own(
@@ -165,9 +165,10 @@ async def test_an_import_of_csv_lands_good_lines_and_names_bad_ones(
     assert job["state"] == "succeeded" and job["type"] == "import-catalog"
     assert job["progress"]["done"] == job["progress"]["total"] == 5
     assert (job["result"]["imported"], job["result"]["failed"]) == (2, 3)
-    told = {error["line"]: error["detail"] for error in job["result"]["errors"]}
-    assert set(told) == {3, 5, 6}
-    assert "price" in told[3] and "imageUrl or fileId" in told[5] and "columns" in told[6]
+    details = {error["line"]: error["detail"] for error in job["result"]["errors"]}
+    assert set(details) == {3, 5, 6}
+    assert "price" in details[3] and "imageUrl or fileId" in details[5]
+    assert "columns" in details[6]
     assert (await client.get("/api/catalog/products/c-1")).json()["attributes"] == {"size": "M"}
     assert len(await ids(client, "text", {"query": "dress"})) == 2
 
@@ -188,9 +189,9 @@ async def test_an_import_of_json_lines_by_upload_and_under_one_key(
     done = await client.post(f"/api/files/{receipt['fileId']}/complete", headers=headers)
     assert done.status_code == 200, done.text
     key = headers | {"Idempotency-Key": "import-1"}
-    wanted = {"fileId": receipt["fileId"]}
-    first = await client.post("/api/catalog/import", json=wanted, headers=key)
-    again = await client.post("/api/catalog/import", json=wanted, headers=key)
+    dataset = {"fileId": receipt["fileId"]}
+    first = await client.post("/api/catalog/import", json=dataset, headers=key)
+    again = await client.post("/api/catalog/import", json=dataset, headers=key)
     assert first.json() == again.json()
     job = await finished(client, headers, first)
     assert (job["result"]["imported"], job["result"]["failed"]) == (3, 2)

@@ -18,7 +18,6 @@ from tests.support.fakes import (
     FakeDispatcher,
     FakeEmbedder,
     FakeIndex,
-    FakeItem,
     make_settings,
     open_client,
     open_studio,
@@ -33,7 +32,7 @@ async def searchable(studio: Studio) -> FakeIndex:
     index, embedder = studio.index, studio.embedder
     assert isinstance(index, FakeIndex)
     assert isinstance(embedder, FakeEmbedder)
-    index.items["p1"] = FakeItem((await embedder.embed_text("a dress")).vector)
+    index.put("p1", (await embedder.embed_text("a dress")).vector)
     return index
 
 
@@ -206,7 +205,7 @@ async def test_whoever_asks_again_and_again_costs_one_check_a_second(
     assert (await client.get("/api/health")).status_code == 200
     assert (dispatcher.calls, writes.calls, slow_status.calls) == (1, 1, 1)
     monkeypatch.setattr(health, "FRESH_S", 0.0)
-    slow_status.index.items.clear()
+    slow_status.index.clear()
     assert (await client.get("/api/health")).status_code == 503  # a change shows a second later
     assert slow_status.calls == 2
 

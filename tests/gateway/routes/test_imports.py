@@ -81,9 +81,9 @@ async def test_a_large_body_goes_to_the_disk_as_it_arrives(
     tracemalloc.stop()
     assert answer.status_code == 202, answer.text
     assert peak < 10_000_000
-    kept = [key async for key in studio.blobs.list("uploads/imports/")]
-    assert len(kept) == 1
-    blob = await studio.blobs.head(kept[0])
+    keys = [key async for key in studio.blobs.list("uploads/imports/")]
+    assert len(keys) == 1
+    blob = await studio.blobs.head(keys[0])
     assert blob is not None and blob.size == count * len(piece)
 
 
@@ -99,7 +99,7 @@ async def test_few_bodies_of_one_account_arrive_at_once(
         yield b"{}\n"
 
     path = "/api/catalog/import"
-    held = [
+    uploads = [
         asyncio.create_task(client.post(path, content=slow(place), headers=headers))
         for place in range(2)
     ]
@@ -109,7 +109,7 @@ async def test_few_bodies_of_one_account_arrive_at_once(
     assert refused.status_code == 429 and refused.headers["retry-after"]
     assert (await client.post(path, content=b"{}\n", headers=other)).status_code == 202
     go_on.set()
-    assert [(await one).status_code for one in held] == [202, 202]
+    assert [(await one).status_code for one in uploads] == [202, 202]
     assert (await client.post(path, content=b"{}\n", headers=headers)).status_code == 202
 
 

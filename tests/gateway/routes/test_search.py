@@ -48,7 +48,7 @@ def product(file_id: str, place: int) -> dict[str, Any]:
 
 
 async def fill(client: httpx.AsyncClient, studio: Studio) -> tuple[dict[str, str], list[str]]:
-    """Six products of one colour each; the merchant's headers and the uploads."""
+    """Adds six products of one colour each; returns the merchant's headers and the uploads."""
     headers = await sign_in(client, studio, "merchant")
     files = [await upload(client, headers, picture(colour)) for colour in COLOURS]
     for place, file_id in enumerate(files):
@@ -98,8 +98,8 @@ async def test_filters_let_pass_exactly_what_they_say(
     client: httpx.AsyncClient, studio: Studio, filters: dict[str, Any], expected: set[str]
 ) -> None:
     await fill(client, studio)
-    found = await ids(client, "text", {"query": "thing", "filters": filters})
-    assert set(found) == expected
+    results = await ids(client, "text", {"query": "thing", "filters": filters})
+    assert set(results) == expected
 
 
 async def test_alpha_one_and_zero_are_the_pure_searches(
@@ -126,8 +126,8 @@ async def test_equal_scores_are_ordered_by_id(client: httpx.AsyncClient, studio:
     for name in ("z", "a", "m"):
         body = product(files[0], 0)
         await client.put(f"/api/catalog/products/{name}", json=body, headers=headers)
-    found = await ids(client, "image", {"fileId": files[0], "topK": 4}, headers=headers)
-    assert found == ["a", "m", "p0", "z"]
+    results = await ids(client, "image", {"fileId": files[0], "topK": 4}, headers=headers)
+    assert results == ["a", "m", "p0", "z"]
 
 
 async def test_similar_leaves_the_product_itself_out(
@@ -135,8 +135,8 @@ async def test_similar_leaves_the_product_itself_out(
 ) -> None:
     await fill(client, studio)
     answer = await client.get("/api/search/similar/p0", params={"topK": 200})
-    found = [one["id"] for one in answer.json()["results"]]
-    assert "p0" not in found and len(found) == 5
+    results = [product["id"] for product in answer.json()["results"]]
+    assert "p0" not in results and len(results) == 5
     assert (await client.get("/api/search/similar/nobody")).status_code == 404
 
 
@@ -172,9 +172,9 @@ async def test_pictures_on_sale_are_for_everyone_others_for_their_owner(
     for_others = await client.post("/api/search/image", json={"fileId": own})
     assert for_others.status_code == 404
     assert await ids(client, "image", {"fileId": own}, headers=headers)
-    shown = (await client.get("/api/catalog/products/p1")).json()["image"]
-    assert (await ids(client, "image", {"imageUrl": shown}))[0] == "p1"
-    assert (await ids(client, "image", {"imageUrl": shown.split("?")[0]}))[0] == "p1"
+    image_url = (await client.get("/api/catalog/products/p1")).json()["image"]
+    assert (await ids(client, "image", {"imageUrl": image_url}))[0] == "p1"
+    assert (await ids(client, "image", {"imageUrl": image_url.split("?")[0]}))[0] == "p1"
 
 
 @pytest.mark.parametrize(
@@ -239,8 +239,8 @@ async def test_every_search_leaves_its_row(settings: Settings) -> None:
             headers, files = await fill(client, studio)
             await ids(client, "text", {"query": "red", "filters": {"category": "dress"}})
             await ids(client, "image", {"fileId": files[0]}, headers=headers)
-            shown = (await client.get("/api/catalog/products/p1")).json()["image"]
-            await ids(client, "hybrid", {"imageUrl": shown, "query": "red", "alpha": 0.25})
+            image_url = (await client.get("/api/catalog/products/p1")).json()["image"]
+            await ids(client, "hybrid", {"imageUrl": image_url, "query": "red", "alpha": 0.25})
             await client.get("/api/search/similar/p0", headers={"X-Request-ID": "row-of-similar"})
         async with studio.database.transaction() as session:
             rows = list((await session.exec(select(SearchLog))).all())

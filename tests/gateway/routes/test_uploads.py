@@ -21,9 +21,10 @@ from db.tables import File
 from errors import Unavailable
 from gateway import arrivals
 from integrations.blobs.local import LocalBlobStore
+from models.index.shapes import SearchAnswer, SearchQuery
 from studio.files import checks as file_checks
 from studio.files import picture_memory, uploads
-from studio.ports import EmbeddedAnswer, RawQuery, Studio
+from studio.ports import Studio
 from tests.gateway.routes.test_files import JPEG, presign, ready, upload
 from tests.support.fakes import (
     FakeEmbedder,
@@ -404,7 +405,7 @@ class SlowEmbedder(FakeEmbedder):
         self.waiting, self.most_waiting = 0, 0
         self.end = asyncio.Event()
 
-    async def search(self, raw: RawQuery) -> EmbeddedAnswer:
+    async def search(self, query: SearchQuery) -> SearchAnswer:
         self.waiting += 1
         self.most_waiting = max(self.most_waiting, self.waiting)
         await self.end.wait()

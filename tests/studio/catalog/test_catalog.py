@@ -1,8 +1,6 @@
-"""Products and their pictures: what a PUT decides under the lock, and whose upload it keeps."""
+"""Products and their pictures: concurrent PUTs and deletions, and uploads of other accounts."""
 
 import asyncio
-from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
@@ -17,13 +15,19 @@ from db.migrate import alembic_config
 from db.tables import File, Product
 from errors import Conflict, NotFound
 from studio.accounts.accounts import create_user
-from studio.catalog.catalog import Owner, ProductDraft, delete_product, put_product
+from studio.catalog.catalog import Owner, delete_product, put_product
+from studio.catalog.form import ProductForm
 from studio.files import files, uploads
 from studio.files.checks import FileChecks
 from studio.ports import Studio
 from tests.support.fakes import FakeEmbedder, picture
 
-DRAFT = ProductDraft(title="A thing", category="dress", price=Decimal("9.99"), currency="EUR")
+PRODUCT = {"title": "A thing", "category": "dress", "price": "9.99", "currency": "EUR"}
+
+
+def form_of(**fields: object) -> ProductForm:
+    """A form with these fields, named as on the wire."""
+    return ProductForm.model_validate(PRODUCT | fields)
 
 
 async def merchant(studio: Studio, name: str = "merchant") -> Owner:
@@ -57,18 +61,18 @@ async def put_colour(
     studio: Studio, owner: Owner, colour: str, product_id: str = "p-1", **changes: object
 ) -> Product:
     file_id = await put_upload(studio, owner, colour)
-    draft = replace(DRAFT, file_id=file_id, **changes)  # type: ignore[arg-type]
-    return (await put_product(studio, owner, product_id, draft))[0]
+    form = form_of(fileId=file_id, **changes)
+    return (await put_product(studio, owner, product_id, form))[0]
 
 
-async def draft_of_same_picture(studio: Studio, product: Product) -> ProductDraft:
-    """As a page sends it that edits the title: the picture by the URL that it was shown."""
+async def form_of_same_picture(studio: Studio, product: Product) -> ProductForm:
+    """A form that changes the title and names the picture by its own URL, as a page does."""
     url = await studio.blobs.sign_get(product.image_key)
-    return replace(DRAFT, title="Another title", image_url=url)
+    return form_of(title="Another title", imageUrl=url)
 
 
 async def has_vector(studio: Studio, product_id: str = "p-1") -> bool:
-    """Whether an index would show the product."""
+    """Whether an index would contain the product."""
     async with studio.database.read() as session:
         version = await studio.embedder.version()
         changes = await list_changes(session, version, after_seq=0, limit=100)
@@ -76,7 +80,7 @@ async def has_vector(studio: Studio, product_id: str = "p-1") -> bool:
 
 
 class Pause:
-    """A guard that waits, between what a PUT has looked at and what it locks."""
+    """A guard that waits after a PUT has prepared its picture, before it takes locks."""
 
     def __init__(self) -> None:
         self.reached, self.released = asyncio.Event(), asyncio.Event()
@@ -90,8 +94,8 @@ async def test_a_picture_that_changes_under_a_put_keeps_its_vector(studio: Studi
     owner = await merchant(studio)
     red = await put_colour(studio, owner, "red")
     pause = Pause()
-    draft = await draft_of_same_picture(studio, red)
-    slow = asyncio.create_task(put_product(studio, owner, "p-1", draft, guard=pause))
+    form = await form_of_same_picture(studio, red)
+    slow = asyncio.create_task(put_product(studio, owner, "p-1", form, guard=pause))
     await pause.reached.wait()
     await put_colour(studio, owner, "blue")
     pause.released.set()
@@ -106,8 +110,8 @@ async def test_a_product_deleted_under_a_put_does_not_come_back_with_its_own_pic
     owner = await merchant(studio)
     red = await put_colour(studio, owner, "red")
     pause = Pause()
-    draft = await draft_of_same_picture(studio, red)
-    slow = asyncio.create_task(put_product(studio, owner, "p-1", draft, guard=pause))
+    form = await form_of_same_picture(studio, red)
+    slow = asyncio.create_task(put_product(studio, owner, "p-1", form, guard=pause))
     await pause.reached.wait()
     await delete_product(studio, owner, "p-1")
     pause.released.set()
@@ -117,7 +121,7 @@ async def test_a_product_deleted_under_a_put_does_not_come_back_with_its_own_pic
 
 async def test_a_put_that_never_gets_the_same_picture_twice_gives_up(studio: Studio) -> None:
     owner = await merchant(studio)
-    draft = await draft_of_same_picture(studio, await put_colour(studio, owner, "red"))
+    form = await form_of_same_picture(studio, await put_colour(studio, owner, "red"))
 
     async def replace_picture(session: AsyncSession) -> None:
         async with studio.database.transaction() as other:
@@ -126,7 +130,7 @@ async def test_a_put_that_never_gets_the_same_picture_twice_gives_up(studio: Stu
             row.image_sha256 += "0"
 
     with pytest.raises(Conflict, match="by others"):
-        await put_product(studio, owner, "p-1", draft, guard=replace_picture)
+        await put_product(studio, owner, "p-1", form, guard=replace_picture)
 
 
 async def test_the_same_picture_is_embedded_once_and_keeps_its_source(studio: Studio) -> None:
@@ -134,8 +138,8 @@ async def test_the_same_picture_is_embedded_once_and_keeps_its_source(studio: St
     red = await put_colour(studio, owner, "red")
     assert isinstance(studio.embedder, FakeEmbedder)
     studio.embedder.failure = RuntimeError("nothing is to be embedded")
-    draft = await draft_of_same_picture(studio, red)
-    product, _ = await put_product(studio, owner, "p-1", draft)
+    form = await form_of_same_picture(studio, red)
+    product, _ = await put_product(studio, owner, "p-1", form)
     studio.embedder.failure = None
     assert (product.file_id, product.image_key) == (red.file_id, red.image_key)
     assert product.file_id is not None and await has_vector(studio)
@@ -145,8 +149,8 @@ async def test_a_picture_deleted_under_a_put_is_not_there(studio: Studio) -> Non
     owner = await merchant(studio)
     file_id = await put_upload(studio, owner, "red")
     pause = Pause()
-    draft = replace(DRAFT, file_id=file_id)
-    slow = asyncio.create_task(put_product(studio, owner, "p-1", draft, guard=pause))
+    form = form_of(fileId=file_id)
+    slow = asyncio.create_task(put_product(studio, owner, "p-1", form, guard=pause))
     await pause.reached.wait()
     await files.delete(studio, owner.id, file_id, ip=None)
     pause.released.set()
@@ -158,11 +162,11 @@ async def test_a_product_of_anothers_picture_does_not_pin_the_upload(studio: Stu
     owner, rival = await merchant(studio), await merchant(studio, "rival")
     own = await put_colour(studio, owner, "red")
     assert own.file_id is not None
-    for product_id, draft in (
-        ("by-file", replace(DRAFT, file_id=own.file_id)),
-        ("by-url", replace(DRAFT, image_url=await url_of(studio, own.file_id))),
+    for product_id, form in (
+        ("by-file", form_of(fileId=own.file_id)),
+        ("by-url", form_of(imageUrl=await url_of(studio, own.file_id))),
     ):
-        copied, _ = await put_product(studio, rival, product_id, draft)
+        copied, _ = await put_product(studio, rival, product_id, form)
         assert copied.file_id is None and copied.image_key != own.image_key
     with pytest.raises(Conflict, match="delete the product first"):
         await files.delete(studio, owner.id, own.file_id, ip=None)
@@ -216,8 +220,8 @@ async def test_a_put_of_the_same_picture_makes_a_copy_where_the_former_one_went(
     owner = await merchant(studio)
     red = await put_colour(studio, owner, "red")
     pause = Pause()
-    draft = replace(DRAFT, file_id=await put_upload(studio, owner, "red"))
-    slow = asyncio.create_task(put_product(studio, owner, "p-1", draft, guard=pause))
+    form = form_of(fileId=await put_upload(studio, owner, "red"))
+    slow = asyncio.create_task(put_product(studio, owner, "p-1", form, guard=pause))
     await pause.reached.wait()
     await delete_product(studio, owner, "p-1")
     pause.released.set()

@@ -1,4 +1,4 @@
-"""How the lines of an import are told apart, before anything is written."""
+"""Reading the lines of an import file, before anything is written."""
 
 import io
 import json

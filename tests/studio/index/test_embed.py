@@ -1,4 +1,4 @@
-"""Embedding the catalogue: what was written is not done again, bad pictures don't stop the rest."""
+"""Embedding the catalogue: no vector is computed twice, bad pictures don't stop the others."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -16,9 +16,10 @@ from db.embeddings import NewVector, put_vectors
 from db.engine import AsyncSession, Database
 from db.tables import Product, ProductEmbedding
 from errors import Superseded, Unavailable
+from models.embedder.shapes import Embedding
 from studio.accounts.accounts import create_user
-from studio.index.embed import Looked, Wanted, embed_missing, embed_warm
-from studio.ports import Embedding, Studio
+from studio.index.embed import EmbeddingTask, PictureResult, embed_missing, embed_warm
+from studio.ports import Studio
 from tests.support.fakes import FakeEmbedder, picture
 
 BATCH = 8
@@ -31,7 +32,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def fill(studio: Studio, count: int = COUNT) -> UUID:
-    """Products in a catalogue, without vectors."""
+    """Adds products without vectors; returns their owner."""
     account = await create_user(
         studio.database, email="m@example.com", password="x" * 12, role="merchant"
     )
@@ -53,7 +54,7 @@ async def put(studio: Studio, owner_id: UUID, product_id: str, data: bytes) -> N
 
 
 class CountingEmbedder(FakeEmbedder):
-    """Remembers how many pictures it was given."""
+    """Counts the pictures that it embeds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,14 +77,16 @@ async def vectors(database: Database) -> int:
         return (await session.exec(select(func.count()).select_from(ProductEmbedding))).one()
 
 
-async def break_off(studio: Studio, wanted: Wanted) -> AsyncGenerator[list[Looked], None]:
-    """A source whose process is killed after two batches."""
-    taken = 0
-    async with aclosing(embed_warm(studio, wanted)) as batches:
+async def break_off(
+    studio: Studio, task: EmbeddingTask
+) -> AsyncGenerator[list[PictureResult], None]:
+    """A source that fails after two batches."""
+    batch_count = 0
+    async with aclosing(embed_warm(studio, task)) as batches:
         async for batch in batches:
             yield batch
-            taken += 1
-            if taken == 2:
+            batch_count += 1
+            if batch_count == 2:
                 raise Unavailable("killed")
 
 
@@ -195,7 +198,7 @@ async def now(database: Database) -> Any:
 async def test_progress_tells_rate_and_time_left(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("studio.index.embed.REPORT_S", 0.0)
+    monkeypatch.setattr("studio.index.progress.REPORT_S", 0.0)
     await fill(studio)
     reports: list[tuple[int, int, str]] = []
 

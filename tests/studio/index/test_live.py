@@ -1,10 +1,9 @@
-"""Versions and changes: nothing is lost between build and activation, nothing damaged is loaded."""
+"""Versions and changes: no change is lost before activation, no damaged version is loaded."""
 
 import math
 import shutil
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
@@ -14,15 +13,17 @@ from sqlalchemy import text
 from db.tables import File, IndexVersion
 from errors import Conflict, Invalid, NotFound
 from models.index.files import IndexFiles, open_files
+from models.index.shapes import SearchQuery
 from settings import Settings
 from studio.accounts.accounts import create_user
-from studio.catalog.catalog import Owner, ProductDraft, delete_product, put_product
+from studio.catalog.catalog import Owner, delete_product, put_product
+from studio.catalog.form import ProductForm
 from studio.index.build import build_version
 from studio.index.embed import embed_missing
 from studio.index.files import cache_folder
 from studio.index.live import LiveIndex
 from studio.index.versions import activate_version
-from studio.ports import IndexQuery, Studio
+from studio.ports import Studio
 from tests.support.fakes import FakeEmbedder, make_settings, picture
 from tests.support.live import SyncedIndex, open_live_studio
 
@@ -41,7 +42,7 @@ async def studio(settings: Settings) -> AsyncIterator[Studio]:
 
 
 async def upload(studio: Studio, owner: Owner, colour: str) -> UUID:
-    """A ready file without the HTTP around it."""
+    """A completed upload, without HTTP."""
     key = f"uploads/{owner.id}/{colour}.jpg"
     await studio.blobs.put(key, picture(colour), "image/jpeg")
     file = File(
@@ -60,18 +61,19 @@ async def fill(studio: Studio) -> tuple[Owner, dict[str, UUID]]:
     owner = Owner(account.id)
     files = {colour: await upload(studio, owner, colour) for colour in COLOURS}
     for colour, file_id in files.items():
-        await put_product(studio, owner, colour, draft(file_id))
+        await put_product(studio, owner, colour, form_of(file_id))
     return owner, files
 
 
-def draft(file_id: UUID) -> ProductDraft:
-    return ProductDraft("A thing", "dress", Decimal("9.99"), "EUR", file_id=file_id)
+def form_of(file_id: UUID) -> ProductForm:
+    product = {"title": "A thing", "category": "dress", "price": "9.99", "currency": "EUR"}
+    return ProductForm.model_validate(product | {"fileId": file_id})
 
 
 async def nearest(studio: Studio, colour: str) -> list[str]:
     embedding = await studio.embedder.embed_image(picture(colour))
     answer = await studio.index.search(
-        IndexQuery(top_k=10, embedder_version=embedding.version, image=embedding.vector)
+        SearchQuery(top_k=10, embedder_version=embedding.version, image=embedding.vector)
     )
     return [product_id for product_id, _ in answer.hits]
 
@@ -80,8 +82,8 @@ async def test_changes_made_after_the_build_are_in_the_activated_version(studio:
     owner, files = await fill(studio)
     version = await build_version(studio)
     await delete_product(studio, owner, "red")
-    await put_product(studio, owner, "green", draft(files["blue"]))
-    await put_product(studio, owner, "new", draft(files["yellow"]))
+    await put_product(studio, owner, "green", form_of(files["blue"]))
+    await put_product(studio, owner, "new", form_of(files["yellow"]))
     await activate_version(studio, version)
     assert set(await nearest(studio, "red")) == {"green", "blue", "yellow", "new"}
     assert (await nearest(studio, "blue"))[:2] == ["blue", "green"]
@@ -197,7 +199,7 @@ async def test_a_version_of_another_embedder_is_not_activated(studio: Studio) ->
 async def test_replicas_answer_alike(studio: Studio, tmp_path: Path) -> None:
     owner, files = await fill(studio)
     await activate_version(studio, await build_version(studio))
-    await put_product(studio, owner, "copy", draft(files["red"]))
+    await put_product(studio, owner, "copy", form_of(files["red"]))
     await nearest(studio, "red")
     with ThreadPoolExecutor(1) as thread:
         other = LiveIndex(studio.database, studio.blobs, thread, tmp_path / "another cache")
@@ -205,7 +207,7 @@ async def test_replicas_answer_alike(studio: Studio, tmp_path: Path) -> None:
         for colour in COLOURS:
             embedding = await studio.embedder.embed_image(picture(colour))
             text = await studio.embedder.embed_text(f"{colour} dress")
-            query = IndexQuery(
+            query = SearchQuery(
                 top_k=5, embedder_version=embedding.version, image=embedding.vector,
                 text=text.vector, alpha=0.4,
             )  # fmt: skip
@@ -218,7 +220,7 @@ async def test_a_replica_follows_a_database_that_was_brought_back(studio: Studio
     async with studio.database.transaction() as session:
         last = (await session.exec(text("SELECT last_value FROM product_change_seq"))).scalar_one()  # type: ignore[call-overload]
     for name in ("lost-1", "lost-2", "lost-3"):
-        await put_product(studio, owner, name, draft(files["red"]))
+        await put_product(studio, owner, name, form_of(files["red"]))
     assert "lost-1" in await nearest(studio, "red")
     async with studio.database.transaction() as session:  # as it was before those three
         for statement in (
@@ -226,7 +228,7 @@ async def test_a_replica_follows_a_database_that_was_brought_back(studio: Studio
             f"SELECT setval('product_change_seq', {last})",
         ):
             await session.exec(text(statement))  # type: ignore[call-overload]
-    await put_product(studio, owner, "new", draft(files["red"]))
+    await put_product(studio, owner, "new", form_of(files["red"]))
     assert (await nearest(studio, "red"))[:2] == ["new", "red"]
-    await put_product(studio, owner, "newer", draft(files["red"]))
+    await put_product(studio, owner, "newer", form_of(files["red"]))
     assert (await nearest(studio, "red"))[:3] == ["new", "newer", "red"]

@@ -1,4 +1,4 @@
-"""Rebuilds: one for a version that its changes have outgrown; nothing of a killed one stays."""
+"""Rebuilds: one for a version with too many changes; a killed build leaves nothing behind."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,19 +10,20 @@ from sqlmodel import col, func, select, update
 from db.engine import AsyncSession, Database
 from db.tables import IndexVersion, Job
 from errors import Conflict, NotFound, Superseded
+from models.index.shapes import SearchAnswer, SearchQuery
 from studio.index.build import build_version, give_up_unfinished
 from studio.index.rebuild import rebuild_if_due
-from studio.ports import IndexAnswer, IndexQuery, Studio
+from studio.ports import Studio
 
 
 class Outgrown:
-    """An index that says what it is told to say."""
+    """An index whose status the test sets."""
 
     def __init__(self, version: str, due: bool) -> None:
         self.version, self.due = version, due
 
-    async def search(self, query: IndexQuery) -> IndexAnswer:
-        return IndexAnswer(self.version, [])
+    async def search(self, query: SearchQuery) -> SearchAnswer:
+        return SearchAnswer(self.version, [], "fake-embedder")
 
     async def status(self) -> Mapping[str, object]:
         return {"version": self.version, "rebuildDue": self.due}
@@ -69,13 +70,13 @@ async def list_rebuilds(database: Database) -> Sequence[Job]:
 
 
 async def end_job(database: Database, state: str) -> None:
-    """The open one."""
+    """Ends the open job."""
     async with database.transaction() as session:
         await session.exec(update(Job).where(col(Job.state) == "queued").values(state=state))
 
 
 async def age(database: Database) -> None:
-    """As if everything had happened yesterday."""
+    """Moves all ended jobs to yesterday."""
     async with database.transaction() as session:
         key = func.replace(Job.idempotency_key, f"{datetime.now(UTC).date()}", "2020-01-01")
         day = timedelta(days=1)
@@ -84,11 +85,11 @@ async def age(database: Database) -> None:
 
 
 async def pass_on(session: AsyncSession) -> None:
-    """A worker that has its job."""
+    """The guard of a worker that still has its job."""
 
 
 async def put_unfinished(studio: Studio) -> str:
-    """What a worker leaves that is killed while it stores a version."""
+    """Leaves a version as a worker does that is killed while it stores the files."""
     async with studio.database.transaction() as session:
         session.add(IndexVersion(version="half", embedder_version="fake-embedder"))
     await studio.blobs.put("indexes/half/vectors.f16.npy", b"x", "application/octet-stream")

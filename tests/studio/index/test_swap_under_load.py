@@ -1,4 +1,4 @@
-"""Searches, 100 writes a second, swaps and roll-backs at once: no failed, mixed or stale answer."""
+"""Searches, 100 writes a second, swaps and rollbacks at once: no failed, mixed or stale answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,16 +16,17 @@ from sqlalchemy import insert, text
 from db.catalog import put_embedding, take_change_seq
 from db.tables import IndexVersion, Product, ProductEmbedding
 from errors import Conflict
+from models.embedder.shapes import pack_vector
+from models.index import approximate
 from models.index import check as index_check
-from models.index import scan
-from models.index.stats import ScanKnobs
+from models.index.shapes import SearchQuery
+from models.index.stats import SearchParameters
 from studio.accounts.accounts import create_user
 from studio.index.build import build_version
 from studio.index.files import cache_folder
 from studio.index.live import LiveIndex
-from studio.index.rows import pack_vector
 from studio.index.versions import activate_version
-from studio.ports import IndexQuery, Studio
+from studio.ports import Studio
 from tests.support.fakes import DIM, FakeEmbedder, make_settings
 from tests.support.live import open_live_studio
 
@@ -37,8 +38,8 @@ SECONDS, WRITES_PER_S, SWAPS = 4.0, 100, 8
 async def studio(
     database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Studio]:
-    monkeypatch.setattr(scan, "EXACT_ROWS", 1000)
-    monkeypatch.setattr(scan, "LIST_ROWS", 1000)
+    monkeypatch.setattr(approximate, "EXACT_ROWS", 1000)
+    monkeypatch.setattr(approximate, "LIST_ROWS", 1000)
     settings = make_settings(database_url, redis_url, tmp_path / "blobs")
     async with open_live_studio(settings, activate=False) as opened:
         yield opened
@@ -50,7 +51,7 @@ def unit(random: np.random.Generator) -> NDArray[np.float32]:
 
 
 class Shop:
-    """A catalogue whose every state is remembered: product -> (number of the write, vector)."""
+    """A catalogue that records all its states: product -> (number of the write, vector)."""
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
@@ -74,7 +75,7 @@ class Shop:
             await session.exec(text(f"SELECT setval('product_change_seq', {COUNT})"))  # type: ignore[call-overload]
 
     async def write(self) -> None:
-        """One product gets another vector, or goes, or comes back."""
+        """Changes the vector of a product, deletes it, or adds it again."""
         product_id = f"p{self.random.integers(COUNT)}"
         vector = None if self.random.random() < 0.2 else unit(self.random)
         async with self.studio.database.transaction() as session:
@@ -93,7 +94,7 @@ class Shop:
         self.states[product_id].append((self.written, vector))
 
     def possible(self, product_id: str, since: int) -> list[NDArray[np.float32] | None]:
-        """What a search that started after the write `since` was followed may still see."""
+        """The states that a search may return which started after the index had write `since`."""
         states = self.states[product_id]
         newest = max(place for place, (number, _) in enumerate(states) if number <= since)
         return [vector for _, vector in states[newest:]]
@@ -115,7 +116,7 @@ def embedding(product_id: str, vector: NDArray[np.float32]) -> dict[str, Any]:
 
 
 class Load:
-    """Searches until told to stop; every answer is compared with what the shop allows."""
+    """Searches while `running`; compares every answer with the possible states of the shop."""
 
     def __init__(self, shop: Shop, live: LiveIndex, versions: list[str]) -> None:
         self.shop, self.live, self.versions = shop, live, versions
@@ -133,11 +134,11 @@ class Load:
     async def search(self, seed: int) -> None:
         random = np.random.default_rng(seed)
         while self.running:
-            wanted = f"p{random.integers(COUNT)}"
-            since, before = self.followed, self.shop.possible(wanted, self.followed)
+            target = f"p{random.integers(COUNT)}"
+            since, before = self.followed, self.shop.possible(target, self.followed)
             vector = before[-1] if before[-1] is not None else unit(random)
-            answer = await self.live.search(IndexQuery(10, "fake-embedder", image=vector))
-            assert answer.version in self.versions
+            answer = await self.live.search(SearchQuery(10, "fake-embedder", image=vector))
+            assert answer.index_version in self.versions
             assert len({product_id for product_id, _ in answer.hits}) == 10
             for product_id, score in answer.hits:
                 states = self.shop.possible(product_id, since)
@@ -145,9 +146,9 @@ class Load:
                     state is not None and abs(float(state @ vector) - score) < 2e-6
                     for state in states
                 ), (product_id, score)
-            if before[-1] is not None and len(self.shop.possible(wanted, since)) == 1:
-                assert answer.hits[0][0] == wanted
-            self.answered[answer.version] = self.answered.get(answer.version, 0) + 1
+            if before[-1] is not None and len(self.shop.possible(target, since)) == 1:
+                assert answer.hits[0][0] == target
+            self.answered[answer.index_version] = self.answered.get(answer.index_version, 0) + 1
 
     async def write(self) -> None:
         for _ in range(int(SECONDS * WRITES_PER_S)):
@@ -176,7 +177,7 @@ async def test_no_answer_is_failed_mixed_or_stale(studio: Studio) -> None:
         for product_id in list(shop.states)[:300]:
             (state,) = shop.possible(product_id, shop.written)
             vector = unit(shop.random) if state is None else state
-            hits = (await live.search(IndexQuery(10, "fake-embedder", image=vector))).hits
+            hits = (await live.search(SearchQuery(10, "fake-embedder", image=vector))).hits
             assert (hits[0][0] == product_id) == (state is not None)
     assert set(load.answered) == set(versions)
     assert shop.written == int(SECONDS * WRITES_PER_S)
@@ -189,7 +190,7 @@ async def test_a_version_of_low_recall_is_never_activated(
     await shop.open()
     good = await build_version(studio)
     await activate_version(studio, good)
-    monkeypatch.setattr(index_check, "tune", lambda *_: ScanKnobs(1, 10, 1, 10))
+    monkeypatch.setattr(index_check, "tune", lambda *_: SearchParameters(1, 10, 1, 10))
     with pytest.raises(Conflict, match="recall of image searches"):
         await build_version(studio)
     async with studio.database.transaction() as session:

@@ -16,7 +16,7 @@ from studio.search.log import SearchLogWriter
 
 
 class Interrupted:
-    """A database that is away as long as `away` says."""
+    """A database that is away while `away` is set."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,7 +1,7 @@
-"""The scan on a GPU: every vector in half precision, one product of matrix and vector a search.
+"""Exhaustive search on a GPU: every vector in half precision, one matrix-vector product a search.
 
-faiss-gpu isn't used: without cuVS it takes a filter and ignores it (`GpuIndexFlat::searchImpl_`
-never reads its `params`), and its wheel wants another CUDA than torch's.
+faiss-gpu is not used: without cuVS it accepts a filter and ignores it (`GpuIndexFlat::searchImpl_`
+never reads its `params`), and its wheel needs another CUDA version than torch's.
 A million vectors of 512 numbers take 1 GB of the device's memory.
 """
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 UPLOAD_ROWS = 65_536
 
 
-class DeviceScan:
-    """Candidates by similarity in half precision; the same calls as `models.index.scan.Scan`."""
+class DeviceIndex:
+    """Candidates by similarity in half precision, with the methods of `ApproximateIndex`."""
 
     lists = 1
 
     def __init__(self, vectors: NDArray[np.float16], device: str) -> None:
-        """`vectors`: the version's, float16 (n, dim), may be mapped; row i is the i-th."""
+        """`vectors`: those of the version in order of rows, float16 (n, dim), may be mapped."""
         count, dim = vectors.shape
         self._device = torch.device(device)
         self._count = count
@@ -29,7 +29,7 @@ class DeviceScan:
             self._vectors[part] = torch.from_numpy(np.array(vectors[part]))
 
     def add(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        """More rows, which double the room when it is full. `vectors`: float32 (n, dim)."""
+        """Appends rows; full arrays double. `vectors`: float32 (n, dim)."""
         end = self._count + len(rows)
         if end > len(self._rows):
             room = max(end, 2 * len(self._rows)) - len(self._rows)
@@ -43,18 +43,18 @@ class DeviceScan:
     def search(
         self, query: NDArray[np.float32], depth: int, lists: int, bits: NDArray[np.uint8] | None
     ) -> NDArray[np.int64]:
-        """Up to `depth` rows that look nearest, int64; see `Scan.search`. `lists` is of no use."""
+        """As `ApproximateIndex.search`; `lists` has no effect, since every row is compared."""
         with torch.inference_mode():
-            asked = torch.from_numpy(query).to(self._device, torch.float16)
-            scores = self._vectors[: self._count] @ asked
+            vector = torch.from_numpy(query).to(self._device, torch.float16)
+            scores = self._vectors[: self._count] @ vector
             if bits is not None:
                 scores.masked_fill_(~self._allowed(bits), -torch.inf)
-            found, places = scores.topk(min(depth, self._count))
-            rows: NDArray[np.int64] = self._rows[places[found > -torch.inf]].cpu().numpy()
+            best, places = scores.topk(min(depth, self._count))
+            rows: NDArray[np.int64] = self._rows[places[best > -torch.inf]].cpu().numpy()
         return rows
 
     def _allowed(self, bits: NDArray[np.uint8]) -> torch.Tensor:
-        """Which of the places may be found, bool (n,); the bits cross, not a byte a row."""
+        """Which places a search may return, bool (n,). Bits go to the device, not a byte a row."""
         packed = torch.from_numpy(bits).to(self._device)
         shifts = torch.arange(8, dtype=torch.uint8, device=self._device)
         single = (packed[:, None] >> shifts).bitwise_and_(1).flatten()

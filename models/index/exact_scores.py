@@ -1,4 +1,4 @@
-"""Exact similarities: of every row of a block, and of candidates read from half precision."""
+"""Exact scores: exhaustive comparison of a block of rows, and rescoring of candidates."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SLACK = 32
-"""Candidates kept beyond k, so that most ties at the end of the list are seen at once."""
+"""Candidates ranked beyond k, so that most ties at the end of the list need no second pass."""
 TIE = 1e-5
 """Scores closer than this (relative to the query's length) may be equal after rounding."""
 
@@ -24,25 +24,25 @@ def inner_products(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> 
     return scores
 
 
-def best(scores: NDArray[np.float32], k: int, tie: float) -> NDArray[np.int64]:
-    """Places of the k highest scores and of all within `tie` of the last of them, unordered."""
+def top_k(scores: NDArray[np.float32], k: int, tie: float) -> NDArray[np.int64]:
+    """Positions of the k highest scores and of all within `tie` of the last of them, unordered."""
     if len(scores) <= k:
         return np.arange(len(scores))
     kth = np.partition(scores, len(scores) - k)[len(scores) - k]
     return np.flatnonzero(scores >= kth - tie)
 
 
-class HalfScorer:
-    """Ranks rows of half precision without a copy in single precision. Not thread-safe."""
+class Float16Ranker:
+    """Ranks float16 vectors without a float32 copy of them. Not thread-safe."""
 
     def __init__(self, dim: int) -> None:
         kind = faiss.ScalarQuantizer.QT_fp16
         self._rows = faiss.IndexScalarQuantizer(dim, kind, faiss.METRIC_INNER_PRODUCT)
 
-    def best(
+    def top_k(
         self, query: NDArray[np.float32], vectors: NDArray[np.float16], k: int, tie: float
     ) -> NDArray[np.int64]:
-        """Places of the k nearest and of all that may tie with the last of them.
+        """Positions of the k nearest and of all that may tie with the last of them.
 
         `query`: float32 (dim,); `vectors`: float16 (n, dim), contiguous, n > 0.
         """

@@ -1,4 +1,4 @@
-"""Lines of text files that strangers wrote: none longer than a bound, and not without end."""
+"""Reads lines of untrusted text files, with bounds on their length and their number."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ MAX_COLUMNS, MAX_NAMES_LISTED, MAX_NAME_CHARS = 100, 10, 40
 
 
 class UnreadableLine(Invalid):
-    """One line that can't be taken; reading goes on after it."""
+    """A line that can't be read; reading continues with the next one."""
 
 
 class BoundedLines:
     """Iterates over the lines of a UTF-8 file, with or without BOM; a line ends at its line feed.
 
-    `number` is the line that was read last, counted from 1. Memory is that of one line.
+    `number` is the line that was read last, counted from 1. Only one line is in memory.
 
     Raises, while it is iterated over:
         UnreadableLine: a line is too long or not UTF-8; the next call reads the line after it.
@@ -58,12 +58,12 @@ def check_columns(names: Sequence[str]) -> None:
 
 
 def find_repeated(names: Sequence[str]) -> list[str]:
-    """Names that occur more than once, in order; columns without a name don't count."""
+    """Names that occur more than once, sorted; columns without a name don't count."""
     return sorted(name for name, count in Counter(names).items() if count > 1 and name)
 
 
 def list_names(names: Sequence[str]) -> str:
-    """Callers' names for a message: the first few, each cut."""
+    """Names from a caller's file for a message: the first few, each shortened."""
     listed = ", ".join(name[:MAX_NAME_CHARS] for name in names[:MAX_NAMES_LISTED])
     more = len(names) - MAX_NAMES_LISTED
     return f"{listed} and {more:,} more" if more > 0 else listed

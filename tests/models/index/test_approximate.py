@@ -1,5 +1,6 @@
-"""The large index: recall in every plan, not one disallowed row, changes, sealing, refusals."""
+"""The large index: recall in every plan, no disallowed row, changes, sealing, refusals."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,32 +11,36 @@ import pytest
 from numpy.typing import NDArray
 
 from errors import Conflict
-from models.index import scan
+from models.index import approximate
+from models.index.approximate import ApproximateIndex, code_parts, main_axes, train_approximate
 from models.index.build import IndexWriter
 from models.index.check import check_index, refuse_low
-from models.index.columns import ProductAttributes, RowFilter
 from models.index.files import open_files
 from models.index.product_index import ProductIndex
-from models.index.quality import unseen
-from models.index.scan import Scan, code_parts, main_axes, train_scan
+from models.index.quality import perturb
+from models.index.shapes import NO_FILTERS, PRICE_SCALE, Filters, ProductAttributes, SearchQuery
 from models.index.stats import Recall
 
 COUNT, DIM = 25_000, 64
 PRICES = np.random.default_rng(7).permutation(COUNT) * 10_000
 
 
-def price_between(low: float, high: float) -> RowFilter:
-    return RowFilter(price_min=low * COUNT, price_max=high * COUNT)
+def price_between(low: float, high: float) -> Filters:
+    """Bounds as shares of the prices, which are 0 to COUNT; rounded inwards."""
+    return Filters(
+        price_min_e4=math.ceil(low * COUNT * PRICE_SCALE),
+        price_max_e4=math.floor(high * COUNT * PRICE_SCALE),
+    )
 
 
 FILTERS = {
     "0.1 %": price_between(0.5, 0.501),
     "1 %": price_between(0.2, 0.21),
-    "2 categories": RowFilter(category=frozenset({"c3", "C4"})),
+    "2 categories": Filters(category=frozenset({"c3", "C4"})),
     "5 %": price_between(0.3, 0.35),
-    "a brand of ten": RowFilter(brand=frozenset({"b1"})),
-    "25 % in stock": RowFilter(in_stock=True, price_max=0.333 * COUNT),
-    "in stock": RowFilter(in_stock=True),
+    "a brand of ten": Filters(brand=frozenset({"b1"})),
+    "25 % in stock": Filters(in_stock=True, price_max_e4=int(0.333 * COUNT * PRICE_SCALE)),
+    "in stock": Filters(in_stock=True),
     "90 %": price_between(0.0, 0.9),
 }
 
@@ -45,7 +50,7 @@ def attributes(row: int, category: int) -> ProductAttributes:
 
 
 class Clusters:
-    """Products of 200 overlapping kinds, as vectors and as their answers by brute force."""
+    """Products in 200 overlapping clusters, and brute-force answers over them."""
 
     def __init__(self) -> None:
         random = np.random.default_rng(0)
@@ -59,18 +64,18 @@ class Clusters:
     def draw(
         self, categories: NDArray[np.int64], random: np.random.Generator
     ) -> NDArray[np.float16]:
-        found = self.centres[categories] + random.normal(size=(len(categories), DIM)) * 0.8
-        unit: NDArray[np.float64] = found / np.linalg.norm(found, axis=1, keepdims=True)
+        drawn = self.centres[categories] + random.normal(size=(len(categories), DIM)) * 0.8
+        unit: NDArray[np.float64] = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
         return unit.astype(np.float16)
 
-    def allowed(self, where: RowFilter) -> NDArray[np.bool_]:
-        low, high = where.price_min or 0, where.price_max or 1e18
-        words = {word.lower() for word in where.category}
+    def allowed(self, filters: Filters) -> NDArray[np.bool_]:
+        low, high = filters.price_min_e4 or 0, filters.price_max_e4 or 2**63
+        words = {word.lower() for word in filters.category}
         passing = [
-            low <= one.price_e4 / 10_000 <= high
+            low <= one.price_e4 <= high
             and (not words or one.category in words)
-            and (not where.brand or one.brand in where.brand)
-            and (where.in_stock is None or one.in_stock == where.in_stock)
+            and (not filters.brand or one.brand in filters.brand)
+            and (filters.in_stock is None or one.in_stock == filters.in_stock)
             for one in self.attributes
         ]
         allowed: NDArray[np.bool_] = self.live & np.array(passing)
@@ -83,7 +88,7 @@ def index(
 ) -> Iterator[tuple[ProductIndex, Clusters]]:
     lists, device = request.param
     if lists > 1:
-        monkeypatch.setattr(scan, "LIST_ROWS", COUNT)
+        monkeypatch.setattr(approximate, "LIST_ROWS", COUNT)
     clusters = Clusters()
     with IndexWriter(tmp_path) as writer:
         for row, vector in enumerate(clusters.vectors):
@@ -91,19 +96,19 @@ def index(
         writer.finish()
     checked = check_index(tmp_path, list(clusters.queries[:30]))
     refuse_low(checked.recall)
-    opened = ProductIndex(open_files(tmp_path), checked.scores, checked.knobs, device)
+    opened = ProductIndex(open_files(tmp_path), checked.scores, checked.parameters, device)
     assert (opened.list_count > 1) == (lists > 1)
     yield opened, clusters
 
 
-def check_answers(index: ProductIndex, clusters: Clusters, where: RowFilter) -> float:
+def check_answers(index: ProductIndex, clusters: Clusters, filters: Filters) -> float:
     """Recall at 10 against brute force; every id must be allowed and every score exact."""
-    rows = np.flatnonzero(clusters.allowed(where))
+    rows = np.flatnonzero(clusters.allowed(filters))
     allowed = {f"p{row:06}" for row in rows}
     scores = clusters.queries.astype(np.float64) @ clusters.vectors[rows].astype(np.float64).T
     shares = []
     for query, row_scores in zip(clusters.queries, scores, strict=True):
-        hits = index.search(10, image=query, where=where)
+        hits = index.search(SearchQuery(10, image=query, filters=filters))
         assert len(hits) == min(10, len(rows))
         assert all(product_id in allowed for product_id, _ in hits)
         assert hits == sorted(hits, key=lambda hit: (-hit[1], hit[0]))
@@ -115,7 +120,7 @@ def check_answers(index: ProductIndex, clusters: Clusters, where: RowFilter) -> 
 
 
 def change(index: ProductIndex, clusters: Clusters, random: np.random.Generator) -> None:
-    """700 products get another vector, 300 another price, 500 go."""
+    """Changes 700 vectors and 300 prices, and removes 500 products."""
     rows = random.choice(np.flatnonzero(clusters.live), 1500, replace=False)
     moved, priced, gone = rows[:700], rows[700:1000], rows[1000:]
     clusters.vectors[moved] = clusters.draw(random.integers(0, 200, len(moved)), random)
@@ -134,9 +139,9 @@ def test_recall_with_eight_filters_and_after_changes(
     index: tuple[ProductIndex, Clusters], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened, clusters = index
-    everything = {"none": RowFilter()} | FILTERS
-    for name, where in everything.items():
-        assert check_answers(opened, clusters, where) >= 0.95, name
+    everything = {"none": NO_FILTERS} | FILTERS
+    for name, filters in everything.items():
+        assert check_answers(opened, clusters, filters) >= 0.95, name
     assert not opened.is_rebuild_due
     monkeypatch.setattr("models.index.product_index.TAIL_ROWS", 512)
     random = np.random.default_rng(3)
@@ -144,43 +149,44 @@ def test_recall_with_eight_filters_and_after_changes(
         change(opened, clusters, random)
     assert opened.count == int(clusters.live.sum())
     assert opened.is_rebuild_due
-    for name, where in everything.items():
-        assert check_answers(opened, clusters, where) >= 0.95, name
+    for name, filters in everything.items():
+        assert check_answers(opened, clusters, filters) >= 0.95, name
 
 
 def test_products_that_are_left_out_are_not_listed(index: tuple[ProductIndex, Clusters]) -> None:
     opened, clusters = index
     query = clusters.queries[0]
-    for where in (RowFilter(), RowFilter(in_stock=True), FILTERS["0.1 %"]):
-        hits = opened.search(12, image=query, where=where)
-        gone = frozenset(product_id for product_id, _ in hits[:2])
-        kept = opened.search(10, image=query, where=RowFilter(**{**vars(where), "exclude": gone}))
-        assert kept == hits[2:]
+    for filters in (NO_FILTERS, Filters(in_stock=True), FILTERS["0.1 %"]):
+        hits = opened.search(SearchQuery(12, image=query, filters=filters))
+        first = frozenset(product_id for product_id, _ in hits[:2])
+        others = opened.search(SearchQuery(10, image=query, filters=filters, exclude=first))
+        assert others == hits[2:]
 
 
 def test_an_answer_that_the_filter_does_not_allow_is_an_error(
     index: tuple[ProductIndex, Clusters], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened, clusters = index
-    kind: Any = type(opened._scan)
+    kind: Any = type(opened._approximate)
     plain = kind.search
     monkeypatch.setattr(
         kind, "search", lambda self, query, depth, lists, bits: plain(self, query, depth, 99, None)
     )
+    filters = Filters(in_stock=False)
     with pytest.raises(RuntimeError, match="does not allow"):
-        opened.search(10, image=clusters.queries[0], where=RowFilter(in_stock=False))
+        opened.search(SearchQuery(10, image=clusters.queries[0], filters=filters))
 
 
 def test_an_index_of_low_recall_is_refused() -> None:
     refuse_low(Recall(0.95, 0.95, 1.0))
-    for found in (Recall(0.949, 1, 1), Recall(1, 0.9, 1), Recall(1, 1, 0.99)):
+    for low in (Recall(0.949, 1, 1), Recall(1, 0.9, 1), Recall(1, 1, 0.99)):
         with pytest.raises(Conflict):
-            refuse_low(found)
+            refuse_low(low)
 
 
-def test_queries_that_nobody_has_seen_are_near_their_product() -> None:
+def test_perturbed_queries_are_near_their_product() -> None:
     vectors = Clusters().vectors[:100]
-    queries = unseen(vectors)
+    queries = perturb(vectors)
     similar = (queries * vectors.astype(np.float32)).sum(axis=1)
     assert np.all((similar > 0.9) & (similar < 0.99))
 
@@ -189,22 +195,22 @@ def test_every_length_has_a_code() -> None:
     assert [code_parts(dim) for dim in (512, 256, 768, 64, 6, 7, 1)] == [128, 128, 192, 32, 3, 1, 1]
 
 
-def test_vectors_near_few_axes_are_turned_onto_them(tmp_path: Path) -> None:
+def test_vectors_near_few_axes_are_rotated_onto_them(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
-    thin = random.normal(size=(scan.EXACT_ROWS, 10)) @ random.normal(size=(10, DIM))
+    thin = random.normal(size=(approximate.EXACT_ROWS, 10)) @ random.normal(size=(10, DIM))
     vectors = (thin + 0.01 * random.normal(size=thin.shape)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     assert len(main_axes(vectors)) == 10
     assert len(main_axes(random.normal(size=(500, DIM)).astype(np.float32))) == 0
-    built = train_scan(vectors.astype(np.float16))
+    built = train_approximate(vectors.astype(np.float16))
     assert built is not None
     built.add(np.arange(len(vectors)), vectors)
     faiss.write_index(built.index, str(tmp_path / "scan"))
-    read = Scan(faiss.read_index(str(tmp_path / "scan")))
+    read = ApproximateIndex(faiss.read_index(str(tmp_path / "scan")))
     query = vectors[17] + 0.1 * random.normal(size=DIM).astype(np.float32)
     true = np.argsort(-(vectors @ query))
     assert np.isin(true[:10], read.search(query, 60, 99, None)).mean() == 1
     even = np.packbits(np.arange(len(vectors)) % 2 == 0, bitorder="little")
-    found = read.search(query, 60, 99, even)
-    assert len(found) == 60 and (found % 2 == 0).all()
-    assert np.isin(true[true % 2 == 0][:10], found).mean() == 1
+    rows = read.search(query, 60, 99, even)
+    assert len(rows) == 60 and (rows % 2 == 0).all()
+    assert np.isin(true[true % 2 == 0][:10], rows).mean() == 1
