@@ -19,6 +19,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.serve.log_files import carry_request_id
 from errors import DeadlinePassed, StudioError, Unavailable
+from models.segmenter.shapes import SegmentPrompt
 from studio.batching import MicroBatcher, portions
 from studio.context import Origin, continuing, current_request_id
 from studio.ports import (
@@ -27,12 +28,6 @@ from studio.ports import (
     IndexAnswer,
     IndexQuery,
     RawQuery,
-    SegmentAnswer,
-    SegmentPrompt,
-    TryOnLoad,
-    TryOnMade,
-    TryOnOrder,
-    TryOnStep,
 )
 from studio.sales.shapes import (
     CoveredEmbedding,
@@ -42,6 +37,8 @@ from studio.sales.shapes import (
     ScoreQuery,
     TrainedVersion,
 )
+from studio.segmentation.shapes import SegmentAnswer
+from studio.tryon.shapes import TryOnLoad, TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 
 Handle = DeploymentHandle[Any]
 DEADLINE_S = 30.0
@@ -230,10 +227,12 @@ class TryOnHandle:
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
 
-    async def dress(self, order: TryOnOrder) -> AsyncIterator[TryOnStep | TryOnMade]:
+    async def dress(
+        self, order: TryOnOrder, ticket: TryOnTicket
+    ) -> AsyncIterator[TryOnStep | TryOnResult]:
         """See `studio.ports.TryOn`."""
         carry_request_id(current_request_id())
-        stream: Any = self._handle.options(stream=True).dress.remote(order)
+        stream: Any = self._handle.options(stream=True).dress.remote(order, ticket)
         try:
             async for one in told("TryOn", stream):
                 yield one

@@ -19,6 +19,7 @@ from benchmarks.production.random_weights import Weights, sample_sum
 from benchmarks.production.section_run import Run
 from models.embedder import embedder
 from models.segmenter import parser, sam
+from models.segmenter.sam_checkpoint import PUBLISHED
 
 EMBEDDERS = {
     "marqo-fashionSigLIP": "ViT-B-16-SigLIP",
@@ -125,7 +126,7 @@ def measure_sam(run: Run) -> None:
     for name, file in (("vit_b", "sam_vit_b_01ec64.pth"), ("vit_h", "sam_vit_h_4b8939.pth")):
         with run.fresh_folder("sam") as folder:
             weights = Weights(torch.float32, run.device)
-            written = write_sam(folder / file, weights, sam.PUBLISHED[name])
+            written = write_sam(folder / file, weights, PUBLISHED[name])
             run.say(sam_row(run, folder / file, name, written))
 
 
@@ -135,7 +136,7 @@ def sam_row(run: Run, file: Path, name: str, written: float) -> str:
     loaded = sam.load(sam.SamConfig(str(file), run.precision, run.device))
     load_s = time.perf_counter() - started
     square, inner = loaded.preprocess(Image.linear_gradient("L").convert("RGB"))
-    encoded: list[sam.Embedding] = []
+    encoded: list[sam.ImageEmbedding] = []
     encode_s = run.seconds(lambda: encoded.append(loaded.encode(square, inner)))
     embedding = encoded[-1]
     prompt = sam.Prompt(box=(0.1, 0.1, 0.9, 0.9))

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.production.random_weights import Weights, on_meta, sample_sum, save_transformers
 from models.segmenter.atr import NAMES
-from models.segmenter.sam import SamArchitecture, build
+from models.segmenter.sam_checkpoint import SamArchitecture, build
 
 Config = dict[str, Any]
 SEGFORMERS: dict[str, Config] = {

@@ -13,27 +13,25 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.segmentation.parsing_quality import FIRST_SEED
 from drawing.captions import combinations
 from drawing.draw import Garment, draw_with_cover
 from errors import Invalid
-from models.segmenter.atr import PERSON, UPPER
+from models.segmenter.atr import PERSON, UPPER, Atr
 from models.segmenter.parser import ParserConfig
-from models.segmenter.prompts import Ask, Draft, Features
+from models.segmenter.prompts import Features, Selection
 from models.segmenter.prompts import resize as resized
 from models.segmenter.regions import iou
 from models.segmenter.sam import SamConfig
-from models.segmenter.segmenter import Segmenter, finish, load, together
+from models.segmenter.segmenter import Segmenter, draw, load, mean_of
+from models.segmenter.shapes import Mask, SegmentPrompt, Target
 from models.segmenter.targets import find_target, sam_prompt
 from training.photos.photos import split_of
 from training.photos.street import read_street, told
 
-Mask = NDArray[np.bool_]
-TUNED_SEED = (
-    FIRST_SEED + 1_000_000
-)  # neither training's nor benchmarks/segmentation/parsing_quality.py's
+TUNED_SEED = FIRST_SEED + 1_000_000
+"""Seeds that neither training nor `benchmarks/segmentation/parsing_quality.py` draws."""
 SURE = (0.0, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98)
 AGREED = (0.0, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98)
 DRAWN = ("parser", "sam", "both")
@@ -52,7 +50,7 @@ class Try:
 
 
 def attempt(
-    segmenter: Segmenter, features: Features, kind: str, target: str, truth: Mask, known: Mask
+    segmenter: Segmenter, features: Features, kind: str, target: Target, truth: Mask, known: Mask
 ) -> Iterator[Try]:
     """Nothing where there is no truth or the segmenter finds no such thing."""
     if segmenter.sam is None or features.embedding is None or not truth.any():
@@ -61,17 +59,19 @@ def attempt(
         found = find_target(features, target)
     except Invalid:
         return
-    cut = segmenter.sam.decode(features.embedding, [sam_prompt(features, Ask(target), found)])[0]
+    cut = segmenter.sam.decode(
+        features.embedding, [sam_prompt(features, SegmentPrompt(target), found)]
+    )[0]
     plane = resized(cut.probability, features.size)
     agreed = iou(plane > 0.5, found.mask)
     drafts = {
-        "parser": Draft(found, found.plane, "parser"), "sam": Draft(found, plane, "sam"),
-        "both": Draft(found, together(found.plane, plane), "sam"),
+        "parser": Selection(found, found.plane, "parser"), "sam": Selection(found, plane, "sam"),
+        "both": Selection(found, mean_of(found.plane, plane), "sam"),
     }  # fmt: skip
     ious = {}
     for name, draft in drafts.items():
         try:
-            ious[name] = iou(finish(features, draft).mask & known, truth)
+            ious[name] = iou(draw(features, draft).mask & known, truth)
         except Invalid:
             ious[name] = 0.0
     yield Try(kind, cut.iou, agreed, ious)
@@ -82,15 +82,19 @@ def try_all(segmenter: Segmenter, street: Path, split: str, drawings: int) -> It
     for path in sorted((street / "parse").glob("*.png")):
         if split_of(path.stem) == split:
             image, codes = read_street(street, path.stem)
-            features = segmenter.encode(image)
-            for target, group in (("person", PERSON), ("upper", UPPER)):
+            features = segmenter.encode([segmenter.prepare_pixels(image)])[0]
+            groups: tuple[tuple[Target, frozenset[Atr]], ...] = (
+                ("person", PERSON),
+                ("upper", UPPER),
+            )
+            for target, group in groups:
                 yield from attempt(segmenter, features, target, target, *told(codes, group))
     kinds, rng = combinations(held_out=True), np.random.default_rng(4)
     for seed in range(TUNED_SEED, TUNED_SEED + drawings):
         garment = Garment(*kinds[int(rng.integers(len(kinds)))], style_seed=seed)
         picture, cover = draw_with_cover(garment, 320, seed)
         truth = np.asarray(cover) > 127
-        features = segmenter.encode(np.asarray(picture))
+        features = segmenter.encode([segmenter.prepare_pixels(np.asarray(picture))])[0]
         known = np.ones_like(truth)
         yield from attempt(segmenter, features, "drawn garment", "garment", truth, known)
 
@@ -107,7 +111,7 @@ def gains(tries: list[Try], sure: float, agreed: float) -> dict[str, tuple[float
 
 
 def _worth(found: dict[str, tuple[float, int]]) -> tuple[float, float]:
-    """Never worse comes first, then the gain of all kinds together."""
+    """Never worse comes first, then the gain of all kinds mean_of."""
     each = [gain for gain, _ in found.values()]
     return min(0.0, *each), sum(each)
 

@@ -92,10 +92,10 @@ class Turns:
         """Stays busy where somebody waits, so that no newcomer slips in between."""
         self._busy = False
         if self._waiting:
-            chosen = min(self._waiting, key=self._place)
-            self._waiting.remove(chosen)
-            self._begin(chosen.owner, chosen.network)
-            chosen.turn.set_result(None)
+            next_waiter = min(self._waiting, key=self._place)
+            self._waiting.remove(next_waiter)
+            self._begin(next_waiter.owner, next_waiter.network)
+            next_waiter.turn.set_result(None)
 
     def _place(self, waiter: Waiter) -> tuple[int, int, float]:
         own, near = (self._served.get(name, 0) for name in (waiter.owner, waiter.network))

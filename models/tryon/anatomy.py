@@ -1,4 +1,4 @@
-"""What a body in a picture is described by: 18 labels, limbs, landmarks and usual measures."""
+"""Describes a body in a picture: its parse map, limbs, landmarks, and proportions."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -6,26 +6,16 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.tryon.outline import (
-    Mask,
-    Points,
-)
+from models.segmenter.shapes import Mask
+from models.tryon.outline import Points
 
 Labels = NDArray[np.uint8]
-"""Shape (h, w), uint8: the 18 ATR classes."""
+"""A parse map: (h, w) uint8, numbered as `models.segmenter.atr.Atr`."""
 
 Kind = TypeVar("Kind", bound=np.generic)
 
-HAT, HAIR, SUNGLASSES, UPPER, SKIRT, PANTS, DRESS, BELT = range(1, 9)
-LEFT_SHOE, RIGHT_SHOE, FACE, LEFT_LEG, RIGHT_LEG, LEFT_ARM, RIGHT_ARM, BAG, SCARF = range(9, 18)
-HEAD = (HAT, HAIR, SUNGLASSES, FACE)
-ARMS = (LEFT_ARM, RIGHT_ARM)
-LEGS = (LEFT_LEG, RIGHT_LEG)
-SHOES = (LEFT_SHOE, RIGHT_SHOE)
-LOWER = (SKIRT, PANTS)
-
-# Measures of a grown body in halves of its shoulder width (Pheasant, Bodyspace, rounded): used
-# where the picture or the parse map shows nothing better.
+# Proportions of an adult's body in halves of its shoulder width (Pheasant, Bodyspace, rounded):
+# used where the parse map does not show the place itself.
 NECK, CROTCH, ARM = 0.42, 2.75, 2.75
 HAND, STATURE = 0.8, 8.6
 TO_WAIST, TO_ANKLE = 0.635, 2.34
@@ -35,7 +25,7 @@ NARROWEST, WIDEST = 0.85, 1.6
 """How far a shoulder is from the middle, in heights of the face, at least and at most."""
 NEAR_WAIST = 0.42
 LEAST_BARE = 0.03
-"""Face, hair and limbs are more than this share of a person, but not of a garment lying flat."""
+"""The least share of face, hair and limbs in a person's pixels; a flat-lay garment has less."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +56,7 @@ class Limb:
 
 
 @dataclass(frozen=True)
-class Body:
+class Pose:
     """A body that stands upright in a picture; "left" is the picture's left everywhere.
 
     neck, shoulders: left and right point, (2, 2). half: half the shoulder width, the unit of
@@ -104,21 +94,21 @@ class Body:
     def edges(self, y: float) -> tuple[float, float]:
         """Left and right edge of torso, hips or legs at a row, taken from the nearest known one."""
         row = int(np.clip(round(y), 0, len(self.trunk) - 1))
-        known = np.flatnonzero(~np.isnan(self.trunk[:, 0]))
-        if not len(known):
+        filled_rows = np.flatnonzero(~np.isnan(self.trunk[:, 0]))
+        if not len(filled_rows):
             middle = self.spine(y)
             return middle - 0.8 * self.half, middle + 0.8 * self.half
-        nearest = known[np.abs(known - row).argmin()]
+        nearest = filled_rows[np.abs(filled_rows - row).argmin()]
         return float(self.trunk[nearest, 0]), float(self.trunk[nearest, 1])
 
-    def scaled(self, shape: tuple[int, int]) -> "Body":
+    def scaled(self, shape: tuple[int, int]) -> "Pose":
         """The same body on a map of another shape (h, w) of the same proportions."""
         share = shape[0] / len(self.trunk)
         rows = (np.arange(shape[0]) + 0.5) / share - 0.5
-        known = np.arange(len(self.trunk))
-        trunk = np.stack([np.interp(rows, known, edge) * share for edge in self.trunk.T], axis=1)
+        own_rows = np.arange(len(self.trunk))
+        trunk = np.stack([np.interp(rows, own_rows, edge) * share for edge in self.trunk.T], axis=1)
         arms = [arm and Limb(arm.line * share, arm.half * share) for arm in self.arms]
-        return Body(
+        return Pose(
             self.neck * share, self.shoulders * share, self.half * share,
             (self.axis[0] * share, self.axis[1] * share), self.waist * share,
             self.crotch * share, self.ankle * share, trunk, (arms[0], arms[1]),
@@ -130,5 +120,5 @@ def resized(labels: NDArray[Kind], shape: tuple[int, int]) -> NDArray[Kind]:
     """A map (h, w) at another shape, nearest neighbour."""
     rows = ((np.arange(shape[0]) + 0.5) * labels.shape[0] / shape[0]).astype(int)
     columns = ((np.arange(shape[1]) + 0.5) * labels.shape[1] / shape[1]).astype(int)
-    taken: NDArray[Kind] = labels[rows][:, columns]
-    return taken
+    resampled: NDArray[Kind] = labels[rows][:, columns]
+    return resampled

@@ -16,9 +16,10 @@ from PIL import Image
 from scipy import ndimage
 
 from models.segmenter.atr import MIRRORED
+from models.segmenter.shapes import Mask
 from models.tryon.anatomy import Labels
 from models.tryon.landmarks import Piece
-from models.tryon.outline import Mask, Points, bounds
+from models.tryon.outline import Points, bounds
 from models.tryon.warp import Fit
 
 GRID = (192, 144)
@@ -34,7 +35,7 @@ Planes = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Window:
+class GridCrop:
     """The part of the person's frame that the grid shows: its corner, and frame pixels a cell."""
 
     x: float
@@ -80,23 +81,23 @@ class FlowModel(Protocol):
 
 @dataclass(frozen=True)
 class Shift:
-    """A flow in its window: by how far each point of the frame looks aside."""
+    """A flow in its crop: by how far each point of the frame looks aside."""
 
     flow: Planes
-    window: Window
+    crop: GridCrop
 
     def __call__(self, points: Points) -> Points:
         """Points of the frame (n, 2) -> what is to be added to them, (n, 2)."""
-        cells = (self.window.in_grid(points) + 0.5) / STRIDE - 0.5
+        cells = (self.crop.in_grid(points) + 0.5) / STRIDE - 0.5
         moved = [
             ndimage.map_coordinates(plane, (cells[:, 1], cells[:, 0]), order=1, mode="nearest")
             for plane in self.flow
         ]
-        return np.stack(moved, axis=1) * self.window.scale
+        return np.stack(moved, axis=1) * self.crop.scale
 
 
-def frame_person(person: Mask, size: tuple[int, int]) -> Window:
-    """The window around a person with some surroundings, in a frame of `size` (height, width).
+def frame_person(person: Mask, size: tuple[int, int]) -> GridCrop:
+    """The crop around a person with some surroundings, in a frame of `size` (height, width).
 
     person: a mask of the frame's proportions, any size.
     """
@@ -105,15 +106,15 @@ def frame_person(person: Mask, size: tuple[int, int]) -> Window:
     scale = max(tall / GRID[0], wide / GRID[1]) * (1 + 2 * MARGIN)
     x = (x0 + x1) / 2 - (GRID[1] - 1) / 2 * scale
     y = (y0 + y1) / 2 - (GRID[0] - 1) / 2 * scale
-    return Window(x, y, scale)
+    return GridCrop(x, y, scale)
 
 
 def sketch(
-    labels: Labels, window: Window, mask: Mask, pieces: Sequence[Piece], fits: Sequence[Fit]
+    labels: Labels, crop: GridCrop, mask: Mask, pieces: Sequence[Piece], fits: Sequence[Fit]
 ) -> Sketch:
-    """The first warp in the window. labels: (h, w) of the frame; mask: of the garment's picture."""
+    """The first warp in the crop. labels: (h, w) of the frame; mask: of the garment's picture."""
     columns, rows = np.meshgrid(np.arange(GRID[1], dtype=float), np.arange(GRID[0], dtype=float))
-    points = window.in_frame(np.stack([columns, rows], axis=-1).reshape(-1, 2))
+    points = crop.in_frame(np.stack([columns, rows], axis=-1).reshape(-1, 2))
     cover, source = np.zeros(GRID, np.float32), np.zeros((2, *GRID), np.float32)
     for piece, fit in zip(pieces, fits, strict=True):
         at = fit.spline(points).T.reshape(2, *GRID)
@@ -126,27 +127,27 @@ def sketch(
     corner, size = np.array([x0, y0])[:, None, None], np.array([x1 - x0 + 1, y1 - y0 + 1])
     place = np.where(cover > 0, (source - corner * cover) / size[:, None, None], 0.0)
     return Sketch(
-        _seen(labels, points), cover, place.astype(np.float32), _outline(mask),
+        _labels_at(labels, points), cover, place.astype(np.float32), _outline(mask),
         source.astype(np.float32),
     )  # fmt: skip
 
 
-def mirror(shown: Sketch) -> Sketch:
+def mirror(inputs: Sketch) -> Sketch:
     """The same person and garment in a mirror; `source` stays as it is."""
-    swapped = np.array([*MIRRORED, OUTSIDE], np.uint8)[shown.labels[:, ::-1]]
-    cover, place = shown.cover[:, ::-1], shown.place[..., ::-1]
+    swapped = np.array([*MIRRORED, OUTSIDE], np.uint8)[inputs.labels[:, ::-1]]
+    cover, place = inputs.cover[:, ::-1], inputs.place[..., ::-1]
     across = np.stack([cover - place[0], place[1]])
-    return replace(shown, labels=swapped, cover=cover, place=across, flat=shown.flat[:, ::-1])
+    return replace(inputs, labels=swapped, cover=cover, place=across, flat=inputs.flat[:, ::-1])
 
 
-def _seen(labels: Labels, points: Points) -> NDArray[np.uint8]:
+def _labels_at(labels: Labels, points: Points) -> NDArray[np.uint8]:
     """The labels at the grid's points, `OUTSIDE` beyond the frame."""
     x, y = points.round().astype(int).T
     height, width = labels.shape
     within = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    seen = np.full(len(points), OUTSIDE, np.uint8)
-    seen[within] = labels[y[within], x[within]]
-    return seen.reshape(GRID)
+    result = np.full(len(points), OUTSIDE, np.uint8)
+    result[within] = labels[y[within], x[within]]
+    return result.reshape(GRID)
 
 
 def _outline(mask: Mask) -> Planes:

@@ -54,19 +54,19 @@ class FlowNetwork(nn.Module):
         self, labels: torch.Tensor, cover: torch.Tensor, place: torch.Tensor, flat: torch.Tensor
     ) -> torch.Tensor:
         """(n, h, w) int64, (n, h, w), (n, 2, h, w), (n, s, s) -> (n, 2, h / STRIDE, w / STRIDE)."""
-        seen = one_hot(labels, OUTSIDE + 1).permute(0, 3, 1, 2).to(cover.dtype)
-        x = torch.cat([seen, cover[:, None], place], 1).contiguous(
+        classes = one_hot(labels, OUTSIDE + 1).permute(0, 3, 1, 2).to(cover.dtype)
+        x = torch.cat([classes, cover[:, None], place], 1).contiguous(
             memory_format=torch.channels_last
         )
         cut = self.cut(flat[:, None])
-        kept = []
+        skips = []
         for level, block in enumerate(self.down):
             x = block(x)
             if level >= 2:
                 gain, offset = self.film[level - 2](cut)[..., None, None].chunk(2, 1)
                 x = x * (1 + gain) + offset
-            kept.append(x)
-        for block, beside in zip(self.up, kept[-2:0:-1], strict=True):
+            skips.append(x)
+        for block, beside in zip(self.up, skips[-2:0:-1], strict=True):
             large = interpolate(x, beside.shape[-2:], mode="bilinear", align_corners=False)
             x = block(torch.cat([large, beside], 1))
         flow: torch.Tensor = self.head(x)

@@ -1,18 +1,16 @@
 """Where a flat garment's neck, shoulders, sleeves and sides are, derived from its mask."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from errors import Invalid
+from models.segmenter.shapes import Category, Mask
 from models.tryon.bottoms import ROWS, Bottom, find_bottom
-from models.tryon.outline import Mask, Points, bounds, central_run, extreme, largest_part
+from models.tryon.outline import Points, bounds, central_run, extreme, largest_part
 
-Category = Literal["upper", "lower", "dress"]
-CATEGORIES: tuple[Category, ...] = ("upper", "lower", "dress")
 LEAST_SHARE = 0.01
 LEAST_SLEEVE = 0.015
 
@@ -56,9 +54,9 @@ def find_garment(mask: Mask, category: Category) -> Top | Bottom:
     """
     whole = largest_part(mask)
     if whole.mean() < LEAST_SHARE:
-        raise Invalid("garmentUrl: no garment was found in the picture")
+        raise Invalid("no garment was found in the picture").about("garment")
     if whole.mean() > 0.985:
-        raise Invalid("garmentUrl: the garment can't be told from its background")
+        raise Invalid("the garment can't be told from its background").about("garment")
     return find_bottom(whole) if category == "lower" else _find_top(whole, category)
 
 
@@ -108,14 +106,18 @@ def _find_top(mask: Mask, category: Category) -> Top:
 
 def _central_edges(mask: Mask, middle: float, y0: int, y1: int) -> NDArray[np.float64]:
     """Left and right edge of the stretch around the middle in every row from y0 to the hem."""
-    found = []
+    stretches = []
     for row in mask[y0 : y1 + 1]:
         run = central_run(row, middle)
-        found.append((np.nan, np.nan) if run is None else (float(run[0]), float(run[1])))
-    edges = np.array(found)
-    known = np.flatnonzero(~np.isnan(edges[:, 0]))
+        stretches.append((np.nan, np.nan) if run is None else (float(run[0]), float(run[1])))
+    edges = np.array(stretches)
+    filled_rows = np.flatnonzero(~np.isnan(edges[:, 0]))
     edges = np.stack(
-        [np.interp(np.arange(len(edges)), known, edges[known, side]) for side in (0, 1)], axis=1
+        [
+            np.interp(np.arange(len(edges)), filled_rows, edges[filled_rows, side])
+            for side in (0, 1)
+        ],
+        axis=1,
     )
     width = edges[:, 1] - edges[:, 0]
     # A rounded hem ends before its tip, and a hanging cuff is no hem.

@@ -14,10 +14,9 @@ import numpy as np
 from PIL import Image
 
 from models.pins import NO_PINS, Pinning, pinned_folder
+from models.segmenter.shapes import Category, Pixels
 from models.tryon.composite import Composite
-from models.tryon.garment import Category
 from models.tryon.outline import bounds
-from models.tryon.warp import Picture
 from models.weights import HUB_PREFIX, LOCAL_PREFIX, short_name
 
 COMPOSITE = "composite"
@@ -62,13 +61,13 @@ class Painter(Protocol):
     def paint(
         self,
         composite: Composite,
-        garment: Picture,
+        garment: Pixels,
         category: Category,
         *,
         seed: int,
         steps: int,
         on_step: OnStep,
-    ) -> tuple[Picture, list[str]]:
+    ) -> tuple[Pixels, list[str]]:
         """The composite's picture, finished, and what was done to it; (h, w, 3) as it was.
 
         The same arguments give the same picture. Only what `composite.share` shows is used.
@@ -76,7 +75,7 @@ class Painter(Protocol):
         ...
 
 
-class Plain:
+class CompositePainter:
     """Answers the composite: warped, blended, and that is it."""
 
     version = "composite-1"
@@ -84,13 +83,13 @@ class Plain:
     def paint(
         self,
         composite: Composite,
-        garment: Picture,
+        garment: Pixels,
         category: Category,
         *,
         seed: int,
         steps: int,
         on_step: OnStep,
-    ) -> tuple[Picture, list[str]]:
+    ) -> tuple[Pixels, list[str]]:
         """See `Painter`; seed and steps change nothing here."""
         on_step(0, 1)
         return composite.picture, []
@@ -108,13 +107,13 @@ class Diffusion:
     def paint(
         self,
         composite: Composite,
-        garment: Picture,
+        garment: Pixels,
         category: Category,
         *,
         seed: int,
         steps: int,
         on_step: OnStep,
-    ) -> tuple[Picture, list[str]]:
+    ) -> tuple[Pixels, list[str]]:
         """See `Painter`: the part around the mask at the network's size, put back in its place."""
         import torch
 
@@ -124,12 +123,16 @@ class Diffusion:
         picture, mask = _cropped(composite, box, self.config.side)
         started = max(1, min(steps, int(steps * self.config.strength)))
 
-        def after_step(_pipe: Any, step: int, _time: Any, kept: dict[str, Any]) -> dict[str, Any]:
+        def after_step(
+            _pipe: Any, step: int, _time: Any, tensors: dict[str, Any]
+        ) -> dict[str, Any]:
             on_step(step + 1, started)
-            return kept
+            return tensors
 
         on_step(0, started)
-        shown = {"ip_adapter_image": Image.fromarray(garment)} if self.config.adapter else {}
+        adapter_inputs = (
+            {"ip_adapter_image": Image.fromarray(garment)} if self.config.adapter else {}
+        )
         with torch.inference_mode():
             painted = self._pipeline(
                 prompt=f"photograph of a person wearing the {CLOTHES[category]}, natural light",
@@ -143,7 +146,7 @@ class Diffusion:
                 num_inference_steps=steps,
                 generator=torch.Generator("cpu").manual_seed(seed),
                 callback_on_step_end=after_step,
-                **shown,
+                **adapter_inputs,
             ).images[0]
         x0, y0, x1, y1 = box
         result = composite.picture.copy()
@@ -166,7 +169,7 @@ def _around(composite: Composite) -> tuple[int, int, int, int]:
 def _cropped(
     composite: Composite, box: tuple[int, int, int, int], side: int
 ) -> tuple[Image.Image, Image.Image]:
-    """Picture and mask of the box, at most `side` long, sides a multiple of what networks take."""
+    """Pixels and mask of the box, at most `side` long, sides a multiple of what networks take."""
     x0, y0, x1, y1 = box
     scale = side / max(x1 - x0, y1 - y0)
     width, height = (
@@ -195,7 +198,7 @@ def _described(config: PainterConfig, pipeline: Any) -> list[object]:
 def load_painter(config: PainterConfig) -> Painter:
     """The painter of a checkpoint's name, on its device; raises where it can't be loaded."""
     if config.checkpoint == COMPOSITE:
-        return Plain()
+        return CompositePainter()
     import torch
     from diffusers import AutoPipelineForInpainting
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.tryon.anatomy import NECK, Body, Labels, Limb
+from models.segmenter.shapes import Mask
+from models.tryon.anatomy import NECK, Labels, Limb, Pose
 from models.tryon.bottoms import Bottom
 from models.tryon.garment import Sleeve, Top
 from models.tryon.legs import leg_tracks
-from models.tryon.outline import Mask, Points, between
+from models.tryon.outline import Points, between
 
 EASE = 1.02
 """Cloth lies this much outside the body."""
@@ -39,7 +40,7 @@ class Piece:
     over_arms: bool = False
 
 
-def place_top(top: Top, body: Body) -> list[Piece]:
+def place_top(top: Top, body: Pose) -> list[Piece]:
     """Sleeves first, then the torso over them, or the other way round where an arm is in front."""
     scale = top_scale(top, body)
     source, target, pits = _torso_pairs(top, body, scale)
@@ -54,7 +55,7 @@ def place_top(top: Top, body: Body) -> list[Piece]:
     return [*behind, torso, *front]
 
 
-def top_scale(top: Top, body: Body) -> float:
+def top_scale(top: Top, body: Pose) -> float:
     """Body pixels a garment pixel, downwards.
 
     How large a garment is can't be seen where it lies alone. Its chest and its length are each as
@@ -66,7 +67,7 @@ def top_scale(top: Top, body: Body) -> float:
     return body.span / float(np.sqrt(max(wide, 1.0) / usual_wide * max(long, 1.0) / usual_long))
 
 
-def _torso_pairs(top: Top, body: Body, scale: float) -> tuple[Points, Points, Points]:
+def _torso_pairs(top: Top, body: Pose, scale: float) -> tuple[Points, Points, Points]:
     """Neck, shoulders and sides -> their places; also the places of both armpits."""
     level = float(top.shoulders[:, 1].mean())
     slope = (body.shoulders[1] - body.shoulders[0]) / (2 * body.half)
@@ -91,7 +92,7 @@ def _torso_pairs(top: Top, body: Body, scale: float) -> tuple[Points, Points, Po
 
 
 def _side_places(
-    pair: NDArray[np.float64], body: Body, across: float, y: float
+    pair: NDArray[np.float64], body: Pose, across: float, y: float
 ) -> tuple[float, float]:
     """Columns of a garment's left and right edge at a row: the body's, with the garment's cut."""
     fall = float(np.clip((y - body.top - 0.4 * body.span) / (0.3 * body.span), 0.0, 1.0))
@@ -107,7 +108,7 @@ def _side_places(
     return middle - reach[0], middle + reach[1]
 
 
-def _is_in_front(arm: Limb, body: Body) -> bool:
+def _is_in_front(arm: Limb, body: Pose) -> bool:
     """Whether the forearm crosses the torso."""
     x, y = arm.at(0.85)[0]
     left, right = body.edges(float(y))
@@ -116,7 +117,7 @@ def _is_in_front(arm: Limb, body: Body) -> bool:
 
 
 def _place_sleeve(
-    sleeve: Sleeve, arm: Limb, body: Body, scale: float, side: int, tip: Points, pit: Points
+    sleeve: Sleeve, arm: Limb, body: Pose, scale: float, side: int, tip: Points, pit: Points
 ) -> Piece:
     """Along the arm as far as the sleeve is long, not past the wrist."""
     along = (sleeve.outer_end + sleeve.inner_end - sleeve.outer_start - sleeve.inner_start) / 2
@@ -142,7 +143,7 @@ def _place_sleeve(
     return Piece(sleeve.mask, np.array(source), np.array(target), over_arms=True)
 
 
-def place_bottom(bottom: Bottom, body: Body, labels: Labels) -> list[Piece]:
+def place_bottom(bottom: Bottom, body: Pose, labels: Labels) -> list[Piece]:
     """One piece, waistband to hem."""
     scale = bottom_scale(bottom, body)
     if bottom.legs is None:
@@ -150,7 +151,7 @@ def place_bottom(bottom: Bottom, body: Body, labels: Labels) -> list[Piece]:
     return [_place_legs(bottom, bottom.legs, body, labels, scale)]
 
 
-def bottom_scale(bottom: Bottom, body: Body) -> float:
+def bottom_scale(bottom: Bottom, body: Pose) -> float:
     """As `top_scale`, by a skirt's waistband or trousers' rise, and by the hips."""
     hips = float(np.ptp(bottom.sides[1][:, 0]))
     if bottom.legs is None:
@@ -161,7 +162,7 @@ def bottom_scale(bottom: Bottom, body: Body) -> float:
     return body.span / float(np.sqrt(max(first, 1.0) / usual[0] * max(hips, 1.0) / usual[1]))
 
 
-def _place_skirt(bottom: Bottom, body: Body, scale: float) -> Piece:
+def _place_skirt(bottom: Bottom, body: Pose, scale: float) -> Piece:
     """Cloth that lies flat is wider than the body that it is laid around."""
     first = bottom.sides[0]
     left, right = body.edges(body.waist)
@@ -188,7 +189,7 @@ def _place_skirt(bottom: Bottom, body: Body, scale: float) -> Piece:
 def _place_legs(
     bottom: Bottom,
     legs: tuple[NDArray[np.float64], NDArray[np.float64]],
-    body: Body,
+    body: Pose,
     labels: Labels,
     scale: float,
 ) -> Piece:
@@ -225,7 +226,7 @@ def _place_legs(
     return Piece(bottom.mask, np.array(source), np.array(target))
 
 
-def _leg_length(long: float, crotch: float, body: Body) -> float:
+def _leg_length(long: float, crotch: float, body: Pose) -> float:
     """How far below the crotch trousers end; those that nearly reach the ankle reach it."""
     room = body.ankle - crotch
     if long > 0.8 * room:
@@ -234,7 +235,7 @@ def _leg_length(long: float, crotch: float, body: Body) -> float:
 
 
 def _leg_places(
-    pair: NDArray[np.float64], track: NDArray[np.float64], y: float, across: float, body: Body
+    pair: NDArray[np.float64], track: NDArray[np.float64], y: float, across: float, body: Pose
 ) -> tuple[float, float]:  # fmt: skip
     """Left and right edge of one leg's cloth: the leg's middle, the cloth's width within reason."""
     row = int(np.clip(round(y), 0, len(track) - 1))

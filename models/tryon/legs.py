@@ -3,11 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.tryon.anatomy import DRESS, LEGS, LOWER, SKIRT, Body, Labels, Limb
+from models.segmenter.atr import DRESS, LEGS, LOWER, Atr, mask_of
+from models.tryon.anatomy import Labels, Limb, Pose
 from models.tryon.outline import runs
 
 
-def legs_of(labels: Labels, body: Body) -> tuple[Limb, Limb]:
+def legs_of(labels: Labels, body: Pose) -> tuple[Limb, Limb]:
     """Both legs as limbs, where the map shows them or where they have to be."""
     limbs = []
     for track in leg_tracks(labels, body):
@@ -21,23 +22,25 @@ def legs_of(labels: Labels, body: Body) -> tuple[Limb, Limb]:
     return limbs[0], limbs[1]
 
 
-def leg_tracks(labels: Labels, body: Body) -> list[NDArray[np.float64]]:
+def leg_tracks(labels: Labels, body: Pose) -> list[NDArray[np.float64]]:
     """Left and right edge of each leg a row: (h, 2); a row where they touch is split in two."""
-    worn = np.isin(labels, (*LOWER, *LEGS, DRESS))
+    worn = mask_of(labels, LOWER | LEGS | DRESS)
     hips = body.edges(body.crotch)
     middle = sum(hips) / 2
     tracks = [np.full((len(labels), 2), np.nan) for _ in range(2)]
     for y in range(max(0, round(body.crotch)), min(len(labels), round(body.ankle) + 1)):
-        skirt = np.isin(labels[y], (SKIRT, DRESS)).sum()
-        found = [run for run in runs(worn[y]) if run[1] - run[0] > 0.12 * body.half]
-        alone = len(found) == 1 and found[0][1] - found[0][0] < 0.5 * body.half  # one leg hides
-        if not found or alone or skirt > 0.5 * worn[y].sum():
+        skirt = mask_of(labels[y], DRESS | {Atr.SKIRT}).sum()
+        stretches = [run for run in runs(worn[y]) if run[1] - run[0] > 0.12 * body.half]
+        alone = (
+            len(stretches) == 1 and stretches[0][1] - stretches[0][0] < 0.5 * body.half
+        )  # one leg hides
+        if not stretches or alone or skirt > 0.5 * worn[y].sum():
             continue
-        if len(found) >= 2:
-            tracks[0][y], tracks[1][y] = found[0], found[-1]
-            middle = (found[0][1] + found[-1][0]) / 2
+        if len(stretches) >= 2:
+            tracks[0][y], tracks[1][y] = stretches[0], stretches[-1]
+            middle = (stretches[0][1] + stretches[-1][0]) / 2
         else:
-            left, right = found[0]
+            left, right = stretches[0]
             cut = float(
                 np.clip(middle, left + 0.35 * (right - left), right - 0.35 * (right - left))
             )
@@ -46,18 +49,18 @@ def leg_tracks(labels: Labels, body: Body) -> list[NDArray[np.float64]]:
 
 
 def _complete(
-    track: NDArray[np.float64], hips: tuple[float, float], body: Body, side: int
+    track: NDArray[np.float64], hips: tuple[float, float], body: Pose, side: int
 ) -> NDArray[np.float64]:
     """Rows without a leg lie between the hip and the first row with one."""
     middle = sum(hips) / 2
     own = (hips[0], middle) if side == 0 else (middle, hips[1])
     rows = np.arange(len(track))
-    known = np.flatnonzero(~np.isnan(track[:, 0]))
-    known = known[known > body.crotch + 2]
-    at = np.concatenate(([body.crotch], known.astype(float)))
-    values = np.concatenate((np.array([own]), track[known]))
-    if not len(known):
+    filled_rows = np.flatnonzero(~np.isnan(track[:, 0]))
+    filled_rows = filled_rows[filled_rows > body.crotch + 2]
+    places = np.concatenate(([body.crotch], filled_rows.astype(float)))
+    values = np.concatenate((np.array([own]), track[filled_rows]))
+    if not len(filled_rows):
         out = -0.1 if side == 0 else 0.1
-        at = np.array([body.crotch, body.ankle])
+        places = np.array([body.crotch, body.ankle])
         values = np.array([own, np.array(own) * 1.0 + out * body.half])
-    return np.stack([np.interp(rows, at, values[:, edge]) for edge in (0, 1)], axis=1)
+    return np.stack([np.interp(rows, places, values[:, edge]) for edge in (0, 1)], axis=1)

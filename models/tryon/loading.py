@@ -8,21 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.checkpoints import require_licence
-from models.tryon.anatomy import (
-    FACE,
-    LEFT_ARM,
-    LEFT_LEG,
-    PANTS,
-    RIGHT_ARM,
-    RIGHT_LEG,
-    UPPER,
-    Labels,
-)
+from models.segmenter.atr import Atr
+from models.segmenter.shapes import Mask, Pixels
+from models.tryon.anatomy import Labels
 from models.tryon.composite import compose
 from models.tryon.inpaint import COMPOSITE, PainterConfig, load_painter
-from models.tryon.outline import Mask
 from models.tryon.pipeline import Sizes, TryOnPipeline
-from models.tryon.warp import Picture
 
 if TYPE_CHECKING:
     from models.segmenter.parser import ParserConfig
@@ -76,13 +67,13 @@ def check_pipeline(pipeline: TryOnPipeline) -> None:
         raise RuntimeError("the painter changed the picture's size")
 
 
-def stick_figure() -> tuple[Picture, Labels]:
+def stick_figure() -> tuple[Pixels, Labels]:
     """A person of rectangles, (160, 96, 3), and its parse map."""
     labels = np.zeros((160, 96), np.uint8)
     parts = (
-        (UPPER, 34, 84, 32, 64), (PANTS, 84, 130, 34, 62), (FACE, 10, 34, 40, 56),
-        (LEFT_ARM, 40, 88, 22, 31), (RIGHT_ARM, 40, 88, 65, 74),
-        (LEFT_LEG, 130, 150, 36, 46), (RIGHT_LEG, 130, 150, 50, 60),
+        (Atr.UPPER_CLOTHES, 34, 84, 32, 64), (Atr.PANTS, 84, 130, 34, 62),
+        (Atr.FACE, 10, 34, 40, 56), (Atr.LEFT_ARM, 40, 88, 22, 31), (Atr.RIGHT_ARM, 40, 88, 65, 74),
+        (Atr.LEFT_LEG, 130, 150, 36, 46), (Atr.RIGHT_LEG, 130, 150, 50, 60),
     )  # fmt: skip
     person = np.full((160, 96, 3), 220, np.uint8)
     for kind, top, bottom, left, right in parts:
@@ -91,7 +82,7 @@ def stick_figure() -> tuple[Picture, Labels]:
     return person, labels
 
 
-def square_shirt() -> tuple[Picture, Mask]:
+def square_shirt() -> tuple[Pixels, Mask]:
     """A shirt of rectangles, (96, 96, 3), and its mask."""
     mask = np.zeros((96, 96), bool)
     mask[10:88, 26:70] = True

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Mask = NDArray[np.bool_]
+from models.segmenter.shapes import Mask
+
 Points = NDArray[np.float64]
 """Shape (n, 2), float64: x and y in pixels."""
 
@@ -35,10 +36,10 @@ def runs(row: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 def central_run(row: NDArray[np.bool_], x: float) -> tuple[int, int] | None:
     """The stretch that holds x or comes nearest to it."""
-    found = runs(row)
-    if not found:
+    stretches = runs(row)
+    if not stretches:
         return None
-    return min(found, key=lambda run: max(run[0] - x, x - run[1], 0.0))
+    return min(stretches, key=lambda run: max(run[0] - x, x - run[1], 0.0))
 
 
 def extreme(mask: Mask, direction: tuple[float, float]) -> Points:
@@ -70,17 +71,17 @@ def _travel_within(mask: Mask, start: Points, limit: int) -> NDArray[np.float64]
     distance = np.full(mask.shape, np.inf)
     rows, columns = np.nonzero(mask)
     nearest = np.hypot(columns - start[0], rows - start[1]).argmin()
-    seen = np.zeros_like(mask)
-    seen[rows[nearest], columns[nearest]] = True
-    distance[seen] = 0.0
+    reached = np.zeros_like(mask)
+    reached[rows[nearest], columns[nearest]] = True
+    distance[reached] = 0.0
     shapes = (ndimage.generate_binary_structure(2, 1), ndimage.generate_binary_structure(2, 2))
     for step in range(1, limit):
-        grown = ndimage.binary_dilation(seen, shapes[step % 2]) & mask
-        fresh = grown & ~seen
+        grown = ndimage.binary_dilation(reached, shapes[step % 2]) & mask
+        fresh = grown & ~reached
         if not fresh.any():
             break
         distance[fresh] = step * 1.1  # an octagon's mean radius per step
-        seen = grown
+        reached = grown
     return distance
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from models.tryon.outline import Mask, bounds
-from models.tryon.warp import Picture
+from models.segmenter.shapes import Mask, Pixels
+from models.tryon.outline import bounds
 
 MOST, STEP = 15.0, 1.0
 """Degrees that are looked at to either side, and the first search's distance."""
@@ -13,7 +13,7 @@ LEAST = 0.4
 SIDE = 72
 
 
-def upright(garment: Picture, mask: Mask) -> tuple[Picture, Mask]:
+def upright(garment: Pixels, mask: Mask) -> tuple[Pixels, Mask]:
     """The garment and its mask, (h, w, 3) and (h, w), turned upright; larger where corners need
     it.
     """

@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from models.segmenter.shapes import Pixels
 from models.tryon.landmarks import Piece
 from models.tryon.outline import Points
 
-Picture = NDArray[np.uint8]
-"""Shape (h, w, 3), uint8, RGB."""
 Cover = NDArray[np.float32]
 """Shape (h, w), float32, 0 to 1."""
 
@@ -74,7 +73,7 @@ def _affine(points: Points) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Layer:
+class WarpedLayer:
     """A warped piece in the person's frame: colour premultiplied by cover.
 
     colour: (h, w, 3) float32, 0 to 255. cover: (h, w). folds: the share of the piece that the
@@ -91,7 +90,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Fit:
-    """The map that a piece is warped by. folds, affine: see `Layer`."""
+    """The map that a piece is warped by. folds, affine: see `WarpedLayer`."""
 
     spline: Spline
     folds: float
@@ -117,8 +116,8 @@ def fit_piece(piece: Piece, size: tuple[int, int]) -> Fit:
 
 
 def warp_piece(
-    picture: Picture, piece: Piece, fit: Fit, size: tuple[int, int], shift: Move | None = None
-) -> Layer:
+    picture: Pixels, piece: Piece, fit: Fit, size: tuple[int, int], shift: Move | None = None
+) -> WarpedLayer:
     """The piece as it lies on the body. shift: how far aside each point looks, where that folds
     nothing over; else half as far, a quarter, or not at all.
     """
@@ -164,8 +163,8 @@ def _folded(at: NDArray[np.float64], piece: Piece) -> float:
 
 
 def _sample(
-    picture: Picture, piece: Piece, at: NDArray[np.float64], size: tuple[int, int]
-) -> Layer:
+    picture: Pixels, piece: Piece, at: NDArray[np.float64], size: tuple[int, int]
+) -> WarpedLayer:
     """The garment's pixels at the map's places, bilinear between cells and between pixels."""
     colour = np.zeros((*size, 3), np.float32)
     cover = np.zeros(size, np.float32)
@@ -175,7 +174,7 @@ def _sample(
     x0, y0 = np.maximum(low - margin, 0)
     x1, y1 = np.minimum(high + margin, (size[1], size[0]))
     if x1 <= x0 or y1 <= y0:
-        return Layer(colour, cover, 0.0, False, 0.0)
+        return WarpedLayer(colour, cover, 0.0, False, 0.0)
     rows, columns = np.mgrid[y0:y1, x0:x1].astype(np.float32) / CELL
     source = [ndimage.map_coordinates(at[..., axis], (rows, columns), order=1) for axis in (1, 0)]
     soft = ndimage.gaussian_filter(piece.mask.astype(np.float32), 0.7)
@@ -187,14 +186,14 @@ def _sample(
             picture[..., channel].astype(np.float32), source, order=1, mode="nearest"
         )
         colour[y0:y1, x0:x1, channel] = values * alpha
-    return Layer(colour, cover, 0.0, False, 0.0)
+    return WarpedLayer(colour, cover, 0.0, False, 0.0)
 
 
-def flatten(layers: Sequence[Layer]) -> Layer:
+def flatten(layers: Sequence[WarpedLayer]) -> WarpedLayer:
     """The layers one over the other, the last on top."""
     colour, cover = layers[0].colour.copy(), layers[0].cover.copy()
     for layer in layers[1:]:
         colour = layer.colour + colour * (1 - layer.cover[..., None])
         cover = layer.cover + cover * (1 - layer.cover)
     folds, torn = (max(getattr(layer, name) for layer in layers) for name in ("folds", "torn"))
-    return Layer(colour, cover, folds, any(layer.affine for layer in layers), torn)
+    return WarpedLayer(colour, cover, folds, any(layer.affine for layer in layers), torn)

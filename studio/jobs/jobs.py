@@ -21,7 +21,7 @@ from studio.job_types import JobType, enqueue, require_room
 from studio.ports import Studio
 from studio.sales.train import TRAIN_REGRESSOR
 from studio.segmentation.batch import SEGMENT_BATCH
-from studio.tryon.tryon import TRYON
+from studio.tryon.job import TRYON
 
 FINAL = frozenset({"succeeded", "failed", "cancelled"})
 LOOK_S = 0.5

@@ -165,8 +165,8 @@ async def test_sync_requests_of_an_account_take_only_a_part_of_the_queue(
     assert refused.status_code == 503 and refused.headers["Retry-After"]
     asked.append(asyncio.create_task(other.ask(mode="sync", seed=7)))
     assert [(await one).status_code for one in asked] == [200] * 4
-    assert len({order.owner for order in model.orders}) == 2
-    assert {order.network for order in model.orders} == {"192.0.2.1"}
+    assert len({ticket.owner for ticket in model.tickets}) == 2
+    assert {ticket.network for ticket in model.tickets} == {"192.0.2.1"}
 
 
 async def test_a_full_queue_is_a_503_that_leaves_nothing(
@@ -183,10 +183,13 @@ async def test_a_full_queue_is_a_503_that_leaves_nothing(
 async def test_a_job_that_fails_or_is_cancelled_takes_its_try_on_along(
     shopper: Shopper, model: FakeTryOn
 ) -> None:
-    model.failure = Invalid("personUrl: no person was found in the picture")
+    model.failure = Invalid("no person was found in the picture").about("person")
     job = await shopper.finish(await shopper.ask(mode="queued"))
     row = await shopper.get(f"/api/cv/tryons/{job['id']}")
-    assert (row["state"], row["error"]) == ("failed", model.failure.detail)
+    assert (row["state"], row["error"]) == (
+        "failed",
+        "personUrl: no person was found in the picture",
+    )
     waiting = (await shopper.ask(mode="queued")).json()["jobId"]
     await shopper.client.delete(f"/api/jobs/{waiting}", headers=shopper.headers)
     assert (await shopper.get(f"/api/cv/tryons/{waiting}"))["state"] == "cancelled"

@@ -14,8 +14,11 @@ from db.tables import SegmentationResult, TryonJob
 from errors import Invalid, NotFound, Unavailable
 from integrations.fetch import Fetcher
 from integrations.shares import Caller
+from models.segmenter.shapes import SegmentPrompt
 from settings import Settings
-from studio.ports import SegmentAnswer, SegmentPrompt, Studio, TryOnMade, TryOnOrder, TryOnStep
+from studio.ports import Studio
+from studio.segmentation.shapes import SegmentAnswer
+from studio.tryon.shapes import TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 from tests.gateway.possessions import (
     GARMENT,
     PASSWORD,
@@ -153,12 +156,14 @@ class SlowTryOn(FakeTryOn):
         super().__init__(studio.blobs)
         self.written, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def dress(self, order: TryOnOrder) -> AsyncIterator[TryOnStep | TryOnMade]:
-        async for one in super().dress(order):
-            if isinstance(one, TryOnMade):
+    async def dress(
+        self, order: TryOnOrder, ticket: TryOnTicket
+    ) -> AsyncIterator[TryOnStep | TryOnResult]:
+        async for update in super().dress(order, ticket):
+            if isinstance(update, TryOnResult):
                 self.written.set()
                 await self.go_on.wait()
-            yield one
+            yield update
 
 
 @pytest.mark.parametrize("what", ["mask", "try-on"])

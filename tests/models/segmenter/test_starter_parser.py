@@ -8,9 +8,9 @@ from drawing.draw import Garment, draw_with_cover
 from drawing.people.people import draw_person
 from models.segmenter.atr import PERSON, UPPER
 from models.segmenter.parser import Parser, ParserConfig, load
-from models.segmenter.prompts import Ask
 from models.segmenter.regions import iou
 from models.segmenter.segmenter import Segmenter
+from models.segmenter.shapes import SegmentPrompt
 
 FIRST_SEED = 900_000_000
 
@@ -40,7 +40,7 @@ def test_drawn_garments(parser: Parser) -> None:
     for seed in range(12):
         garment = Garment(*kinds[seed * 4 % len(kinds)], style_seed=FIRST_SEED + seed)
         picture, cover = draw_with_cover(garment, 320, seed)
-        features = segmenter.encode(np.asarray(picture))
-        mask = segmenter.decode(features, Ask("garment")).mask
+        features = segmenter.encode([segmenter.prepare_pixels(np.asarray(picture))])[0]
+        mask = segmenter.decode(features, SegmentPrompt("garment")).mask
         found.append(iou(mask, np.asarray(cover) > 127))
     assert np.mean(found) > 0.85

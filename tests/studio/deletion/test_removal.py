@@ -29,11 +29,12 @@ from db.tables import (
 )
 from db.tryons import update_tryon
 from errors import Unavailable
+from models.segmenter.shapes import SegmentPrompt
 from studio.accounts.removal import end_account, remove_account, remove_ended
 from studio.deletion.blob_removal import remove_doomed
 from studio.deletion.mentions import PAGES_AT_ONCE, strip_due
 from studio.files import files
-from studio.ports import SegmentPrompt, Studio
+from studio.ports import Studio
 from studio.segmentation.segmentation import segment_stored
 from studio.tryon.history import delete_tryon
 from tests.support.fakes import picture
