@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from integrations.blobs.keys import READ_URL_S, BlobEntry, BlobInfo, SignedUpload
 from integrations.windows import Take, Window
-from models.segmenter.shapes import SegmentPrompt
 from studio.context import Origin, current_origin
 from studio.sales.shapes import (
     CoveredEmbedding,
@@ -21,15 +20,22 @@ from studio.sales.shapes import (
     ScoreQuery,
     TrainedVersion,
 )
-from studio.segmentation.shapes import SegmentAnswer
-from studio.tryon.shapes import TryOnLoad, TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 
 if TYPE_CHECKING:
     from db.engine import Database
     from errors import StudioError
     from integrations.fetch import Fetcher
     from integrations.paypal.paypal import PayPal
+    from models.segmenter.shapes import SegmentPrompt
     from settings import Settings
+    from studio.segmentation.shapes import SegmentAnswer
+    from studio.tryon.shapes import (
+        TryOnLoad,
+        TryOnOrder,
+        TryOnResult,
+        TryOnStep,
+        TryOnTicket,
+    )
 
 Vector = NDArray[np.float32]
 """Shape (dim,), float32, unit length."""
@@ -165,7 +171,9 @@ class Index(Protocol):
 class Segmenter(Protocol):
     """Cuts garments and people out of pictures; reads and writes the blobs itself."""
 
-    async def segment(self, image_key: str, prompt: SegmentPrompt, mask_key: str) -> SegmentAnswer:
+    async def segment(
+        self, image_key: str, prompt: "SegmentPrompt", mask_key: str
+    ) -> "SegmentAnswer":
         """Picture blob -> mask blob: PNG, one 8-bit channel, the picture's size, 255 inside.
 
         Raises:
@@ -205,7 +213,7 @@ class TryOn(Protocol):
     """Dresses people, one at a time; owners take turns, an owner's earliest try-on comes first."""
 
     def dress(
-        self, order: TryOnOrder, ticket: TryOnTicket
+        self, order: "TryOnOrder", ticket: "TryOnTicket"
     ) -> AsyncIterator["TryOnStep | TryOnResult"]:
         """Yields steps, at least one every few seconds, and the result at the end.
 
@@ -221,7 +229,7 @@ class TryOn(Protocol):
         """
         ...
 
-    async def load(self) -> TryOnLoad:
+    async def load(self) -> "TryOnLoad":
         """Raises:
         Unavailable: the deployment is down.
         """

@@ -25,11 +25,11 @@ from models.segmenter.atr import CLOTHES, DRESS, LOWER, UPPER, Atr, mask_of
 from models.segmenter.parser import Parser, ParserConfig, load
 from models.segmenter.shapes import Category
 from models.tryon.composite import compose
-from models.tryon.flow import FlowModel
-from models.tryon.flow_network import load_flow
 from models.tryon.outline import bounds
 from models.tryon.repaint import repaint
-from models.tryon.warp import FOLDED
+from models.tryon.warping.flow import FlowModel
+from models.tryon.warping.flow_network import load_flow
+from models.tryon.warping.splines import FOLDED
 
 SEED = 9_000_000
 """Far from every seed of the recipes."""

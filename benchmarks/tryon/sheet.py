@@ -22,10 +22,10 @@ from errors import Invalid
 from models.segmenter.parser import Parser, ParserConfig, load
 from models.segmenter.segmenter import Segmenter
 from models.segmenter.shapes import Category, Mask, SegmentPrompt
-from models.tryon.flow_network import load_flow
 from models.tryon.inpaint import CompositePainter
 from models.tryon.pipeline import TryOnPipeline
 from models.tryon.shapes import GarmentPicture, TryOnOptions
+from models.tryon.warping.flow_network import load_flow
 
 CELL = (120, 160)
 LABELS: dict[Category, tuple[str, ...]] = {

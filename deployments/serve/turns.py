@@ -14,7 +14,7 @@ MOST_REMEMBERED = 1024
 
 
 @dataclass(eq=False)
-class Waiter:
+class QueueEntry:
     """Somebody whose turn has not come.
 
     network: where a request came from; empty for a job, which the queue of jobs has bounded.
@@ -36,7 +36,7 @@ class Turns:
 
     def __init__(self, max_waiting: int) -> None:
         self._max_waiting = max_waiting
-        self._waiting: list[Waiter] = []
+        self._waiting: list[QueueEntry] = []
         self._numbers = count(1)
         self._served: dict[str, int] = {}
         self._busy = False
@@ -67,7 +67,7 @@ class Turns:
     async def _wait(self, accepted_s: float, owner: str, network: str) -> None:
         self._refuse_if_full(owner, network)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiter = Waiter(accepted_s, owner, network, future)
+        waiter = QueueEntry(accepted_s, owner, network, future)
         self._waiting.append(waiter)
         try:
             await future
@@ -97,7 +97,7 @@ class Turns:
             self._begin(next_waiter.owner, next_waiter.network)
             next_waiter.turn.set_result(None)
 
-    def _place(self, waiter: Waiter) -> tuple[int, int, float]:
+    def _place(self, waiter: QueueEntry) -> tuple[int, int, float]:
         own, near = (self._served.get(name, 0) for name in (waiter.owner, waiter.network))
         return max(own, near), own, waiter.accepted_s
 

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from models.segmenter.shapes import Category, Mask, Pixels
-from models.tryon.anatomy import Labels, Pose, resized
-from models.tryon.body import find_body, find_person
 from models.tryon.fill import Zones, fill_behind, find_zones
-from models.tryon.flow import FlowModel, GridCrop, Shift, frame_person, sketch
-from models.tryon.garment import Top, find_garment
-from models.tryon.landmarks import Piece, place_bottom, place_top
-from models.tryon.upright import upright
-from models.tryon.warp import Cover, Fit, WarpedLayer, fit_piece, flatten, warp_piece
+from models.tryon.garment.tops import Top, find_garment
+from models.tryon.garment.upright import upright
+from models.tryon.person.body import find_body, find_person
+from models.tryon.person.pose import Labels, Pose, resized
+from models.tryon.warping.flow import FlowModel, GridCrop, Shift, frame_person, sketch
+from models.tryon.warping.placement import Piece, place_bottom, place_top
+from models.tryon.warping.splines import Cover, Fit, WarpedLayer, fit_piece, flatten, warp_piece
 
 LABEL_SIDE = 320
 """Landmarks are looked for on a map whose longest side is this."""

@@ -20,9 +20,9 @@ from models.segmenter.atr import (
     mask_of,
 )
 from models.segmenter.shapes import Category, Mask, Pixels
-from models.tryon.anatomy import Labels, Limb, Pose
-from models.tryon.legs import legs_of
-from models.tryon.warp import Cover
+from models.tryon.person.legs import legs_of
+from models.tryon.person.pose import Labels, Limb, Pose
+from models.tryon.warping.splines import Cover
 
 FACE = frozenset({Atr.FACE})
 Colour = NDArray[np.float32]

@@ -10,9 +10,9 @@ import numpy as np
 from models.checkpoints import require_licence
 from models.segmenter.atr import Atr
 from models.segmenter.shapes import Mask, Pixels
-from models.tryon.anatomy import Labels
 from models.tryon.composite import compose
 from models.tryon.inpaint import COMPOSITE, PainterConfig, load_painter
+from models.tryon.person.pose import Labels
 from models.tryon.pipeline import Sizes, TryOnPipeline
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def load_pipeline(config: TryOnConfig) -> TryOnPipeline:
     OSError: there is no such checkpoint.
     """
     from models.segmenter.parser import load
-    from models.tryon.flow_network import load_flow
+    from models.tryon.warping.flow_network import load_flow
 
     allowed = config.allow_noncommercial
     if config.painter.checkpoint != COMPOSITE:

@@ -11,15 +11,15 @@ from errors import Invalid
 from models.segmenter.atr import CATEGORIES, category_shares
 from models.segmenter.parsing import Parsing
 from models.segmenter.shapes import Category, Mask, Pixels
-from models.tryon.anatomy import Labels
 from models.tryon.checks import check_garment, check_person
 from models.tryon.composite import Composite, compose
-from models.tryon.flow import FlowModel
 from models.tryon.inpaint import CompositePainter, Painter
 from models.tryon.outline import bounds
+from models.tryon.person.pose import Labels
 from models.tryon.pictures import crop_garment, scale_person
 from models.tryon.repaint import repaint
 from models.tryon.shapes import GarmentPicture, TryOnOptions
+from models.tryon.warping.flow import FlowModel
 
 SURE = 0.85
 """From this share of the garment on, another category than the caller's is refused."""

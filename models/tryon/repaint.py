@@ -5,7 +5,7 @@ from PIL import Image
 
 from models.segmenter.shapes import Mask, Pixels
 from models.tryon.outline import bounds
-from models.tryon.warp import Cover
+from models.tryon.warping.splines import Cover
 
 
 def repaint(person: Image.Image, painted: Pixels, share: Cover, protected: Mask) -> Image.Image:

@@ -16,10 +16,10 @@ from errors import Invalid
 from models.segmenter.atr import HEAD, HEADWEAR, Atr
 from models.segmenter.parser import Parser, ParserConfig, load
 from models.segmenter.shapes import Category
-from models.tryon.anatomy import Labels
 from models.tryon.composite import lay_out
-from models.tryon.flow import GRID, GridCrop, sketch
-from models.tryon.upright import upright
+from models.tryon.garment.upright import upright
+from models.tryon.person.pose import Labels
+from models.tryon.warping.flow import GRID, GridCrop, sketch
 
 SIZE, FLAT_SIZE = (384, 288), 256
 KINDS: dict[Category, tuple[str, ...]] = {
@@ -36,8 +36,8 @@ NO, YES, UNKNOWN = 0, 1, 2
 class Pairs(NamedTuple):
     """Arrays of uint8, or tensors of them in training, the first axis the pairs'.
 
-    labels, cover, place, flat: `models.tryon.flow.Sketch`, shares as 0..255. source: (n, 2, *GRID),
-    where on the flat picture the first warp comes from; wanted: the same for the truth, both in
+    labels, cover, place, flat: `models.tryon.warping.flow.Sketch`, shares as 0..255. source: (n, 2,
+    *GRID), where on the flat picture the first warp comes from; wanted: the same for the truth, both in
     pixels of a picture of FLAT_SIZE. seen: (n, *GRID), NO, YES or UNKNOWN: the worn garment.
     """
 

@@ -9,7 +9,7 @@ from PIL import Image
 from models.segmenter.parsing import Parsing
 from models.segmenter.shapes import Mask, Pixels
 from models.tryon.repaint import repaint
-from models.tryon.warp import Cover
+from models.tryon.warping.splines import Cover
 
 
 @dataclass

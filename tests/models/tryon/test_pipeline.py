@@ -12,16 +12,23 @@ from drawing.people.people import DrawnPerson, draw_person
 from errors import CancelRequested, Invalid
 from models.segmenter.atr import ARMS, CATEGORIES, Atr, category_shares
 from models.segmenter.shapes import Category, Pixels
-from models.tryon.body import find_body
 from models.tryon.fill import skin_colour
 from models.tryon.inpaint import CompositePainter
-from models.tryon.joints import find_shoulders
-from models.tryon.landmarks import Piece
 from models.tryon.loading import check_pipeline, square_shirt, stick_figure
+from models.tryon.person.body import find_body
+from models.tryon.person.joints import find_shoulders
 from models.tryon.pipeline import DressedPerson, TryOnPipeline, fit_category
 from models.tryon.repaint import repaint
 from models.tryon.shapes import GarmentPicture, Quality, TryOnOptions
-from models.tryon.warp import FOLDED, Move, WarpedLayer, fit_piece, fit_spline, warp_piece
+from models.tryon.warping.placement import Piece
+from models.tryon.warping.splines import (
+    FOLDED,
+    Move,
+    WarpedLayer,
+    fit_piece,
+    fit_spline,
+    warp_piece,
+)
 from tests.models.tryon.support import FixedParser, changed_area
 
 SIZE = (256, 192)

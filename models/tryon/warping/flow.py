@@ -17,10 +17,10 @@ from scipy import ndimage
 
 from models.segmenter.atr import MIRRORED
 from models.segmenter.shapes import Mask
-from models.tryon.anatomy import Labels
-from models.tryon.landmarks import Piece
 from models.tryon.outline import Points, bounds
-from models.tryon.warp import Fit
+from models.tryon.person.pose import Labels
+from models.tryon.warping.placement import Piece
+from models.tryon.warping.splines import Fit
 
 GRID = (192, 144)
 """Height and width of what the network sees of the person."""
@@ -69,7 +69,7 @@ class Sketch:
 
 
 class FlowModel(Protocol):
-    """`models.tryon.flow_network.FlowNet` is one."""
+    """`models.tryon.warping.flow_network.FlowNet` is one."""
 
     version: str
     """Changes with the weights."""

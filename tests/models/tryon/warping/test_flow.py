@@ -8,9 +8,9 @@ import pytest
 from drawing.draw import Garment, draw_with_cover
 from drawing.people.people import draw_person
 from models.segmenter.shapes import Category, Mask, Pixels
-from models.tryon.anatomy import Labels
 from models.tryon.composite import Composite, compose, lay_out
-from models.tryon.flow import (
+from models.tryon.person.pose import Labels
+from models.tryon.warping.flow import (
     FLAT,
     GRID,
     OUTSIDE,
@@ -21,8 +21,8 @@ from models.tryon.flow import (
     mirror,
     sketch,
 )
-from models.tryon.flow_network import FlowNet, FlowNetwork, load_flow
-from models.tryon.warp import FOLDED
+from models.tryon.warping.flow_network import FlowNet, FlowNetwork, load_flow
+from models.tryon.warping.splines import FOLDED
 
 SIZE = (256, 192)
 NEW_CLOTHES: dict[Category, Garment] = {

@@ -7,7 +7,8 @@ import numpy as np
 from errors import Invalid
 from models.segmenter.atr import ARMS, DRESS, LEGS, LOWER, SHOES, UPPER, Atr, mask_of
 from models.segmenter.shapes import Mask
-from models.tryon.anatomy import (
+from models.tryon.outline import Points, bounds, extreme, largest_part, runs
+from models.tryon.person.pose import (
     CROTCH,
     NARROWEST,
     NEAR_WAIST,
@@ -17,7 +18,6 @@ from models.tryon.anatomy import (
     WIDEST,
     Labels,
 )
-from models.tryon.outline import Points, bounds, extreme, largest_part, runs
 
 LOWEST = 0.5
 """How far below where they may begin shoulders are at most, in heights of the face: on nine of ten

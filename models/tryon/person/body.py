@@ -9,10 +9,10 @@ from scipy import ndimage
 from errors import Invalid
 from models.segmenter.atr import ARMS, BODY, CLOTHES, LEGS, Atr, mask_of
 from models.segmenter.shapes import Mask
-from models.tryon.anatomy import LEAST_BARE, NECK, Labels, Pose
-from models.tryon.arms import find_arm, find_hands
-from models.tryon.joints import find_levels, find_shoulders
 from models.tryon.outline import between, bounds, central_run, largest_part, runs
+from models.tryon.person.arms import find_arm, find_hands
+from models.tryon.person.joints import find_levels, find_shoulders
+from models.tryon.person.pose import LEAST_BARE, NECK, Labels, Pose
 
 
 def find_person(labels: Labels) -> Mask:

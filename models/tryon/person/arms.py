@@ -6,8 +6,8 @@ from scipy import ndimage
 
 from models.segmenter.atr import ARMS, DRESS, UPPER, Atr, mask_of
 from models.segmenter.shapes import Mask
-from models.tryon.anatomy import ARM, HAND, STEPS, Labels, Limb, Pose
 from models.tryon.outline import Points, between, largest_part, travel
+from models.tryon.person.pose import ARM, HAND, STEPS, Labels, Limb, Pose
 
 BOTH_ARMS = (Atr.LEFT_ARM, Atr.RIGHT_ARM)
 

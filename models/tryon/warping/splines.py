@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from models.segmenter.shapes import Pixels
-from models.tryon.landmarks import Piece
 from models.tryon.outline import Points
+from models.tryon.warping.placement import Piece
 
 Cover = NDArray[np.float32]
 """Shape (h, w), float32, 0 to 1."""

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from errors import Invalid
 from models.segmenter.shapes import Category, Mask
-from models.tryon.bottoms import ROWS, Bottom, find_bottom
+from models.tryon.garment.bottoms import ROWS, Bottom, find_bottom
 from models.tryon.outline import Points, bounds, central_run, extreme, largest_part
 
 LEAST_SHARE = 0.01
@@ -47,7 +47,7 @@ class Top:
 
 def find_garment(mask: Mask, category: Category) -> Top | Bottom:
     """Landmarks of the mask's largest part, which lies upright give or take a quarter of a right
-    angle; `models.tryon.upright` turns them so.
+    angle; `models.tryon.garment.upright` turns them so.
 
     Raises:
         Invalid: the mask holds next to nothing, or fills the picture.

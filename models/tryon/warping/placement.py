@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.segmenter.shapes import Mask
-from models.tryon.anatomy import NECK, Labels, Limb, Pose
-from models.tryon.bottoms import Bottom
-from models.tryon.garment import Sleeve, Top
-from models.tryon.legs import leg_tracks
+from models.tryon.garment.bottoms import Bottom
+from models.tryon.garment.tops import Sleeve, Top
 from models.tryon.outline import Points, between
+from models.tryon.person.legs import leg_tracks
+from models.tryon.person.pose import NECK, Labels, Limb, Pose
 
 EASE = 1.02
 """Cloth lies this much outside the body."""

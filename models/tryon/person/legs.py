@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.segmenter.atr import DRESS, LEGS, LOWER, Atr, mask_of
-from models.tryon.anatomy import Labels, Limb, Pose
 from models.tryon.outline import runs
+from models.tryon.person.pose import Labels, Limb, Pose
 
 
 def legs_of(labels: Labels, body: Pose) -> tuple[Limb, Limb]:
