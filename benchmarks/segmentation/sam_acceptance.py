@@ -111,7 +111,7 @@ def gains(tries: list[Try], sure: float, agreed: float) -> dict[str, tuple[float
 
 
 def _worth(found: dict[str, tuple[float, int]]) -> tuple[float, float]:
-    """Never worse comes first, then the gain of all kinds mean_of."""
+    """Never worse comes first, then the gain of all kinds together."""
     each = [gain for gain, _ in found.values()]
     return min(0.0, *each), sum(each)
 

@@ -92,7 +92,7 @@ def require_inside(prompt: SegmentPrompt, height: int, width: int) -> None:
         if not (0 <= x < width and 0 <= y < height):
             raise Invalid(f"the point ({x:g}, {y:g}) is outside of the picture, {width} x {height}")
     if prompt.points and prompt.box is None and not any(inside for *_, inside in prompt.points):
-        raise Invalid("at least one point must be inside of what is to be cut out")
+        raise Invalid("at least one point must lie inside of the piece that is to be cut out")
     if prompt.box is not None:
         x0, y0, x1, y1 = prompt.box
         if x1 - x0 < 1 or y1 - y0 < 1:

@@ -180,7 +180,7 @@ def draw(features: Features, selection: Selection) -> Segment:
     mask = fill_holes(np.asarray(mask, np.bool_))
     bbox = bbox_of(mask)
     if bbox is None:
-        raise Invalid("what was found is smaller than a pixel")
+        raise Invalid("the piece is smaller than a pixel of the picture")
     inside = candidate.plane[candidate.mask]
     score = float(np.clip(inside.mean(), 0.0, 1.0)) if inside.size else 0.0
     return Segment(

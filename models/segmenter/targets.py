@@ -78,7 +78,7 @@ def _require_garment(features: Features, piece: Candidate) -> Candidate:
     doubt = float(resize(entropy, features.size)[piece.mask].mean())
     surest = float(np.quantile(features.parsing.probability(GARMENTS), 0.98))
     if piece.mask.mean() < LEAST_FLAT_LAY or surest < LEAST_SURE or doubt > MOST_DOUBT:
-        raise Invalid("there is no garment in the picture that can be told from its surroundings")
+        raise Invalid("there is no garment in the picture that stands out from its surroundings")
     return piece
 
 

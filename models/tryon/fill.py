@@ -1,4 +1,4 @@
-"""What shows where old clothes were and new ones are not: skin, the clothes below, backdrop."""
+"""Removes the old clothes: skin, other clothes and the background take their place."""
 
 from dataclasses import dataclass
 
@@ -29,17 +29,20 @@ Colour = NDArray[np.float32]
 """Shape (h, w, 3), float32, 0 to 255."""
 
 LEAST_SKIN = 40
+"""The least number of pixels that a colour of skin is measured on."""
 SAME_HUE = 0.07
-"""Between shares of red, green and blue; on nine of ten street photographs arms differ by 0.064."""
+"""The largest difference in the shares of red, green and blue between the skin of face and arms: on
+nine of ten street photographs it is below 0.064.
+"""
 DEFAULT_SKIN = (196.0, 152.0, 128.0)
 
 
 @dataclass(frozen=True)
 class Zones:
-    """What may and must change, all (h, w) bool in one frame.
+    """Zones of a person, all (h, w) bool in one frame.
 
     old: clothes that the garment replaces. protected: never painted over (face, hair, hands, shoes,
-    bags, and clothes of the other half). front: skin of arms that lie before the torso.
+    bags, and clothes of the other half). front: skin of arms in front of the torso.
     """
 
     old: Mask
@@ -52,7 +55,7 @@ def find_zones(labels: Labels, body: Pose, category: Category) -> Zones:
     rows = np.arange(len(labels))[:, None]
     protected = mask_of(labels, HEAD | HEADWEAR | SHOES | {Atr.BAG}) | body.hands
     if category == "upper":
-        if body.tucked:  # what was tucked in stays so
+        if body.tucked:  # a top that was tucked in stays tucked in
             protected |= mask_of(labels, LOWER | {Atr.BELT})
         old = mask_of(labels, UPPER) | (mask_of(labels, DRESS) & (rows < body.waist))
     elif category == "lower":
@@ -79,9 +82,9 @@ def find_zones(labels: Labels, body: Pose, category: Category) -> Zones:
 def fill_behind(
     person: Pixels, labels: Labels, body: Pose, zones: Zones, category: Category
 ) -> Colour:
-    """The person without the old clothes: backdrop, then limbs, then the clothes that stay.
+    """The person without the old clothes: background, limbs over it, then the clothes that stay.
 
-    Only pixels of `zones.old` differ from the person's; the new garment is laid over it.
+    Only pixels of `zones.old` differ from the person's; the new garment is laid over them.
     """
     bare = _mirror(person, (labels == Atr.BACKGROUND) & ~zones.old, zones.old)
     if category != "lower":
@@ -94,9 +97,9 @@ def fill_behind(
 
 
 def _mirror(person: Pixels, source: Mask, hole: Mask) -> Colour:
-    """Every pixel of the hole takes the pixel of the source that mirrors it at the nearest edge.
+    """Fills each pixel of the hole with its mirror image in the source at the nearest edge.
 
-    That goes on with a texture where a smooth fill would blur it.
+    This continues a texture, which a smooth fill would blur.
     """
     picture = person.astype(np.float32)
     if not source.any() or not hole.any():
@@ -117,10 +120,10 @@ def _mirror(person: Pixels, source: Mask, hole: Mask) -> Colour:
 
 
 def skin_colour(person: Pixels, labels: Labels, first: frozenset[Atr]) -> NDArray[np.float32]:
-    """Median colour of the first kind of skin that can be seen; shape (3,).
+    """The median colour, (3,), of the first group of classes with enough visible skin.
 
-    Arms of quite another hue than the face are a sleeve that the map took for skin; legs may be in
-    stockings.
+    Arms whose hue differs from the face's are a sleeve that the parser took for skin. Legs are not
+    compared, since they may wear stockings.
     """
     face = _median_of(person, labels, FACE)
     for classes in (first, ARMS, FACE, LEGS):
@@ -133,7 +136,7 @@ def skin_colour(person: Pixels, labels: Labels, first: frozenset[Atr]) -> NDArra
 def _median_of(
     person: Pixels, labels: Labels, classes: frozenset[Atr]
 ) -> NDArray[np.float32] | None:
-    """None where too little is seen."""
+    """The median colour; None where too few pixels are visible."""
     skin = ndimage.binary_erosion(mask_of(labels, classes), iterations=2)
     if skin.sum() < LEAST_SKIN:
         return None
@@ -141,7 +144,7 @@ def _median_of(
 
 
 def _alike(colour: NDArray[np.float32], face: NDArray[np.float32]) -> bool:
-    """Whether two colours differ in brightness rather than in hue."""
+    """Whether two colours have about the same hue."""
     hues = [each / max(float(each.sum()), 1.0) for each in (colour, face)]
     return bool(np.abs(hues[0] - hues[1]).max() < SAME_HUE)
 
@@ -149,7 +152,7 @@ def _alike(colour: NDArray[np.float32], face: NDArray[np.float32]) -> bool:
 def _paint_limbs(
     bare: Colour, person: Pixels, labels: Labels, body: Pose, zones: Zones, classes: frozenset[Atr]
 ) -> None:
-    """Arms or legs in the place of old sleeves or trousers, rounded by light, in place."""
+    """Paints arms or legs in place of old sleeves or trousers, shaded towards their edges."""
     colour = skin_colour(person, labels, classes)
     limbs = body.arms if classes == ARMS else legs_of(labels, body)
     for limb in limbs:
@@ -162,7 +165,7 @@ def _paint_limbs(
 
 
 def tube(limb: Limb, shape: tuple[int, ...]) -> tuple[Cover, NDArray[np.float32]]:
-    """Where a limb is, with a soft edge, and how far from its middle line, 0 to 1 at its edge."""
+    """A limb's cover, with a soft edge, and the distance from its middle line, 1 at the edge."""
     points = [limb.at(float(share)) for share in np.linspace(0, 1, 80)]
     line = np.array([point for point, _, _ in points])
     half = np.array([wide for _, _, wide in points])
@@ -184,7 +187,7 @@ def tube(limb: Limb, shape: tuple[int, ...]) -> tuple[Cover, NDArray[np.float32]
 
 
 def _paint_neck(bare: Colour, person: Pixels, labels: Labels, body: Pose, zones: Zones) -> None:
-    """Skin between the shoulders above the chest, for a neckline lower than the old one."""
+    """Paints skin between the shoulders, for a neckline that is lower than the old one."""
     rows, columns = np.indices(labels.shape)
     middle = body.spine(body.top)
     wide = np.abs(columns - middle) / (0.85 * body.half)
@@ -197,7 +200,7 @@ def _paint_neck(bare: Colour, person: Pixels, labels: Labels, body: Pose, zones:
 
 
 def _extend_lower(bare: Colour, person: Pixels, labels: Labels, body: Pose, zones: Zones) -> None:
-    """Trousers or a skirt go on upwards below a hem that is higher than the old one."""
+    """Continues trousers or a skirt upwards, for a hem that is higher than the old one."""
     lower = mask_of(labels, LOWER)
     if not lower.any():
         return

@@ -1,4 +1,4 @@
-"""What finishes a composite: nothing, or any diffusers inpainting checkpoint by name or folder."""
+"""Painters that finish a composite: none, or a diffusers inpainting checkpoint."""
 
 # ruff: noqa: PLC0415 - torch and diffusers come in when a checkpoint is loaded, never before
 
@@ -20,10 +20,10 @@ from models.tryon.outline import bounds
 from models.weights import HUB_PREFIX, LOCAL_PREFIX, short_name
 
 COMPOSITE = "composite"
-"""The painter that has nothing to add: it answers the composite."""
+"""The name of the painter that returns the composite as it is."""
 Precision = Literal["fp32", "fp16", "bf16"]
 OnStep = Callable[[int, int], None]
-"""Called with steps done and in all before each step; what it raises ends the painting."""
+"""Called before each step with the steps done and in all; its exceptions end the painting."""
 
 CLOTHES: Mapping[Category, str] = {"upper": "top", "lower": "trousers or skirt", "dress": "dress"}
 AVOIDED = "blurry, distorted, extra limbs, deformed hands, text, watermark"
@@ -37,8 +37,8 @@ class PainterConfig:
 
     checkpoint: "composite"; a diffusers inpainting folder ("local-dir:/path" or its path) or a
     hub's "owner/name" (StableDiffusionXLInpaintPipeline and its kin). adapter: an IP-Adapter
-    "owner/name:subfolder:file" that shows the garment to the network, or None. side: the longest
-    side that is painted. strength: how far the network may leave the composite, 0 to 1.
+    "owner/name:subfolder:file" that conditions the network on the garment, or None. side: the
+    longest side that is painted. strength: the share of noise added to the composite, 0 to 1.
     """
 
     checkpoint: str = COMPOSITE
@@ -53,7 +53,7 @@ class PainterConfig:
 
 
 class Painter(Protocol):
-    """A backend of try-on; another kind of network is another class behind `load_painter`."""
+    """Finishes a composite; `load_painter` chooses the class."""
 
     version: str
     """Changes with the checkpoint and how it is used."""
@@ -68,15 +68,16 @@ class Painter(Protocol):
         steps: int,
         on_step: OnStep,
     ) -> tuple[Pixels, list[str]]:
-        """The composite's picture, finished, and what was done to it; (h, w, 3) as it was.
+        """The finished picture, (h, w, 3) like the composite's, and the names of the steps.
 
-        The same arguments give the same picture. Only what `composite.share` shows is used.
+        The same arguments give the same picture. Only pixels with a `composite.share` above 0 are
+        used.
         """
         ...
 
 
 class CompositePainter:
-    """Answers the composite: warped, blended, and that is it."""
+    """Returns the composite without painting anything."""
 
     version = "composite-1"
 
@@ -90,7 +91,7 @@ class CompositePainter:
         steps: int,
         on_step: OnStep,
     ) -> tuple[Pixels, list[str]]:
-        """See `Painter`; seed and steps change nothing here."""
+        """The composite's picture, whatever the seed and the number of steps."""
         on_step(0, 1)
         return composite.picture, []
 
@@ -114,7 +115,7 @@ class Diffusion:
         steps: int,
         on_step: OnStep,
     ) -> tuple[Pixels, list[str]]:
-        """See `Painter`: the part around the mask at the network's size, put back in its place."""
+        """Paints the part around the changed zone at the network's size and puts it back."""
         import torch
 
         if not (composite.share > 0).any():
@@ -156,7 +157,7 @@ class Diffusion:
 
 
 def _around(composite: Composite) -> tuple[int, int, int, int]:
-    """The mask's box with some surroundings: x0, y0, x1, y1, exclusive."""
+    """The box of the changed zone with a margin: x0, y0, x1, y1, exclusive."""
     x0, y0, x1, y1 = bounds(composite.share > 0)
     margin = round(MARGIN * max(x1 - x0, y1 - y0))
     height, width = composite.share.shape
@@ -169,7 +170,7 @@ def _around(composite: Composite) -> tuple[int, int, int, int]:
 def _cropped(
     composite: Composite, box: tuple[int, int, int, int], side: int
 ) -> tuple[Image.Image, Image.Image]:
-    """Pixels and mask of the box, at most `side` long, sides a multiple of what networks take."""
+    """Picture and mask of the box: longest side near `side`, both sides multiples of MULTIPLE."""
     x0, y0, x1, y1 = box
     scale = side / max(x1 - x0, y1 - y0)
     width, height = (
@@ -183,7 +184,7 @@ def _cropped(
 
 
 def _described(config: PainterConfig, pipeline: Any) -> list[object]:
-    """What decides the picture besides seed and steps: networks' configs and how they are used."""
+    """What the version depends on: the networks' configurations and how they are used."""
     parts = {
         name: sorted(
             (key, str(value)) for key, value in dict(part.config).items() if key != "_name_or_path"
@@ -196,7 +197,7 @@ def _described(config: PainterConfig, pipeline: Any) -> list[object]:
 
 
 def load_painter(config: PainterConfig) -> Painter:
-    """The painter of a checkpoint's name, on its device; raises where it can't be loaded."""
+    """Load the painter of a checkpoint, or raise."""
     if config.checkpoint == COMPOSITE:
         return CompositePainter()
     import torch
@@ -225,7 +226,7 @@ def load_painter(config: PainterConfig) -> Painter:
 
 @contextmanager
 def _source(config: PainterConfig) -> Iterator[str]:
-    """A folder, or a hub's name where the checkpoint isn't pinned and needn't be."""
+    """The checkpoint's folder; a hub's name where the checkpoint is not pinned."""
     name = config.checkpoint.removeprefix(LOCAL_PREFIX)
     if name != config.checkpoint or Path(name).is_dir():
         yield name

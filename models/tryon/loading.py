@@ -1,4 +1,4 @@
-"""Builds the try-on pipeline of a configuration, and sees whether it still dresses anybody."""
+"""Builds the try-on pipeline of a configuration, and checks that it works."""
 
 # ruff: noqa: PLC0415 - the parser brings torch in, and only where a pipeline is loaded
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TryOnConfig:
-    """The parser that finds body and clothes, the painter, and the working sizes."""
+    """The configurations of parser and painter, and the working sizes."""
 
     parser: "ParserConfig"
     painter: PainterConfig = field(default_factory=PainterConfig)
@@ -30,9 +30,11 @@ class TryOnConfig:
 
 
 def load_pipeline(config: TryOnConfig) -> TryOnPipeline:
-    """Raises:
-    SetupError: a checkpoint's licence does not allow its use here.
-    OSError: there is no such checkpoint.
+    """Load the networks.
+
+    Raises:
+        SetupError: a checkpoint's licence does not allow its use here.
+        OSError: there is no such checkpoint.
     """
     from models.segmenter.parser import load
     from models.tryon.warping.flow_network import load_flow
@@ -49,17 +51,17 @@ def load_pipeline(config: TryOnConfig) -> TryOnPipeline:
 
 
 def check_pipeline(pipeline: TryOnPipeline) -> None:
-    """Parses, warps, blends and paints something small for real.
+    """Runs every step on a small drawing.
 
     Raises:
-        RuntimeError: a network or the warp no longer does what it should.
+        RuntimeError: a network or the warp is broken.
     """
     pipeline.parser.check()
     person, labels = stick_figure()
     garment, mask = square_shirt()
     composite = compose(person, labels, garment, mask, "upper", pipeline.flow)
     if not (composite.share > 0).any():
-        raise RuntimeError("the warp puts nothing on anybody")
+        raise RuntimeError("the warp lays no garment on the person")
     painted, _ = pipeline.painter.paint(
         composite, garment, "upper", seed=0, steps=1, on_step=lambda *_: None
     )

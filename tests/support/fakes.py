@@ -182,7 +182,7 @@ def blue_sales(count: int, seed: int = 0) -> Sales:
 
 
 class FakeTryOn:
-    """Pastes the masked garment into the middle of the person; one at a time, owners in turn."""
+    """Pastes the masked garment onto the person; one try-on at a time, owners take turns."""
 
     def __init__(self, blobs: BlobStore, max_waiting: int = 8) -> None:
         self._blobs = blobs
@@ -240,7 +240,7 @@ class FakeDispatcher:
 
 
 class FakeSegmenter:
-    """Whatever is not as bright as the picture's corner is the garment; nobody is a person."""
+    """The garment is every pixel unlike the picture's corner; no picture shows a person."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs

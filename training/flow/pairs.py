@@ -37,8 +37,9 @@ class Pairs(NamedTuple):
     """Arrays of uint8, or tensors of them in training, the first axis the pairs'.
 
     labels, cover, place, flat: `models.tryon.warping.flow.Sketch`, shares as 0..255. source: (n, 2,
-    *GRID), where on the flat picture the first warp comes from; wanted: the same for the truth, both in
-    pixels of a picture of FLAT_SIZE. seen: (n, *GRID), NO, YES or UNKNOWN: the worn garment.
+    *GRID), where on the flat picture the first warp comes from; wanted: the same for the truth,
+    both in pixels of a picture of FLAT_SIZE. seen: (n, *GRID), NO, YES or UNKNOWN: the worn
+    garment.
     """
 
     labels: Any

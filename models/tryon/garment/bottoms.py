@@ -1,4 +1,4 @@
-"""Where flat trousers', shorts' and skirts' waistband, sides, crotch and hems are."""
+"""Landmarks of flat-lay trousers, shorts and skirts, found in the garment's mask."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from models.segmenter.shapes import Mask
 from models.tryon.outline import bounds, runs
 
 ROWS = 6
-"""How many rows of a garment's sides become landmarks."""
+"""The number of rows on a garment's sides that become landmarks."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _find_crotch(mask: Mask, y0: int, y1: int, wide: int) -> int | None:
 
 
 def _outer_edges(mask: Mask, y: int) -> list[list[float]]:
-    """First and last pixel of a row, as two points; the nearest row that has any."""
+    """The first and last pixel, as two points, of the nearest row that has any."""
     rows = np.flatnonzero(mask.any(1))
     y = int(rows[np.abs(rows - y).argmin()])
     columns = np.flatnonzero(mask[y])

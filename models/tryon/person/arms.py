@@ -1,4 +1,4 @@
-"""Where arms and hands are: traced where they are apart from the torso, else by the outline."""
+"""Finds arms and hands: traced where they are apart from the torso, else along the outline."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ BOTH_ARMS = (Atr.LEFT_ARM, Atr.RIGHT_ARM)
 
 
 def find_arm(labels: Labels, body: Pose, side: int) -> Limb | None:
-    """The middle line of one arm: traced where it is apart from the torso, else by its outline."""
+    """The middle line of one arm; None where neither sleeve nor hand is visible."""
     columns, rows = np.arange(labels.shape[1])[None], np.arange(len(labels))[:, None]
     outer = columns < body.trunk[:, 0, None] if side == 0 else columns > body.trunk[:, 1, None]
     skin = mask_of(labels, ARMS) & _on_side(labels, body, side)
@@ -35,10 +35,7 @@ def find_arm(labels: Labels, body: Pose, side: int) -> Limb | None:
 def _outlined_arm(
     labels: Labels, body: Pose, skin: Mask, joint: Points, sign: float
 ) -> Limb | None:
-    """An arm in a sleeve that touches the torso: along the outline to the elbow, then to the hand.
-
-    None where nothing of a sleeve or a hand is seen.
-    """
+    """An arm whose sleeve touches the torso: along the outline to the elbow, then to the hand."""
     worn = mask_of(labels, UPPER | DRESS | ARMS)
     line = [joint]
     for share in (0.25, 0.5, 0.75, 1.0):
@@ -61,7 +58,7 @@ def _outlined_arm(
 
 
 def _outline_at(worn: Mask, body: Pose, y: float, sign: float) -> float:
-    """The outer column of clothes and arms in a row, near where a hanging arm can be."""
+    """The outer column of clothes and arms in a row, within reach of a hanging arm."""
     row = int(np.clip(round(y), 0, len(worn) - 1))
     tip = body.shoulders[0 if sign < 0 else 1][0]
     low, high = sorted((tip - sign * 0.35 * body.half, tip + sign * 0.7 * body.half))
@@ -73,7 +70,7 @@ def _outline_at(worn: Mask, body: Pose, y: float, sign: float) -> float:
 
 
 def _on_side(labels: Labels, body: Pose, side: int) -> Mask:
-    """Which half of the picture, or which label where both arms are told apart, is this side's."""
+    """The pixels that belong to one side: by label where both arms have their own, else by half."""
     columns, rows = np.arange(labels.shape[1])[None], np.arange(len(labels))[:, None]
     middle = body.axis[0] + (body.axis[1] - body.axis[0]) * np.clip(
         (rows - body.top) / max(body.crotch - body.top, 1.0), 0.0, 1.0
@@ -93,7 +90,7 @@ def _on_side(labels: Labels, body: Pose, side: int) -> Mask:
 def _middle_line(
     distance: NDArray[np.float64], reached: Mask, joint: Points, length: float, unit: float
 ) -> Limb:
-    """Centres of the stretches that are equally far from the joint, and half their widths."""
+    """The centres of stretches at equal distances from the joint, and half their widths."""
     rows, columns = np.nonzero(reached)
     which = np.minimum((distance[reached] / length * STEPS).astype(int), STEPS - 1)
     line, half = [joint], [0.3 * unit]
@@ -110,7 +107,7 @@ def _middle_line(
 
 
 def find_hands(labels: Labels, body: Pose, arms: list[Limb | None]) -> Mask:
-    """The skin of each arm's last part, a hand long."""
+    """The skin at the end of each arm, as long as a hand."""
     hands = np.zeros(labels.shape, bool)
     for side, arm in enumerate(arms):
         skin = mask_of(labels, ARMS) & _on_side(labels, body, side)
@@ -130,7 +127,7 @@ def find_hands(labels: Labels, body: Pose, arms: list[Limb | None]) -> Mask:
 
 
 def _near(shape: tuple[int, ...], arm: Limb) -> Mask:
-    """The tube around an arm's line, which bridges what the map left out."""
+    """The pixels around an arm's line; they bridge gaps of the parse map."""
     mask = np.zeros(shape, bool)
     for share in np.linspace(0.0, 1.0, 60):
         x, y = arm.at(float(share))[0]

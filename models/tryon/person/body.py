@@ -1,4 +1,4 @@
-"""Where a body's shoulders, torso, arms and legs are, derived from a parse map of 18 labels."""
+"""Finds a person and the landmarks of their body in a parse map."""
 
 from dataclasses import replace
 
@@ -16,10 +16,10 @@ from models.tryon.person.pose import LEAST_BARE, NECK, Labels, Pose
 
 
 def find_person(labels: Labels) -> Mask:
-    """The largest person on the map.
+    """The mask of the largest person on the map.
 
     Raises:
-        Invalid: there is none, or there are two.
+        Invalid: about the person: there is none, or there are two.
     """
     whole = ~mask_of(labels, {Atr.BACKGROUND, Atr.BAG})
     person = largest_part(whole) & (labels > 0)
@@ -41,7 +41,7 @@ def find_body(labels: Labels) -> Pose:
     """Landmarks of the largest person.
 
     Raises:
-        Invalid: no person, two people, or nothing of a body to put a garment on.
+        Invalid: about the person: none, two people, or no visible body.
     """
     person = find_person(labels)
     labels = np.where(person, labels, 0).astype(np.uint8)
@@ -53,10 +53,10 @@ def find_body(labels: Labels) -> Pose:
     hip = _hip_middle(labels, middle, crotch, half)
     neck = np.array([[between(shoulders[0], shoulders[1], share)[0], 0.0] for share in (0.3, 0.7)])
     neck[:, 1] = top - NECK * half * 0.55
-    seen_to = float(bounds(person)[3])
+    last_row = float(bounds(person)[3])
     body = Pose(
         neck, shoulders, half, (middle, hip), levels.waist, crotch, levels.ankle,
-        np.full((len(labels), 2), np.nan), (None, None), np.zeros_like(person), seen_to,
+        np.full((len(labels), 2), np.nan), (None, None), np.zeros_like(person), last_row,
         levels.span, levels.tucked,
     )  # fmt: skip
     body = replace(body, trunk=_find_trunk(labels, body))
@@ -66,7 +66,7 @@ def find_body(labels: Labels) -> Pose:
 
 
 def _hip_middle(labels: Labels, middle: float, crotch: float, half: float) -> float:
-    """X of the middle of the hips."""
+    """The x of the middle of the hips."""
     low, high = round(crotch - 0.8 * half), round(crotch)
     zone = mask_of(labels, CLOTHES | LEGS)[max(low, 0) : max(high, 1)]
     centres = [
@@ -77,9 +77,9 @@ def _hip_middle(labels: Labels, middle: float, crotch: float, half: float) -> fl
 
 
 def _find_trunk(labels: Labels, body: Pose) -> NDArray[np.float64]:
-    """The torso's and the legs' outer edges a row; wide clothes and sleeves are held to the body.
+    """The outer edges of torso and legs in each row.
 
-    The limits are a body's: 0.84 of the shoulders at the chest, 0.74 at the waist, 0.86 at the hip.
+    Wide clothes and sleeves are limited to a body's width at that row, in halves of the shoulders.
     """
     worn = mask_of(labels, CLOTHES | LEGS | {Atr.BELT})
     trunk = np.full((len(labels), 2), np.nan)
@@ -106,7 +106,7 @@ def _find_trunk(labels: Labels, body: Pose) -> NDArray[np.float64]:
 
 
 def _filled(trunk: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Unknown rows between known ones are interpolated, those outside repeat the nearest."""
+    """Interpolates rows without edges; rows above and below all others repeat the nearest."""
     filled_rows = np.flatnonzero(~np.isnan(trunk[:, 0]))
     if not len(filled_rows):
         return trunk

@@ -1,4 +1,4 @@
-"""Where shoulders, waist, crotch and ankles are: seen where they can be, else by proportion."""
+"""Finds shoulders, waist, crotch and ankles in a parse map; by proportion where it shows none."""
 
 from dataclasses import dataclass
 
@@ -20,13 +20,13 @@ from models.tryon.person.pose import (
 )
 
 LOWEST = 0.5
-"""How far below where they may begin shoulders are at most, in heights of the face: on nine of ten
-street photographs they are within 0.6, on drawn people within 0.45.
+"""The lowest place of shoulders below the first row in which they may be, in heights of the face:
+on nine of ten street photographs they are within 0.6, on drawn people within 0.45.
 """
 
 
 def find_shoulders(labels: Labels) -> tuple[Points, float]:
-    """Both tips of the shoulders and half their distance, held to what the head allows."""
+    """Both tips of the shoulders and half their distance, within the limits that the head sets."""
     trunk = mask_of(labels, UPPER | DRESS | ARMS)
     if not trunk.any():
         return _shoulders_above(labels)
@@ -46,7 +46,7 @@ def find_shoulders(labels: Labels) -> tuple[Points, float]:
     half = sum(reach) / 2 if even or not min(reach) else 1.15 * min(reach)  # one arm is raised
     if is_visible:
         half = float(np.clip(half, NARROWEST * tall, WIDEST * tall))
-    half = _held_to_stature(max(half, 1.0), labels)
+    half = _limit_by_stature(max(half, 1.0), labels)
     for number, side in enumerate(sides):  # what looks like a tip near the neck is a scarf's edge
         out = np.abs(columns - middle) > 0.75 * half
         if reach[number] < 0.7 * half and (side & out).any():
@@ -64,8 +64,8 @@ def find_shoulders(labels: Labels) -> tuple[Points, float]:
 
 
 def _head_of(labels: Labels, trunk: Mask) -> tuple[float, int, float, bool]:
-    """The head's middle column, the first row a shoulder may be in, its height, and whether it is
-    seen; where it isn't, what the trunk lets expect.
+    """The head's middle column, the first row that a shoulder may be in, the head's height, and
+    whether the head is visible; where it isn't, all are estimated from the trunk.
     """
     face = largest_part(mask_of(labels, {Atr.FACE, Atr.SUNGLASSES}))
     head = face if face.any() else labels == Atr.HAIR
@@ -79,8 +79,8 @@ def _head_of(labels: Labels, trunk: Mask) -> tuple[float, int, float, bool]:
     return (x0 + x1) / 2, max(first, round(y0 + 0.45 * tall)), tall, True
 
 
-def _held_to_stature(half: float, labels: Labels) -> float:
-    """Where the whole figure is in the picture, the shoulders are a known share of the stature."""
+def _limit_by_stature(half: float, labels: Labels) -> float:
+    """Limits the shoulders to a share of the stature where the whole figure is visible."""
     _, top, _, bottom = bounds(labels > 0)
     if top < 2 or bottom > len(labels) - 3 or not mask_of(labels, SHOES | LOWER | LEGS).any():
         return half
@@ -89,7 +89,7 @@ def _held_to_stature(half: float, labels: Labels) -> float:
 
 
 def _shoulders_above(labels: Labels) -> tuple[Points, float]:
-    """A picture of legs alone: where the shoulders would be above it."""
+    """The place of the shoulders above a picture that shows legs only."""
     lower = mask_of(labels, LOWER | LEGS)
     if not lower.any():
         raise Invalid("no clothes, arms or legs of the person can be seen").about("person")
@@ -101,7 +101,7 @@ def _shoulders_above(labels: Labels) -> tuple[Points, float]:
 
 @dataclass(frozen=True)
 class Levels:
-    """Rows of waist, crotch and ankles; span and tucked as `Pose` has them."""
+    """Rows of waist, crotch and ankles; span and tucked as in `Pose`."""
 
     waist: float
     crotch: float
@@ -111,7 +111,7 @@ class Levels:
 
 
 def find_levels(labels: Labels, top: float, half: float) -> Levels:
-    """Seen where they can be, else by proportion."""
+    """Rows of the parse map where it shows them, else by proportion."""
     legs, shoes = mask_of(labels, LOWER | LEGS | SHOES), mask_of(labels, SHOES)
     span = CROTCH * half
     ankle = top + TO_ANKLE * span
@@ -130,7 +130,7 @@ def find_levels(labels: Labels, top: float, half: float) -> Levels:
 
 
 def _find_split(legs: Mask, top: float, half: float, guess: float) -> float | None:
-    """The row from which two legs stay apart, if that is near where a crotch can be."""
+    """The row below which two legs are apart, if a crotch can be there."""
 
     def is_split(y: int) -> bool:
         wide = [run for run in runs(legs[y]) if run[1] - run[0] > 0.16 * half]

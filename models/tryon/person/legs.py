@@ -1,4 +1,4 @@
-"""Where each leg is in every row, also where trousers or a skirt hide it."""
+"""Finds each leg in every row, also where trousers or a skirt hide it."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from models.tryon.person.pose import Labels, Limb, Pose
 
 
 def legs_of(labels: Labels, body: Pose) -> tuple[Limb, Limb]:
-    """Both legs as limbs, where the map shows them or where they have to be."""
+    """Both legs as limbs; rows without legs on the map are interpolated."""
     limbs = []
     for track in leg_tracks(labels, body):
         rows = np.linspace(body.crotch - 0.2 * body.half, body.ankle, 12)
@@ -23,7 +23,7 @@ def legs_of(labels: Labels, body: Pose) -> tuple[Limb, Limb]:
 
 
 def leg_tracks(labels: Labels, body: Pose) -> list[NDArray[np.float64]]:
-    """Left and right edge of each leg a row: (h, 2); a row where they touch is split in two."""
+    """Left and right edge of each leg in each row, (h, 2); where both touch, the row is split."""
     worn = mask_of(labels, LOWER | LEGS | DRESS)
     hips = body.edges(body.crotch)
     middle = sum(hips) / 2
@@ -51,7 +51,7 @@ def leg_tracks(labels: Labels, body: Pose) -> list[NDArray[np.float64]]:
 def _complete(
     track: NDArray[np.float64], hips: tuple[float, float], body: Pose, side: int
 ) -> NDArray[np.float64]:
-    """Rows without a leg lie between the hip and the first row with one."""
+    """Fills rows without a leg by interpolation between the hip and the rows that show one."""
     middle = sum(hips) / 2
     own = (hips[0], middle) if side == 0 else (middle, hips[1])
     rows = np.arange(len(track))

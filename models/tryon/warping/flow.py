@@ -1,9 +1,8 @@
-"""Appearance flow: where to look on the first warp, so that cloth comes to lie as cloth of that cut
-lies on such a body.
+"""Appearance flow: offsets that refine the splines' warp, so that the garment fits the body.
 
 Zhou et al., View Synthesis by Appearance Flow, ECCV 2016; Han et al., ClothFlow, ICCV 2019. The
-network sees shapes alone (a parse map, the first warp, the garment's outline), so that what it
-learnt on drawings holds for photographs; colours and patterns are moved, never made.
+network's inputs are shapes only (a parse map, the first warp, the garment's outline), so that it
+can be trained on drawings and used on photographs. It moves colours and patterns and makes none.
 """
 
 from collections.abc import Sequence
@@ -23,20 +22,20 @@ from models.tryon.warping.placement import Piece
 from models.tryon.warping.splines import Fit
 
 GRID = (192, 144)
-"""Height and width of what the network sees of the person."""
+"""Height and width of the network's input."""
 STRIDE = 4
-"""The flow has one vector for so many cells of the grid, each way."""
+"""The flow has one vector for a square of so many cells."""
 FLAT = 64
-"""Side of the square in which the network sees the garment's outline."""
+"""The side of the square input with the garment's outline."""
 OUTSIDE = 18
-"""The label of what is beyond the photograph; the others are `anatomy`'s."""
+"""The label of pixels beyond the photograph; the others are `Atr`'s."""
 MARGIN = 0.08
 Planes = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class GridCrop:
-    """The part of the person's frame that the grid shows: its corner, and frame pixels a cell."""
+    """The part of the person's frame on the grid: its corner, and the frame pixels of a cell."""
 
     x: float
     y: float
@@ -53,11 +52,11 @@ class GridCrop:
 
 @dataclass(frozen=True)
 class Sketch:
-    """What the network is shown.
+    """The network's inputs.
 
     labels: GRID uint8, with `OUTSIDE`. cover: GRID float32, the first warp's. place: (2, *GRID)
-    float32, where in the garment's box it comes from, x and y in 0..1, 0 where there is none.
-    flat: (FLAT, FLAT) float32, the garment's outline. source: (2, *GRID), as `place` in pixels of
+    float32, the warp's source in the garment's box, x and y in 0..1, 0 where nothing is covered.
+    flat: (FLAT, FLAT) float32, the garment's outline. source: (2, *GRID), as `place`, in pixels of
     the garment's picture.
     """
 
@@ -75,19 +74,19 @@ class FlowModel(Protocol):
     """Changes with the weights."""
 
     def flow(self, sketch: Sketch) -> Planes:
-        """(2, GRID / STRIDE) float32: x and y in cells, where to look from each place."""
+        """(2, GRID / STRIDE) float32: the offset of each place's source, x and y in cells."""
         ...
 
 
 @dataclass(frozen=True)
 class Shift:
-    """A flow in its crop: by how far each point of the frame looks aside."""
+    """A flow in its crop, as offsets of points of the frame."""
 
     flow: Planes
     crop: GridCrop
 
     def __call__(self, points: Points) -> Points:
-        """Points of the frame (n, 2) -> what is to be added to them, (n, 2)."""
+        """Points of the frame (n, 2) -> offsets to add to them, (n, 2)."""
         cells = (self.crop.in_grid(points) + 0.5) / STRIDE - 0.5
         moved = [
             ndimage.map_coordinates(plane, (cells[:, 1], cells[:, 0]), order=1, mode="nearest")
@@ -97,7 +96,7 @@ class Shift:
 
 
 def frame_person(person: Mask, size: tuple[int, int]) -> GridCrop:
-    """The crop around a person with some surroundings, in a frame of `size` (height, width).
+    """The crop around a person, with a margin, in a frame of `size` (height, width).
 
     person: a mask of the frame's proportions, any size.
     """
@@ -112,7 +111,7 @@ def frame_person(person: Mask, size: tuple[int, int]) -> GridCrop:
 def sketch(
     labels: Labels, crop: GridCrop, mask: Mask, pieces: Sequence[Piece], fits: Sequence[Fit]
 ) -> Sketch:
-    """The first warp in the crop. labels: (h, w) of the frame; mask: of the garment's picture."""
+    """The network's inputs for a first warp. labels: (h, w) of the frame. mask: the garment's."""
     columns, rows = np.meshgrid(np.arange(GRID[1], dtype=float), np.arange(GRID[0], dtype=float))
     points = crop.in_frame(np.stack([columns, rows], axis=-1).reshape(-1, 2))
     cover, source = np.zeros(GRID, np.float32), np.zeros((2, *GRID), np.float32)
@@ -133,7 +132,7 @@ def sketch(
 
 
 def mirror(inputs: Sketch) -> Sketch:
-    """The same person and garment in a mirror; `source` stays as it is."""
+    """The mirror image of person and garment; `source` stays as it is."""
     swapped = np.array([*MIRRORED, OUTSIDE], np.uint8)[inputs.labels[:, ::-1]]
     cover, place = inputs.cover[:, ::-1], inputs.place[..., ::-1]
     across = np.stack([cover - place[0], place[1]])
@@ -151,7 +150,7 @@ def _labels_at(labels: Labels, points: Points) -> NDArray[np.uint8]:
 
 
 def _outline(mask: Mask) -> Planes:
-    """The mask's box in the middle of a square, its proportions kept."""
+    """The mask's bounding box in the middle of a square, with its proportions."""
     x0, y0, x1, y1 = bounds(mask)
     part = mask[y0 : y1 + 1, x0 : x1 + 1]
     scale = FLAT / max(part.shape)

@@ -1,4 +1,4 @@
-"""Which point of a garment belongs where on a body: the pieces that `warp` lays on it."""
+"""Pairs points of a garment with their places on a body: the pieces that the splines warp."""
 
 from dataclasses import dataclass
 
@@ -13,25 +13,26 @@ from models.tryon.person.legs import leg_tracks
 from models.tryon.person.pose import NECK, Labels, Limb, Pose
 
 EASE = 1.02
-"""Cloth lies this much outside the body."""
+"""The width of cloth, relative to the body below it."""
 USUAL = {"upper": (0.77, 1.09), "dress": (0.58, 1.58), "skirt": (0.72, 0.83), "legs": (0.48, 0.78)}
-"""How large garments lying flat usually are, in spans of a body from shoulders to crotch: tops'
-chest and length; a skirt's waistband and hips; trousers' rise and hips. Measured on drawn garments.
+"""The mean sizes of flat-lay garments, in spans of a body from shoulders to crotch: chest and
+length of tops and dresses; waistband and hips of skirts; rise and hips of trousers. Measured on
+drawn garments.
 """
 CHEST, CHEST_OF_DRESS = 1.02, 0.93
-"""Half a worn garment's width at the chest, in halves of the shoulders'."""
+"""The width of a worn garment at the chest, relative to the shoulders."""
 LONGEST = 1.65
-"""A skirt is not drawn out further than this, measured by what its width is narrowed."""
+"""The largest vertical scale of a skirt, relative to the horizontal one."""
 HANGS = 0.07
-"""By how much tops are narrower below the chest than where they lie flat."""
+"""The share by which worn tops are narrower below the chest than flat-lay ones."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a garment that is warped by one map.
+    """A part of a garment that is warped by one spline.
 
-    mask: (h, w) in the garment's picture. source, target: (n, 2), points of the garment and where
-    they come to lie on the body. over_arms: whether it covers the arms' skin.
+    mask: (h, w) in the garment's picture. source, target: (n, 2), points of the garment and their
+    places on the body. over_arms: whether it covers the arms' skin.
     """
 
     mask: Mask
@@ -41,7 +42,7 @@ class Piece:
 
 
 def place_top(top: Top, body: Pose) -> list[Piece]:
-    """Sleeves first, then the torso over them, or the other way round where an arm is in front."""
+    """The pieces from back to front: sleeves, torso, and sleeves of arms in front of the torso."""
     scale = top_scale(top, body)
     source, target, pits = _torso_pairs(top, body, scale)
     torso = Piece(top.torso, source, target)
@@ -56,10 +57,10 @@ def place_top(top: Top, body: Pose) -> list[Piece]:
 
 
 def top_scale(top: Top, body: Pose) -> float:
-    """Body pixels a garment pixel, downwards.
+    """Vertical scale: pixels of the body for one of the garment.
 
-    How large a garment is can't be seen where it lies alone. Its chest and its length are each as
-    large as usual give or take their spread, so both are asked, and half of either's is believed.
+    A flat-lay picture does not show a garment's size, so it is estimated from the mean sizes: the
+    geometric mean of the scales by chest and by length.
     """
     wide = float(np.ptp(top.sides[0, :, 0]))
     long = float(top.sides[-1, :, 1].mean() - top.shoulders[:, 1].mean())
@@ -68,7 +69,7 @@ def top_scale(top: Top, body: Pose) -> float:
 
 
 def _torso_pairs(top: Top, body: Pose, scale: float) -> tuple[Points, Points, Points]:
-    """Neck, shoulders and sides -> their places; also the places of both armpits."""
+    """Points of neck, shoulders and sides, their places, and the places of both armpits."""
     level = float(top.shoulders[:, 1].mean())
     slope = (body.shoulders[1] - body.shoulders[0]) / (2 * body.half)
     middle = body.shoulders.mean(0)
@@ -94,7 +95,7 @@ def _torso_pairs(top: Top, body: Pose, scale: float) -> tuple[Points, Points, Po
 def _side_places(
     pair: NDArray[np.float64], body: Pose, across: float, y: float
 ) -> tuple[float, float]:
-    """Columns of a garment's left and right edge at a row: the body's, with the garment's cut."""
+    """A garment's left and right edge at a row, by the body's edges and its own width."""
     fall = float(np.clip((y - body.top - 0.4 * body.span) / (0.3 * body.span), 0.0, 1.0))
     half = (pair[1, 0] - pair[0, 0]) / 2 * across * (1 - HANGS * fall)
     left, right = body.edges(min(y, body.crotch))
@@ -119,7 +120,7 @@ def _is_in_front(arm: Limb, body: Pose) -> bool:
 def _place_sleeve(
     sleeve: Sleeve, arm: Limb, body: Pose, scale: float, side: int, tip: Points, pit: Points
 ) -> Piece:
-    """Along the arm as far as the sleeve is long, not past the wrist."""
+    """A sleeve along the arm, as far as it is long but not past the wrist."""
     along = (sleeve.outer_end + sleeve.inner_end - sleeve.outer_start - sleeve.inner_start) / 2
     long = float(np.hypot(*along)) * scale
     wrist = max(arm.length - 0.62 * body.half, 0.6 * arm.length)
@@ -144,7 +145,7 @@ def _place_sleeve(
 
 
 def place_bottom(bottom: Bottom, body: Pose, labels: Labels) -> list[Piece]:
-    """One piece, waistband to hem."""
+    """One piece, from the waistband to the hem."""
     scale = bottom_scale(bottom, body)
     if bottom.legs is None:
         return [_place_skirt(bottom, body, scale)]
@@ -152,7 +153,7 @@ def place_bottom(bottom: Bottom, body: Pose, labels: Labels) -> list[Piece]:
 
 
 def bottom_scale(bottom: Bottom, body: Pose) -> float:
-    """As `top_scale`, by a skirt's waistband or trousers' rise, and by the hips."""
+    """As `top_scale`, by the waistband of a skirt or the rise of trousers, and by the hips."""
     hips = float(np.ptp(bottom.sides[1][:, 0]))
     if bottom.legs is None:
         first, usual = float(np.ptp(bottom.sides[0][:, 0])), USUAL["skirt"]
@@ -163,7 +164,7 @@ def bottom_scale(bottom: Bottom, body: Pose) -> float:
 
 
 def _place_skirt(bottom: Bottom, body: Pose, scale: float) -> Piece:
-    """Cloth that lies flat is wider than the body that it is laid around."""
+    """A skirt, narrowed from its flat width to the body that it goes around."""
     first = bottom.sides[0]
     left, right = body.edges(body.waist)
     across = EASE * (right - left) / max(first[1, 0] - first[0, 0], 1.0)
@@ -227,7 +228,7 @@ def _place_legs(
 
 
 def _leg_length(long: float, crotch: float, body: Pose) -> float:
-    """How far below the crotch trousers end; those that nearly reach the ankle reach it."""
+    """The length of trousers below the crotch; those that nearly reach the ankle reach it."""
     room = body.ankle - crotch
     if long > 0.8 * room:
         return float(np.clip(long, 0.96 * room, 1.04 * room))
@@ -237,7 +238,7 @@ def _leg_length(long: float, crotch: float, body: Pose) -> float:
 def _leg_places(
     pair: NDArray[np.float64], track: NDArray[np.float64], y: float, across: float, body: Pose
 ) -> tuple[float, float]:  # fmt: skip
-    """Left and right edge of one leg's cloth: the leg's middle, the cloth's width within reason."""
+    """Left and right edge of one trouser leg: its own width, within limits, around the leg."""
     row = int(np.clip(round(y), 0, len(track) - 1))
     left, right = track[row]
     leg = min((right - left) / 2, 0.44 * body.half)

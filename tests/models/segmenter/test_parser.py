@@ -134,9 +134,9 @@ def test_non_commercial_checkpoints_need_a_word() -> None:
 @pytest.fixture(scope="module")
 def sam_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
-    made = tmp_path_factory.mktemp("sam")
-    save_sam(build(TINY_SAM), made, TINY_SAM)
-    return made
+    folder = tmp_path_factory.mktemp("sam")
+    save_sam(build(TINY_SAM), folder, TINY_SAM)
+    return folder
 
 
 def test_a_sam_encodes_once_and_decodes_many(sam_folder: Path) -> None:
@@ -184,9 +184,9 @@ def test_both_networks_together(folder: Path, sam_folder: Path) -> None:
     assert features.embedding is not None
     assert segmenter.version == f"{parser.version}+{sam.version}"
     sure = replace(features, parsing=replace(features.parsing, probabilities=_upper()))
-    found = segmenter.decode(sure, SegmentPrompt("upper"))
-    assert found.mask.shape == (90, 60)
-    assert found.source in ("parser", "sam")
+    segment = segmenter.decode(sure, SegmentPrompt("upper"))
+    assert segment.mask.shape == (90, 60)
+    assert segment.source in ("parser", "sam")
 
 
 def test_pictures_of_a_batch_are_encoded_as_each_alone(folder: Path, sam_folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What prompts and targets mean, on parse maps that are known exactly; no network in between."""
+"""What prompts and targets select, on exact parse maps without any network."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ SIZE = (320, 224)
 
 
 class NoParser:
-    """Nothing here parses: the maps are given."""
+    """Never parses; the tests supply the parse maps."""
 
     version = "given"
 
@@ -48,16 +48,16 @@ def person() -> DrawnPerson:
 
 @pytest.mark.parametrize("target", ["upper", "lower", "person", "garment"])
 def test_targets_of_a_person(person: DrawnPerson, target: Target) -> None:
-    found = cut_out(features_of(person.parse), SegmentPrompt(target))
+    segment = cut_out(features_of(person.parse), SegmentPrompt(target))
     groups: dict[Target, frozenset[Atr]] = {"upper": UPPER, "lower": LOWER, "person": PERSON}
     truth = np.isin(person.parse, sorted(groups.get(target, LOWER)))
     if target == "garment":
-        assert found.label in ("Upper-clothes", "Pants")
+        assert segment.label in ("Upper-clothes", "Pants")
     else:
-        assert iou(found.mask, truth) > 0.95
-    assert found.area == int(found.mask.sum())
-    assert found.bbox == bbox_of(found.mask)
-    assert found.score > 0.9
+        assert iou(segment.mask, truth) > 0.95
+    assert segment.area == int(segment.mask.sum())
+    assert segment.bbox == bbox_of(segment.mask)
+    assert segment.score > 0.9
 
 
 def test_a_garment_that_lies_flat_is_found_without_a_person() -> None:
@@ -65,8 +65,8 @@ def test_a_garment_that_lies_flat_is_found_without_a_person() -> None:
         _, cover = draw_with_cover(Garment(category, "green", style_seed=4), 256)
         truth = np.asarray(cover) > 127
         parse = np.where(truth, 9 if category == "shoes" else DRAWN_CODES[category], 0)
-        found = cut_out(features_of(parse.astype(np.uint8)), SegmentPrompt("garment"))
-        assert iou(found.mask, truth) > 0.97
+        segment = cut_out(features_of(parse.astype(np.uint8)), SegmentPrompt("garment"))
+        assert iou(segment.mask, truth) > 0.97
         assert not shows_person(features_of(parse).parsing)
         with pytest.raises(Invalid, match="no person"):
             cut_out(features_of(parse), SegmentPrompt("person"))
@@ -108,9 +108,9 @@ def test_a_point_selects_what_it_lies_on(person: DrawnPerson) -> None:
     for kind in (Atr.UPPER_CLOTHES, Atr.PANTS, Atr.FACE):
         truth = person.parse == kind
         x, y = at_middle(truth)
-        found = cut_out(features_of(person.parse), SegmentPrompt(points=((x, y, True),)))
-        assert found.mask[int(y), int(x)]
-        assert found.label == NAMES[kind]
+        segment = cut_out(features_of(person.parse), SegmentPrompt(points=((x, y, True),)))
+        assert segment.mask[int(y), int(x)]
+        assert segment.label == NAMES[kind]
     with pytest.raises(Invalid, match="nothing"):
         cut_out(features_of(person.parse), SegmentPrompt(points=((1.0, 1.0, True),)))
 
@@ -131,9 +131,9 @@ def test_a_point_outside_excludes(person: DrawnPerson) -> None:
 def test_a_box_selects_the_piece_that_fills_it(person: DrawnPerson) -> None:
     for kind in ("upper", "lower"):
         truth = np.isin(person.parse, sorted(CATEGORIES[kind]))
-        found = bbox_of(truth)
-        assert found is not None
-        x, y, w, h = found
+        bbox = bbox_of(truth)
+        assert bbox is not None
+        x, y, w, h = bbox
         cut = cut_out(features_of(person.parse), SegmentPrompt(box=(x, y, x + w, y + h)))
         assert iou(cut.mask, truth) > 0.85, kind
 
@@ -202,9 +202,9 @@ def test_pieces_and_holes() -> None:
 def test_a_box_cuts_what_the_parser_took_for_one_piece(person: DrawnPerson) -> None:
     both = np.isin(person.parse, [Atr.UPPER_CLOTHES, Atr.PANTS, Atr.SKIRT, Atr.BELT])
     mistaken = np.where(both, Atr.DRESS, person.parse)
-    found = bbox_of(truth := person.parse == Atr.UPPER_CLOTHES)
-    assert found is not None
-    x, y, w, h = found
+    bbox = bbox_of(truth := person.parse == Atr.UPPER_CLOTHES)
+    assert bbox is not None
+    x, y, w, h = bbox
     h = h * 3 // 4
     cut = cut_out(features_of(mistaken), SegmentPrompt(box=(x, y, x + w, y + h)))
     assert cut.label == "Dress" and cut.bbox[1] + cut.bbox[3] <= y + h + 4
@@ -218,5 +218,5 @@ def test_a_click_on_a_lying_pair_or_skirt_takes_the_whole() -> None:
         halves = np.where(np.arange(256) < 128, *mistaken)
         parse = np.where(truth, halves, 0).astype(np.uint8)
         x, y = at_middle(truth & (halves == mistaken[1]))
-        found = cut_out(features_of(parse), SegmentPrompt(points=((x, y, True),)))
-        assert iou(found.mask, truth) > 0.97, category
+        segment = cut_out(features_of(parse), SegmentPrompt(points=((x, y, True),)))
+        assert iou(segment.mask, truth) > 0.97, category

@@ -1,4 +1,4 @@
-"""Try-on's steps: splines that don't fold, repaint that changes nothing else, what is refused."""
+"""The steps of a try-on: splines without folds, repainting, categories, and refusals."""
 
 from dataclasses import replace
 
