@@ -4,15 +4,24 @@ Every class takes one positional string, so that it can be pickled between Ray p
 `gateway/error_table.py` gives each class its HTTP status.
 """
 
+from typing import Self
+
 
 class StudioError(Exception):
     """The base of all expected errors; `retryable`: whether the same call may succeed later."""
 
     retryable = False
+    subject: str | None = None
+    """Which of several inputs the failure is about, such as "person"; survives pickling."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+    def about(self, subject: str) -> Self:
+        """The same error with its subject."""
+        self.subject = subject
+        return self
 
 
 class Malformed(StudioError):

@@ -1,4 +1,4 @@
-"""Queries over masks that were made."""
+"""Queries over the results of segmentation."""
 
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import select
@@ -8,8 +8,8 @@ from db.tables import SegmentationResult
 
 
 async def save_segmentation(session: AsyncSession, result: SegmentationResult) -> bool:
-    """A row; where its id (a second attempt) or its owner's idempotency key is there already,
-    nothing happens. Whether it was inserted.
+    """Inserts a result and returns True; returns False where a row with its id (of an earlier
+    attempt) or with its owner's idempotency key exists.
     """
     values = result.model_dump(exclude_none=True)
     statement = insert(SegmentationResult).values(values).on_conflict_do_nothing()
@@ -19,6 +19,6 @@ async def save_segmentation(session: AsyncSession, result: SegmentationResult) -
 async def get_segmentation_by_mask(
     session: AsyncSession, mask_key: str
 ) -> SegmentationResult | None:
-    """Anyone's result by its mask; the caller decides who may use it."""
+    """The result with this mask, of any user; the caller decides who may use it."""
     query = select(SegmentationResult).where(SegmentationResult.mask_key == mask_key)
     return (await session.exec(query)).first()

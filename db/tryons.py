@@ -1,4 +1,4 @@
-"""Queries over try-ons; a queued one's state is its job's, which the database keeps equal."""
+"""Queries over try-ons; a trigger keeps the state of a queued one equal to its job's."""
 
 from datetime import datetime
 from typing import Any
@@ -9,12 +9,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.tables import SegmentationResult, TryonJob
+from db.tables import TryonJob
 
 
 async def insert_tryon(session: AsyncSession, row: TryonJob) -> bool:
-    """A try-on; where its id (a job's second attempt) or its owner's idempotency key is there
-    already, nothing happens. Whether it was inserted.
+    """Inserts a try-on and returns True; returns False where a row with its id (of a job's earlier
+    attempt) or with its owner's idempotency key exists.
     """
     values = row.model_dump(exclude_none=True)
     statement = insert(TryonJob).values(values).on_conflict_do_nothing()
@@ -22,23 +22,23 @@ async def insert_tryon(session: AsyncSession, row: TryonJob) -> bool:
 
 
 async def update_tryon(session: AsyncSession, tryon_id: UUID, **values: Any) -> None:
-    """Writes what is known of a try-on now."""
+    """Updates columns of a try-on."""
     await session.exec(update(TryonJob).where(col(TryonJob.id) == tryon_id).values(**values))
 
 
 async def add_stored(session: AsyncSession, tryon_id: UUID, size_bytes: int) -> None:
-    """Counts a blob more among what the try-on takes."""
-    so_far = func.coalesce(TryonJob.stored_bytes, 0)
-    await update_tryon(session, tryon_id, stored_bytes=so_far + size_bytes)
+    """Adds the size of a blob to the try-on's stored bytes."""
+    stored = func.coalesce(TryonJob.stored_bytes, 0)
+    await update_tryon(session, tryon_id, stored_bytes=stored + size_bytes)
 
 
 async def get_tryon(session: AsyncSession, tryon_id: UUID) -> TryonJob | None:
-    """Anyone's try-on."""
+    """A try-on of any user."""
     return await session.get(TryonJob, tryon_id)
 
 
 async def get_own_tryon(session: AsyncSession, tryon_id: UUID, user_id: UUID) -> TryonJob | None:
-    """One try-on of this user."""
+    """A try-on of this user."""
     query = select(TryonJob).where(TryonJob.id == tryon_id, TryonJob.user_id == user_id)
     return (await session.exec(query)).one_or_none()
 
@@ -54,12 +54,7 @@ async def list_tryons(
     return list((await session.exec(query)).all())
 
 
-async def made_for(session: AsyncSession, user_id: UUID, key: str) -> bool:
-    """Whether this blob is a mask or a try-on that was made for this user."""
-    mask = select(SegmentationResult.id).where(
-        SegmentationResult.mask_key == key, SegmentationResult.user_id == user_id
-    )
-    if (await session.exec(mask.limit(1))).first() is not None:
-        return True
+async def is_own_output(session: AsyncSession, user_id: UUID, key: str) -> bool:
+    """Whether the blob is the picture of one of this user's try-ons."""
     output = select(TryonJob.id).where(TryonJob.output_key == key, TryonJob.user_id == user_id)
     return (await session.exec(output.limit(1))).first() is not None

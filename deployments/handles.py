@@ -21,16 +21,9 @@ from deployments.serve.patches import write_request_id
 from errors import StudioError
 from models.embedder.shapes import Embedding
 from models.index.shapes import SearchAnswer, SearchQuery
+from models.segmenter.shapes import SegmentPrompt
 from studio.batching import MicroBatcher, portions
 from studio.context import Origin, current_origin, current_request_id
-from studio.ports import (
-    SegmentAnswer,
-    SegmentPrompt,
-    TryOnLoad,
-    TryOnMade,
-    TryOnOrder,
-    TryOnStep,
-)
 from studio.sales.shapes import (
     CoveredEmbedding,
     Evaluation,
@@ -39,6 +32,8 @@ from studio.sales.shapes import (
     ScoreQuery,
     TrainedVersion,
 )
+from studio.segmentation.shapes import SegmentAnswer
+from studio.tryon.shapes import TryOnLoad, TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 
 VERSION_LIFETIME_S = 2.0
 PORTION = 16
@@ -204,10 +199,12 @@ class TryOnHandle:
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
 
-    async def dress(self, order: TryOnOrder) -> AsyncIterator[TryOnStep | TryOnMade]:
+    async def dress(
+        self, order: TryOnOrder, ticket: TryOnTicket
+    ) -> AsyncIterator[TryOnStep | TryOnResult]:
         """The steps of a try-on, then its result; leaving the iteration cancels it."""
         write_request_id(current_request_id())
-        stream: Any = self._handle.options(stream=True).dress.remote(order)
+        stream: Any = self._handle.options(stream=True).dress.remote(order, ticket)
         try:
             async for step in read_stream("TryOn", stream):
                 yield step

@@ -8,36 +8,31 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-import numpy as np
 from PIL import Image
 
 from deployments.serve.decoding import Decoders
 from deployments.serve.replica import Replica, replica_device
 from deployments.serve.turns import Turns
-from errors import CancelRequested, StudioError
+from errors import CancelRequested
 from integrations.blobs.store import open_blob_store
-from models.images import decode_image
-from models.png import encode_png
+from models.tryon import pictures
 from models.tryon.loading import TryOnConfig, check_pipeline, load_pipeline
-from models.tryon.outline import Mask
-from models.tryon.pipeline import Asked, Dressed, OnProgress, Seen
+from models.tryon.pipeline import DressedPerson, OnProgress, ParsedPerson
+from models.tryon.shapes import GarmentPicture
 from settings import load_settings
-from studio.ports import TryOnLoad, TryOnMade, TryOnOrder, TryOnStep
+from studio.tryon.shapes import TryOnLoad, TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 
-SIGN_OF_LIFE_S = 3.0
-MIDDLE = 127
-"""A mask is on where it is brighter."""
-Lying = tuple[Image.Image, Mask]
-"""A garment and where it is in its picture."""
+HEARTBEAT_S = 3.0
+"""The last step is repeated where none has come for so long."""
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class TryOnArgs:
-    """Capacity of one replica, and what callers may ask for directly.
+    """Capacity of one replica, and the limits of direct try-ons.
 
-    max_waiting: try-ons that may wait. direct_waiting: so many wait, and `auto` makes a job.
-    direct_pixels: larger pictures become a job.
+    max_waiting: how many try-ons may wait. direct_waiting: from so many waiting on, `auto` makes a
+    job. direct_pixels: larger pictures become a job.
     """
 
     max_waiting: int = 8
@@ -46,8 +41,21 @@ class TryOnArgs:
     threads: int = 1
 
 
+@dataclass(frozen=True)
+class TryOnInputs:
+    """The decoded pictures of an order, the person parsed.
+
+    read_ms: the time of reading and decoding that did not overlap with parsing.
+    """
+
+    person: Image.Image
+    garment: GarmentPicture
+    parsed: ParsedPerson
+    read_ms: float
+
+
 class TryOn(Replica):
-    """The model has one thread; reading, decoding and writing have another."""
+    """The networks have one thread; reading, decoding and writing have another."""
 
     def __init__(self, config: TryOnConfig, args: TryOnArgs) -> None:
         self._args = args
@@ -61,17 +69,19 @@ class TryOn(Replica):
         self._codec = Decoders(1, name="codec")
         self._turns = Turns(args.max_waiting)
 
-    async def dress(self, order: TryOnOrder) -> AsyncGenerator[TryOnStep | TryOnMade, None]:
-        """See `studio.ports.TryOn.dress`."""
-        told: asyncio.Queue[TryOnStep] = asyncio.Queue()
-        gone = threading.Event()
-        work = asyncio.ensure_future(self._dress(order, told, gone))
+    async def dress(
+        self, order: TryOnOrder, ticket: TryOnTicket
+    ) -> AsyncGenerator[TryOnStep | TryOnResult, None]:
+        """Makes the order's picture, step by step; as `studio.ports.TryOn.dress`."""
+        steps: asyncio.Queue[TryOnStep] = asyncio.Queue()
+        is_abandoned = threading.Event()
+        work = asyncio.ensure_future(self._dress(order, ticket, steps, is_abandoned))
         last = TryOnStep(0, 1, "waiting")
         try:
             while not work.done():
-                step = asyncio.ensure_future(told.get())
+                step = asyncio.ensure_future(steps.get())
                 await asyncio.wait(
-                    {work, step}, timeout=SIGN_OF_LIFE_S, return_when=asyncio.FIRST_COMPLETED
+                    {work, step}, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED
                 )
                 if step.done():
                     last = step.result()
@@ -81,11 +91,11 @@ class TryOn(Replica):
                     yield last
             yield work.result()
         finally:
-            gone.set()
+            is_abandoned.set()
             work.cancel()
 
     async def load(self) -> TryOnLoad:
-        """See `studio.ports.TryOn.load`."""
+        """The replica's backlog and limits; as `studio.ports.TryOn.load`."""
         return TryOnLoad(
             self._turns.waiting,
             self._args.direct_waiting,
@@ -94,38 +104,38 @@ class TryOn(Replica):
         )
 
     async def check_health(self) -> None:
-        """Dresses a drawn person where nobody waits; a long try-on is no reason to restart, a
-        picture that is decoded for long is.
+        """Checks the decoder, and the pipeline unless a try-on is running: a long try-on is no
+        reason to restart the replica.
         """
         self._codec.check()
         if self._turns.waiting == 0:
             await self._in_model(check_pipeline, self._pipeline)
 
     async def _dress(
-        self, order: TryOnOrder, told: "asyncio.Queue[TryOnStep]", gone: threading.Event
-    ) -> TryOnMade:
+        self, order: TryOnOrder, ticket: TryOnTicket, steps: "asyncio.Queue[TryOnStep]",
+        is_abandoned: threading.Event,
+    ) -> TryOnResult:  # fmt: skip
         loop = asyncio.get_running_loop()
 
         def on_progress(done: int, total: int, message: str) -> None:
-            if gone.is_set():
+            if is_abandoned.is_set():
                 raise CancelRequested("nobody waits for this try-on any more")
-            loop.call_soon_threadsafe(told.put_nowait, TryOnStep(done, total, message))
+            loop.call_soon_threadsafe(steps.put_nowait, TryOnStep(done, total, message))
 
         queued_s = time.perf_counter()
-        async with self._turns.take(order.accepted_s, order.owner, order.network):
+        async with self._turns.take(ticket.accepted_s, ticket.owner, ticket.network):
             started_s = time.perf_counter()
-            asked = _asked(order)
-            person, (garment, mask), seen, read_ms = await self._begin(order, asked, on_progress)
-            args = (person, garment, mask, asked, on_progress, seen)
+            inputs = await self._read(order, on_progress)
+            args = (inputs.person, inputs.garment, order, on_progress, inputs.parsed)
             dressed = await _to_its_end(self._in_model(self._pipeline.dress, *args))
         dressed_s = time.perf_counter()
-        size_bytes = await self._write(order.output_key, dressed)
+        size_bytes = await self._write(ticket.output_key, dressed)
         timings = {
             "queueMs": (started_s - queued_s) * 1000,
-            "readMs": read_ms,
+            "readMs": inputs.read_ms,
             "writeMs": (time.perf_counter() - dressed_s) * 1000,
         }
-        return TryOnMade(
+        return TryOnResult(
             dressed.category,
             dressed.picture.width,
             dressed.picture.height,
@@ -135,33 +145,31 @@ class TryOn(Replica):
             size_bytes,
         )
 
-    async def _begin(
-        self, order: TryOnOrder, asked: Asked, on_progress: OnProgress
-    ) -> tuple[Image.Image, Lying, Seen, float]:
-        """The pictures, the person parsed while the garment is read, and the milliseconds of
-        reading that no parsing hid.
-        """
+    async def _read(self, order: TryOnOrder, on_progress: OnProgress) -> TryOnInputs:
+        """The pictures; the person is parsed while the garment is read."""
         started_s = time.perf_counter()
         data = await self._blobs.get(order.person_key)
-        person = await self._codec.run(_decoded, "personUrl", data)
-        lying, seen = await asyncio.gather(
-            self._read_lying(order),
-            _to_its_end(self._in_model(self._pipeline.see, person, asked, on_progress)),
+        person = await self._codec.run(pictures.read_person, data)
+        parsing = self._in_model(self._pipeline.parse_person, person, order, on_progress)
+        garment, parsed = await asyncio.gather(
+            self._read_garment(order),
+            _to_its_end(parsing),
             return_exceptions=True,  # neither is left running
         )
-        if isinstance(seen, BaseException):
-            raise seen
-        if isinstance(lying, BaseException):
-            raise lying
-        return person, lying, seen, (time.perf_counter() - started_s) * 1000 - seen.parse_ms
+        if isinstance(parsed, BaseException):
+            raise parsed
+        if isinstance(garment, BaseException):
+            raise garment
+        read_ms = (time.perf_counter() - started_s) * 1000 - parsed.parse_ms
+        return TryOnInputs(person, garment, parsed, read_ms)
 
-    async def _read_lying(self, order: TryOnOrder) -> Lying:
+    async def _read_garment(self, order: TryOnOrder) -> GarmentPicture:
         keys = (order.garment_key, order.mask_key)
         garment, mask = await asyncio.gather(*(self._blobs.get(key) for key in keys))
-        return await self._codec.run(_lying, garment, mask)
+        return await self._codec.run(pictures.read_garment, garment, mask)
 
-    async def _write(self, key: str, dressed: Dressed) -> int:
-        data = await self._codec.run(_encoded, dressed.picture)
+    async def _write(self, key: str, dressed: DressedPerson) -> int:
+        data = await self._codec.run(pictures.encode_result, dressed.picture)
         await self._blobs.put(key, data, "image/png")
         return len(data)
 
@@ -169,37 +177,15 @@ class TryOn(Replica):
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
 
-def _asked(order: TryOnOrder) -> Asked:
-    return Asked(order.category, order.quality, order.seed, order.steps)  # type: ignore[arg-type]
-
-
 async def _to_its_end(running: Awaitable[Result]) -> Result:
-    """Waits for the model's thread even where the caller leaves: the next one needs it."""
+    """Awaits work in the networks' thread; a caller that is cancelled waits for its end too, since
+    the next try-on needs the thread.
+    """
     task = asyncio.ensure_future(running)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait({task})
         if not task.cancelled():
-            task.exception()  # the step that noticed; nobody is left to hear of it
+            task.exception()  # retrieved, so that asyncio does not log it
         raise
-
-
-def _decoded(name: str, data: bytes) -> Image.Image:
-    """Raises:
-    StudioError: the picture can't be used; the message names the field.
-    """
-    try:
-        return decode_image(data)
-    except StudioError as error:
-        raise type(error)(f"{name}: {error.detail}") from None
-
-
-def _lying(garment: bytes, mask: bytes) -> Lying:
-    """Raises as `_decoded`."""
-    picture = _decoded("garmentUrl", garment)
-    return picture, np.asarray(_decoded("maskUrl", mask).convert("L")) > MIDDLE
-
-
-def _encoded(picture: Image.Image) -> bytes:
-    return encode_png(np.asarray(picture), picture.info.get("icc_profile"))

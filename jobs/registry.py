@@ -12,7 +12,7 @@ from studio.index.rebuild import rebuild_index
 from studio.jobs.registry import JOB_TYPES
 from studio.sales.train import train_regressor
 from studio.segmentation.batch import segment_batch
-from studio.tryon.tryon import run_tryon
+from studio.tryon.job import run_tryon
 
 
 def handle(name: str, run: Run, **capacity: Any) -> Handler:

@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from errors import StudioError
     from integrations.fetch import Fetcher
     from integrations.paypal.paypal import PayPal
+    from models.segmenter.shapes import SegmentPrompt
     from settings import Settings
+    from studio.segmentation.shapes import SegmentAnswer
+    from studio.tryon.shapes import (
+        TryOnLoad,
+        TryOnOrder,
+        TryOnResult,
+        TryOnStep,
+        TryOnTicket,
+    )
 
 
 class Embedder(Protocol):
@@ -107,50 +116,24 @@ class Index(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class SegmentPrompt:
-    """What to cut out of a picture. target: garment, upper, lower, dress or person. points:
-    (x, y, inside?) and box: (x0, y0, x1, y1), in pixels of the picture as a viewer shows it.
-    """
-
-    target: str | None = None
-    points: tuple[tuple[float, float, bool], ...] = ()
-    box: tuple[float, float, float, float] | None = None
-
-
-@dataclass(frozen=True)
-class SegmentAnswer:
-    """A mask that was written. bbox: x, y, width, height in pixels; area: pixels inside; score:
-    0 to 1; label: the word for what was cut out; version: of the networks that did it;
-    size_bytes: of the blob.
-    """
-
-    width: int
-    height: int
-    area: int
-    bbox: tuple[int, int, int, int]
-    score: float
-    label: str
-    version: str
-    size_bytes: int
-
-
 class Segmenter(Protocol):
     """Cuts garments and people out of pictures; reads and writes the blobs itself."""
 
-    async def segment(self, image_key: str, prompt: SegmentPrompt, mask_key: str) -> SegmentAnswer:
+    async def segment(
+        self, image_key: str, prompt: "SegmentPrompt", mask_key: str
+    ) -> "SegmentAnswer":
         """Picture blob -> mask blob: PNG, one 8-bit channel, the picture's size, 255 inside.
 
         Raises:
             NotFound: no such picture.
-            NotAnImage, Invalid, TooLarge: the picture or the prompt can't be used, or what is
-                asked for is not in the picture.
+            NotAnImage, Invalid, TooLarge: the picture or the prompt can't be used, or the picture
+                does not show what the prompt asks for.
             Unavailable: the deployment is saturated or down.
         """
         ...
 
     async def version(self) -> str:
-        """Names the networks in service."""
+        """Identifies the networks in service."""
         ...
 
 
@@ -174,76 +157,27 @@ class Regressor(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class TryOnOrder:
-    """A try-on as blob keys; the picture goes to `output_key`, a lossless PNG.
-
-    mask_key: the garment's mask, of the garment's size. category None is guessed, steps None is
-    the quality's. accepted_s: when it was accepted, seconds of the epoch; the earliest of an owner
-    goes first. network: where a request came from, empty for a job.
-    """
-
-    person_key: str
-    garment_key: str
-    mask_key: str
-    output_key: str
-    seed: int
-    accepted_s: float
-    category: str | None = None
-    quality: str = "balanced"
-    steps: int | None = None
-    owner: str = ""
-    network: str = ""
-
-
-@dataclass(frozen=True)
-class TryOnStep:
-    """How far a try-on is, and what begins."""
-
-    done: int
-    total: int
-    message: str
-
-
-@dataclass(frozen=True)
-class TryOnMade:
-    """A finished try-on: what ran, how long each step took, what made it, the picture's bytes."""
-
-    category: str
-    width: int
-    height: int
-    steps: list[str]
-    timings: dict[str, float]
-    model_version: str
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class TryOnLoad:
-    """How busy the TryOn replica that answers is, and what it takes directly."""
-
-    waiting: int
-    direct_waiting: int
-    direct_pixels: int
-    model_version: str
-
-
 class TryOn(Protocol):
-    """Dresses people, one at a time, owners in turn, the earliest accepted of each first."""
+    """Dresses people, one at a time; owners take turns, an owner's earliest try-on comes first."""
 
-    def dress(self, order: TryOnOrder) -> AsyncIterator["TryOnStep | TryOnMade"]:
-        """Steps, at least one every few seconds, and at last what was made.
+    def dress(
+        self, order: "TryOnOrder", ticket: "TryOnTicket"
+    ) -> AsyncIterator["TryOnStep | TryOnResult"]:
+        """Yields steps, at least one every few seconds, and the result at the end.
 
-        Closing the iterator ends the work at its next step.
+        The picture is written to the ticket's key, a lossless PNG. Closing the iterator ends the
+        work at its next step.
 
         Raises:
             NotFound: a blob is not there.
-            NotAnImage, Invalid, TooLarge: a picture can't be used; the message says which.
-            Unavailable: too many wait already, in all or of this owner; or the deployment is down.
+            NotAnImage, Invalid, TooLarge: a picture can't be used; the error's `subject` says
+                which.
+            Unavailable: too many try-ons wait already, in all or of this owner; or the deployment
+                is down.
         """
         ...
 
-    async def load(self) -> TryOnLoad:
+    async def load(self) -> "TryOnLoad":
         """Raises:
         Unavailable: the deployment is down.
         """
@@ -455,15 +389,9 @@ __all__ = [
     "Index",
     "QuotaUse",
     "Regressor",
-    "SegmentAnswer",
-    "SegmentPrompt",
     "Segmenter",
     "SignedUpload",
     "Studio",
     "TryOn",
-    "TryOnLoad",
-    "TryOnMade",
-    "TryOnOrder",
-    "TryOnStep",
     "WindowState",
 ]

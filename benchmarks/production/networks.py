@@ -11,6 +11,7 @@ from PIL import Image
 from benchmarks.production.section_run import SectionRun
 from models.embedder import embedder
 from models.segmenter import parser, sam
+from models.segmenter.sam_checkpoint import PUBLISHED
 from training.published.networks import (
     SEGFORMER_WIDTHS,
     SEGFORMERS,
@@ -127,7 +128,7 @@ def measure_sam(run: SectionRun) -> None:
     for name, file in (("vit_b", "sam_vit_b_01ec64.pth"), ("vit_h", "sam_vit_h_4b8939.pth")):
         with run.fresh_folder("sam") as folder:
             weights = Weights(torch.float32, run.device)
-            written = write_sam(folder / file, weights, sam.PUBLISHED[name])
+            written = write_sam(folder / file, weights, PUBLISHED[name])
             run.say(sam_row(run, folder / file, name, written))
 
 
@@ -137,7 +138,7 @@ def sam_row(run: SectionRun, file: Path, name: str, written: float) -> str:
     loaded = sam.load(sam.SamConfig(str(file), run.precision, run.device))
     load_s = time.perf_counter() - started
     square, inner = loaded.preprocess(Image.linear_gradient("L").convert("RGB"))
-    encoded: list[sam.Embedding] = []
+    encoded: list[sam.ImageEmbedding] = []
     encode_s = run.seconds(lambda: encoded.append(loaded.encode(square, inner)))
     embedding = encoded[-1]
     prompt = sam.Prompt(box=(0.1, 0.1, 0.9, 0.9))

@@ -13,19 +13,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.random import default_rng
-from numpy.typing import NDArray
 from PIL import Image
 
 from errors import Invalid
 from models.segmenter.parser import ParserConfig
-from models.segmenter.prompts import Ask
 from models.segmenter.segmenter import Segmenter, load
+from models.segmenter.shapes import Pixels, SegmentPrompt
 from training.photos.empty import beside_people, draw_floor, draw_street
 from training.photos.photos import list_photos
 
 WORN = {"Shoes", "Hat", "Not sure", "Skip", "Other", "Undershirt", "Body"}
 """Labels of what a try-on doesn't take, or where the set itself isn't sure."""
-Pixels = NDArray[np.uint8]
 
 
 def main() -> None:
@@ -53,7 +51,8 @@ def main() -> None:
 def is_refused(segmenter: Segmenter, picture: Pixels) -> bool:
     """Whether no garment is found."""
     try:
-        segmenter.draft(segmenter.encode(picture), Ask("garment"))
+        features = segmenter.encode([segmenter.prepare_pixels(picture)])[0]
+        segmenter.select(features, SegmentPrompt("garment"))
     except Invalid:
         return True
     return False

@@ -20,10 +20,11 @@ from drawing.people.people import draw_person
 from errors import Invalid
 from models.segmenter.atr import NAMES, PERSON, UPPER, Atr
 from models.segmenter.parser import ParserConfig
-from models.segmenter.prompts import Ask, Features
+from models.segmenter.prompts import Features
 from models.segmenter.regions import iou
 from models.segmenter.sam import SamConfig
 from models.segmenter.segmenter import Segmenter, load
+from models.segmenter.shapes import SegmentPrompt, Target
 from settings import load_settings
 from training.photos.photos import list_photos, split_of
 from training.photos.street import read_street, told
@@ -64,12 +65,14 @@ class MaskPairs:
 HEAD = "| what | IoU, all pixels | mean of pictures | pictures |\n|---|---|---|---|"
 
 
-def cut(segmenter: Segmenter, features: Features, targets: tuple[str, ...]) -> dict[str, Mask]:
+def cut(
+    segmenter: Segmenter, features: Features, targets: tuple[Target, ...]
+) -> dict[Target, Mask]:
     """Each target's mask; empty where the segmenter says that there is none."""
     masks = {}
     for target in targets:
         try:
-            masks[target] = segmenter.decode(features, Ask(target)).mask
+            masks[target] = segmenter.decode(features, SegmentPrompt(target)).mask
         except Invalid:
             masks[target] = np.zeros((features.parsing.height, features.parsing.width), np.bool_)
     return masks
@@ -91,7 +94,7 @@ def measure_street(segmenter: Segmenter, plain: Segmenter, folder: Path, split: 
     for file in files:
         image, codes = read_street(folder, file)
         truth = {"person": told(codes, PERSON), "upper": told(codes, UPPER)}
-        features = segmenter.encode(image)
+        features = segmenter.encode([segmenter.prepare_pixels(image)])[0]
         parsing = features.parsing
         parsed["person"].add(parsing.mask(PERSON), *truth["person"])
         parsed["upper-body garment"].add(parsing.mask(UPPER), *truth["upper"])
@@ -135,7 +138,7 @@ def measure_garments(segmenter: Segmenter, plain: Segmenter) -> list[str]:
         garment = Garment(*kinds[int(rng.integers(len(kinds)))], style_seed=FIRST_SEED + seed)
         picture, cover = draw_with_cover(garment, 320, seed)
         truth = np.asarray(cover) > 127
-        features = segmenter.encode(np.asarray(picture))
+        features = segmenter.encode([segmenter.prepare_pixels(np.asarray(picture))])[0]
         for kind, each in variants(segmenter, plain):
             by_kind[kind].add(cut(each, features, ("garment",))["garment"], truth)
     lines = [f"\n## Drawn flat-lay garments: {DRAWN} of held-out combinations\n", HEAD]
@@ -149,7 +152,8 @@ def draw_sheet(segmenter: Segmenter, folder: Path, out: Path, count: int = 40) -
     cells = []
     for file, label in rows[::step][:count]:
         image = np.asarray(Image.open(folder / file).convert("RGB"))
-        mask = cut(segmenter, segmenter.encode(image), ("garment",))["garment"]
+        features = segmenter.encode([segmenter.prepare_pixels(image)])[0]
+        mask = cut(segmenter, features, ("garment",))["garment"]
         overlay = np.where(mask[..., None], image, image // 4 + np.array([150, 0, 110], np.uint8))
         pair = [
             Image.fromarray(each).resize((150, 200)) for each in (image, overlay.astype(np.uint8))

@@ -17,17 +17,17 @@ from drawing.draw import Garment, draw_with_cover
 from drawing.people.people import draw_person
 from errors import Invalid
 from models.segmenter.atr import CATEGORIES, PERSON, SHOES, Atr
-from models.segmenter.prompts import Ask, Features
+from models.segmenter.prompts import Features
 from models.segmenter.regions import bbox_of, iou, pieces
 from models.segmenter.segmenter import Segmenter
+from models.segmenter.shapes import Mask, SegmentPrompt
 from training.photos.photos import split_of
 from training.photos.street import read_street, told
 
-Mask = NDArray[np.bool_]
 Masks = dict[str, tuple[Mask, Mask]]
 """By what it is: where it is, and where that is known."""
 GROUPS: Mapping[str, frozenset[Atr]] = {
-    **CATEGORIES, "person": PERSON, "shoe": SHOES,
+    **{str(name): group for name, group in CATEGORIES.items()}, "person": PERSON, "shoe": SHOES,
     **{each.name.lower(): frozenset({each})
        for each in (Atr.BAG, Atr.HAT, Atr.HAIR, Atr.SCARF, Atr.FACE)},
 }  # fmt: skip
@@ -67,15 +67,15 @@ def drawn_garments(first_seed: int, count: int) -> Iterator[tuple[NDArray[np.uin
         yield np.asarray(picture), {"garment": (truth, np.ones_like(truth))}
 
 
-def asks_of(piece: Mask, name: str) -> dict[str, Ask]:
+def asks_of(piece: Mask, name: str) -> dict[str, SegmentPrompt]:
     """The click and the box that mean a piece."""
     deep = ndimage.distance_transform_edt(np.pad(piece, 1))[1:-1, 1:-1]
     row, column = np.unravel_index(int(deep.argmax()), piece.shape)
     box_of_piece = bbox_of(piece) or (0, 0, 1, 1)
     x, y, width, height = box_of_piece
-    asks = {"box": Ask(box=(x, y, x + width, y + height))}
+    asks = {"box": SegmentPrompt(box=(x, y, x + width, y + height))}
     if name != "person":
-        asks["click"] = Ask(points=((float(column), float(row), True),))
+        asks["click"] = SegmentPrompt(points=((float(column), float(row), True),))
     return asks
 
 
@@ -85,13 +85,14 @@ def measure(
 ) -> dict[tuple[str, str], list[float]]:
     """IoUs by (click or box, variant); the last variant's features hold what all of them need."""
     ious: dict[tuple[str, str], list[float]] = {}
+    segmenter = variants[-1][1]
     for image, masks in pictures:
-        features = variants[-1][1].encode(image)
+        features = segmenter.encode([segmenter.prepare_pixels(image)])[0]
         for name, (truth, known_mask) in masks.items():
             for piece in pieces(truth, int(LEAST * truth.size))[:MOST]:
                 for kind, ask in asks_of(piece, name).items():
-                    for variant, segmenter in variants:
-                        mask = _cut(segmenter, features, ask) & known_mask
+                    for variant, cutter in variants:
+                        mask = _cut(cutter, features, ask) & known_mask
                         ious.setdefault((kind, variant), []).append(iou(mask, piece))
     return ious
 
@@ -113,7 +114,7 @@ def rows(
     return lines
 
 
-def _cut(segmenter: Segmenter, features: Features, ask: Ask) -> Mask:
+def _cut(segmenter: Segmenter, features: Features, ask: SegmentPrompt) -> Mask:
     """Empty where the segmenter refuses."""
     try:
         return segmenter.decode(features, ask).mask

@@ -13,27 +13,25 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.segmentation.parsing_quality import FIRST_SEED
 from drawing.captions import combinations
 from drawing.draw import Garment, draw_with_cover
 from errors import Invalid
-from models.segmenter.atr import PERSON, UPPER
+from models.segmenter.atr import PERSON, UPPER, Atr
 from models.segmenter.parser import ParserConfig
-from models.segmenter.prompts import Ask, Draft, Features
+from models.segmenter.prompts import Features, Selection
 from models.segmenter.prompts import resize as resized
 from models.segmenter.regions import iou
 from models.segmenter.sam import SamConfig
-from models.segmenter.segmenter import Segmenter, finish, load, together
+from models.segmenter.segmenter import Segmenter, draw, load, mean_of
+from models.segmenter.shapes import Mask, SegmentPrompt, Target
 from models.segmenter.targets import find_target, sam_prompt
 from training.photos.photos import split_of
 from training.photos.street import read_street, told
 
-Mask = NDArray[np.bool_]
-TUNED_SEED = (
-    FIRST_SEED + 1_000_000
-)  # neither training's nor benchmarks/segmentation/parsing_quality.py's
+TUNED_SEED = FIRST_SEED + 1_000_000
+"""Seeds that neither training nor `benchmarks/segmentation/parsing_quality.py` draws."""
 SURE = (0.0, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98)
 AGREED = (0.0, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98)
 DRAWN = ("parser", "sam", "both")
@@ -52,7 +50,12 @@ class Try:
 
 
 def attempt(
-    segmenter: Segmenter, features: Features, kind: str, target: str, truth: Mask, known_mask: Mask
+    segmenter: Segmenter,
+    features: Features,
+    kind: str,
+    target: Target,
+    truth: Mask,
+    known_mask: Mask,
 ) -> Iterator[Try]:
     """Nothing where there is no truth or the segmenter finds no such thing."""
     if segmenter.sam is None or features.embedding is None or not truth.any():
@@ -61,17 +64,19 @@ def attempt(
         area = find_target(features, target)
     except Invalid:
         return
-    cut = segmenter.sam.decode(features.embedding, [sam_prompt(features, Ask(target), area)])[0]
+    cut = segmenter.sam.decode(
+        features.embedding, [sam_prompt(features, SegmentPrompt(target), area)]
+    )[0]
     plane = resized(cut.probability, features.size)
     agreed = iou(plane > 0.5, area.mask)
     drafts = {
-        "parser": Draft(area, area.plane, "parser"), "sam": Draft(area, plane, "sam"),
-        "both": Draft(area, together(area.plane, plane), "sam"),
+        "parser": Selection(area, area.plane, "parser"), "sam": Selection(area, plane, "sam"),
+        "both": Selection(area, mean_of(area.plane, plane), "sam"),
     }  # fmt: skip
     ious = {}
     for name, draft in drafts.items():
         try:
-            ious[name] = iou(finish(features, draft).mask & known_mask, truth)
+            ious[name] = iou(draw(features, draft).mask & known_mask, truth)
         except Invalid:
             ious[name] = 0.0
     yield Try(kind, cut.iou, agreed, ious)
@@ -82,15 +87,19 @@ def try_all(segmenter: Segmenter, street: Path, split: str, drawings: int) -> It
     for path in sorted((street / "parse").glob("*.png")):
         if split_of(path.stem) == split:
             image, codes = read_street(street, path.stem)
-            features = segmenter.encode(image)
-            for target, group in (("person", PERSON), ("upper", UPPER)):
+            features = segmenter.encode([segmenter.prepare_pixels(image)])[0]
+            groups: tuple[tuple[Target, frozenset[Atr]], ...] = (
+                ("person", PERSON),
+                ("upper", UPPER),
+            )
+            for target, group in groups:
                 yield from attempt(segmenter, features, target, target, *told(codes, group))
     kinds, rng = combinations(held_out=True), np.random.default_rng(4)
     for seed in range(TUNED_SEED, TUNED_SEED + drawings):
         garment = Garment(*kinds[int(rng.integers(len(kinds)))], style_seed=seed)
         picture, cover = draw_with_cover(garment, 320, seed)
         truth = np.asarray(cover) > 127
-        features = segmenter.encode(np.asarray(picture))
+        features = segmenter.encode([segmenter.prepare_pixels(np.asarray(picture))])[0]
         known_mask = np.ones_like(truth)
         yield from attempt(segmenter, features, "drawn garment", "garment", truth, known_mask)
 

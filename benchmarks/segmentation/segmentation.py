@@ -19,10 +19,8 @@ import yaml
 
 from benchmarks.report import head, keep, load_average
 from drawing.people.people import draw_person
-from models.images import decode_image, measure_image
-from models.segmenter.parsing import Parsing
-from models.segmenter.prompts import Ask, Features
-from models.segmenter.segmenter import Segmenter, finish
+from models.segmenter.segmenter import Segmenter, encode_mask
+from models.segmenter.shapes import SegmentPrompt
 from settings import PROJECT_ROOT
 
 if TYPE_CHECKING:
@@ -44,27 +42,18 @@ def write_pictures(folder: Path, count: int) -> list[str]:
 
 def run_bare(segmenter: Segmenter, folder: Path, keys: list[str]) -> float:
     """One picture after the other, all steps of the deployment and nothing else; a second."""
-    from deployments.segmenter import draw_png
-
     (folder / "bare").mkdir(exist_ok=True)
     started_s = time.perf_counter()
     for number, key in enumerate(keys):
-        data = (folder / key).read_bytes()
-        width, height = measure_image(data)
-        picture = decode_image(data, shortest_side=2 * segmenter.side)
-        planes = segmenter.parser.probabilities([segmenter.parser.preprocess(picture)])[0]
-        sam = segmenter.sam
-        embedding = sam.encode(*sam.preprocess(picture)) if sam else None
-        features = Features(Parsing(planes, height, width), embedding)
-        _, png = draw_png(finish(features, segmenter.draft(features, Ask("person"))))
-        (folder / "bare" / f"{number}.png").write_bytes(png)
+        prepared = segmenter.prepare((folder / key).read_bytes())
+        features = segmenter.encode([prepared])[0]
+        mask = segmenter.decode(features, SegmentPrompt("person")).mask
+        (folder / "bare" / f"{number}.png").write_bytes(encode_mask(mask))
     return len(keys) / (time.perf_counter() - started_s)
 
 
 async def run_served(handle: Any, keys: list[str], turn: int) -> float:
     """Eight callers, each with a picture at a time; a second."""
-    from studio.ports import SegmentPrompt
-
     waiting = list(enumerate(keys))
 
     async def caller() -> None:
@@ -97,7 +86,7 @@ def measure(folder: Path, count: int) -> list[str]:
 
     os.environ |= {"STUDIO_BLOB_URL": f"file://{folder}", "STUDIO_JWT_SECRET": "x" * 32}
     settings = load_settings()
-    args = replace(starter_args(), kept=1)
+    args = replace(starter_args(), cached_pictures=1)
     parser = replace(parser_config(settings), max_batch=args.max_batch, threads=args.threads)
     sam = sam_config(settings)
     keys = write_pictures(folder, count)
@@ -109,7 +98,7 @@ def measure(folder: Path, count: int) -> list[str]:
     rates: list[tuple[float, float]] = []
     asyncio.run(run_served(handle, keys[:CALLERS], 0))
     for turn in range(1, 4):
-        # the features of the last turn are forgotten: kept is 1
+        # cached_pictures is 1, so that nothing of the last turn is cached
         rates.append((run_bare(bare, folder, keys), asyncio.run(run_served(handle, keys, turn))))
     serve.shutdown()  # type: ignore[no-untyped-call]
     ray.shutdown()

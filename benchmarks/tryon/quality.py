@@ -21,20 +21,22 @@ from scipy import ndimage
 from drawing.draw import COLOURS, PATTERNS, Garment, draw_with_cover
 from drawing.people.people import DrawnPerson, draw_person
 from errors import Invalid
+from models.segmenter.atr import CLOTHES, DRESS, LOWER, UPPER, Atr, mask_of
 from models.segmenter.parser import Parser, ParserConfig, load
-from models.tryon.anatomy import DRESS, PANTS, SKIRT, UPPER
+from models.segmenter.shapes import Category
 from models.tryon.composite import compose
-from models.tryon.flow import FlowModel
-from models.tryon.flow_network import load_flow
-from models.tryon.garment import Category
 from models.tryon.outline import bounds
 from models.tryon.repaint import repaint
-from models.tryon.warp import FOLDED
+from models.tryon.warping.flow import FlowModel
+from models.tryon.warping.flow_network import load_flow
+from models.tryon.warping.splines import FOLDED
 
 SEED = 9_000_000
 """Far from every seed of the recipes."""
 SIZE = (384, 288)
-KINDS = {"upper": (UPPER, DRESS), "lower": (PANTS, SKIRT), "dress": (DRESS, UPPER, PANTS, SKIRT)}
+KINDS: dict[Category, frozenset[Atr]] = {
+    "upper": UPPER | DRESS, "lower": LOWER, "dress": CLOTHES,
+}  # fmt: skip
 CATEGORIES: dict[Category, tuple[str, ...]] = {
     "upper": ("t-shirt", "shirt", "jacket"),
     "lower": ("trousers", "shorts", "skirt"),
@@ -104,9 +106,11 @@ def measure(
     except Invalid as refused:
         print(f"{kind} {at}: {refused.detail}")
         return None
-    result = np.asarray(repaint(worn.image, composite.picture, composite.share, composite.kept))
-    zone = np.isin(worn.parse, KINDS[kind]) | np.isin(truth.parse, KINDS[kind])
-    pasted = paste(person, cloth, cut, np.isin(labels, KINDS[kind]))
+    result = np.asarray(
+        repaint(worn.image, composite.picture, composite.share, composite.protected)
+    )
+    zone = mask_of(worn.parse, KINDS[kind]) | mask_of(truth.parse, KINDS[kind])
+    pasted = paste(person, cloth, cut, mask_of(labels, KINDS[kind]))
     return {
         "paste": float(ssim(pasted, target)[zone].mean()),
         "ours": float(ssim(result, target)[zone].mean()),

@@ -20,13 +20,12 @@ from benchmarks.tryon.quality import SEED, choose_pair
 from drawing.draw import draw_with_cover
 from errors import Invalid
 from models.segmenter.parser import Parser, ParserConfig, load
-from models.segmenter.prompts import Ask
 from models.segmenter.segmenter import Segmenter
-from models.tryon.flow_network import load_flow
-from models.tryon.garment import Category
-from models.tryon.inpaint import Plain
-from models.tryon.outline import Mask
-from models.tryon.pipeline import Asked, TryOnPipeline
+from models.segmenter.shapes import Category, Mask, SegmentPrompt
+from models.tryon.inpaint import CompositePainter
+from models.tryon.pipeline import TryOnPipeline
+from models.tryon.shapes import GarmentPicture, TryOnOptions
+from models.tryon.warping.flow_network import load_flow
 
 CELL = (120, 160)
 LABELS: dict[Category, tuple[str, ...]] = {
@@ -60,7 +59,8 @@ def real_pairs(count: int, folder: Path, parser: Parser, seed: int) -> Iterator[
         path = folder / "clothing" / fitting[int(rng.integers(len(fitting)))]
         garment = Image.open(path).convert("RGB")
         try:
-            segment = segmenter.decode(segmenter.encode(np.asarray(garment)), Ask("garment"))
+            features = segmenter.encode([segmenter.prepare_pixels(np.asarray(garment))])[0]
+            segment = segmenter.decode(features, SegmentPrompt("garment"))
         except Invalid as refused:
             print(f"{path.name}: {refused.detail}")
             continue
@@ -77,7 +77,7 @@ def main() -> None:
     args = options.parse_args()
     torch.set_num_threads(1)
     parser = load(ParserConfig(max_batch=1))
-    pipeline = TryOnPipeline(parser, Plain(), flow=load_flow())
+    pipeline = TryOnPipeline(parser, CompositePainter(), flow=load_flow())
     pairs = real_pairs(12, args.photos, parser, args.seed) if args.photos else drawn_pairs(12)
     columns = [column for pair in pairs if (column := draw_column(pipeline, pair)) is not None]
     sheet = Image.new("RGB", (CELL[0] * len(columns), columns[0].height), "white")
@@ -88,10 +88,10 @@ def main() -> None:
 
 
 def draw_column(pipeline: TryOnPipeline, pair: Pair) -> Image.Image | None:
-    """Person, garment, mask, warp, result, one below the other; None where it is refused."""
+    """Person, garment, mask, warp and result, one below the other; None where it is refused."""
     person, garment, mask, kind = pair
     try:
-        result = pipeline.dress(person, garment, mask, Asked(kind, "fast"))
+        result = pipeline.dress(person, GarmentPicture(garment, mask), TryOnOptions(kind, "fast"))
     except Invalid as refused:
         print(f"{kind}: {refused.detail}")
         return None

@@ -1,4 +1,4 @@
-"""Threads that decode foreign pictures, watched by the health check of their deployment."""
+"""Threads that decode callers' pictures; the health check of their deployment watches them."""
 
 import asyncio
 import threading
@@ -10,13 +10,13 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 MOST_S = 20.0
-"""Ten times what a picture at the bounds of `models.bounds` takes on a busy machine."""
+"""Ten times as long as the largest accepted picture takes on a busy machine."""
 
 
 class Decoders:
-    """A pool whose threads can be asked for how long they have been at one picture.
+    """A thread pool that notices a thread which is stuck at one picture.
 
-    A thread can't be interrupted, so a decoder that hangs is only freed with its process.
+    A thread can't be interrupted: one that hangs ends only with its process.
     """
 
     def __init__(self, threads: int, *, most_s: float | None = None, name: str = "decode") -> None:
@@ -25,7 +25,7 @@ class Decoders:
         self._starts: dict[int, float] = {}
 
     async def run(self, work: Callable[..., Result], *args: object) -> Result:
-        """`work(*args)` in one of the threads."""
+        """Runs `work(*args)` in one of the threads."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._run_watched, work, args)
 

@@ -1,4 +1,4 @@
-"""One at a time, owners in turn, of each the earliest accepted first; bounded."""
+"""A bounded queue for one request at a time; owners take turns, each in order of acceptance."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,15 +9,16 @@ from itertools import count
 from errors import Unavailable
 
 MOST_WAITING_EACH = 2
-"""Of an owner who isn't answered by a job; one network has half of the queue."""
+"""How many direct requests of one owner may wait; one network may fill half of the queue."""
 MOST_REMEMBERED = 1024
+"""How many owners and networks the order of turns remembers."""
 
 
 @dataclass(eq=False)
-class Waiter:
-    """Somebody whose turn has not come.
+class QueueEntry:
+    """A request that waits for its turn.
 
-    network: where a request came from; empty for a job, which the queue of jobs has bounded.
+    network: where the request came from; empty for a job, whose number the job queue bounds.
     """
 
     accepted_s: float
@@ -29,31 +30,31 @@ class Waiter:
 class Turns:
     """A queue for work that can't be batched.
 
-    The next turn is of the owner whose last one is the longest ago; accounts of one network count
-    as one there. A job may reach the model after a younger one, because its worker took longer to
-    start; so the order of one owner's is that of acceptance, not of arrival.
+    The next turn goes to the owner whose last turn is the longest ago; accounts of one network
+    share their turns. An owner's requests are served in the order in which they were accepted, not
+    in the order of arrival: an older job may arrive later because its worker started slowly.
     """
 
     def __init__(self, max_waiting: int) -> None:
         self._max_waiting = max_waiting
-        self._waiting: list[Waiter] = []
+        self._waiting: list[QueueEntry] = []
         self._numbers = count(1)
         self._served: dict[str, int] = {}
         self._busy = False
 
     @property
     def waiting(self) -> int:
-        """How many wait or are served now."""
+        """How many requests wait or are being served."""
         return len(self._waiting) + self._busy
 
     @asynccontextmanager
     async def take(
         self, accepted_s: float, owner: str = "", network: str = ""
     ) -> AsyncIterator[None]:
-        """Inside the block it is this one's turn.
+        """Waits for the turn of a request, which lasts as long as the block.
 
         Raises:
-            Unavailable: too many wait already, of this owner, of its network, or in all.
+            Unavailable: too many wait already: of this owner, of its network, or in all.
         """
         if self._busy:
             await self._wait(accepted_s, owner, network)
@@ -67,7 +68,7 @@ class Turns:
     async def _wait(self, accepted_s: float, owner: str, network: str) -> None:
         self._refuse_if_full(owner, network)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiter = Waiter(accepted_s, owner, network, future)
+        waiter = QueueEntry(accepted_s, owner, network, future)
         self._waiting.append(waiter)
         try:
             await future
@@ -75,7 +76,7 @@ class Turns:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
             else:
-                self._pass_on()  # the turn came at the moment of leaving
+                self._pass_on()  # the turn came while the request was cancelled
             raise
 
     def _refuse_if_full(self, owner: str, network: str) -> None:
@@ -89,15 +90,15 @@ class Turns:
             raise Unavailable("too many try-ons of yours wait already")
 
     def _pass_on(self) -> None:
-        """Stays busy where somebody waits, so that no newcomer slips in between."""
+        """Starts the next turn; stays busy meanwhile, so that no new request goes first."""
         self._busy = False
         if self._waiting:
-            chosen = min(self._waiting, key=self._place)
-            self._waiting.remove(chosen)
-            self._begin(chosen.owner, chosen.network)
-            chosen.turn.set_result(None)
+            next_waiter = min(self._waiting, key=self._place)
+            self._waiting.remove(next_waiter)
+            self._begin(next_waiter.owner, next_waiter.network)
+            next_waiter.turn.set_result(None)
 
-    def _place(self, waiter: Waiter) -> tuple[int, int, float]:
+    def _place(self, waiter: QueueEntry) -> tuple[int, int, float]:
         own, near = (self._served.get(name, 0) for name in (waiter.owner, waiter.network))
         return max(own, near), own, waiter.accepted_s
 
@@ -105,7 +106,7 @@ class Turns:
         self._busy = True
         number = next(self._numbers)
         for name in filter(None, (owner, network)):
-            self._served.pop(name, None)  # the longest ago comes first
+            self._served.pop(name, None)  # so that the dictionary's order is that of the last turns
             self._served[name] = number
         while len(self._served) > MOST_REMEMBERED:
             del self._served[next(iter(self._served))]

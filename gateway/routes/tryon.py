@@ -1,17 +1,16 @@
-"""Routes of try-ons: made at once or as a job, and the history of both."""
+"""Routes of try-ons: made directly or as a job, and their history."""
 
 import asyncio
 from collections.abc import Awaitable
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
 from db.tables import TryonJob
-from db.tryons import list_tryons
 from gateway.deps import ClientAddressDep, Customer, IdempotencyKey, PlacesDep, StudioDep
 from gateway.documents import Document
 from gateway.once import once
@@ -19,23 +18,27 @@ from gateway.paging import PageDep, page_of
 from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
 from studio.idempotency import KeyedRequest, answer_by_row
 from studio.ports import Studio
-from studio.tryon import history as tryon_history
-from studio.tryon import tryon
+from studio.tryon import history
+from studio.tryon.forms import Mode, TryOnForm
+from studio.tryon.tryon import answer_document
+from studio.tryon.tryon import try_on as make_try_on
 
 router = APIRouter(prefix="/api/cv", tags=["try-on"])
 
-LOOK_S = 0.5
+POLL_S = 0.5
 Result = TypeVar("Result")
 
 
-class TryOnRequest(tryon.TryOnForm, WireRequest):
-    """Person, garment, and how; `auto` answers at once where it is small and there is room."""
+class TryOnRequest(TryOnForm, WireRequest):
+    """The pictures and options of a try-on. Mode `auto` answers directly where the pictures are
+    small and few try-ons wait, and makes a job of it otherwise.
+    """
 
-    mode: Literal["auto", "sync", "queued"] = "auto"
+    mode: Mode = "auto"
 
 
 class TryOnResponse(WireResponse):
-    """A finished try-on: a lossless PNG of the person's size; `steps` says what ran."""
+    """A finished try-on: a lossless PNG of the person's size; `steps` lists what ran."""
 
     output_url: str
     tryon_id: UUID
@@ -46,7 +49,7 @@ class TryOnResponse(WireResponse):
 
 
 class TryOnRecord(WireResponse):
-    """A try-on of one's own; URLs are signed anew. A picture that was deleted has none."""
+    """A try-on of the caller's; URLs are signed anew. A picture that was deleted has none."""
 
     id: UUID
     job_id: UUID | None
@@ -65,12 +68,12 @@ class TryOnRecord(WireResponse):
 
 
 def may_show(user_id: UUID, key: str) -> bool:
-    """Whether a history may sign this blob: an upload only to its owner."""
+    """Whether the user may see this blob in a history; uploads are shown to their owner only."""
     return not key.startswith("uploads/") or key.startswith(f"uploads/{user_id}/")
 
 
 async def record_of(studio: Studio, row: TryonJob) -> TryOnRecord:
-    """Row -> wire."""
+    """A try-on's row as callers get it, with URLs for its blobs."""
 
     async def sign(key: str | None) -> str | None:
         return await studio.blobs.sign_get(key) if key and may_show(row.user_id, key) else None
@@ -94,14 +97,14 @@ async def record_of(studio: Studio, row: TryonJob) -> TryOnRecord:
 
 
 async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:
-    """The work's result; it is cancelled when the caller leaves.
+    """The work's result; the work is cancelled when the caller disconnects.
 
     Raises:
-        ClientDisconnect: nobody waits for the answer any more.
+        ClientDisconnect: the caller has disconnected.
     """
     task = asyncio.ensure_future(work)
     try:
-        while not (await asyncio.wait({task}, timeout=LOOK_S))[0]:
+        while not (await asyncio.wait({task}, timeout=POLL_S))[0]:
             if await request.is_disconnected():
                 raise ClientDisconnect
     finally:
@@ -120,11 +123,11 @@ async def try_on(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
-    """200 with the picture, or 202 with a job whose result has it."""
-    form = tryon.TryOnForm(**body.model_dump(exclude={"mode"}, by_alias=True))
+    """Dresses a person in a garment: 200 with the picture, or 202 with a job that makes it."""
 
     async def make(keyed: KeyedRequest | None) -> dict[str, Any]:
-        return tryon.answer_of(await tryon.try_on(studio, user.id, form, body.mode, keyed=keyed))
+        answer = await make_try_on(studio, user.id, body, body.mode, keyed=keyed)
+        return answer_document(answer)
 
     work = once(idempotency_key, body, make, partial(answer_by_row, studio, TryonJob, user.id))
     answer = await (unless_gone(request, work) if idempotency_key is None else work)
@@ -138,21 +141,20 @@ async def try_on(
 @router.get("/tryons")
 async def read_tryons(page: PageDep, user: Customer, studio: StudioDep) -> Page[TryOnRecord]:
     """The caller's try-ons, newest first."""
-    async with studio.database.read() as session:
-        rows = await list_tryons(session, user.id, limit=page.row_limit, after=page.after_key)
+    rows = await history.list_tryons(studio, user.id, limit=page.row_limit, after=page.after_key)
     return await page_of(rows, page, partial(record_of, studio))
 
 
 @router.get("/tryons/{tryon_id}")
 async def read_tryon(tryon_id: UUID, user: Customer, studio: StudioDep) -> TryOnRecord:
-    """One try-on of one's own."""
-    return await record_of(studio, await tryon_history.find_tryon(studio, user.id, tryon_id))
+    """One of the caller's try-ons."""
+    return await record_of(studio, await history.find_tryon(studio, user.id, tryon_id))
 
 
 @router.delete("/tryons/{tryon_id}", status_code=204, response_class=Response)
 async def delete_tryon(
     tryon_id: UUID, user: Customer, studio: StudioDep, places: PlacesDep, ip: ClientAddressDep
 ) -> None:
-    """Removes a try-on of one's own with its pictures; a job that still makes it ends."""
+    """Deletes one of the caller's try-ons with its pictures; a job that is still making it ends."""
     async with places.deletions.place(user.id):
-        await tryon_history.delete_tryon(studio, user.id, tryon_id, ip=ip)
+        await history.delete_tryon(studio, user.id, tryon_id, ip=ip)

@@ -16,12 +16,11 @@ from models.devices import Precision, select_device, torch_type
 from models.pins import NO_PINS, Pinning, pinned_folder
 from models.segmenter.atr import MIRRORED, NAMES
 from models.segmenter.parsing import Parsing
+from models.segmenter.shapes import Pixels
 from models.weights import HUB_PREFIX, checkpoint_folder, fingerprint, short_name
 
 if TYPE_CHECKING:
     import torch
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ class Parser:
     """A loaded checkpoint. Holds no state of a request; `preprocess` may run in any thread.
 
     version: changes with any weight, the architecture, the preprocessing or the precision.
-    size: (height, width) of what the network looks at; pictures are squashed to it, as published
-    SegFormer processors do.
+    size: (height, width) of the network's input; pictures are resized to it without regard to
+    their proportions, as published SegFormer processors do.
     """
 
     def __init__(
@@ -61,12 +60,12 @@ class Parser:
         self._order = torch.tensor(order)
         self._mirrored = torch.tensor(MIRRORED)
         self._mean = np.array(processor["image_mean"], np.float32)
-        self._spread = np.array(processor["image_std"], np.float32)
+        self._deviation = np.array(processor["image_std"], np.float32)
         self.size = _read_size(processor["size"])
         self._device = next(network.parameters()).device
         self._dtype = next(network.parameters()).dtype
         architecture = network.config.to_dict()
-        architecture.pop("_name_or_path", None)  # where it lies says nothing of what it is
+        architecture.pop("_name_or_path", None)  # the path says nothing about the network
         described = [architecture, processor, config.mirror, config.precision]
         digest = fingerprint(network.state_dict(), described)
         self.version = f"{short_name(config.checkpoint)}-{digest}"
@@ -77,17 +76,17 @@ class Parser:
         small = image.resize((width, height), Image.Resampling.BOX, reducing_gap=2.0) if (
             image.width >= width and image.height >= height
         ) else image.resize((width, height), Image.Resampling.BILINEAR)  # fmt: skip
-        pixels = (np.asarray(small, np.float32) / 255 - self._mean) / self._spread
+        pixels = (np.asarray(small, np.float32) / 255 - self._mean) / self._deviation
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
     def probabilities(self, pixels: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """Preprocessed images -> (18, height, width) float32 each, in `Atr`'s order, adding to 1.
-
-        At the network's own input size; max_batch at a time.
+        """Preprocessed images -> (18, height, width) float32 each, in `Atr`'s order, at the size of
+        the network's input. The 18 probabilities of a pixel add up to 1; at most max_batch images
+        run at once.
         """
         import torch
 
-        found: list[NDArray[np.float32]] = []
+        results: list[NDArray[np.float32]] = []
         with torch.inference_mode():
             for start in range(0, len(pixels), self.config.max_batch):
                 chunk = np.stack(pixels[start : start + self.config.max_batch])
@@ -95,8 +94,8 @@ class Parser:
                 planes = self._run(batch)
                 if self.config.mirror:
                     planes = (planes + self._run(batch.flip(-1))[:, self._mirrored].flip(-1)) / 2
-                found += list(planes.cpu().numpy())
-        return found
+                results += list(planes.cpu().numpy())
+        return results
 
     def parse(self, image: Pixels) -> Parsing:
         """One picture (H, W, 3) uint8 RGB -> its `Parsing`."""
@@ -111,13 +110,13 @@ class Parser:
             self.probabilities([blank] * count)
 
     def check(self) -> None:
-        """Run the model on one picture; RuntimeError unless probabilities add to 1."""
+        """Run the model on one picture; RuntimeError unless the probabilities add up to 1."""
         total = self.probabilities([np.zeros((3, *self.size), np.float32)])[0].sum(axis=0)
         if not float(np.abs(total - 1.0).max()) < 1e-2:  # also catches NaN
-            raise RuntimeError(f"{self.version} gave probabilities that do not add to 1")
+            raise RuntimeError(f"{self.version} gave probabilities that do not add up to 1")
 
     def _run(self, batch: "torch.Tensor") -> "torch.Tensor":
-        """(n, 3, h, w) -> (n, 18, h, w) float32 probabilities; edges lie between logits' cells."""
+        """(n, 3, h, w) -> (n, 18, h, w) float32; logits are enlarged before the softmax."""
         import torch
 
         logits = self._network(pixel_values=batch).logits.float()[:, self._order]
@@ -128,11 +127,11 @@ class Parser:
 
 
 def load(config: ParserConfig) -> Parser:
-    """Read the checkpoint's network and processor, or raise.
+    """Load the checkpoint's network and processor.
 
     Raises:
-        SetupError: its licence does not allow commercial use and nobody said that's all right.
-        ValueError: it does not know ATR's classes.
+        SetupError: its licence does not allow commercial use, which the settings don't permit.
+        ValueError: it lacks some of ATR's classes.
         OSError: there is no such checkpoint.
     """
     from transformers import (
@@ -161,7 +160,7 @@ def load(config: ParserConfig) -> Parser:
 
 @contextmanager
 def _source(config: ParserConfig) -> Iterator[str]:
-    """A folder, or a hub's name where the checkpoint isn't pinned and needn't be."""
+    """The checkpoint's folder; a hub's name where the checkpoint is not pinned."""
     folder = checkpoint_folder(config.checkpoint, starter="parser")
     if folder is not None:
         yield str(folder)
@@ -176,15 +175,15 @@ def _order_of(labels: dict[int, str]) -> list[int]:
     Raises:
         ValueError: a class has no channel.
     """
-    there = {label.lower().replace("_", "-"): channel for channel, label in labels.items()}
-    missing = [name for name in NAMES if name.lower() not in there]
+    channels = {label.lower().replace("_", "-"): channel for channel, label in labels.items()}
+    missing = [name for name in NAMES if name.lower() not in channels]
     if missing:
         raise ValueError(f"the parser's checkpoint has no class {', '.join(missing)}")
-    return [there[name.lower()] for name in NAMES]
+    return [channels[name.lower()] for name in NAMES]
 
 
 def _read_size(size: dict[str, int] | int) -> tuple[int, int]:
-    """A processor's size in any of its spellings."""
+    """(height, width) of a processor's size, which has three formats."""
     if isinstance(size, int):
         return size, size
     if "shortest_edge" in size:

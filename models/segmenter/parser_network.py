@@ -25,12 +25,12 @@ class ConvParserConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
 
 
 class _Context(nn.Module):
-    """All of the picture to each of its places: attention (Vaswani et al., 2017) at stride 32.
+    """Self-attention (Vaswani et al., 2017) over the whole picture at stride 32.
 
-    Whether something is a dress or a top shows far from most of its pixels. What it adds passes a
-    norm: the decoder's batch norms take out any offset, which else grows without a bound until
-    their averages no longer fit. Untrained it adds nothing, so that it can join a network that has
-    learnt without it.
+    Whether a pixel belongs to a dress or a top often shows far away from it. The residual passes a
+    layer norm: the decoder's batch norms remove any offset, so that without it the offset would
+    grow during training until the running averages no longer fit. Untrained, it adds nothing and
+    can be put into a network that was trained without it.
     """
 
     def __init__(self, width: int, layers: int) -> None:
@@ -46,29 +46,30 @@ class _Context(nn.Module):
         self.add = nn.Linear(width, width, bias=False)
 
     def settle(self) -> None:
-        """Make it change nothing, as long as it is untrained."""
+        """Initialise the output to zero, so that the untrained block changes nothing."""
         nn.init.zeros_(self.add.weight)
 
-    def forward(self, seen: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(n, width, h, w) -> the same shape."""
-        x = seen.flatten(2).transpose(1, 2) + self.place(_places(seen))
+        x = features.flatten(2).transpose(1, 2) + self.place(_places(features))
         for layer in self.layers:
             x = layer(x)
-        added: torch.Tensor = self.add(self.norm(x)).transpose(1, 2).reshape(seen.shape)
-        return seen + added
+        added: torch.Tensor = self.add(self.norm(x)).transpose(1, 2).reshape(features.shape)
+        return features + added
 
 
-def _places(seen: torch.Tensor) -> torch.Tensor:
-    """Where each place of (n, c, h, w) lies: (h * w, 8), two waves along each side."""
-    sides = [(torch.arange(n, device=seen.device) + 0.5) * (torch.pi / n) for n in seen.shape[-2:]]
+def _places(features: torch.Tensor) -> torch.Tensor:
+    """Position encodings of (n, c, h, w): (h * w, 8), two waves along each side."""
+    sides = [(torch.arange(n, device=features.device) + 0.5) * (torch.pi / n)
+             for n in features.shape[-2:]]  # fmt: skip
     y, x = torch.meshgrid(*sides, indexing="ij")
     waves = [wave(turns * side) for side in (y, x) for turns in (1, 2)
              for wave in (torch.sin, torch.cos)]  # fmt: skip
-    return torch.stack(waves, -1).flatten(0, 1).to(seen.dtype)
+    return torch.stack(waves, -1).flatten(0, 1).to(features.dtype)
 
 
 class _Step(nn.Module):
-    """Twice the size: what is known so far, enlarged, and the encoder's picture of that size."""
+    """One step of the decoder: enlarges its input to the encoder's level and mixes both."""
 
     def __init__(self, below: int, beside: int, width: int) -> None:
         super().__init__()
@@ -113,13 +114,13 @@ class ConvParser(PreTrainedModel):  # type: ignore[no-untyped-call]
         """(n, 3, h, w) -> logits (n, classes, h / 2, w / 2)."""
         net = self.encoder
         x = net.act1(net.bn1(net.conv1(pixel_values)))
-        seen = [x]
+        levels = [x]
         x = net.maxpool(x)
         for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
             x = stage(x)
-            seen.append(x)
+            levels.append(x)
         if self.context is not None:
             x = self.context(x)
-        for step, beside in zip(self.steps, seen[-2::-1], strict=True):
+        for step, beside in zip(self.steps, levels[-2::-1], strict=True):
             x = step(x, beside)
         return SemanticSegmenterOutput(logits=self.classify(x))

@@ -1,4 +1,4 @@
-"""What a parser says of one picture: every pixel's class, and masks of groups of classes."""
+"""The parse of one picture: class probabilities, the likeliest classes, masks of groups."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.segmenter.atr import Atr
-
-Mask = NDArray[np.bool_]
-Plane = NDArray[np.float32]
+from models.segmenter.atr import Atr, category_shares
+from models.segmenter.shapes import Category, Mask, Plane
 
 
 @dataclass(frozen=True)
@@ -41,16 +39,23 @@ class Parsing:
         return labels
 
     def probability(self, classes: Iterable[Atr]) -> Plane:
-        """That a pixel is of one of the classes: (h, w) float32 at the network's resolution."""
-        chosen = sorted({int(each) for each in classes})
-        return np.asarray(self.probabilities[chosen].sum(axis=0), np.float32)
+        """The probability of a group of classes: (h, w) float32 at the network's resolution."""
+        numbers = sorted({int(each) for each in classes})
+        return np.asarray(self.probabilities[numbers].sum(axis=0), np.float32)
 
     def mask(self, classes: Iterable[Atr]) -> Mask:
         """Where one of the classes is likelier than all others: (height, width) bool."""
         return np.asarray(self.enlarge(self.probability(classes)) > 0.5, np.bool_)
 
+    def category_shares(self, mask: Mask) -> dict[Category, float]:
+        """How much of a mask (any size, over the whole picture) is a top, trousers or a dress."""
+        height, width = self.probabilities.shape[1:]
+        image = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
+        inside = self.probabilities[:, np.asarray(image, np.bool_)]
+        return category_shares(inside.argmax(axis=0))
+
     def enlarge(self, plane: Plane) -> Plane:
-        """A plane of the network's resolution (h, w) at the picture's size, float32."""
+        """A plane of the network's resolution (h, w), resized to the picture, float32."""
         image = Image.fromarray(np.ascontiguousarray(plane, np.float32))
         size = (self.width, self.height)
         return np.asarray(image.resize(size, Image.Resampling.BILINEAR), np.float32)

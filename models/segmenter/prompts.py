@@ -1,5 +1,6 @@
-"""What is asked of a segmenter, what it sees of a picture, and what it answers."""
+"""What a prompt is judged by: a picture's features, candidate pieces, and the segment cut out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,33 +8,35 @@ from PIL import Image
 
 from errors import Invalid
 from models.segmenter.atr import Atr
-from models.segmenter.parsing import Mask, Parsing, Plane
-from models.segmenter.regions import WORKING_SIDE, Bbox
-from models.segmenter.sam import Embedding
-
-TARGETS = ("garment", "upper", "lower", "dress", "person")
+from models.segmenter.parsing import Parsing
+from models.segmenter.regions import WORKING_SIDE
+from models.segmenter.sam import ImageEmbedding
+from models.segmenter.shapes import Bbox, Category, Mask, Plane, SegmentPrompt
 
 
 @dataclass(frozen=True)
-class Ask:
-    """What to cut out. points: (x, y, inside?) and box: (x0, y0, x1, y1) in pixels of the picture
-    as a viewer shows it; target: one of TARGETS, None where points or box say it.
+class PreparedPicture:
+    """A decoded picture, resized and normalised for the networks, and its full size.
+
+    pixels: the parser's input. square: SAM's input and the picture's shape inside of it; None
+    without a SAM.
     """
 
-    target: str | None = None
-    points: tuple[tuple[float, float, bool], ...] = ()
-    box: tuple[float, float, float, float] | None = None
+    width: int
+    height: int
+    pixels: Plane
+    square: tuple[Plane, tuple[int, int]] | None
 
 
 @dataclass(frozen=True)
 class Features:
-    """A picture, encoded once: what every prompt on it starts from.
+    """A picture, encoded once; every prompt is decoded from it.
 
-    size: (height, width) to work at.
+    size: (height, width) of the masks that are searched, at most WORKING_SIDE.
     """
 
     parsing: Parsing
-    embedding: Embedding | None
+    embedding: ImageEmbedding | None
     size: tuple[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,18 +55,24 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Draft:
-    """What was found, before it is drawn at the picture's size."""
+class Selection:
+    """The candidate that a prompt means, before it is drawn at the picture's size.
 
-    found: Candidate
+    plane: the refined probability. source: "parser" or "sam", the network whose edges it has.
+    """
+
+    candidate: Candidate
     plane: Plane
     source: str
 
 
 @dataclass(frozen=True)
 class Segment:
-    """mask: (height, width) bool at the picture's size. score: the mean probability inside, 0 to
-    1. label: the words for its class. source: "parser" or "sam", whoever drew the edges.
+    """A piece cut out of a picture.
+
+    mask: (height, width) bool at the picture's size. score: the mean probability inside, 0 to 1.
+    label: the name of its class. source: as in `Selection`. category_shares: how much of a garment
+    is a top, trousers or a dress; empty for people and unnamed objects.
     """
 
     mask: Mask
@@ -72,19 +81,20 @@ class Segment:
     score: float
     label: str
     source: str
+    category_shares: Mapping[Category, float] = field(default_factory=dict)
 
 
-def require_inside(ask: Ask, height: int, width: int) -> None:
+def require_inside(prompt: SegmentPrompt, height: int, width: int) -> None:
     """Raises:
     Invalid: a point or the box lies outside of the picture, or no point is to be inside.
     """
-    for x, y, _ in ask.points:
+    for x, y, _ in prompt.points:
         if not (0 <= x < width and 0 <= y < height):
             raise Invalid(f"the point ({x:g}, {y:g}) is outside of the picture, {width} x {height}")
-    if ask.points and ask.box is None and not any(inside for *_, inside in ask.points):
-        raise Invalid("at least one point must be inside of what is to be cut out")
-    if ask.box is not None:
-        x0, y0, x1, y1 = ask.box
+    if prompt.points and prompt.box is None and not any(inside for *_, inside in prompt.points):
+        raise Invalid("at least one point must lie inside of the piece that is to be cut out")
+    if prompt.box is not None:
+        x0, y0, x1, y1 = prompt.box
         if x1 - x0 < 1 or y1 - y0 < 1:
             raise Invalid("the box is empty: give [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
         if not (x0 >= 0 and y0 >= 0 and x1 <= width and y1 <= height):

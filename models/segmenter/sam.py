@@ -1,64 +1,29 @@
-"""Prompts to masks by segment-anything's own networks: encode a picture once, decode many times."""
+"""Prompts to masks by segment-anything's networks: encode a picture once, decode many times."""
 
 # ruff: noqa: PLC0415 - torch comes in when a model is loaded; the configuration alone stays cheap
 
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from models.checkpoints import require_licence
 from models.devices import Precision, select_device, torch_type
-from models.pins import NO_PINS, Pinning, pinned_folder
-from models.weights import HUB_PREFIX, LOCAL_PREFIX, checkpoint_folder, fingerprint, short_name
+from models.pins import NO_PINS, Pinning
+from models.segmenter.sam_checkpoint import (
+    Acceptance,
+    SamArchitecture,
+    build,
+    pixel_statistics,
+    read_checkpoint,
+)
+from models.segmenter.shapes import Plane
+from models.weights import fingerprint, short_name
 
-Plane = NDArray[np.float32]
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
-
-CONFIG_FILE, WEIGHTS_FILE = "sam_config.json", "model.safetensors"
-
-
-@dataclass(frozen=True)
-class SamArchitecture:
-    """The sizes that `segment_anything.build_sam` fixes for its three checkpoints."""
-
-    image_size: int = 1024
-    patch: int = 16
-    width: int = 768
-    depth: int = 12
-    heads: int = 12
-    global_layers: tuple[int, ...] = (2, 5, 8, 11)
-    window: int = 14
-    prompt_width: int = 256
-    decoder_depth: int = 2
-    decoder_heads: int = 8
-    decoder_mlp: int = 2048
-    iou_hidden: int = 256
-
-
-@dataclass(frozen=True)
-class Acceptance:
-    """When a caller may rely on a cutout: it is sure of itself (the IoU that the network foretells)
-    and agrees with the parser's mask (the IoU of both).
-    `benchmarks/segmentation/sam_acceptance.py` finds them.
-    """
-
-    iou: float = 0.9
-    agreement: float = 0.9
-
-
-PUBLISHED: dict[str, SamArchitecture] = {
-    "vit_b": SamArchitecture(),
-    "vit_l": SamArchitecture(width=1024, depth=24, heads=16, global_layers=(5, 11, 17, 23)),
-    "vit_h": SamArchitecture(width=1280, depth=32, heads=16, global_layers=(7, 15, 23, 31)),
-}
 
 
 @dataclass(frozen=True)
@@ -79,9 +44,11 @@ class SamConfig:
 
 
 @dataclass(frozen=True)
-class Embedding:
-    """A picture as the decoder sees it: (prompt_width, side, side) float32, and its shape inside
-    the network's square: (height, width) of the scaled picture; what is beyond is padding.
+class ImageEmbedding:
+    """A picture as the mask decoder takes it.
+
+    planes: (prompt_width, side, side) float32. inner: (height, width) of the scaled picture inside
+    of the network's square; the rest is padding.
     """
 
     planes: Plane
@@ -104,7 +71,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Cutout:
-    """probability: (h, w) float32 in 0..1 over the picture; iou: what the network thinks of it."""
+    """A mask by SAM. probability: (h, w) float32 in 0..1 over the picture. iou: as SAM predicts."""
 
     probability: Plane
     iou: float
@@ -133,25 +100,25 @@ class SamModel:
         width, height = (max(1, round(length * scale)) for length in image.size)
         small = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
         pixels = np.asarray(small, np.float32)
-        mean, spread = pixel_statistics()
+        mean, deviation = pixel_statistics()
         square = np.zeros((3, self.side, self.side), np.float32)
-        square[:, :height, :width] = ((pixels - mean) / spread).transpose(2, 0, 1)
+        square[:, :height, :width] = ((pixels - mean) / deviation).transpose(2, 0, 1)
         return square, (height, width)
 
-    def encode(self, square: Plane, inner: tuple[int, int]) -> Embedding:
-        """The expensive half, once a picture."""
+    def encode(self, square: Plane, inner: tuple[int, int]) -> ImageEmbedding:
+        """The image encoder, the expensive half; once for each picture."""
         import torch
 
         with torch.inference_mode():
             batch = torch.from_numpy(square)[None].to(self._device, self._dtype)
             planes = self._network.image_encoder(batch)[0].float().cpu().numpy()
-        return Embedding(planes, inner)
+        return ImageEmbedding(planes, inner)
 
-    def decode(self, embedding: Embedding, prompts: Sequence[Prompt]) -> list[Cutout]:
-        """One mask a prompt: the one of the decoder's masks that it thinks best of.
+    def decode(self, embedding: ImageEmbedding, prompts: Sequence[Prompt]) -> list[Cutout]:
+        """One mask for each prompt: the one with the highest predicted IoU.
 
-        A prompt of a single point is ambiguous, so that all of the decoder's masks compete; else
-        the first one, as the package advises.
+        A single point is ambiguous: all of the decoder's masks compete for it. Other prompts take
+        the first mask, as the package advises.
         """
         return [self._decode(embedding, prompt) for prompt in prompts]
 
@@ -167,7 +134,7 @@ class SamModel:
         if not (np.isfinite(cutout.probability).all() and np.isfinite(cutout.iou)):
             raise RuntimeError(f"{self.version} gave a mask that is no number")
 
-    def _decode(self, embedding: Embedding, prompt: Prompt) -> Cutout:
+    def _decode(self, embedding: ImageEmbedding, prompt: Prompt) -> Cutout:
         import torch
 
         with torch.inference_mode():
@@ -195,9 +162,9 @@ class SamModel:
         scale = np.array([inner[1], inner[0]], np.float32)
         points = box = mask = None
         if prompt.points:
-            at = torch.from_numpy(np.array(prompt.points, np.float32) * scale)[None]
+            places = torch.from_numpy(np.array(prompt.points, np.float32) * scale)[None]
             kind = torch.tensor([prompt.labels], dtype=torch.int)
-            points = (at.to(self._device), kind.to(self._device))
+            points = (places.to(self._device), kind.to(self._device))
         if prompt.box is not None:
             corners = np.array(prompt.box, np.float32).reshape(2, 2) * scale
             box = torch.from_numpy(corners.reshape(1, 4)).to(self._device)
@@ -211,107 +178,18 @@ class SamModel:
         return points, box, mask
 
 
-def build(architecture: SamArchitecture) -> Any:
-    """The network of these sizes, untrained: segment-anything's classes put together as its own
-    builder does, which fixes the sizes.
-    """
-    from functools import partial
-
-    import torch
-    from segment_anything.modeling import (
-        ImageEncoderViT,
-        MaskDecoder,
-        PromptEncoder,
-        Sam,
-        TwoWayTransformer,
-    )
-
-    a = architecture
-    side = a.image_size // a.patch
-    mean, spread = pixel_statistics()
-    return Sam(
-        image_encoder=ImageEncoderViT(
-            depth=a.depth, embed_dim=a.width, img_size=a.image_size, mlp_ratio=4,
-            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6), num_heads=a.heads,
-            patch_size=a.patch, qkv_bias=True, use_rel_pos=True,
-            global_attn_indexes=a.global_layers, window_size=a.window, out_chans=a.prompt_width,
-        ),
-        prompt_encoder=PromptEncoder(
-            embed_dim=a.prompt_width, image_embedding_size=(side, side),
-            input_image_size=(a.image_size, a.image_size), mask_in_chans=16,
-        ),
-        mask_decoder=MaskDecoder(
-            num_multimask_outputs=3,
-            transformer=TwoWayTransformer(
-                depth=a.decoder_depth, embedding_dim=a.prompt_width, mlp_dim=a.decoder_mlp,
-                num_heads=a.decoder_heads,
-            ),
-            transformer_dim=a.prompt_width, iou_head_depth=3, iou_head_hidden_dim=a.iou_hidden,
-        ),
-        pixel_mean=mean.tolist(), pixel_std=spread.tolist(),
-    )  # fmt: skip
-
-
 def load(config: SamConfig) -> SamModel:
-    """Read the checkpoint's network, or raise.
+    """Load the checkpoint's network.
 
     Raises:
-        SetupError: its licence does not allow commercial use and nobody said that's all right.
+        SetupError: its licence does not allow commercial use, which the settings don't permit.
         ValueError, OSError: there is no such checkpoint, or it is of none of the known sizes.
     """
     require_licence(config.checkpoint, "sam", allow_noncommercial=config.allow_noncommercial)
     device = select_device(config.device, config.threads)
-    architecture, acceptance, state = _read(config)
+    architecture, acceptance, state = read_checkpoint(config.checkpoint, config.pinning)
     network = build(architecture)
     network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
     network.eval().requires_grad_(False).to(device)
     network.image_encoder.to(torch_type(config.precision))
     return SamModel(config, network, architecture, acceptance)
-
-
-def _read(config: SamConfig) -> tuple[SamArchitecture, Acceptance, dict[str, Any]]:
-    """A checkpoint's sizes, when to rely on it, and its tensors, in either format."""
-    import torch
-
-    from models.weights import read_tensors
-
-    with _source(config) as path:
-        if path.is_dir() and (path / CONFIG_FILE).exists():
-            sizes = json.loads((path / CONFIG_FILE).read_text())
-            sizes["global_layers"] = tuple(sizes["global_layers"])
-            acceptance = Acceptance(**sizes.pop("acceptance", {}))
-            return SamArchitecture(**sizes), acceptance, read_tensors(path / WEIGHTS_FILE)
-        file = next(iter(sorted(path.glob("sam_vit_*.pth"))), path) if path.is_dir() else path
-        for name, architecture in PUBLISHED.items():
-            if file.name.startswith(f"sam_{name}"):
-                state = torch.load(file, map_location="cpu", weights_only=True)
-                return architecture, Acceptance(), state
-    raise ValueError(
-        f"{config.checkpoint!r} holds no {CONFIG_FILE} and no sam_vit_b, _l or _h .pth file"
-    )
-
-
-@contextmanager
-def _source(config: SamConfig) -> Iterator[Path]:
-    """Where a checkpoint's files are on this machine; a hub's file is fetched."""
-    folder = checkpoint_folder(config.checkpoint, starter="sam")
-    if folder is not None:
-        yield folder
-        return
-    if not config.checkpoint.startswith(HUB_PREFIX):
-        yield Path(config.checkpoint.removeprefix(LOCAL_PREFIX))
-        return
-    owner, name, file = config.checkpoint.removeprefix(HUB_PREFIX).split("/", 2)
-    with pinned_folder(config.checkpoint, config.pinning) as pinned:
-        if pinned is not None:
-            yield pinned / file
-            return
-        from huggingface_hub import hf_hub_download
-
-        yield Path(hf_hub_download(f"{owner}/{name}", file))
-
-
-def pixel_statistics() -> tuple[Plane, Plane]:
-    """segment-anything's mean and spread of RGB in 0..255, (3,) float32 each."""
-    mean = np.array([123.675, 116.28, 103.53], np.float32)
-    return mean, np.array([58.395, 57.12, 57.375], np.float32)

@@ -1,26 +1,30 @@
-"""A picture and a prompt to one mask: the parser says what is there, SAM draws finer edges."""
+"""A picture and a prompt to one mask: the parser finds the piece, SAM refines its edges."""
+
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from errors import Invalid
+from models.images import decode_measured
+from models.png import encode_png
 from models.segmenter.atr import NAMES, PERSON, Atr
 from models.segmenter.parser import Parser, ParserConfig
 from models.segmenter.parser import load as load_parser
-from models.segmenter.parsing import Parsing, Plane
+from models.segmenter.parsing import Parsing
 from models.segmenter.prompts import (
-    Ask,
     Candidate,
-    Draft,
     Features,
+    PreparedPicture,
     Segment,
+    Selection,
     require_inside,
     resize,
 )
 from models.segmenter.regions import bbox_of, fill_holes, iou
 from models.segmenter.sam import SamConfig, SamModel
 from models.segmenter.sam import load as load_sam
+from models.segmenter.shapes import Mask, Pixels, Plane, SegmentPrompt
 from models.segmenter.targets import (
     choose,
     clip,
@@ -30,21 +34,30 @@ from models.segmenter.targets import (
     sam_prompt,
 )
 
+NOTHING_THERE = "there is nothing to cut out at these points or in this box"
+OBJECT = frozenset({Atr.BACKGROUND})
+"""The classes of a piece that SAM found and the parser has no name for."""
+
 
 class Segmenter:
-    """Holds the networks and no state of a picture; `encode`'s parts may run in any order."""
+    """The loaded networks; holds no state of a picture.
+
+    A picture takes three steps: `prepare` (in any thread), `encode` (in batches, in the networks'
+    thread), `decode` (once a prompt). `decode` is `select`, which may run SAM, then `draw`, which
+    runs no network.
+    """
 
     def __init__(self, parser: Parser, sam: SamModel | None) -> None:
         self.parser, self.sam = parser, sam
 
     @property
     def version(self) -> str:
-        """Names everything that a mask depends on."""
+        """Identifies everything that a mask depends on."""
         return self.parser.version + (f"+{self.sam.version}" if self.sam else "")
 
     @property
     def side(self) -> int:
-        """No network looks at more pixels of a picture's shorter side than this."""
+        """The largest side that a network resizes a picture to."""
         return max(*self.parser.size, self.sam.side if self.sam else 0)
 
     def warm_up(self) -> None:
@@ -59,104 +72,144 @@ class Segmenter:
         if self.sam:
             self.sam.check()
 
-    def encode(self, image: NDArray[np.uint8]) -> Features:
-        """(H, W, 3) uint8 RGB -> what `decode` takes."""
-        picture = Image.fromarray(image)
-        pixels = self.parser.preprocess(picture)
-        parsing = Parsing(self.parser.probabilities([pixels])[0], picture.height, picture.width)
-        embedding = self.sam.encode(*self.sam.preprocess(picture)) if self.sam else None
-        return Features(parsing, embedding)
+    def prepare(self, data: bytes) -> PreparedPicture:
+        """An encoded picture -> the networks' inputs.
 
-    def decode(self, features: Features, ask: Ask) -> Segment:
-        """One mask; see `draft`."""
-        return finish(features, self.draft(features, ask))
-
-    def draft(self, features: Features, ask: Ask) -> Draft:
-        """The part of decoding that runs networks, at the working size.
+        Large JPEGs are decoded at a fraction of their size, twice what the networks look at.
 
         Raises:
-            Invalid: what is asked for is not in the picture, or points and box lie outside.
+            NotAnImage, Invalid, TooLarge: as `models.images.inspect_image`.
         """
-        require_inside(ask, features.parsing.height, features.parsing.width)
-        found = (
-            self._find_prompted(features, ask)
-            if ask.points or ask.box is not None
-            else find_target(features, ask.target or "garment")
+        return self._prepare(*decode_measured(data, shortest_side=2 * self.side))
+
+    def prepare_pixels(self, pixels: Pixels) -> PreparedPicture:
+        """As `prepare`, of a picture that is decoded already."""
+        image = Image.fromarray(pixels)
+        return self._prepare(image, image.size)
+
+    def encode(self, pictures: Sequence[PreparedPicture]) -> list[Features]:
+        """The networks' part that no prompt is needed for; the parser runs in batches."""
+        planes = self.parser.probabilities([picture.pixels for picture in pictures])
+        return [
+            Features(
+                Parsing(plane, picture.height, picture.width),
+                self.sam.encode(*picture.square) if self.sam and picture.square else None,
+            )
+            for plane, picture in zip(planes, pictures, strict=True)
+        ]
+
+    def decode(self, features: Features, prompt: SegmentPrompt) -> Segment:
+        """One mask.
+
+        Raises:
+            Invalid: as `select`.
+        """
+        return draw(features, self.select(features, prompt))
+
+    def select(self, features: Features, prompt: SegmentPrompt) -> Selection:
+        """The piece that the prompt means, at the working size.
+
+        Raises:
+            Invalid: it is not in the picture, or points and box lie outside.
+        """
+        require_inside(prompt, features.parsing.height, features.parsing.width)
+        candidate = (
+            self._find_prompted(features, prompt)
+            if prompt.points or prompt.box is not None
+            else find_target(features, prompt.target or "garment")
         )
-        refined, source = self._refine(features, found, ask)
-        return Draft(found, refined, source)
+        plane, source = self._refine(features, candidate, prompt)
+        return Selection(candidate, plane, source)
 
-    def _find_prompted(self, features: Features, ask: Ask) -> Candidate:
-        """The piece that points and box mean; SAM decides which where it is sure."""
-        candidates = list_candidates(features, ask.target)
-        chosen = choose(candidates, features, ask)
+    def _prepare(self, image: Image.Image, size: tuple[int, int]) -> PreparedPicture:
+        square = self.sam.preprocess(image) if self.sam else None
+        return PreparedPicture(*size, self.parser.preprocess(image), square)
+
+    def _find_prompted(self, features: Features, prompt: SegmentPrompt) -> Candidate:
+        """The piece that points and box mean; SAM decides between pieces where it is confident."""
+        candidates = list_candidates(features, prompt.target)
+        choice = choose(candidates, features, prompt)
         if self.sam is None or features.embedding is None:
-            if chosen is None:
+            if choice is None:
                 raise Invalid(NOTHING_THERE)
-            return chosen
-        cut = self.sam.decode(features.embedding, [sam_prompt(features, ask, None)])[0]
-        drawn = resize(cut.probability, features.size)
-        mask = clip(drawn > 0.5, features, ask)
-        if chosen is not None:
-            rivals = [each for each in candidates if fits(each.mask, features, ask)]
-            closest = max(rivals, key=lambda each: iou(each.mask, mask), default=chosen)
-            return closest if cut.iou >= self.sam.acceptance.iou else chosen
-        if cut.iou < self.sam.acceptance.iou or not mask.any() or not fits(mask, features, ask):
+            return choice
+        cutout = self.sam.decode(features.embedding, [sam_prompt(features, prompt, None)])[0]
+        plane = resize(cutout.probability, features.size)
+        mask = clip(plane > 0.5, features, prompt)
+        if choice is not None:
+            rivals = [rival for rival in candidates if fits(rival.mask, features, prompt)]
+            closest = max(rivals, key=lambda rival: iou(rival.mask, mask), default=choice)
+            return closest if cutout.iou >= self.sam.acceptance.iou else choice
+        is_sure = cutout.iou >= self.sam.acceptance.iou
+        if not is_sure or not mask.any() or not fits(mask, features, prompt):
             raise Invalid(NOTHING_THERE)
-        return Candidate(mask, drawn, frozenset({Atr.BACKGROUND}))
+        return Candidate(mask, plane, OBJECT)
 
-    def _refine(self, features: Features, found: Candidate, ask: Ask) -> tuple[Plane, str]:
-        """The probability plane that the mask is cut from, at the working size: the mean of the
-        parser's and SAM's where SAM can be relied on.
+    def _refine(
+        self, features: Features, candidate: Candidate, prompt: SegmentPrompt
+    ) -> tuple[Plane, str]:
+        """The probability that the mask is cut from, at the working size: the mean of the parser's
+        and SAM's where SAM's mask is accepted, else the parser's.
         """
         if self.sam is None or features.embedding is None:
-            return found.plane, "parser"
-        cut = self.sam.decode(features.embedding, [sam_prompt(features, ask, found)])[0]
-        drawn = resize(cut.probability, features.size)
-        sure = cut.iou >= self.sam.acceptance.iou
-        if sure and iou(drawn > 0.5, found.mask) >= self.sam.acceptance.agreement:
-            return together(found.plane, drawn), "sam"
-        return found.plane, "parser"
+            return candidate.plane, "parser"
+        cutout = self.sam.decode(features.embedding, [sam_prompt(features, prompt, candidate)])[0]
+        plane = resize(cutout.probability, features.size)
+        is_sure = cutout.iou >= self.sam.acceptance.iou
+        if is_sure and iou(plane > 0.5, candidate.mask) >= self.sam.acceptance.agreement:
+            return mean_of(candidate.plane, plane), "sam"
+        return candidate.plane, "parser"
 
 
-def together(parsed: Plane, drawn: Plane) -> Plane:
-    """What parser and SAM say as one: the mean of their probabilities."""
-    return np.asarray((parsed + drawn) / 2, np.float32)
+def mean_of(parser_plane: Plane, sam_plane: Plane) -> Plane:
+    """The mean of both networks' probabilities."""
+    return np.asarray((parser_plane + sam_plane) / 2, np.float32)
 
 
-NOTHING_THERE = "there is nothing to cut out at these points or in this box"
+def draw(features: Features, selection: Selection) -> Segment:
+    """The mask at the picture's size: the plane enlarged, within the piece and its surroundings.
 
-
-def finish(features: Features, draft: Draft) -> Segment:
-    """The mask at the picture's size: the plane enlarged, inside the piece and its surroundings."""
-    parsing, found, plane, source = features.parsing, draft.found, draft.plane, draft.source
-    near = resize(found.mask.astype(np.float32), (parsing.height, parsing.width)) > 0.02
-    if source == "sam":
-        near = np.ones_like(near)
-    mask = np.asarray((resize(plane, (parsing.height, parsing.width)) > 0.5) & near, np.bool_)
-    mask = fill_holes(mask)
+    Raises:
+        Invalid: nothing of the piece is left at the picture's size.
+    """
+    parsing, candidate = features.parsing, selection.candidate
+    size = (parsing.height, parsing.width)
+    mask = resize(selection.plane, size) > 0.5
+    if selection.source != "sam":
+        mask &= resize(candidate.mask.astype(np.float32), size) > 0.02
+    mask = fill_holes(np.asarray(mask, np.bool_))
     bbox = bbox_of(mask)
     if bbox is None:
-        raise Invalid("what was found is smaller than a pixel")
-    inside = found.plane[found.mask]
+        raise Invalid("the piece is smaller than a pixel of the picture")
+    inside = candidate.plane[candidate.mask]
     score = float(np.clip(inside.mean(), 0.0, 1.0)) if inside.size else 0.0
-    label = _label(features, found)
-    return Segment(mask, bbox, int(np.count_nonzero(mask)), round(score, 4), label, source)
+    return Segment(
+        mask, bbox, int(np.count_nonzero(mask)), round(score, 4), _label(features, candidate),
+        selection.source,
+        {} if candidate.classes in (PERSON, OBJECT) else parsing.category_shares(candidate.mask),
+    )  # fmt: skip
 
 
-def _label(features: Features, found: Candidate) -> str:
-    """The word for a group, or the likeliest of its classes inside the mask."""
-    if found.classes == PERSON:
+def encode_mask(mask: Mask) -> bytes:
+    """(h, w) bool -> PNG of one 8-bit channel, 255 inside."""
+    return encode_png(mask.view(np.uint8) * 255)
+
+
+def _label(features: Features, candidate: Candidate) -> str:
+    """The name of a group, or of the likeliest of its classes inside the mask."""
+    if candidate.classes == PERSON:
         return "Person"
-    if found.classes == frozenset({Atr.BACKGROUND}):
+    if candidate.classes == OBJECT:
         return "Object"
     totals = {
-        each: float(resize(features.parsing.probability({each}), features.size)[found.mask].sum())
-        for each in found.classes
+        kind: float(
+            resize(features.parsing.probability({kind}), features.size)[candidate.mask].sum()
+        )
+        for kind in candidate.classes
     }
-    return NAMES[max(totals, key=lambda each: totals[each])]
+    return NAMES[max(totals, key=lambda kind: totals[kind])]
 
 
 def load(parser: ParserConfig, sam: SamConfig | None) -> Segmenter:
-    """Both networks; without a SAM the parser's edges stay."""
+    """Load both networks; without a SAM, masks have the parser's edges."""
     return Segmenter(load_parser(parser), load_sam(sam) if sam else None)

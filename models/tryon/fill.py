@@ -1,4 +1,4 @@
-"""What shows where old clothes were and new ones are not: skin, the clothes below, backdrop."""
+"""Removes the old clothes: skin, other clothes and the background take their place."""
 
 from dataclasses import dataclass
 
@@ -6,83 +6,87 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from models.tryon.anatomy import (
+from models.segmenter.atr import (
     ARMS,
-    BELT,
+    CLOTHES,
     DRESS,
-    FACE,
     HEAD,
+    HEADWEAR,
     LEGS,
     LOWER,
-    SCARF,
     SHOES,
     UPPER,
-    Body,
-    Labels,
-    Limb,
+    Atr,
+    mask_of,
 )
-from models.tryon.garment import Category
-from models.tryon.legs import legs_of
-from models.tryon.outline import Mask
-from models.tryon.warp import Cover, Picture
+from models.segmenter.shapes import Category, Mask, Pixels
+from models.tryon.person.legs import legs_of
+from models.tryon.person.pose import Labels, Limb, Pose
+from models.tryon.warping.splines import Cover
 
+FACE = frozenset({Atr.FACE})
 Colour = NDArray[np.float32]
 """Shape (h, w, 3), float32, 0 to 255."""
 
 LEAST_SKIN = 40
+"""The least number of pixels that a colour of skin is measured on."""
 SAME_HUE = 0.07
-"""Between shares of red, green and blue; on nine of ten street photographs arms differ by 0.064."""
+"""The largest difference in the shares of red, green and blue between the skin of face and arms: on
+nine of ten street photographs it is below 0.064.
+"""
 DEFAULT_SKIN = (196.0, 152.0, 128.0)
 
 
 @dataclass(frozen=True)
 class Zones:
-    """What may and must change, all (h, w) bool in one frame.
+    """Zones of a person, all (h, w) bool in one frame.
 
-    old: clothes that the garment replaces. kept: never painted over (face, hair, hands, shoes,
-    bags, and clothes of the other half). front: skin of arms that lie before the torso.
+    old: clothes that the garment replaces. protected: never painted over (face, hair, hands, shoes,
+    bags, and clothes of the other half). front: skin of arms in front of the torso.
     """
 
     old: Mask
-    kept: Mask
+    protected: Mask
     front: Mask
 
 
-def find_zones(labels: Labels, body: Body, category: Category) -> Zones:
+def find_zones(labels: Labels, body: Pose, category: Category) -> Zones:
     """The zones of a category on a person."""
     rows = np.arange(len(labels))[:, None]
-    kept = np.isin(labels, (*HEAD, *SHOES)) | body.hands | (labels == 16)
+    protected = mask_of(labels, HEAD | HEADWEAR | SHOES | {Atr.BAG}) | body.hands
     if category == "upper":
-        if body.tucked:  # what was tucked in stays so
-            kept |= np.isin(labels, (*LOWER, BELT))
-        old = (labels == UPPER) | ((labels == DRESS) & (rows < body.waist))
+        if body.tucked:  # a top that was tucked in stays tucked in
+            protected |= mask_of(labels, LOWER | {Atr.BELT})
+        old = mask_of(labels, UPPER) | (mask_of(labels, DRESS) & (rows < body.waist))
     elif category == "lower":
-        old = np.isin(labels, LOWER) | ((labels == DRESS) & (rows > body.waist))
-        kept |= np.isin(labels, (UPPER, SCARF, *ARMS))
+        old = mask_of(labels, LOWER) | (mask_of(labels, DRESS) & (rows > body.waist))
+        protected |= mask_of(labels, UPPER | ARMS | {Atr.SCARF})
     else:
-        old = np.isin(labels, (UPPER, DRESS, BELT, *LOWER))
+        old = mask_of(labels, CLOTHES | {Atr.BELT})
     if category != "lower":
-        kept |= (labels == SCARF) & (rows < body.top + 0.4 * body.half)
+        protected |= (labels == Atr.SCARF) & (rows < body.top + 0.4 * body.half)
     reach = max(1, round(0.05 * body.half))
-    fringe = ndimage.binary_dilation(old, iterations=reach) & ((labels == 0) | (labels == BELT))
+    fringe = ndimage.binary_dilation(old, iterations=reach) & mask_of(
+        labels, {Atr.BACKGROUND, Atr.BELT}
+    )
     columns = np.arange(labels.shape[1])[None]
     inside = (columns > body.trunk[:, 0, None]) & (columns < body.trunk[:, 1, None])
     far = np.ones(labels.shape, bool)
     for side in (0, 1):
         x, y = body.shoulders[side]
         far &= np.hypot(columns - x, rows - y) > 0.9 * body.half
-    front = np.isin(labels, ARMS) & inside & far & (rows < body.crotch + body.half)
-    return Zones(old | fringe, kept, front)
+    front = mask_of(labels, ARMS) & inside & far & (rows < body.crotch + body.half)
+    return Zones(old | fringe, protected, front)
 
 
 def fill_behind(
-    person: Picture, labels: Labels, body: Body, zones: Zones, category: Category
+    person: Pixels, labels: Labels, body: Pose, zones: Zones, category: Category
 ) -> Colour:
-    """The person without the old clothes: backdrop, then limbs, then the clothes that stay.
+    """The person without the old clothes: background, limbs over it, then the clothes that stay.
 
-    Only pixels of `zones.old` differ from the person's; the new garment is laid over it.
+    Only pixels of `zones.old` differ from the person's; the new garment is laid over them.
     """
-    bare = _mirror(person, (labels == 0) & ~zones.old, zones.old)
+    bare = _mirror(person, (labels == Atr.BACKGROUND) & ~zones.old, zones.old)
     if category != "lower":
         _paint_limbs(bare, person, labels, body, zones, ARMS)
         _paint_neck(bare, person, labels, body, zones)
@@ -92,10 +96,10 @@ def fill_behind(
     return bare
 
 
-def _mirror(person: Picture, source: Mask, hole: Mask) -> Colour:
-    """Every pixel of the hole takes the pixel of the source that mirrors it at the nearest edge.
+def _mirror(person: Pixels, source: Mask, hole: Mask) -> Colour:
+    """Fills each pixel of the hole with its mirror image in the source at the nearest edge.
 
-    That goes on with a texture where a smooth fill would blur it.
+    This continues a texture, which a smooth fill would blur.
     """
     picture = person.astype(np.float32)
     if not source.any() or not hole.any():
@@ -115,42 +119,42 @@ def _mirror(person: Picture, source: Mask, hole: Mask) -> Colour:
     return picture
 
 
-def skin_colour(person: Picture, labels: Labels, first: tuple[int, ...]) -> NDArray[np.float32]:
-    """Median colour of the first kind of skin that can be seen; shape (3,).
+def skin_colour(person: Pixels, labels: Labels, first: frozenset[Atr]) -> NDArray[np.float32]:
+    """The median colour, (3,), of the first group of classes with enough visible skin.
 
-    Arms of quite another hue than the face are a sleeve that the map took for skin; legs may be in
-    stockings.
+    Arms whose hue differs from the face's are a sleeve that the parser took for skin. Legs are not
+    compared, since they may wear stockings.
     """
-    face = _median_of(person, labels, (FACE,))
-    for kinds in (first, ARMS, (FACE,), LEGS):
-        colour = _median_of(person, labels, kinds)
-        if colour is not None and (face is None or kinds == LEGS or _alike(colour, face)):
+    face = _median_of(person, labels, FACE)
+    for classes in (first, ARMS, FACE, LEGS):
+        colour = _median_of(person, labels, classes)
+        if colour is not None and (face is None or classes == LEGS or _alike(colour, face)):
             return colour
     return np.array(DEFAULT_SKIN, np.float32)
 
 
 def _median_of(
-    person: Picture, labels: Labels, kinds: tuple[int, ...]
+    person: Pixels, labels: Labels, classes: frozenset[Atr]
 ) -> NDArray[np.float32] | None:
-    """None where too little is seen."""
-    skin = ndimage.binary_erosion(np.isin(labels, kinds), iterations=2)
+    """The median colour; None where too few pixels are visible."""
+    skin = ndimage.binary_erosion(mask_of(labels, classes), iterations=2)
     if skin.sum() < LEAST_SKIN:
         return None
     return np.asarray(np.median(person[skin], axis=0), dtype=np.float32)
 
 
 def _alike(colour: NDArray[np.float32], face: NDArray[np.float32]) -> bool:
-    """Whether two colours differ in brightness rather than in hue."""
+    """Whether two colours have about the same hue."""
     hues = [each / max(float(each.sum()), 1.0) for each in (colour, face)]
     return bool(np.abs(hues[0] - hues[1]).max() < SAME_HUE)
 
 
 def _paint_limbs(
-    bare: Colour, person: Picture, labels: Labels, body: Body, zones: Zones, kinds: tuple[int, ...]
+    bare: Colour, person: Pixels, labels: Labels, body: Pose, zones: Zones, classes: frozenset[Atr]
 ) -> None:
-    """Arms or legs in the place of old sleeves or trousers, rounded by light, in place."""
-    colour = skin_colour(person, labels, kinds)
-    limbs = body.arms if kinds == ARMS else legs_of(labels, body)
+    """Paints arms or legs in place of old sleeves or trousers, shaded towards their edges."""
+    colour = skin_colour(person, labels, classes)
+    limbs = body.arms if classes == ARMS else legs_of(labels, body)
     for limb in limbs:
         if limb is None:
             continue
@@ -161,7 +165,7 @@ def _paint_limbs(
 
 
 def tube(limb: Limb, shape: tuple[int, ...]) -> tuple[Cover, NDArray[np.float32]]:
-    """Where a limb is, with a soft edge, and how far from its middle line, 0 to 1 at its edge."""
+    """A limb's cover, with a soft edge, and the distance from its middle line, 1 at the edge."""
     points = [limb.at(float(share)) for share in np.linspace(0, 1, 80)]
     line = np.array([point for point, _, _ in points])
     half = np.array([wide for _, _, wide in points])
@@ -182,22 +186,22 @@ def tube(limb: Limb, shape: tuple[int, ...]) -> tuple[Cover, NDArray[np.float32]
     return cover, np.clip(distance / wide, 0.0, 1.0).astype(np.float32)
 
 
-def _paint_neck(bare: Colour, person: Picture, labels: Labels, body: Body, zones: Zones) -> None:
-    """Skin between the shoulders above the chest, for a neckline lower than the old one."""
+def _paint_neck(bare: Colour, person: Pixels, labels: Labels, body: Pose, zones: Zones) -> None:
+    """Paints skin between the shoulders, for a neckline that is lower than the old one."""
     rows, columns = np.indices(labels.shape)
     middle = body.spine(body.top)
     wide = np.abs(columns - middle) / (0.85 * body.half)
     chest = (rows < body.top + 0.75 * body.half) & (rows > body.top - 0.6 * body.half)
     slope = body.top - 0.26 * body.half * (1 - wide)
     zone = zones.old & chest & (wide < 1) & (rows > slope)
-    colour = skin_colour(person, labels, (FACE,))
+    colour = skin_colour(person, labels, FACE)
     light = 1.0 - 0.08 * wide[zone] ** 2
     bare[zone] = np.clip(colour * light[:, None], 0, 255)
 
 
-def _extend_lower(bare: Colour, person: Picture, labels: Labels, body: Body, zones: Zones) -> None:
-    """Trousers or a skirt go on upwards below a hem that is higher than the old one."""
-    lower = np.isin(labels, LOWER)
+def _extend_lower(bare: Colour, person: Pixels, labels: Labels, body: Pose, zones: Zones) -> None:
+    """Continues trousers or a skirt upwards, for a hem that is higher than the old one."""
+    lower = mask_of(labels, LOWER)
     if not lower.any():
         return
     rows, columns = np.indices(labels.shape)

@@ -1,4 +1,4 @@
-"""What finishes a composite: nothing, or any diffusers inpainting checkpoint by name or folder."""
+"""Painters that finish a composite: none, or a diffusers inpainting checkpoint."""
 
 # ruff: noqa: PLC0415 - torch and diffusers come in when a checkpoint is loaded, never before
 
@@ -15,16 +15,15 @@ from PIL import Image
 
 from models.devices import Precision, select_device, torch_type
 from models.pins import NO_PINS, Pinning, pinned_folder
+from models.segmenter.shapes import Category, Pixels
 from models.tryon.composite import Composite
-from models.tryon.garment import Category
 from models.tryon.outline import bounds
-from models.tryon.warp import Picture
 from models.weights import HUB_PREFIX, LOCAL_PREFIX, short_name
 
 COMPOSITE = "composite"
-"""The painter that has nothing to add: it answers the composite."""
+"""The name of the painter that returns the composite as it is."""
 OnStep = Callable[[int, int], None]
-"""Called with steps done and in all before each step; what it raises ends the painting."""
+"""Called before each step with the steps done and in all; its exceptions end the painting."""
 
 CLOTHES: Mapping[Category, str] = {"upper": "top", "lower": "trousers or skirt", "dress": "dress"}
 AVOIDED = "blurry, distorted, extra limbs, deformed hands, text, watermark"
@@ -38,8 +37,8 @@ class PainterConfig:
 
     checkpoint: "composite"; a diffusers inpainting folder ("local-dir:/path" or its path) or a
     hub's "owner/name" (StableDiffusionXLInpaintPipeline and its kin). adapter: an IP-Adapter
-    "owner/name:subfolder:file" that shows the garment to the network, or None. side: the longest
-    side that is painted. strength: how far the network may leave the composite, 0 to 1.
+    "owner/name:subfolder:file" that conditions the network on the garment, or None. side: the
+    longest side that is painted. strength: the share of noise added to the composite, 0 to 1.
     """
 
     checkpoint: str = COMPOSITE
@@ -54,7 +53,7 @@ class PainterConfig:
 
 
 class Painter(Protocol):
-    """A backend of try-on; another kind of network is another class behind `load_painter`."""
+    """Finishes a composite; `load_painter` chooses the class."""
 
     version: str
     """Changes with the checkpoint and how it is used."""
@@ -62,36 +61,37 @@ class Painter(Protocol):
     def paint(
         self,
         composite: Composite,
-        garment: Picture,
+        garment: Pixels,
         category: Category,
         *,
         seed: int,
         steps: int,
         on_step: OnStep,
-    ) -> tuple[Picture, list[str]]:
-        """The composite's picture, finished, and what was done to it; (h, w, 3) as it was.
+    ) -> tuple[Pixels, list[str]]:
+        """The finished picture, (h, w, 3) like the composite's, and the names of the steps.
 
-        The same arguments give the same picture. Only what `composite.share` shows is used.
+        The same arguments give the same picture. Only pixels with a `composite.share` above 0 are
+        used.
         """
         ...
 
 
-class Plain:
-    """Answers the composite: warped, blended, and that is it."""
+class CompositePainter:
+    """Returns the composite without painting anything."""
 
     version = "composite-1"
 
     def paint(
         self,
         composite: Composite,
-        garment: Picture,
+        garment: Pixels,
         category: Category,
         *,
         seed: int,
         steps: int,
         on_step: OnStep,
-    ) -> tuple[Picture, list[str]]:
-        """See `Painter`; seed and steps change nothing here."""
+    ) -> tuple[Pixels, list[str]]:
+        """The composite's picture, whatever the seed and the number of steps."""
         on_step(0, 1)
         return composite.picture, []
 
@@ -108,14 +108,14 @@ class Diffusion:
     def paint(
         self,
         composite: Composite,
-        garment: Picture,
+        garment: Pixels,
         category: Category,
         *,
         seed: int,
         steps: int,
         on_step: OnStep,
-    ) -> tuple[Picture, list[str]]:
-        """See `Painter`: the part around the mask at the network's size, put back in its place."""
+    ) -> tuple[Pixels, list[str]]:
+        """Paints the part around the changed zone at the network's size and puts it back."""
         import torch
 
         if not (composite.share > 0).any():
@@ -124,12 +124,16 @@ class Diffusion:
         picture, mask = _cropped(composite, box, self.config.side)
         started = max(1, min(steps, int(steps * self.config.strength)))
 
-        def after_step(_pipe: Any, step: int, _time: Any, kept: dict[str, Any]) -> dict[str, Any]:
+        def after_step(
+            _pipe: Any, step: int, _time: Any, tensors: dict[str, Any]
+        ) -> dict[str, Any]:
             on_step(step + 1, started)
-            return kept
+            return tensors
 
         on_step(0, started)
-        shown = {"ip_adapter_image": Image.fromarray(garment)} if self.config.adapter else {}
+        adapter_inputs = (
+            {"ip_adapter_image": Image.fromarray(garment)} if self.config.adapter else {}
+        )
         with torch.inference_mode():
             painted = self._pipeline(
                 prompt=f"photograph of a person wearing the {CLOTHES[category]}, natural light",
@@ -143,7 +147,7 @@ class Diffusion:
                 num_inference_steps=steps,
                 generator=torch.Generator("cpu").manual_seed(seed),
                 callback_on_step_end=after_step,
-                **shown,
+                **adapter_inputs,
             ).images[0]
         x0, y0, x1, y1 = box
         result = composite.picture.copy()
@@ -153,7 +157,7 @@ class Diffusion:
 
 
 def _around(composite: Composite) -> tuple[int, int, int, int]:
-    """The mask's box with some surroundings: x0, y0, x1, y1, exclusive."""
+    """The box of the changed zone with a margin: x0, y0, x1, y1, exclusive."""
     x0, y0, x1, y1 = bounds(composite.share > 0)
     margin = round(MARGIN * max(x1 - x0, y1 - y0))
     height, width = composite.share.shape
@@ -166,7 +170,7 @@ def _around(composite: Composite) -> tuple[int, int, int, int]:
 def _cropped(
     composite: Composite, box: tuple[int, int, int, int], side: int
 ) -> tuple[Image.Image, Image.Image]:
-    """Picture and mask of the box, at most `side` long, sides a multiple of what networks take."""
+    """Picture and mask of the box: longest side near `side`, both sides multiples of MULTIPLE."""
     x0, y0, x1, y1 = box
     scale = side / max(x1 - x0, y1 - y0)
     width, height = (
@@ -180,7 +184,7 @@ def _cropped(
 
 
 def _described(config: PainterConfig, pipeline: Any) -> list[object]:
-    """What decides the picture besides seed and steps: networks' configs and how they are used."""
+    """What the version depends on: the networks' configurations and how they are used."""
     parts = {
         name: sorted(
             (key, str(value)) for key, value in dict(part.config).items() if key != "_name_or_path"
@@ -193,9 +197,9 @@ def _described(config: PainterConfig, pipeline: Any) -> list[object]:
 
 
 def load_painter(config: PainterConfig) -> Painter:
-    """The painter of a checkpoint's name, on its device; raises where it can't be loaded."""
+    """Load the painter of a checkpoint, or raise."""
     if config.checkpoint == COMPOSITE:
-        return Plain()
+        return CompositePainter()
     from diffusers import AutoPipelineForInpainting
 
     device = select_device(config.device)
@@ -218,7 +222,7 @@ def load_painter(config: PainterConfig) -> Painter:
 
 @contextmanager
 def _source(config: PainterConfig) -> Iterator[str]:
-    """A folder, or a hub's name where the checkpoint isn't pinned and needn't be."""
+    """The checkpoint's folder; a hub's name where the checkpoint is not pinned."""
     name = config.checkpoint.removeprefix(LOCAL_PREFIX)
     if name != config.checkpoint or Path(name).is_dir():
         yield name

@@ -1,4 +1,4 @@
-"""Builds the try-on pipeline of a configuration, and sees whether it still dresses anybody."""
+"""Builds the try-on pipeline of a configuration, and checks that it works."""
 
 # ruff: noqa: PLC0415 - the parser brings torch in, and only where a pipeline is loaded
 
@@ -8,21 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.checkpoints import require_licence
-from models.tryon.anatomy import (
-    FACE,
-    LEFT_ARM,
-    LEFT_LEG,
-    PANTS,
-    RIGHT_ARM,
-    RIGHT_LEG,
-    UPPER,
-    Labels,
-)
+from models.segmenter.atr import Atr
+from models.segmenter.shapes import Mask, Pixels
 from models.tryon.composite import compose
 from models.tryon.inpaint import COMPOSITE, PainterConfig, load_painter
-from models.tryon.outline import Mask
+from models.tryon.person.pose import Labels
 from models.tryon.pipeline import Sizes, TryOnPipeline
-from models.tryon.warp import Picture
 
 if TYPE_CHECKING:
     from models.segmenter.parser import ParserConfig
@@ -30,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TryOnConfig:
-    """The parser that finds body and clothes, the painter, and the working sizes."""
+    """The configurations of parser and painter, and the working sizes."""
 
     parser: "ParserConfig"
     painter: PainterConfig = field(default_factory=PainterConfig)
@@ -39,12 +30,14 @@ class TryOnConfig:
 
 
 def load_pipeline(config: TryOnConfig) -> TryOnPipeline:
-    """Raises:
-    SetupError: a checkpoint's licence does not allow its use here.
-    OSError: there is no such checkpoint.
+    """Load the networks.
+
+    Raises:
+        SetupError: a checkpoint's licence does not allow its use here.
+        OSError: there is no such checkpoint.
     """
     from models.segmenter.parser import load
-    from models.tryon.flow_network import load_flow
+    from models.tryon.warping.flow_network import load_flow
 
     allowed = config.allow_noncommercial
     if config.painter.checkpoint != COMPOSITE:
@@ -58,17 +51,17 @@ def load_pipeline(config: TryOnConfig) -> TryOnPipeline:
 
 
 def check_pipeline(pipeline: TryOnPipeline) -> None:
-    """Parses, warps, blends and paints something small for real.
+    """Runs every step on a small drawing.
 
     Raises:
-        RuntimeError: a network or the warp no longer does what it should.
+        RuntimeError: a network or the warp is broken.
     """
     pipeline.parser.check()
     person, labels = stick_figure()
     garment, mask = square_shirt()
     composite = compose(person, labels, garment, mask, "upper", pipeline.flow)
     if not (composite.share > 0).any():
-        raise RuntimeError("the warp puts nothing on anybody")
+        raise RuntimeError("the warp lays no garment on the person")
     painted, _ = pipeline.painter.paint(
         composite, garment, "upper", seed=0, steps=1, on_step=lambda *_: None
     )
@@ -76,13 +69,13 @@ def check_pipeline(pipeline: TryOnPipeline) -> None:
         raise RuntimeError("the painter changed the picture's size")
 
 
-def stick_figure() -> tuple[Picture, Labels]:
+def stick_figure() -> tuple[Pixels, Labels]:
     """A person of rectangles, (160, 96, 3), and its parse map."""
     labels = np.zeros((160, 96), np.uint8)
     parts = (
-        (UPPER, 34, 84, 32, 64), (PANTS, 84, 130, 34, 62), (FACE, 10, 34, 40, 56),
-        (LEFT_ARM, 40, 88, 22, 31), (RIGHT_ARM, 40, 88, 65, 74),
-        (LEFT_LEG, 130, 150, 36, 46), (RIGHT_LEG, 130, 150, 50, 60),
+        (Atr.UPPER_CLOTHES, 34, 84, 32, 64), (Atr.PANTS, 84, 130, 34, 62),
+        (Atr.FACE, 10, 34, 40, 56), (Atr.LEFT_ARM, 40, 88, 22, 31), (Atr.RIGHT_ARM, 40, 88, 65, 74),
+        (Atr.LEFT_LEG, 130, 150, 36, 46), (Atr.RIGHT_LEG, 130, 150, 50, 60),
     )  # fmt: skip
     person = np.full((160, 96, 3), 220, np.uint8)
     for kind, top, bottom, left, right in parts:
@@ -91,7 +84,7 @@ def stick_figure() -> tuple[Picture, Labels]:
     return person, labels
 
 
-def square_shirt() -> tuple[Picture, Mask]:
+def square_shirt() -> tuple[Pixels, Mask]:
     """A shirt of rectangles, (96, 96, 3), and its mask."""
     mask = np.zeros((96, 96), bool)
     mask[10:88, 26:70] = True

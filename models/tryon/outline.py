@@ -1,22 +1,23 @@
-"""Rows, runs and extreme points of masks: what landmarks of bodies and garments are made of."""
+"""Bounds, runs, extreme points and distances in masks, from which landmarks are derived."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Mask = NDArray[np.bool_]
+from models.segmenter.shapes import Mask
+
 Points = NDArray[np.float64]
 """Shape (n, 2), float64: x and y in pixels."""
 
 
 def bounds(mask: Mask) -> tuple[int, int, int, int]:
-    """First and last column and row of a mask that holds something: x0, y0, x1, y1, inclusive."""
+    """First and last column and row of a mask that isn't empty: x0, y0, x1, y1, inclusive."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
 
 
 def largest_part(mask: Mask) -> Mask:
-    """The largest connected component (8 neighbours), holes filled; empty stays empty."""
+    """The largest connected component (8 neighbours) with its holes filled; empty if empty."""
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     if count == 0:
         return mask
@@ -34,15 +35,15 @@ def runs(row: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def central_run(row: NDArray[np.bool_], x: float) -> tuple[int, int] | None:
-    """The stretch that holds x or comes nearest to it."""
-    found = runs(row)
-    if not found:
+    """The stretch that contains x or is nearest to it; None where the row is empty."""
+    stretches = runs(row)
+    if not stretches:
         return None
-    return min(found, key=lambda run: max(run[0] - x, x - run[1], 0.0))
+    return min(stretches, key=lambda run: max(run[0] - x, x - run[1], 0.0))
 
 
 def extreme(mask: Mask, direction: tuple[float, float]) -> Points:
-    """The mask's farthest point in a direction (x, y); the mean where several are as far.
+    """The mask's farthest point in a direction (x, y); the mean where several are equally far.
 
     Shape (2,).
     """
@@ -53,9 +54,9 @@ def extreme(mask: Mask, direction: tuple[float, float]) -> Points:
 
 
 def travel(mask: Mask, start: Points, limit: int = 2000) -> NDArray[np.float64]:
-    """How far each pixel of the mask is from `start` on ways inside it; inf where there is none.
+    """The geodesic distance of each pixel of the mask from `start`; inf where no way leads inside.
 
-    Steps alternate between four and eight neighbours, so that a circle grows as an octagon.
+    Steps alternate between four and eight neighbours, so that fronts grow as octagons.
     """
     distance = np.full(mask.shape, np.inf)
     if not mask.any():
@@ -70,17 +71,17 @@ def _travel_within(mask: Mask, start: Points, limit: int) -> NDArray[np.float64]
     distance = np.full(mask.shape, np.inf)
     rows, columns = np.nonzero(mask)
     nearest = np.hypot(columns - start[0], rows - start[1]).argmin()
-    seen = np.zeros_like(mask)
-    seen[rows[nearest], columns[nearest]] = True
-    distance[seen] = 0.0
+    reached = np.zeros_like(mask)
+    reached[rows[nearest], columns[nearest]] = True
+    distance[reached] = 0.0
     shapes = (ndimage.generate_binary_structure(2, 1), ndimage.generate_binary_structure(2, 2))
     for step in range(1, limit):
-        grown = ndimage.binary_dilation(seen, shapes[step % 2]) & mask
-        fresh = grown & ~seen
+        grown = ndimage.binary_dilation(reached, shapes[step % 2]) & mask
+        fresh = grown & ~reached
         if not fresh.any():
             break
         distance[fresh] = step * 1.1  # an octagon's mean radius per step
-        seen = grown
+        reached = grown
     return distance
 
 

@@ -1,44 +1,45 @@
-"""A try-on from decoded pictures: parse, warp, inpaint, repaint, with a word after each step."""
+"""A try-on of decoded pictures in four steps: parse, warp, inpaint, repaint."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
-import numpy as np
 from PIL import Image
 
 from errors import Invalid
+from models.segmenter.atr import CATEGORIES, category_shares
 from models.segmenter.parsing import Parsing
-from models.tryon.anatomy import DRESS, LOWER, UPPER, Labels
+from models.segmenter.shapes import Category, Mask, Pixels
+from models.tryon.checks import check_garment, check_person
 from models.tryon.composite import Composite, compose
-from models.tryon.flow import FlowModel
-from models.tryon.garment import CATEGORIES, Category
-from models.tryon.inpaint import Painter, Plain
-from models.tryon.outline import Mask, bounds
+from models.tryon.inpaint import CompositePainter, Painter
+from models.tryon.outline import bounds
+from models.tryon.person.pose import Labels
+from models.tryon.pictures import crop_garment, scale_person
 from models.tryon.repaint import repaint
-from models.tryon.warp import Picture
+from models.tryon.shapes import GarmentPicture, TryOnOptions
+from models.tryon.warping.flow import FlowModel
 
-Quality = Literal["fast", "balanced", "quality"]
-QUALITIES: tuple[Quality, ...] = ("fast", "balanced", "quality")
-LEAST_PERSON, LEAST_GARMENT = 64, 32
 SURE = 0.85
-KINDS: dict[Category, tuple[int, ...]] = {"upper": (UPPER,), "lower": LOWER, "dress": (DRESS,)}
+"""From this share of the garment on, another category than the caller's is refused."""
+LEAST_LIKELY = 0.2
+"""Below this share of the garment, its shape decides about the category."""
 
 
-class Parser(Protocol):
-    """What tells every pixel's class; `models.segmenter.parser.Parser` is one."""
+class HumanParser(Protocol):
+    """Labels every pixel; `models.segmenter.parser.Parser` is one."""
 
     version: str
     """Changes with the weights."""
 
-    def parse(self, image: Picture) -> Parsing:
+    def parse(self, image: Pixels) -> Parsing:
         """An upright RGB picture (h, w, 3) -> its parsing."""
         ...
 
     def check(self) -> None:
         """Raises:
-        RuntimeError: the network no longer does what it should.
+        RuntimeError: the network is broken.
         """
         ...
 
@@ -55,23 +56,11 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What to make of the pictures; category None is guessed from the garment, steps None is the
-    quality's.
-    """
-
-    category: Category | None = None
-    quality: Quality = "balanced"
-    seed: int = 0
-    steps: int | None = None
-
-
-@dataclass(frozen=True)
-class Dressed:
+class DressedPerson:
     """A finished try-on.
 
-    picture: at the person's size. category: given or guessed. steps: what ran, in order.
-    timings_ms: by step. composite: what was laid where, for whoever wants to look.
+    picture: at the person's size. category: the caller's, or the guessed one. steps: what ran, in
+    order. timings_ms: by step. composite: the parts that the picture was made of.
     """
 
     picture: Image.Image
@@ -82,33 +71,35 @@ class Dressed:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A person in the working frame (h, w, 3), and what the parser sees there."""
+class ParsedPerson:
+    """A person in the working frame (h, w, 3), and the frame's parse map."""
 
-    frame: Picture
+    frame: Pixels
     labels: Labels
     parse_ms: float
 
 
 OnProgress = Callable[[int, int, str], None]
-"""Steps done, steps in all, the step that begins; what it raises ends the try-on."""
+"""Called with the steps done, the steps in all, and the step that begins; an exception that it
+raises ends the try-on.
+"""
 
 
-def _untold(_done: int, _total: int, _message: str) -> None:
-    """Nobody wants to know."""
+def _no_progress(_done: int, _total: int, _message: str) -> None:
+    """Ignores the progress."""
 
 
 class TryOnPipeline:
-    """Holds the networks and nothing of a request; one call at a time."""
+    """The loaded networks; holds no state of a request, and takes one call at a time."""
 
     def __init__(
-        self, parser: Parser, painter: Painter, sizes: Sizes | None = None,
+        self, parser: HumanParser, painter: Painter, sizes: Sizes | None = None,
         flow: FlowModel | None = None,
     ) -> None:  # fmt: skip
         self.parser = parser
         self.painter = painter
         self.flow = flow
-        self._plain = Plain()
+        self._plain = CompositePainter()
         self._sizes = sizes or Sizes()
         parts = [painter.version, *([flow.version] if flow else []), parser.version]
         self.version = "+".join(parts)
@@ -116,165 +107,120 @@ class TryOnPipeline:
     def dress(
         self,
         person: Image.Image,
-        garment: Image.Image,
-        mask: Mask,
-        asked: Asked,
-        on_progress: OnProgress = _untold,
-        seen: Seen | None = None,
-    ) -> Dressed:
+        garment: GarmentPicture,
+        options: TryOnOptions,
+        on_progress: OnProgress = _no_progress,
+        parsed: ParsedPerson | None = None,
+    ) -> DressedPerson:
         """The person in the garment; the same arguments give the same picture.
 
         Args:
             person, garment: upright RGB pictures of any size.
-            mask: (height, width) of the garment picture, True on the garment.
-            seen: what `see` made of this person for the same `asked`; else it is done here.
+            parsed: the result of `parse_person` for this person and the same options; None parses
+                the person here.
 
         Raises:
-            Invalid: a picture can't be used; the message says which one and why.
+            Invalid: a picture can't be used; the error has a subject.
         """
-        check_sizes(person, garment, mask)
-        seen = seen or self.see(person, asked, on_progress)
+        check_person(person)
+        check_garment(garment)
+        parsed = parsed or self.parse_person(person, options, on_progress)
         clock = _Clock()
-        painter = self._plain if asked.quality == "fast" else self.painter
-        steps = self._steps_of(asked)
+        painter = self._plain if options.quality == "fast" else self.painter
+        steps = self._count_steps(options)
         total = steps + 3
-        cloth, cut = _cut_out(garment, mask, max(seen.frame.shape))
-        category = self._category_of(asked.category, cloth, cut)
-        clock.lap("parseMs", seen.parse_ms)
+        cloth, cut = crop_garment(garment, max(parsed.frame.shape))
+        category = self._category_of(options, cloth, cut)
+        clock.lap("parseMs", parsed.parse_ms)
         on_progress(1, total, "warp")
-        composite = compose(seen.frame, seen.labels, cloth, cut, category, self.flow)
+        composite = compose(parsed.frame, parsed.labels, cloth, cut, category, self.flow)
         clock.lap("warpMs")
 
         def on_step(done: int, _of: int) -> None:
             on_progress(2 + min(done, steps), total, "inpaint")
 
-        painted, ran = painter.paint(
-            composite, cloth, category, seed=asked.seed, steps=steps, on_step=on_step
+        painting, paint_steps = painter.paint(
+            composite, cloth, category, seed=options.seed, steps=steps, on_step=on_step
         )
         clock.lap("inpaintMs")
         on_progress(2 + steps, total, "repaint")
-        picture = repaint(person, painted, composite.share, composite.kept)
+        picture = repaint(person, painting, composite.share, composite.protected)
         clock.lap("repaintMs")
-        how = "affine warp" if composite.garment.affine else "warp"
-        names = ("parse", how, "blend", *ran, "repaint")
-        return Dressed(picture, category, names, clock.laps_ms, composite)
+        warp = "affine warp" if composite.garment.affine else "warp"
+        names = ("parse", warp, "blend", *paint_steps, "repaint")
+        return DressedPerson(picture, category, names, clock.laps_ms, composite)
 
-    def see(self, person: Image.Image, asked: Asked, on_progress: OnProgress = _untold) -> Seen:
-        """The part of `dress` that needs no garment: it can run while that is being decoded.
+    def parse_person(
+        self, person: Image.Image, options: TryOnOptions, on_progress: OnProgress = _no_progress
+    ) -> ParsedPerson:
+        """The part of `dress` that needs no garment: it can run while the garment is decoded.
 
         Raises:
             Invalid: the person's picture is too small.
         """
         check_person(person)
         clock = _Clock()
-        on_progress(0, self._steps_of(asked) + 3, "parse")
-        frame = _framed(person, getattr(self._sizes, asked.quality))
+        on_progress(0, self._count_steps(options) + 3, "parse")
+        frame = scale_person(person, getattr(self._sizes, options.quality))
         labels = self.parser.parse(frame).labels
         clock.lap("parseMs")
-        return Seen(frame, labels, clock.laps_ms["parseMs"])
+        return ParsedPerson(frame, labels, clock.laps_ms["parseMs"])
 
-    def _steps_of(self, asked: Asked) -> int:
-        """Steps of the network; the composite is one."""
-        if asked.quality == "fast" or isinstance(self.painter, Plain):
+    def _count_steps(self, options: TryOnOptions) -> int:
+        """Steps of the painter; the composite counts as one."""
+        if options.quality == "fast" or isinstance(self.painter, CompositePainter):
             return 1
-        usual = getattr(self._sizes, f"{asked.quality}_steps")
-        return asked.steps or int(usual)
+        default = getattr(self._sizes, f"{options.quality}_steps")
+        return options.steps or int(default)
 
-    def _category_of(self, given: Category | None, cloth: Picture, cut: Mask) -> Category:
-        """Given or guessed.
+    def _category_of(self, options: TryOnOptions, cloth: Pixels, cut: Mask) -> Category:
+        """The caller's category or a guess, by the Segmenter's shares where it cut the garment out,
+        else by parsing the garment.
 
         Raises:
-            Invalid: the garment is surely of another kind.
+            Invalid: about the category: the garment is surely of another one.
         """
-        labels = self.parser.parse(cloth).labels
-        return fit_category(given, labels, cut)
+        shares = options.category_shares
+        if shares is None:
+            shares = category_shares(self.parser.parse(cloth).labels[cut])
+        return fit_category(options.category, shares, cut)
 
 
-def fit_category(given: Category | None, labels: Labels, cut: Mask) -> Category:
-    """The category by what the parser sees inside the mask, by its shape where it sees nothing.
+def fit_category(
+    category: Category | None, shares: Mapping[Category, float], cut: Mask
+) -> Category:
+    """The caller's category; without one, the likeliest by the shares, or by the mask's shape.
 
     Raises:
-        Invalid: trousers or a skirt were called a top, or the other way round.
+        Invalid: about the category: trousers or a skirt were called a top, or the reverse.
     """
-    inside = labels[cut]
-    shares = {
-        name: float(np.isin(inside, KINDS[name]).mean()) if inside.size else 0.0
-        for name in CATEGORIES
-    }
-    likeliest = max(CATEGORIES, key=lambda name: shares[name])
-    if given is None:
-        return likeliest if shares[likeliest] > 0.2 else _by_shape(cut)
-    opposite = {given, likeliest} == {"upper", "lower"}
-    if opposite and shares[likeliest] > SURE:
+    likeliest = max(CATEGORIES, key=lambda name: shares.get(name, 0.0))
+    share = shares.get(likeliest, 0.0)
+    if category is None:
+        return likeliest if share > LEAST_LIKELY else _by_shape(cut)
+    if {category, likeliest} == {"upper", "lower"} and share > SURE:
         raise Invalid(
-            f"category: the garment is taken for one of {likeliest}, not {given}; "
+            f"the garment is taken for one of {likeliest}, not {category}; "
             "leave category out, or show another garment"
-        )
-    return given
+        ).about("category")
+    return category
 
 
 def _by_shape(cut: Mask) -> Category:
-    """Long and narrow is a dress, anything else a top."""
+    """A dress if the mask is long and narrow, else a top."""
     x0, y0, x1, y1 = bounds(cut)
     return "dress" if (y1 - y0) > 1.6 * (x1 - x0) else "upper"
 
 
-def check_sizes(person: Image.Image, garment: Image.Image, mask: Mask) -> None:
-    """Raises:
-    Invalid: a picture is too small, or the mask is not the garment's.
-    """
-    check_person(person)
-    if min(garment.size) < LEAST_GARMENT:
-        raise Invalid(f"garmentUrl: the picture's sides must have at least {LEAST_GARMENT} pixels")
-    if mask.shape != (garment.height, garment.width):
-        raise Invalid(
-            f"maskUrl: the mask has {mask.shape[1]} x {mask.shape[0]} pixels, "
-            f"the garment {garment.width} x {garment.height}"
-        )
-    if not mask.any():
-        raise Invalid("maskUrl: the mask is empty")
-
-
-def check_person(person: Image.Image) -> None:
-    """Raises:
-    Invalid: the picture is too small.
-    """
-    if min(person.size) < LEAST_PERSON:
-        raise Invalid(f"personUrl: the picture's sides must have at least {LEAST_PERSON} pixels")
-
-
-def _framed(person: Image.Image, side: int) -> Picture:
-    """The person at the working size; a small picture keeps its own."""
-    scale = min(1.0, side / max(person.size))
-    size = (max(1, round(person.width * scale)), max(1, round(person.height * scale)))
-    shown = person if size == person.size else person.resize(size, Image.Resampling.LANCZOS)
-    return np.asarray(shown, dtype=np.uint8)
-
-
-def _cut_out(garment: Image.Image, mask: Mask, side: int) -> tuple[Picture, Mask]:
-    """The garment's part of its picture, about as large as it will lie on the person."""
-    x0, y0, x1, y1 = bounds(mask)
-    margin = max(2, round(0.03 * max(x1 - x0, y1 - y0)))
-    box = (
-        max(x0 - margin, 0), max(y0 - margin, 0),
-        min(x1 + 1 + margin, garment.width), min(y1 + 1 + margin, garment.height),
-    )  # fmt: skip
-    cloth, cut = garment.crop(box), Image.fromarray(mask.astype(np.uint8) * 255).crop(box)
-    scale = min(1.0, 0.7 * side / max(cloth.size))
-    size = (max(8, round(cloth.width * scale)), max(8, round(cloth.height * scale)))
-    cloth = cloth.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return np.asarray(cloth, np.uint8), np.asarray(cut.resize(size)) > 127
-
-
 class _Clock:
-    """Time between laps."""
+    """Measures the time of consecutive steps."""
 
     def __init__(self) -> None:
         self.laps_ms: dict[str, float] = {}
         self._last_s = time.perf_counter()
 
     def lap(self, name: str, before_ms: float = 0.0) -> None:
-        """What passed since the last one is this one's, with what it has taken before."""
+        """Records the time since the last lap under a name, with what it has taken before."""
         now_s = time.perf_counter()
         self.laps_ms[name] = round(before_ms + (now_s - self._last_s) * 1000, 2)
         self._last_s = now_s

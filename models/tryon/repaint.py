@@ -1,22 +1,23 @@
-"""Puts what was painted back into the photograph: everything else stays bit for bit as it was."""
+"""Puts the painted part back into the photograph; all other pixels stay exactly as they were."""
 
 import numpy as np
 from PIL import Image
 
-from models.tryon.outline import Mask, bounds
-from models.tryon.warp import Cover, Picture
+from models.segmenter.shapes import Mask, Pixels
+from models.tryon.outline import bounds
+from models.tryon.warping.splines import Cover
 
 
-def repaint(person: Image.Image, painted: Picture, share: Cover, kept: Mask) -> Image.Image:
-    """The person at its own size with the painted part in it.
+def repaint(person: Image.Image, painted: Pixels, share: Cover, protected: Mask) -> Image.Image:
+    """The person's photograph at its full size with the painted part in it.
 
     Args:
         person: the photograph, RGB, any size; not changed.
         painted: (h, w, 3) in the working frame.
         share: (h, w), how much of the painted picture shows; 0 leaves the photograph alone.
-        kept: (H, W) in any frame, what must not change (face, hair, hands).
+        protected: (H, W) in any frame, pixels that must not change (face, hair, hands).
 
-    The share is cut off below half a step of 8 bits, so that "0" means the same at every size.
+    A share below half a step of 8 bits counts as 0, so that it means the same at every size.
     """
     result = person.copy()
     if not (share > 0).any():
@@ -33,18 +34,10 @@ def repaint(person: Image.Image, painted: Picture, share: Cover, kept: Mask) -> 
     patch = Image.fromarray(painted).resize(size, Image.Resampling.BICUBIC, frame)
     alpha = Image.fromarray(np.round(share * 255).astype(np.uint8))
     alpha = alpha.resize(size, Image.Resampling.BILINEAR, frame)
-    guard = Image.fromarray(kept.astype(np.uint8) * 255)
-    scale = (kept.shape[1] / person.width, kept.shape[0] / person.height)
+    guard = Image.fromarray(protected.astype(np.uint8) * 255)
+    scale = (protected.shape[1] / person.width, protected.shape[0] / person.height)
     there = (box[0] * scale[0], box[1] * scale[1], box[2] * scale[0], box[3] * scale[1])
     guard = guard.resize(size, Image.Resampling.NEAREST, there)
     alpha.paste(0, mask=guard)
     result.paste(patch, box[:2], alpha)
     return result
-
-
-def changed_area(size: tuple[int, int], share: Cover, kept: Mask) -> Mask:
-    """Which pixels of a photograph of `size` (width, height) `repaint` may change: (H, W)."""
-    black = Image.new("RGB", size)
-    white = np.full((*share.shape, 3), 255, np.uint8)
-    full = (share > 0).astype(np.float32)
-    return np.asarray(repaint(black, white, full, kept))[..., 0] > 0

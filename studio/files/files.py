@@ -96,6 +96,14 @@ async def _delete_rows(
 
 
 @dataclass(frozen=True)
+class UsablePicture:
+    """A picture in this studio's own store; file: its row, where it is the user's own upload."""
+
+    key: str
+    file: File | None = None
+
+
+@dataclass(frozen=True)
 class LoadedImage:
     """An encoded picture; key and file id are set where it is in the studio's own blob store."""
 
@@ -126,14 +134,18 @@ async def load_image(
     if (image_url is None) == (file_id is None):
         raise Invalid("give either imageUrl or fileId")
     if image_url is None:
-        key, own_file_id = await _find_usable(studio, user_id, file_id=file_id, key=None)
-        return LoadedImage(await studio.blobs.get(key), key, own_file_id)
+        picture = await find_usable(studio, user_id, file_id=file_id)
+        return await _load(studio, picture)
     own_key = studio.blobs.key_of(image_url)
     if own_key is None:
         data = await studio.fetcher.fetch_image(image_url, current_caller(), is_patient=is_patient)
         return LoadedImage(data, None, None)
-    key, own_file_id = await _find_usable(studio, user_id, file_id=None, key=own_key)
-    return LoadedImage(await studio.blobs.get(key), key, own_file_id)
+    return await _load(studio, await find_usable(studio, user_id, key=own_key))
+
+
+async def _load(studio: Studio, picture: UsablePicture) -> LoadedImage:
+    file_id = None if picture.file is None else picture.file.id
+    return LoadedImage(await studio.blobs.get(picture.key), picture.key, file_id)
 
 
 async def require_picture(
@@ -148,17 +160,21 @@ async def require_picture(
     key = None if image_url is None else studio.blobs.key_of(image_url)
     if file_id is None and key is None:
         return None
-    usable_key, _ = await _find_usable(studio, user_id, file_id=file_id, key=key)
-    return usable_key
+    return (await find_usable(studio, user_id, file_id=file_id, key=key)).key
 
 
-async def _find_usable(
-    studio: Studio, user_id: UUID | None, *, file_id: UUID | None, key: str | None
-) -> tuple[str, UUID | None]:
-    """The key and the id of a picture that the user may use.
+async def find_usable(
+    studio: Studio, user_id: UUID | None, *, file_id: UUID | None = None, key: str | None = None
+) -> UsablePicture:
+    """A stored picture by its file or its key. The row decides, not the signature of a URL.
 
-    The row decides, not the signature of a URL. An upload of another account that is on sale is
-    used in the form of the product's public copy, because the upload has metadata of its owner.
+    Another user's upload that is on sale is used as the product's public copy: the upload itself,
+    with its metadata, stays private.
+
+    Raises:
+        NotFound: absent, or another's and not on sale.
+        Conflict: the upload is not completed.
+        NotAnImage: the file is a dataset.
     """
     async with studio.database.read() as session:
         if file_id is not None:
@@ -167,16 +183,16 @@ async def _find_usable(
             file = await get_file_by_key(session, key or "")
         if file is not None:
             if user_id is not None and file.owner_id == user_id:
-                return check_usable(file), file.id
+                return UsablePicture(check_usable(file), file)
             public_key = await get_public_key(session, file_id=file.id, blob_key=file.blob_key)
             if public_key is not None:
-                return public_key, None
+                return UsablePicture(public_key)
         elif key is not None and await is_on_sale(session, file_id=None, blob_key=key):
-            return key, None
+            return UsablePicture(key)
         elif key is not None and user_id is not None:
             segmentation = await get_segmentation_by_mask(session, key)
             if segmentation is not None and segmentation.user_id == user_id:
-                return key, None
+                return UsablePicture(key)
     raise NotFound("no such picture")
 
 

@@ -5,7 +5,7 @@ from studio.index.rebuild import REBUILD_INDEX
 from studio.job_types import JobType
 from studio.sales.train import TRAIN_REGRESSOR
 from studio.segmentation.batch import SEGMENT_BATCH
-from studio.tryon.tryon import TRYON
+from studio.tryon.job import TRYON
 
 JOB_TYPES: dict[str, JobType] = {
     job_type.name: job_type

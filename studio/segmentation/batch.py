@@ -1,46 +1,20 @@
-"""The job `segment-batch`: a mask for each of many pictures, bad pictures told from good ones."""
+"""The job `segment-batch`: masks of many pictures; a bad picture fails alone."""
 
 import asyncio
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid5
-
-from pydantic import Field, model_validator
 
 from db.users import get_user
 from errors import DeadlinePassed, Invalid, StudioError, Unavailable
+from models.segmenter.shapes import SegmentPrompt, Target
 from studio.files.files import require_picture
-from studio.forms import Form
 from studio.job_types import JobRun, JobType, Outcome, read_payload
-from studio.ports import SegmentPrompt, Studio
+from studio.ports import Studio
+from studio.segmentation.forms import SegmentBatchForm, StoredBatch
 from studio.segmentation.segmentation import bbox_document, segment
 
 AT_ONCE = 4
-
-Url = Annotated[str, Field(min_length=1, max_length=4096)]
-Target = Literal["garment", "upper", "lower", "dress", "person"]
-
-
-class SegmentBatchForm(Form):
-    """Pictures by their files or URLs, and what to cut out of each."""
-
-    file_ids: Annotated[list[UUID], Field(max_length=200, fail_fast=True)] = []
-    image_urls: Annotated[list[Url], Field(max_length=200, fail_fast=True)] = []
-    target: Target = "garment"
-
-    @model_validator(mode="after")
-    def require_a_picture(self) -> "SegmentBatchForm":
-        """A job without work is a mistake."""
-        if not self.file_ids and not self.image_urls:
-            raise ValueError("give at least one picture in fileIds or imageUrls")
-        return self
-
-
-class StoredBatch(Form):
-    """The payload of a job: null where a picture was deleted since, so that places stay."""
-
-    file_ids: Annotated[list[UUID | None], Field(max_length=200, fail_fast=True)] = []
-    image_urls: Annotated[list[Url | None], Field(max_length=200, fail_fast=True)] = []
-    target: Target = "garment"
 
 
 async def check_batch(studio: Studio, owner_id: UUID, form: SegmentBatchForm) -> None:
@@ -59,41 +33,72 @@ SEGMENT_BATCH = JobType(
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class BatchPicture:
+    """One picture of a batch: its place, and its file's id or its URL; None where it was deleted.
+
+    name: the field of results that says which picture it is, `fileId` or `imageUrl`.
+    """
+
+    place: int
+    name: str
+    value: UUID | str | None
+
+
 async def segment_batch(studio: Studio, run: JobRun) -> Outcome:
-    """Goes on where the last attempt was; a picture's result has an id that follows from the job,
-    so that doing one twice leaves it once.
+    """Cuts out all pictures, from the one at which the last attempt stopped.
+
+    A picture's result has an id that is derived from the job's, so that doing it twice leaves one
+    row.
 
     Raises:
         Unavailable: a part of the studio is down; the pictures after the last report come again.
-        JobStopped: the job is another worker's, or nobody's any more.
+        JobStopped: another worker has the job, or it was cancelled.
     """
     form = read_payload(StoredBatch, run.payload)
     owner_id = await _owner_of(studio, run)
-    pictures: list[tuple[str, Any]] = [("fileId", each) for each in form.file_ids]
-    pictures += [("imageUrl", each) for each in form.image_urls]
-    told = {one["at"]: one for past in await run.past() for one in past.get("pictures", ())}
+    pictures = _pictures_of(form)
+    results = {
+        result["at"]: result for past in await run.past() for result in past.get("pictures", ())
+    }
     for start in range(run.done, len(pictures), AT_ONCE):
-        chunk = range(start, min(start + AT_ONCE, len(pictures)))
-        found = await asyncio.gather(
-            *(_one(studio, run, owner_id, form.target, at, *pictures[at]) for at in chunk),
+        chunk = pictures[start : start + AT_ONCE]
+        answers = await asyncio.gather(
+            *(_segment_one(studio, run, owner_id, form.target, picture) for picture in chunk),
             return_exceptions=True,
         )
-        for one in found:
-            if isinstance(one, BaseException):
-                raise one
-        fresh = [one for one in found if isinstance(one, dict)]
-        told |= {one["at"]: one for one in fresh}
-        await run.progress(chunk[-1] + 1, len(pictures), "pictures cut out", pictures=fresh)
-    results = [
-        {name: value for name, value in told[at].items() if name != "at"} for at in sorted(told)
-    ]
-    failed = sum("error" in one for one in results)
-    counts = {"total": len(pictures), "segmented": len(pictures) - failed, "failed": failed}
-    return Outcome(counts | {"results": results})
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        fresh = [answer for answer in answers if isinstance(answer, dict)]
+        results |= {answer["at"]: answer for answer in fresh}
+        await run.progress(start + len(chunk), len(pictures), "pictures cut out", pictures=fresh)
+    return Outcome(_document([results[place] for place in sorted(results)], len(pictures)))
+
+
+def _pictures_of(form: StoredBatch) -> list[BatchPicture]:
+    values: list[tuple[str, UUID | str | None]] = [("fileId", value) for value in form.file_ids]
+    values += [("imageUrl", value) for value in form.image_urls]
+    return [BatchPicture(place, name, value) for place, (name, value) in enumerate(values)]
+
+
+def _document(results: list[dict[str, Any]], total: int) -> dict[str, Any]:
+    """The job's result: counts, and every picture's result in the order of the payload."""
+    failed = sum("error" in result for result in results)
+    return {
+        "total": total, "segmented": total - failed, "failed": failed,
+        "results": [
+            {name: value for name, value in result.items() if name != "at"} for result in results
+        ],
+    }  # fmt: skip
 
 
 async def _owner_of(studio: Studio, run: JobRun) -> UUID:
-    """With the rights that the account has now."""
+    """The job's owner.
+
+    Raises:
+        Invalid: the account is gone or is no merchant any more.
+    """
     async with studio.database.transaction() as session:
         user = await get_user(session, run.owner_id) if run.owner_id else None
     if user is None or user.role not in {"merchant", "admin"}:
@@ -101,26 +106,29 @@ async def _owner_of(studio: Studio, run: JobRun) -> UUID:
     return user.id
 
 
-async def _one(
-    studio: Studio, run: JobRun, owner_id: UUID, target: str, at: int, name: str, value: Any
+async def _segment_one(
+    studio: Studio, run: JobRun, owner_id: UUID, target: Target, picture: BatchPicture
 ) -> dict[str, Any]:
-    """One picture's result, or what is wrong with it."""
-    if value is None:
-        return {"at": at, name: None, "error": "the picture was deleted"}
-    told: dict[str, Any] = {"at": at, name: str(value).split("?")[0]}
-    source = {"file_id": value} if name == "fileId" else {"image_url": value}
+    """One picture's result, or its error."""
+    if picture.value is None:
+        return {"at": picture.place, picture.name: None, "error": "the picture was deleted"}
+    result: dict[str, Any] = {
+        "at": picture.place, picture.name: str(picture.value).split("?")[0],
+    }  # fmt: skip
+    is_file = isinstance(picture.value, UUID)
     try:
-        made = await segment(
-            studio, owner_id, SegmentPrompt(target), result_id=uuid5(run.job_id, str(at)),
-            guard=run.guard, **source,
+        segmentation = await segment(
+            studio, owner_id, SegmentPrompt(target),
+            **{"file_id" if is_file else "image_url": picture.value},  # type: ignore[arg-type]
+            result_id=uuid5(run.job_id, str(picture.place)), guard=run.guard,
         )  # fmt: skip
-    except (Unavailable, DeadlinePassed):  # ours, not the picture's
+    except (Unavailable, DeadlinePassed):  # our failure, not the picture's
         raise
     except StudioError as error:
-        return told | {"error": error.detail}
-    answer = made.answer
-    return told | {
-        "maskKey": made.mask_key, "width": answer.width, "height": answer.height,
+        return result | {"error": error.detail}
+    answer = segmentation.answer
+    return result | {
+        "maskKey": segmentation.mask_key, "width": answer.width, "height": answer.height,
         "area": answer.area, "bbox": bbox_document(answer), "score": answer.score,
         "label": answer.label,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Segmentation: a picture and a prompt to a mask, and a row of what was made from what."""
+"""Segmentation: a picture and a prompt to a mask in the blob store and its row."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,20 +17,20 @@ from db.tables import SegmentationResult
 from errors import DeadlinePassed, NotAuthenticated, NotFound, StudioError, Unavailable
 from integrations.blobs.keys import EXTENSIONS
 from models.clean_copy import clean_copy
+from models.segmenter.shapes import SegmentPrompt
 from studio.context import current_request_id
 from studio.deletion.lineage import delete_unrecorded_blob, find_deleted
 from studio.files.files import load_image
 from studio.files.picture_threads import run_on_picture
 from studio.files.storage import require_storage
 from studio.idempotency import KeyedRequest, Overtaken
-from studio.ports import SegmentAnswer, SegmentPrompt, Studio
-
-TARGETS = ("garment", "upper", "lower", "dress", "person")
+from studio.ports import Studio
+from studio.segmentation.shapes import SegmentAnswer
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A mask, where it lies, and what it shows."""
+    """A mask: its row's id, its blob's key, and the Segmenter's answer."""
 
     id: UUID
     mask_key: str
@@ -45,14 +45,14 @@ async def segment(
 ) -> Segmentation:  # fmt: skip
     """Cuts out what the prompt asks for.
 
-    result_id: of a result that may be made twice and shall be there once. guard: makes the row
-    part of a job's attempt. keyed: the row keeps the answer for requests under the same key.
+    result_id: the row's id, given by jobs, whose attempts may repeat it. guard: makes the row part
+    of a job's attempt. keyed: the row stores the answer for requests under the same key.
 
     Raises:
         Overtaken: a request under the same key was answered meanwhile.
         NotFound: the picture is absent or another user's.
         NotAnImage, Invalid, TooLarge, UpstreamFailed: the picture or the prompt can't be used, or
-            what is asked for is not in the picture.
+            the picture does not show what the prompt asks for.
         TooLarge: the account's quota is used up.
         Unavailable: the deployment is saturated or down.
     """
@@ -63,7 +63,7 @@ async def segment(
         return await segment_stored(
             studio, user_id, prompt, loaded.key, result_id=result_id, guard=guard, keyed=keyed
         )
-    async with borrowed(studio, user_id, result_id, loaded.data) as image_key:
+    async with temporary_copy(studio, user_id, result_id, loaded.data) as image_key:
         return await segment_stored(
             studio, user_id, prompt, image_key, result_id=result_id, guard=guard, keyed=keyed,
             source=(image_url or "").split("?")[0],
@@ -75,9 +75,9 @@ async def segment_stored(
     result_id: UUID | None = None, guard: Callable[[AsyncSession], Awaitable[None]] | None = None,
     keyed: KeyedRequest | None = None, source: str | None = None,
 ) -> Segmentation:  # fmt: skip
-    """As `segment`, of a picture that lies in our own store and that the user may use.
+    """As `segment`, of a picture in our own store that the user may use.
 
-    source: what the row shall name as the mask's picture, where that is not the blob.
+    source: the row's `input_key`, where that is not the blob's key.
     """
     started_s = time.perf_counter()
     result_id = result_id or uuid4()
@@ -114,7 +114,7 @@ async def _record(
         if is_keyed and not is_new:
             raise Overtaken("a request with this Idempotency-Key was answered meanwhile")
     except (NotFound, NotAuthenticated, Overtaken, SQLAlchemyError):
-        await studio.blobs.delete(row.mask_key)  # nothing names it: deleted or answered meanwhile
+        await studio.blobs.delete(row.mask_key)  # no row names it
         raise
     except (Unavailable, DeadlinePassed):
         await delete_unrecorded_blob(studio, SegmentationResult, row.id, row.mask_key)
@@ -122,12 +122,12 @@ async def _record(
 
 
 @asynccontextmanager
-async def borrowed(
+async def temporary_copy(
     studio: Studio, user_id: UUID, result_id: UUID, data: bytes
 ) -> AsyncIterator[str]:
-    """The key of a picture from outside, in our own store for as long as the block runs.
+    """Stores a picture from outside for as long as the block runs, and yields its key.
 
-    Deployments take keys; the copy has no metadata, and nothing needs it afterwards.
+    Deployments read pictures by their keys; nothing needs the copy afterwards.
     """
     copy = await run_on_picture(partial(clean_copy, data))
     key = f"uploads/{user_id}/fetched/{result_id}{EXTENSIONS[copy.content_type]}"
@@ -162,7 +162,7 @@ def _row(
 
 
 def segmentation_document(mask_key: str, answer: SegmentAnswer) -> dict[str, Any]:
-    """As callers get it, but for the mask's URL, which is signed anew."""
+    """The answer to callers, with the mask's key in place of its URL, which is signed anew."""
     return {
         "mask_key": mask_key, "width": answer.width, "height": answer.height,
         "area": answer.area, "bbox": bbox_document(answer), "score": answer.score,
@@ -171,5 +171,5 @@ def segmentation_document(mask_key: str, answer: SegmentAnswer) -> dict[str, Any
 
 
 def bbox_document(answer: SegmentAnswer) -> dict[str, int]:
-    """The box by names, as tables and callers get it."""
+    """The box as rows and answers have it."""
     return dict(zip(("x", "y", "width", "height"), answer.bbox, strict=True))

@@ -1,7 +1,9 @@
-"""Try-ons that were made: found by their owner, and deleted."""
+"""An account's try-ons: listed, looked up, deleted."""
 
+from datetime import datetime
 from uuid import UUID
 
+from db import tryons
 from db.audit import insert_audit
 from db.deletion.erasures import insert_erasure
 from db.deletion.lineage import lock_lineage
@@ -16,11 +18,11 @@ from studio.ports import Studio
 
 
 async def delete_tryon(studio: Studio, user_id: UUID, tryon_id: UUID, *, ip: str | None) -> None:
-    """Removes a try-on with its job, its picture, and what was stored for it or made of it.
+    """Deletes a try-on with its job, its picture, the copies stored for it and what was made of it.
 
     Raises:
         NotFound: absent, or another's.
-        Unavailable: the blob store is away; nothing is deleted then.
+        Unavailable: the blob store does not answer; nothing is deleted then.
     """
     output_key = output_key_of(tryon_id)
     await find_tryon(studio, user_id, tryon_id)
@@ -38,6 +40,14 @@ async def delete_tryon(studio: Studio, user_id: UUID, tryon_id: UUID, *, ip: str
         )  # fmt: skip
     await remove_soon(studio.database, studio.blobs, [output_key, *sorted(keys)])
     await strip_soon(studio.database, user_id)
+
+
+async def list_tryons(
+    studio: Studio, user_id: UUID, *, limit: int, after: tuple[datetime, UUID] | None
+) -> list[TryonJob]:
+    """The user's try-ons, newest first."""
+    async with studio.database.read() as session:
+        return await tryons.list_tryons(session, user_id, limit=limit, after=after)
 
 
 async def find_tryon(studio: Studio, user_id: UUID, tryon_id: UUID) -> TryonJob:

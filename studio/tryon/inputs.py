@@ -1,6 +1,8 @@
-"""The pictures of a try-on as blobs of our own: found by their rows, or fetched and kept."""
+"""The pictures of a try-on in the blob store: found by their rows, or copied from outside."""
 
-from collections.abc import AsyncIterator
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -8,28 +10,29 @@ from uuid import UUID
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.files import get_file_by_key
 from db.tables import TryonJob
-from db.tryons import insert_tryon, made_for
+from db.tryons import insert_tryon, is_own_output
 from errors import Invalid, NotFound, StudioError
 from integrations.blobs.keys import EXTENSIONS
 from models.clean_copy import clean_copy
-from models.images import ImageInfo, inspect_image
+from models.images import inspect_image, measure_image
+from models.segmenter.atr import category_of
+from models.segmenter.shapes import Category, SegmentPrompt
+from models.tryon.checks import check_mask_size, errors_about
 from studio.deletion.blob_removal import remove_soon
 from studio.deletion.lineage import delete_inputs, find_deleted, mask_id_of
-from studio.files.files import load_image
+from studio.files.files import UsablePicture, find_usable, load_image
 from studio.files.picture_threads import run_on_picture
 from studio.job_types import JobRun
-from studio.ports import SegmentPrompt, Studio
+from studio.ports import Studio
 from studio.segmentation.segmentation import segment_stored
-
-KINDS = {"upper": ("Upper-clothes",), "lower": ("Pants", "Skirt"), "dress": ("Dress",)}
-"""What the Segmenter's labels mean for a try-on."""
+from studio.tryon.forms import MAX_SEED, TryOnForm
+from studio.tryon.shapes import TryOnOrder
 
 
 @dataclass(frozen=True)
-class StoredPicture:
-    """A picture in the blob store, and its size as a viewer shows it."""
+class InputPicture:
+    """A picture in the blob store; width and height as a viewer shows it."""
 
     key: str
     width: int
@@ -37,17 +40,30 @@ class StoredPicture:
 
     @property
     def pixels(self) -> int:
-        """In all."""
+        """The number of pixels."""
         return self.width * self.height
+
+
+@dataclass(frozen=True)
+class GarmentMask:
+    """The key of a garment's mask, and what the Segmenter says about the garment.
+
+    category: None where it is unknown. category_shares: as in `models.tryon.shapes.TryOnOptions`.
+    """
+
+    key: str
+    category: Category | None
+    category_shares: Mapping[Category, float] | None
 
 
 @dataclass
 class Draft:
-    """What is put into the store for a try-on before its row is there.
+    """What is stored for a try-on before its row is written.
 
     Attributes:
-        tryon_id: None where pictures are only looked at; nothing is stored then.
-        stored_bytes: what the copies take that were fetched for it.
+        tryon_id: None where pictures are only checked; nothing is stored then.
+        keys, stored_bytes: the copies of pictures from outside, and their size in all.
+        has_mask: whether a mask was made for it.
     """
 
     user_id: UUID
@@ -57,14 +73,14 @@ class Draft:
     has_mask: bool = False
 
     def key_of(self, name: str, content_type: str) -> str:
-        """Where a fetched picture of this try-on lies; the same one at every attempt."""
+        """The key of a copy of a picture from outside; the same at every attempt."""
         extension = EXTENSIONS[content_type]
         return f"uploads/{self.user_id}/fetched/{self.tryon_id}-{name}{extension}"
 
 
 @asynccontextmanager
 async def drafting(studio: Studio, user_id: UUID, tryon_id: UUID) -> AsyncIterator[Draft]:
-    """What was stored in the block is removed again where the block fails."""
+    """Yields a draft; where the block fails, what it stored is removed again."""
     draft = Draft(user_id, tryon_id)
     try:
         yield draft
@@ -74,7 +90,7 @@ async def drafting(studio: Studio, user_id: UUID, tryon_id: UUID) -> AsyncIterat
 
 
 async def discard(studio: Studio, draft: Draft) -> None:
-    """Removes fetched copies and the mask that was made; the sweep finds what can't be removed."""
+    """Removes the copies and the mask of a draft; the sweep finds what can't be removed."""
     if draft.tryon_id is None or not (draft.keys or draft.has_mask):
         return
     with suppress(StudioError):
@@ -83,109 +99,152 @@ async def discard(studio: Studio, draft: Draft) -> None:
         await remove_soon(studio.database, studio.blobs, sorted(keys))
 
 
-async def store_picture(studio: Studio, draft: Draft, url: str, name: str) -> StoredPicture:
-    """An own upload, a picture on sale, a result made for this user, or one of the outside world.
+async def build_order(
+    studio: Studio, draft: Draft, form: TryOnForm, run: JobRun | None = None
+) -> tuple[TryOnOrder, int]:
+    """Stores the form's pictures, the garment's mask included. Returns the order, and the number of
+    pixels of the larger picture.
 
     Raises:
-        StudioError: as `load_image`; the message names the field.
+        StudioError: a picture can't be used; the error's subject says which.
     """
+    person = await store_picture(studio, draft, form.person_url, "person")
+    garment = await store_picture(studio, draft, form.garment_url, "garment")
+    started_s = time.perf_counter()
+    mask = await _mask_of(studio, draft, form, garment, run)
+    segment_ms = round((time.perf_counter() - started_s) * 1000, 2)
+    own_seed = run.job_id.int % MAX_SEED if run else secrets.randbelow(MAX_SEED)
+    order = TryOnOrder(
+        person_key=person.key,
+        garment_key=garment.key,
+        mask_key=mask.key,
+        category=form.category or mask.category,
+        category_shares=mask.category_shares,
+        quality=form.quality,
+        seed=own_seed if form.seed is None else form.seed,
+        steps=form.steps,
+        segment_ms=segment_ms,
+    )
+    return order, max(person.pixels, garment.pixels)
+
+
+async def check_pictures(studio: Studio, user_id: UUID, form: TryOnForm) -> None:
+    """Checks the form's pictures without storing any.
+
+    Raises:
+        StudioError: a picture can't be used; the error's subject says which.
+    """
+    draft = Draft(user_id)
+    garment = await store_picture(studio, draft, form.garment_url, "garment")
+    await store_picture(studio, draft, form.person_url, "person")
+    if form.mask_url is not None:
+        await _store_mask(studio, draft, form.mask_url, garment)
+
+
+async def store_picture(studio: Studio, draft: Draft, url: str, subject: str) -> InputPicture:
+    """A picture of the user's, one on sale, a result made for the user, or one from outside, which
+    is copied into the store unless the draft has no id.
+
+    Raises:
+        StudioError: as `load_image`, about the subject.
+    """
+    with errors_about(subject):
+        key = studio.blobs.key_of(url)
+        if key is not None:
+            return await _find_stored(studio, draft.user_id, key)
+        loaded = await load_image(studio, draft.user_id, image_url=url, file_id=None)
+        if draft.tryon_id is None:
+            info = await run_on_picture(partial(inspect_image, loaded.data))
+            return InputPicture("", info.width, info.height)
+        copy = await run_on_picture(partial(clean_copy, loaded.data))
+        key = draft.key_of(subject, copy.content_type)
+        draft.keys.append(key)
+        draft.stored_bytes += len(copy.data)
+        await studio.blobs.put(key, copy.data, copy.content_type)
+        return InputPicture(key, copy.width, copy.height)
+
+
+async def _find_stored(studio: Studio, user_id: UUID, key: str) -> InputPicture:
+    """A picture in our own store; its size is read from the row, else from the blob's header."""
     try:
-        return await _store(studio, draft, url, name)
-    except StudioError as error:
-        raise type(error)(f"{name}Url: {error.detail}") from None
-
-
-async def _store(studio: Studio, draft: Draft, url: str, name: str) -> StoredPicture:
-    key, user_id = studio.blobs.key_of(url), draft.user_id
-    if key is not None:
+        picture = await find_usable(studio, user_id, key=key)
+    except NotFound:
         async with studio.database.read() as session:
-            file = await get_file_by_key(session, key)
-            is_made = file is None and await made_for(session, user_id, key)
-        if is_made:
-            return await _measured(key, await studio.blobs.get(key))
-        known = file is not None and file.owner_id == user_id and file.status == "ready"
-        if known and file and file.width and file.height and file.purpose != "dataset":
-            return StoredPicture(key, file.width, file.height)
-    loaded = await load_image(studio, user_id, image_url=url, file_id=None)
-    if loaded.key is not None:
-        return await _measured(loaded.key, loaded.data)
-    if draft.tryon_id is None:
-        return await _measured("", loaded.data)
-    copy = await run_on_picture(partial(clean_copy, loaded.data))
-    key = draft.key_of(name, copy.content_type)
-    draft.keys.append(key)
-    draft.stored_bytes += len(copy.data)
-    await studio.blobs.put(key, copy.data, copy.content_type)
-    return StoredPicture(key, copy.width, copy.height)
+            if not await is_own_output(session, user_id, key):
+                raise
+        picture = UsablePicture(key)
+    if picture.file and picture.file.width and picture.file.height:
+        return InputPicture(picture.key, picture.file.width, picture.file.height)
+    data = await studio.blobs.get(picture.key)
+    return InputPicture(picture.key, *await run_on_picture(partial(measure_image, data)))
 
 
-async def _measured(key: str, data: bytes) -> StoredPicture:
-    facts: ImageInfo = await run_on_picture(partial(inspect_image, data))
-    return StoredPicture(key, facts.width, facts.height)
+async def _mask_of(
+    studio: Studio, draft: Draft, form: TryOnForm, garment: InputPicture, run: JobRun | None
+) -> GarmentMask:
+    """The caller's mask, or one by the Segmenter."""
+    if form.mask_url is not None:
+        mask = await _store_mask(studio, draft, form.mask_url, garment)
+        return GarmentMask(mask.key, None, None)
+    return await segment_garment(studio, draft, garment, form.category, run)
 
 
-def check_mask(mask: StoredPicture, garment: StoredPicture) -> None:
+async def _store_mask(
+    studio: Studio, draft: Draft, url: str, garment: InputPicture
+) -> InputPicture:
     """Raises:
-    Invalid: the mask is not the garment's.
+    Invalid: about the mask: it has another size than the garment.
     """
-    if (mask.width, mask.height) != (garment.width, garment.height):
-        raise Invalid(
-            f"maskUrl: the mask has {mask.width} x {mask.height} pixels, "
-            f"the garment {garment.width} x {garment.height}"
-        )
+    mask = await store_picture(studio, draft, url, "mask")
+    check_mask_size((mask.width, mask.height), (garment.width, garment.height))
+    return mask
 
 
-@dataclass(frozen=True)
-class FoundGarment:
-    """Where a garment's mask lies, and what kind of garment it is."""
-
-    mask_key: str
-    category: str | None
-
-
-async def find_garment(
+async def segment_garment(
     studio: Studio,
     draft: Draft,
-    garment: StoredPicture,
-    category: str | None,
+    garment: InputPicture,
+    category: Category | None,
     run: JobRun | None = None,
-) -> FoundGarment:
-    """The garment's mask by the Segmenter, with its row: one a try-on, however often it is tried.
+) -> GarmentMask:
+    """The garment's mask by the Segmenter, with its row; a try-on has one, however many attempts.
 
-    A worn garment of a category is asked for by it; one that lies flat is one thing, whatever its
-    category, so what isn't found by name is looked for as the picture's garment.
+    The Segmenter is asked for the category first. A flat-lay garment may have been parsed as
+    another category, so where nothing is found it is asked for any garment.
 
     Raises:
-        Invalid: there is no garment in the picture. Unavailable: the Segmenter is down.
+        Invalid: about the garment: there is none in the picture.
+        Unavailable: the Segmenter is down.
     """
     prompt = SegmentPrompt(target=category or "garment")
     try:
-        found = await segment_stored(
+        segmentation = await segment_stored(
             studio, draft.user_id, prompt, garment.key,
             result_id=None if draft.tryon_id is None else mask_id_of(draft.tryon_id),
             guard=None if run is None else run.guard,
         )  # fmt: skip
     except Invalid as error:
         if category is None:
-            raise Invalid(f"garmentUrl: {error.detail}") from None
-        return await find_garment(studio, draft, garment, None, run)
+            raise Invalid(error.detail).about("garment") from None
+        return await segment_garment(studio, draft, garment, None, run)
     draft.has_mask = True
-    guessed = next((name for name, labels in KINDS.items() if found.answer.label in labels), None)
-    return FoundGarment(found.mask_key, guessed)
+    answer = segmentation.answer
+    shares = answer.category_shares or None
+    return GarmentMask(segmentation.mask_key, category_of(answer.label), shares)
 
 
 async def insert_present(session: AsyncSession, row: TryonJob) -> bool:
-    """The row of a try-on, without pictures of the garment that were deleted meanwhile.
+    """Inserts the row of a try-on, without the garment's pictures that were deleted meanwhile.
 
-    Whether it was inserted; see `db.tryons.insert_tryon`.
+    Returns as `db.tryons.insert_tryon`.
 
     Raises:
-        NotFound: the person's picture was deleted meanwhile; nothing may show it any more.
+        NotFound: about the person: the picture was deleted meanwhile, so no try-on may show it.
     """
     keys = [key for key in (row.person_key, row.garment_key, row.mask_key) if key]
-    gone = await find_deleted(session, row.user_id, keys)
-    if row.person_key in gone:
-        raise NotFound("personUrl: the picture was deleted")
-    row.garment_key = None if row.garment_key in gone else row.garment_key
-    row.mask_key = None if row.mask_key in gone else row.mask_key
+    deleted = await find_deleted(session, row.user_id, keys)
+    if row.person_key in deleted:
+        raise NotFound("the picture was deleted").about("person")
+    row.garment_key = None if row.garment_key in deleted else row.garment_key
+    row.mask_key = None if row.mask_key in deleted else row.mask_key
     return await insert_tryon(session, row)

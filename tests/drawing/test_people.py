@@ -6,6 +6,7 @@ import pytest
 from drawing.draw import Garment
 from drawing.people.people import complete_outfit, draw_person, kind_of
 from models.segmenter.atr import BODY, CATEGORIES, CLOTHES, NAMES, PERSON, Atr
+from models.segmenter.shapes import Category
 from training.photos.street import MIRRORED_CODES, SETS
 
 SIZE = (192, 136)
@@ -44,13 +45,14 @@ def test_another_garment_changes_nothing_but_where_one_of_them_is(seed: int) -> 
      (Garment("trousers", "navy"), "lower"), (Garment("shorts", "grey"), "lower"),
      (Garment("jacket", "black"), "upper")],
 )  # fmt: skip
-def test_a_garment_is_where_its_kind_belongs(garment: Garment, kind: str) -> None:
+def test_a_garment_is_where_its_kind_belongs(garment: Garment, kind: Category) -> None:
     assert kind_of(garment) == kind
     for seed in range(4):
         person = draw_person(seed, [garment], SIZE, full_figure=True)
         worn = np.isin(person.parse, sorted(CATEGORIES[kind]))
         assert worn.sum() > 150
-        other = {"upper": "dress", "dress": "upper", "lower": "dress"}[kind]
+        others: dict[Category, Category] = {"upper": "dress", "dress": "upper", "lower": "dress"}
+        other = others[kind]
         assert not np.isin(person.parse, sorted(CATEGORIES[other])).any()
 
 

@@ -1,4 +1,4 @@
-"""`segment-batch`: one result a picture, bad ones told from good ones, done once however often."""
+"""`segment-batch`: one result for each picture; bad ones fail alone, retries repeat nothing."""
 
 from typing import Any
 from uuid import UUID, uuid4

@@ -1,4 +1,4 @@
-"""Jobs whose payload has lost what was deleted since: they go on by place, or end in words."""
+"""Jobs whose payload lost what was deleted since: they go on by place, or fail with a reason."""
 
 from typing import Any
 from uuid import uuid4

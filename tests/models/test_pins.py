@@ -14,7 +14,8 @@ from models.hub import pins_of
 from models.pins import Pin, Pinning, fetch, pinned_folder, read_lock, write_lock
 from models.segmenter.parser import ParserConfig
 from models.segmenter.parser import load as load_parser
-from models.segmenter.sam import SamConfig, _source
+from models.segmenter.sam import SamConfig
+from models.segmenter.sam_checkpoint import open_source
 from models.tryon.inpaint import PainterConfig, load_painter
 from models.weights import STARTER_FOLDER
 from tests.support.hub import Hub
@@ -77,7 +78,7 @@ def test_what_is_not_pinned_is_refused_in_production(hub: Hub, tmp_path: Path) -
     with pytest.raises(SetupError, match=hints):
         load_parser(ParserConfig("hf-hub:a/b", pinning=pinning, allow_noncommercial=True))
     sam = SamConfig("hf-hub:a/b/sam_vit_b.pth", pinning=pinning)
-    with pytest.raises(SetupError, match=hints), _source(sam):
+    with pytest.raises(SetupError, match=hints), open_source(sam.checkpoint, sam.pinning):
         pass
     for name in ("hf-hub:a/b", "a/b"):
         with pytest.raises(SetupError, match=hints):
@@ -93,12 +94,15 @@ def test_a_file_that_was_changed_is_refused(hub: Hub, tmp_path: Path) -> None:
     name = f"hf-hub:shop/sam/{file}"
     pinning = lock(tmp_path / "models.lock", (name, "sam"))
     config = SamConfig(name, pinning=pinning)
-    with _source(config) as path:
+    with open_source(config.checkpoint, config.pinning) as path:
         assert path.read_bytes() == b"weights"
     assert "shop/sam/other.pth" not in hub.downloads
     pin = read_lock(pinning.lock)[f"shop/sam/{file}"]
     (fetch(pin) / file).resolve().write_bytes(b"weightz")
-    with pytest.raises(SetupError, match="not the file that is pinned"), _source(config):
+    with (
+        pytest.raises(SetupError, match="not the file that is pinned"),
+        open_source(config.checkpoint, config.pinning),
+    ):
         pass
     hub.push("shop/more", {file: b"original"})
     other = Pin("shop/more", [*hub.repositories["shop/more"]][-1], {file: pin.files[file]})

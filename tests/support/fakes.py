@@ -38,18 +38,13 @@ from models.sales.fit import fit_regressor, split
 from models.sales.occlusion import background, cover
 from models.sales.regressor import Regressor, RegressorConfig
 from models.sales.sales import Offers, Sales
+from models.segmenter.shapes import SegmentPrompt
 from settings import Settings
 from studio.accounts.accounts import create_user
 from studio.ports import (
     BlobStore,
     Index,
-    SegmentAnswer,
-    SegmentPrompt,
     Studio,
-    TryOnLoad,
-    TryOnMade,
-    TryOnOrder,
-    TryOnStep,
 )
 from studio.sales.answers import answer, check_embedder, evaluate
 from studio.sales.shapes import (
@@ -61,6 +56,8 @@ from studio.sales.shapes import (
     TrainedVersion,
 )
 from studio.sales.store import Shelf
+from studio.segmentation.shapes import SegmentAnswer
+from studio.tryon.shapes import TryOnLoad, TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 
 SIDE = 8
 DIM = SIDE * SIDE * 3
@@ -193,7 +190,7 @@ def blue_sales(count: int, seed: int = 0) -> Sales:
 
 
 class FakeTryOn:
-    """Pastes the masked garment into the middle of the person; one at a time, owners in turn."""
+    """Pastes the masked garment onto the person; one try-on at a time, owners take turns."""
 
     def __init__(self, blobs: BlobStore, max_waiting: int = 8) -> None:
         self._blobs = blobs
@@ -201,14 +198,18 @@ class FakeTryOn:
         self.pause_s = 0.0
         self.failure: Exception | None = None
         self.orders: list[TryOnOrder] = []
+        self.tickets: list[TryOnTicket] = []
         self.ended = 0
         self.direct_pixels = 1_000_000
 
-    async def dress(self, order: TryOnOrder) -> AsyncIterator[TryOnStep | TryOnMade]:
+    async def dress(
+        self, order: TryOnOrder, ticket: TryOnTicket
+    ) -> AsyncIterator[TryOnStep | TryOnResult]:
         if self.failure is not None:
             raise self.failure
-        async with self._turns.take(order.accepted_s, order.owner, order.network):
+        async with self._turns.take(ticket.accepted_s, ticket.owner, ticket.network):
             self.orders.append(order)
+            self.tickets.append(ticket)
             for done in range(3):
                 yield TryOnStep(done, 3, "painting")
                 await asyncio.sleep(self.pause_s / 3)
@@ -219,9 +220,9 @@ class FakeTryOn:
             person.paste(garment, (order.seed % 7, 2), mask.convert("L"))
             out = io.BytesIO()
             person.save(out, "PNG")
-            await self._blobs.put(order.output_key, out.getvalue(), "image/png")
+            await self._blobs.put(ticket.output_key, out.getvalue(), "image/png")
             self.ended += 1
-        yield TryOnMade(
+        yield TryOnResult(
             order.category or "upper", *person.size, ["paste"], {"warpMs": 1.0}, "fake-tryon",
             len(out.getvalue()),
         )  # fmt: skip
@@ -247,7 +248,7 @@ class FakeDispatcher:
 
 
 class FakeSegmenter:
-    """Whatever is not as bright as the picture's corner is the garment; nobody is a person."""
+    """The garment is every pixel unlike the picture's corner; no picture shows a person."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
@@ -269,8 +270,9 @@ class FakeSegmenter:
         height, width = inside.shape
         area = int(inside.sum())
         return SegmentAnswer(
-            width, height, area, bbox, 0.9, "Upper-clothes", "fake-segmenter", len(out.getvalue())
-        )
+            width, height, area, bbox, 0.9, "Upper-clothes", "fake-segmenter", len(out.getvalue()),
+            {"upper": 1.0, "lower": 0.0, "dress": 0.0},
+        )  # fmt: skip
 
     async def version(self) -> str:
         return "fake-segmenter"

@@ -32,12 +32,12 @@ from errors import Invalid, Malformed, StudioError
 from gateway.json_limit import DocumentLimits, check_document
 from gateway.routes.analytics import EvalRequest
 from gateway.routes.auth import LoginRequest
-from gateway.routes.segmentation import SegmentationRequest
 from models.images import decode_image, inspect_image
 from studio.catalog.form import ProductForm
 from studio.payments.order_form import OrderForm
 from studio.sales.csv_file import COLUMNS, read_sales
 from studio.search.forms import HybridSearchForm, TextSearchForm
+from studio.segmentation.forms import SegmentationForm
 from studio.telemetry.logs import scrub
 
 MAX_CPU_S = 2.0
@@ -64,7 +64,7 @@ counts = st.sampled_from([1, 40, 1_000, 30_000, 300_000])
 FORMS: tuple[TypeAdapter[Any], ...] = tuple(
     TypeAdapter(form)
     for form in (
-        TextSearchForm, HybridSearchForm, LoginRequest, EvalRequest, SegmentationRequest,
+        TextSearchForm, HybridSearchForm, LoginRequest, EvalRequest, SegmentationForm,
         OrderForm, ProductForm,
     )
 )  # fmt: skip

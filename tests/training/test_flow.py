@@ -8,8 +8,8 @@ from scipy import ndimage
 from drawing.draw import Garment, draw_garment
 from drawing.people.people import draw_person
 from drawing.people.traced import trace_garment
-from models.tryon.flow import FLAT, GRID, STRIDE
-from models.tryon.flow_network import FlowNetwork
+from models.tryon.warping.flow import FLAT, GRID, STRIDE
+from models.tryon.warping.flow_network import FlowNetwork
 from training.flow.pairs import NO, YES, Pairs, draw_pairs
 from training.flow.train import Run, Schedule, answer, measure, mirror, move
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from drawing.people.people import draw_people
 from models.segmenter.atr import PERSON
-from models.segmenter.sam import Prompt, SamArchitecture, SamConfig, build, load
+from models.segmenter.sam import Prompt, SamConfig, load
+from models.segmenter.sam_checkpoint import SamArchitecture, build
 from training.photos.photos import split_of
 from training.photos.street import SUIT
 from training.sam import train as sam

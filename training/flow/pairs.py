@@ -13,13 +13,13 @@ from drawing.people.body import choose_body
 from drawing.people.people import DrawnPerson, draw_person
 from drawing.people.traced import trace_garment
 from errors import Invalid
-from models.segmenter.atr import Atr
+from models.segmenter.atr import HEAD, HEADWEAR, Atr
 from models.segmenter.parser import Parser, ParserConfig, load
-from models.tryon.anatomy import HEAD, Labels
+from models.segmenter.shapes import Category
 from models.tryon.composite import lay_out
-from models.tryon.flow import GRID, Window, sketch
-from models.tryon.garment import Category
-from models.tryon.upright import upright
+from models.tryon.garment.upright import upright
+from models.tryon.person.pose import Labels
+from models.tryon.warping.flow import GRID, GridCrop, sketch
 
 SIZE, FLAT_SIZE = (384, 288), 256
 KINDS: dict[Category, tuple[str, ...]] = {
@@ -36,9 +36,10 @@ NO, YES, UNKNOWN = 0, 1, 2
 class Pairs(NamedTuple):
     """Arrays of uint8, or tensors of them in training, the first axis the pairs'.
 
-    labels, cover, place, flat: `models.tryon.flow.Sketch`, shares as 0..255. source: (n, 2, *GRID),
-    where on the flat picture the first warp comes from; wanted: the same for the truth, both in
-    pixels of a picture of FLAT_SIZE. seen: (n, *GRID), NO, YES or UNKNOWN: the worn garment.
+    labels, cover, place, flat: `models.tryon.warping.flow.Sketch`, shares as 0..255. source: (n, 2,
+    *GRID), where on the flat picture the first warp comes from; wanted: the same for the truth,
+    both in pixels of a picture of FLAT_SIZE. seen: (n, *GRID), NO, YES or UNKNOWN: the worn
+    garment.
     """
 
     labels: Any
@@ -85,9 +86,9 @@ def _draw_pair(seed: int) -> tuple[NDArray[np.uint8], ...] | None:
         lay = lay_out(labels, SIZE, mask, kind)
     except Invalid:
         return None
-    shown = sketch(lay.labels, lay.window, mask, lay.pieces, lay.fits)
+    shown = sketch(lay.labels, lay.crop, mask, lay.pieces, lay.fits)
     traced, truth = trace_garment(seed, [wanted, *beside], wanted, SIZE, FLAT_SIZE, seed)
-    place, seen = _in_window(traced, truth, lay.window, seed)
+    place, seen = _in_crop(traced, truth, lay.crop, seed)
     return (
         shown.labels, _bytes(shown.cover), _bytes(shown.place), _bytes(shown.flat),
         _sampled(places, shown.source, shown.cover), place, seen,
@@ -124,21 +125,21 @@ def _sampled(
     return np.clip(np.round(np.stack(found)), 0, 255).astype(np.uint8)
 
 
-def _in_window(
-    traced: NDArray[np.float32], truth: NDArray[np.uint8], window: Window, seed: int
+def _in_crop(
+    traced: NDArray[np.float32], truth: NDArray[np.uint8], crop: GridCrop, seed: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The truth in the window: places (2, *GRID) and what is seen (*GRID).
+    """The truth in the crop: places (2, *GRID) and what is seen (*GRID).
 
     What hair, a bag or an arm before the torso hides is unknown, and what the frame cuts off.
     """
     columns, rows = np.meshgrid(np.arange(GRID[1], dtype=float), np.arange(GRID[0], dtype=float))
-    points = window.in_frame(np.stack([columns, rows], axis=-1).reshape(-1, 2))
+    points = crop.in_frame(np.stack([columns, rows], axis=-1).reshape(-1, 2))
     x, y = points.round().astype(int).T
     within = (x >= 0) & (x < SIZE[1]) & (y >= 0) & (y < SIZE[0])
     x, y = np.clip(x, 0, SIZE[1] - 1), np.clip(y, 0, SIZE[0] - 1)
     there = traced[y, x]
     cloth = ~np.isnan(there[:, 0])
-    hiding = [int(each) for each in (*HEAD, Atr.BAG, Atr.SCARF, Atr.BELT)]
+    hiding = [int(each) for each in HEAD | HEADWEAR | {Atr.BAG, Atr.SCARF, Atr.BELT}]
     body = choose_body(default_rng([seed, 1]))
     for arm, front in zip((Atr.RIGHT_ARM, Atr.LEFT_ARM), body.in_front, strict=True):
         hiding += [int(arm)] if front else []

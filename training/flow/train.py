@@ -15,8 +15,8 @@ from numpy.random import default_rng
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from models.segmenter.atr import MIRRORED
-from models.tryon.flow import GRID, OUTSIDE, STRIDE
-from models.tryon.flow_network import WEIGHTS_FILE, FlowNetwork
+from models.tryon.warping.flow import GRID, OUTSIDE, STRIDE
+from models.tryon.warping.flow_network import WEIGHTS_FILE, FlowNetwork
 from models.weights import read_tensors, write_tensors
 from training.flow.pairs import FLAT_SIZE, UNKNOWN, YES, Pairs, draw_pairs
 from training.trainee import Pace, Trainee

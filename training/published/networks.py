@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from models.segmenter.atr import NAMES
-from models.segmenter.sam import SamArchitecture, build
+from models.segmenter.sam_checkpoint import SamArchitecture, build
 from training.published.random_weights import Weights, on_meta, sample_sum, save_transformers
 
 Config = dict[str, Any]

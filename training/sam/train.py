@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from drawing.people.people import draw_people
-from models.segmenter.sam import CONFIG_FILE, WEIGHTS_FILE, SamArchitecture, build
+from models.segmenter.sam_checkpoint import CONFIG_FILE, WEIGHTS_FILE, SamArchitecture, build
 from models.weights import write_tensors
 from training.photos.flat_lay import draw_lying
 from training.photos.street import load_street

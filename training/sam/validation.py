@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from models.segmenter.sam import Acceptance
+from models.segmenter.sam_checkpoint import Acceptance
 from training.sam.prompts import Groups, Layout, Prompts, Wanted, make_prompts
 from training.sam.run import REFINING, decode, encode, true_iou
 from training.sam.views import Views

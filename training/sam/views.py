@@ -9,7 +9,7 @@ import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from models.segmenter.sam import pixel_statistics
+from models.segmenter.sam_checkpoint import pixel_statistics
 from training.parser.views import recolour
 from training.photos.street import MIRRORED_CODES
 

@@ -14,15 +14,17 @@ from deployments.serve.decoding import Decoders
 from integrations.blobs.store import open_blob_store
 from models.embedder import embedder
 from models.embedder.embedder import EmbedderConfig
+from models.segmenter import segmenter
 from models.segmenter.parser import ParserConfig
+from models.segmenter.shapes import SegmentPrompt
+from models.tryon import pictures
 from models.tryon.loading import TryOnConfig
 from settings import Settings
-from studio.ports import SegmentPrompt, TryOnOrder
+from studio.tryon.shapes import TryOnOrder, TryOnTicket
 from tests.support.fakes import SECRET, picture
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray Serve uses what pydantic deprecates
-    from deployments import segmenter, tryon
     from deployments.embedder import Embedder, EmbedderArgs
     from deployments.segmenter import Segmenter, SegmenterArgs
     from deployments.tryon import TryOn, TryOnArgs
@@ -84,7 +86,8 @@ def serve_tryon() -> Served:
 
 
 async def dress(served: TryOn) -> None:
-    async for _ in served.dress(TryOnOrder(KEY, KEY, KEY, "tryon/a.png", 1, 0.0)):
+    order = TryOnOrder(person_key=KEY, garment_key=KEY, mask_key=KEY, seed=1)
+    async for _ in served.dress(order, TryOnTicket("tryon/a.png", 0.0)):
         pass
 
 
@@ -96,8 +99,8 @@ async def test_each_deployment_sees_its_decoder_hang(
         blob_url=f"file://{tmp_path}", jwt_secret=SECRET, public_url="http://studio.test"
     )
     await open_blob_store(settings).put(KEY, picture("green", (40, 40)), "image/png")
-    for module in (segmenter, tryon):
-        monkeypatch.setattr(module, "load_settings", lambda: settings)
+    for module in ("deployments.segmenter", "deployments.tryon"):
+        monkeypatch.setattr(f"{module}.load_settings", lambda: settings)
     monkeypatch.setattr(decoding, "MOST_S", TINY_S)
     began = threading.Event()
 
@@ -108,7 +111,7 @@ async def test_each_deployment_sees_its_decoder_hang(
 
     monkeypatch.setattr(embedder, "decode_image", hang)
     monkeypatch.setattr(segmenter, "decode_measured", hang)
-    monkeypatch.setattr(tryon, "decode_image", hang)
+    monkeypatch.setattr(pictures, "decode_image", hang)
     served, request = serve()
     await served.check_health()
     running = asyncio.ensure_future(request)

@@ -42,7 +42,7 @@ async def test_a_full_queue_refuses_and_one_that_leaves_gives_its_place() -> Non
         assert turns.waiting == 1
 
 
-async def serve_all(turns: Turns, asked: list[tuple[str, str]]) -> list[str]:
+async def serve_all(turns: Turns, requests: list[tuple[str, str]]) -> list[str]:
     """Who was served one after the other, where all wait behind the first."""
     served, release = list[str](), asyncio.Event()
 
@@ -52,7 +52,7 @@ async def serve_all(turns: Turns, asked: list[tuple[str, str]]) -> list[str]:
             served.append(owner)
 
     tasks = []
-    for number, (owner, network) in enumerate(asked):
+    for number, (owner, network) in enumerate(requests):
         tasks.append(asyncio.create_task(work(number, owner, network)))
         await asyncio.sleep(0)
     release.set()

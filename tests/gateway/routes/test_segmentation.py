@@ -50,16 +50,16 @@ async def test_a_mask_and_its_row(
     body = {"fileId": file["id"], "target": "garment"}
     answer = await client.post(URL, json=body, headers=account.headers)
     assert answer.status_code == 200, answer.text
-    told = answer.json()
-    assert told["bbox"] == {"x": 20, "y": 10, "width": 40, "height": 30}
-    assert (told["width"], told["height"], told["area"]) == (100, 60, 1200)
-    mask = Image.open(io.BytesIO((await client.get(told["maskUrl"])).content))
+    result = answer.json()
+    assert result["bbox"] == {"x": 20, "y": 10, "width": 40, "height": 30}
+    assert (result["width"], result["height"], result["area"]) == (100, 60, 1200)
+    mask = Image.open(io.BytesIO((await client.get(result["maskUrl"])).content))
     assert (mask.format, mask.mode, mask.size) == ("PNG", "L", (100, 60))
     assert set(np.unique(np.asarray(mask))) == {0, 255}
-    assert int((np.asarray(mask) == 255).sum()) == told["area"]
+    assert int((np.asarray(mask) == 255).sum()) == result["area"]
     row = next(one for one in await rows(studio) if one.user_id == account.id)
-    assert (row.label, row.area, row.score) == (told["label"], told["area"], told["score"])
-    assert row.bbox == told["bbox"]
+    assert (row.label, row.area, row.score) == (result["label"], result["area"], result["score"])
+    assert row.bbox == result["bbox"]
     assert row.params == {"target": "garment"}
     assert row.model_version == "fake-segmenter"
     assert row.request_id == answer.headers["x-request-id"]

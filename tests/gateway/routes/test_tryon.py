@@ -103,9 +103,9 @@ def model(studio: Studio) -> FakeTryOn:
 async def test_direct_and_queued_make_the_same_picture_and_the_same_row(shopper: Shopper) -> None:
     direct = (await shopper.ask(mode="sync")).json()
     job = await shopper.finish(await shopper.ask(mode="queued"))
-    made = [await shopper.pixels(one["outputUrl"]) for one in (direct, job["result"])]
-    assert made[0].shape == (96, 64, 3)
-    np.testing.assert_array_equal(made[0], made[1])
+    pictures = [await shopper.pixels(one["outputUrl"]) for one in (direct, job["result"])]
+    assert pictures[0].shape == (96, 64, 3)
+    np.testing.assert_array_equal(pictures[0], pictures[1])
     queued, done = (await shopper.get("/api/cv/tryons"))["items"]
     assert (queued["jobId"], done["jobId"]) == (job["id"], None)
     assert (queued["id"], done["id"]) == (job["result"]["tryonId"], direct["tryonId"])
@@ -120,8 +120,8 @@ async def test_a_job_asked_for_as_a_job_makes_the_same_picture_and_row(shopper: 
     order = {"type": "tryon", "payload": shopper.body}
     answer = await shopper.client.post("/api/jobs", json=order, headers=shopper.headers)
     job = await shopper.finish(answer)
-    made = [await shopper.pixels(one["outputUrl"]) for one in (direct, job["result"])]
-    np.testing.assert_array_equal(made[0], made[1])
+    pictures = [await shopper.pixels(one["outputUrl"]) for one in (direct, job["result"])]
+    np.testing.assert_array_equal(pictures[0], pictures[1])
     row = await shopper.get(f"/api/cv/tryons/{job['id']}")
     assert (row["state"], row["jobId"], row["seed"]) == ("succeeded", job["id"], 5)
 
@@ -143,11 +143,11 @@ async def test_requests_of_an_account_are_served_in_order(
     shopper: Shopper, model: FakeTryOn
 ) -> None:
     model.pause_s = 0.15
-    asked = []
+    requests = []
     for seed in range(3):
-        asked.append(asyncio.create_task(shopper.ask(mode="sync", seed=seed)))
+        requests.append(asyncio.create_task(shopper.ask(mode="sync", seed=seed)))
         await until(lambda: model.waiting + model.ended > seed)  # noqa: B023 - used at once
-    assert [(await one).status_code for one in asked] == [200] * 3
+    assert [(await one).status_code for one in requests] == [200] * 3
     assert [order.seed for order in model.orders] == [0, 1, 2]
 
 
@@ -157,16 +157,16 @@ async def test_sync_requests_of_an_account_take_only_a_part_of_the_queue(
     """A free account's sync try-ons filled the queue of everybody, and were served before all."""
     other = await Shopper(client, studio, await sign_in(client, studio)).prepare()
     model.pause_s = 0.3
-    asked = []
+    requests = []
     for seed in range(3):
-        asked.append(asyncio.create_task(shopper.ask(mode="sync", seed=seed)))
+        requests.append(asyncio.create_task(shopper.ask(mode="sync", seed=seed)))
         await until(lambda: model.waiting + model.ended > seed)  # noqa: B023 - used at once
     refused = await shopper.ask(mode="sync", seed=9)
     assert refused.status_code == 503 and refused.headers["Retry-After"]
-    asked.append(asyncio.create_task(other.ask(mode="sync", seed=7)))
-    assert [(await one).status_code for one in asked] == [200] * 4
-    assert len({order.owner for order in model.orders}) == 2
-    assert {order.network for order in model.orders} == {"192.0.2.1"}
+    requests.append(asyncio.create_task(other.ask(mode="sync", seed=7)))
+    assert [(await one).status_code for one in requests] == [200] * 4
+    assert len({ticket.owner for ticket in model.tickets}) == 2
+    assert {ticket.network for ticket in model.tickets} == {"192.0.2.1"}
 
 
 async def test_a_full_queue_is_a_503_that_leaves_nothing(
@@ -183,10 +183,13 @@ async def test_a_full_queue_is_a_503_that_leaves_nothing(
 async def test_a_job_that_fails_or_is_cancelled_takes_its_try_on_along(
     shopper: Shopper, model: FakeTryOn
 ) -> None:
-    model.failure = Invalid("personUrl: no person was found in the picture")
+    model.failure = Invalid("no person was found in the picture").about("person")
     job = await shopper.finish(await shopper.ask(mode="queued"))
     row = await shopper.get(f"/api/cv/tryons/{job['id']}")
-    assert (row["state"], row["error"]) == ("failed", model.failure.detail)
+    assert (row["state"], row["error"]) == (
+        "failed",
+        "personUrl: no person was found in the picture",
+    )
     waiting = (await shopper.ask(mode="queued")).json()["jobId"]
     await shopper.client.delete(f"/api/jobs/{waiting}", headers=shopper.headers)
     assert (await shopper.get(f"/api/cv/tryons/{waiting}"))["state"] == "cancelled"
@@ -302,10 +305,10 @@ async def test_without_a_mask_the_garment_is_segmented_first(
     shopper: Shopper, model: FakeTryOn
 ) -> None:
     mask = shopper.body.pop("maskUrl")
-    made = (await shopper.ask()).json()
+    tryon = (await shopper.ask()).json()
     assert model.orders[0].mask_key.startswith("masks/") and model.orders[0].category == "upper"
-    assert made["timings"]["segmentMs"] > 0
-    row = await shopper.get(f"/api/cv/tryons/{made['tryonId']}")
+    assert tryon["timings"]["segmentMs"] > 0
+    row = await shopper.get(f"/api/cv/tryons/{tryon['tryonId']}")
     again = await shopper.ask(maskUrl=row["maskUrl"])
     assert again.status_code == 200 and mask
     cast(FakeSegmenter, shopper.studio.segmenter).failure = Invalid("there is no garment in it")
@@ -314,12 +317,24 @@ async def test_without_a_mask_the_garment_is_segmented_first(
     assert answer.json()["detail"] == "garmentUrl: there is no garment in it"
 
 
+async def test_what_the_segmenter_says_of_the_garment_reaches_try_on(
+    shopper: Shopper, model: FakeTryOn
+) -> None:
+    await shopper.ask()
+    assert model.orders[0].category_shares is None  # the mask is the caller's
+    del shopper.body["maskUrl"]
+    await shopper.ask()
+    await shopper.finish(await shopper.ask(mode="queued"))
+    shares = {"upper": 1.0, "lower": 0.0, "dress": 0.0}
+    assert [order.category_shares for order in model.orders[1:]] == [shares, shares]
+
+
 async def test_others_neither_use_nor_see_it(shopper: Shopper) -> None:
-    made = (await shopper.ask()).json()
+    tryon = (await shopper.ask()).json()
     stranger = await sign_in(shopper.client, shopper.studio)
     answer = await shopper.ask(headers=stranger)
     assert answer.status_code == 404 and "personUrl" in answer.json()["detail"]
-    path = f"/api/cv/tryons/{made['tryonId']}"
+    path = f"/api/cv/tryons/{tryon['tryonId']}"
     assert (await shopper.client.get(path, headers=stranger)).status_code == 404
     listed = await shopper.client.get("/api/cv/tryons", headers=stranger)
     assert listed.json()["items"] == []
@@ -332,8 +347,8 @@ async def test_a_result_can_be_dressed_again(shopper: Shopper) -> None:
 
 
 async def test_the_history_comes_in_pages(shopper: Shopper) -> None:
-    made = [(await shopper.ask(seed=seed)).json()["tryonId"] for seed in range(3)]
+    ids = [(await shopper.ask(seed=seed)).json()["tryonId"] for seed in range(3)]
     page = await shopper.get("/api/cv/tryons?limit=2")
     rest = await shopper.get(f"/api/cv/tryons?limit=2&cursor={page['nextCursor']}")
-    assert [one["id"] for one in page["items"] + rest["items"]] == made[::-1]
+    assert [one["id"] for one in page["items"] + rest["items"]] == ids[::-1]
     assert rest["nextCursor"] is None

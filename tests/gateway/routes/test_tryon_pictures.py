@@ -14,8 +14,11 @@ from db.tables import SegmentationResult, TryonJob
 from errors import Invalid, NotFound, Unavailable
 from integrations.fetch import Fetcher
 from integrations.shares import Caller
+from models.segmenter.shapes import SegmentPrompt
 from settings import Settings
-from studio.ports import SegmentAnswer, SegmentPrompt, Studio, TryOnMade, TryOnOrder, TryOnStep
+from studio.ports import Studio
+from studio.segmentation.shapes import SegmentAnswer
+from studio.tryon.shapes import TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 from tests.gateway.full_account import (
     GARMENT,
     PASSWORD,
@@ -77,10 +80,10 @@ async def test_anothers_upload_on_sale_is_used_as_its_public_copy(
     shopper = await open_full_account(client, studio, "customer")
     selfie = await shopper.upload(SELFIE, "selfie")
     unsigned = upload["readUrl"].partition("?")[0]
-    made = await shopper.try_on(selfie, unsigned)
+    tryon = await shopper.try_on(selfie, unsigned)
     await shopper.ask("POST", "/api/cv/segmentation", {"fileId": upload["id"]})
-    shown = await shopper.ask("GET", f"/api/cv/tryons/{made['tryonId']}")
-    assert "/products/" in shown["garmentUrl"]
+    record = await shopper.ask("GET", f"/api/cv/tryons/{tryon['tryonId']}")
+    assert "/products/" in record["garmentUrl"]
     async with studio.database.read() as session:
         inputs = (await session.exec(select(SegmentationResult.input_key))).all()
     assert all(key.startswith("products/") for key in inputs)
@@ -88,8 +91,8 @@ async def test_anothers_upload_on_sale_is_used_as_its_public_copy(
         row = (await session.exec(select(TryonJob))).one()
         row.garment_key = studio.blobs.key_of(unsigned)
         session.add(row)
-    shown = await shopper.ask("GET", f"/api/cv/tryons/{made['tryonId']}")
-    assert shown["garmentUrl"] is None and shown["personUrl"]
+    record = await shopper.ask("GET", f"/api/cv/tryons/{tryon['tryonId']}")
+    assert record["garmentUrl"] is None and record["personUrl"]
 
 
 async def test_a_copy_from_outside_tells_nothing_and_ends_with_its_try_on(
@@ -97,13 +100,13 @@ async def test_a_copy_from_outside_tells_nothing_and_ends_with_its_try_on(
 ) -> None:
     garment = await owner.upload(GARMENT, "garment")
     before = await blobs_of(owner.studio)
-    made = await owner.try_on({"readUrl": ADDRESS}, garment["readUrl"])
+    tryon = await owner.try_on({"readUrl": ADDRESS}, garment["readUrl"])
     (key,) = fetched(await blobs_of(owner.studio))
     data = await owner.studio.blobs.get(key)
     with Image.open(io.BytesIO(data)) as image:
         assert image.size == (64, 96) and not image.getexif()
     assert b"Ada" not in data
-    await owner.ask("DELETE", f"/api/cv/tryons/{made['tryonId']}", status=204)
+    await owner.ask("DELETE", f"/api/cv/tryons/{tryon['tryonId']}", status=204)
     assert await blobs_of(owner.studio) == before
 
 
@@ -153,12 +156,14 @@ class SlowTryOn(FakeTryOn):
         super().__init__(studio.blobs)
         self.written, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def dress(self, order: TryOnOrder) -> AsyncIterator[TryOnStep | TryOnMade]:
-        async for one in super().dress(order):
-            if isinstance(one, TryOnMade):
+    async def dress(
+        self, order: TryOnOrder, ticket: TryOnTicket
+    ) -> AsyncIterator[TryOnStep | TryOnResult]:
+        async for update in super().dress(order, ticket):
+            if isinstance(update, TryOnResult):
                 self.written.set()
                 await self.go_on.wait()
-            yield one
+            yield update
 
 
 @pytest.mark.parametrize("what", ["mask", "try-on"])
@@ -205,9 +210,9 @@ async def test_anothers_try_on_is_not_deleted(
     client: httpx.AsyncClient, studio: Studio, owner: FullAccount
 ) -> None:
     selfie, garment = [await owner.upload(data, "selfie") for data in (SELFIE, GARMENT)]
-    made = await owner.try_on(selfie, garment["readUrl"])
+    tryon = await owner.try_on(selfie, garment["readUrl"])
     stranger = await open_full_account(client, studio, "admin")
-    await stranger.ask("DELETE", f"/api/cv/tryons/{made['tryonId']}", status=404)
-    assert await studio.blobs.get(f"tryon/{made['tryonId']}.png")
+    await stranger.ask("DELETE", f"/api/cv/tryons/{tryon['tryonId']}", status=404)
+    assert await studio.blobs.get(f"tryon/{tryon['tryonId']}.png")
     with pytest.raises(NotFound):
         await studio.blobs.get("tryon/none.png")

@@ -1,5 +1,6 @@
 """Parsers and SAMs in their published formats, with random weights: loaded by name, and run."""
 
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -17,18 +18,18 @@ from errors import SetupError
 from models.checkpoints import REGISTRY, licence_of, require_licence
 from models.segmenter.atr import MIRRORED, NAMES
 from models.segmenter.parser import ParserConfig, load
-from models.segmenter.prompts import Ask, resize
-from models.segmenter.sam import (
+from models.segmenter.prompts import resize
+from models.segmenter.sam import Prompt, SamConfig
+from models.segmenter.sam import load as load_sam
+from models.segmenter.sam_checkpoint import (
     CONFIG_FILE,
     PUBLISHED,
     Acceptance,
-    Prompt,
     SamArchitecture,
-    SamConfig,
     build,
 )
-from models.segmenter.sam import load as load_sam
 from models.segmenter.segmenter import Segmenter
+from models.segmenter.shapes import SegmentPrompt
 from models.segmenter.targets import sam_prompt
 from models.weights import STARTER_FOLDER
 from training.parser.train import build as build_parser
@@ -133,9 +134,9 @@ def test_non_commercial_checkpoints_need_a_word() -> None:
 @pytest.fixture(scope="module")
 def sam_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
-    made = tmp_path_factory.mktemp("sam")
-    save_sam(build(TINY_SAM), made, TINY_SAM)
-    return made
+    folder = tmp_path_factory.mktemp("sam")
+    save_sam(build(TINY_SAM), folder, TINY_SAM)
+    return folder
 
 
 def test_a_sam_encodes_once_and_decodes_many(sam_folder: Path) -> None:
@@ -179,13 +180,38 @@ def test_both_networks_together(folder: Path, sam_folder: Path) -> None:
     segmenter = Segmenter(parser, sam)
     segmenter.warm_up()
     segmenter.check()
-    features = segmenter.encode(picture())
+    features = segmenter.encode([segmenter.prepare_pixels(picture())])[0]
     assert features.embedding is not None
     assert segmenter.version == f"{parser.version}+{sam.version}"
     sure = replace(features, parsing=replace(features.parsing, probabilities=_upper()))
-    found = segmenter.decode(sure, Ask("upper"))
-    assert found.mask.shape == (90, 60)
-    assert found.source in ("parser", "sam")
+    segment = segmenter.decode(sure, SegmentPrompt("upper"))
+    assert segment.mask.shape == (90, 60)
+    assert segment.source in ("parser", "sam")
+
+
+def test_pictures_of_a_batch_are_encoded_as_each_alone(folder: Path, sam_folder: Path) -> None:
+    segmenter = Segmenter(load(ParserConfig(str(folder))), load_sam(SamConfig(str(sam_folder))))
+    prepared = [segmenter.prepare_pixels(picture(seed, (90 - seed, 60))) for seed in range(3)]
+    for features, alone in zip(segmenter.encode(prepared), prepared, strict=True):
+        (single,) = segmenter.encode([alone])
+        assert (features.parsing.height, features.parsing.width) == (alone.height, alone.width)
+        assert np.allclose(features.parsing.probabilities, single.parsing.probabilities, atol=1e-5)
+        assert features.embedding is not None and single.embedding is not None
+        assert np.array_equal(features.embedding.planes, single.embedding.planes)
+
+
+def test_an_encoded_picture_is_prepared_as_its_pixels(folder: Path, sam_folder: Path) -> None:
+    segmenter = Segmenter(load(ParserConfig(str(folder))), load_sam(SamConfig(str(sam_folder))))
+    out = io.BytesIO()
+    Image.fromarray(picture()).save(out, "PNG")
+    encoded, decoded = segmenter.prepare(out.getvalue()), segmenter.prepare_pixels(picture())
+    assert (encoded.width, encoded.height) == (decoded.width, decoded.height) == (60, 90)
+    assert np.array_equal(encoded.pixels, decoded.pixels)
+    assert encoded.square is not None and decoded.square is not None
+    assert np.array_equal(encoded.square[0], decoded.square[0])
+    large = io.BytesIO()
+    Image.fromarray(picture(size=(900, 600))).save(large, "JPEG")
+    assert (segmenter.prepare(large.getvalue()).width, segmenter.side) == (600, 64)
 
 
 def _upper() -> NDArray[Any]:
@@ -203,14 +229,17 @@ def test_a_checkpoint_says_when_it_can_be_relied_on(sam_folder: Path, tmp_path: 
     (tmp_path / CONFIG_FILE).write_text(json.dumps(described))
     willing = load_sam(SamConfig(str(tmp_path)))
     assert willing.acceptance == Acceptance(-9.0, 0.0)
-    features = Segmenter(load(ParserConfig()), willing).encode(picture())
+    segmenter = Segmenter(load(ParserConfig()), willing)
+    features = segmenter.encode([segmenter.prepare_pixels(picture())])[0]
     sure = replace(features, parsing=replace(features.parsing, probabilities=_upper()))
-    draft = Segmenter(load(ParserConfig()), willing).draft(sure, Ask("upper"))
-    assert draft.source == "sam"
+    selection = segmenter.select(sure, SegmentPrompt("upper"))
+    assert selection.source == "sam"
     assert sure.embedding is not None
-    cut = willing.decode(sure.embedding, [sam_prompt(sure, Ask("upper"), draft.found)])[0]
+    cut = willing.decode(
+        sure.embedding, [sam_prompt(sure, SegmentPrompt("upper"), selection.candidate)]
+    )[0]
     drawn = resize(cut.probability, sure.size)
-    assert np.allclose(draft.plane, (drawn + draft.found.plane) / 2, atol=1e-6)
+    assert np.allclose(selection.plane, (drawn + selection.candidate.plane) / 2, atol=1e-6)
 
 
 def test_untrained_attention_changes_nothing() -> None:

@@ -8,9 +8,9 @@ from drawing.draw import Garment, draw_with_cover
 from drawing.people.people import draw_person
 from models.segmenter.atr import PERSON, UPPER
 from models.segmenter.parser import Parser, ParserConfig, load
-from models.segmenter.prompts import Ask
 from models.segmenter.regions import iou
 from models.segmenter.segmenter import Segmenter
+from models.segmenter.shapes import SegmentPrompt
 
 FIRST_SEED = 900_000_000
 
@@ -21,14 +21,14 @@ def parser() -> Parser:
 
 
 def test_drawn_people(parser: Parser) -> None:
-    found = []
+    ious = []
     for seed in range(12):
         drawn = draw_person(FIRST_SEED + seed, size=(320, 224))
         parsing = parser.parse(np.asarray(drawn.image))
         person = iou(parsing.mask(PERSON), drawn.parse > 0)
         upper = iou(parsing.mask(UPPER), np.isin(drawn.parse, sorted(UPPER)))
-        found.append((person, upper if (drawn.parse == min(UPPER)).any() else np.nan))
-    person, upper = np.nanmean(found, axis=0)
+        ious.append((person, upper if (drawn.parse == min(UPPER)).any() else np.nan))
+    person, upper = np.nanmean(ious, axis=0)
     assert person > 0.85
     assert upper > 0.6
 
@@ -36,11 +36,11 @@ def test_drawn_people(parser: Parser) -> None:
 def test_drawn_garments(parser: Parser) -> None:
     segmenter = Segmenter(parser, None)
     kinds = combinations(held_out=True)
-    found = []
+    ious = []
     for seed in range(12):
         garment = Garment(*kinds[seed * 4 % len(kinds)], style_seed=FIRST_SEED + seed)
         picture, cover = draw_with_cover(garment, 320, seed)
-        features = segmenter.encode(np.asarray(picture))
-        mask = segmenter.decode(features, Ask("garment")).mask
-        found.append(iou(mask, np.asarray(cover) > 127))
-    assert np.mean(found) > 0.85
+        features = segmenter.encode([segmenter.prepare_pixels(np.asarray(picture))])[0]
+        mask = segmenter.decode(features, SegmentPrompt("garment")).mask
+        ious.append(iou(mask, np.asarray(cover) > 127))
+    assert np.mean(ious) > 0.85

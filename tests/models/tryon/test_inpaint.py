@@ -14,9 +14,9 @@ from errors import CancelRequested, SetupError
 from models.segmenter.parser import ParserConfig
 from models.tryon.inpaint import PainterConfig, load_painter
 from models.tryon.loading import TryOnConfig, load_pipeline, square_shirt, stick_figure
-from models.tryon.pipeline import Asked, Sizes, TryOnPipeline
-from models.tryon.repaint import changed_area
-from tests.models.tryon.test_pipeline import GivenParser
+from models.tryon.pipeline import Sizes, TryOnPipeline
+from models.tryon.shapes import GarmentPicture, TryOnOptions
+from tests.models.tryon.support import FixedParser, changed_area
 
 
 @pytest.fixture(scope="module")
@@ -80,34 +80,34 @@ def test_a_diffusers_checkpoint_paints_inside_the_mask_only(checkpoint: Path) ->
     painter = load_painter(PainterConfig(str(checkpoint), side=64))
     person, labels = stick_figure()
     cloth, mask = square_shirt()
-    shown, garment = Image.fromarray(person), Image.fromarray(cloth)
-    pipeline = TryOnPipeline(GivenParser(labels), painter, Sizes(balanced=160))
-    told: list[str] = []
+    photo, garment = Image.fromarray(person), GarmentPicture(Image.fromarray(cloth), mask)
+    pipeline = TryOnPipeline(FixedParser(labels), painter, Sizes(balanced=160))
+    messages: list[str] = []
 
     def dress(seed: int, stop_at: int = 99) -> NDArray[np.uint8]:
-        def tell(_done: int, _total: int, message: str) -> None:
-            told.append(message)
-            if told.count("inpaint") > stop_at:
+        def on_progress(_done: int, _total: int, message: str) -> None:
+            messages.append(message)
+            if messages.count("inpaint") > stop_at:
                 raise CancelRequested("enough")
 
-        asked = Asked("upper", "balanced", seed, steps=4)
-        made = pipeline.dress(shown, garment, mask, asked, tell)
-        assert "diffusion x2" in made.steps
-        area = changed_area(shown.size, made.composite.share, made.composite.kept)
-        after = np.asarray(made.picture)
+        options = TryOnOptions("upper", "balanced", seed, steps=4)
+        result = pipeline.dress(photo, garment, options, on_progress)
+        assert "diffusion x2" in result.steps
+        area = changed_area(photo.size, result.composite.share, result.composite.protected)
+        after = np.asarray(result.picture)
         np.testing.assert_array_equal(after[~area], person[~area])
         return after
 
     first, again, other = dress(1), dress(1), dress(2)
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
-    fast = pipeline.dress(shown, garment, mask, Asked("upper", "fast", 1))
+    fast = pipeline.dress(photo, garment, TryOnOptions("upper", "fast", 1))
     assert fast.steps == ("parse", fast.steps[1], "blend", "repaint")
     assert (np.asarray(fast.picture) != first).any()
-    told.clear()
+    messages.clear()
     with pytest.raises(CancelRequested):
         dress(1, stop_at=1)
-    assert told.count("inpaint") == 2
+    assert messages.count("inpaint") == 2
 
 
 def test_a_noncommercial_checkpoint_needs_a_word(checkpoint: Path) -> None:

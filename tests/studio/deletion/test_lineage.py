@@ -9,7 +9,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.tables import Job, TryonJob
 from db.tryons import update_tryon
 from errors import Unavailable
-from studio.ports import SegmentPrompt, Studio
+from models.segmenter.shapes import SegmentPrompt
+from studio.ports import Studio
 from studio.segmentation.segmentation import segment_stored
 from studio.tryon.history import delete_tryon
 from tests.studio.deletion.rows import KEY, add, rows, run, tryon

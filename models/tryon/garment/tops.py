@@ -1,27 +1,27 @@
-"""Where a flat garment's neck, shoulders, sleeves and sides are, derived from its mask."""
+"""Landmarks of flat-lay tops and dresses, found in the garment's mask."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from errors import Invalid
-from models.tryon.bottoms import ROWS, Bottom, find_bottom
-from models.tryon.outline import Mask, Points, bounds, central_run, extreme, largest_part
+from models.segmenter.shapes import Category, Mask
+from models.tryon.garment.bottoms import ROWS, Bottom, find_bottom
+from models.tryon.outline import Points, bounds, central_run, extreme, largest_part
 
-Category = Literal["upper", "lower", "dress"]
-CATEGORIES: tuple[Category, ...] = ("upper", "lower", "dress")
 LEAST_SHARE = 0.01
+"""The least share of the picture that a garment covers."""
 LEAST_SLEEVE = 0.015
+"""The least share of the garment that a sleeve covers."""
 
 
 @dataclass(frozen=True)
 class Sleeve:
-    """One sleeve: where it leaves the torso, and its cuff; outer is the side of the shoulder.
+    """One sleeve: the points (2,) where it leaves the torso, and the corners of its cuff.
 
-    Each (2,); mask: (h, w), the sleeve and a little of the torso beside it.
+    outer: on the shoulder's side. mask: (h, w), the sleeve and a little of the torso beside it.
     """
 
     outer_start: Points
@@ -33,7 +33,7 @@ class Sleeve:
 
 @dataclass(frozen=True)
 class Top:
-    """An upper garment or a dress, in the garment picture's pixels; left is the picture's left.
+    """An upper garment or a dress, in pixels of the garment's picture; left is the picture's left.
 
     neck, shoulders: (2, 2). sides: (k, 2, 2), left and right edge from the armpits to the hem.
     torso: (h, w), the garment without its sleeves.
@@ -48,17 +48,16 @@ class Top:
 
 
 def find_garment(mask: Mask, category: Category) -> Top | Bottom:
-    """Landmarks of the mask's largest part, which lies upright give or take a quarter of a right
-    angle; `models.tryon.upright` turns them so.
+    """Landmarks of the mask's largest part, after `upright` has turned it.
 
     Raises:
-        Invalid: the mask holds next to nothing, or fills the picture.
+        Invalid: about the garment: the mask is nearly empty, or fills the picture.
     """
     whole = largest_part(mask)
     if whole.mean() < LEAST_SHARE:
-        raise Invalid("garmentUrl: no garment was found in the picture")
+        raise Invalid("no garment was found in the picture").about("garment")
     if whole.mean() > 0.985:
-        raise Invalid("garmentUrl: the garment can't be told from its background")
+        raise Invalid("the garment can't be distinguished from its background").about("garment")
     return find_bottom(whole) if category == "lower" else _find_top(whole, category)
 
 
@@ -107,15 +106,19 @@ def _find_top(mask: Mask, category: Category) -> Top:
 
 
 def _central_edges(mask: Mask, middle: float, y0: int, y1: int) -> NDArray[np.float64]:
-    """Left and right edge of the stretch around the middle in every row from y0 to the hem."""
-    found = []
+    """Left and right edge of the central stretch in every row from y0 to the hem."""
+    stretches = []
     for row in mask[y0 : y1 + 1]:
         run = central_run(row, middle)
-        found.append((np.nan, np.nan) if run is None else (float(run[0]), float(run[1])))
-    edges = np.array(found)
-    known = np.flatnonzero(~np.isnan(edges[:, 0]))
+        stretches.append((np.nan, np.nan) if run is None else (float(run[0]), float(run[1])))
+    edges = np.array(stretches)
+    filled_rows = np.flatnonzero(~np.isnan(edges[:, 0]))
     edges = np.stack(
-        [np.interp(np.arange(len(edges)), known, edges[known, side]) for side in (0, 1)], axis=1
+        [
+            np.interp(np.arange(len(edges)), filled_rows, edges[filled_rows, side])
+            for side in (0, 1)
+        ],
+        axis=1,
     )
     width = edges[:, 1] - edges[:, 0]
     # A rounded hem ends before its tip, and a hanging cuff is no hem.
@@ -128,10 +131,10 @@ def _central_edges(mask: Mask, middle: float, y0: int, y1: int) -> NDArray[np.fl
 def _find_armpit(
     edges: NDArray[np.float64], middle: float, tall: int, wide: int, category: Category
 ) -> tuple[int, NDArray[np.float64]]:
-    """The row, from the first, where the sleeves leave the torso, and the torso's edges.
+    """The row, counted from the first, where the sleeves leave the torso, and the torso's edges.
 
-    A sleeve that lies against the torso leaves it further down than at the armpit: the edges
-    between are those of the free torso below. Both sides are held to be about as wide.
+    A sleeve that lies against the torso leaves it below the armpit; the rows between take the edges
+    of the free torso below. Both sides are assumed to be about equally wide.
     """
     step = max(2, round(0.04 * tall))
     dress = category == "dress"
@@ -157,14 +160,14 @@ def _find_armpit(
 
 
 def _top_at(mask: Mask, x: float, limit: int) -> Points:
-    """The first pixel of the mask in a column, above the limit."""
+    """The highest pixel of the mask in a column; the limit where none lies above it."""
     column = int(np.clip(round(x), 0, mask.shape[1] - 1))
     rows = np.flatnonzero(mask[:limit, column])
     return np.array([x, float(rows[0]) if len(rows) else float(limit)])
 
 
 def _find_neck(mask: Mask, centre: float, wide: float, limit: int) -> Points:
-    """The collar's two corners: the highest points left and right of the middle."""
+    """Both corners of the collar: the highest points left and right of the middle."""
     columns = np.arange(mask.shape[1])
     rows = np.arange(len(mask))[:, None] < limit
     points = []
@@ -182,7 +185,7 @@ def _find_neck(mask: Mask, centre: float, wide: float, limit: int) -> Points:
 def _torso_of(
     mask: Mask, edges: NDArray[np.float64], y0: int, shoulders: Points, pits: Points
 ) -> Mask:
-    """The mask between the lines shoulder - armpit, and below them its central stretch."""
+    """The mask between the lines from shoulders to armpits, and its central stretch below them."""
     rows, columns = np.arange(len(mask))[:, None], np.arange(mask.shape[1])[None]
     torso = mask.copy()
     for side, sign in ((0, 1.0), (1, -1.0)):
@@ -200,7 +203,7 @@ def _torso_of(
 def _find_sleeve(
     mask: Mask, torso: Mask, shoulder: Points, pit: Points, side: int, least: float
 ) -> Sleeve | None:
-    """What lies outside the torso on one side, if that is more than a seam."""
+    """The part outside of the torso on one side; None where it is too small for a sleeve."""
     columns = np.arange(mask.shape[1])[None]
     outside = mask & ~torso & ((columns < pit[0] + 2) if side == 0 else (columns > pit[0] - 2))
     if outside.sum() < LEAST_SLEEVE * mask.sum():
@@ -220,7 +223,7 @@ def _find_sleeve(
     end, cuff = along.max(), along > 0.84 * along.max()
     low, high = np.percentile(across[cuff], (4, 96))
     corners = [start + end * way + share * np.array([-way[1], way[0]]) for share in (low, high)]
-    # Seen along the way out, the shoulder's side is at the right for the left sleeve (y is down).
+    # Along the direction outwards, the shoulder is on the right of the left sleeve (y is down).
     outer, inner = (corners[1], corners[0]) if side == 0 else (corners[0], corners[1])
     margin = max(2, round(0.02 * mask.shape[1]))
     reached = ndimage.binary_dilation(sleeve, iterations=margin) & mask
@@ -228,7 +231,7 @@ def _find_sleeve(
 
 
 def _with_stubs(mask: Mask, torso: Mask, sleeves: list[Sleeve | None], centre: float) -> Mask:
-    """What is too short to be a sleeve stays with the torso."""
+    """The torso with the parts that are too short to be sleeves."""
     columns = np.arange(mask.shape[1])[None]
     for side, sleeve in enumerate(sleeves):
         if sleeve is None:

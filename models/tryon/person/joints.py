@@ -1,44 +1,36 @@
-"""Where shoulders, waist, crotch and ankles are: seen where they can be, else by proportion."""
+"""Finds shoulders, waist, crotch and ankles in a parse map; by proportion where it shows none."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from errors import Invalid
-from models.tryon.anatomy import (
-    ARMS,
+from models.segmenter.atr import ARMS, DRESS, LEGS, LOWER, SHOES, UPPER, Atr, mask_of
+from models.segmenter.shapes import Mask
+from models.tryon.outline import Points, bounds, extreme, largest_part, runs
+from models.tryon.person.pose import (
     CROTCH,
-    DRESS,
-    FACE,
-    HAIR,
-    LEGS,
-    LOWER,
     NARROWEST,
     NEAR_WAIST,
-    PANTS,
-    SHOES,
     STATURE,
-    SUNGLASSES,
     TO_ANKLE,
     TO_WAIST,
-    UPPER,
     WIDEST,
     Labels,
 )
-from models.tryon.outline import Mask, Points, bounds, extreme, largest_part, runs
 
 LOWEST = 0.5
-"""How far below where they may begin shoulders are at most, in heights of the face: on nine of ten
-street photographs they are within 0.6, on drawn people within 0.45.
+"""The lowest place of shoulders below the first row in which they may be, in heights of the face:
+on nine of ten street photographs they are within 0.6, on drawn people within 0.45.
 """
 
 
 def find_shoulders(labels: Labels) -> tuple[Points, float]:
-    """Both tips of the shoulders and half their distance, held to what the head allows."""
-    trunk = np.isin(labels, (UPPER, DRESS, *ARMS))
+    """Both tips of the shoulders and half their distance, within the limits that the head sets."""
+    trunk = mask_of(labels, UPPER | DRESS | ARMS)
     if not trunk.any():
         return _shoulders_above(labels)
-    middle, start, tall, seen = _head_of(labels, trunk)
+    middle, start, tall, is_visible = _head_of(labels, trunk)
     zone = trunk.copy()
     zone[:start] = False
     zone[start + round(2.2 * tall) + 2 :] = False
@@ -52,31 +44,31 @@ def find_shoulders(labels: Labels) -> tuple[Points, float]:
     reach = [abs(tip[0] - middle) if tip is not None else 0.0 for tip in tips]
     even = min(reach) > 0.72 * max(reach)
     half = sum(reach) / 2 if even or not min(reach) else 1.15 * min(reach)  # one arm is raised
-    if seen:
+    if is_visible:
         half = float(np.clip(half, NARROWEST * tall, WIDEST * tall))
-    half = _held_to_stature(max(half, 1.0), labels)
+    half = _limit_by_stature(max(half, 1.0), labels)
     for number, side in enumerate(sides):  # what looks like a tip near the neck is a scarf's edge
         out = np.abs(columns - middle) > 0.75 * half
         if reach[number] < 0.7 * half and (side & out).any():
             tips[number] = extreme(side & out, (0.0, -1.0))
-    known = [tip for tip in tips if tip is not None]
-    level = float(np.mean([tip[1] for tip in known])) if known else start + 0.4 * tall
-    if not even and len(known) == 2:
-        level = float(known[int(np.argmin(reach))][1])
-    if seen:  # of someone turned aside the outermost point may be an elbow or a hip
+    both = [tip for tip in tips if tip is not None]
+    level = float(np.mean([tip[1] for tip in both])) if both else start + 0.4 * tall
+    if not even and len(both) == 2:
+        level = float(both[int(np.argmin(reach))][1])
+    if is_visible:  # of someone turned aside the outermost point may be an elbow or a hip
         level = min(level, start + LOWEST * tall)
     centre = middle + 0.5 * (reach[1] - reach[0]) if even else middle
-    steep = known[-1][1] - known[0][1] if len(known) == 2 and even else 0.0
+    steep = both[-1][1] - both[0][1] if len(both) == 2 and even else 0.0
     slope = np.clip(steep, -0.5 * half, 0.5 * half)
     return np.array([[centre - half, level - slope / 2], [centre + half, level + slope / 2]]), half
 
 
 def _head_of(labels: Labels, trunk: Mask) -> tuple[float, int, float, bool]:
-    """The head's middle column, the first row a shoulder may be in, its height, and whether it is
-    seen; where it isn't, what the trunk lets expect.
+    """The head's middle column, the first row that a shoulder may be in, the head's height, and
+    whether the head is visible; where it isn't, all are estimated from the trunk.
     """
-    face = largest_part(np.isin(labels, (FACE, SUNGLASSES)))
-    head = face if face.any() else labels == HAIR
+    face = largest_part(mask_of(labels, {Atr.FACE, Atr.SUNGLASSES}))
+    head = face if face.any() else labels == Atr.HAIR
     first = bounds(trunk)[1]
     if not head.any():
         x0, _, x1, _ = bounds(trunk)
@@ -87,20 +79,20 @@ def _head_of(labels: Labels, trunk: Mask) -> tuple[float, int, float, bool]:
     return (x0 + x1) / 2, max(first, round(y0 + 0.45 * tall)), tall, True
 
 
-def _held_to_stature(half: float, labels: Labels) -> float:
-    """Where the whole figure is in the picture, the shoulders are a known share of the stature."""
+def _limit_by_stature(half: float, labels: Labels) -> float:
+    """Limits the shoulders to a share of the stature where the whole figure is visible."""
     _, top, _, bottom = bounds(labels > 0)
-    if top < 2 or bottom > len(labels) - 3 or not np.isin(labels, (*SHOES, *LOWER, *LEGS)).any():
+    if top < 2 or bottom > len(labels) - 3 or not mask_of(labels, SHOES | LOWER | LEGS).any():
         return half
     usual = (bottom - top) / STATURE
     return float(np.clip(half, 0.82 * usual, 1.18 * usual))
 
 
 def _shoulders_above(labels: Labels) -> tuple[Points, float]:
-    """A picture of legs alone: where the shoulders would be above it."""
-    lower = np.isin(labels, (*LOWER, *LEGS))
+    """The place of the shoulders above a picture that shows legs only."""
+    lower = mask_of(labels, LOWER | LEGS)
     if not lower.any():
-        raise Invalid("personUrl: no clothes, arms or legs of the person can be seen")
+        raise Invalid("no clothes, arms or legs of the person can be seen").about("person")
     x0, y0, x1, _ = bounds(lower)
     half, middle = max((x1 - x0) / 1.7, 1.0), (x0 + x1) / 2
     level = y0 - TO_WAIST * CROTCH * half
@@ -109,7 +101,7 @@ def _shoulders_above(labels: Labels) -> tuple[Points, float]:
 
 @dataclass(frozen=True)
 class Levels:
-    """Rows of waist, crotch and ankles; span and tucked as `Body` has them."""
+    """Rows of waist, crotch and ankles; span and tucked as in `Pose`."""
 
     waist: float
     crotch: float
@@ -119,8 +111,8 @@ class Levels:
 
 
 def find_levels(labels: Labels, top: float, half: float) -> Levels:
-    """Seen where they can be, else by proportion."""
-    legs, shoes = np.isin(labels, (*LOWER, *LEGS, *SHOES)), np.isin(labels, SHOES)
+    """Rows of the parse map where it shows them, else by proportion."""
+    legs, shoes = mask_of(labels, LOWER | LEGS | SHOES), mask_of(labels, SHOES)
     span = CROTCH * half
     ankle = top + TO_ANKLE * span
     if legs.any() and (last := bounds(legs)[3]) < len(labels) - 2:
@@ -128,21 +120,21 @@ def find_levels(labels: Labels, top: float, half: float) -> Levels:
         ankle = float(np.clip(ankle, top + 4.2 * half, max(last, top + 4.2 * half)))
         span = 0.3 * span + 0.7 * (ankle - top) / TO_ANKLE
     waist = top + TO_WAIST * span
-    lower, tucked = np.isin(labels, LOWER), False
+    lower, tucked = mask_of(labels, LOWER), False
     if lower.any():
         first = float(bounds(lower)[1])
         tucked = abs(first - waist) < NEAR_WAIST * half
         waist = first if tucked else waist
-    split = _find_split(np.isin(labels, (PANTS, *LEGS)), top, half, top + span)
+    split = _find_split(mask_of(labels, LEGS | {Atr.PANTS}), top, half, top + span)
     return Levels(waist, top + span if split is None else split, ankle, span, tucked)
 
 
 def _find_split(legs: Mask, top: float, half: float, guess: float) -> float | None:
-    """The row from which two legs stay apart, if that is near where a crotch can be."""
+    """The row below which two legs are apart, if a crotch can be there."""
 
     def is_split(y: int) -> bool:
-        found = [run for run in runs(legs[y]) if run[1] - run[0] > 0.16 * half]
-        return len(found) >= 2 and found[1][0] - found[0][1] > 1
+        wide = [run for run in runs(legs[y]) if run[1] - run[0] > 0.16 * half]
+        return len(wide) >= 2 and wide[1][0] - wide[0][1] > 1
 
     reach = max(2, round(0.5 * half))
     for y in range(round(top + 1.9 * half), min(len(legs) - reach, round(guess + 0.9 * half))):

@@ -1,19 +1,23 @@
-"""Where arms and hands are: traced where they are apart from the torso, else by the outline."""
+"""Finds arms and hands: traced where they are apart from the torso, else along the outline."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from models.tryon.anatomy import ARM, ARMS, DRESS, HAND, STEPS, UPPER, Body, Labels, Limb
-from models.tryon.outline import Mask, Points, between, largest_part, travel
+from models.segmenter.atr import ARMS, DRESS, UPPER, Atr, mask_of
+from models.segmenter.shapes import Mask
+from models.tryon.outline import Points, between, largest_part, travel
+from models.tryon.person.pose import ARM, HAND, STEPS, Labels, Limb, Pose
+
+BOTH_ARMS = (Atr.LEFT_ARM, Atr.RIGHT_ARM)
 
 
-def find_arm(labels: Labels, body: Body, side: int) -> Limb | None:
-    """The middle line of one arm: traced where it is apart from the torso, else by its outline."""
+def find_arm(labels: Labels, body: Pose, side: int) -> Limb | None:
+    """The middle line of one arm; None where neither sleeve nor hand is visible."""
     columns, rows = np.arange(labels.shape[1])[None], np.arange(len(labels))[:, None]
     outer = columns < body.trunk[:, 0, None] if side == 0 else columns > body.trunk[:, 1, None]
-    skin = np.isin(labels, ARMS) & _on_side(labels, body, side)
-    sleeve = np.isin(labels, (UPPER, DRESS)) & outer & (rows < body.crotch + 0.4 * body.half)
+    skin = mask_of(labels, ARMS) & _on_side(labels, body, side)
+    sleeve = mask_of(labels, UPPER | DRESS) & outer & (rows < body.crotch + 0.4 * body.half)
     sign = -1.0 if side == 0 else 1.0
     joint = body.shoulders[side] + np.array([-0.2 * sign, 0.22]) * body.half
     near = np.hypot(columns - joint[0], rows - joint[1]) < 0.34 * body.half
@@ -29,20 +33,17 @@ def find_arm(labels: Labels, body: Body, side: int) -> Limb | None:
 
 
 def _outlined_arm(
-    labels: Labels, body: Body, skin: Mask, joint: Points, sign: float
+    labels: Labels, body: Pose, skin: Mask, joint: Points, sign: float
 ) -> Limb | None:
-    """An arm in a sleeve that touches the torso: along the outline to the elbow, then to the hand.
-
-    None where nothing of a sleeve or a hand is seen.
-    """
-    worn = np.isin(labels, (UPPER, DRESS, *ARMS))
+    """An arm whose sleeve touches the torso: along the outline to the elbow, then to the hand."""
+    worn = mask_of(labels, UPPER | DRESS | ARMS)
     line = [joint]
     for share in (0.25, 0.5, 0.75, 1.0):
         y = joint[1] + share * 0.48 * ARM * body.half
         line.append(np.array([_outline_at(worn, body, y, sign) - sign * 0.27 * body.half, y]))
     hand = largest_part(skin)
-    seen = hand.sum() > 0.03 * body.half**2
-    end = np.array([np.nonzero(hand)[axis].mean() for axis in (1, 0)]) if seen else line[-1]
+    is_visible = hand.sum() > 0.03 * body.half**2
+    end = np.array([np.nonzero(hand)[axis].mean() for axis in (1, 0)]) if is_visible else line[-1]
     reach = end - line[-1]
     if np.hypot(*reach) > 0.6 * body.half:
         longest = 0.62 * ARM * body.half
@@ -56,32 +57,32 @@ def _outlined_arm(
     return Limb(smooth, np.linspace(0.31, 0.2, len(line)) * body.half)
 
 
-def _outline_at(worn: Mask, body: Body, y: float, sign: float) -> float:
-    """The outer column of clothes and arms in a row, near where a hanging arm can be."""
+def _outline_at(worn: Mask, body: Pose, y: float, sign: float) -> float:
+    """The outer column of clothes and arms in a row, within reach of a hanging arm."""
     row = int(np.clip(round(y), 0, len(worn) - 1))
     tip = body.shoulders[0 if sign < 0 else 1][0]
     low, high = sorted((tip - sign * 0.35 * body.half, tip + sign * 0.7 * body.half))
-    seen = np.flatnonzero(worn[row])
-    seen = seen[(seen >= low) & (seen <= high)]
-    if not len(seen):
+    columns = np.flatnonzero(worn[row])
+    columns = columns[(columns >= low) & (columns <= high)]
+    if not len(columns):
         return float(tip)
-    return float(seen.min() if sign < 0 else seen.max())
+    return float(columns.min() if sign < 0 else columns.max())
 
 
-def _on_side(labels: Labels, body: Body, side: int) -> Mask:
-    """Which half of the picture, or which label where both arms are told apart, is this side's."""
+def _on_side(labels: Labels, body: Pose, side: int) -> Mask:
+    """The pixels that belong to one side: by label where both arms have their own, else by half."""
     columns, rows = np.arange(labels.shape[1])[None], np.arange(len(labels))[:, None]
     middle = body.axis[0] + (body.axis[1] - body.axis[0]) * np.clip(
         (rows - body.top) / max(body.crotch - body.top, 1.0), 0.0, 1.0
     )
     half = columns < middle if side == 0 else columns >= middle
-    counts = [int((labels == arm).sum()) for arm in ARMS]
+    counts = [int((labels == arm).sum()) for arm in BOTH_ARMS]
     if min(counts) < 0.25 * max(counts) or min(counts) < 12:
         return np.broadcast_to(half, labels.shape)
-    centres = [float(np.nonzero(labels == arm)[1].mean()) for arm in ARMS]
+    centres = [float(np.nonzero(labels == arm)[1].mean()) for arm in BOTH_ARMS]
     if abs(centres[0] - centres[1]) < 0.5 * body.half:
         return np.broadcast_to(half, labels.shape)
-    own = ARMS[int(np.argsort(centres)[side])]
+    own = BOTH_ARMS[int(np.argsort(centres)[side])]
     mask: Mask = labels == own
     return mask
 
@@ -89,7 +90,7 @@ def _on_side(labels: Labels, body: Body, side: int) -> Mask:
 def _middle_line(
     distance: NDArray[np.float64], reached: Mask, joint: Points, length: float, unit: float
 ) -> Limb:
-    """Centres of the stretches that are equally far from the joint, and half their widths."""
+    """The centres of stretches at equal distances from the joint, and half their widths."""
     rows, columns = np.nonzero(reached)
     which = np.minimum((distance[reached] / length * STEPS).astype(int), STEPS - 1)
     line, half = [joint], [0.3 * unit]
@@ -105,11 +106,11 @@ def _middle_line(
     return Limb(smooth, widths)
 
 
-def find_hands(labels: Labels, body: Body, arms: list[Limb | None]) -> Mask:
-    """The skin of each arm's last part, a hand long."""
+def find_hands(labels: Labels, body: Pose, arms: list[Limb | None]) -> Mask:
+    """The skin at the end of each arm, as long as a hand."""
     hands = np.zeros(labels.shape, bool)
     for side, arm in enumerate(arms):
-        skin = np.isin(labels, ARMS) & _on_side(labels, body, side)
+        skin = mask_of(labels, ARMS) & _on_side(labels, body, side)
         if not skin.any():
             continue
         if arm is None:
@@ -126,7 +127,7 @@ def find_hands(labels: Labels, body: Body, arms: list[Limb | None]) -> Mask:
 
 
 def _near(shape: tuple[int, ...], arm: Limb) -> Mask:
-    """The tube around an arm's line, which bridges what the map left out."""
+    """The pixels around an arm's line; they bridge gaps of the parse map."""
     mask = np.zeros(shape, bool)
     for share in np.linspace(0.0, 1.0, 60):
         x, y = arm.at(float(share))[0]

@@ -7,26 +7,25 @@ import pytest
 
 from drawing.draw import Garment, draw_with_cover
 from drawing.people.people import draw_person
-from models.tryon.anatomy import Labels
+from models.segmenter.shapes import Category, Mask, Pixels
 from models.tryon.composite import Composite, compose, lay_out
-from models.tryon.flow import (
+from models.tryon.person.pose import Labels
+from models.tryon.warping.flow import (
     FLAT,
     GRID,
     OUTSIDE,
     STRIDE,
+    GridCrop,
     Shift,
-    Window,
     frame_person,
     mirror,
     sketch,
 )
-from models.tryon.flow_network import FlowNet, FlowNetwork, load_flow
-from models.tryon.garment import Category
-from models.tryon.outline import Mask
-from models.tryon.warp import FOLDED, Picture
+from models.tryon.warping.flow_network import FlowNet, FlowNetwork, load_flow
+from models.tryon.warping.splines import FOLDED
 
 SIZE = (256, 192)
-WANTED: dict[Category, Garment] = {
+NEW_CLOTHES: dict[Category, Garment] = {
     "upper": Garment("jacket", "red", "striped", 5),
     "lower": Garment("shorts", "green", "dotted", 8),
     "dress": Garment("dress", "blue", "checked", 3),
@@ -40,9 +39,9 @@ def _starter() -> FlowNet:
     return load_flow()
 
 
-def _pair(kind: Category, seed: int) -> tuple[Picture, Labels, Picture, Mask]:
+def _pair(kind: Category, seed: int) -> tuple[Pixels, Labels, Pixels, Mask]:
     person = draw_person(seed, size=SIZE)
-    picture, cover = draw_with_cover(WANTED[kind], 160, seed)
+    picture, cover = draw_with_cover(NEW_CLOTHES[kind], 160, seed)
     return np.asarray(person.image), person.parse, np.asarray(picture), np.asarray(cover) > 127
 
 
@@ -56,13 +55,13 @@ def test_cloth_lies_more_like_worn_cloth(kind: Category) -> None:
     by_flow: list[float] = []
     for seed in SEEDS:
         beside = [Garment("trousers", "navy", "plain", seed)] if kind == "upper" else []
-        worn = draw_person(seed, [WANTED[kind], *beside], SIZE).parse
+        worn = draw_person(seed, [NEW_CLOTHES[kind], *beside], SIZE).parse
         truth = np.isin(worn, KINDS[kind])
-        for found, flow in ((without, None), (by_flow, _starter())):
-            made = _dressed(kind, seed, flow)
-            lain = (made.garment.cover > 0.5) & ~made.kept
-            found.append(float((lain & truth).sum() / (lain | truth).sum()))
-            assert made.garment.torn <= FOLDED
+        for ious, flow in ((without, None), (by_flow, _starter())):
+            composite = _dressed(kind, seed, flow)
+            cloth = (composite.garment.cover > 0.5) & ~composite.protected
+            ious.append(float((cloth & truth).sum() / (cloth | truth).sum()))
+            assert composite.garment.torn <= FOLDED
     assert np.mean(by_flow) > np.mean(without) + 0.02
 
 
@@ -84,20 +83,20 @@ def test_weights_name_the_version() -> None:
 def test_sketch_shows_the_first_warp_in_the_window() -> None:
     _, labels, _, mask = _pair("upper", SEEDS[0])
     lay = lay_out(labels, SIZE, mask, "upper")
-    shown = sketch(lay.labels, lay.window, mask, lay.pieces, lay.fits)
-    assert shown.labels.shape == shown.cover.shape == GRID and shown.flat.shape == (FLAT, FLAT)
-    assert shown.place.shape == (2, *GRID)
-    assert shown.cover.min() >= 0 and shown.cover.max() <= 1 and (shown.cover > 0.9).any()
-    inside = shown.cover > 0.9
-    assert (shown.place[:, inside] > -0.05).all() and (shown.place[:, inside] < 1.05).all()
-    assert set(np.unique(shown.labels)) <= set(range(OUTSIDE + 1))
+    inputs = sketch(lay.labels, lay.crop, mask, lay.pieces, lay.fits)
+    assert inputs.labels.shape == inputs.cover.shape == GRID and inputs.flat.shape == (FLAT, FLAT)
+    assert inputs.place.shape == (2, *GRID)
+    assert inputs.cover.min() >= 0 and inputs.cover.max() <= 1 and (inputs.cover > 0.9).any()
+    inside = inputs.cover > 0.9
+    assert (inputs.place[:, inside] > -0.05).all() and (inputs.place[:, inside] < 1.05).all()
+    assert set(np.unique(inputs.labels)) <= set(range(OUTSIDE + 1))
 
 
 def test_a_person_in_the_mirror_is_dressed_in_the_mirror() -> None:
     _, labels, _, mask = _pair("upper", SEEDS[0])
     lay = lay_out(labels, SIZE, mask, "upper")
-    shown = sketch(lay.labels, lay.window, mask, lay.pieces, lay.fits)
-    plain, turned = _starter().flow(shown), _starter().flow(mirror(shown))
+    inputs = sketch(lay.labels, lay.crop, mask, lay.pieces, lay.fits)
+    plain, turned = _starter().flow(inputs), _starter().flow(mirror(inputs))
     assert np.abs(plain).max() > 1
     np.testing.assert_allclose(turned[0], -plain[0, :, ::-1], atol=1e-4)
     np.testing.assert_allclose(turned[1], plain[1, :, ::-1], atol=1e-4)
@@ -106,14 +105,14 @@ def test_a_person_in_the_mirror_is_dressed_in_the_mirror() -> None:
 def test_window_holds_the_person_and_goes_both_ways() -> None:
     person = np.zeros((100, 80), bool)
     person[10:90, 30:50] = True
-    window = frame_person(person, (400, 320))
-    corners = window.in_grid(np.array([[120.0, 40.0], [200.0, 360.0]]))
+    crop = frame_person(person, (400, 320))
+    corners = crop.in_grid(np.array([[120.0, 40.0], [200.0, 360.0]]))
     assert (corners >= 0).all() and (corners < (GRID[1], GRID[0])).all()
-    np.testing.assert_allclose(window.in_frame(corners), [[120, 40], [200, 360]])
+    np.testing.assert_allclose(crop.in_frame(corners), [[120, 40], [200, 360]])
 
 
 def test_shift_is_the_flow_at_a_point_in_pixels() -> None:
     flow = np.zeros((2, GRID[0] // STRIDE, GRID[1] // STRIDE), np.float32)
     flow[0], flow[1] = 2.0, -1.0
-    shift = Shift(flow, Window(5.0, 7.0, 1.5))
+    shift = Shift(flow, GridCrop(5.0, 7.0, 1.5))
     np.testing.assert_allclose(shift(np.array([[50.0, 60.0], [-90.0, 900.0]])), [[3, -1.5]] * 2)

@@ -1,9 +1,8 @@
-"""Appearance flow: where to look on the first warp, so that cloth comes to lie as cloth of that cut
-lies on such a body.
+"""Appearance flow: offsets that refine the splines' warp, so that the garment fits the body.
 
 Zhou et al., View Synthesis by Appearance Flow, ECCV 2016; Han et al., ClothFlow, ICCV 2019. The
-network sees shapes alone (a parse map, the first warp, the garment's outline), so that what it
-learnt on drawings holds for photographs; colours and patterns are moved, never made.
+network's inputs are shapes only (a parse map, the first warp, the garment's outline), so that it
+can be trained on drawings and used on photographs. It moves colours and patterns and makes none.
 """
 
 from collections.abc import Sequence
@@ -16,26 +15,27 @@ from PIL import Image
 from scipy import ndimage
 
 from models.segmenter.atr import MIRRORED
-from models.tryon.anatomy import Labels
-from models.tryon.landmarks import Piece
-from models.tryon.outline import Mask, Points, bounds
-from models.tryon.warp import Fit
+from models.segmenter.shapes import Mask
+from models.tryon.outline import Points, bounds
+from models.tryon.person.pose import Labels
+from models.tryon.warping.placement import Piece
+from models.tryon.warping.splines import Fit
 
 GRID = (192, 144)
-"""Height and width of what the network sees of the person."""
+"""Height and width of the network's input."""
 STRIDE = 4
-"""The flow has one vector for so many cells of the grid, each way."""
+"""The flow has one vector for a square of so many cells."""
 FLAT = 64
-"""Side of the square in which the network sees the garment's outline."""
+"""The side of the square input with the garment's outline."""
 OUTSIDE = 18
-"""The label of what is beyond the photograph; the others are `anatomy`'s."""
+"""The label of pixels beyond the photograph; the others are `Atr`'s."""
 MARGIN = 0.08
 Planes = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Window:
-    """The part of the person's frame that the grid shows: its corner, and frame pixels a cell."""
+class GridCrop:
+    """The part of the person's frame on the grid: its corner, and the frame pixels of a cell."""
 
     x: float
     y: float
@@ -52,11 +52,11 @@ class Window:
 
 @dataclass(frozen=True)
 class Sketch:
-    """What the network is shown.
+    """The network's inputs.
 
     labels: GRID uint8, with `OUTSIDE`. cover: GRID float32, the first warp's. place: (2, *GRID)
-    float32, where in the garment's box it comes from, x and y in 0..1, 0 where there is none.
-    flat: (FLAT, FLAT) float32, the garment's outline. source: (2, *GRID), as `place` in pixels of
+    float32, the warp's source in the garment's box, x and y in 0..1, 0 where nothing is covered.
+    flat: (FLAT, FLAT) float32, the garment's outline. source: (2, *GRID), as `place`, in pixels of
     the garment's picture.
     """
 
@@ -68,35 +68,35 @@ class Sketch:
 
 
 class FlowModel(Protocol):
-    """`models.tryon.flow_network.FlowNet` is one."""
+    """`models.tryon.warping.flow_network.FlowNet` is one."""
 
     version: str
     """Changes with the weights."""
 
     def flow(self, sketch: Sketch) -> Planes:
-        """(2, GRID / STRIDE) float32: x and y in cells, where to look from each place."""
+        """(2, GRID / STRIDE) float32: the offset of each place's source, x and y in cells."""
         ...
 
 
 @dataclass(frozen=True)
 class Shift:
-    """A flow in its window: by how far each point of the frame looks aside."""
+    """A flow in its crop, as offsets of points of the frame."""
 
     flow: Planes
-    window: Window
+    crop: GridCrop
 
     def __call__(self, points: Points) -> Points:
-        """Points of the frame (n, 2) -> what is to be added to them, (n, 2)."""
-        cells = (self.window.in_grid(points) + 0.5) / STRIDE - 0.5
+        """Points of the frame (n, 2) -> offsets to add to them, (n, 2)."""
+        cells = (self.crop.in_grid(points) + 0.5) / STRIDE - 0.5
         moved = [
             ndimage.map_coordinates(plane, (cells[:, 1], cells[:, 0]), order=1, mode="nearest")
             for plane in self.flow
         ]
-        return np.stack(moved, axis=1) * self.window.scale
+        return np.stack(moved, axis=1) * self.crop.scale
 
 
-def frame_person(person: Mask, size: tuple[int, int]) -> Window:
-    """The window around a person with some surroundings, in a frame of `size` (height, width).
+def frame_person(person: Mask, size: tuple[int, int]) -> GridCrop:
+    """The crop around a person, with a margin, in a frame of `size` (height, width).
 
     person: a mask of the frame's proportions, any size.
     """
@@ -105,15 +105,15 @@ def frame_person(person: Mask, size: tuple[int, int]) -> Window:
     scale = max(tall / GRID[0], wide / GRID[1]) * (1 + 2 * MARGIN)
     x = (x0 + x1) / 2 - (GRID[1] - 1) / 2 * scale
     y = (y0 + y1) / 2 - (GRID[0] - 1) / 2 * scale
-    return Window(x, y, scale)
+    return GridCrop(x, y, scale)
 
 
 def sketch(
-    labels: Labels, window: Window, mask: Mask, pieces: Sequence[Piece], fits: Sequence[Fit]
+    labels: Labels, crop: GridCrop, mask: Mask, pieces: Sequence[Piece], fits: Sequence[Fit]
 ) -> Sketch:
-    """The first warp in the window. labels: (h, w) of the frame; mask: of the garment's picture."""
+    """The network's inputs for a first warp. labels: (h, w) of the frame. mask: the garment's."""
     columns, rows = np.meshgrid(np.arange(GRID[1], dtype=float), np.arange(GRID[0], dtype=float))
-    points = window.in_frame(np.stack([columns, rows], axis=-1).reshape(-1, 2))
+    points = crop.in_frame(np.stack([columns, rows], axis=-1).reshape(-1, 2))
     cover, source = np.zeros(GRID, np.float32), np.zeros((2, *GRID), np.float32)
     for piece, fit in zip(pieces, fits, strict=True):
         at = fit.spline(points).T.reshape(2, *GRID)
@@ -126,31 +126,31 @@ def sketch(
     corner, size = np.array([x0, y0])[:, None, None], np.array([x1 - x0 + 1, y1 - y0 + 1])
     place = np.where(cover > 0, (source - corner * cover) / size[:, None, None], 0.0)
     return Sketch(
-        _seen(labels, points), cover, place.astype(np.float32), _outline(mask),
+        _labels_at(labels, points), cover, place.astype(np.float32), _outline(mask),
         source.astype(np.float32),
     )  # fmt: skip
 
 
-def mirror(shown: Sketch) -> Sketch:
-    """The same person and garment in a mirror; `source` stays as it is."""
-    swapped = np.array([*MIRRORED, OUTSIDE], np.uint8)[shown.labels[:, ::-1]]
-    cover, place = shown.cover[:, ::-1], shown.place[..., ::-1]
+def mirror(inputs: Sketch) -> Sketch:
+    """The mirror image of person and garment; `source` stays as it is."""
+    swapped = np.array([*MIRRORED, OUTSIDE], np.uint8)[inputs.labels[:, ::-1]]
+    cover, place = inputs.cover[:, ::-1], inputs.place[..., ::-1]
     across = np.stack([cover - place[0], place[1]])
-    return replace(shown, labels=swapped, cover=cover, place=across, flat=shown.flat[:, ::-1])
+    return replace(inputs, labels=swapped, cover=cover, place=across, flat=inputs.flat[:, ::-1])
 
 
-def _seen(labels: Labels, points: Points) -> NDArray[np.uint8]:
+def _labels_at(labels: Labels, points: Points) -> NDArray[np.uint8]:
     """The labels at the grid's points, `OUTSIDE` beyond the frame."""
     x, y = points.round().astype(int).T
     height, width = labels.shape
     within = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    seen = np.full(len(points), OUTSIDE, np.uint8)
-    seen[within] = labels[y[within], x[within]]
-    return seen.reshape(GRID)
+    result = np.full(len(points), OUTSIDE, np.uint8)
+    result[within] = labels[y[within], x[within]]
+    return result.reshape(GRID)
 
 
 def _outline(mask: Mask) -> Planes:
-    """The mask's box in the middle of a square, its proportions kept."""
+    """The mask's bounding box in the middle of a square, with its proportions."""
     x0, y0, x1, y1 = bounds(mask)
     part = mask[y0 : y1 + 1, x0 : x1 + 1]
     scale = FLAT / max(part.shape)

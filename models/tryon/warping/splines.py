@@ -1,4 +1,4 @@
-"""Thin-plate splines that lay a garment's pieces on a body, without folding it over itself."""
+"""Thin-plate splines that warp a garment's pieces onto a body without folding them over."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,29 +7,31 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from models.tryon.landmarks import Piece
+from models.segmenter.shapes import Pixels
 from models.tryon.outline import Points
+from models.tryon.warping.placement import Piece
 
-Picture = NDArray[np.uint8]
-"""Shape (h, w, 3), uint8, RGB."""
 Cover = NDArray[np.float32]
 """Shape (h, w), float32, 0 to 1."""
 
 STIFFNESS = (1e-3, 1e-2, 1e-1, 1.0)
+"""The regularisations that are tried, from soft to stiff."""
 FOLDED = 0.004
+"""The largest share of folded cells that is accepted."""
 CELL = 6
+"""The side, in pixels of the frame, of the cells on which a map is sampled."""
 Move = Callable[[Points], Points]
-"""Points (n, 2) -> what is to be added to them, (n, 2)."""
+"""Points (n, 2) -> offsets to add to them, (n, 2)."""
 
 
 @dataclass(frozen=True)
 class Spline:
-    """A smooth map of the plane that takes `knots` (nearly) to given points.
+    """A smooth map of the plane that moves its knots to (nearly) chosen points.
 
     Bookstein, Principal Warps: Thin-Plate Splines and the Decomposition of Deformations, IEEE
     PAMI 11(6), 1989; regularised as in Wahba, Spline Models for Observational Data, 1990.
 
-    knots: (n, 2) of unit scale. weights: (n + 3, 2). centre, scale: what makes points unit scale.
+    knots: (n, 2), normalised. weights: (n + 3, 2). centre, scale: of the normalisation.
     """
 
     knots: Points
@@ -44,7 +46,7 @@ class Spline:
 
 
 def fit_spline(source: Points, target: Points, stiffness: float) -> Spline:
-    """The spline that takes source (n, 2) to target (n, 2); infinitely stiff is affine."""
+    """The spline that maps source (n, 2) to target (n, 2); infinite stiffness makes it affine."""
     centre = source.mean(0)
     scale = float(np.hypot(*(source - centre).T).mean()) + 1e-9
     knots = (source - centre) / scale
@@ -74,12 +76,12 @@ def _affine(points: Points) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Layer:
-    """A warped piece in the person's frame: colour premultiplied by cover.
+class WarpedLayer:
+    """A warped piece in the person's frame; its colour is premultiplied by its cover.
 
     colour: (h, w, 3) float32, 0 to 255. cover: (h, w). folds: the share of the piece that the
-    first map would have folded over. affine: whether nothing but an affine map was fold-free.
-    torn: the share that the map which was used does fold over.
+    softest spline would fold over. affine: whether only an affine map was free of folds. torn: the
+    share that the map in use folds over.
     """
 
     colour: NDArray[np.float32]
@@ -91,7 +93,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Fit:
-    """The map that a piece is warped by. folds, affine: see `Layer`."""
+    """The spline of a piece. folds, affine: as in `WarpedLayer`."""
 
     spline: Spline
     folds: float
@@ -99,9 +101,9 @@ class Fit:
 
 
 def fit_piece(piece: Piece, size: tuple[int, int]) -> Fit:
-    """The softest spline that folds nothing over, in a picture of `size` (height, width).
+    """The softest spline without folds, in a frame of `size` (height, width).
 
-    The map runs backwards, from the body to the garment, so that every pixel is filled once.
+    It maps the body to the garment, so that every pixel of the frame is sampled once.
     """
     first_folds = 0.0
     for number, stiffness in enumerate((*STIFFNESS, np.inf)):
@@ -111,16 +113,16 @@ def fit_piece(piece: Piece, size: tuple[int, int]) -> Fit:
             first_folds = folds
         if folds <= FOLDED:
             return Fit(spline, first_folds, affine=not np.isfinite(stiffness))
-    # points so out of order that even the affine map turns the piece over
+    # the points are so out of order that even the affine map mirrors the piece
     upright = fit_spline(_corners(piece.target), _corners(piece.source), np.inf)
     return Fit(upright, first_folds, affine=True)
 
 
 def warp_piece(
-    picture: Picture, piece: Piece, fit: Fit, size: tuple[int, int], shift: Move | None = None
-) -> Layer:
-    """The piece as it lies on the body. shift: how far aside each point looks, where that folds
-    nothing over; else half as far, a quarter, or not at all.
+    picture: Pixels, piece: Piece, fit: Fit, size: tuple[int, int], shift: Move | None = None
+) -> WarpedLayer:
+    """The piece on the body. shift: offsets to each point's source; where they fold the piece over,
+    half of them, a quarter, or none are used.
     """
     for share in (1.0, 0.5, 0.25) if shift else ():
         at = _grid(fit.spline, size, shift, share)
@@ -135,7 +137,7 @@ def warp_piece(
 
 
 def _corners(points: Points) -> Points:
-    """The corners of the box around points, (4, 2)."""
+    """The corners of the points' bounding box, (4, 2)."""
     (x0, y0), (x1, y1) = points.min(0), points.max(0) + 1e-3
     return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
 
@@ -143,7 +145,7 @@ def _corners(points: Points) -> Points:
 def _grid(
     spline: Spline, size: tuple[int, int], shift: Move | None = None, share: float = 0.0
 ) -> NDArray[np.float64]:
-    """Where in the garment's picture the corners of cells of the person's frame come from."""
+    """Maps the corners of the frame's cells to the garment's picture: (rows, columns, 2)."""
     rows = np.arange(0, size[0] + CELL, CELL, dtype=np.float64)
     columns = np.arange(0, size[1] + CELL, CELL, dtype=np.float64)
     points = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
@@ -153,7 +155,7 @@ def _grid(
 
 
 def _folded(at: NDArray[np.float64], piece: Piece) -> float:
-    """The share of cells within the piece whose Jacobian's sign is turned round."""
+    """The share of the piece's cells where the map's Jacobian is negative."""
     right, down = np.diff(at, axis=1)[:-1], np.diff(at, axis=0)[:, :-1]
     turn = right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0]
     x, y = at[:-1, :-1, 0].round().astype(int), at[:-1, :-1, 1].round().astype(int)
@@ -164,9 +166,9 @@ def _folded(at: NDArray[np.float64], piece: Piece) -> float:
 
 
 def _sample(
-    picture: Picture, piece: Piece, at: NDArray[np.float64], size: tuple[int, int]
-) -> Layer:
-    """The garment's pixels at the map's places, bilinear between cells and between pixels."""
+    picture: Pixels, piece: Piece, at: NDArray[np.float64], size: tuple[int, int]
+) -> WarpedLayer:
+    """Samples the garment at the mapped places, bilinearly between cells and pixels."""
     colour = np.zeros((*size, 3), np.float32)
     cover = np.zeros(size, np.float32)
     low = np.floor(piece.target.min(0)).astype(int)
@@ -175,7 +177,7 @@ def _sample(
     x0, y0 = np.maximum(low - margin, 0)
     x1, y1 = np.minimum(high + margin, (size[1], size[0]))
     if x1 <= x0 or y1 <= y0:
-        return Layer(colour, cover, 0.0, False, 0.0)
+        return WarpedLayer(colour, cover, 0.0, False, 0.0)
     rows, columns = np.mgrid[y0:y1, x0:x1].astype(np.float32) / CELL
     source = [ndimage.map_coordinates(at[..., axis], (rows, columns), order=1) for axis in (1, 0)]
     soft = ndimage.gaussian_filter(piece.mask.astype(np.float32), 0.7)
@@ -187,14 +189,14 @@ def _sample(
             picture[..., channel].astype(np.float32), source, order=1, mode="nearest"
         )
         colour[y0:y1, x0:x1, channel] = values * alpha
-    return Layer(colour, cover, 0.0, False, 0.0)
+    return WarpedLayer(colour, cover, 0.0, False, 0.0)
 
 
-def flatten(layers: Sequence[Layer]) -> Layer:
-    """The layers one over the other, the last on top."""
+def flatten(layers: Sequence[WarpedLayer]) -> WarpedLayer:
+    """All layers in one, the last on top."""
     colour, cover = layers[0].colour.copy(), layers[0].cover.copy()
     for layer in layers[1:]:
         colour = layer.colour + colour * (1 - layer.cover[..., None])
         cover = layer.cover + cover * (1 - layer.cover)
     folds, torn = (max(getattr(layer, name) for layer in layers) for name in ("folds", "torn"))
-    return Layer(colour, cover, folds, any(layer.affine for layer in layers), torn)
+    return WarpedLayer(colour, cover, folds, any(layer.affine for layer in layers), torn)

@@ -1,4 +1,4 @@
-"""What a body in a picture is described by: 18 labels, limbs, landmarks and usual measures."""
+"""Describes a body in a picture: its parse map, limbs, landmarks, and proportions."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -6,43 +6,34 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.tryon.outline import (
-    Mask,
-    Points,
-)
+from models.segmenter.shapes import Mask
+from models.tryon.outline import Points
 
 Labels = NDArray[np.uint8]
-"""Shape (h, w), uint8: the 18 ATR classes."""
+"""A parse map: (h, w) uint8, numbered as `models.segmenter.atr.Atr`."""
 
 Kind = TypeVar("Kind", bound=np.generic)
 
-HAT, HAIR, SUNGLASSES, UPPER, SKIRT, PANTS, DRESS, BELT = range(1, 9)
-LEFT_SHOE, RIGHT_SHOE, FACE, LEFT_LEG, RIGHT_LEG, LEFT_ARM, RIGHT_ARM, BAG, SCARF = range(9, 18)
-HEAD = (HAT, HAIR, SUNGLASSES, FACE)
-ARMS = (LEFT_ARM, RIGHT_ARM)
-LEGS = (LEFT_LEG, RIGHT_LEG)
-SHOES = (LEFT_SHOE, RIGHT_SHOE)
-LOWER = (SKIRT, PANTS)
-
-# Measures of a grown body in halves of its shoulder width (Pheasant, Bodyspace, rounded): used
-# where the picture or the parse map shows nothing better.
+# Proportions of an adult's body in halves of its shoulder width (Pheasant, Bodyspace, rounded):
+# used where the parse map does not show the place itself.
 NECK, CROTCH, ARM = 0.42, 2.75, 2.75
 HAND, STATURE = 0.8, 8.6
 TO_WAIST, TO_ANKLE = 0.635, 2.34
-"""From the shoulders down, in shares of the way from the shoulders to the crotch."""
+"""Rows below the shoulders, as shares of the distance from the shoulders to the crotch."""
 STEPS = 14
+"""How many stretches an arm is cut into to find its middle line."""
 NARROWEST, WIDEST = 0.85, 1.6
-"""How far a shoulder is from the middle, in heights of the face, at least and at most."""
+"""The least and largest distance of a shoulder from the middle, in heights of the face."""
 NEAR_WAIST = 0.42
+"""Trousers or a skirt that begin this near the waist, in halves of the shoulders, reach it."""
 LEAST_BARE = 0.03
-"""Face, hair and limbs are more than this share of a person, but not of a garment lying flat."""
+"""The least share of face, hair and limbs in a person's pixels; a flat-lay garment has less."""
 
 
 @dataclass(frozen=True)
 class Limb:
-    """An arm or a leg: its middle line from the joint to the end, and half its width there.
-
-    line: (k, 2), half: (k,).
+    """An arm or a leg: line (k, 2), its middle line from the joint to the end; half (k,), half its
+    width there.
     """
 
     line: Points
@@ -50,11 +41,13 @@ class Limb:
 
     @property
     def length(self) -> float:
-        """Along the line."""
+        """The length of the middle line."""
         return float(np.hypot(*np.diff(self.line, axis=0).T).sum())
 
     def at(self, share: float) -> tuple[Points, Points, float]:
-        """Point, unit normal (to the right of the way along) and half width at a share of it."""
+        """The point at a share of the length, the unit normal there (to the right of the direction
+        to the end), and half the width.
+        """
         steps = np.concatenate(([0.0], np.cumsum(np.hypot(*np.diff(self.line, axis=0).T))))
         where = share * steps[-1]
         point = np.array([np.interp(where, steps, axis) for axis in self.line.T])
@@ -66,15 +59,15 @@ class Limb:
 
 
 @dataclass(frozen=True)
-class Body:
-    """A body that stands upright in a picture; "left" is the picture's left everywhere.
+class Pose:
+    """The landmarks of a body that stands upright in a picture; "left" is the picture's left.
 
     neck, shoulders: left and right point, (2, 2). half: half the shoulder width, the unit of
-    all measures. axis: x of the spine at the neck and at the hip. waist, crotch, ankle: rows.
-    span: from the shoulders down to where the legs begin, the unit of lengths; the crotch of
-    clothes may hang lower. tucked: whether trousers or a skirt are seen up to the waist.
-    trunk: left and right edge of the torso without arms a row, (h, 2), NaN where there is none.
-    arms: left and right, None where not seen. hands: (h, w). seen_to: the last row of the body.
+    widths. axis: x of the spine at the neck and at the hip. waist, crotch, ankle: rows. span: from
+    the shoulders to where the legs begin, the unit of lengths; the crotch of clothes may hang
+    lower. tucked: whether trousers or a skirt are visible up to the waist. trunk: left and right
+    edge of the torso without arms in each row, (h, 2), NaN where there is none. arms: left and
+    right, None where not visible. hands: (h, w). last_row: of the body.
     """
 
     neck: Points
@@ -87,7 +80,7 @@ class Body:
     trunk: NDArray[np.float64]
     arms: tuple[Limb | None, Limb | None]
     hands: Mask
-    seen_to: float
+    last_row: float
     span: float
     tucked: bool
 
@@ -97,38 +90,38 @@ class Body:
         return float(self.shoulders[:, 1].mean())
 
     def spine(self, y: float) -> float:
-        """X of the middle of the body at a row."""
+        """The x of the spine at a row."""
         share = (y - self.top) / max(self.crotch - self.top, 1.0)
         return float(self.axis[0] + (self.axis[1] - self.axis[0]) * np.clip(share, 0.0, 1.0))
 
     def edges(self, y: float) -> tuple[float, float]:
-        """Left and right edge of torso, hips or legs at a row, taken from the nearest known one."""
+        """Left and right edge of torso, hips or legs in the nearest row that has them."""
         row = int(np.clip(round(y), 0, len(self.trunk) - 1))
-        known = np.flatnonzero(~np.isnan(self.trunk[:, 0]))
-        if not len(known):
+        filled_rows = np.flatnonzero(~np.isnan(self.trunk[:, 0]))
+        if not len(filled_rows):
             middle = self.spine(y)
             return middle - 0.8 * self.half, middle + 0.8 * self.half
-        nearest = known[np.abs(known - row).argmin()]
+        nearest = filled_rows[np.abs(filled_rows - row).argmin()]
         return float(self.trunk[nearest, 0]), float(self.trunk[nearest, 1])
 
-    def scaled(self, shape: tuple[int, int]) -> "Body":
-        """The same body on a map of another shape (h, w) of the same proportions."""
+    def scaled(self, shape: tuple[int, int]) -> "Pose":
+        """The same body on a map of another shape (h, w) with the same proportions."""
         share = shape[0] / len(self.trunk)
         rows = (np.arange(shape[0]) + 0.5) / share - 0.5
-        known = np.arange(len(self.trunk))
-        trunk = np.stack([np.interp(rows, known, edge) * share for edge in self.trunk.T], axis=1)
+        own_rows = np.arange(len(self.trunk))
+        trunk = np.stack([np.interp(rows, own_rows, edge) * share for edge in self.trunk.T], axis=1)
         arms = [arm and Limb(arm.line * share, arm.half * share) for arm in self.arms]
-        return Body(
+        return Pose(
             self.neck * share, self.shoulders * share, self.half * share,
             (self.axis[0] * share, self.axis[1] * share), self.waist * share,
             self.crotch * share, self.ankle * share, trunk, (arms[0], arms[1]),
-            resized(self.hands, shape), self.seen_to * share, self.span * share, self.tucked,
+            resized(self.hands, shape), self.last_row * share, self.span * share, self.tucked,
         )  # fmt: skip
 
 
 def resized(labels: NDArray[Kind], shape: tuple[int, int]) -> NDArray[Kind]:
-    """A map (h, w) at another shape, nearest neighbour."""
+    """A map (h, w), resampled to another shape by nearest neighbour."""
     rows = ((np.arange(shape[0]) + 0.5) * labels.shape[0] / shape[0]).astype(int)
     columns = ((np.arange(shape[1]) + 0.5) * labels.shape[1] / shape[1]).astype(int)
-    taken: NDArray[Kind] = labels[rows][:, columns]
-    return taken
+    resampled: NDArray[Kind] = labels[rows][:, columns]
+    return resampled

@@ -1,4 +1,4 @@
-"""The network behind the appearance flow: an hourglass over the sketch, told the garment's cut."""
+"""The network of the appearance flow: a U-Net, conditioned on the garment's outline."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate, one_hot
 
-from models.tryon.flow import OUTSIDE, STRIDE, Planes, Sketch, mirror
+from models.tryon.warping.flow import OUTSIDE, STRIDE, Planes, Sketch, mirror
 from models.weights import STARTER_FOLDER, fingerprint, read_tensors
 
 WEIGHTS_FILE = "model.safetensors"
 CHANNELS = OUTSIDE + 1 + 1 + 2
-"""One a label, the cover, and the places."""
+"""One for each label, one for the cover, two for the places."""
 WIDTHS = (32, 64, 96, 128, 160)
 CUT = 128
 
@@ -27,8 +27,8 @@ class _Block(nn.Sequential):
 
 
 class FlowNetwork(nn.Module):
-    """A U-Net (Ronneberger et al., 2015); the garment's outline scales and moves its middle's
-    features (Perez et al., FiLM, 2018). Untrained it answers no flow at all.
+    """A U-Net (Ronneberger et al., 2015); the garment's outline scales and shifts the features of
+    its inner levels (Perez et al., FiLM, 2018). Untrained, its flow is 0.
     """
 
     def __init__(self) -> None:
@@ -54,19 +54,19 @@ class FlowNetwork(nn.Module):
         self, labels: torch.Tensor, cover: torch.Tensor, place: torch.Tensor, flat: torch.Tensor
     ) -> torch.Tensor:
         """(n, h, w) int64, (n, h, w), (n, 2, h, w), (n, s, s) -> (n, 2, h / STRIDE, w / STRIDE)."""
-        seen = one_hot(labels, OUTSIDE + 1).permute(0, 3, 1, 2).to(cover.dtype)
-        x = torch.cat([seen, cover[:, None], place], 1).contiguous(
+        classes = one_hot(labels, OUTSIDE + 1).permute(0, 3, 1, 2).to(cover.dtype)
+        x = torch.cat([classes, cover[:, None], place], 1).contiguous(
             memory_format=torch.channels_last
         )
         cut = self.cut(flat[:, None])
-        kept = []
+        skips = []
         for level, block in enumerate(self.down):
             x = block(x)
             if level >= 2:
                 gain, offset = self.film[level - 2](cut)[..., None, None].chunk(2, 1)
                 x = x * (1 + gain) + offset
-            kept.append(x)
-        for block, beside in zip(self.up, kept[-2:0:-1], strict=True):
+            skips.append(x)
+        for block, beside in zip(self.up, skips[-2:0:-1], strict=True):
             large = interpolate(x, beside.shape[-2:], mode="bilinear", align_corners=False)
             x = block(torch.cat([large, beside], 1))
         flow: torch.Tensor = self.head(x)
@@ -74,14 +74,14 @@ class FlowNetwork(nn.Module):
 
 
 class FlowNet:
-    """A loaded checkpoint; holds nothing of a request."""
+    """A loaded checkpoint; holds no state of a request."""
 
     def __init__(self, network: FlowNetwork) -> None:
         self._network = network.eval().requires_grad_(False)
         self.version = f"flow-{fingerprint(network.state_dict(), [STRIDE])}"
 
     def flow(self, sketch: Sketch) -> Planes:
-        """See `FlowModel`; the mean of the sketch's and its mirror image's, which costs 10 ms."""
+        """The mean of the flows for the sketch and for its mirror image, which takes 10 ms more."""
         both = (sketch, mirror(sketch))
         with torch.inference_mode():
             plain, turned = self._network(
@@ -97,7 +97,7 @@ class FlowNet:
 
 
 def load_flow(folder: Path = STARTER_FOLDER / "flow") -> FlowNet:
-    """The shipped weights, or a folder's, on the CPU: a try-on asks once."""
+    """Load the weights of a folder, by default the shipped ones, on the CPU."""
     network = FlowNetwork()
     tensors = read_tensors(folder / WEIGHTS_FILE)
     network.load_state_dict(

@@ -1,14 +1,15 @@
-"""Where flat trousers', shorts' and skirts' waistband, sides, crotch and hems are."""
+"""Landmarks of flat-lay trousers, shorts and skirts, found in the garment's mask."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.tryon.outline import Mask, bounds, runs
+from models.segmenter.shapes import Mask
+from models.tryon.outline import bounds, runs
 
 ROWS = 6
-"""How many rows of a garment's sides become landmarks."""
+"""The number of rows on a garment's sides that become landmarks."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ def _find_crotch(mask: Mask, y0: int, y1: int, wide: int) -> int | None:
     """The first row, from above, below which two legs are apart; None for a skirt."""
     apart = []
     for y in range(y0, y1 + 1):
-        found = [run for run in runs(mask[y]) if run[1] - run[0] > 0.1 * wide]
-        apart.append(len(found) == 2)
+        legs = [run for run in runs(mask[y]) if run[1] - run[0] > 0.1 * wide]
+        apart.append(len(legs) == 2)
     split = np.array(apart)
     if split[round(0.3 * len(split)) :].mean() < 0.2:
         return None
@@ -57,7 +58,7 @@ def _find_crotch(mask: Mask, y0: int, y1: int, wide: int) -> int | None:
 
 
 def _outer_edges(mask: Mask, y: int) -> list[list[float]]:
-    """First and last pixel of a row, as two points; the nearest row that has any."""
+    """The first and last pixel, as two points, of the nearest row that has any."""
     rows = np.flatnonzero(mask.any(1))
     y = int(rows[np.abs(rows - y).argmin()])
     columns = np.flatnonzero(mask[y])
@@ -68,10 +69,10 @@ def _gap_middle(mask: Mask, crotch: int, y1: int) -> float:
     """The column between the legs."""
     gaps = []
     for y in range(crotch, y1 + 1):
-        found = runs(mask[y])
-        if len(found) >= 2:
-            widest = max(range(len(found) - 1), key=lambda i: found[i + 1][0] - found[i][1])
-            gaps.append((found[widest][1] + found[widest + 1][0]) / 2)
+        legs = runs(mask[y])
+        if len(legs) >= 2:
+            widest = max(range(len(legs) - 1), key=lambda i: legs[i + 1][0] - legs[i][1])
+            gaps.append((legs[widest][1] + legs[widest + 1][0]) / 2)
     return float(np.median(gaps[: max(3, len(gaps) // 4)]))
 
 

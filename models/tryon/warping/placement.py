@@ -1,36 +1,38 @@
-"""Which point of a garment belongs where on a body: the pieces that `warp` lays on it."""
+"""Pairs points of a garment with their places on a body: the pieces that the splines warp."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.tryon.anatomy import NECK, Body, Labels, Limb
-from models.tryon.bottoms import Bottom
-from models.tryon.garment import Sleeve, Top
-from models.tryon.legs import leg_tracks
-from models.tryon.outline import Mask, Points, between
+from models.segmenter.shapes import Mask
+from models.tryon.garment.bottoms import Bottom
+from models.tryon.garment.tops import Sleeve, Top
+from models.tryon.outline import Points, between
+from models.tryon.person.legs import leg_tracks
+from models.tryon.person.pose import NECK, Labels, Limb, Pose
 
 EASE = 1.02
-"""Cloth lies this much outside the body."""
+"""The width of cloth, relative to the body below it."""
 USUAL = {"upper": (0.77, 1.09), "dress": (0.58, 1.58), "skirt": (0.72, 0.83), "legs": (0.48, 0.78)}
-"""How large garments lying flat usually are, in spans of a body from shoulders to crotch: tops'
-chest and length; a skirt's waistband and hips; trousers' rise and hips. Measured on drawn garments.
+"""The mean sizes of flat-lay garments, in spans of a body from shoulders to crotch: chest and
+length of tops and dresses; waistband and hips of skirts; rise and hips of trousers. Measured on
+drawn garments.
 """
 CHEST, CHEST_OF_DRESS = 1.02, 0.93
-"""Half a worn garment's width at the chest, in halves of the shoulders'."""
+"""The width of a worn garment at the chest, relative to the shoulders."""
 LONGEST = 1.65
-"""A skirt is not drawn out further than this, measured by what its width is narrowed."""
+"""The largest vertical scale of a skirt, relative to the horizontal one."""
 HANGS = 0.07
-"""By how much tops are narrower below the chest than where they lie flat."""
+"""The share by which worn tops are narrower below the chest than flat-lay ones."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a garment that is warped by one map.
+    """A part of a garment that is warped by one spline.
 
-    mask: (h, w) in the garment's picture. source, target: (n, 2), points of the garment and where
-    they come to lie on the body. over_arms: whether it covers the arms' skin.
+    mask: (h, w) in the garment's picture. source, target: (n, 2), points of the garment and their
+    places on the body. over_arms: whether it covers the arms' skin.
     """
 
     mask: Mask
@@ -39,8 +41,8 @@ class Piece:
     over_arms: bool = False
 
 
-def place_top(top: Top, body: Body) -> list[Piece]:
-    """Sleeves first, then the torso over them, or the other way round where an arm is in front."""
+def place_top(top: Top, body: Pose) -> list[Piece]:
+    """The pieces from back to front: sleeves, torso, and sleeves of arms in front of the torso."""
     scale = top_scale(top, body)
     source, target, pits = _torso_pairs(top, body, scale)
     torso = Piece(top.torso, source, target)
@@ -54,11 +56,11 @@ def place_top(top: Top, body: Body) -> list[Piece]:
     return [*behind, torso, *front]
 
 
-def top_scale(top: Top, body: Body) -> float:
-    """Body pixels a garment pixel, downwards.
+def top_scale(top: Top, body: Pose) -> float:
+    """Vertical scale: pixels of the body for one of the garment.
 
-    How large a garment is can't be seen where it lies alone. Its chest and its length are each as
-    large as usual give or take their spread, so both are asked, and half of either's is believed.
+    A flat-lay picture does not show a garment's size, so it is estimated from the mean sizes: the
+    geometric mean of the scales by chest and by length.
     """
     wide = float(np.ptp(top.sides[0, :, 0]))
     long = float(top.sides[-1, :, 1].mean() - top.shoulders[:, 1].mean())
@@ -66,8 +68,8 @@ def top_scale(top: Top, body: Body) -> float:
     return body.span / float(np.sqrt(max(wide, 1.0) / usual_wide * max(long, 1.0) / usual_long))
 
 
-def _torso_pairs(top: Top, body: Body, scale: float) -> tuple[Points, Points, Points]:
-    """Neck, shoulders and sides -> their places; also the places of both armpits."""
+def _torso_pairs(top: Top, body: Pose, scale: float) -> tuple[Points, Points, Points]:
+    """Points of neck, shoulders and sides, their places, and the places of both armpits."""
     level = float(top.shoulders[:, 1].mean())
     slope = (body.shoulders[1] - body.shoulders[0]) / (2 * body.half)
     middle = body.shoulders.mean(0)
@@ -91,9 +93,9 @@ def _torso_pairs(top: Top, body: Body, scale: float) -> tuple[Points, Points, Po
 
 
 def _side_places(
-    pair: NDArray[np.float64], body: Body, across: float, y: float
+    pair: NDArray[np.float64], body: Pose, across: float, y: float
 ) -> tuple[float, float]:
-    """Columns of a garment's left and right edge at a row: the body's, with the garment's cut."""
+    """A garment's left and right edge at a row, by the body's edges and its own width."""
     fall = float(np.clip((y - body.top - 0.4 * body.span) / (0.3 * body.span), 0.0, 1.0))
     half = (pair[1, 0] - pair[0, 0]) / 2 * across * (1 - HANGS * fall)
     left, right = body.edges(min(y, body.crotch))
@@ -107,7 +109,7 @@ def _side_places(
     return middle - reach[0], middle + reach[1]
 
 
-def _is_in_front(arm: Limb, body: Body) -> bool:
+def _is_in_front(arm: Limb, body: Pose) -> bool:
     """Whether the forearm crosses the torso."""
     x, y = arm.at(0.85)[0]
     left, right = body.edges(float(y))
@@ -116,9 +118,9 @@ def _is_in_front(arm: Limb, body: Body) -> bool:
 
 
 def _place_sleeve(
-    sleeve: Sleeve, arm: Limb, body: Body, scale: float, side: int, tip: Points, pit: Points
+    sleeve: Sleeve, arm: Limb, body: Pose, scale: float, side: int, tip: Points, pit: Points
 ) -> Piece:
-    """Along the arm as far as the sleeve is long, not past the wrist."""
+    """A sleeve along the arm, as far as it is long but not past the wrist."""
     along = (sleeve.outer_end + sleeve.inner_end - sleeve.outer_start - sleeve.inner_start) / 2
     long = float(np.hypot(*along)) * scale
     wrist = max(arm.length - 0.62 * body.half, 0.6 * arm.length)
@@ -142,16 +144,16 @@ def _place_sleeve(
     return Piece(sleeve.mask, np.array(source), np.array(target), over_arms=True)
 
 
-def place_bottom(bottom: Bottom, body: Body, labels: Labels) -> list[Piece]:
-    """One piece, waistband to hem."""
+def place_bottom(bottom: Bottom, body: Pose, labels: Labels) -> list[Piece]:
+    """One piece, from the waistband to the hem."""
     scale = bottom_scale(bottom, body)
     if bottom.legs is None:
         return [_place_skirt(bottom, body, scale)]
     return [_place_legs(bottom, bottom.legs, body, labels, scale)]
 
 
-def bottom_scale(bottom: Bottom, body: Body) -> float:
-    """As `top_scale`, by a skirt's waistband or trousers' rise, and by the hips."""
+def bottom_scale(bottom: Bottom, body: Pose) -> float:
+    """As `top_scale`, by the waistband of a skirt or the rise of trousers, and by the hips."""
     hips = float(np.ptp(bottom.sides[1][:, 0]))
     if bottom.legs is None:
         first, usual = float(np.ptp(bottom.sides[0][:, 0])), USUAL["skirt"]
@@ -161,8 +163,8 @@ def bottom_scale(bottom: Bottom, body: Body) -> float:
     return body.span / float(np.sqrt(max(first, 1.0) / usual[0] * max(hips, 1.0) / usual[1]))
 
 
-def _place_skirt(bottom: Bottom, body: Body, scale: float) -> Piece:
-    """Cloth that lies flat is wider than the body that it is laid around."""
+def _place_skirt(bottom: Bottom, body: Pose, scale: float) -> Piece:
+    """A skirt, narrowed from its flat width to the body that it goes around."""
     first = bottom.sides[0]
     left, right = body.edges(body.waist)
     across = EASE * (right - left) / max(first[1, 0] - first[0, 0], 1.0)
@@ -188,7 +190,7 @@ def _place_skirt(bottom: Bottom, body: Body, scale: float) -> Piece:
 def _place_legs(
     bottom: Bottom,
     legs: tuple[NDArray[np.float64], NDArray[np.float64]],
-    body: Body,
+    body: Pose,
     labels: Labels,
     scale: float,
 ) -> Piece:
@@ -225,8 +227,8 @@ def _place_legs(
     return Piece(bottom.mask, np.array(source), np.array(target))
 
 
-def _leg_length(long: float, crotch: float, body: Body) -> float:
-    """How far below the crotch trousers end; those that nearly reach the ankle reach it."""
+def _leg_length(long: float, crotch: float, body: Pose) -> float:
+    """The length of trousers below the crotch; those that nearly reach the ankle reach it."""
     room = body.ankle - crotch
     if long > 0.8 * room:
         return float(np.clip(long, 0.96 * room, 1.04 * room))
@@ -234,9 +236,9 @@ def _leg_length(long: float, crotch: float, body: Body) -> float:
 
 
 def _leg_places(
-    pair: NDArray[np.float64], track: NDArray[np.float64], y: float, across: float, body: Body
+    pair: NDArray[np.float64], track: NDArray[np.float64], y: float, across: float, body: Pose
 ) -> tuple[float, float]:  # fmt: skip
-    """Left and right edge of one leg's cloth: the leg's middle, the cloth's width within reason."""
+    """Left and right edge of one trouser leg: its own width, within limits, around the leg."""
     row = int(np.clip(round(y), 0, len(track) - 1))
     left, right = track[row]
     leg = min((right - left) / 2, 0.44 * body.half)

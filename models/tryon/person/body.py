@@ -1,4 +1,4 @@
-"""Where a body's shoulders, torso, arms and legs are, derived from a parse map of 18 labels."""
+"""Finds a person and the landmarks of their body in a parse map."""
 
 from dataclasses import replace
 
@@ -7,55 +7,41 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from errors import Invalid
-from models.tryon.anatomy import (
-    ARMS,
-    BAG,
-    BELT,
-    DRESS,
-    FACE,
-    HAIR,
-    LEAST_BARE,
-    LEGS,
-    LOWER,
-    NECK,
-    PANTS,
-    SKIRT,
-    UPPER,
-    Body,
-    Labels,
-)
-from models.tryon.arms import find_arm, find_hands
-from models.tryon.joints import find_levels, find_shoulders
-from models.tryon.outline import Mask, between, bounds, central_run, largest_part, runs
+from models.segmenter.atr import ARMS, BODY, CLOTHES, LEGS, Atr, mask_of
+from models.segmenter.shapes import Mask
+from models.tryon.outline import between, bounds, central_run, largest_part, runs
+from models.tryon.person.arms import find_arm, find_hands
+from models.tryon.person.joints import find_levels, find_shoulders
+from models.tryon.person.pose import LEAST_BARE, NECK, Labels, Pose
 
 
 def find_person(labels: Labels) -> Mask:
-    """The largest person on the map.
+    """The mask of the largest person on the map.
 
     Raises:
-        Invalid: there is none, or there are two.
+        Invalid: about the person: there is none, or there are two.
     """
-    whole = np.isin(labels, (0, BAG), invert=True)
+    whole = ~mask_of(labels, {Atr.BACKGROUND, Atr.BAG})
     person = largest_part(whole) & (labels > 0)
-    dressed = np.isin(labels, (UPPER, DRESS, SKIRT, PANTS, *ARMS, *LEGS)) & person
-    bare = np.isin(labels, (FACE, HAIR, *ARMS, *LEGS)) & person
+    dressed = mask_of(labels, CLOTHES | ARMS | LEGS) & person
+    bare = mask_of(labels, BODY) & person
     if dressed.mean() < 0.01 or bare.sum() < LEAST_BARE * person.sum():
-        raise Invalid("personUrl: no person with visible clothes was found in the picture")
-    faces, count = ndimage.label(labels == FACE)
+        raise Invalid("no person with visible clothes was found in the picture").about("person")
+    faces, count = ndimage.label(labels == Atr.FACE)
     sizes = np.sort(np.bincount(faces.ravel())[1:])[::-1]
     parts, _ = ndimage.label(whole, np.ones((3, 3)))
     areas = np.sort(np.bincount(parts.ravel())[1:])[::-1]
     crowd = count > 1 and sizes[1] > 0.5 * sizes[0] and len(areas) > 1 and areas[1] > 0.5 * areas[0]
     if crowd:
-        raise Invalid("personUrl: the picture shows two people; crop it to one")
+        raise Invalid("the picture shows two people; crop it to one").about("person")
     return person
 
 
-def find_body(labels: Labels) -> Body:
+def find_body(labels: Labels) -> Pose:
     """Landmarks of the largest person.
 
     Raises:
-        Invalid: no person, two people, or nothing of a body to put a garment on.
+        Invalid: about the person: none, two people, or no visible body.
     """
     person = find_person(labels)
     labels = np.where(person, labels, 0).astype(np.uint8)
@@ -67,10 +53,10 @@ def find_body(labels: Labels) -> Body:
     hip = _hip_middle(labels, middle, crotch, half)
     neck = np.array([[between(shoulders[0], shoulders[1], share)[0], 0.0] for share in (0.3, 0.7)])
     neck[:, 1] = top - NECK * half * 0.55
-    seen_to = float(bounds(person)[3])
-    body = Body(
+    last_row = float(bounds(person)[3])
+    body = Pose(
         neck, shoulders, half, (middle, hip), levels.waist, crotch, levels.ankle,
-        np.full((len(labels), 2), np.nan), (None, None), np.zeros_like(person), seen_to,
+        np.full((len(labels), 2), np.nan), (None, None), np.zeros_like(person), last_row,
         levels.span, levels.tucked,
     )  # fmt: skip
     body = replace(body, trunk=_find_trunk(labels, body))
@@ -80,9 +66,9 @@ def find_body(labels: Labels) -> Body:
 
 
 def _hip_middle(labels: Labels, middle: float, crotch: float, half: float) -> float:
-    """X of the middle of the hips."""
+    """The x of the middle of the hips."""
     low, high = round(crotch - 0.8 * half), round(crotch)
-    zone = np.isin(labels, (UPPER, DRESS, *LOWER, *LEGS))[max(low, 0) : max(high, 1)]
+    zone = mask_of(labels, CLOTHES | LEGS)[max(low, 0) : max(high, 1)]
     centres = [
         (run[0] + run[1]) / 2 for row in zone if (run := central_run(row, middle)) is not None
     ]
@@ -90,12 +76,12 @@ def _hip_middle(labels: Labels, middle: float, crotch: float, half: float) -> fl
     return float(np.clip(hip, middle - 0.8 * half, middle + 0.8 * half))
 
 
-def _find_trunk(labels: Labels, body: Body) -> NDArray[np.float64]:
-    """The torso's and the legs' outer edges a row; wide clothes and sleeves are held to the body.
+def _find_trunk(labels: Labels, body: Pose) -> NDArray[np.float64]:
+    """The outer edges of torso and legs in each row.
 
-    The limits are a body's: 0.84 of the shoulders at the chest, 0.74 at the waist, 0.86 at the hip.
+    Wide clothes and sleeves are limited to a body's width at that row, in halves of the shoulders.
     """
-    worn = np.isin(labels, (UPPER, DRESS, BELT, *LOWER, *LEGS))
+    worn = mask_of(labels, CLOTHES | LEGS | {Atr.BELT})
     trunk = np.full((len(labels), 2), np.nan)
     rows = np.array([body.top, body.top + 0.8 * body.half, body.waist, body.crotch])
     least, most = np.array([0.62, 0.62, 0.5, 0.55]), np.array([0.92, 0.9, 0.8, 0.95])
@@ -103,12 +89,12 @@ def _find_trunk(labels: Labels, body: Body) -> NDArray[np.float64]:
         middle = body.spine(y)
         run = central_run(worn[y], middle)
         if run is None or run[0] > middle or run[1] < middle:
-            if y > body.crotch and (found := runs(worn[y])):
-                trunk[y] = found[0][0], found[-1][1]
+            if y > body.crotch and (stretches := runs(worn[y])):
+                trunk[y] = stretches[0][0], stretches[-1][1]
             continue
         if y > body.crotch:
-            found = [one for one in runs(worn[y]) if one[1] - one[0] > 2] or [run]
-            trunk[y] = found[0][0], found[-1][1]
+            stretches = [one for one in runs(worn[y]) if one[1] - one[0] > 2] or [run]
+            trunk[y] = stretches[0][0], stretches[-1][1]
             continue
         low, high = (np.interp(y, rows, limit) * body.half for limit in (least, most))
         trunk[y] = (
@@ -120,9 +106,11 @@ def _find_trunk(labels: Labels, body: Body) -> NDArray[np.float64]:
 
 
 def _filled(trunk: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Unknown rows between known ones are interpolated, those outside repeat the nearest."""
-    known = np.flatnonzero(~np.isnan(trunk[:, 0]))
-    if not len(known):
+    """Interpolates rows without edges; rows above and below all others repeat the nearest."""
+    filled_rows = np.flatnonzero(~np.isnan(trunk[:, 0]))
+    if not len(filled_rows):
         return trunk
     rows = np.arange(len(trunk))
-    return np.stack([np.interp(rows, known, trunk[known, side]) for side in (0, 1)], axis=1)
+    return np.stack(
+        [np.interp(rows, filled_rows, trunk[filled_rows, side]) for side in (0, 1)], axis=1
+    )

@@ -1,21 +1,22 @@
-"""Turns a garment that lies askew so that its middle line stands upright."""
+"""Turns the picture of a tilted garment so that its middle line is vertical."""
 
 import numpy as np
 from PIL import Image
 
-from models.tryon.outline import Mask, bounds
-from models.tryon.warp import Picture
+from models.segmenter.shapes import Mask, Pixels
+from models.tryon.outline import bounds
 
 MOST, STEP = 15.0, 1.0
-"""Degrees that are looked at to either side, and the first search's distance."""
+"""The largest tilt that is searched to either side, and the step of the search, in degrees."""
 LEAST = 0.4
-"""A smaller tilt isn't worth sampling the picture anew."""
+"""A smaller tilt, in degrees, is left as it is, which saves resampling the picture."""
 SIDE = 72
+"""The longest side of the mask that is searched."""
 
 
-def upright(garment: Picture, mask: Mask) -> tuple[Picture, Mask]:
-    """The garment and its mask, (h, w, 3) and (h, w), turned upright; larger where corners need
-    it.
+def upright(garment: Pixels, mask: Mask) -> tuple[Pixels, Mask]:
+    """The garment (h, w, 3) and its mask (h, w), turned upright; the frame grows so that no corner
+    is cut off.
     """
     tilt = tilt_of(mask)
     if abs(tilt) < LEAST:
@@ -32,8 +33,8 @@ def upright(garment: Picture, mask: Mask) -> tuple[Picture, Mask]:
 
 
 def tilt_of(mask: Mask) -> float:
-    """By how many degrees, clockwise, the mask has to be turned back to be most like its mirror
-    image; 0 where no turn makes it clearly more so.
+    """The tilt in degrees, clockwise: turned back by it, the mask is most like its mirror image. 0
+    where no rotation makes it clearly more symmetric.
     """
     x0, y0, x1, y1 = bounds(mask)
     part = Image.fromarray(mask[y0 : y1 + 1, x0 : x1 + 1].astype(np.uint8) * 255)
@@ -53,7 +54,7 @@ def tilt_of(mask: Mask) -> float:
 
 
 def _likeness(board: Image.Image, angle: float) -> float:
-    """How much of the turned mask its mirror image covers about the best axis, 0 to 1."""
+    """How much the rotated mask and its mirror image overlap about the best axis, 0 to 1."""
     turned = np.asarray(board.rotate(angle, Image.Resampling.BILINEAR), np.float32) / 255
     mirrored = turned[:, ::-1]
     # The correlation of every row with its mirror image, summed: one peak an axis.

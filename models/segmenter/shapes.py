@@ -1,0 +1,34 @@
+"""Shapes of segmentation: arrays of pictures, prompts, and the categories of garments."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""A picture: (h, w, 3) uint8, RGB, upright."""
+Mask = NDArray[np.bool_]
+"""(h, w) bool, True inside."""
+Plane = NDArray[np.float32]
+"""One number a pixel: (h, w) float32; a probability from 0 to 1 unless stated otherwise."""
+Bbox = tuple[int, int, int, int]
+"""x, y, width, height in pixels."""
+
+Category = Literal["upper", "lower", "dress"]
+"""The garments that a try-on can replace."""
+Target = Literal["garment", "upper", "lower", "dress", "person"]
+"""What a prompt can ask for by name."""
+
+
+@dataclass(frozen=True)
+class SegmentPrompt:
+    """What to cut out of a picture.
+
+    points: (x, y, inside?) and box: (x0, y0, x1, y1), in pixels of the picture as a viewer shows
+    it. target: None where points or a box say what is meant.
+    """
+
+    target: Target | None = None
+    points: tuple[tuple[float, float, bool], ...] = ()
+    box: tuple[float, float, float, float] | None = None

@@ -1,0 +1,1 @@
+"""Warping: the garment's pieces, laid on the body by splines and an appearance flow."""

@@ -1,0 +1,47 @@
+"""What callers send to try-on, and the fields that errors about its pictures name."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from errors import StudioError
+from models.segmenter.shapes import Category
+from models.tryon.shapes import Quality
+from studio.forms import Form
+
+Url = Annotated[str, Field(min_length=1, max_length=4096)]
+Mode = Literal["auto", "sync", "queued"]
+MAX_SEED = 2**31 - 1
+
+FIELDS = {
+    "person": "personUrl", "garment": "garmentUrl", "mask": "maskUrl", "category": "category",
+}  # fmt: skip
+"""The form's field for each subject of an error."""
+
+
+class TryOnForm(Form):
+    """The pictures of a person and a garment. Without a mask the garment is segmented first;
+    without a category it is guessed from the garment.
+    """
+
+    person_url: Url
+    garment_url: Url
+    mask_url: Url | None = None
+    category: Category | None = None
+    quality: Quality = "balanced"
+    seed: Annotated[int, Field(strict=True, ge=0, le=MAX_SEED)] | None = None
+    steps: Annotated[int, Field(strict=True, ge=1, le=100)] | None = None
+
+
+@contextmanager
+def naming_fields() -> Iterator[None]:
+    """Puts the form's field before the message of every error that has a subject."""
+    try:
+        yield
+    except StudioError as error:
+        field = FIELDS.get(error.subject or "")
+        if field is None:
+            raise
+        raise type(error)(f"{field}: {error.detail}") from None
