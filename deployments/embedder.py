@@ -19,11 +19,11 @@ from deployments.serve.metrics import BatchMetrics
 from errors import Invalid, StudioError, Unavailable
 from models.embedder.embedder import EmbedderConfig, load
 from models.images import decode_image
-from models.sales.occlusion import background, cover
+from models.sales.explanation.occlusion import background, cover
+from models.sales.shapes import CoveredEmbedding
 from studio.batching import MicroBatcher, in_thread
 from studio.context import continuing, current_origin, span
 from studio.ports import EmbeddedAnswer, Embedding, RawQuery, Vector
-from studio.sales.shapes import CoveredEmbedding
 
 Result = TypeVar("Result")
 

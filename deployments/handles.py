@@ -19,6 +19,14 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.serve.log_files import carry_request_id
 from errors import DeadlinePassed, StudioError, Unavailable
+from models.sales.shapes import (
+    CoveredEmbedding,
+    Evaluation,
+    Observations,
+    ScoreAnswer,
+    ScoreQuery,
+    TrainedVersion,
+)
 from studio.batching import MicroBatcher, portions
 from studio.context import Origin, continuing, current_request_id
 from studio.ports import (
@@ -33,14 +41,6 @@ from studio.ports import (
     TryOnMade,
     TryOnOrder,
     TryOnStep,
-)
-from studio.sales.shapes import (
-    CoveredEmbedding,
-    Evaluation,
-    Observations,
-    ScoreAnswer,
-    ScoreQuery,
-    TrainedVersion,
 )
 
 Handle = DeploymentHandle[Any]

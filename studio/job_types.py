@@ -81,6 +81,10 @@ class Outcome:
     record: Record | None = None
 
 
+JobProgress = Callable[[int, int, str], Awaitable[None]]
+"""Called with the steps done, the steps in total and a message; may raise to end the job."""
+
+
 class JobRun(Protocol):
     """One attempt of a job, as its handler sees it."""
 

@@ -30,7 +30,6 @@ from deployments.serve.patience import (
 )
 from errors import Invalid, Malformed, StudioError
 from gateway.json_limit import DocumentLimits, check_document
-from gateway.routes.analytics import EvalRequest
 from gateway.routes.auth import LoginRequest
 from gateway.routes.search import HybridSearchRequest, TextSearchRequest
 from gateway.routes.segmentation import SegmentationRequest
@@ -38,6 +37,7 @@ from models.images import decode_image, inspect_image
 from studio.catalog.form import ProductForm
 from studio.payments.order_form import OrderForm
 from studio.sales.csv_file import COLUMNS, read_sales
+from studio.sales.forms import EvaluationForm
 from studio.telemetry.logs import scrub
 
 MOST_CPU_S = 2.0
@@ -64,7 +64,7 @@ counts = st.sampled_from([1, 40, 1_000, 30_000, 300_000])
 FORMS: tuple[TypeAdapter[Any], ...] = tuple(
     TypeAdapter(form)
     for form in (
-        TextSearchRequest, HybridSearchRequest, LoginRequest, EvalRequest, SegmentationRequest,
+        TextSearchRequest, HybridSearchRequest, LoginRequest, EvaluationForm, SegmentationRequest,
         OrderForm, ProductForm,
     )
 )  # fmt: skip

@@ -12,11 +12,11 @@ from PIL import Image
 
 from drawing.draw import Garment, draw_garment
 from models.embedder.embedder import EmbedderConfig, load
+from models.sales.columns import Offers
+from models.sales.explanation.heatmap import change_in_view, draw_heatmap
+from models.sales.explanation.occlusion import Influence, background, cover, patches
 from models.sales.files import read_starter
-from models.sales.heatmap import draw_heatmap, see_change
-from models.sales.occlusion import Influence, background, cover, patches
 from models.sales.regressor import RegressorConfig
-from models.sales.sales import Offers
 
 GARMENT, SIDE_PX, COLOURS = Garment("dress", "red", "striped", 7), 320, 256
 WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -35,7 +35,7 @@ def main() -> None:
     count, unknown = len(vectors), np.full(len(vectors), np.nan)
     words = np.array([GARMENT.category] * count), np.array([""] * count)
     told = regressor.middle(Offers(vectors, *words, unknown, unknown))
-    influence = Influence.of(boxes, told[0], told[1:], see_change(picture, WHOLE))
+    influence = Influence.of(boxes, told[0], told[1:], change_in_view(picture, WHOLE))
     page = Image.open(io.BytesIO(draw_heatmap(picture, influence, WHOLE)))
     page.quantize(COLOURS).save(out, optimize=True)
     print(f"{out}: {out.stat().st_size:,} bytes")

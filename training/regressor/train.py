@@ -16,11 +16,11 @@ from drawing.demo_shop import demo_products
 from drawing.draw import Garment, draw_garment
 from models.embedder.embedder import Embedder, EmbedderConfig, load
 from models.embedder.lexicon import PROMPTS, Lexicon
+from models.sales.columns import Offers, Sales, fold
+from models.sales.evaluation.report import report_on
 from models.sales.files import rounded, write_regressor
 from models.sales.fit import Parts, fit_regressor, split
 from models.sales.regressor import RegressorConfig
-from models.sales.report import report_on
-from models.sales.sales import Offers, Sales, fold
 from training.regressor.market import (
     Market,
     MarketSales,

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from models.embedder.lexicon import GROUPS, Lexicon
-from models.sales.baselines import day_by_day
+from models.sales.columns import Offers, Sales
 from models.sales.conformal import calibrate, finite_quantile
+from models.sales.evaluation.baselines import day_by_day
+from models.sales.evaluation.measures import measure, ranks, spearman
+from models.sales.evaluation.report import report_on
 from models.sales.files import (
     MODEL,
     manifest_of,
@@ -14,12 +17,9 @@ from models.sales.files import (
     write_regressor,
 )
 from models.sales.fit import fit_regressor, split
-from models.sales.measures import measure, ranks, spearman
 from models.sales.neighbours import find_nearest
 from models.sales.regressor import Regressor, RegressorConfig
-from models.sales.report import report_on
 from models.sales.ridge import FOLDS, fit_ridge
-from models.sales.sales import Offers, Sales
 from models.sales.score_scale import ScoreScale
 
 DIM = 12

@@ -1,26 +1,26 @@
-"""Two simple baselines on observed sales, each line judged by what was known before its day."""
+"""Two simple baselines on observed sales, which predict each row from the rows before its day."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.sales.columns import Floats, Sales
+from models.sales.evaluation.measures import NEIGHBOURS
 from models.sales.features import Sold
-from models.sales.measures import NEIGHBOURS
-from models.sales.sales import Floats, Sales
 
 
 def day_by_day(sales: Sales, days: NDArray[np.int64], sold: Sold) -> tuple[Floats, Floats]:
-    """ln(1 + units) (n,), (n,): the category's mean, and the mean of the pictures most alike.
+    """ln(1 + units) (n,), (n,): the category's mean, and the mean of the most similar pictures.
 
-    days: (n,) ordinals, -1 where none was given. Where every line has a day, a line is told from
-    the lines of earlier days (Dawid 1984, prequential); else from all lines of other products. A
-    line that nothing precedes is told from the products that the regressor knows.
+    days: (n,) ordinals, -1 for no day. If every row has a day, a row is predicted from the rows of
+    earlier days (prequential, Dawid 1984), otherwise from all rows of other products. A row that
+    no other row precedes is predicted from `sold`, the regressor's sold products.
     """
-    known = _known(sales, days)
+    usable = _usable_rows(sales, days)
     log_units = sales.log_units
     same = sales.offers.category[:, None] == sales.offers.category[None, :]
-    by_category = _mean_where(known & same, log_units)
-    by_category = np.where(np.isnan(by_category), _mean_where(known, log_units), by_category)
-    cosine = np.where(known, sales.offers.vectors @ sales.offers.vectors.T, -np.inf)
+    by_category = _mean_where(usable & same, log_units)
+    by_category = np.where(np.isnan(by_category), _mean_where(usable, log_units), by_category)
+    cosine = np.where(usable, sales.offers.vectors @ sales.offers.vectors.T, -np.inf)
     by_image = _mean_of_nearest(cosine, log_units)
     return (
         np.where(np.isnan(by_category), _category_of(sold, sales), by_category),
@@ -28,16 +28,16 @@ def day_by_day(sales: Sales, days: NDArray[np.int64], sold: Sold) -> tuple[Float
     )
 
 
-def _known(sales: Sales, days: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(n, n): whether the second line may be used for the first."""
+def _usable_rows(sales: Sales, days: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(n, n): whether the second row may be used to predict the first."""
     if (days >= 0).all():
         return np.asarray(days[None, :] < days[:, None])
     return np.asarray(sales.key[None, :] != sales.key[:, None])
 
 
-def _mean_where(chosen: NDArray[np.bool_], values: Floats) -> Floats:
-    count = chosen.sum(axis=1)
-    return np.where(count > 0, chosen @ values / np.maximum(count, 1), np.nan)
+def _mean_where(mask: NDArray[np.bool_], values: Floats) -> Floats:
+    count = mask.sum(axis=1)
+    return np.where(count > 0, mask @ values / np.maximum(count, 1), np.nan)
 
 
 def _mean_of_nearest(cosine: NDArray[np.float32], values: Floats) -> Floats:

@@ -1,6 +1,6 @@
-"""Occlusion at two scales: which part of a picture raises or lowers what a model says of it.
+"""Occlusion at two scales: which parts of a picture raise or lower a model's prediction.
 
-Zeiler and Fergus 2014: cover a patch, ask again; the difference is what the patch said.
+Zeiler and Fergus 2014: cover a patch and predict again; the difference is the patch's influence.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Change = NDArray[np.float64]
 FINE, COARSE, CELLS = 8, 4, 64
 NOISE = 16.0
 FRAME = 0.06
-"""The share of the sides that counts as the picture's edge, where its background is seen."""
+"""The share of the sides that counts as the picture's frame, which shows the background."""
 
 
 def patches() -> Boxes:
@@ -33,9 +33,9 @@ def patches() -> Boxes:
 
 
 def background(pixels: Pixels) -> Pixels:
-    """(3, h, w) -> (3, 1, 1): the median of the frame, what patches are covered with.
+    """(3, h, w) -> (3, 1, 1): the median colour of the frame, which patches are covered with.
 
-    A patch of bare background then changes little, and a patch of the garment is gone.
+    Covering bare background then changes little, and covering the garment removes it.
     """
     _, height, width = pixels.shape
     y, x = max(1, round(FRAME * height)), max(1, round(FRAME * width))
@@ -52,7 +52,7 @@ def background(pixels: Pixels) -> Pixels:
 
 
 def cover(pixels: Pixels, box: Boxes, fill: Pixels) -> Pixels:
-    """A copy of (3, h, w) in which the box (4,) has one colour."""
+    """A copy of (3, h, w) with the box (4,) filled with one colour."""
     _, height, width = pixels.shape
     left, right = round(float(box[0]) * width), round(float(box[2]) * width)
     top, bottom = round(float(box[1]) * height), round(float(box[3]) * height)
@@ -63,7 +63,7 @@ def cover(pixels: Pixels, box: Boxes, fill: Pixels) -> Pixels:
 
 @dataclass(frozen=True)
 class Influence:
-    """cells: (64, 64) float64, how much each part raises (above 0) or lowers the answer."""
+    """cells: (64, 64) float64, how much each cell raises (above 0) or lowers the prediction."""
 
     cells: NDArray[np.float64]
 
@@ -71,21 +71,21 @@ class Influence:
     def of(
         cls, boxes: Boxes, whole: float, covered: NDArray[np.float64], change: Change
     ) -> "Influence":
-        """From the answers to the whole picture and to each covered one, (n,).
+        """From the predictions for the whole picture and for the covered copies (n,).
 
-        What a patch changes is shared out by how much covering it changed each of its cells: bare
-        background, which covering leaves as it is, can't have been the cause. Both scales count
-        alike.
+        A patch's difference is distributed over its cells in proportion to how much covering it
+        changed each cell, since background that covering leaves unchanged can't be the cause. Both
+        scales have the same weight.
         """
         width = np.round(boxes[:, 2] - boxes[:, 0], 6)
-        scales = [_spread(boxes[width == one], (whole - covered)[width == one], change)
-                  for one in np.unique(width)]  # fmt: skip
+        scales = [_spread(boxes[width == value], (whole - covered)[width == value], change)
+                  for value in np.unique(width)]  # fmt: skip
         return cls(np.mean(scales, axis=0))
 
 
 def change_of(picture: NDArray[np.uint8]) -> Change:
-    """(CELLS, CELLS, 3) uint8 RGB -> (CELLS, CELLS) float64: how far each cell is from the frame's
-    colour, 0 to 255; small differences, such as noise and weave of the background, are none.
+    """(CELLS, CELLS, 3) uint8 RGB -> (CELLS, CELLS) float64: each cell's distance from the frame's
+    colour, 0 to 255; differences below `NOISE`, such as the background's texture, count as 0.
     """
     pixels = picture.transpose(2, 0, 1).astype(np.float32)
     difference = np.abs(pixels - background(pixels)).mean(axis=0)

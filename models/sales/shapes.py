@@ -1,4 +1,4 @@
-"""What a regressor is asked and answers: shapes only, so that every room can speak of them."""
+"""The shapes of sales scores that travel between processes: plain data, no torch, no xgboost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class TrainedVersion:
-    """A merchant's own regressor: its blobs lie under `regressors/{version}/`.
+    """A merchant's own regressor; its blobs are under `regressors/{version}/`.
 
-    manifest: file name -> size and sha256, as the row keeps them.
+    manifest: file name -> size and sha256, as the version's row stores them.
     """
 
     version: str
@@ -24,9 +24,9 @@ class TrainedVersion:
 
 @dataclass(frozen=True)
 class Offer:
-    """A product as it is offered on a day; what is unknown is None.
+    """A product as it is offered on a day; a field that is not known is None.
 
-    key: what its own sales go by, so that they don't stand among its neighbours.
+    key: identifies the product's own sales, which are left out of its neighbours.
     """
 
     category: str | None = None
@@ -38,9 +38,10 @@ class Offer:
 
 @dataclass(frozen=True)
 class ScoreQuery:
-    """One picture: vectors (1 + k, dim) float32, its own, then those of its covered copies.
+    """One picture to score.
 
-    model: None asks the starter.
+    vectors: (1 + k, dim) float32, the picture's own first, then those of its k covered copies.
+    model: None means the starter.
     """
 
     vectors: Vectors
@@ -51,7 +52,7 @@ class ScoreQuery:
 
 @dataclass(frozen=True)
 class Comparable:
-    """A sold product that looks like the picture; units: the mean of a line of its sales."""
+    """A sold product that looks like the picture; units: mean units of one sales row."""
 
     key: str
     similarity: float
@@ -62,11 +63,12 @@ class Comparable:
 
 @dataclass(frozen=True)
 class ScoreAnswer:
-    """0 <= low <= score <= high <= 100; `coverage`: the share of intervals that hold what is sold.
+    """The score of one picture, 0 <= low <= score <= high <= 100.
 
-    category: as asked, or as the nearest sold products have it; novelty: 0 where the picture is
-    like those learned from, up to 1 where it is unlike all of them and the interval has been
-    widened accordingly. expected: (1 + k,) float64 ln(1 + units), the picture's own first.
+    coverage: the share of intervals that contain the true sales. category: the offer's, or that of
+    the nearest sold products where the offer has none. novelty: 0 where the picture is like the
+    training pictures, up to 1 where it is unlike all of them and the interval has been widened
+    accordingly. expected: (1 + k,) float64 ln(1 + units), the picture's own first.
     """
 
     model_version: str
@@ -82,7 +84,7 @@ class ScoreAnswer:
 
 @dataclass(frozen=True)
 class Observations:
-    """n lines that were sold: vectors (n, dim) float16, so that 2,000 lines are about 1 MB."""
+    """n observed sales rows; vectors: (n, dim) float16, so that 2,000 rows take about 1 MB."""
 
     vectors: NDArray[np.float16]
     embedder_version: str
@@ -101,9 +103,9 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class CoveredEmbedding:
-    """One picture whole and with patches covered: vectors (1 + k, dim) float32.
+    """A picture's vector and those of its covered copies: vectors (1 + k, dim) float32.
 
-    view: left, top, right, bottom, as shares of its sides: the part that the model looks at.
+    view: left, top, right, bottom of the part that the embedder sees, as shares of the sides.
     """
 
     version: str
