@@ -21,7 +21,7 @@ from models.segmenter.prompts import Ask, Features
 from models.segmenter.regions import bbox_of, iou, pieces
 from models.segmenter.segmenter import Segmenter
 from training.photos.photos import split_of
-from training.photos.street import read_street, told
+from training.photos.street import ground_truth, read_street
 
 Mask = NDArray[np.bool_]
 Masks = dict[str, tuple[Mask, Mask]]
@@ -40,7 +40,7 @@ def street_pictures(folder: Path, split: str) -> Iterator[tuple[NDArray[np.uint8
     for path in sorted((folder / "parse").glob("*.png")):
         if split_of(path.stem) == split:
             image, codes = read_street(folder, path.stem)
-            yield image, {name: told(codes, group) for name, group in ASKED.items()}
+            yield image, {name: ground_truth(codes, group) for name, group in ASKED.items()}
 
 
 def drawn_people(first_seed: int, count: int) -> Iterator[tuple[NDArray[np.uint8], Masks]]:

@@ -28,7 +28,7 @@ from models.segmenter.sam import SamConfig
 from models.segmenter.segmenter import Segmenter, finish, load, together
 from models.segmenter.targets import find_target, sam_prompt
 from training.photos.photos import split_of
-from training.photos.street import read_street, told
+from training.photos.street import ground_truth, read_street
 
 Mask = NDArray[np.bool_]
 TUNED_SEED = (
@@ -84,7 +84,7 @@ def try_all(segmenter: Segmenter, street: Path, split: str, drawings: int) -> It
             image, codes = read_street(street, path.stem)
             features = segmenter.encode(image)
             for target, group in (("person", PERSON), ("upper", UPPER)):
-                yield from attempt(segmenter, features, target, target, *told(codes, group))
+                yield from attempt(segmenter, features, target, target, *ground_truth(codes, group))
     kinds, rng = combinations(held_out=True), np.random.default_rng(4)
     for seed in range(TUNED_SEED, TUNED_SEED + drawings):
         garment = Garment(*kinds[int(rng.integers(len(kinds)))], style_seed=seed)

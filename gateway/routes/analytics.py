@@ -181,9 +181,9 @@ async def read_versions(
     """Lists the merchant's own versions, newest first."""
     after = (page.after.at, page.after.id) if page.after else None
     rows = await list_versions(studio, user.id, limit=page.limit + 1, after=after)
-    shown, has_more = rows[: page.limit], len(rows) > page.limit
-    items = await show_rows(shown, lambda row: to_version(studio, row))
-    cursor = Cursor(shown[-1].created_at, shown[-1].version).encode() if has_more else None
+    page_rows, has_more = rows[: page.limit], len(rows) > page.limit
+    items = await show_rows(page_rows, lambda row: to_version(studio, row))
+    cursor = Cursor(page_rows[-1].created_at, page_rows[-1].version).encode() if has_more else None
     return Page(items=items, next_cursor=cursor)
 
 

@@ -1,4 +1,4 @@
-"""From a point of worn cloth back to the flat garment: a pattern goes where its cloth goes."""
+"""Maps points of worn cloth to garment coordinates, so that patterns follow the cloth."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -10,27 +10,27 @@ from numpy.typing import NDArray
 from drawing.outline import Point
 
 Plane = NDArray[np.float32]
-Flat = Callable[[Plane, Plane], tuple[Plane, Plane]]
+ToGarment = Callable[[Plane, Plane], tuple[Plane, Plane]]
 """Body coordinates (x, y) of points of cloth -> garment coordinates (u, v)."""
 
 
-def scaled(unit: float) -> Flat:
-    """A garment that is merely enlarged, one of its units measuring `unit` on the body."""
+def scaled(unit: float) -> ToGarment:
+    """The map of a garment that is only scaled: its unit is `unit` on the body."""
 
-    def flat(x: Plane, y: Plane) -> tuple[Plane, Plane]:
+    def to_garment(x: Plane, y: Plane) -> tuple[Plane, Plane]:
         return x / np.float32(unit), y / np.float32(unit)
 
-    return flat
+    return to_garment
 
 
-def ramp(at: Plane, first: float, length: float) -> Plane:
-    """0 up to `first`, 1 from `length` behind it."""
-    return np.asarray(np.clip((at - first) / length, 0.0, 1.0), np.float32)
+def ramp(values: Plane, first: float, length: float) -> Plane:
+    """0 up to `first`, 1 from `first + length` on, linear in between."""
+    return np.asarray(np.clip((values - first) / length, 0.0, 1.0), np.float32)
 
 
 def along_arm(line: list[Point], x: Plane, y: Plane) -> tuple[Plane, Plane]:
-    """How far along a bent line its nearest point to each (x, y) is, and how far off to the right
-    of the way (x, y) lies.
+    """For each (x, y): the position of the nearest point along a polyline, and the distance from
+    the polyline, positive on the right of its direction.
     """
     best = np.full(x.shape, np.inf, np.float32)
     where, off = np.zeros_like(best), np.zeros_like(best)

@@ -1,17 +1,15 @@
-"""Two photographs in one picture, with both labels in shares: what keeps a small set from being
-learnt by heart.
-"""
+"""Mixes pictures of a batch in pairs, as a regularisation for small data sets."""
 
 import torch
 from numpy.random import Generator
 
 
-def mix(pictures: torch.Tensor, rng: Generator) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """Blend each picture with another of the batch, or paste a rectangle of that one into it.
+def mix_pairs(pictures: torch.Tensor, rng: Generator) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Blends each picture with another of the batch, or pastes a rectangle of that one into it.
 
-    Follows mixup (Zhang et al., 2017) and CutMix (Yun et al., 2019), either half of the time.
+    Follows mixup (Zhang et al., 2017) and CutMix (Yun et al., 2019), each with probability 0.5.
     pictures: (n, 3, s, s) float32. Returns the mixed pictures, the other picture of each as (n,)
-    int64, and the first one's share in the result.
+    int64, and the share of each picture's own label.
     """
     other = torch.from_numpy(rng.permutation(len(pictures)))
     if rng.random() < 0.5:

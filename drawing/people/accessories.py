@@ -1,4 +1,4 @@
-"""What drawn people wear and carry beside their clothes: shoes, belt, bag, scarf, hat, glasses."""
+"""Accessories of drawn people: shoes, belt, bag, scarf, hat and sunglasses."""
 
 from dataclasses import dataclass
 from math import cos, radians, sin
@@ -6,13 +6,13 @@ from math import cos, radians, sin
 from numpy.random import Generator, default_rng
 
 from drawing.outline import Part, Point, box, chance, closed, mirror, smooth, uniform
-from drawing.people.body import Body, along
+from drawing.people.body import BodyShape, along
 from models.segmenter.atr import Atr
 
 
 @dataclass(frozen=True)
-class Extra:
-    """A thing's pieces and its class; layer: "below" the clothes, "over" them, or on the "head"."""
+class Accessory:
+    """An accessory's pieces and class; layer: "below" or "over" the clothes, "waist" or "head"."""
 
     name: str
     classes: Atr
@@ -20,12 +20,12 @@ class Extra:
     layer: str
 
 
-def choose_extras(body: Body, rng: Generator) -> list[Extra]:
-    """Shoes always; belt, bag, scarf, sunglasses and hat now and then."""
-    extras = [Extra("shoes", kind, _shoe(body, side, style), "below")
+def choose_accessories(body: BodyShape, rng: Generator) -> list[Accessory]:
+    """Random accessories: always shoes, sometimes a belt, bag, scarf, sunglasses or hat."""
+    accessories = [Accessory("shoes", kind, _shoe(body, side, style), "below")
               for style in [int(rng.integers(1 << 30))]
               for side, kind in ((0, Atr.RIGHT_SHOE), (1, Atr.LEFT_SHOE))]  # fmt: skip
-    found = {
+    is_present = {
         name: chance(rng, odds)
         for name, odds in (
             ("belt", 0.35),
@@ -35,21 +35,21 @@ def choose_extras(body: Body, rng: Generator) -> list[Extra]:
             ("hat", 0.32),
         )
     }
-    if found["bag"]:
-        extras.append(Extra("bag", Atr.BAG, _bag(body, rng), "over"))
-    if found["scarf"]:
-        extras.append(Extra("scarf", Atr.SCARF, _scarf(rng), "over"))
-    if found["sunglasses"]:
-        extras.append(Extra("sunglasses", Atr.SUNGLASSES, _sunglasses(rng), "head"))
-    if found["hat"]:
-        extras.append(Extra("hat", Atr.HAT, _hat(rng), "head"))
-    if found["belt"]:
-        extras.append(Extra("belt", Atr.BELT, _belt(body, rng), "waist"))
-    return extras
+    if is_present["bag"]:
+        accessories.append(Accessory("bag", Atr.BAG, _bag(body, rng), "over"))
+    if is_present["scarf"]:
+        accessories.append(Accessory("scarf", Atr.SCARF, _scarf(rng), "over"))
+    if is_present["sunglasses"]:
+        accessories.append(Accessory("sunglasses", Atr.SUNGLASSES, _sunglasses(rng), "head"))
+    if is_present["hat"]:
+        accessories.append(Accessory("hat", Atr.HAT, _hat(rng), "head"))
+    if is_present["belt"]:
+        accessories.append(Accessory("belt", Atr.BELT, _belt(body, rng), "waist"))
+    return accessories
 
 
-def _shoe(body: Body, side: int, seed: int) -> list[Part]:
-    """One shoe, boot or sandal; both feet get the same one."""
+def _shoe(body: BodyShape, side: int, seed: int) -> list[Part]:
+    """One sneaker, boot or pump; the same seed gives both feet the same shoe."""
     rng = default_rng(seed)
     kind = str(rng.choice(["sneaker", "boot", "pump"]))
     x, y = body.legs[side][2]
@@ -72,14 +72,14 @@ def _shoe(body: Body, side: int, seed: int) -> list[Part]:
     return parts
 
 
-def _belt(body: Body, rng: Generator) -> list[Part]:
+def _belt(body: BodyShape, rng: Generator) -> list[Part]:
     thick, wide = uniform(rng, 0.009, 0.022), body.waist + 0.014
     y = body.waist_y + uniform(rng, -0.004, 0.012)
     return [Part(box(-wide, y, wide, y + thick), "main"),
             Part(box(-0.012, y - 0.002, 0.012, y + thick + 0.002), "metal")]  # fmt: skip
 
 
-def _bag(body: Body, rng: Generator) -> list[Part]:
+def _bag(body: BodyShape, rng: Generator) -> list[Part]:
     """In the hand, or on a strap across the front or over a shoulder."""
     side = int(rng.integers(2))
     sign = 1 if side else -1

@@ -1,4 +1,4 @@
-"""Pictures that show no garment: grounds, streets, and what is beside people on photographs."""
+"""Pictures without a garment: drawn floors and streets, and photographs' areas beside people."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,23 +14,23 @@ from training.photos.photos import split_of
 from training.workers import Arrays
 
 LEAST_WIDE = 110
-"""A narrower strip beside a person isn't taken, in pixels."""
+"""The narrowest strip beside a person that is used, in pixels."""
 Pixels = NDArray[np.uint8]
 
 
 def draw_street(rng: Generator) -> Pixels:
-    """What drawn people stand before, (384, 288, 3) uint8 RGB."""
+    """A background of drawn people, (384, 288, 3) uint8 RGB."""
     return np.clip(draw_ground(384, 288, rng), 0, 255).astype(np.uint8)
 
 
 def draw_floor(rng: Generator) -> Pixels:
-    """What drawn garments lie on, (320, 320, 3) uint8 RGB."""
+    """A background of drawn flat-lays, (320, 320, 3) uint8 RGB."""
     blank = Image.new("L", (320, 320))
     return np.asarray(lay_on_backdrop(Image.new("RGB", blank.size), blank, blank, (0, 0, 0), rng))
 
 
 def beside_people(folder: Path, splits: set[str]) -> Iterator[Pixels]:
-    """The street to the left or right of the person, where that is wide enough."""
+    """The street to the left or right of each person, if it is wide enough."""
     for parse in sorted((folder / "parse").glob("*.png")):
         if split_of(parse.stem) not in splits:
             continue
@@ -48,8 +48,8 @@ def beside_people(folder: Path, splits: set[str]) -> Iterator[Pixels]:
         yield pixels[top : top + tall, left:right]
 
 
-def draw_empty(count: int, height: int, width: int, seed: int) -> Arrays:
-    """Floors and streets in turn: pixels (n, h, w, 3), codes (n, h, w), all background."""
+def draw_without_garment(count: int, height: int, width: int, seed: int) -> Arrays:
+    """Alternate floors and streets: pixels (n, h, w, 3), codes (n, h, w), all background."""
     drawn = [
         (draw_floor if at % 2 else draw_street)(default_rng([seed + at, 31])) for at in range(count)
     ]
@@ -57,7 +57,7 @@ def draw_empty(count: int, height: int, width: int, seed: int) -> Arrays:
 
 
 def squash(pictures: list[Pixels], height: int, width: int) -> Arrays:
-    """Pictures of any size as pixels (n, h, w, 3) and codes of background (n, h, w)."""
+    """Resizes pictures of any size to pixels (n, h, w, 3), with codes of background (n, h, w)."""
     pixels = np.empty((len(pictures), height, width, 3), np.uint8)
     for at, picture in enumerate(pictures):
         small = Image.fromarray(picture).resize((width, height), Image.Resampling.BOX)

@@ -1,4 +1,4 @@
-"""Garments of photographs in other colours, each its own: a set of many more outfits."""
+"""Augmentation: gives each garment of a photograph another colour of its own."""
 
 import numpy as np
 import torch
@@ -9,16 +9,18 @@ from training.photos.street import EITHER_SHOE, SETS
 
 _PIECES = [*sorted(GARMENTS - SHOES), EITHER_SHOE]
 _ODDS = 0.45
-"""That a piece of a picture whose clothes change changes."""
+"""The probability that a garment of a picture that is recoloured changes its colour."""
 _DARKEST, _LIGHTEST = 0.04, 0.93
 
 
-def reclothe(view: torch.Tensor, codes: torch.Tensor, share: float, rng: Generator) -> torch.Tensor:
-    """Pictures (n, 3, h, w) in 0..1 with codes (n, h, w) -> pictures like them.
+def recolour_garments(
+    view: torch.Tensor, codes: torch.Tensor, share: float, rng: Generator
+) -> torch.Tensor:
+    """Recolours garments in pictures (n, 3, h, w) in 0..1 with codes (n, h, w).
 
-    A share of them has some of its garments in another colour: its mean moves, mostly in light
-    and a little in hue, and its folds grow weaker or stronger with its light, as on real cloth.
-    Edges are softened, so that a border doesn't give a label away.
+    In `share` of the pictures, some garments get another mean colour, which differs mostly in
+    brightness and a little in hue; the contrast of their folds scales with the brightness, as on
+    real cloth. Edges are softened, so that the network can't learn labels from sharp borders.
     """
     n, kinds = len(view), len(SETS)
     flat = codes.flatten(1)[..., None].expand(-1, -1, 3)
@@ -27,13 +29,13 @@ def reclothe(view: torch.Tensor, codes: torch.Tensor, share: float, rng: Generat
     count = blank.scatter_add(1, flat, torch.ones_like(pixels))
     mean = blank.scatter_add(1, flat, pixels) / count.clamp(min=1)
 
-    chosen = np.zeros((n, kinds, 1), bool)
-    chosen[:, _PIECES] = rng.random((n, len(_PIECES), 1)) < _ODDS
-    chosen &= rng.random((n, 1, 1)) < share
+    is_changed = np.zeros((n, kinds, 1), bool)
+    is_changed[:, _PIECES] = rng.random((n, len(_PIECES), 1)) < _ODDS
+    is_changed &= rng.random((n, 1, 1)) < share
     move = rng.normal(0, 0.3, (n, kinds, 1)) + rng.normal(0, 0.06, (n, kinds, 3))
     power = rng.uniform(0.3, 1.0, (n, kinds, 1))
     changes, moves, powers = (
-        torch.from_numpy(part).to(view.device, view.dtype) for part in (chosen, move, power)
+        torch.from_numpy(part).to(view.device, view.dtype) for part in (is_changed, move, power)
     )
     target = (mean + moves).clamp(_DARKEST, _LIGHTEST)
     gain = (target.mean(-1, keepdim=True) / mean.mean(-1, keepdim=True).clamp(min=_DARKEST)) ** (

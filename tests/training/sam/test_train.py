@@ -1,4 +1,4 @@
-"""SAM's recipe: prompts as the segmenter gives them, and a tiny network that learns from them."""
+"""SAM's recipe: prompts like the Segmenter's, and a tiny network that is trained on them."""
 
 import sys
 from pathlib import Path
@@ -17,17 +17,17 @@ from training.photos.street import SUIT
 from training.sam import train as sam
 from training.sam.prompts import (
     GROUPS,
-    Groups,
-    Layout,
-    Wanted,
-    as_guess,
+    PromptLayout,
+    TargetGroups,
+    TargetMasks,
+    as_mask_input,
+    corrupt,
     make_prompts,
-    spoil,
 )
-from training.sam.run import ASKED, REFINING, SamRun, decode, encode, true_iou
+from training.sam.trainer import REFINING, USER_LAYOUTS, SamTrainer, decode, encode, true_iou
 from training.sam.validation import report
 from training.sam.views import Source, Views
-from training.trainee import Pace
+from training.trainer import Schedule
 
 TINY = SamArchitecture(
     image_size=64, patch=8, width=32, depth=2, heads=2, global_layers=(1,), window=4,
@@ -41,24 +41,24 @@ def people() -> Source:
 
 
 @pytest.fixture
-def wanted(people: Source) -> Wanted:
+def targets(people: Source) -> TargetMasks:
     torch.manual_seed(0)
     view = Views({"people": people}, 64, "cpu").whole("people", range(6))
     assert view.inner == (64, 46) and view.pictures.shape == (6, 3, 64, 64)
     assert not view.pictures[..., 46:].any()
-    return Groups("cpu").choose(view.codes, view.inner, 4)
+    return TargetGroups("cpu").choose(view.codes, view.inner, 4)
 
 
-def test_every_layout_makes_prompts_of_the_mask(wanted: Wanted) -> None:
-    height, width = wanted.inner
-    for layout in (REFINING, *(each for each, _ in ASKED)):
-        prompts = make_prompts(wanted, layout)
-        found = layout.inside + layout.outside + (2 if layout.box else 1)
-        assert prompts.points.shape == (24, found, 2) == (*prompts.labels.shape, 2)
+def test_every_layout_makes_prompts_of_the_mask(targets: TargetMasks) -> None:
+    height, width = targets.inner
+    for layout in (REFINING, *(layout for layout, _ in USER_LAYOUTS)):
+        prompts = make_prompts(targets, layout)
+        count = layout.inside + layout.outside + (2 if layout.box else 1)
+        assert prompts.points.shape == (24, count, 2) == (*prompts.labels.shape, 2)
         assert (prompts.points[..., 0] <= width).all() and (prompts.points[..., 1] <= height).all()
-        assert (prompts.guess is not None) == layout.guess
+        assert (prompts.mask_input is not None) == layout.mask_input
         for mask, points, labels in zip(
-            wanted.masks[:, 0], prompts.points, prompts.labels, strict=True
+            targets.masks[:, 0], prompts.points, prompts.labels, strict=True
         ):
             for (x, y), label in zip(points.int().tolist(), labels.tolist(), strict=True):
                 if label in (0, 1):  # a click is at most a pixel off
@@ -66,27 +66,27 @@ def test_every_layout_makes_prompts_of_the_mask(wanted: Wanted) -> None:
                     assert (near == label).any()
 
 
-def test_a_spoilt_guess_is_near_the_truth_and_not_the_truth(wanted: Wanted) -> None:
-    ious = true_iou(spoil(wanted.masks, wanted.inner) - 0.5, wanted.masks, wanted.counts)
+def test_a_corrupted_mask_is_near_the_truth_and_not_the_truth(targets: TargetMasks) -> None:
+    ious = true_iou(corrupt(targets.masks, targets.inner) - 0.5, targets.masks, targets.counts)
     assert 0.5 < ious.median() < 0.99 and ious.std() > 0.02
-    guess = as_guess(wanted.masks, wanted.inner)
-    assert guess.shape == (24, 1, 32, 32) and guess.min() == -8 and guess.max() == 8
+    mask_input = as_mask_input(targets.masks, targets.inner)
+    assert mask_input.shape == (24, 1, 32, 32) and mask_input.min() == -8 and mask_input.max() == 8
 
 
 def test_what_a_label_leaves_open_counts_for_nothing() -> None:
     codes = torch.zeros(1, 64, 64, dtype=torch.long)
     codes[:, 10:50, 10:30], codes[:, 10:14, 30:34] = 4, SUIT
-    wanted = Groups("cpu").choose(codes, (64, 64), 40)
+    targets = TargetGroups("cpu").choose(codes, (64, 64), 40)
     areas = {(int(mask.sum()), int(counts.sum())) for mask, counts in
-             zip(wanted.masks, wanted.counts, strict=True)}  # fmt: skip
+             zip(targets.masks, targets.counts, strict=True)}  # fmt: skip
     assert areas == {(800, 64 * 64 - 16), (816, 64 * 64)}  # upper clothes; person and clothes
-    assert wanted.clear.all() and PERSON in GROUPS
-    assert not Groups("cpu").choose(torch.zeros_like(codes), (64, 64), 2).clear.any()
+    assert targets.clear.all() and PERSON in GROUPS
+    assert not TargetGroups("cpu").choose(torch.zeros_like(codes), (64, 64), 2).clear.any()
 
 
-@pytest.mark.parametrize("layout", [REFINING, Layout(inside=1), Layout(1, 1, box=True)])
+@pytest.mark.parametrize("layout", [REFINING, PromptLayout(inside=1), PromptLayout(1, 1, box=True)])
 def test_many_prompts_at_once_give_what_the_studio_gets(
-    wanted: Wanted, layout: Layout, tmp_path: Path
+    targets: TargetMasks, layout: PromptLayout, tmp_path: Path
 ) -> None:
     torch.manual_seed(2)
     network = build(TINY).eval()
@@ -95,7 +95,7 @@ def test_many_prompts_at_once_give_what_the_studio_gets(
     network.load_state_dict(model._network.state_dict())  # as stored
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
     square, _ = model.preprocess(picture)
-    prompts = make_prompts(wanted, layout)
+    prompts = make_prompts(targets, layout)
     with torch.inference_mode():
         planes = network.image_encoder(torch.from_numpy(square)[None])
         logits, ious = decode(network, planes, prompts)
@@ -109,11 +109,11 @@ def test_many_prompts_at_once_give_what_the_studio_gets(
             points=(prompts.points[at : at + 1, clicks], prompts.labels[at : at + 1, clicks])
             if clicks else None,
             boxes=prompts.points[at : at + 1, -2:].reshape(1, 4) if layout.box else None,
-            masks=prompts.guess[at : at + 1] if prompts.guess is not None else None,
+            masks=prompts.mask_input[at : at + 1] if prompts.mask_input is not None else None,
         )  # fmt: skip
         alone, _ = network.mask_decoder.predict_masks(planes, encoder.get_dense_pe(), sparse, dense)
     assert torch.allclose(logits[at], alone[0], atol=1e-4)
-    if not layout.guess:
+    if not layout.mask_input:
         prompt = Prompt(tuple(map(tuple, points[clicks] / size)), tuple(labels[i] for i in clicks),
                         tuple(box) if box is not None else None)  # fmt: skip
         cut = model.decode(model.encode(square, (64, 64)), [prompt])[0]
@@ -123,13 +123,13 @@ def test_many_prompts_at_once_give_what_the_studio_gets(
 def test_a_tiny_sam_learns(people: Source) -> None:
     torch.manual_seed(0)
     views = Views({"people": people, "validation": people}, 64, "cpu")
-    pace = Pace(minutes=60, rate=2e-3, warm_up=1e-4)
-    run = SamRun(sam.start(TINY), views, pace, {"people": 6}, 4, seed=0)
-    first = run.step()
+    schedule = Schedule(minutes=60, learning_rate=2e-3, warm_up=1e-4)
+    trainer = SamTrainer(sam.start(TINY), views, schedule, {"people": 6}, 4, seed=0)
+    first = trainer.step()
     assert set(first) == {"refine", "refine iou", "ask", "ask iou"}
-    later = [run.step()["refine"] for _ in range(40)]
+    later = [trainer.step()["refine"] for _ in range(40)]
     assert torch.stack(later[-5:]).mean() < 0.8 * first["refine"]
-    assert "validation refine: IoU" in report(run.network.eval(), views, "validation")
+    assert "validation refine: IoU" in report(trainer.network.eval(), views, "validation")
 
 
 def test_views_stay_true_to_the_codes(people: Source) -> None:
@@ -157,7 +157,7 @@ def test_the_recipe_runs_and_writes_a_checkpoint(
         Image.fromarray(codes * 90).convert("RGB").save(street / f"photos/{files[split]}.jpg")
         Image.fromarray(codes).save(street / f"parse/{files[split]}.png")
     monkeypatch.setattr(sam, "ARCHITECTURE", TINY)
-    asked = f"sam --street {street} --out {tmp_path}/out --work {tmp_path}/work --drawings 3"
-    monkeypatch.setattr(sys, "argv", [*asked.split(), "--minutes", "0.005", "--batch", "4"])
+    command = f"sam --street {street} --out {tmp_path}/out --work {tmp_path}/work --drawings 3"
+    monkeypatch.setattr(sys, "argv", [*command.split(), "--minutes", "0.005", "--batch", "4"])
     sam.main()
     load(SamConfig(str(tmp_path / "out"))).check()

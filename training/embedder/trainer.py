@@ -1,4 +1,4 @@
-"""One training run of the embedder: batches of both sources, losses, running average."""
+"""Trains the embedder: batches of photographs and drawings, and their contrastive losses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,23 +20,23 @@ from drawing.captions import (
 from training.augment import DRAWING, GENTLE, PHOTO, augment
 from training.embedder.drawings import Drawings
 from training.losses import multi_positive, same_label, two_views
-from training.mix import mix
+from training.mixup import mix_pairs
 from training.photos.photos import Photos
-from training.trainee import Pace, Trainee
+from training.trainer import Schedule, Trainer
 
 Tokenize = Callable[[list[str]], torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule(Pace):
-    """The run's length and batch; sizes: (from this share of the run on, pixels a side).
+class EmbedderSchedule(Schedule):
+    """The run's schedule and batch; sizes: (from this share of the run on, pixels a side).
 
     fold_in: the share of the run after which the validation photographs join the training;
-    gentle: the share after which photographs are disturbed less; mix: the share of steps whose
-    photographs are mixed in pairs; label: the weight of "same label, so alike", which colours and
-    patterns would drown; view: the weight of "the same garment in another view"; worn: how often
-    a worn garment is shown, beside 1 for others.
-    Few groups of many instances: garments that differ in cut alone tell each other apart.
+    gentle: the share after which photographs are augmented less; mix: the share of steps whose
+    photographs are mixed in pairs; label: the weight of the "same label" loss, which colours and
+    patterns would otherwise outweigh; view: the weight of the "same garment in another view" loss;
+    worn: the sampling weight of worn garments, 1 for others. groups, instances: few groups of many
+    instances, so that the network learns to distinguish garments that differ in cut alone.
     """
 
     photos: int = 80
@@ -55,14 +55,14 @@ class Schedule(Pace):
         return [pixels for start, pixels in self.sizes if share >= start][-1]
 
 
-class Run(Trainee):
-    """The network, its running average, the optimiser and both sources of pictures."""
+class EmbedderTrainer(Trainer):
+    """Trains the embedder on photographs and drawings."""
 
     def __init__(
         self, network: Any, tokenize: Tokenize, photos: Photos, worn: int, validation: int,
-        drawings: Drawings, schedule: Schedule, seed: int,
+        drawings: Drawings, schedule: EmbedderSchedule, seed: int,
     ) -> None:  # fmt: skip
-        """`photos`: the first `worn` ones are worn garments, the last ones are validation's."""
+        """photos: first `worn` worn garments, last `validation` photographs of that split."""
         super().__init__(network, schedule)
         self.schedule, self.drawings = schedule, drawings
         self._tokenize, self._photos, self._validation = tokenize, photos, validation
@@ -75,7 +75,7 @@ class Run(Trainee):
         self._weights[:worn] *= schedule.worn
 
     def losses(self) -> dict[str, torch.Tensor]:
-        """Of a batch of both sources, by what is asked of its vectors."""
+        """The losses of a batch of both sources."""
         size = self.schedule.size_at(self.share)
         rows = self._choose_photos()
         drawn, drawn_traits = self.drawings.sample(
@@ -84,29 +84,31 @@ class Run(Trainee):
         strength = PHOTO if self.share < self.schedule.gentle else GENTLE
         photographs = augment(self._photos.pixels[rows], size, strength, self._generator)
         drawings = augment(drawn, size, DRAWING, self._generator)
-        seen = [self._traits[row] for row in rows]
+        photo_traits = [self._traits[row] for row in rows]
         n, half = len(rows), len(drawn_traits)
         if self._rng.random() < self.schedule.mix:
-            photographs, other, share = mix(photographs, self._rng)
+            photographs, other, share = mix_pairs(photographs, self._rng)
             vectors = self._encode(torch.cat([photographs, drawings]))
             losses = self._text_losses(vectors[n:], drawn_traits, 2 * drawn_traits)
-            losses["mixed"] = self._mixed_loss(vectors[:n], seen, other, share)
+            losses["mixed"] = self._mixed_loss(vectors[:n], photo_traits, other, share)
         else:
             vectors = self._encode(torch.cat([photographs, drawings]))
-            losses = self._text_losses(vectors, seen + drawn_traits, seen + 2 * drawn_traits)
-            labels = torch.tensor([KINDS.index(each.kind) for each in seen])
+            losses = self._text_losses(
+                vectors, photo_traits + drawn_traits, photo_traits + 2 * drawn_traits
+            )
+            labels = torch.tensor([KINDS.index(traits.kind) for traits in photo_traits])
             losses["label"] = self.schedule.label * same_label(vectors[:n], labels, 0.1)
         views = two_views(vectors[n : n + half], vectors[n + half :], 0.07)
         losses["view"] = self.schedule.view * views
         return losses
 
-    def _follow(self) -> None:
+    def _update_ema(self) -> None:
         with torch.no_grad():
             self.network.logit_scale.clamp_(max=float(np.log(50)))
-        super()._follow()
+        super()._update_ema()
 
     def _encode(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(n, 3, s, s) -> (n, dim) unit vectors, float32; half the time of float32 throughout."""
+        """(n, 3, s, s) -> (n, dim) unit vectors, float32; bfloat16 inside takes half the time."""
         with torch.autocast("cpu", dtype=torch.bfloat16):
             vectors = self.network.train().encode_image(
                 pictures.contiguous(memory_format=torch.channels_last)
@@ -114,18 +116,18 @@ class Run(Trainee):
         return torch.nn.functional.normalize(vectors.float(), dim=-1)
 
     def _mixed_loss(
-        self, vectors: torch.Tensor, seen: list[Traits], other: torch.Tensor, share: float
+        self, vectors: torch.Tensor, traits: list[Traits], other: torch.Tensor, share: float
     ) -> torch.Tensor:
-        """Mixed photographs against the nouns of both their halves, by their shares."""
+        """Mixed photographs against the nouns of both pictures, weighted by their shares."""
         captions = write_noun_captions(self._rng)
         texts = self.network.encode_text(self._tokenize([c.text for c in captions]), normalize=True)
         logits = self.network.logit_scale.exp() * vectors @ texts.T
-        relation = torch.from_numpy(relate(seen, captions))
+        relation = torch.from_numpy(relate(traits, captions))
         first = multi_positive(logits, relation, 0.1)
         return share * first + (1.0 - share) * multi_positive(logits, relation[other], 0.1)
 
     def _choose_photos(self) -> list[int]:
-        """A batch that evens the labels out a little; validation's rows are the last ones."""
+        """A batch in which rare labels are sampled more often; the last rows are validation's."""
         weights = self._weights.copy()
         if self.share < self.schedule.fold_in:
             weights[len(weights) - self._validation :] = 0.0
@@ -138,13 +140,13 @@ class Run(Trainee):
     ) -> dict[str, torch.Tensor]:
         """Pictures against nouns, colours and patterns alone, then against whole captions.
 
-        vectors: (n, dim), one for each of `traits`; described: what gets a whole caption.
+        vectors: (n, dim), one for each of `traits`; described: the pictures with a whole caption.
         """
         rng = self._rng
         groups = {
             "noun": write_noun_captions(rng), "colour": write_colour_captions(rng),
             "pattern": write_pattern_captions(rng),
-            "caption": [write_caption(each, rng) for each in described],
+            "caption": [write_caption(picture, rng) for picture in described],
         }  # fmt: skip
         captions = [caption for group in groups.values() for caption in group]
         tokens = self._tokenize([caption.text for caption in captions])

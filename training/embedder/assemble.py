@@ -1,6 +1,6 @@
-"""The last step of the starter embedder's recipe: both image networks and the words in one model.
+"""The last step of the starter embedder's recipe: assembles both networks and the text encoder.
 
-Run: python -m training.embedder.combine --embedder FOLDER --kinds /tmp/kinds.safetensors
+Run: python -m training.embedder.assemble --embedder FOLDER --kinds /tmp/kinds.safetensors
      --out models/starter/embedder
 """
 
@@ -20,18 +20,18 @@ from models.weights import LOCAL_PREFIX
 from training.embedder.train import ARCHITECTURE, save
 
 SHARE, SHARPNESS = 0.5, 1.5
-"""Weight of the first network's logits beside 1 for the second one's, and what the sum is
-multiplied with: mixed pictures and smoothed labels make a classifier modest."""
+"""The weight of the first network's logits, beside 1 for the second one's, and the factor of the
+sum: mixed pictures and smoothed labels make a classifier underconfident."""
 PULL = 1.5
-"""How far a picture's vector moves towards its kind's word, beside 1 for what it was."""
-COMBINED = deepcopy(ARCHITECTURE)
-COMBINED["vision_cfg"]["timm_model_name"] = "studio_garment"
+"""How far a picture's vector moves towards its kind's word, relative to its own length."""
+ASSEMBLED = deepcopy(ARCHITECTURE)
+ASSEMBLED["vision_cfg"]["timm_model_name"] = "studio_garment"
 
 
-def combine(embedder: Path, kinds: Path) -> torch.nn.Module:
-    """The embedder of a folder that `training.embedder.train` wrote, with the second network in it.
+def assemble(embedder: Path, kinds: Path) -> torch.nn.Module:
+    """The embedder of a folder that `training.embedder.train` wrote, with the second network added.
 
-    A kind's word is the mean of its noun's texts, each as "a photo of a ...".
+    A kind's word is the mean vector of its noun's texts, each as "a photo of a ...".
     """
     model = load(EmbedderConfig(f"{LOCAL_PREFIX}{embedder}", device="cpu"))
     words = torch.stack([
@@ -39,7 +39,7 @@ def combine(embedder: Path, kinds: Path) -> torch.nn.Module:
     ])  # fmt: skip
     traits = torch.stack([_mean(model, [word, f"something {word}"]) for word in COLOURS + PATTERNS])
     tensors = load_file(embedder / "open_clip_model.safetensors")
-    network: torch.nn.Module = open_clip.CLIP(**deepcopy(COMBINED))
+    network: torch.nn.Module = open_clip.CLIP(**deepcopy(ASSEMBLED))
     state = network.state_dict()
     for name, tensor in tensors.items():
         state[name.replace("visual.trunk.", "visual.trunk.looks.")].copy_(tensor)
@@ -48,7 +48,7 @@ def combine(embedder: Path, kinds: Path) -> torch.nn.Module:
         state[f"visual.trunk.kinds.{name}"].copy_(last * tensor)
     scale = SHARPNESS * SHARE * tensors["logit_scale"].float().exp()
     state["visual.trunk.words"].copy_(scale * words)
-    state["visual.trunk.ways"].copy_(PULL * _apart(words, traits))
+    state["visual.trunk.ways"].copy_(PULL * _without_traits(words, traits))
     return network
 
 
@@ -59,20 +59,20 @@ def _mean(model: Embedder, texts: list[str]) -> torch.Tensor:
     return unit
 
 
-def _apart(words: torch.Tensor, traits: torch.Tensor) -> torch.Tensor:
-    """What tells the words apart and nothing of the traits: (n, dim), as words; traits (m, dim)."""
+def _without_traits(words: torch.Tensor, traits: torch.Tensor) -> torch.Tensor:
+    """The words' differences without the traits' directions: (n, dim) as words; traits (m, dim)."""
     directions: torch.Tensor = torch.linalg.qr((traits - traits.mean(0)).T).Q[:, : len(traits) - 1]
-    apart = words - words.mean(0)
-    return apart - apart @ directions @ directions.T
+    differences = words - words.mean(0)
+    return differences - differences @ directions @ directions.T
 
 
 def main() -> None:
-    """Write the combined model in open_clip's published format."""
+    """Writes the assembled model in open_clip's published format."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("--embedder", "--kinds", "--out"):
         parser.add_argument(name, type=Path, required=True)
     args = parser.parse_args()
-    save(combine(args.embedder, args.kinds), args.out, COMBINED)
+    save(assemble(args.embedder, args.kinds), args.out, ASSEMBLED)
     print(json.dumps({"written": str(args.out)}))
 
 

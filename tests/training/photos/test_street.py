@@ -1,20 +1,20 @@
-"""What labels leave open, and what the place of a pixel settles."""
+"""Ambiguous labels, and those that the position of a pixel resolves."""
 
 import numpy as np
 
 from models.segmenter.atr import PERSON, UPPER, Atr
-from training.photos.street import ANYTHING, SETS, SUIT, tell_sides, told
+from training.photos.street import ANYTHING, SETS, SUIT, ground_truth, tell_sides
 
 
-def test_told_knows_what_a_code_leaves_open() -> None:
+def test_the_ground_truth_marks_ambiguous_codes() -> None:
     codes = np.array([[0, Atr.UPPER_CLOTHES, SUIT, ANYTHING, Atr.PANTS]], np.uint8)
-    truth, known = told(codes, UPPER)
+    truth, certain = ground_truth(codes, UPPER)
     assert truth.tolist() == [[False, True, False, False, False]]
-    assert known.tolist() == [[True, True, False, False, True]]
-    truth, known = told(codes, PERSON)
+    assert certain.tolist() == [[True, True, False, False, True]]
+    truth, certain = ground_truth(codes, PERSON)
     assert truth.tolist() == [[False, True, True, False, True]]
-    assert known.tolist() == [[True, True, True, False, True]]
-    assert all(each for each in SETS)
+    assert certain.tolist() == [[True, True, True, False, True]]
+    assert all(classes for classes in SETS)
 
 
 def test_a_suit_that_ends_at_the_hips_is_a_jacket() -> None:

@@ -1,9 +1,9 @@
-"""The recipe of the starter embedder's second network, which knows only what a garment is called.
+"""The recipe of the starter embedder's second network, a classifier of kinds of garments.
 
-It sees the same photographs as the first (`training.embedder.train`) and nothing of texts,
-colours or patterns, so that all it has goes into the one question that photographs are hardest at.
+It is trained on the same photographs as the first network (`training.embedder.train`), but on no
+texts, colours or patterns, so that its whole capacity serves the kinds, the hardest part.
 
-Run: python -m training.embedder.kinds --photos ../shared/data/clothing
+Run: python -m training.embedder.train_classifier --photos ../shared/data/clothing
      --people ../shared/data/people --out /tmp/kinds.safetensors
 """
 
@@ -23,39 +23,45 @@ from models.weights import write_tensors
 from training.augment import DRAWING, GENTLE, PHOTO, augment
 from training.embedder.drawings import draw_pool
 from training.embedder.validation import precision_at_10, resize
-from training.mix import mix
+from training.mixup import mix_pairs
 from training.photos.photos import join, load_photos
-from training.photos.worn import load_worn
-from training.trainee import Pace, Trainee
+from training.photos.street_garments import load_street_garments
+from training.trainer import Schedule, Trainer
 
 PHOTO_SIZE, DRAWING_SIZE = 160, 150  # pixels in memory; crops for training are cut from them
 PHOTOS, DRAWINGS = 104, 24  # pictures of a batch
-DRAWN = 0.5  # weight of what the drawings are called, beside 1 for the photographs
+DRAWN = 0.5  # weight of the drawings' loss, beside 1 for the photographs
 MIXED = 0.75  # the share of steps whose photographs are mixed in pairs
-WORN = 0.5  # how often a worn garment is shown, beside 1 for others
+WORN_ODDS = 0.5  # the sampling weight of worn garments, 1 for others
 SMOOTHING, DROPPED_PATHS = 0.1, 0.05
-GENTLE_FROM = 0.85  # of the run: photographs are disturbed less
+GENTLE_FROM = 0.85  # of the run: photographs are augmented less
 SIZES = ((0.0, 80), (0.25, 96), (0.55, 112), (0.8, 128))  # from this share of the run on
 
 
-class Run(Trainee):
-    """The network, its running average and the pictures that it learns from."""
+class ClassifierTrainer(Trainer):
+    """Trains the classifier on photographs and drawings."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         torch.manual_seed(args.seed)
         super().__init__(
             kinds_resnet(drop_path_rate=DROPPED_PATHS),
-            Pace(minutes=args.minutes, rate=args.rate, average=0.999, memory=0.999, warm_up=0.03),
+            Schedule(
+                minutes=args.minutes,
+                learning_rate=args.learning_rate,
+                ema_decay=0.999,
+                beta2=0.999,
+                warm_up=0.03,
+            ),
         )
         self._rng, self._generator = default_rng(args.seed), torch.Generator()
         self._generator.manual_seed(args.seed)
-        worn = load_worn(args.people, PHOTO_SIZE)
+        worn = load_street_garments(args.people, PHOTO_SIZE)
         train = load_photos(args.photos, {"train"}, PHOTO_SIZE)
         self.validation = load_photos(args.photos, {"validation"}, PHOTO_SIZE)
         photos = join([worn, train, self.validation])
         self._pixels, self._kinds = photos.pixels, number(photos.labels)
         self._weights = np.array([photos.labels.count(label) ** -0.2 for label in photos.labels])
-        self._weights[: len(worn.files)] *= WORN
+        self._weights[: len(worn.files)] *= WORN_ODDS
         self._fold_in: float = args.fold_in
         drawings = draw_pool(args.instances, DRAWING_SIZE, args.seed * 1_000_000 + 500_000)
         shape = drawings.pixels.shape
@@ -65,33 +71,33 @@ class Run(Trainee):
 
     @property
     def size(self) -> int:
-        """The pictures' side at this moment of the run."""
+        """The pictures' side at the current share of the run."""
         return [pixels for start, pixels in SIZES if self.share >= start][-1]
 
     def losses(self) -> dict[str, torch.Tensor]:
-        """Photographs, most of them mixed in pairs and named by their shares, and drawings."""
+        """The losses of photographs, most of them mixed in pairs, and of drawings."""
         rows = self._choose_photos()
         strength = PHOTO if self.share < GENTLE_FROM else GENTLE
         photographs = augment(self._pixels[rows], self.size, strength, self._generator)
         kinds, other, share = torch.from_numpy(self._kinds[rows]), torch.arange(PHOTOS), 1.0
         if self._rng.random() < MIXED:
-            photographs, other, share = mix(photographs, self._rng)
+            photographs, other, share = mix_pairs(photographs, self._rng)
         drawn = self._rng.choice(len(self._drawn), DRAWINGS, replace=False)
         drawings = augment(self._drawn[drawn], self.size, DRAWING, self._generator)
         pictures = torch.cat([photographs, drawings]).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = self.network.train()(pictures)
-        first, second, sure = (
-            cross_entropy(guessed.float(), truth, label_smoothing=SMOOTHING)
-            for guessed, truth in (
+        first, second, exact = (
+            cross_entropy(predicted.float(), truth, label_smoothing=SMOOTHING)
+            for predicted, truth in (
                 (logits[:PHOTOS], kinds), (logits[:PHOTOS], kinds[other]),
                 (logits[PHOTOS:], torch.from_numpy(self._drawn_kinds[drawn])),
             )
         )  # fmt: skip
-        return {"photographs": share * first + (1.0 - share) * second, "drawings": DRAWN * sure}
+        return {"photographs": share * first + (1.0 - share) * second, "drawings": DRAWN * exact}
 
     def _choose_photos(self) -> NDArray[np.int64]:
-        """A batch that evens the labels out a little; validation's rows are the last ones."""
+        """A batch in which rare labels are sampled more often; the last rows are validation's."""
         weights = self._weights.copy()
         if self.share < self._fold_in:
             weights[len(weights) - len(self.validation.files) :] = 0.0
@@ -99,9 +105,9 @@ class Run(Trainee):
         return self._rng.choice(len(weights), PHOTOS, replace=False, p=odds)
 
     def report(self) -> str:
-        """How often validation's photographs get the right name, and find each other by it."""
+        """Accuracy and precision at 10 on the validation photographs."""
         odds = torch.cat([
-            self.average(part).softmax(1)
+            self.ema(part).softmax(1)
             for part in resize(self.validation.pixels, self.size)
         ]).numpy()  # fmt: skip
         right = float((odds.argmax(1) == number(self.validation.labels)).mean())
@@ -122,7 +128,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "kinds")
     parser.add_argument("--minutes", type=float, default=60.0, help="of CPU time")
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--fold-in", type=float, default=0.7, help="validation joins from here on")
     parser.add_argument("--instances", type=int, default=8, help="drawn garments a combination")
     parser.add_argument("--seed", type=int, default=0)
@@ -131,17 +137,17 @@ def _parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Train, reporting on the validation part, and write the running average's weights."""
+    """Trains, reports on the validation split, and writes the averaged weights."""
     args = _parse()
     torch.set_num_threads(args.threads)
-    run = Run(args)
+    trainer = ClassifierTrainer(args)
 
-    def report() -> str:
-        write_tensors(args.out, run.average.state_dict())
+    def save_and_report() -> str:
+        write_tensors(args.out, trainer.ema.state_dict())
         with torch.inference_mode():
-            return run.report()
+            return trainer.report()
 
-    run.train(args.work, report)
+    trainer.train(args.work, save_and_report)
 
 
 if __name__ == "__main__":

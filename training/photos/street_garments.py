@@ -1,4 +1,4 @@
-"""Garments that people wear on street photographs, cut out by their parse maps and labelled."""
+"""Labelled garments, cut out of street photographs by their parse maps."""
 
 import hashlib
 from pathlib import Path
@@ -13,7 +13,7 @@ from training.photos.photos import Photos, split_of
 
 LEAST_PIXELS = 600
 MARGIN = 0.12
-"""How much of the surroundings stays, as a share of the garment's longer side."""
+"""The margin around a garment, as a share of its longer side."""
 LABELS: dict[str, str] = {
     "t-shirt": "T-Shirt", "sweater": "Longsleeve", "sweatshirt": "Longsleeve",
     "jumper": "Longsleeve", "cardigan": "Longsleeve", "pants": "Pants", "jeans": "Pants",
@@ -24,16 +24,16 @@ LABELS: dict[str, str] = {
     "shoes": "Shoes", "boots": "Shoes", "loafers": "Shoes", "pumps": "Shoes", "sneakers": "Shoes",
     "heels": "Shoes", "sandals": "Shoes", "flats": "Shoes",
 }  # fmt: skip
-"""The parse maps' words that name what a clothing photograph may show, and that label."""
+"""The parse maps' labels of garments -> the labels of the clothing photographs."""
 
 
-def load_worn(folder: Path, size: int) -> Photos:
-    """Every labelled garment of the annotated photographs that aren't set aside.
+def load_street_garments(folder: Path, size: int) -> Photos:
+    """Every labelled garment of the annotated photographs, the test split excluded.
 
-    Half of them (by a hash) stand before a plain backdrop in place of their surroundings.
+    Half of them (by a hash) have a plain backdrop instead of their surroundings.
     """
     names = (folder / "labels.txt").read_text().split()
-    found: list[tuple[str, str, NDArray[np.uint8], str]] = []
+    garments: list[tuple[str, str, NDArray[np.uint8], str]] = []
     for parse in sorted((folder / "parse").glob("*.png")):
         if split_of(parse.stem) == "test":
             continue
@@ -45,19 +45,20 @@ def load_worn(folder: Path, size: int) -> Photos:
             file, mask = f"{parse.stem}-{names[code]}", kinds == code
             rng = default_rng(int(hashlib.sha256(file.encode()).hexdigest()[:8], 16))
             pictures = _cut_out(pixels, mask, rng, size)
-            found.append((file, label, pictures[int(rng.random() < 0.5)], name_colour(pictures[0])))
+            picture = pictures[int(rng.random() < 0.5)]
+            garments.append((file, label, picture, name_colour(pictures[0])))
     return Photos(
-        [file for file, *_ in found], np.stack([pixels for *_, pixels, _ in found]),
-        [label for _, label, *_ in found], [colour for *_, colour in found],
+        [file for file, *_ in garments], np.stack([pixels for *_, pixels, _ in garments]),
+        [label for _, label, *_ in garments], [colour for *_, colour in garments],
     )  # fmt: skip
 
 
 def _cut_out(
     pixels: NDArray[np.uint8], mask: NDArray[np.bool_], rng: Generator, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The garment before a plain backdrop, and where it was worn; mask: (h, w) as pixels.
+    """The garment before a plain backdrop, and in its surroundings; mask: (h, w) as pixels.
 
-    Both with some margin, squashed to (size, size, 3).
+    Both have a margin and are squashed to (size, size, 3).
     """
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     margin = round(MARGIN * max(np.ptp(rows), np.ptp(columns)))

@@ -1,4 +1,4 @@
-"""Two image networks in one model: what each says is in the vector, and texts stay as they were."""
+"""The assembled embedder: both networks shape a picture's vector, and texts keep theirs."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -15,20 +15,20 @@ from drawing.draw import COLOURS, Garment, draw_garment
 from models.embedder.backbone import kinds_resnet
 from models.embedder.embedder import Embedder, EmbedderConfig, load
 from models.weights import LOCAL_PREFIX
-from training.embedder.combine import COMBINED, combine
+from training.embedder.assemble import ASSEMBLED, assemble
 from training.embedder.train import ARCHITECTURE, save
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights of both networks, and the model combined from them."""
+    """Random weights of both networks, and the model that is assembled from them."""
     folder = tmp_path_factory.mktemp("embedders")
     torch.manual_seed(0)
     save(open_clip.CLIP(**deepcopy(ARCHITECTURE)), folder / "looks")
     kinds = kinds_resnet()
-    torch.nn.init.normal_(kinds.fc.weight, std=5.0)  # so that it takes sides
+    torch.nn.init.normal_(kinds.fc.weight, std=5.0)  # so that its logits differ
     save_file(kinds.state_dict(), folder / "kinds.safetensors")
-    save(combine(folder / "looks", folder / "kinds.safetensors"), folder / "both", COMBINED)
+    save(assemble(folder / "looks", folder / "kinds.safetensors"), folder / "both", ASSEMBLED)
     return folder
 
 
@@ -50,8 +50,8 @@ def test_a_picture_moves_towards_the_words_of_what_it_may_be(folder: Path) -> No
     own = looks.embed_images(pictures).astype(np.float64)
     trunk = both._network.visual.trunk
     with torch.inference_mode():
-        seen = trunk.kinds(torch.from_numpy(np.stack(pictures))).numpy()
-    logits = own @ trunk.words.numpy().T + seen
+        logits = trunk.kinds(torch.from_numpy(np.stack(pictures))).numpy()
+    logits = own @ trunk.words.numpy().T + logits
     odds = np.exp(logits - logits.max(1, keepdims=True))
     odds /= odds.sum(1, keepdims=True)
     moved = own + odds @ trunk.ways.numpy()

@@ -1,4 +1,4 @@
-"""Photographs that training learns from: worn garments cut out, and pictures mixed in pairs."""
+"""Training photographs: garments cut out of street photographs, and pictures mixed in pairs."""
 
 from pathlib import Path
 
@@ -7,16 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from training.mix import mix
+from training.mixup import mix_pairs
 from training.photos.photos import join, split_of
-from training.photos.worn import load_worn
+from training.photos.street_garments import load_street_garments
 
 NAMES = ("null", "hair", "skirt", "coat")
 
 
 @pytest.fixture
 def people(tmp_path: Path) -> Path:
-    """Forty grey photographs with a red skirt, and a scrap of coat that is too small to count."""
+    """Forty grey photographs with a red skirt, and a piece of coat that is too small to count."""
     for folder in ("photos", "parse"):
         (tmp_path / folder).mkdir()
     (tmp_path / "labels.txt").write_text("\n".join(NAMES))
@@ -31,7 +31,7 @@ def people(tmp_path: Path) -> Path:
 
 
 def test_worn_garments_are_cut_out_labelled_and_set_aside(people: Path) -> None:
-    worn = load_worn(people, 64)
+    worn = load_street_garments(people, 64)
     expected = [f"{n:04}-skirt" for n in range(40) if split_of(f"{n:04}") != "test"]
     assert 20 < len(expected) < 40
     assert (worn.files, set(worn.labels)) == (expected, {"Skirt"})
@@ -40,7 +40,7 @@ def test_worn_garments_are_cut_out_labelled_and_set_aside(people: Path) -> None:
     assert (middles[:, 0] > 180).all() and (middles[:, 1:] < 70).all()
     plain = (np.abs(corners - 90).max(1) > 6).mean()  # the others keep their surroundings
     assert 0.15 < plain < 0.85
-    assert np.array_equal(load_worn(people, 64).pixels, worn.pixels)
+    assert np.array_equal(load_street_garments(people, 64).pixels, worn.pixels)
     both = join([worn, worn])
     assert len(both.pixels) == len(both.files) == 2 * len(worn.files)
 
@@ -50,9 +50,9 @@ def test_a_mixed_picture_holds_both_in_the_told_shares() -> None:
     pictures = shades.view(8, 1, 1, 1).expand(8, 3, 40, 40).clone()
     pasted = 0
     for seed in range(40):
-        mixed, other, share = mix(pictures, np.random.default_rng(seed))
-        wanted = share * shades + (1 - share) * shades[other]
-        assert torch.allclose(mixed.mean((1, 2, 3)), wanted, atol=1e-4)
+        mixed, other, share = mix_pairs(pictures, np.random.default_rng(seed))
+        expected_mean = share * shades + (1 - share) * shades[other]
+        assert torch.allclose(mixed.mean((1, 2, 3)), expected_mean, atol=1e-4)
         pasted += bool((mixed[0] == mixed[0, 0, 0, 0]).all()) is False
     assert 5 < pasted < 35
     assert torch.equal(pictures[:, 0, 0, 0], shades)

@@ -1,4 +1,4 @@
-"""Where a photograph of one lying garment shows it, by its colours alone."""
+"""Estimates the garment's mask in a flat-lay photograph from its colours."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,15 +7,15 @@ from scipy import ndimage
 from scipy.cluster.vq import kmeans2
 
 _RIM, _MIDDLE = 0.06, 0.22
-"""Shares of a photograph's side: the rim shows mostly ground, the middle mostly garment."""
+"""Shares of a photograph's side: the rim shows mostly background, the middle mostly garment."""
 
 
-def guess_garment(picture: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Where a photograph of one lying garment shows it: 1 garment, 0 ground, -1 not sure, (h, w).
+def mask_garment(picture: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """The mask of the one garment in a photograph, (h, w): 1 garment, 0 background, -1 uncertain.
 
-    Colours that the middle has and the rim lacks are the garment's; what hangs together with the
-    largest piece of them counts. Follows the first step of GrabCut (Rother et al., 2004), with
-    k-means in place of mixtures.
+    Colours that occur in the middle and not at the rim belong to the garment; the largest connected
+    component of them is the mask. Follows the first step of GrabCut (Rother et al., 2004), with
+    k-means instead of Gaussian mixtures.
     """
     h, w = picture.shape[:2]
     size = (w // 2, h // 2)
@@ -33,10 +33,10 @@ def guess_garment(picture: NDArray[np.uint8]) -> NDArray[np.int8]:
     score = ndimage.uniform_filter(belongs[cluster] - 0.25 * np.hypot(below, aside), 5)
     inside = ndimage.binary_opening(score > 0.5, iterations=1)
     numbered, count = ndimage.label(inside)
-    guess = np.where(score < 0.35, 0, -1).astype(np.int8)
+    mask = np.where(score < 0.35, 0, -1).astype(np.int8)
     if count:
         sizes = np.bincount(numbered.ravel())
         sizes[0] = 0
-        guess[ndimage.binary_fill_holes(numbered == sizes.argmax())] = 1
-    large = Image.fromarray(guess.astype(np.uint8)).resize((w, h), Image.Resampling.NEAREST)
+        mask[ndimage.binary_fill_holes(numbered == sizes.argmax())] = 1
+    large = Image.fromarray(mask.astype(np.uint8)).resize((w, h), Image.Resampling.NEAREST)
     return np.asarray(large).astype(np.int8)
