@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
+View = tuple[float, float, float, float]
+"""Left, top, right, bottom of the part that the embedder sees, as shares of the picture's sides."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,8 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class CoveredEmbedding:
-    """A picture's vector and those of its covered copies: vectors (1 + k, dim) float32.
-
-    view: left, top, right, bottom of the part that the embedder sees, as shares of the sides.
-    """
+    """A picture's vector and those of its covered copies: vectors (1 + k, dim) float32."""
 
     version: str
     vectors: Vectors
-    view: tuple[float, float, float, float]
+    view: View

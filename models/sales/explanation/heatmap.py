@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from models.sales.explanation.occlusion import CELLS, Change, Influence, change_of
+from models.sales.shapes import View
 
-View = tuple[float, float, float, float]
-"""Left, top, right, bottom of the part that the model sees, as shares of the picture's sides."""
 SIDE_PX = 448
 LEGEND_PX = 44
 RAISES, LOWERS = (214, 39, 40), (31, 99, 196)

@@ -32,7 +32,9 @@ def test_good_lines_become_columns(tmp_path: Path) -> None:
     assert list(table.line) == [2, 3, 5]
     assert list(table.price)[1:] == [19.99, 7.0]
     assert table.price[0] != table.price[0]
-    assert date.fromordinal(table.day[2]) == date(2025, 12, 31)  # out of order is no mistake
+    assert date.fromordinal(table.day[2]) == date(2025, 12, 31)  # rows may be in any order
+    assert [table.price_at(row) for row in range(3)] == [None, 19.99, 7.0]
+    assert table.day_at(1) == date(2026, 1, 2)
 
 
 def test_spreadsheets_of_other_countries(tmp_path: Path) -> None:
