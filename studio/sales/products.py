@@ -77,24 +77,34 @@ async def look_up_products(
     ids = [text for kind, text in names if kind == "productId"]
     for start in range(0, len(ids), PAGE):
         page = ids[start : start + PAGE]
-        async with studio.database.read() as session:
-            rows = await get_products(session, page)
-            vectors = await get_embeddings(session, page, version)
-        for product_id in page:
-            name, row = ("productId", product_id), rows.get(product_id)
-            if row is None:
-                errors[name] = NotFound(f"there is no product {product_id[:100]}")
-            elif product_id in vectors:
-                vector = unpack_vector(vectors[product_id]).astype(np.float32)
-                products[name] = _sales_product(row, vector)
-            else:
-                missing.append((name, row))
+        missing += await _look_up_page(studio, page, version, products, errors)
     if len(missing) > most_new:
         raise Invalid(
             f"{len(missing):,} pictures are new to the studio; at most {most_new:,} are accepted"
         )
     await _embed_all(studio, owner_id, missing, products, errors, progress)
     return products, errors
+
+
+async def _look_up_page(
+    studio: Studio, ids: Sequence[str], version: str, products: dict[ProductName, SalesProduct],
+    errors: dict[ProductName, StudioError],
+) -> list[tuple[ProductName, Product | None]]:  # fmt: skip
+    """Adds the products with a vector and the errors; returns the products without a vector."""
+    missing: list[tuple[ProductName, Product | None]] = []
+    async with studio.database.read() as session:
+        rows = await get_products(session, ids)
+        vectors = await get_embeddings(session, ids, version)
+    for product_id in ids:
+        name, row = ("productId", product_id), rows.get(product_id)
+        if row is None:
+            errors[name] = NotFound(f"there is no product {product_id[:100]}")
+        elif product_id in vectors:
+            vector = unpack_vector(vectors[product_id]).astype(np.float32)
+            products[name] = _sales_product(row, vector)
+        else:
+            missing.append((name, row))
+    return missing
 
 
 async def _embed_all(
