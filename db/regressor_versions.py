@@ -1,4 +1,4 @@
-"""Queries over regressor versions and predictions; at most one version of an owner is active."""
+"""Queries over regressor versions; at most one version of an owner is active."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,16 +10,16 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.tables import RegressorVersion
 
 LOCK = 0x72_65_67
-"""First half of the advisory lock that one owner's activations take in turn."""
+"""First half of the key of the advisory lock that serialises one owner's activations."""
 
 
 async def get_regressor(session: AsyncSession, version: str) -> RegressorVersion | None:
-    """One version, anyone's."""
+    """One version of any owner, or None."""
     return await session.get(RegressorVersion, version)
 
 
 async def get_active_regressor(session: AsyncSession, owner_id: UUID) -> RegressorVersion | None:
-    """The version that answers this owner; None: the starter does."""
+    """The owner's active version; None means the starter."""
     query = select(RegressorVersion).where(
         RegressorVersion.owner_id == owner_id, RegressorVersion.status == "active"
     )
@@ -29,29 +29,30 @@ async def get_active_regressor(session: AsyncSession, owner_id: UUID) -> Regress
 async def list_regressors(
     session: AsyncSession, owner_id: UUID, *, limit: int, after: tuple[datetime, str] | None = None
 ) -> list[RegressorVersion]:
-    """One owner's versions, newest first."""
+    """One owner's versions, newest first; after: (created_at, version) of the row before."""
     query = (
         select(RegressorVersion)
         .where(RegressorVersion.owner_id == owner_id)
         .order_by(col(RegressorVersion.created_at).desc(), col(RegressorVersion.version).desc())
     )
     if after is not None:
-        at, version = after
+        created_at, version = after
+        same_time = col(RegressorVersion.created_at) == created_at
         query = query.where(
-            (col(RegressorVersion.created_at) < at)
-            | ((col(RegressorVersion.created_at) == at) & (col(RegressorVersion.version) < version))
+            (col(RegressorVersion.created_at) < created_at)
+            | (same_time & (col(RegressorVersion.version) < version))
         )
     return list((await session.exec(query.limit(limit))).all())
 
 
 async def lock_regressors(session: AsyncSession, owner_id: UUID) -> None:
-    """Until the transaction ends nobody else changes which version answers this owner."""
+    """Serialises activations of this owner's versions until the transaction ends."""
     half = func.hashtext(str(owner_id))
     await session.exec(select(func.pg_advisory_xact_lock(LOCK, half)))
 
 
 async def switch_regressor(session: AsyncSession, owner_id: UUID, version: str | None) -> None:
-    """Makes one of the owner's versions the active one, or none; the lock is held."""
+    """Activates one of the owner's versions, or none; the caller holds the lock."""
     await session.exec(
         update(RegressorVersion)
         .where(

@@ -21,10 +21,10 @@ from errors import Invalid, StudioError, Unavailable
 from models.embedder.embedder import EmbedderConfig, load
 from models.embedder.shapes import Embedding, Vector
 from models.index.shapes import SearchAnswer, SearchQuery
-from models.sales.occlusion import background, cover
+from models.sales.explanation.occlusion import background, cover
+from models.sales.shapes import CoveredEmbedding
 from studio.batching import MicroBatcher, in_thread
 from studio.context import continuing, span
-from studio.sales.shapes import CoveredEmbedding
 
 Result = TypeVar("Result")
 

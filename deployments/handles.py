@@ -21,10 +21,7 @@ from deployments.serve.patches import write_request_id
 from errors import StudioError
 from models.embedder.shapes import Embedding
 from models.index.shapes import SearchAnswer, SearchQuery
-from models.segmenter.shapes import SegmentPrompt
-from studio.batching import MicroBatcher, portions
-from studio.context import Origin, current_origin, current_request_id
-from studio.sales.shapes import (
+from models.sales.shapes import (
     CoveredEmbedding,
     Evaluation,
     Observations,
@@ -32,6 +29,9 @@ from studio.sales.shapes import (
     ScoreQuery,
     TrainedVersion,
 )
+from models.segmenter.shapes import SegmentPrompt
+from studio.batching import MicroBatcher, portions
+from studio.context import Origin, current_origin, current_request_id
 from studio.segmentation.shapes import SegmentAnswer
 from studio.tryon.shapes import TryOnLoad, TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 

@@ -1,4 +1,4 @@
-"""Light, folds, shadow and ground of a drawn picture: what two views of one garment differ in."""
+"""Light, folds, shadow and background of a drawn picture, which differ between two views."""
 
 from functools import lru_cache
 
@@ -22,7 +22,7 @@ _GROUNDS: tuple[tuple[Rgb, str], ...] = (
 def lay_on_backdrop(
     cloth: Image.Image, shade: Image.Image, cover: Image.Image, main: Rgb, rng: Generator
 ) -> Image.Image:
-    """Put painted cloth on a ground it stands out from, with light, folds and a soft shadow.
+    """Puts painted cloth on a contrasting background, with light, folds and a soft shadow.
 
     cloth: premultiplied RGB; shade: L, 128 = the ink's own brightness; cover: L coverage. All one
     size. main: the garment's main colour.
@@ -43,7 +43,7 @@ def lay_on_backdrop(
 
 
 def _ground(size: int, main: Rgb, rng: Generator) -> Plane:
-    """A ground whose colour lies well away from the garment's: (size, size, 3) float32."""
+    """A background whose colour differs clearly from the garment's: (size, size, 3) float32."""
     far = [g for g in _GROUNDS if sum(abs(a - b) for a, b in zip(g[0], main, strict=True)) > 130]
     tint, kind = far[int(rng.integers(len(far)))]
     plane = _texture(kind, size, rng)
@@ -52,7 +52,7 @@ def _ground(size: int, main: Rgb, rng: Generator) -> Plane:
 
 
 def _texture(kind: str, size: int, rng: Generator) -> Plane:
-    """Brightness of a ground, around 1: (size, size) float32."""
+    """The brightness of a background texture, around 1: (size, size) float32."""
     at = np.arange(size, dtype=np.float32) / size
     if kind == "studio":
         return np.ones((size, size), np.float32)
@@ -72,14 +72,14 @@ def _texture(kind: str, size: int, rng: Generator) -> Plane:
 
 
 def folds(size: int, rng: Generator) -> Plane:
-    """Soft brightness waves of lying cloth, around 1: (size, size) float32."""
+    """Soft brightness waves of flat cloth, around 1: (size, size) float32."""
     coarse = smooth_noise(size, 4, 5, rng)
     fine = smooth_noise(size, 12, 7, rng)
     return np.asarray(1.0 + 0.045 * coarse + 0.03 * fine, np.float32)
 
 
 def smooth_noise(size: int, columns: int, rows: int, rng: Generator) -> Plane:
-    """Noise of about unit spread, smooth over size/columns by size/rows pixels."""
+    """Noise of about unit variance, smooth over size/columns by size/rows pixels."""
     grid = rng.standard_normal((rows + 1, columns + 1)).astype(np.float32)
     return np.asarray(Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC))
 
@@ -96,5 +96,5 @@ def light_over(size: int, rng: Generator) -> Plane:
 
 @lru_cache(maxsize=4)
 def grain(size: int) -> Plane:
-    """The sensor's noise, the same for every picture of one size: (size, size) float32."""
+    """Sensor noise, the same for all pictures of one size: (size, size) float32."""
     return default_rng(5).normal(0, 1.6, (size, size)).astype(np.float32)

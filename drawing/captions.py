@@ -1,4 +1,4 @@
-"""What garments are called: words that drawings and photographs share, and captions of them."""
+"""Captions of garments, in words that apply to drawings and photographs alike."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from drawing.draw import CATEGORIES, COLOURS, PATTERNS
 
-UNSAID = "unsaid"  # a colour and a noun, of a photograph: plain garments fit, others may
-# The photographs' labels, then what only drawings have.
+UNSAID = "unsaid"  # a caption with colour and noun only: fits plain garments, and maybe others
+# The photographs' labels, then those that only drawings have.
 KINDS: tuple[str, ...] = (
     "T-Shirt", "Longsleeve", "Pants", "Shoes", "Shirt", "Dress", "Outwear", "Shorts", "Hat",
     "Skirt", "Polo", "Undershirt", "Hoodie", "Blazer", "Body", "Top", "Blouse", "Jacket", "Bag",
@@ -24,7 +24,7 @@ KIND_OF_CATEGORY: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Noun:
-    """A word group: the kinds it names, and the kinds it neither names nor excludes."""
+    """Synonyms: the kinds that they name, and the kinds that they neither name nor exclude."""
 
     words: tuple[str, ...]
     names: tuple[str, ...]
@@ -71,7 +71,7 @@ _FRAMES = (
     "photo of a {}", "picture of a {}", "{} for women", "{} for men", "i want a {}", "{} on sale",
     "show me a {}", "looking for a {}", "an image of a {}", "{} with pockets",
 )  # fmt: skip
-# Colours that an estimate from a photograph may confuse.
+# Pairs of colours that an estimate from a photograph may confuse.
 _CONFUSABLE = {
     frozenset(pair.split())
     for pair in (
@@ -84,7 +84,7 @@ _CONFUSABLE = {
 
 @dataclass(frozen=True)
 class Traits:
-    """What is known of a picture; "" where it isn't. drawn: the colour is certain."""
+    """The attributes of a picture, "" where unknown. drawn: whether the colour is certain."""
 
     kind: str
     colour: str
@@ -94,7 +94,7 @@ class Traits:
 
 @dataclass(frozen=True)
 class Caption:
-    """A text and what it asks for; None or "" where it leaves it open."""
+    """A text and the attributes that it names; None or "" for those that it doesn't."""
 
     text: str
     noun: Noun | None = None
@@ -103,37 +103,37 @@ class Caption:
 
 
 def is_held_out(category: str, colour: str, pattern: str) -> bool:
-    """Whether training never draws this combination: about 15 %, red striped dress among them."""
+    """Whether training excludes this combination: about 15 %, red striped dress among them."""
     name = f"{category}|{colour}|{pattern}|28"
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % 100 < 15
 
 
 def combinations(held_out: bool) -> list[tuple[str, str, str]]:
     """All (category, colour, pattern) that are, or are not, held out of training."""
-    every = [(a, b, c) for a in CATEGORIES for b in COLOURS for c in PATTERNS]
-    return [combination for combination in every if is_held_out(*combination) == held_out]
+    names = [(a, b, c) for a in CATEGORIES for b in COLOURS for c in PATTERNS]
+    return [combination for combination in names if is_held_out(*combination) == held_out]
 
 
 def write_noun_captions(rng: Generator) -> list[Caption]:
-    """One caption for each noun, in NOUNS' order, that says nothing else."""
+    """A caption for each noun, in NOUNS' order, without other attributes."""
     return [Caption(_frame(_pick(rng, noun.words), rng), noun) for noun in NOUNS]
 
 
 def write_colour_captions(rng: Generator) -> list[Caption]:
-    """One caption for each colour, in COLOURS' order, that says nothing else."""
+    """A caption for each colour, in COLOURS' order, without other attributes."""
     frames = ("{}", "something {}", "{} clothes", "{} garment", "anything in {}", "{} colour")
     return [Caption(_pick(rng, frames).format(_spell(c, rng)), None, c) for c in COLOURS]
 
 
 def write_pattern_captions(rng: Generator) -> list[Caption]:
-    """One caption for each pattern, in PATTERNS' order, that says nothing else."""
+    """A caption for each pattern, in PATTERNS' order, without other attributes."""
     frames = ("{}", "something {}", "{} clothes", "{} pattern")
     return [Caption(_pick(rng, frames).format(_pick(rng, _PATTERN_WORDS[p])), None, "", p)
             for p in PATTERNS]  # fmt: skip
 
 
 def write_caption(traits: Traits, rng: Generator) -> Caption:
-    """A caption that is true of the picture and names two or three of its traits.
+    """A caption that is true of the picture and names two or three of its attributes.
 
     A noun with a colour and no pattern word means a plain garment, as in the catalogue's titles.
     """
@@ -151,16 +151,16 @@ def write_caption(traits: Traits, rng: Generator) -> Caption:
 
 
 def _compose(word: str, colour: str, pattern: str, rng: Generator) -> str:
-    """Colour, pattern and noun in a usual order, at times with a word that says nothing."""
-    said = _spell(colour, rng) if colour else ""
+    """Colour, pattern and noun in a common order, sometimes with a filler word."""
+    colour_word = _spell(colour, rng) if colour else ""
     silent = not pattern or (pattern == "plain" and rng.random() < 0.7)
     texture = "" if silent else _pick(rng, _PATTERN_WORDS[pattern])
     filler = _pick(rng, _FILLERS) if rng.random() < 0.2 else ""
-    words = [said, texture, filler, word]
+    words = [colour_word, texture, filler, word]
     if rng.random() < 0.2:
-        words = [texture, filler, said, word]
-    if said and word and rng.random() < 0.1:
-        words = [filler, texture, word, "in", said]
+        words = [texture, filler, colour_word, word]
+    if colour_word and word and rng.random() < 0.1:
+        words = [filler, texture, word, "in", colour_word]
     return " ".join(part for part in words if part)
 
 
@@ -168,17 +168,18 @@ def relate(pictures: Sequence[Traits], captions: Sequence[Caption]) -> NDArray[n
     """(pictures, captions) int8: 1 where the caption is true, -1 where false, 0 where unknown."""
     kinds = [KINDS.index(picture.kind) for picture in pictures]
     nouns = [NOUNS.index(c.noun) if c.noun else len(NOUNS) for c in captions]
-    seen = [_place(COLOURS, p.colour) + (len(COLOURS) + 1) * p.drawn for p in pictures]
-    asked = [_place(COLOURS, caption.colour) for caption in captions]
-    woven = [_place(PATTERNS, picture.pattern) for picture in pictures]
-    wanted = [_place((*PATTERNS, UNSAID), caption.pattern) for caption in captions]
+    colours = [_place(COLOURS, p.colour) + (len(COLOURS) + 1) * p.drawn for p in pictures]
+    colour_words = [_place(COLOURS, caption.colour) for caption in captions]
+    patterns = [_place(PATTERNS, picture.pattern) for picture in pictures]
+    pattern_words = [_place((*PATTERNS, UNSAID), caption.pattern) for caption in captions]
     kind_fits = _NOUN_TABLE[np.ix_(kinds, nouns)]
-    colour_fits = _COLOUR_TABLE[np.ix_(seen, asked)]
-    return np.minimum(np.minimum(kind_fits, colour_fits), _PATTERN_TABLE[np.ix_(woven, wanted)])
+    colour_fits = _COLOUR_TABLE[np.ix_(colours, colour_words)]
+    pattern_fits = _PATTERN_TABLE[np.ix_(patterns, pattern_words)]
+    return np.minimum(np.minimum(kind_fits, colour_fits), pattern_fits)
 
 
-def _place(known: Sequence[str], word: str) -> int:
-    return known.index(word) if word else len(known)
+def _place(words: Sequence[str], word: str) -> int:
+    return words.index(word) if word else len(words)
 
 
 def _judge_noun(kind: str, noun: Noun | None) -> int:
@@ -187,16 +188,16 @@ def _judge_noun(kind: str, noun: Noun | None) -> int:
     return 0 if kind in noun.leaves_open else -1
 
 
-def _judge_pattern(seen: str, asked: str) -> int:
-    if asked == UNSAID:
-        return 1 if seen in ("", "plain") else 0
-    return _judge_word(seen, asked)
+def _judge_pattern(pattern: str, word: str) -> int:
+    if word == UNSAID:
+        return 1 if pattern in ("", "plain") else 0
+    return _judge_word(pattern, word)
 
 
-def _judge_word(seen: str, asked: str, sure: bool = True) -> int:
-    if not asked or seen == asked:
+def _judge_word(actual: str, word: str, sure: bool = True) -> int:
+    if not word or actual == word:
         return 1
-    return 0 if not seen or (not sure and frozenset((seen, asked)) in _CONFUSABLE) else -1
+    return 0 if not actual or (not sure and frozenset((actual, word)) in _CONFUSABLE) else -1
 
 
 _NOUN_TABLE = np.array([[_judge_noun(k, n) for n in (*NOUNS, None)] for k in KINDS], np.int8)

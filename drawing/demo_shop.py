@@ -1,4 +1,4 @@
-"""The products of the demo catalogue: what they are called, cost and look like."""
+"""The products of the demo catalogue: titles, prices and pictures."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -27,15 +27,15 @@ class DemoProduct:
 
 
 def demo_products(count: int) -> list[DemoProduct]:
-    """The first `count` products: rounds over every category and colour, patterns in turn."""
+    """The first `count` products: all categories and colours in turn, with alternating patterns."""
     kinds = list(combinations(CATEGORIES, COLOURS))
-    made = []
+    products = []
     for place in range(count):
         turn, kind = divmod(place, len(kinds))
         category, colour = kinds[kind]
         pattern = PATTERNS[turn % len(PATTERNS)]
         random = Random(place)
-        made.append(
+        products.append(
             DemoProduct(
                 id=f"demo-{category}-{colour}-{pattern}-{turn + 1}",
                 garment=Garment(category, colour, pattern, style_seed=1000 + place),
@@ -45,4 +45,4 @@ def demo_products(count: int) -> list[DemoProduct]:
                 in_stock=random.random() < 0.9,
             )
         )
-    return made
+    return products

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from drawing.backdrop import lay_on_backdrop
+from drawing.cloth_coordinates import Plane
 from drawing.fabric import (
     SHADES,
     Rgb,
@@ -22,7 +23,6 @@ from drawing.garments.accessories import bag, shoes
 from drawing.garments.bottoms import shorts, skirt, trousers
 from drawing.garments.tops import dress, jacket, shirt, t_shirt
 from drawing.outline import Part, Point
-from drawing.woven import Plane
 
 BUILDERS: dict[str, Callable[[Generator], list[Part]]] = {
     "t-shirt": t_shirt, "shirt": shirt, "dress": dress, "skirt": skirt, "trousers": trousers,
@@ -38,7 +38,7 @@ NEUTRAL = 128  # the shade plane's value for "as bright as the ink"
 
 @dataclass(frozen=True)
 class Garment:
-    """One product. style_seed fixes the instance: cut, details, exact hues and pattern measures."""
+    """One product; style_seed determines its cut, details, exact hues and pattern measures."""
 
     category: str
     colour: str
@@ -53,9 +53,9 @@ class Garment:
 
 
 @dataclass(frozen=True)
-class View:
-    """Where the origin of a garment or body lies in the picture (canvas pixels), its unit and its
-    turn in degrees.
+class Placement:
+    """The position of a garment's or body's origin in canvas pixels, its unit in pixels, and its
+    rotation in degrees.
     """
 
     x: float
@@ -64,12 +64,12 @@ class View:
     turn: float
 
     def to_canvas(self, points: list[Point]) -> list[Point]:
-        """Its own coordinates -> canvas pixels."""
+        """Own coordinates -> canvas pixels."""
         c, s = cos(radians(self.turn)) * self.unit, sin(radians(self.turn)) * self.unit
         return [(self.x + c * px - s * py, self.y + s * px + c * py) for px, py in points]
 
     def to_body(self, columns: NDArray[np.intp], rows: NDArray[np.intp]) -> tuple[Plane, Plane]:
-        """The way back, for many points at once."""
+        """Canvas pixels -> own coordinates, for many points at once."""
         c, s = cos(radians(self.turn)) / self.unit, sin(radians(self.turn)) / self.unit
         x, y = columns - np.float32(self.x), rows - np.float32(self.y)
         return np.asarray(c * x + s * y, np.float32), np.asarray(c * y - s * x, np.float32)
@@ -97,8 +97,8 @@ def draw_with_cover(
     inks, weave = choose_inks(garment.colour, style), choose_weave(garment.pattern, style)
     parts = BUILDERS[garment.category](style)
     rng = default_rng([view_seed, garment.style_seed, 1])
-    view = _choose_view(parts, size * OVERSAMPLE, rng)
-    cloth, shade, cover = _paint(parts, view, inks, weave, size * OVERSAMPLE)
+    placement = _choose_placement(parts, size * OVERSAMPLE, rng)
+    cloth, shade, cover = _paint(parts, placement, inks, weave, size * OVERSAMPLE)
     small = (cloth.reduce(OVERSAMPLE), shade.reduce(OVERSAMPLE), cover.reduce(OVERSAMPLE))
     return lay_on_backdrop(*small, inks["main"], rng), small[2]
 
@@ -112,57 +112,62 @@ def places_in_picture(
     choose_weave(garment.pattern, style)  # parts come after these in the style's sequence
     parts = BUILDERS[garment.category](style)
     rng = default_rng([view_seed, garment.style_seed, 1])
-    view = _choose_view(parts, size * OVERSAMPLE, rng)
-    c, s = cos(radians(view.turn)) * view.unit, sin(radians(view.turn)) * view.unit
+    placement = _choose_placement(parts, size * OVERSAMPLE, rng)
+    c, s = (
+        cos(radians(placement.turn)) * placement.unit,
+        sin(radians(placement.turn)) * placement.unit,
+    )
     turned = points @ np.array([[c, s], [-s, c]], np.float32)
-    origin = np.array([view.x, view.y], np.float32)
+    origin = np.array([placement.x, placement.y], np.float32)
     return np.asarray((turned + origin) / OVERSAMPLE - 0.5, np.float32)
 
 
-def _choose_view(parts: list[Part], canvas: int, rng: Generator) -> View:
-    """Centre the garment so that it fills most of the canvas, then disturb it a little."""
+def _choose_placement(parts: list[Part], canvas: int, rng: Generator) -> Placement:
+    """Centres the garment so that it fills most of the canvas, with a little random variation."""
     xs = [x for part in parts for x, _ in part.points]
     ys = [y for part in parts for _, y in part.points]
     extent = max(max(xs) - min(xs), max(ys) - min(ys), 1.35)
     unit = canvas / extent * float(rng.uniform(0.76, 0.9))
     turn = float(np.clip(rng.normal(0, 4), -10, 10))
-    centred = View(0, 0, unit, turn).to_canvas([((max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2)])
+    centred = Placement(0, 0, unit, turn).to_canvas(
+        [((max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2)]
+    )
     dx, dy = rng.uniform(0.475, 0.525, 2) * canvas
-    return View(float(dx) - centred[0][0], float(dy) - centred[0][1], unit, turn)
+    return Placement(float(dx) - centred[0][0], float(dy) - centred[0][1], unit, turn)
 
 
 def _paint(
-    parts: list[Part], view: View, inks: dict[str, Rgb], weave: Weave, canvas: int
+    parts: list[Part], placement: Placement, inks: dict[str, Rgb], weave: Weave, canvas: int
 ) -> tuple[Image.Image, Image.Image, Image.Image]:
-    """Paint the parts one over the other: colour (RGB), brightness (L) and coverage (L) planes.
+    """Paints the parts in order into colour (RGB), brightness (L) and coverage (L) planes.
 
     Colour is zero outside the garment, so that it stays premultiplied when reduced.
     """
     ids, shade = Image.new("L", (canvas, canvas)), Image.new("L", (canvas, canvas), NEUTRAL)
     for number, part in enumerate(parts, 1):
-        paint_part(ImageDraw.Draw(ids), ImageDraw.Draw(shade), part, number, view, 0.012, 0.7)
+        paint_part(ImageDraw.Draw(ids), ImageDraw.Draw(shade), part, number, placement, 0.012, 0.7)
     number_of = np.asarray(ids)
     table = np.zeros((256, 3), np.uint8)
     table[1 : len(parts) + 1] = [inks.get(part.ink, (0, 0, 0)) for part in parts]
     cloth = table[number_of]
     if weave.pattern != "plain":
-        _weave_in(cloth, number_of, parts, view, weave, inks)
+        _weave_in(cloth, number_of, parts, placement, weave, inks)
     cover = Image.fromarray((number_of > 0).astype(np.uint8) * 255)
     return Image.fromarray(cloth), shade, cover
 
 
 def paint_part(
-    ids: ImageDraw.ImageDraw, shade: ImageDraw.ImageDraw, part: Part, number: int, view: View,
-    rim: float, dark: float,
+    ids: ImageDraw.ImageDraw, shade: ImageDraw.ImageDraw, part: Part, number: int,
+    placement: Placement, rim: float, dark: float,
 ) -> None:  # fmt: skip
-    """One part into the id plane and the brightness plane, with a soft dark rim.
+    """Paints one part into the id plane and the brightness plane, with a soft dark rim.
 
-    rim: its width in the view's units; dark: how bright it is beside the part.
+    rim: the rim's width in the placement's units; dark: its brightness relative to the part.
     """
-    points = view.to_canvas(part.points)
+    points = placement.to_canvas(part.points)
     tone = min(255, round(NEUTRAL * part.tone))
     if part.width:
-        width = max(1, round(part.width * view.unit))
+        width = max(1, round(part.width * placement.unit))
         if part.ink != "seam":
             ids.line(points, fill=number, width=width, joint="curve")
         shade.line(points, fill=tone, width=width, joint="curve")
@@ -170,21 +175,21 @@ def paint_part(
     ids.polygon(points, fill=number)
     shade.polygon(points, fill=tone)
     outline = [*points, points[0]]
-    shade.line(outline, fill=round(tone * dark), width=max(1, round(rim * view.unit)))
+    shade.line(outline, fill=round(tone * dark), width=max(1, round(rim * placement.unit)))
 
 
 def _weave_in(
-    cloth: NDArray[np.uint8], number_of: NDArray[np.uint8], parts: list[Part], view: View,
+    cloth: NDArray[np.uint8], number_of: NDArray[np.uint8], parts: list[Part], placement: Placement,
     weave: Weave, inks: dict[str, Rgb],
 ) -> None:  # fmt: skip
-    """Blend the pattern's second colour into every part of patterned cloth, in place."""
+    """Blends the pattern's second colour into every part of patterned cloth, in place."""
     main, accent = (np.array(inks[ink], np.float32) for ink in ("main", "accent"))
     patterned = np.array([False, *(part.ink == "main" for part in parts)])
-    turns = np.array([0.0, *(part.turn for part in parts)]) + view.turn
+    turns = np.array([0.0, *(part.turn for part in parts)]) + placement.turn
     rows, columns = np.nonzero(patterned[number_of])
     angle = np.radians(turns[number_of[rows, columns]]).astype(np.float32)
-    x = (columns.astype(np.float32) - np.float32(view.x)) / np.float32(view.unit)
-    y = (rows.astype(np.float32) - np.float32(view.y)) / np.float32(view.unit)
+    x = (columns.astype(np.float32) - np.float32(placement.x)) / np.float32(placement.unit)
+    y = (rows.astype(np.float32) - np.float32(placement.y)) / np.float32(placement.unit)
     c, s = np.cos(angle), np.sin(angle)
     share = second_colour(weave, c * x + s * y, c * y - s * x)
     cloth[rows, columns] = main + (accent - main) * share[:, None]

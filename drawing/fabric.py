@@ -1,4 +1,4 @@
-"""Colours and patterns of drawn cloth: names become RGB inks and masks of a second colour."""
+"""Colours and patterns of drawn cloth: RGB inks, and masks of the second colour."""
 
 import colorsys
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ SHADES: dict[str, tuple[Rgb, ...]] = {
     "purple": ((122, 54, 164), (146, 86, 190), (98, 40, 134)),
     "orange": ((242, 122, 28), (250, 140, 46), (230, 104, 20)),
 }
-# Second colours that neither blend with the first into a third name nor rival it.
+# Second colours that are clearly distinct from the first and don't dominate it.
 _CONTRASTS: dict[str, tuple[str, ...]] = {
     "red": ("white", "white", "black"),
     "blue": ("white", "white", "black", "yellow"),
@@ -53,7 +53,7 @@ class Weave:
 
 
 def choose_inks(colour: str, style: Generator) -> dict[str, Rgb]:
-    """The RGB of every ink of one instance: hue and shade vary within the colour's name."""
+    """The RGB value of every ink of one garment; hue and shade vary within the colour's name."""
     main = _jitter(SHADES[colour][int(style.integers(3))], style)
     second = str(style.choice(_CONTRASTS[colour]))
     accent = _jitter(SHADES[second][int(style.integers(3))], style)
@@ -76,7 +76,7 @@ def _jitter(rgb: Rgb, style: Generator) -> Rgb:
 
 
 def choose_weave(pattern: str, style: Generator) -> Weave:
-    """One instance's version of a pattern."""
+    """Random measures of a pattern for one garment."""
     angle = float(style.choice([0.0, 0.0, 90.0, 90.0, 45.0]) if pattern == "striped" else 0.0)
     return Weave(
         pattern=pattern,
@@ -88,7 +88,7 @@ def choose_weave(pattern: str, style: Generator) -> Weave:
 
 
 def second_colour(weave: Weave, u: Plane, v: Plane) -> Plane:
-    """How much of the second colour covers each point, 0 to 1; u, v: garment coordinates."""
+    """The coverage of the second colour at each point, 0 to 1; u, v: garment coordinates."""
     if weave.pattern == "striped":
         return _stripes(weave, u, v)
     if weave.pattern == "dotted":

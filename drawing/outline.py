@@ -1,4 +1,4 @@
-"""The pieces of a drawn garment and the small geometry they are built from.
+"""The pieces of a drawn garment, and the geometry that they are built from.
 
 Coordinates are the garment's own: x to the right, y down, both about -1 to 1.
 """
@@ -16,8 +16,8 @@ class Part:
     """One painted piece: a closed outline, or with `width` an open line.
 
     ink: "main" (patterned cloth), "plain" (the main colour), "accent", "inside", "metal", "sole",
-    or "seam" (only darkens what lies below). turn: degrees by which its pattern is rotated.
-    tone: brightness. sleeve: whether it goes along with an arm.
+    or "seam" (only darkens the parts below). turn: the rotation of its pattern in degrees.
+    tone: brightness. sleeve: whether it follows an arm.
     """
 
     points: list[Point]
@@ -29,7 +29,7 @@ class Part:
 
 
 def smooth(points: list[Point], rounds: int = 2) -> list[Point]:
-    """Chaikin's corner cutting of a closed outline; a point given twice stays a corner."""
+    """Chaikin's corner cutting of a closed outline; a repeated point stays a corner."""
     for _ in range(rounds):
         cut: list[Point] = []
         for (ax, ay), (bx, by) in zip(points, points[1:] + points[:1], strict=True):
@@ -40,12 +40,12 @@ def smooth(points: list[Point], rounds: int = 2) -> list[Point]:
 
 
 def mirror(points: list[Point]) -> list[Point]:
-    """The points seen from the other side."""
+    """The points, mirrored at the vertical axis."""
     return [(-x, y) for x, y in points]
 
 
 def closed(half: list[Point]) -> list[Point]:
-    """A symmetric outline from its right half, given from the top middle to the bottom middle."""
+    """A symmetric outline from its right half, which runs from the top to the bottom middle."""
     return smooth(half + mirror(half)[::-1])
 
 
@@ -71,10 +71,10 @@ def disc(x: float, y: float, r: float, ink: str) -> Part:
 
 
 def uniform(style: Generator, low: float, high: float) -> float:
-    """One number between low and high."""
+    """A random number between low and high."""
     return float(style.uniform(low, high))
 
 
 def chance(style: Generator, share: float) -> bool:
-    """True for this share of all styles."""
+    """True with this probability."""
     return bool(style.random() < share)

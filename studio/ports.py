@@ -14,7 +14,7 @@ from integrations.blobs.keys import READ_URL_S, BlobEntry, BlobInfo, SignedUploa
 from integrations.windows import QuotaUse, WindowState
 from models.embedder.shapes import Embedding
 from models.index.shapes import SearchAnswer, SearchQuery
-from studio.sales.shapes import (
+from models.sales.shapes import (
     CoveredEmbedding,
     Evaluation,
     Observations,
@@ -138,22 +138,24 @@ class Segmenter(Protocol):
 
 
 class Regressor(Protocol):
-    """Pictures' vectors to sales scores, by the merchant's own version or the starter."""
+    """Sales scores of pictures' vectors, by a merchant's own version or the starter."""
 
     async def score(self, query: ScoreQuery) -> ScoreAnswer:
         """Raises:
-        Conflict: the version was made for another embedder than the one in service.
-        Invalid: its files are damaged. NotFound: they are gone.
+        Conflict: the version was trained for another embedder than the one in service.
+        Invalid: its files are damaged. NotFound: they are missing.
         Unavailable: the deployment is saturated or down.
         """
         ...
 
-    async def evaluate(self, model: TrainedVersion | None, sold: Observations) -> Evaluation:
-        """Raises as `score` does."""
+    async def evaluate(
+        self, version: TrainedVersion | None, observations: Observations
+    ) -> Evaluation:
+        """Measures and plots of a version on observed sales; raises as `score` does."""
         ...
 
     async def status(self) -> Mapping[str, object]:
-        """`starter`, `embedderVersion` of the starter, and the versions `loaded` at the moment."""
+        """`starter`, the starter's `embedderVersion`, and the versions that are `loaded`."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Random crops, turns, flips, light and erasing, a whole batch of pictures at a time."""
+"""Random crops, rotations, flips, colour changes and erasing, for a whole batch at a time."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Strength:
-    """How far a picture may be disturbed; light and tint are shares of the pixel value."""
+    """The strength of an augmentation; light and tint are shares of the pixel value."""
 
     crop: float  # the smallest side of a crop, as a share of the side
     aspect: float
@@ -20,7 +20,7 @@ class Strength:
 
 
 PHOTO = Strength(crop=0.6, aspect=0.2, turn=18.0, light=0.35, tint=0.08, erase=0.5)
-# For the end of a run: objects as large as they will be in use.
+# For the end of a run: objects of the size that they have in use.
 GENTLE = Strength(crop=0.84, aspect=0.12, turn=10.0, light=0.25, tint=0.06, erase=0.1)
 DRAWING = Strength(crop=0.84, aspect=0.06, turn=6.0, light=0.12, tint=0.03, erase=0.0)
 
@@ -50,7 +50,7 @@ def _random(
 def _random_grid(
     count: int, size: int, strength: Strength, generator: torch.Generator
 ) -> torch.Tensor:
-    """Sampling grids of random crops, turns and mirrorings: (count, size, size, 2)."""
+    """Sampling grids of random crops, rotations and flips: (count, size, size, 2)."""
 
     def draw(low: float, high: float) -> torch.Tensor:
         return _random(count, low, high, generator).view(count)
@@ -83,11 +83,11 @@ def _relight(batch: torch.Tensor, strength: Strength, generator: torch.Generator
 
 
 def _erase(batch: torch.Tensor, share: float, generator: torch.Generator) -> None:
-    """Fill a random rectangle of some pictures with a random grey, in place."""
+    """Fills a random rectangle of some pictures with a random grey, in place."""
     size = batch.shape[-1]
-    chosen = torch.rand(len(batch), generator=generator) < share
-    for at in chosen.nonzero().flatten().tolist():
+    is_erased = torch.rand(len(batch), generator=generator) < share
+    for row in is_erased.nonzero().flatten().tolist():
         corner = torch.rand(5, generator=generator).tolist()
         high, wide = (int(size * (0.12 + 0.25 * c)) for c in corner[:2])
         top, left = int(corner[2] * (size - high)), int(corner[3] * (size - wide))
-        batch[at, :, top : top + high, left : left + wide] = corner[4] * 2.0 - 1.0
+        batch[row, :, top : top + high, left : left + wide] = corner[4] * 2.0 - 1.0

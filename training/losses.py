@@ -1,4 +1,4 @@
-"""Contrastive losses with several positives a row and pairs that count neither way."""
+"""Contrastive losses with several positives in a row, and with pairs that are ignored."""
 
 import torch
 
@@ -8,8 +8,8 @@ def multi_positive(
 ) -> torch.Tensor:
     """Mean over rows of the cross-entropy against the row's positives, equally weighted.
 
-    logits: (n, m); relation: (n, m) int8, 1 positive, -1 negative, 0 left out. Rows without a
-    positive don't count. smoothing: the share of the target spread over all that is not left out.
+    logits: (n, m); relation: (n, m) int8, 1 positive, -1 negative, 0 ignored. Rows without a
+    positive are ignored. smoothing: the share of the target that all other pairs divide.
     """
     counted, positive = relation != 0, (relation == 1).float()
     rows = positive.sum(1) > 0
@@ -25,7 +25,7 @@ def multi_positive(
 
 
 def two_views(first: torch.Tensor, second: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Each garment's view against the other views of all garments: (n, dim) unit vectors, twice."""
+    """The NT-Xent loss of two views of n garments, each (n, dim) unit vectors."""
     vectors = torch.cat([first, second])
     logits = vectors @ vectors.T / temperature
     logits = logits.masked_fill(torch.eye(len(vectors), dtype=torch.bool), -1e4)

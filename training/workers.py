@@ -1,4 +1,4 @@
-"""Drawing in several processes: pictures are the slow part of a recipe on a machine with a GPU."""
+"""Draws pictures in several processes, since drawing is slower than training on a GPU."""
 
 import multiprocessing
 from collections.abc import Sequence
@@ -19,21 +19,21 @@ class Draw(Protocol):
     def __call__(self, *, count: int, seed: int) -> Arrays: ...
 
 
-def spread(draw: Draw, count: int, seed: int, workers: int) -> Arrays:
-    """What `draw` gives for `count` pictures, joined: the same for any number of workers."""
+def draw_in_processes(draw: Draw, count: int, seed: int, workers: int) -> Arrays:
+    """The arrays of `count` pictures by `draw`; they don't depend on the number of workers."""
     sizes = [min(CHUNK, count - at) for at in range(0, count, CHUNK)]
     seeds = range(seed, seed + count, CHUNK)
     if workers <= 1:
-        return _joined(
+        return _concatenate(
             [draw(count=size, seed=first) for size, first in zip(sizes, seeds, strict=True)]
         )
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        return _joined(list(pool.map(partial(_drawn, draw), sizes, seeds)))
+        return _concatenate(list(pool.map(partial(_draw_chunk, draw), sizes, seeds)))
 
 
-def _drawn(draw: Draw, count: int, seed: int) -> Arrays:
+def _draw_chunk(draw: Draw, count: int, seed: int) -> Arrays:
     return draw(count=count, seed=seed)
 
 
-def _joined(drawn: Sequence[Arrays]) -> Arrays:
-    return tuple(np.concatenate(each) for each in zip(*drawn, strict=True))
+def _concatenate(chunks: Sequence[Arrays]) -> Arrays:
+    return tuple(np.concatenate(arrays) for arrays in zip(*chunks, strict=True))

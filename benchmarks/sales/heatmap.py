@@ -20,12 +20,12 @@ from drawing.backdrop import lay_on_backdrop
 from drawing.draw import PATTERNS, Garment, draw_garment
 from models.embedder.embedder import Embedder, EmbedderConfig, load
 from models.embedder.lexicon import PROMPTS, Lexicon
+from models.sales.columns import Floats, Offers, Sales
+from models.sales.evaluation.measures import spearman
+from models.sales.explanation.heatmap import change_in_view
+from models.sales.explanation.occlusion import FINE, Influence, background, cover, patches
 from models.sales.fit import Parts, fit_regressor, split
-from models.sales.heatmap import see_change
-from models.sales.measures import spearman
-from models.sales.occlusion import FINE, Influence, background, cover, patches
 from models.sales.regressor import Regressor
-from models.sales.sales import Floats, Offers, Sales
 from training.photos.colour import garment_pixels
 from training.photos.photos import list_photos, read_photo
 from training.regressor.market import SIDE_PX, choose_garments
@@ -87,7 +87,7 @@ def judge(embedder: Embedder, regressor: Regressor) -> Iterator[tuple[float, flo
         hidden = [pixels, *(cover(pixels, box, fill) for box in boxes)]
         predictions = ask(embedder, regressor, garment.category, hidden)
         influence = Influence.of(
-            boxes, predictions[0], predictions[1:], see_change(picture, WHOLE)
+            boxes, predictions[0], predictions[1:], change_in_view(picture, WHOLE)
         ).cells
         large = np.abs(np.asarray(
             Image.fromarray(influence.astype(np.float32)).resize(picture.size, 0)

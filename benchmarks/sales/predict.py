@@ -20,12 +20,12 @@ import numpy as np
 
 from drawing.draw import Garment, draw_garment
 from models.embedder.embedder import EmbedderConfig, load
+from models.sales.explanation.occlusion import background, cover, patches
 from models.sales.files import read_starter
-from models.sales.occlusion import background, cover, patches
 from models.sales.regressor import RegressorConfig
-from studio.sales.answers import answer
+from models.sales.scoring import score
+from models.sales.shapes import CoveredEmbedding, Offer, ScoreQuery
 from studio.sales.predict import explain
-from studio.sales.shapes import CoveredEmbedding, Offer, ScoreQuery
 
 ROUNDS = 15
 MERCHANT = {"email": "merchant@demo.studio", "password": "studio-demo"}
@@ -66,8 +66,8 @@ def beside_the_bare_model(data: bytes) -> str:
         vectors = embedder.embed_images([pixels, *(cover(pixels, box, fill) for box in boxes)])
         embedded = CoveredEmbedding(embedder.version, vectors, (0.0, 0.0, 1.0, 1.0))
         offer = Offer("dress", None, 70.0, datetime.now(UTC).date())
-        prediction = answer(regressor, [ScoreQuery(vectors, embedder.version, offer)])[0]
-        return explain(data, embedded, prediction)
+        scored = score(regressor, [ScoreQuery(vectors, embedder.version, offer)])[0]
+        return explain(data, embedded, scored)
 
     bare, full = alternate(lambda: embedder.embed_images(crops), whole, clock=time.process_time)
     ratio = statistics.median(np.array(full) / np.array(bare))

@@ -17,10 +17,10 @@ from benchmarks.report import keep, today
 from drawing.draw import CATEGORIES, Garment
 from models.embedder.embedder import EmbedderConfig, load
 from models.embedder.lexicon import PROMPTS, Lexicon
+from models.sales.columns import Floats
 from models.sales.conformal import finite_quantile
+from models.sales.evaluation.measures import category_means, image_neighbours
 from models.sales.fit import Parts, fit_regressor
-from models.sales.measures import category_means, image_neighbours
-from models.sales.sales import Floats
 from training.regressor.market import Market, choose_garments, sell
 from training.regressor.train import embed_drawings, to_sales
 

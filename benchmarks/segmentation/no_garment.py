@@ -19,7 +19,7 @@ from errors import Invalid
 from models.segmenter.parser import ParserConfig
 from models.segmenter.segmenter import Segmenter, load
 from models.segmenter.shapes import Pixels, SegmentPrompt
-from training.photos.empty import beside_people, draw_floor, draw_street
+from training.photos.no_garment import beside_people, draw_floor, draw_street
 from training.photos.photos import list_photos
 
 WORN = {"Shoes", "Hat", "Not sure", "Skip", "Other", "Undershirt", "Body"}

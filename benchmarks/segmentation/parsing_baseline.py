@@ -17,9 +17,9 @@ from torch import nn
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
 from models.segmenter.atr import NAMES
-from training.parser.run import forbidden
+from training.parser.augment import disturb, normalise
+from training.parser.trainer import forbidden
 from training.parser.validation import report
-from training.parser.views import disturb, normalise
 from training.photos.street import Street, load_street
 
 SIZE = (192, 128)

@@ -27,7 +27,7 @@ from models.segmenter.segmenter import Segmenter, load
 from models.segmenter.shapes import SegmentPrompt, Target
 from settings import load_settings
 from training.photos.photos import list_photos, split_of
-from training.photos.street import read_street, told
+from training.photos.street import ground_truth, read_street
 
 FIRST_SEED = 900_000_000  # people and garments that training never draws
 DRAWN, DRAWN_SIZE = 80, (320, 224)
@@ -93,13 +93,13 @@ def measure_street(segmenter: Segmenter, plain: Segmenter, folder: Path, split: 
               for target in ("person", "upper")}  # fmt: skip
     for file in files:
         image, codes = read_street(folder, file)
-        truth = {"person": told(codes, PERSON), "upper": told(codes, UPPER)}
+        truth = {"person": ground_truth(codes, PERSON), "upper": ground_truth(codes, UPPER)}
         features = segmenter.encode([segmenter.prepare_pixels(image)])[0]
         parsing = features.parsing
         parsed["person"].add(parsing.mask(PERSON), *truth["person"])
         parsed["upper-body garment"].add(parsing.mask(UPPER), *truth["upper"])
         for each, name in enumerate(NAMES):
-            classes[name].add(parsing.labels == each, *told(codes, {Atr(each)}))
+            classes[name].add(parsing.labels == each, *ground_truth(codes, {Atr(each)}))
         for kind, one in variants(segmenter, plain):
             for target, mask in cut(one, features, ("person", "upper")).items():
                 served[kind, target].add(mask, *truth[target])

@@ -22,7 +22,7 @@ from models.segmenter.regions import bbox_of, iou, pieces
 from models.segmenter.segmenter import Segmenter
 from models.segmenter.shapes import Mask, SegmentPrompt
 from training.photos.photos import split_of
-from training.photos.street import read_street, told
+from training.photos.street import ground_truth, read_street
 
 Masks = dict[str, tuple[Mask, Mask]]
 """By what it is: where it is, and where that is known."""
@@ -40,7 +40,7 @@ def street_pictures(folder: Path, split: str) -> Iterator[tuple[NDArray[np.uint8
     for path in sorted((folder / "parse").glob("*.png")):
         if split_of(path.stem) == split:
             image, codes = read_street(folder, path.stem)
-            yield image, {name: told(codes, group) for name, group in GROUPS.items()}
+            yield image, {name: ground_truth(codes, group) for name, group in GROUPS.items()}
 
 
 def drawn_people(first_seed: int, count: int) -> Iterator[tuple[NDArray[np.uint8], Masks]]:

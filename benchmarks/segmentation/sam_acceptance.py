@@ -28,7 +28,7 @@ from models.segmenter.segmenter import Segmenter, draw, load, mean_of
 from models.segmenter.shapes import Mask, SegmentPrompt, Target
 from models.segmenter.targets import find_target, sam_prompt
 from training.photos.photos import split_of
-from training.photos.street import read_street, told
+from training.photos.street import ground_truth, read_street
 
 TUNED_SEED = FIRST_SEED + 1_000_000
 """Seeds that neither training nor `benchmarks/segmentation/parsing_quality.py` draws."""
@@ -93,7 +93,7 @@ def try_all(segmenter: Segmenter, street: Path, split: str, drawings: int) -> It
                 ("upper", UPPER),
             )
             for target, group in groups:
-                yield from attempt(segmenter, features, target, target, *told(codes, group))
+                yield from attempt(segmenter, features, target, target, *ground_truth(codes, group))
     kinds, rng = combinations(held_out=True), np.random.default_rng(4)
     for seed in range(TUNED_SEED, TUNED_SEED + drawings):
         garment = Garment(*kinds[int(rng.integers(len(kinds)))], style_seed=seed)

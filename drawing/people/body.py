@@ -16,7 +16,7 @@ Line = list[Point]
 
 
 @dataclass(frozen=True)
-class Body:
+class BodyShape:
     """Measures (shares of the height) and joints. arms, legs: (right, left) lines of three joints:
     shoulder, elbow, wrist; hip, knee, ankle. in_front: whether that arm lies before the torso.
     """
@@ -37,19 +37,19 @@ class Body:
 
     def landmarks(self) -> dict[str, Point]:
         """Named points: neck, shoulders, elbows, wrists, waist and hip sides, knees, ankles."""
-        found: dict[str, Point] = {"neck": (0.0, self.neck_y)}
+        points: dict[str, Point] = {"neck": (0.0, self.neck_y)}
         for side, sign, arm, leg in zip(("right", "left"), (-1, 1), self.arms, self.legs,
                                         strict=True):  # fmt: skip
-            found |= dict(zip((f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist"), arm,
+            points |= dict(zip((f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist"), arm,
                               strict=True))  # fmt: skip
-            found |= dict(zip((f"{side}_hip_joint", f"{side}_knee", f"{side}_ankle"), leg,
+            points |= dict(zip((f"{side}_hip_joint", f"{side}_knee", f"{side}_ankle"), leg,
                               strict=True))  # fmt: skip
-            found[f"{side}_waist"] = (sign * self.waist, self.waist_y)
-            found[f"{side}_hip"] = (sign * self.hip, self.crotch_y - 0.03)
-        return found
+            points[f"{side}_waist"] = (sign * self.waist, self.waist_y)
+            points[f"{side}_hip"] = (sign * self.hip, self.crotch_y - 0.03)
+        return points
 
 
-def choose_body(rng: Generator) -> Body:
+def choose_body(rng: Generator) -> BodyShape:
     """A body and pose: arms down, akimbo, bent or across the front; legs together to apart."""
     stout = uniform(rng, 0.0, 1.0)
     shoulder = 0.1 + 0.022 * stout + uniform(rng, -0.006, 0.008)
@@ -63,7 +63,7 @@ def choose_body(rng: Generator) -> Body:
         knee = (sign * (0.045 * stance + 0.01) + bent, 0.725 + uniform(rng, -0.008, 0.008))
         foot = (sign * 0.05 * stance * uniform(rng, 0.7, 1.25) + bent * 0.5, 0.945)
         legs.append([(sign * 0.048, 0.48), knee, foot])
-    return Body(
+    return BodyShape(
         shoulder, 0.062 + 0.03 * stout, hip, 0.024 + 0.008 * stout, (arms[0], arms[1]),
         (legs[0], legs[1]), (fronts[0], fronts[1]),
     )  # fmt: skip
@@ -101,19 +101,19 @@ def along(line: Line, distance: float) -> tuple[Point, Point]:
 def tube(line: Line, widths: tuple[float, ...]) -> list[Point]:
     """The outline of a limb: half widths at its joints."""
     total = sum(hypot(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(line))
-    one, other = [], []
+    left, right = [], []
     for step in range(9):
         share = step / 8
         (x, y), (dx, dy) = along(line, share * total)
         at = share * (len(widths) - 1)
         low = min(int(at), len(widths) - 2)
         half = widths[low] + (widths[low + 1] - widths[low]) * (at - low)
-        one.append((x - dy * half, y + dx * half))
-        other.append((x + dy * half, y - dx * half))
-    return one + other[::-1]
+        left.append((x - dy * half, y + dx * half))
+        right.append((x + dy * half, y - dx * half))
+    return left + right[::-1]
 
 
-def arm_parts(body: Body, side: int, sleeved: bool = False) -> list[Part]:
+def arm_parts(body: BodyShape, side: int, sleeved: bool = False) -> list[Part]:
     """One arm with its hand, from the shoulder, or from below a sleeve's cap."""
     line, w = list(body.arms[side]), body.limb
     if sleeved:
@@ -124,7 +124,7 @@ def arm_parts(body: Body, side: int, sleeved: bool = False) -> list[Part]:
             Part(smooth(hand, 1), "skin", tone=1.03)]  # fmt: skip
 
 
-def leg_parts(body: Body, side: int) -> list[Part]:
+def leg_parts(body: BodyShape, side: int) -> list[Part]:
     """One bare leg."""
     w = body.limb
     return [Part(tube(body.legs[side], (w * 1.75, w * 1.2, w * 0.62)), "skin")]
@@ -144,7 +144,7 @@ def head_parts(rng: Generator) -> list[Part]:
     return [*parts, Part([(-0.013, 0.106), (0.013, 0.106)], "mouth", width=0.007)]
 
 
-def neck_parts(body: Body) -> list[Part]:
+def neck_parts(body: BodyShape) -> list[Part]:
     """Neck and the chest that a neckline shows."""
     half, s = 0.024, body.shoulder
     neck = [(half, 0.1), (half, 0.155), (s * 0.62, 0.182), (s * 0.8, 0.21), (s * 0.5, 0.33),

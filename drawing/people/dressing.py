@@ -1,4 +1,4 @@
-"""Puts a flat-lay garment's own pieces onto a body: the same cut, trims and pattern, worn."""
+"""Fits the pieces of a flat-lay garment to a body, with the same cut, trims and pattern."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,9 +7,9 @@ from math import cos, hypot, radians, sin
 
 import numpy as np
 
+from drawing.cloth_coordinates import Plane, ToGarment, along_arm, ramp
 from drawing.outline import Part, Point, smooth
-from drawing.people.body import Body, along, tube
-from drawing.woven import Flat, Plane, along_arm, ramp
+from drawing.people.body import BodyShape, along, tube
 
 Map = Callable[[Point], Point]
 KINDS: dict[str, str] = {
@@ -21,26 +21,26 @@ _ARM = 1.15
 
 
 @dataclass(frozen=True)
-class Worn:
+class FittedGarment:
     """A garment's pieces on the body: torso and legs, and the sleeves of (right, left).
 
-    flat, sleeve_flats: where a point of the body's is on the garment that lies flat, so that the
-    pattern stays woven into the cloth.
+    to_garment, sleeves_to_garment: from body to garment coordinates, so that the pattern stays in
+    place on the cloth.
     """
 
     pieces: list[Part]
     sleeves: tuple[list[Part], list[Part]]
-    flat: Flat
-    sleeve_flats: tuple[Flat, Flat]
+    to_garment: ToGarment
+    sleeves_to_garment: tuple[ToGarment, ToGarment]
 
 
-def wear(category: str, parts: list[Part], body: Body) -> Worn:
-    """parts: as the garment's builder makes them, in garment coordinates."""
+def wear(category: str, parts: list[Part], body: BodyShape) -> FittedGarment:
+    """Fits a garment to a body; parts: from the garment's builder, in garment coordinates."""
     place = {"upper": _upper, "dress": _dress, "lower": _lower}[KINDS[category]]
-    mapped, flat, unit = place(parts, body, category)
+    mapped, to_garment, unit = place(parts, body, category)
     sleeves: tuple[list[Part], list[Part]] = ([], [])
-    flats = [flat, flat]
-    if any(part.sleeve for part in parts):  # a cap at each shoulder: no gap however the arm lies
+    flats = [to_garment, to_garment]
+    if any(part.sleeve for part in parts):  # caps prevent gaps at the shoulders in any pose
         for side in (0, 1):
             sleeves[side].append(_cap(body, side))
     for part in parts:
@@ -49,10 +49,10 @@ def wear(category: str, parts: list[Part], body: Body) -> Worn:
             moved, flats[side] = _along_arm(part, parts, body, side, unit)
             sleeves[side].append(moved)
     pieces = [_moved(part, mapped, unit) for part in parts if not part.sleeve]
-    return Worn(pieces, sleeves, flat, (flats[0], flats[1]))
+    return FittedGarment(pieces, sleeves, to_garment, (flats[0], flats[1]))
 
 
-def _cap(body: Body, side: int) -> Part:
+def _cap(body: BodyShape, side: int) -> Part:
     """Cloth around the shoulder and the top of the arm."""
     arm, w = body.arms[side], body.limb
     top, end = along(arm, -0.02)[0], along(arm, 0.07)[0]
@@ -65,22 +65,22 @@ def _moved(part: Part, to: Map, unit: float) -> Part:
 
 
 def _dense(points: list[Point], closed: bool, step: float = 0.12) -> list[Point]:
-    """More points along long edges, so that they can bend."""
+    """Adds points along long edges, so that they can bend."""
     ends = [*points, points[0]] if closed else points
-    found: list[Point] = []
+    dense: list[Point] = []
     for (ax, ay), (bx, by) in pairwise(ends):
         pieces = max(1, int(hypot(bx - ax, by - ay) / step))
-        found += [(ax + (bx - ax) * i / pieces, ay + (by - ay) * i / pieces) for i in range(pieces)]
-    return found if closed else [*found, ends[-1]]
+        dense += [(ax + (bx - ax) * i / pieces, ay + (by - ay) * i / pieces) for i in range(pieces)]
+    return dense if closed else [*dense, ends[-1]]
 
 
 def _extent(parts: list[Part], low: float, high: float) -> float:
-    """Half the width of the pieces that aren't sleeves between two heights."""
+    """Half the width of all pieces except sleeves between two heights."""
     return max((abs(x) for part in parts if not part.sleeve and part.ink != "seam"
                 for x, y in part.points if low <= y <= high), default=0.5)  # fmt: skip
 
 
-def _upper(parts: list[Part], body: Body, category: str) -> tuple[Map, Flat, float]:
+def _upper(parts: list[Part], body: BodyShape, category: str) -> tuple[Map, ToGarment, float]:
     unit = (body.crotch_y - body.neck_y) / 1.45
     wide = _extent(parts, -0.75, -0.25)
     across = (body.shoulder + 0.012) * (0.86 + 0.3 * wide) / wide
@@ -92,14 +92,14 @@ def _upper(parts: list[Part], body: Body, category: str) -> tuple[Map, Flat, flo
         fit = 1.0 - 0.1 * max(0.0, min(1.0, (y + 0.3) / 0.5)) * (body.hip < body.shoulder)
         return x * across * fit, body.neck_y + (y + 0.8) * unit
 
-    def flat(x: Plane, y: Plane) -> tuple[Plane, Plane]:
+    def to_garment(x: Plane, y: Plane) -> tuple[Plane, Plane]:
         v = (y - body.neck_y) / unit - 0.8
         return x / (across * (1.0 - 0.1 * ramp(v, -0.3, 0.5) * (body.hip < body.shoulder))), v
 
-    return to, flat, unit
+    return to, to_garment, unit
 
 
-def _dress(parts: list[Part], body: Body, category: str) -> tuple[Map, Flat, float]:
+def _dress(parts: list[Part], body: BodyShape, category: str) -> tuple[Map, ToGarment, float]:
     upper = (body.waist_y - body.neck_y) / 0.8
     lower = (body.ankle_y - body.waist_y) / 1.75
     chest, waist = _extent(parts, -0.6, -0.45), _extent(parts, -0.3, 0.0)
@@ -116,17 +116,17 @@ def _dress(parts: list[Part], body: Body, category: str) -> tuple[Map, Flat, flo
         share = min(1.0, (y + 0.15) / 0.25)
         return x * (over_waist + (over_hip - over_waist) * share), body.waist_y + (y + 0.15) * lower
 
-    def flat(x: Plane, y: Plane) -> tuple[Plane, Plane]:
+    def to_garment(x: Plane, y: Plane) -> tuple[Plane, Plane]:
         above, below = (y - body.neck_y) / upper - 0.95, (y - body.waist_y) / lower - 0.15
         v = np.where(y < body.waist_y, above, below)
         wide = over_chest + (over_waist - over_chest) * ramp(v, -0.55, 0.4)
         wide = wide + (over_hip - over_waist) * ramp(v, -0.15, 0.25)
         return x / wide, np.asarray(v, np.float32)
 
-    return to, flat, upper
+    return to, to_garment, upper
 
 
-def _lower(parts: list[Part], body: Body, category: str) -> tuple[Map, Flat, float]:
+def _lower(parts: list[Part], body: BodyShape, category: str) -> tuple[Map, ToGarment, float]:
     unit = (body.ankle_y - body.waist_y) / 1.84
     top = min(y for part in parts for _, y in part.points)
     waist = _extent(parts, top, top + 0.12)
@@ -140,12 +140,12 @@ def _lower(parts: list[Part], body: Body, category: str) -> tuple[Map, Flat, flo
     def wide_at(v: Plane) -> Plane:
         return np.asarray(narrow + (broad - narrow) * ramp(v, top + 0.05, 0.35), np.float32)
 
-    def flat(x: Plane, y: Plane) -> tuple[Plane, Plane]:
+    def to_garment(x: Plane, y: Plane) -> tuple[Plane, Plane]:
         v = (y - body.waist_y) / unit + top
         return x / wide_at(v), v
 
     if category == "skirt":
-        return skirted, flat, unit
+        return skirted, to_garment, unit
     bottom = max(y for part in parts for _, y in part.points)
     outer = _extent(parts, bottom - 0.06, bottom + 0.01)
     inner = min((abs(x) for part in parts if part.ink != "seam" for x, y in part.points
@@ -180,17 +180,17 @@ def _lower(parts: list[Part], body: Body, category: str) -> tuple[Map, Flat, flo
 
 
 def _column(line: list[Point], y: Plane) -> Plane:
-    """Where a leg's line is at a height."""
+    """The x of a leg's line at each height."""
     xs, ys = zip(*line, strict=True)
     return np.asarray(np.interp(y, ys, xs), np.float32)
 
 
 def _along_arm(
-    part: Part, parts: list[Part], body: Body, side: int, unit: float
-) -> tuple[Part, Flat]:
-    """A sleeve's piece along the bent arm, and the way back."""
+    part: Part, parts: list[Part], body: BodyShape, side: int, unit: float
+) -> tuple[Part, ToGarment]:
+    """A sleeve's piece along the bent arm, and its map to garment coordinates."""
     sign = 1 if side else -1
-    first = next(each for each in parts if each.sleeve and each.turn)  # the right-hand sleeve
+    first = next(other for other in parts if other.sleeve and other.turn)  # the right-hand sleeve
     angle = radians(first.turn + 90.0)
     direction, normal = (cos(angle), sin(angle)), (-sin(angle), cos(angle))
     outline = first.points
@@ -217,11 +217,11 @@ def _along_arm(
         nx, ny = -dy * sign, dx * sign
         return px + nx * off, py + ny * off
 
-    def flat(x: Plane, y: Plane) -> tuple[Plane, Plane]:
+    def to_garment(x: Plane, y: Plane) -> tuple[Plane, Plane]:
         a, off = along_arm(arm, x, y)
         a, c = a / along_scale, (off * sign / half / 2 + 0.5) * end_width
         u = start[0] + a * direction[0] + c * normal[0]
         v = start[1] + a * direction[1] + c * normal[1]
         return np.asarray(sign * u, np.float32), np.asarray(v, np.float32)
 
-    return _moved(part, to, unit), flat
+    return _moved(part, to, unit), to_garment

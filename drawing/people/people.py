@@ -1,4 +1,4 @@
-"""Draws people in given garments, with exact parse maps: the same person, dressed anew at will."""
+"""Draws people in any garments, with exact parse maps; a seed is always the same person."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from PIL import Image
 from drawing.backdrop import folds, grain, light_over
 from drawing.draw import CATEGORIES, COLOURS, NEUTRAL, OVERSAMPLE, PATTERNS, Garment
 from drawing.outline import Point
-from drawing.people.body import Body, choose_body
+from drawing.people.accessories import choose_accessories
+from drawing.people.body import BodyShape, choose_body
 from drawing.people.dressing import KINDS
-from drawing.people.extras import choose_extras
-from drawing.people.figure import Layer, build_layers, choose_view, paint, pieces_of
+from drawing.people.figure import FigureLayer, build_layers, choose_placement, paint, pieces_of
 from drawing.people.street_ground import draw_ground
 
 
@@ -38,15 +38,16 @@ def draw_person(
     person_seed: int, garments: Sequence[Garment] = (), size: tuple[int, int] = (256, 192),
     full_figure: bool = False,
 ) -> DrawnPerson:  # fmt: skip
-    """The person of this seed in the garments; what they leave bare the person's own outfit covers.
+    """Draws the person of this seed in the garments, completed by the person's own outfit.
 
-    size: (height, width). Body, pose, place, light, backdrop and everything else worn depend on
-    the seed alone, so two calls differ by the garments only. full_figure: never cut by the frame.
+    size: (height, width). Body, pose, placement, light, backdrop and accessories depend on the
+    seed alone, so two calls with one seed differ only by the garments. full_figure: the frame never
+    cuts the person.
     """
     height, width = size
     body, layers = dress_body(person_seed, garments)
-    view = choose_view(height, width, default_rng([person_seed, 4]), full_figure)
-    number_of, cloth, shade = paint(layers, view, height, width)
+    placement = choose_placement(height, width, default_rng([person_seed, 4]), full_figure)
+    number_of, cloth, shade = paint(layers, placement, height, width)
     rng = default_rng([person_seed, 5])
     picture = _light_up(cloth, shade, draw_ground(height, width, rng), rng)
     table = np.zeros(256, np.uint8)
@@ -55,23 +56,25 @@ def draw_person(
     landmarks = {
         name: (x / OVERSAMPLE, y / OVERSAMPLE)
         for name, point in body.landmarks().items()
-        for x, y in view.to_canvas([point])
+        for x, y in placement.to_canvas([point])
     }
     return DrawnPerson(picture, table[number_of[::OVERSAMPLE, ::OVERSAMPLE]], landmarks)
 
 
-def dress_body(person_seed: int, garments: Sequence[Garment]) -> tuple[Body, list[Layer]]:
-    """The body of this seed, and it and its clothes as layers from the back to the front."""
+def dress_body(
+    person_seed: int, garments: Sequence[Garment]
+) -> tuple[BodyShape, list[FigureLayer]]:
+    """The body of this seed, and the layers of body and clothes from back to front."""
     body = choose_body(default_rng([person_seed, 1]))
-    extras = choose_extras(body, default_rng([person_seed, 2]))
+    accessories = choose_accessories(body, default_rng([person_seed, 2]))
     outfit = complete_outfit(person_seed, garments)
-    return body, build_layers(body, extras, outfit, default_rng([person_seed, 3]))
+    return body, build_layers(body, accessories, outfit, default_rng([person_seed, 3]))
 
 
 def draw_people(
     count: int, height: int, width: int, seed: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """People in their own outfits: pixels (n, h, w, 3), parse maps (n, h, w); seed is the first."""
+    """People from `seed` on, in their own outfits: pixels (n, h, w, 3), parse maps (n, h, w)."""
     pixels = np.empty((count, height, width, 3), np.uint8)
     parse = np.empty((count, height, width), np.uint8)
     for at in range(count):
@@ -81,7 +84,7 @@ def draw_people(
 
 
 def complete_outfit(person_seed: int, garments: Sequence[Garment]) -> list[Garment]:
-    """The garments and what the person of this seed wears where they leave a gap."""
+    """The garments and the person's own ones: a dress, or an upper and a lower garment."""
     rng = default_rng([person_seed, 6])
     prefers_dress = rng.random() < 0.3
     own = {
@@ -101,7 +104,7 @@ def complete_outfit(person_seed: int, garments: Sequence[Garment]) -> list[Garme
 def _light_up(
     cloth: Image.Image, shade: Image.Image, ground: NDArray[np.float32], rng: Generator
 ) -> Image.Image:
-    """Reduce to the picture's size, lay over the backdrop, and light it."""
+    """Reduces the planes to the picture's size, composes them with the backdrop and adds light."""
     height, width = ground.shape[:2]
     size = max(height, width)
     small = np.asarray(cloth.reduce(OVERSAMPLE), np.float32)

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from drawing.backdrop import smooth_noise
 
 _DETAIL = 0.5
-"""A backdrop is out of focus: half the picture's pixels are enough."""
+"""The backdrop's resolution as a share of the picture's; it is out of focus."""
 
 
 def draw_ground(height: int, width: int, rng: Generator) -> NDArray[np.float32]:

@@ -1,1 +1,1 @@
-"""The sales regressor: features, bounds, explanations."""
+"""The sales regressor: features, intervals, evaluation and explanation."""

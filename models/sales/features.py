@@ -1,4 +1,4 @@
-"""What a regressor sees of an offer: picture, category, brand, price, season, sold neighbours."""
+"""The features of an offer: picture, category, brand, price, season and sold neighbours."""
 
 from dataclasses import dataclass
 
@@ -6,21 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.embedder.lexicon import Lexicon
+from models.sales.columns import Floats, Offers, Sales, Texts, most_frequent, one_hot
 from models.sales.neighbours import Nearest, find_nearest, neighbour_features
 from models.sales.ridge import FOLDS, Ridge, fit_ridge
-from models.sales.sales import Floats, Offers, Sales, Texts, most_frequent, one_hot
 
 Matrix = NDArray[np.float32]
 COMPONENTS, MOST_CATEGORIES, MOST_BRANDS = 16, 64, 64
-WORD_SCALE = np.float32(3.0)  # of the words' shares beside the picture's own columns
-QUIET = 0.05  # below this an error counts as none, so that its logarithm stays sensible
+WORD_SCALE = np.float32(3.0)  # weight of the zero-shot words beside the picture's own columns
+LEAST_ERROR = 0.05  # added to absolute errors, so that their logarithm is bounded
 
 
 @dataclass(frozen=True)
-class Vocabulary:
-    """Which words have a column, and what a usual price is.
+class SalesVocabulary:
+    """The words that have a column, and the usual prices.
 
-    price: the median of ln(price) by category, and under "" over all.
+    price: the median of ln(price) by category, and of all offers under "".
     """
 
     categories: list[str]
@@ -28,7 +28,7 @@ class Vocabulary:
     price: dict[str, float]
 
     @classmethod
-    def of(cls, offers: Offers) -> "Vocabulary":
+    def of(cls, offers: Offers) -> "SalesVocabulary":
         """The frequent words of these offers."""
         categories = most_frequent(offers.category, MOST_CATEGORIES)
         priced = np.isfinite(offers.price)
@@ -40,28 +40,29 @@ class Vocabulary:
         return cls(categories, most_frequent(offers.brand, MOST_BRANDS), price)
 
     def columns(self, offers: Offers) -> tuple[Matrix, Matrix]:
-        """Linear ones (n, p), in which every category has a season of its own; plain ones (n, q).
+        """The linear models' columns (n, p) and the trees' columns (n, q).
 
-        An unknown price counts as the usual one, an unknown day as no season.
+        The linear ones hold a season for every category. An unknown price counts as the usual one,
+        an unknown day as no season.
         """
         category = one_hot(offers.category, self.categories)
-        usual = np.array([self.price.get(str(one), self.price[""]) for one in offers.category])
+        usual = np.array([self.price.get(str(word), self.price[""]) for word in offers.category])
         dearness = np.nan_to_num(np.log(offers.price) - usual)
         turn = 2 * np.pi * offers.phase
         season = np.nan_to_num(np.stack([np.sin(turn), np.cos(turn)], axis=1))
         quarter = np.nan_to_num(np.floor(offers.phase * 4), nan=-1.0)
         brand = one_hot(offers.brand, self.brands)
         plain = np.column_stack([dearness, season, quarter, category, brand]).astype(np.float32)
-        seasons = [category * season[:, [at]].astype(np.float32) for at in (0, 1)]
+        seasons = [category * season[:, [axis]].astype(np.float32) for axis in (0, 1)]
         return np.column_stack([plain, *seasons]).astype(np.float32), plain
 
 
 @dataclass(frozen=True)
 class Sold:
-    """m distinct products that were sold, in order of key.
+    """m distinct products that were sold, sorted by key.
 
-    vectors: (m, dim) float32; surprise, spread: (m,) see `neighbour_features`; units: (m,) mean of
-    a line; category: (m,); own keys sorted.
+    vectors: (m, dim) float32; surprise, spread: (m,) see `neighbour_features`; units: (m,) mean
+    units of a row; category: (m,).
     """
 
     key: Texts
@@ -74,9 +75,9 @@ class Sold:
 
 @dataclass(frozen=True)
 class Reading:
-    """Turns offers into the trees' columns; learned once, then fixed."""
+    """Turns offers into the trees' columns; fitted once, then constant."""
 
-    vocabulary: Vocabulary
+    vocabulary: SalesVocabulary
     lexicon: Lexicon
     centre: Matrix
     axes: Matrix
@@ -87,9 +88,9 @@ class Reading:
     def columns(
         self, offers: Offers, own: NDArray[np.int64] | None = None
     ) -> tuple[Matrix, Floats, Nearest]:
-        """The trees' columns (n, q), the linear answer (n,) they start from, and the neighbours.
+        """The trees' columns (n, q), the linear model's prediction (n,), and the neighbours.
 
-        own: (n,) the row in `sold` that an offer itself has, -1 for none.
+        own: (n,) the offer's own row in `sold`, -1 for none.
         """
         design, plain = design_of(self.vocabulary, self.lexicon, self.centre, offers)
         nearest = find_nearest(offers.vectors, self.sold.vectors, own)
@@ -100,51 +101,54 @@ class Reading:
     def stack(
         self, offers: Offers, plain: Matrix, level: Floats, loudness: Floats, nearest: Nearest
     ) -> Matrix:
-        """The columns in their order, (n, q) float32."""
+        """The columns in the order that the trees expect, (n, q) float32."""
         near = neighbour_features(nearest, self.sold.surprise, self.sold.spread)
         shape = (offers.vectors - self.centre) @ self.axes.T
         return np.column_stack([level, loudness, near, shape, plain]).astype(np.float32)
 
 
 def design_of(
-    vocabulary: Vocabulary, lexicon: Lexicon, centre: Matrix, offers: Offers
+    vocabulary: SalesVocabulary, lexicon: Lexicon, centre: Matrix, offers: Offers
 ) -> tuple[Matrix, Matrix]:
-    """The linear models' columns (n, p): the centred picture at unit variance, what it shows in
-    words, and the words that were said; and the plain ones (n, q), in which trees find seasons.
+    """The linear models' columns (n, p) and the trees' columns (n, q).
+
+    The first are the centred picture at unit variance, its zero-shot words and the offer's own
+    fields; the second are the zero-shot words and the fields.
     """
     linear, plain = vocabulary.columns(offers)
-    seen = lexicon.read(offers.vectors)
+    words = lexicon.read(offers.vectors)
     scale = np.float32(np.sqrt(offers.vectors.shape[1]))
-    design = [(offers.vectors - centre) * scale, WORD_SCALE * seen, linear]
-    return np.column_stack(design), np.column_stack([seen, plain])
+    design = [(offers.vectors - centre) * scale, WORD_SCALE * words, linear]
+    return np.column_stack(design), np.column_stack([words, plain])
 
 
 def learn_reading(
     sales: Sales, lexicon: Lexicon, fold: NDArray[np.int64]
 ) -> tuple[Reading, Matrix, Floats]:
-    """A reading of these sales, and their own columns and linear answers as unseen products'.
+    """A reading of these sales, and their own columns and linear predictions.
 
-    fold: (n,) in [0, FOLDS). Each line's linear answers come from models without its fold, and its
-    neighbours leave its own product out: the trees learn from what they will meet.
+    fold: (n,) in [0, FOLDS). A row's linear predictions come from models without its fold, and its
+    neighbours leave its own product out, so that the trees train on columns like those of
+    products that were never sold.
     """
     offers, target = sales.offers, sales.log_units
-    vocabulary = Vocabulary.of(offers)
+    vocabulary = SalesVocabulary.of(offers)
     centre = offers.vectors.mean(axis=0)
     axes = np.linalg.svd(_sample(offers.vectors) - centre, full_matrices=False)[2][:COMPONENTS]
     design, plain = design_of(vocabulary, lexicon, centre, offers)
-    _, told = fit_ridge(design, target, fold)
-    _, loud = fit_ridge(design, np.log(np.abs(target - told) + QUIET), fold)
-    level, told = fit_ridge(design, target, fold, _weights(loud))
-    error = target - told
-    loudness, loud = fit_ridge(design, np.log(np.abs(error) + QUIET), fold)
+    _, predicted = fit_ridge(design, target, fold)
+    _, scatter = fit_ridge(design, np.log(np.abs(target - predicted) + LEAST_ERROR), fold)
+    level, predicted = fit_ridge(design, target, fold, _weights(scatter))
+    error = target - predicted
+    loudness, scatter = fit_ridge(design, np.log(np.abs(error) + LEAST_ERROR), fold)
     sold, own = gather_sold(sales, error)
     reading = Reading(vocabulary, lexicon, centre, axes.astype(np.float32), level, loudness, sold)
     nearest = find_nearest(offers.vectors, sold.vectors, own)
-    return reading, reading.stack(offers, plain, told, loud, nearest), told
+    return reading, reading.stack(offers, plain, predicted, scatter, nearest), predicted
 
 
 def gather_sold(sales: Sales, error: Floats) -> tuple[Sold, NDArray[np.int64]]:
-    """The distinct products behind the lines, and each line's row among them."""
+    """The distinct products of the sales rows, and each row's place among them."""
     key, first, own = np.unique(sales.key, return_index=True, return_inverse=True)
     count = np.bincount(own)
 
@@ -156,9 +160,9 @@ def gather_sold(sales: Sales, error: Floats) -> tuple[Sold, NDArray[np.int64]]:
     return sold, own.astype(np.int64)
 
 
-def _weights(loud: Floats) -> Floats:
-    """Lines whose sales scatter more say less: inverse variance (feasible least squares)."""
-    weight = np.exp(-2.0 * np.clip(loud, *np.quantile(loud, (0.02, 0.98))))
+def _weights(scatter: Floats) -> Floats:
+    """Inverse variances from predicted log errors (feasible generalised least squares)."""
+    weight = np.exp(-2.0 * np.clip(scatter, *np.quantile(scatter, (0.02, 0.98))))
     return np.asarray(weight / weight.mean())
 
 
@@ -166,4 +170,4 @@ def _sample(vectors: Matrix, most: int = 5000) -> Matrix:
     return vectors[:: max(1, len(vectors) // most)]
 
 
-__all__ = ["FOLDS", "Reading", "Sold", "Vocabulary", "learn_reading"]
+__all__ = ["FOLDS", "Reading", "SalesVocabulary", "Sold", "learn_reading"]

@@ -1,6 +1,6 @@
-"""A regressor as named files: JSON, arrays and XGBoost's own format, each with its checksum."""
+"""A regressor as files (JSON, arrays and XGBoost's own format) and their manifest."""
 
-# ruff: noqa: PLC0415 - xgboost comes in with a regressor; naming its files stays cheap
+# ruff: noqa: PLC0415 - xgboost is imported with the first regressor, not with this module
 
 import hashlib
 import io
@@ -14,7 +14,7 @@ import numpy as np
 from models.devices import select_boosting_device
 from models.embedder.lexicon import Lexicon
 from models.sales.conformal import Correction
-from models.sales.features import Reading, Sold, Vocabulary
+from models.sales.features import Reading, SalesVocabulary, Sold
 from models.sales.regressor import Novelty, Regressor, RegressorConfig
 from models.sales.ridge import Ridge
 from models.sales.score_scale import ScoreScale
@@ -31,7 +31,7 @@ Manifest = dict[str, dict[str, int | str]]
 
 
 def write_regressor(regressor: Regressor) -> Files:
-    """Everything a regressor is, but its name."""
+    """The files of a regressor: all of it except its name."""
     reading = regressor.reading
     model = {
         "form": FORM,
@@ -64,17 +64,17 @@ def read_regressor(version: str, files: Mapping[str, bytes], config: RegressorCo
     """The regressor of these files.
 
     Raises:
-        ValueError: they are of another form, or don't fit together.
+        ValueError: another version of the studio wrote them, or they don't fit together.
     """
     model: dict[str, Any] = json.loads(files[MODEL])
     if model.get("form") != FORM:
         raise ValueError(f"regressor {version} was written by another studio version")
     with np.load(io.BytesIO(files[ARRAYS]), allow_pickle=False) as packed:
         arrays = {name: packed[name] for name in packed.files}
-    sold = {name.removeprefix("sold_"): one for name, one in arrays.items() if "sold_" in name}
+    sold = {name.removeprefix("sold_"): array for name, array in arrays.items() if "sold_" in name}
     sold["vectors"] = _unit(sold["vectors"])
     reading = Reading(
-        Vocabulary(**model["vocabulary"]),
+        SalesVocabulary(**model["vocabulary"]),
         Lexicon(_unit(arrays["prompts"])),
         arrays["centre"],
         arrays["axes"],
@@ -90,7 +90,7 @@ def read_regressor(version: str, files: Mapping[str, bytes], config: RegressorCo
 
 
 def rounded(regressor: Regressor, config: RegressorConfig) -> Regressor:
-    """The regressor as its files will give it back: half-precision pictures and all."""
+    """The regressor as it is after writing and reading its files, with half-precision vectors."""
     return read_regressor(regressor.version, write_regressor(regressor), config)
 
 
@@ -103,7 +103,7 @@ def manifest_of(files: Mapping[str, bytes]) -> Manifest:
 
 
 def read_starter(config: RegressorConfig) -> Regressor:
-    """The shipped regressor; its version follows from its bytes."""
+    """The shipped regressor; its version is a hash of its files."""
     folder = STARTER_FOLDER / "regressor"
     files = {name: (folder / name).read_bytes() for name in NAMES}
     digest = hashlib.sha256(b"".join(files[name] for name in NAMES)).hexdigest()

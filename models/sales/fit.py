@@ -1,9 +1,8 @@
-"""Fits a regressor: three parts of the sales, boosted quantiles, calibration, the held-out test."""
+"""Fits a regressor: splits the sales, boosts quantiles, and calibrates the intervals."""
 
-# ruff: noqa: PLC0415 - xgboost comes in with a regressor; the shapes alone stay cheap
+# ruff: noqa: PLC0415 - xgboost is imported with the first fit, not with this module
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 
 from models.devices import select_boosting_device
 from models.embedder.lexicon import Lexicon
+from models.progress import Progress
+from models.sales.columns import Floats, Sales, Texts
 from models.sales.conformal import calibrate
 from models.sales.features import FOLDS, learn_reading
 from models.sales.regressor import (
@@ -22,22 +23,19 @@ from models.sales.regressor import (
     RegressorConfig,
     quantiles,
 )
-from models.sales.sales import Floats, Sales, Texts
 from models.sales.score_scale import ScoreScale
 
-ROUNDS, DEPTH, RATE = 100, 3, 0.05
+ROUNDS, DEPTH, LEARNING_RATE = 100, 3, 0.05
 TEST_SHARE, CALIBRATION_SHARE = 0.15, 0.25
 LEAST_PRODUCTS = 80
-"""From here on the calibration part is large enough for an interval of 90 %."""
+"""With so many products the calibration part is large enough for intervals of 90 %."""
 USUAL_SHARE = 0.99
-
-Report = Callable[[int, int], None]
-"""Called with rounds done and rounds in all; raising ends the fit."""
+ROUNDS_MESSAGE = "rounds of trees"
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Sales split by product: what is fitted, what calibrates, what judges."""
+    """Sales split by product: for the fit, the calibration and the test."""
 
     fit: Sales
     calibration: Sales
@@ -45,10 +43,10 @@ class Parts:
 
 
 def split(sales: Sales) -> Parts:
-    """By the order of the products' hashes: test, calibration, fit.
+    """Splits by the order of the products' hashes: test, calibration, fit.
 
-    So a product that judges one version was never fitted by another one of the same merchant, as
-    long as no third of the assortment changes between them: they can be compared on it.
+    Two versions of one merchant can so be compared on the test part: as long as less than a third
+    of the assortment changes between them, neither was fitted on the other's test products.
     """
     keys = np.unique(sales.key)
     order = np.argsort([hashlib.sha256(str(key).encode()).hexdigest() for key in keys])
@@ -62,32 +60,35 @@ def split(sales: Sales) -> Parts:
 
 def fit_regressor(
     version: str, embedder_version: str, parts: Parts, lexicon: Lexicon,
-    config: RegressorConfig = RegressorConfig(), report: Report | None = None,  # noqa: B008
+    config: RegressorConfig = RegressorConfig(), progress: Progress | None = None,  # noqa: B008
 ) -> Regressor:  # fmt: skip
-    """A regressor of the `fit` part, calibrated on one line a product of the `calibration` part."""
+    """A regressor of the `fit` part, calibrated on one row of each product of `calibration`."""
     fold = _folds(parts.fit.key)
     reading, columns, level = learn_reading(parts.fit, lexicon, fold)
-    booster = _boost(columns, parts.fit.log_units - level, config, report)
-    checked = _one_line_a_product(parts.calibration)
-    columns, level, nearest = reading.columns(checked.offers)
+    booster = _boost(columns, parts.fit.log_units - level, config, progress)
+    calibration = _one_row_per_product(parts.calibration)
+    columns, level, nearest = reading.columns(calibration.offers)
     low, _, high = quantiles(booster, columns, level).T
-    category = checked.offers.category
-    correction = calibrate(low, high, checked.log_units, category, COVERAGE)
+    category = calibration.offers.category
+    correction = calibrate(low, high, calibration.log_units, category, COVERAGE)
     scale = ScoreScale.of(parts.fit.log_units, parts.fit.offers.category)
     novelty = _learn_novelty(nearest.distance, scale)
     return Regressor(version, embedder_version, reading, booster, correction, novelty, scale)
 
 
 def _boost(
-    columns: NDArray[np.float32], target: Floats, config: RegressorConfig, report: Report | None
+    columns: NDArray[np.float32],
+    target: Floats,
+    config: RegressorConfig,
+    progress: Progress | None,
 ) -> Any:
-    """Boosted quantiles of what the linear model leaves over, all three in one booster."""
+    """Boosted quantiles of the linear model's residuals, all three in one booster."""
     import xgboost
 
-    class Tell(xgboost.callback.TrainingCallback):
+    class ReportRounds(xgboost.callback.TrainingCallback):
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-            if report is not None:
-                report(epoch + 1, ROUNDS)
+            if progress is not None:
+                progress(epoch + 1, ROUNDS, ROUNDS_MESSAGE)
             return False
 
     parameters = {
@@ -95,7 +96,7 @@ def _boost(
         "quantile_alpha": list(QUANTILES),
         "tree_method": "hist",
         "max_depth": DEPTH,
-        "eta": RATE,
+        "eta": LEARNING_RATE,
         "min_child_weight": float(np.clip(len(target) / 100, 5, 40)),
         "subsample": 0.7,
         "colsample_bytree": 0.5,
@@ -105,24 +106,29 @@ def _boost(
         "verbosity": 0,
     }
     matrix = xgboost.QuantileDMatrix(columns, target, nthread=config.threads)
-    return xgboost.train(parameters, matrix, ROUNDS, callbacks=[Tell()])
+    return xgboost.train(parameters, matrix, ROUNDS, callbacks=[ReportRounds()])
 
 
 def _folds(keys: Texts) -> NDArray[np.int64]:
-    """(n,) in [0, FOLDS); lines of one product share one."""
+    """(n,) in [0, FOLDS); all rows of a product have the same fold."""
     distinct = np.unique(keys)
     of_key = np.random.default_rng(0).permutation(len(distinct)) % FOLDS
     return np.asarray(of_key[np.searchsorted(distinct, keys)])
 
 
-def _one_line_a_product(sales: Sales) -> Sales:
-    """Lines of one product are alike; what is exchangeable with a new product is a product."""
+def _one_row_per_product(sales: Sales) -> Sales:
+    """One random row of each product: rows of one product are alike, so that only products are
+    exchangeable with a new product, which conformal calibration needs.
+    """
     shuffled = sales.take(np.random.default_rng(0).permutation(len(sales)))
     return shuffled.take(np.unique(shuffled.key, return_index=True)[1])
 
 
 def _learn_novelty(distance: Floats, scale: ScoreScale) -> Novelty:
-    ends = {word: (float(at[5]), float(at[95])) for word, at in scale.percentile.items()}
+    ends = {
+        word: (float(percentiles[5]), float(percentiles[95]))
+        for word, percentiles in scale.percentile.items()
+    }
     return Novelty(
         usual=float(np.quantile(distance, USUAL_SHARE)),
         low={word: low for word, (low, _) in ends.items()},
@@ -130,4 +136,4 @@ def _learn_novelty(distance: Floats, scale: ScoreScale) -> Novelty:
     )
 
 
-__all__ = ["LEAST_PRODUCTS", "Parts", "fit_regressor", "split"]
+__all__ = ["LEAST_PRODUCTS", "ROUNDS_MESSAGE", "Parts", "fit_regressor", "split"]

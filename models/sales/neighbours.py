@@ -1,11 +1,11 @@
-"""The nearest sold products of a picture: how they sold beside what was expected of them."""
+"""The nearest sold products of a picture, and features of how well they sold."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.sales.sales import Floats, Texts
+from models.sales.columns import Floats, Texts
 
 Vectors = NDArray[np.float32]
 FEW, MANY = 5, 20
@@ -24,26 +24,27 @@ class Nearest:
 
     @property
     def distance(self) -> Floats:
-        """(n,) mean of 1 - cosine over the `FEW` nearest: how unlike anything sold."""
+        """(n,) mean of 1 - cosine over the `FEW` nearest sold products."""
         return np.asarray(1.0 - self.similarity[:, :FEW].mean(axis=1), dtype=np.float64)
 
 
 def find_nearest(
     vectors: Vectors, sold: Vectors, own: NDArray[np.int64] | None = None, k: int = MANY
 ) -> Nearest:
-    """Exact, by cosine. own: (n,) the row that a picture itself has in `sold`, -1 for none.
+    """Exact search by cosine. own: (n,) the picture's own row in `sold`, -1 for none.
 
-    A picture is never its own neighbour, so that what was learned holds for pictures not yet sold.
+    A picture is never its own neighbour, so that what the regressor learns from neighbours also
+    holds for pictures that have not been sold yet.
     """
     k = min(k, len(sold) - 1 if own is not None and len(sold) > 1 else len(sold))
     rows = np.empty((len(vectors), k), np.int64)
     similar = np.empty((len(vectors), k), np.float32)
     for start in range(0, len(vectors), CHUNK):
         cosine = vectors[start : start + CHUNK] @ sold.T
-        at = np.arange(len(cosine))
+        row = np.arange(len(cosine))
         if own is not None:
-            mine = own[start : start + CHUNK]
-            cosine[at[mine >= 0], mine[mine >= 0]] = -2.0
+            own_row = own[start : start + CHUNK]
+            cosine[row[own_row >= 0], own_row[own_row >= 0]] = -2.0
         best = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
         order = np.argsort(-np.take_along_axis(cosine, best, 1), axis=1, kind="stable")
         rows[start : start + CHUNK] = np.take_along_axis(best, order, 1)
@@ -52,18 +53,19 @@ def find_nearest(
 
 
 def neighbour_features(nearest: Nearest, surprise: Floats, spread: Floats) -> Vectors:
-    """(n, 5) float32: mean surprise of few and of many, its spread, how it varies, the distance.
+    """(n, 5) float32: mean surprise of the few and of the many nearest, mean spread, the standard
+    deviation of the surprise, and the distance.
 
-    surprise, spread: (m,) of every sold product, the mean of what it sold beyond expectation in
-    logs, and of the absolute value of that.
+    surprise, spread: (m,) of every sold product, the mean error of the linear model in logs, and
+    the mean absolute error.
     """
-    of = surprise[nearest.row]
+    surprises = surprise[nearest.row]
     return np.stack(
         [
-            of[:, :FEW].mean(axis=1),
-            of.mean(axis=1),
+            surprises[:, :FEW].mean(axis=1),
+            surprises.mean(axis=1),
             spread[nearest.row].mean(axis=1),
-            of.std(axis=1),
+            surprises.std(axis=1),
             nearest.distance,
         ],
         axis=1,
@@ -71,7 +73,7 @@ def neighbour_features(nearest: Nearest, surprise: Floats, spread: Floats) -> Ve
 
 
 def rows_of(keys: Texts, table: Texts) -> NDArray[np.int64]:
-    """Each key's place in a sorted table of distinct keys, -1 where it has none."""
+    """Each key's place in a sorted table of distinct keys, -1 where the table lacks it."""
     if not len(table):
         return np.full(len(keys), -1, dtype=np.int64)
     place = np.minimum(np.searchsorted(table, keys), len(table) - 1)

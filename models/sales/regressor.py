@@ -1,4 +1,4 @@
-"""A picture's sales score with an interval: boosted quantiles, made honest by calibration."""
+"""A picture's sales forecast with an interval: boosted quantiles and conformal calibration."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -6,10 +6,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from models.sales.columns import Floats, Offers, Texts
 from models.sales.conformal import Correction
 from models.sales.features import Reading
 from models.sales.neighbours import FEW, Nearest, rows_of
-from models.sales.sales import Floats, Offers, Texts
 from models.sales.score_scale import ScoreScale
 
 QUANTILES = (0.05, 0.5, 0.95)
@@ -19,7 +19,7 @@ COMPARABLES = FEW
 
 @dataclass(frozen=True)
 class RegressorConfig:
-    """How boosted trees run. device: "auto" takes CUDA where xgboost and the driver have it."""
+    """Where the boosted trees run. device: "auto" is CUDA where xgboost and the driver have it."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = 1
@@ -27,7 +27,7 @@ class RegressorConfig:
 
 @dataclass(frozen=True)
 class Novelty:
-    """From which distance to all sold products on a picture is unlike them.
+    """How unlike all sold products a picture is, by its distance to the nearest ones.
 
     usual: the distance that 99 of 100 calibration pictures stay below (see `Nearest.distance`);
     low, high: the 5 % and 95 % quantiles of ln(1 + units) by category, and under "" over all.
@@ -44,12 +44,13 @@ class Novelty:
     def widen(
         self, low: Floats, high: Floats, category: Texts, degree: Floats
     ) -> tuple[Floats, Floats]:
-        """Interval ends (n,) moved out, as far as the degree says, to where 90 % of all sales are.
+        """Interval ends (n,), moved outwards to those of the category's sales.
 
-        Of a picture unlike everything sold nothing is known but that it is for sale.
+        degree: (n,) from `degree`; at 1 the interval is the one that holds 90 % of all sales, for
+        nothing else is known of a picture that is unlike everything sold.
         """
-        far_low = np.array([self.low.get(str(one), self.low[""]) for one in category])
-        far_high = np.array([self.high.get(str(one), self.high[""]) for one in category])
+        far_low = np.array([self.low.get(str(word), self.low[""]) for word in category])
+        far_high = np.array([self.high.get(str(word), self.high[""]) for word in category])
         return (
             low + degree * (np.minimum(low, far_low) - low),
             high + degree * (np.maximum(high, far_high) - high),
@@ -57,11 +58,11 @@ class Novelty:
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """What n offers are expected to sell, as ln(1 + units) (n,), low <= middle <= high.
+class Forecast:
+    """The expected sales of n offers, as ln(1 + units) (n,), low <= middle <= high.
 
-    category: (n,) as asked, or the nearest sold products' where it was not said; novelty: (n,) in
-    [0, 1], see `Novelty.degree`; nearest: see `Nearest`.
+    category: (n,) the offers', or that of the nearest sold products where an offer has none;
+    novelty: (n,) in [0, 1], see `Novelty.degree`; nearest: see `Nearest`.
     """
 
     low: Floats
@@ -73,9 +74,9 @@ class Predicted:
 
 
 class Regressor:
-    """A fitted regressor; holds no state of a request, and any thread may ask it.
+    """A fitted regressor; it keeps no state of a request, so any thread may use it.
 
-    version: its name in answers and rows; embedder_version: whose vectors it understands.
+    version: its name in answers and rows; embedder_version: the embedder of its vectors.
     """
 
     def __init__(
@@ -92,13 +93,13 @@ class Regressor:
 
     @property
     def dim(self) -> int:
-        """The length of the vectors that it takes."""
+        """The length of the vectors that it expects."""
         return int(self.reading.sold.vectors.shape[1])
 
-    def predict(self, offers: Offers, keys: Texts | None = None) -> Predicted:
-        """Offers (n) -> expectations. keys: (n,) what each is sold as, "" for nothing.
+    def predict(self, offers: Offers, keys: Texts | None = None) -> Forecast:
+        """The forecast of n offers. keys: (n,) their products' keys, "" for an unknown product.
 
-        A product's own sales never stand among its neighbours.
+        A product's own sales are never among its neighbours.
         """
         own = None if keys is None else rows_of(keys, self.reading.sold.key)
         columns, level, nearest = self.reading.columns(offers, own)
@@ -109,26 +110,28 @@ class Regressor:
         low, high = self.correction.apply(low, high, offers.category)
         degree = self.novelty.degree(nearest.distance)
         low, high = self.novelty.widen(low, high, offers.category, degree)
-        return Predicted(
+        return Forecast(
             np.minimum(low, middle), middle, np.maximum(high, middle),
             offers.category, degree, nearest,
         )  # fmt: skip
 
     def middle(self, offers: Offers, keys: Texts | None = None) -> Floats:
-        """(n,) the expected ln(1 + units) alone."""
+        """(n,) the median ln(1 + units) of the forecast."""
         return self.predict(offers, keys).middle
 
     def check(self) -> None:
-        """Scores a sold product; RuntimeError unless the answer is a number in its interval."""
+        """Scores a sold product; RuntimeError unless the median is a number within its interval."""
         sold = self.reading.sold
-        told = self.predict(
+        forecast = self.predict(
             Offers(
                 sold.vectors[:1], sold.category[:1], np.array([""]), np.array([np.nan]),
                 np.array([np.nan]),
             )
         )  # fmt: skip
-        if not (told.low[0] <= told.middle[0] <= told.high[0]):  # also catches NaN
-            raise RuntimeError(f"{self.version} gave {told.middle[0]} outside of its interval")
+        if not (forecast.low[0] <= forecast.middle[0] <= forecast.high[0]):  # also catches NaN
+            raise RuntimeError(
+                f"{self.version} predicted {forecast.middle[0]} outside of its interval"
+            )
 
     def _guess_categories(self, offers: Offers, nearest: Nearest) -> Offers:
         near = self.reading.sold.category[nearest.row[:, :FEW]]
@@ -138,12 +141,12 @@ class Regressor:
 
 
 def quantiles(booster: Any, columns: NDArray[np.float32], level: Floats) -> Floats:
-    """(n, 3) ascending quantiles of ln(1 + units); boosted ones may cross, sorted ones don't."""
-    told = np.sort(booster.inplace_predict(columns).reshape(len(columns), len(QUANTILES)), axis=1)
-    return np.asarray(level[:, None] + told, dtype=np.float64)
+    """(n, 3) quantiles of ln(1 + units), sorted because boosted quantiles may cross."""
+    residuals = booster.inplace_predict(columns).reshape(len(columns), len(QUANTILES))
+    return np.asarray(level[:, None] + np.sort(residuals, axis=1), dtype=np.float64)
 
 
 def _most_common(words: Texts) -> str:
-    """The first of the most frequent words: nearest neighbours come first."""
-    listed = [str(word) for word in words]
-    return max(listed, key=listed.count)
+    """The most frequent word; a tie goes to the first word, which is the nearest neighbour's."""
+    texts = [str(word) for word in words]
+    return max(texts, key=texts.count)

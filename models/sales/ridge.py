@@ -1,11 +1,11 @@
-"""Ridge regression in closed form, its strength and out-of-fold answers by cross-validation."""
+"""Ridge regression in closed form; its strength and out-of-fold predictions by cross-validation."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.sales.sales import Floats
+from models.sales.columns import Floats
 
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 FOLDS = 5
@@ -13,7 +13,7 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Ridge:
-    """weights: (p,) float64; offset: what an all-zero row is given."""
+    """weights: (p,) float64; offset: the intercept."""
 
     weights: Floats
     offset: float
@@ -27,14 +27,15 @@ def fit_ridge(
     design: NDArray[np.float32], target: Floats, fold: NDArray[np.int64],
     weight: Floats | None = None,
 ) -> tuple[Ridge, Floats]:  # fmt: skip
-    """The model on all rows, and for each row what a model without its fold says.
+    """The model of all rows, and for each row the prediction of a model without the row's fold.
 
-    fold: (n,) in [0, FOLDS); rows of one product share one (Hoerl and Kennard 1970; out-of-fold
-    answers as input of a second model: Wolpert 1992). weight: (n,) above 0, 1 unless given.
+    fold: (n,) in [0, FOLDS); all rows of a product have the same (Hoerl and Kennard 1970;
+    out-of-fold predictions as input of a second model: Wolpert 1992). weight: (n,) above 0, by
+    default 1.
     """
     if weight is None:
         weight = np.ones(len(target))
-    folds = [fold == one for one in range(FOLDS)]
+    folds = [fold == number for number in range(FOLDS)]
     inner = [_Moments.of(design[rows], target[rows], weight[rows]) for rows in folds]
     whole = sum(inner[1:], inner[0])
     outs = {strength: np.empty(len(target)) for strength in STRENGTHS}
@@ -52,7 +53,7 @@ def fit_ridge(
 
 @dataclass(frozen=True)
 class _Moments:
-    """Sums over rows, from which a ridge regression follows without the rows themselves."""
+    """Weighted sums over rows, from which a ridge regression can be solved without the rows."""
 
     count: float
     x: Floats

@@ -1,21 +1,21 @@
-"""The score: which share of a category's sales an expectation exceeds, 0 to 100."""
+"""The score scale: the percentage of a category's sales that a forecast exceeds, 0 to 100."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from models.sales.sales import Floats, Texts
+from models.sales.columns import Floats, Texts
 
 POINTS = 101
 LEAST = 20
-"""Lines of a category from which on it has a scale of its own; the others share one."""
+"""A category with at least so many rows has a scale of its own; the others share one."""
 
 
 @dataclass(frozen=True)
 class ScoreScale:
-    """The percentiles 0 to 100 of ln(1 + units), (101,) ascending, by category; "" is all sales.
+    """Percentiles 0 to 100 of ln(1 + units), (101,) ascending, by category; "" holds all sales.
 
-    Between percentiles the scale is linear; outside of what was ever sold it ends at 0 and 100.
+    Between percentiles the scale is linear; values outside the observed sales score 0 or 100.
     """
 
     percentile: dict[str, Floats]
@@ -31,16 +31,16 @@ class ScoreScale:
         return cls(table)
 
     def score(self, log_units: Floats, category: Texts) -> Floats:
-        """(n,) ln(1 + units) -> (n,) scores; never falls where units rise."""
+        """(n,) ln(1 + units) -> (n,) scores; monotonically non-decreasing."""
         scores = np.empty(len(log_units))
         for word in np.unique(category):
             rows = category == word
-            known = self.percentile.get(str(word), self.percentile[""])
-            scores[rows] = np.interp(log_units[rows], known, np.linspace(0.0, 100.0, POINTS))
+            percentiles = self.percentile.get(str(word), self.percentile[""])
+            scores[rows] = np.interp(log_units[rows], percentiles, np.linspace(0.0, 100.0, POINTS))
         return scores
 
 
 def _percentiles(log_units: Floats) -> Floats:
-    """Strictly ascending, so that equal sales don't make the scale jump backwards."""
-    found = np.quantile(log_units, np.linspace(0.0, 1.0, POINTS))
-    return np.asarray(found + np.arange(POINTS) * 1e-9)
+    """Strictly ascending, so that `np.interp` is well defined where sales are equal."""
+    values = np.quantile(log_units, np.linspace(0.0, 1.0, POINTS))
+    return np.asarray(values + np.arange(POINTS) * 1e-9)

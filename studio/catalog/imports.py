@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
-from db.files import get_file
 from db.tables import Job
 from db.users import get_user
-from errors import Conflict, DeadlinePassed, Invalid, NotFound, StudioError, Unavailable
+from errors import DeadlinePassed, Invalid, StudioError, Unavailable
 from studio.catalog.catalog import Owner, put_product
 from studio.catalog.form import read_line
 from studio.catalog.import_lines import (
@@ -25,6 +24,7 @@ from studio.catalog.import_lines import (
     is_json_lines,
     read_lines,
 )
+from studio.files.datasets import dataset_key
 from studio.files.rules import DATASET_TYPES
 from studio.files.storage import require_storage
 from studio.forms import UNSTORABLE, Form
@@ -72,23 +72,6 @@ class BadLines:
         """The errors since the last call."""
         unreported, self.unreported = self.unreported, []
         return unreported
-
-
-async def dataset_key(studio: Studio, owner_id: UUID, file_id: UUID) -> str:
-    """Where an uploaded dataset is.
-
-    Raises:
-        NotFound: absent or another's. Conflict: not completed. Invalid: no dataset.
-    """
-    async with studio.database.transaction() as session:
-        file = await get_file(session, file_id)
-    if file is None or file.owner_id != owner_id:
-        raise NotFound("no such file")
-    if file.purpose != "dataset":
-        raise Invalid("the file's purpose is not dataset")
-    if file.status != "ready":
-        raise Conflict("the upload is not completed: POST /api/files/{fileId}/complete")
-    return file.blob_key
 
 
 async def check_import(studio: Studio, owner_id: UUID, form: ImportForm) -> None:

@@ -1,11 +1,11 @@
-"""Reads a sales CSV line by line: good lines into columns, bad ones named with their reason."""
+"""Reads a sales CSV row by row: valid rows become columns, invalid ones are reported."""
 
 import csv
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from math import isfinite, nan
+from math import isfinite, isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from studio.files.text_lines import (
 COLUMNS = ("productId", "imageUrl", "date", "units", "price", "category", "brand")
 DELIMITERS = ",;\t"
 LARGEST = 1e9
-MOST_ERRORS, MOST_TOLD, MOST_WORDS = 1000, 20, 10_000
+MOST_ERRORS, MOST_NAMED, MOST_WORDS = 1000, 20, 10_000
 MOST_PRODUCTS = 20_000
 """Distinct products of one file."""
 MAX_LINE_BYTES, MAX_LINES = 100_000, 5_000_000
@@ -29,35 +29,36 @@ NO_DAY = -1
 
 
 @dataclass
-class LineErrors:
-    """Every bad line is counted; the first thousand are kept."""
+class RowErrors:
+    """The number of invalid rows, and the first thousand of them as {"line", "detail"}."""
 
     count: int = 0
-    kept: list[dict[str, Any]] = field(default_factory=list)
+    first: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, line: int, detail: str) -> None:
-        """One line and what is wrong with it."""
+        """Adds a row by its line in the file, and the reason."""
         self.count += 1
-        if len(self.kept) < MOST_ERRORS:
-            self.kept.append({"line": line, "detail": detail})
+        if len(self.first) < MOST_ERRORS:
+            self.first.append({"line": line, "detail": detail})
 
     def refuse(self, total: int) -> None:
         """Raises:
-        Invalid: there are bad lines; the first ones are named.
+        Invalid: there are invalid rows; the message names the first ones.
         """
         if not self.count:
             return
-        told = [f"line {one['line']}: {one['detail']}" for one in self.kept[:MOST_TOLD]]
-        more = "" if self.count <= MOST_TOLD else f"; and {self.count - MOST_TOLD:,} more"
-        raise Invalid(f"{self.count:,} of {total:,} lines can't be used: {'; '.join(told)}{more}")
+        reasons = [f"line {row['line']}: {row['detail']}" for row in self.first[:MOST_NAMED]]
+        more = "" if self.count <= MOST_NAMED else f"; and {self.count - MOST_NAMED:,} more"
+        detail = "; ".join(reasons) + more
+        raise Invalid(f"{self.count:,} of {total:,} lines can't be used: {detail}")
 
 
 class SalesTable:
-    """n good lines in about 40 bytes each, however long their texts.
+    """n valid rows in about 40 bytes each, however long their texts.
 
     names: distinct products, as ("productId" or "imageUrl", text); item: (n,) places among them;
-    line: (n,) numbers in the file; day: (n,) ordinals, -1 for none; units, price: (n,), price NaN
-    where none is given; category, brand: (n,) places in `words`.
+    line: (n,) line numbers in the file; day: (n,) ordinals, -1 for none; units, price: (n,), price
+    NaN for none; category, brand: (n,) places in `words`.
     """
 
     def __init__(self) -> None:
@@ -66,21 +67,21 @@ class SalesTable:
         self.item, self.line, self.day = array("i"), array("i"), array("i")
         self.units, self.price = array("d"), array("d")
         self.category, self.brand = array("i"), array("i")
-        self.errors = LineErrors()
+        self.errors = RowErrors()
 
     def __len__(self) -> int:
         return len(self.item)
 
     @property
     def total(self) -> int:
-        """Lines that hold anything, the header left out."""
+        """The number of rows, valid or not; the header and empty lines don't count."""
         return len(self) + self.errors.count
 
     def add(self, line: int, fields: dict[str, str], *, needs_date: bool, today: date) -> None:
-        """One line's fields by column.
+        """Adds a row by its fields.
 
         Raises:
-            Invalid: a field is not what its column holds.
+            Invalid: a field's value is not valid for its column.
         """
         name = _name(fields)
         day = _day(fields.get("date", ""), needed=needs_date, today=today)
@@ -98,6 +99,14 @@ class SalesTable:
         self.category.append(self._word("category", fields))
         self.brand.append(self._word("brand", fields))
 
+    def price_at(self, row: int) -> float | None:
+        """The price of a row, None where it has none."""
+        return None if isnan(self.price[row]) else self.price[row]
+
+    def day_at(self, row: int) -> date | None:
+        """The day of a row, None where it has none."""
+        return None if self.day[row] == NO_DAY else date.fromordinal(self.day[row])
+
     def _word(self, column: str, fields: dict[str, str]) -> int:
         text = fields.get(column, "")[:200]
         if text not in self.words and len(self.words) >= MOST_WORDS:
@@ -106,16 +115,16 @@ class SalesTable:
 
 
 def read_sales(path: Path, *, needs_date: bool, most: int | None = None) -> SalesTable:
-    """A CSV of UTF-8, with or without BOM, separated by comma, semicolon or tab.
+    """Reads a CSV file of UTF-8, with or without BOM, separated by comma, semicolon or tab.
 
-    With semicolons or tabs numbers may have a decimal comma.
+    With semicolons or tabs, numbers may have a decimal comma.
 
     Raises:
-        Invalid: no header or the wrong one, no line, more than `most` lines (and as many blank
-            ones), or more than 20,000 different products.
+        Invalid: the header is missing or wrong, or the file has no row, more than `most` rows (and
+            as many blank lines), or more than 20,000 different products.
     """
     table = SalesTable()
-    today = date.today() + timedelta(days=1)  # somewhere it is tomorrow already
+    today = date.today() + timedelta(days=1)  # in some time zone it is tomorrow already
     most_lines = MAX_LINES if most is None else 2 * most + 1
     with path.open("rb") as file:
         lines = BoundedLines(file, max_bytes=MAX_LINE_BYTES, max_lines=most_lines)
@@ -146,7 +155,7 @@ def _add_line(
 
 
 def _read_header(lines: BoundedLines, *, needs_date: bool) -> tuple[list[str], str]:
-    """The columns, and what separates them."""
+    """The columns and the delimiter."""
     try:
         line = next(lines, "")
         delimiter = max(DELIMITERS, key=line.count)
@@ -177,9 +186,9 @@ def _check_header(names: list[str], *, needs_date: bool) -> None:
 
 
 def _rows(
-    lines: BoundedLines, header: list[str], delimiter: str, errors: LineErrors
+    lines: BoundedLines, header: list[str], delimiter: str, errors: RowErrors
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number, fields) of every line with as many cells as the header; empty ones are none."""
+    """(line number, fields) of every row with as many cells as the header; skips empty lines."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         try:
@@ -190,7 +199,7 @@ def _rows(
             errors.add(lines.number, error.detail)
             continue
         except csv.Error as error:
-            errors.add(lines.number, f"not CSV, and what follows was not read: {error}")
+            errors.add(lines.number, f"not CSV; the lines after it were not read: {error}")
             return
         if not any(cell.strip() for cell in cells):
             continue
@@ -202,12 +211,13 @@ def _rows(
 
 
 def _name(fields: dict[str, str]) -> tuple[str, str]:
-    given = [(column, fields[column]) for column in COLUMNS[:2] if fields.get(column)]
-    if len(given) != 1:
+    names = [(column, fields[column]) for column in COLUMNS[:2] if fields.get(column)]
+    if len(names) != 1:
         raise Invalid("give either productId or imageUrl")
-    if len(given[0][1]) > 4096 or "\x00" in given[0][1]:
-        raise Invalid(f"{given[0][0]}: not a name that anything has")
-    return given[0]
+    column, text = names[0]
+    if len(text) > 4096 or "\x00" in text:
+        raise Invalid(f"{column}: the value is longer than 4,096 characters or contains a NUL")
+    return column, text
 
 
 def _day(text: str, *, needed: bool, today: date) -> int:
@@ -216,9 +226,9 @@ def _day(text: str, *, needed: bool, today: date) -> int:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise Invalid(f"date: {text[:40]!r} is no day like 2026-01-31") from None
+        raise Invalid(f"date: {text[:40]!r} is not a date like 2026-01-31") from None
     if day > today:
-        raise Invalid(f"date: {text} lies in the future")
+        raise Invalid(f"date: {text} is in the future")
     return day.toordinal()
 
 

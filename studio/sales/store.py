@@ -1,4 +1,4 @@
-"""Files of merchants' regressors: written under `regressors/{version}/`, read, and kept loaded."""
+"""Stores merchants' regressors as blobs under `regressors/{version}/`, and caches loaded ones."""
 
 import asyncio
 import hashlib
@@ -9,8 +9,8 @@ from typing import Any
 from errors import Invalid
 from models.sales.files import NAMES, Files, Manifest, manifest_of, read_regressor
 from models.sales.regressor import Regressor, RegressorConfig
+from models.sales.shapes import TrainedVersion
 from studio.ports import BlobStore
-from studio.sales.shapes import TrainedVersion
 
 CONTENT_TYPE = "application/octet-stream"
 
@@ -25,11 +25,11 @@ async def store_regressor(blobs: BlobStore, version: str, files: Files) -> Manif
 async def fetch_regressor(
     blobs: BlobStore, model: TrainedVersion, config: RegressorConfig, executor: Executor | None
 ) -> Regressor:
-    """Reads and checks every file, then builds the regressor off the event loop.
+    """Reads and verifies every file, then builds the regressor in the executor.
 
     Raises:
-        NotFound: a file is gone.
-        Invalid: a file is not what was written, or of another form.
+        NotFound: a file is missing.
+        Invalid: a file does not match the manifest, or can't be read.
     """
     files: Files = {}
     for name in NAMES:
@@ -48,10 +48,10 @@ def _is_whole(data: bytes, expected: Any) -> bool:
     return bool(expected == {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
 
 
-class Shelf:
-    """The regressors that were asked last, loaded once however many ask at the same time.
+class RegressorCache:
+    """The most recently used regressors; concurrent requests for one load it once.
 
-    Versions never change, so nothing here is ever out of date.
+    A version never changes, so an entry is never out of date.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Shelf:
 
     @property
     def loaded(self) -> list[str]:
-        """Versions, the one asked longest ago first."""
+        """The loaded versions, the least recently used first."""
         return list(self._loads)
 
     async def get(self, model: TrainedVersion) -> Regressor:

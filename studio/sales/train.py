@@ -1,4 +1,4 @@
-"""The job `train-regressor`: sales to a version that goes live only if it beats the running one."""
+"""The job `train-regressor`: trains a version, which goes live only if it beats the active one."""
 
 import asyncio
 import tempfile
@@ -16,23 +16,24 @@ from db.regressor_versions import get_active_regressor, lock_regressors
 from db.tables import RegressorVersion
 from errors import Invalid, StudioError, Unavailable
 from models.embedder.lexicon import PROMPTS, Lexicon
+from models.progress import Progress
+from models.sales.columns import Sales
+from models.sales.evaluation.measures import category_means
+from models.sales.evaluation.plots import plot_actual, plot_calibration
+from models.sales.evaluation.report import report_on
 from models.sales.files import Files, read_starter, rounded, write_regressor
-from models.sales.fit import LEAST_PRODUCTS, Parts, fit_regressor, split
-from models.sales.measures import category_means
-from models.sales.plots import plot_actual, plot_calibration
+from models.sales.fit import LEAST_PRODUCTS, ROUNDS_MESSAGE, Parts, fit_regressor, split
 from models.sales.regressor import Regressor, RegressorConfig
-from models.sales.report import report_on
-from models.sales.sales import Sales
-from studio.catalog.imports import dataset_key
+from studio.files.datasets import csv_key
 from studio.forms import Form, in_camel_case
 from studio.job_types import JobRun, JobType, Outcome, read_payload
 from studio.ports import Studio
-from studio.sales.csv_file import LineErrors, read_sales
-from studio.sales.lines import blame_lines, see_products, to_sales
+from studio.sales.csv_file import RowErrors, read_sales
+from studio.sales.products import errors_by_row, look_up_products, to_sales
 from studio.sales.store import fetch_regressor, store_regressor
 from studio.sales.versions import put_in_service, trained
 
-TELL_S = 0.5
+PROGRESS_S = 0.5
 CONFIG = RegressorConfig()
 
 
@@ -44,7 +45,7 @@ class TrainForm(Form):
 
 async def check_training(studio: Studio, owner_id: UUID, form: TrainForm) -> None:
     """Raises:
-    StudioError: there is no such dataset; see `csv_key`.
+    StudioError: the dataset can't be used; see `csv_key`.
     """
     await csv_key(studio, owner_id, form.file_id)
 
@@ -55,27 +56,15 @@ TRAIN_REGRESSOR = JobType(
 )  # fmt: skip
 
 
-async def csv_key(studio: Studio, owner_id: UUID, file_id: UUID) -> str:
-    """Where an uploaded sales CSV is.
-
-    Raises:
-        Invalid: a dataset of another kind. NotFound, Conflict: see `dataset_key`.
-    """
-    key = await dataset_key(studio, owner_id, file_id)
-    if not key.endswith(".csv"):
-        raise Invalid("sales are read from CSV files")
-    return key
-
-
 async def train_regressor(studio: Studio, run: JobRun) -> Outcome:
-    """Reads, fits, compares, stores; row and activation are written with the job's own end.
+    """Reads the sales, fits a version, compares it with the active one, and stores it.
 
-    Whatever fails before that leaves nothing but blobs under the job's own name, which a later
-    attempt replaces.
+    The version's row and its activation are written in the transaction that finishes the job. An
+    earlier failure leaves only blobs under the job's own name, which the next attempt replaces.
 
     Raises:
-        Invalid: lines can't be used (the first are named here, up to a thousand in the job's
-            events), or there are too few products.
+        Invalid: rows are invalid (the message names the first ones, the job's events up to a
+            thousand), or there are too few products.
         Unavailable: a part of the studio is down, or another version went live meanwhile.
     """
     if run.owner_id is None:
@@ -85,14 +74,13 @@ async def train_regressor(studio: Studio, run: JobRun) -> Outcome:
     version = f"regressor-{run.job_id.hex[:12]}"
     embedder_version = await studio.embedder.version()
     champion = await _champion(studio, owner_id, embedder_version)
-    prompts = await studio.embedder.embed_texts(PROMPTS)
-    lexicon = Lexicon(np.stack([embedding.vector for embedding in prompts]))
+    lexicon = await _read_lexicon(studio)
     fitting = Fitting(version, embedder_version, sales, lexicon, champion.regressor)
-    fitted = await _fit(run, fitting)
-    manifest = await store_regressor(studio.blobs, version, fitted.files)
-    for name, plot in fitted.plots.items():
+    result = await _fit(run, fitting)
+    manifest = await store_regressor(studio.blobs, version, result.files)
+    for name, plot in result.plots.items():
         await studio.blobs.put(f"regressors/{version}/{name}.png", plot, "image/png")
-    metrics = in_camel_case(fitted.metrics)
+    metrics = in_camel_case(result.metrics)
 
     async def record(session: AsyncSession) -> None:
         await lock_regressors(session, owner_id)
@@ -106,10 +94,10 @@ async def train_regressor(studio: Studio, run: JobRun) -> Outcome:
             )
         )  # fmt: skip
         await session.flush()
-        if fitted.is_better:
+        if result.is_better:
             await put_in_service(session, owner_id, version)
 
-    return Outcome({"version": version, "live": fitted.is_better, "metrics": metrics}, record)
+    return Outcome({"version": version, "live": result.is_better, "metrics": metrics}, record)
 
 
 async def _read(studio: Studio, run: JobRun, owner_id: UUID, key: str) -> Sales:
@@ -121,48 +109,55 @@ async def _read(studio: Studio, run: JobRun, owner_id: UUID, key: str) -> Sales:
     await _refuse(run, table.errors, table.total)
     names = list(table.names)
     await run.progress(len(table), len(table), "lines read")
-    seen, failed = await see_products(studio, owner_id, names, run.progress)
-    if failed:
-        await _refuse(run, blame_lines(table, failed), len(table))
-    sales = await asyncio.to_thread(to_sales, table, seen)
-    products = len(np.unique(sales.key))
-    if products < LEAST_PRODUCTS:
-        raise Invalid(f"{products} different products were sold; at least {LEAST_PRODUCTS} teach")
+    products, errors = await look_up_products(studio, owner_id, names, run.progress)
+    if errors:
+        await _refuse(run, errors_by_row(table, errors), len(table))
+    sales = await asyncio.to_thread(to_sales, table, products)
+    count = len(np.unique(sales.key))
+    if count < LEAST_PRODUCTS:
+        raise Invalid(
+            f"{count} different products were sold; a training needs at least {LEAST_PRODUCTS}"
+        )
     return sales
 
 
-async def _refuse(run: JobRun, bad: LineErrors, total: int) -> None:
-    if bad.count:
-        await run.progress(0, total, f"{bad.count:,} bad lines", errors=bad.kept)
-        bad.refuse(total)
+async def _refuse(run: JobRun, errors: RowErrors, total: int) -> None:
+    if errors.count:
+        await run.progress(0, total, f"{errors.count:,} bad lines", errors=errors.first)
+        errors.refuse(total)
+
+
+async def _read_lexicon(studio: Studio) -> Lexicon:
+    vectors = [(await studio.embedder.embed_text(prompt)).vector for prompt in PROMPTS]
+    return Lexicon(np.stack(vectors))
 
 
 @dataclass(frozen=True)
 class Champion:
-    """What answers the merchant now: a version of their own, else the starter where it fits."""
+    """The active version that a new one must beat: the merchant's own, or the starter."""
 
     version: str | None
     regressor: Regressor | None
 
 
 async def _champion(studio: Studio, owner_id: UUID, embedder_version: str) -> Champion:
-    """One that can't be read, or that was made for another embedder, defends nothing."""
+    """The active version; without a regressor if it can't be read or is for another embedder."""
     async with studio.database.transaction() as session:
         row = await get_active_regressor(session, owner_id)
-    model, found = trained(row), None
+    model, regressor = trained(row), None
     if model is not None:
         with suppress(StudioError):
-            found = await fetch_regressor(studio.blobs, model, CONFIG, None)
+            regressor = await fetch_regressor(studio.blobs, model, CONFIG, None)
     else:
-        found = await asyncio.to_thread(read_starter, CONFIG)
-    if found is not None and found.embedder_version != embedder_version:
-        found = None
-    return Champion(row.version if row else None, found)
+        regressor = await asyncio.to_thread(read_starter, CONFIG)
+    if regressor is not None and regressor.embedder_version != embedder_version:
+        regressor = None
+    return Champion(row.version if row else None, regressor)
 
 
 @dataclass(frozen=True)
 class Fitting:
-    """What the fit itself needs; all of it runs in one thread."""
+    """The inputs of a fit, which runs in one thread."""
 
     version: str
     embedder_version: str
@@ -170,11 +165,11 @@ class Fitting:
     lexicon: Lexicon
     champion: Regressor | None
 
-    def run(self, tell: Any) -> "Fitted":
-        """Fits on one part, calibrates on another, and is judged on the third."""
+    def run(self, progress: Progress) -> "FitResult":
+        """Fits on one part of the sales, calibrates on another, and evaluates on the third."""
         parts = split(self.sales)
         fitted = fit_regressor(
-            self.version, self.embedder_version, parts, self.lexicon, CONFIG, tell
+            self.version, self.embedder_version, parts, self.lexicon, CONFIG, progress
         )
         regressor = rounded(fitted, CONFIG)
         report = report_on(regressor, parts.test, parts.fit)
@@ -186,24 +181,24 @@ class Fitting:
             "champion_error": round(rival, 4),
         }
         plots = {"calibration": plot_calibration(report), "predicted": plot_actual(report)}
-        return Fitted(write_regressor(regressor), plots, metrics, report.log_error < rival)
+        return FitResult(write_regressor(regressor), plots, metrics, report.log_error < rival)
 
     def _rival_error(self, parts: Parts) -> float:
-        """The running version's mean absolute error of ln(1 + units) on the same held-out lines.
+        """The active version's mean absolute error of ln(1 + units) on the same test rows.
 
-        No version of the merchant was fitted on them (see `split`). Where none runs, the category's
-        mean has to be beaten.
+        No version of the merchant was fitted on them (see `split`). Without an active version, it
+        is the error of the category's mean.
         """
         if self.champion is not None:
-            told = self.champion.predict(parts.test.offers, parts.test.key).middle
+            predicted = self.champion.predict(parts.test.offers, parts.test.key).middle
         else:
-            told = category_means(parts.fit, parts.test)
-        return float(np.abs(parts.test.log_units - told).mean())
+            predicted = category_means(parts.fit, parts.test)
+        return float(np.abs(parts.test.log_units - predicted).mean())
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A fitted version's files, the plots of its test, its figures, and whether it goes live."""
+class FitResult:
+    """A fitted version's files, plots and figures, and whether it beats the active version."""
 
     files: Files
     plots: dict[str, bytes]
@@ -211,20 +206,20 @@ class Fitted:
     is_better: bool
 
 
-async def _fit(run: JobRun, fitting: Fitting) -> Fitted:
-    """In a thread, which ends at its next round when the job is to end."""
-    stop, at = threading.Event(), [0, 0]
+async def _fit(run: JobRun, fitting: Fitting) -> FitResult:
+    """Fits in a thread, which stops at its next round when this task ends."""
+    stop, latest = threading.Event(), [(0, 0, ROUNDS_MESSAGE)]
 
-    def tell(done: int, total: int) -> None:
-        at[:] = done, total
+    def progress(done: int, total: int, message: str) -> None:
+        latest[0] = done, total, message
         if stop.is_set():
             raise RuntimeError("the job has ended")
 
-    work = asyncio.create_task(asyncio.to_thread(fitting.run, tell))
+    work = asyncio.create_task(asyncio.to_thread(fitting.run, progress))
     try:
-        while not (await asyncio.wait({work}, timeout=TELL_S))[0]:
-            await run.progress(at[0], at[1], "rounds of trees")
+        while not (await asyncio.wait({work}, timeout=PROGRESS_S))[0]:
+            await run.progress(*latest[0])
     finally:
         stop.set()
-        work.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        work.add_done_callback(lambda task: task.cancelled() or task.exception())
     return work.result()

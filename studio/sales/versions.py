@@ -1,42 +1,75 @@
-"""Which regressor answers a merchant: activation, and rolling back by the same step."""
+"""A merchant's regressor versions: listing, activation and rollback."""
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.audit import insert_audit
-from db.regressor_versions import get_regressor, lock_regressors, switch_regressor
+from db.regressor_versions import (
+    get_regressor,
+    list_regressors,
+    lock_regressors,
+    switch_regressor,
+)
 from db.tables import RegressorVersion
 from errors import Conflict, NotFound
 from models.sales.files import STARTER
+from models.sales.regressor import Regressor
+from models.sales.shapes import TrainedVersion
 from studio.context import current_request_id
 from studio.ports import Studio
-from studio.sales.shapes import TrainedVersion
 
-FIT = frozenset({"ready", "active", "retired"})
+PLOTS = ("calibration", "predicted")
+ACTIVATABLE = frozenset({"ready", "active", "retired"})
 
 
 def trained(row: RegressorVersion | None) -> TrainedVersion | None:
-    """What every call to the regressor carries; None asks the starter."""
+    """The version that calls to the regressor name; None means the starter."""
     return None if row is None else TrainedVersion(row.version, row.manifest)
 
 
-async def activate_regressor(studio: Studio, owner_id: UUID, version: str) -> None:
-    """Makes one of the owner's versions the one that answers, or "starter".
+def check_embedder(regressor: Regressor, embedder_version: str) -> None:
+    """Raises:
+    Conflict: the regressor was trained on another embedder's vectors.
+    """
+    if regressor.embedder_version != embedder_version:
+        raise Conflict(
+            f"regressor {regressor.version} was trained on vectors of "
+            f"{regressor.embedder_version}; in service is {embedder_version}: "
+            "train one with POST /api/analytics/train"
+        )
 
-    The next call carries it to whichever replica, so no call is dropped and none is answered by an
-    older version.
+
+async def list_versions(
+    studio: Studio, owner_id: UUID, *, limit: int, after: tuple[datetime, str] | None = None
+) -> list[RegressorVersion]:
+    """The owner's versions, newest first; after: (created_at, version) of the last one known."""
+    async with studio.database.read() as session:
+        return await list_regressors(session, owner_id, limit=limit, after=after)
+
+
+async def plot_urls(studio: Studio, version: str) -> dict[str, str]:
+    """Signed URLs of the plots that a version's training has stored."""
+    return {name: await studio.blobs.sign_get(f"regressors/{version}/{name}.png") for name in PLOTS}
+
+
+async def activate_regressor(studio: Studio, owner_id: UUID, version: str) -> None:
+    """Activates one of the owner's versions, or "starter".
+
+    Every call to the regressor names its version, so no call is dropped, and none that starts
+    afterwards is answered by the version before.
 
     Raises:
         NotFound: the owner has no such version.
-        Conflict: it was made for another embedder than the one in service.
+        Conflict: it was trained for another embedder than the one in service.
     """
     in_service = await studio.embedder.version()
     async with studio.database.transaction() as session:
         await lock_regressors(session, owner_id)
         if version != STARTER:
             row = await get_regressor(session, version)
-            if row is None or row.owner_id != owner_id or row.status not in FIT:
+            if row is None or row.owner_id != owner_id or row.status not in ACTIVATABLE:
                 raise NotFound(f"there is no regressor version {version}")
             if row.embedder_version != in_service:
                 raise Conflict(
@@ -47,7 +80,7 @@ async def activate_regressor(studio: Studio, owner_id: UUID, version: str) -> No
 
 
 async def put_in_service(session: AsyncSession, owner_id: UUID, version: str | None) -> None:
-    """In the caller's own transaction, which holds the lock."""
+    """Switches and audits in the caller's transaction, which holds the owner's lock."""
     await switch_regressor(session, owner_id, version)
     insert_audit(
         session,

@@ -24,7 +24,7 @@ def test_the_same_arguments_draw_the_same_person() -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_another_garment_changes_nothing_but_where_one_of_them_is(seed: int) -> None:
     other = Garment("shirt", "blue", "plain", 8)
-    one, two = (draw_person(seed, [each], SIZE, full_figure=True) for each in (TOP, other))
+    one, two = (draw_person(seed, [garment], SIZE, full_figure=True) for garment in (TOP, other))
     changed = np.abs(np.asarray(one.image, int) - np.asarray(two.image, int)).max(-1) > 0
     about = np.zeros(SIZE, bool)
     for person in (one, two):
@@ -57,8 +57,8 @@ def test_a_garment_is_where_its_kind_belongs(garment: Garment, kind: Category) -
 
 
 def test_many_people_show_every_class() -> None:
-    seen = {int(c) for seed in range(40) for c in np.unique(draw_person(seed, (), SIZE).parse)}
-    assert seen == set(range(len(NAMES)))
+    classes = {int(c) for seed in range(40) for c in np.unique(draw_person(seed, (), SIZE).parse)}
+    assert classes == set(range(len(NAMES)))
 
 
 def test_the_wearers_left_is_on_the_pictures_right() -> None:
@@ -82,7 +82,7 @@ def test_landmarks_lie_on_the_person() -> None:
 def test_an_outfit_is_completed_and_never_doubled() -> None:
     for seed in range(20):
         for garments in ([], [TOP], [Garment("dress", "red")], [Garment("skirt", "red")]):
-            kinds = [kind_of(each) for each in complete_outfit(seed, garments)]
+            kinds = [kind_of(garment) for garment in complete_outfit(seed, garments)]
             assert kinds in (["dress"], ["lower", "upper"])
 
 

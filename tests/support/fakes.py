@@ -34,10 +34,19 @@ from models.images import decode_image
 from models.index.files import empty_files
 from models.index.product_index import ProductIndex
 from models.index.shapes import ProductAttributes, SearchAnswer, SearchQuery
+from models.sales.columns import Offers, Sales
+from models.sales.explanation.occlusion import background, cover
 from models.sales.fit import fit_regressor, split
-from models.sales.occlusion import background, cover
 from models.sales.regressor import Regressor, RegressorConfig
-from models.sales.sales import Offers, Sales
+from models.sales.scoring import evaluate, score
+from models.sales.shapes import (
+    CoveredEmbedding,
+    Evaluation,
+    Observations,
+    ScoreAnswer,
+    ScoreQuery,
+    TrainedVersion,
+)
 from models.segmenter.shapes import SegmentPrompt
 from settings import Settings
 from studio.accounts.accounts import create_user
@@ -46,16 +55,8 @@ from studio.ports import (
     Index,
     Studio,
 )
-from studio.sales.answers import answer, check_embedder, evaluate
-from studio.sales.shapes import (
-    CoveredEmbedding,
-    Evaluation,
-    Observations,
-    ScoreAnswer,
-    ScoreQuery,
-    TrainedVersion,
-)
-from studio.sales.store import Shelf
+from studio.sales.store import RegressorCache
+from studio.sales.versions import check_embedder
 from studio.segmentation.shapes import SegmentAnswer
 from studio.tryon.shapes import TryOnLoad, TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 
@@ -143,25 +144,27 @@ class LocalRegressor:
 
     def __init__(self, blobs: BlobStore) -> None:
         self.failure: Exception | None = None
-        self._shelf = Shelf(blobs, RegressorConfig(), ThreadPoolExecutor(1), most=2)
+        self._cache = RegressorCache(blobs, RegressorConfig(), ThreadPoolExecutor(1), most=2)
 
     async def score(self, query: ScoreQuery) -> ScoreAnswer:
-        found = await self._find(query.model, query.embedder_version)
-        return (await asyncio.to_thread(answer, found, [query]))[0]
+        regressor = await self._find(query.model, query.embedder_version)
+        return (await asyncio.to_thread(score, regressor, [query]))[0]
 
-    async def evaluate(self, model: TrainedVersion | None, sold: Observations) -> Evaluation:
-        found = await self._find(model, sold.embedder_version)
-        return await asyncio.to_thread(evaluate, found, sold)
+    async def evaluate(
+        self, version: TrainedVersion | None, observations: Observations
+    ) -> Evaluation:
+        regressor = await self._find(version, observations.embedder_version)
+        return await asyncio.to_thread(evaluate, regressor, observations)
 
     async def status(self) -> Mapping[str, object]:
         self._raise_failure()
         return {"starter": "tiny", "embedderVersion": "fake-embedder", "loaded": []}
 
-    async def _find(self, model: TrainedVersion | None, embedder_version: str) -> Regressor:
+    async def _find(self, version: TrainedVersion | None, embedder_version: str) -> Regressor:
         self._raise_failure()
-        found = tiny_regressor() if model is None else await self._shelf.get(model)
-        check_embedder(found, embedder_version)
-        return found
+        regressor = tiny_regressor() if version is None else await self._cache.get(version)
+        check_embedder(regressor, embedder_version)
+        return regressor
 
     def _raise_failure(self) -> None:
         if self.failure is not None:

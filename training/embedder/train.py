@@ -20,10 +20,10 @@ import models.embedder.backbone  # noqa: F401 - registers the image network
 from models.embedder.embedder import build_tokenizer
 from models.weights import LOCAL_PREFIX, write_tensors
 from training.embedder.drawings import draw_pool
-from training.embedder.run import Run, Schedule
+from training.embedder.trainer import EmbedderSchedule, EmbedderTrainer
 from training.embedder.validation import report
 from training.photos.photos import Photos, join, load_photos
-from training.photos.worn import load_worn
+from training.photos.street_garments import load_street_garments
 
 PHOTO_SIZE, DRAWING_SIZE = 160, 150  # pixels in memory; crops for training are cut from them
 ARCHITECTURE: dict[str, Any] = {
@@ -44,7 +44,7 @@ PREPROCESSING: dict[str, Any] = {
 
 
 def save(network: Any, folder: Path, architecture: dict[str, Any] = ARCHITECTURE) -> None:
-    """Write the network in open_clip's published format: config and float16 safetensors."""
+    """Writes the network in open_clip's published format: config and float16 safetensors."""
     folder.mkdir(parents=True, exist_ok=True)
     _write_config(folder, architecture)
     write_tensors(folder / "open_clip_model.safetensors", network.state_dict())
@@ -56,7 +56,7 @@ def _write_config(folder: Path, architecture: dict[str, Any] = ARCHITECTURE) -> 
 
 
 def _tokenizer() -> Callable[[list[str]], torch.Tensor]:
-    """The tokenizer that loading the finished folder will build."""
+    """The tokenizer that loading the finished folder builds."""
     with tempfile.TemporaryDirectory() as folder:
         _write_config(Path(folder))
         return build_tokenizer(f"{LOCAL_PREFIX}{folder}", ARCHITECTURE)
@@ -68,9 +68,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--people", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "embedder")
-    parser.add_argument("--start", type=Path, help="a kept state whose weights to start from")
+    parser.add_argument("--start", type=Path, help="a checkpoint (state.pt) to start from")
     parser.add_argument("--minutes", type=float, default=60.0, help="of CPU time")
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--fold-in", type=float, default=0.7)
     parser.add_argument("--instances", type=int, default=24, help="drawn garments a combination")
     parser.add_argument("--seed", type=int, default=0)
@@ -78,8 +78,8 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _prepare(args: argparse.Namespace, train: Photos, validation: Photos) -> Run:
-    worn = load_worn(args.people, PHOTO_SIZE)
+def _prepare(args: argparse.Namespace, train: Photos, validation: Photos) -> EmbedderTrainer:
+    worn = load_street_garments(args.people, PHOTO_SIZE)
     photos = join([worn, train, validation])
     drawings = draw_pool(args.instances, DRAWING_SIZE, args.seed * 1_000_000)
     print(f"{len(train.files)} + {len(validation.files)} photographs, {len(worn.files)} worn "
@@ -88,28 +88,30 @@ def _prepare(args: argparse.Namespace, train: Photos, validation: Photos) -> Run
     network = open_clip.CLIP(**deepcopy(ARCHITECTURE))
     if args.start:
         network.load_state_dict(torch.load(args.start, weights_only=True)["average"])
-    schedule = Schedule(minutes=args.minutes, rate=args.rate, fold_in=args.fold_in)
-    if args.start:  # what small pictures teach, it knows
+    schedule = EmbedderSchedule(
+        minutes=args.minutes, learning_rate=args.learning_rate, fold_in=args.fold_in
+    )
+    if args.start:  # it has learnt from small pictures already
         schedule = replace(schedule, sizes=((0.0, 96), (0.3, 112), (0.7, 128)))
-    return Run(
+    return EmbedderTrainer(
         network, _tokenizer(), photos, len(worn.files), len(validation.files), drawings, schedule,
         args.seed,
     )  # fmt: skip
 
 
 def main() -> None:
-    """Train, reporting on the validation part, and write the running average's weights."""
+    """Trains, reports on the validation split, and writes the averaged weights."""
     args = _parse()
     torch.set_num_threads(args.threads)
     train = load_photos(args.photos, {"train"}, PHOTO_SIZE)
     validation = load_photos(args.photos, {"validation"}, PHOTO_SIZE)
-    run, tokenize = _prepare(args, train, validation), _tokenizer()
+    trainer, tokenize = _prepare(args, train, validation), _tokenizer()
 
-    def told() -> str:
-        save(run.average, args.out)
-        return report(run.average, tokenize, validation, run.schedule.size_at(run.share))
+    def save_and_report() -> str:
+        save(trainer.ema, args.out)
+        return report(trainer.ema, tokenize, validation, trainer.schedule.size_at(trainer.share))
 
-    run.train(args.work, told)
+    trainer.train(args.work, save_and_report)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a training run watches: photographs of the validation part and held-out drawings."""
+"""Validation of the embedder: photographs of the validation split, and held-out drawings."""
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -17,20 +17,21 @@ _INSTANCES = 4  # drawn garments of each held-out combination
 
 
 def report(network: Any, tokenize: Tokenize, photos: Photos, size: int) -> str:
-    """One line: how well pictures find pictures and texts find pictures."""
-    seen = embed(network, photos.pixels, size)
+    """One line: precision of image and text search, and zero-shot accuracy."""
+    pictures = embed(network, photos.pixels, size)
     labels = np.array(photos.labels)
     nouns = [noun for noun in NOUNS if noun.names[0] in set(photos.labels)]
-    asked = embed_texts(network, tokenize, [f"a photo of a {noun.words[0]}" for noun in nouns])
+    texts = embed_texts(network, tokenize, [f"a photo of a {noun.words[0]}" for noun in nouns])
     names = np.array([noun.names[0] for noun in nouns])
-    order = np.argsort(-(asked @ seen.T), axis=1)[:, :10]
-    kept = np.array([(labels == name).sum() >= 10 for name in names])
-    found = (labels[order] == names[:, None]).mean(1)[kept].mean()
-    guessed = names[(seen @ asked.T).argmax(1)]
+    order = np.argsort(-(texts @ pictures.T), axis=1)[:, :10]
+    is_frequent = np.array([(labels == name).sum() >= 10 for name in names])
+    precision = (labels[order] == names[:, None]).mean(1)[is_frequent].mean()
+    predicted = names[(pictures @ texts.T).argmax(1)]
     drawn = " ".join(f"{value:.3f}" for value in _drawn(network, tokenize, size))
     return (
-        f"  photographs: image P@10 {precision_at_10(seen, labels):.3f}, text P@10 {found:.3f}, "
-        f"zero-shot {(guessed == labels).mean():.3f}; held-out drawings text@1 view@1: {drawn}"
+        f"  photographs: image P@10 {precision_at_10(pictures, labels):.3f}, "
+        f"text P@10 {precision:.3f}, "
+        f"zero-shot {(predicted == labels).mean():.3f}; held-out drawings text@1 view@1: {drawn}"
     )
 
 
@@ -55,11 +56,11 @@ def _drawn(network: Any, tokenize: Tokenize, size: int) -> tuple[float, float]:
     first, second = (embed(network, view, size) for view in views)
     names = [caption(garment) for garment in garments]
     distinct = sorted(set(names))
-    asked = embed_texts(network, tokenize, distinct)
-    nearest = (asked @ first.T).argmax(1)
-    text = np.mean([names[at] == name for at, name in zip(nearest, distinct, strict=True)])
-    view = ((second @ first.T).argmax(1) == np.arange(len(garments))).mean()
-    return float(text), float(view)
+    texts = embed_texts(network, tokenize, distinct)
+    nearest = (texts @ first.T).argmax(1)
+    text_accuracy = np.mean([names[at] == name for at, name in zip(nearest, distinct, strict=True)])
+    view_accuracy = ((second @ first.T).argmax(1) == np.arange(len(garments))).mean()
+    return float(text_accuracy), float(view_accuracy)
 
 
 def embed(network: Any, pixels: NDArray[np.uint8], size: int) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""What a parser reaches on pictures with known codes."""
+"""Validation of a parser: IoU on photographs with ground truth."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.segmenter.atr import NAMES, PERSON, UPPER, Atr
-from training.parser.views import normalise
-from training.photos.street import Street, told
+from training.parser.augment import normalise
+from training.photos.street import Street, ground_truth
 
 
 def predict(
@@ -36,16 +36,16 @@ def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
 
 
 def report(network: Any, street: Street, size: tuple[int, int]) -> str:
-    """Person and upper-body IoU (all pixels together; mean over pictures), per class IoU."""
+    """IoU of person and upper body (over all pixels; mean of pictures), and of each class."""
     classes = predict(network, street.pixels, size)
     parts = []
     for name, group in (("person", PERSON), ("upper", UPPER)):
-        truth, known = told(street.codes, group)
-        found = np.isin(classes, sorted(group)) & known
-        means = [iou(a, b) for a, b in zip(found, truth, strict=True) if b.any()]
-        parts.append(f"{name} {iou(found, truth):.3f} (mean {np.mean(means):.3f})")
+        truth, certain = ground_truth(street.codes, group)
+        mask = np.isin(classes, sorted(group)) & certain
+        means = [iou(a, b) for a, b in zip(mask, truth, strict=True) if b.any()]
+        parts.append(f"{name} {iou(mask, truth):.3f} (mean {np.mean(means):.3f})")
     single = []
-    for each in Atr:
-        truth, known = told(street.codes, {each})
-        single.append(f"{NAMES[each]} {iou((classes == each) & known, truth):.2f}")
+    for label in Atr:
+        truth, certain = ground_truth(street.codes, {label})
+        single.append(f"{NAMES[label]} {iou((classes == label) & certain, truth):.2f}")
     return ", ".join(parts) + "\n  " + ", ".join(single)

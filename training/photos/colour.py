@@ -1,4 +1,4 @@
-"""Estimates the colour name of the garment in a photograph from its pixels alone."""
+"""Estimates the colour name of the garment in a photograph from its pixels."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +9,10 @@ _GRID = 48
 
 
 def name_colour(picture: Pixels, agreement: float = 0.55) -> str:
-    """The garment's colour name, or "" where none covers `agreement` of it.
+    """The garment's colour name, or "" if no colour covers the share `agreement` of it.
 
-    picture: (h, w, 3) uint8 RGB. The border is taken for background, and what differs from it
-    in the middle for the garment.
+    picture: (h, w, 3) uint8 RGB. The border counts as background, and pixels in the middle that
+    differ from it count as the garment.
     """
     small = np.asarray(Image.fromarray(picture).resize((_GRID, _GRID), Image.Resampling.BOX))
     garment = garment_pixels(small)
@@ -25,7 +25,7 @@ def name_colour(picture: Pixels, agreement: float = 0.55) -> str:
 
 
 def garment_pixels(small: Pixels) -> Pixels:
-    """Pixels of the middle that lie far from the border's colours: (m, 3) uint8."""
+    """Pixels of the middle that differ much from the border's colours: (m, 3) uint8."""
     edge = 4
     border = np.concatenate(
         [
@@ -38,8 +38,8 @@ def garment_pixels(small: Pixels) -> Pixels:
     middle = small[low:high, low:high].reshape(-1, 3)
     distance = np.linalg.norm(middle[:, None].astype(np.float32) - border[None, ::3], axis=2)
     nearest = np.partition(distance, 8, axis=1)[:, 8]
-    chosen: Pixels = middle[nearest > 30.0]
-    return chosen
+    garment: Pixels = middle[nearest > 30.0]
+    return garment
 
 
 def _name_pixels(pixels: Pixels) -> NDArray[np.str_]:

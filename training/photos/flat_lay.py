@@ -1,4 +1,4 @@
-"""Garments without a person: drawn ones with exact masks, photographs with a known label."""
+"""Flat-lay pictures: drawn garments with exact masks, and photographs with a label."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,34 +11,36 @@ from PIL import Image
 from drawing.captions import combinations
 from drawing.draw import Garment, draw_with_cover
 from models.segmenter.atr import Atr
-from training.photos.flat_lay_guess import guess_garment
+from training.photos.flat_lay_masks import mask_garment
 from training.photos.photos import list_photos
-from training.photos.street import EITHER_SHOE, GROUND_OR, WORN
+from training.photos.street import EITHER_SHOE, GROUND_OR, ON_PERSON
 
 DRAWN_CODES: dict[str, int] = {
     "t-shirt": Atr.UPPER_CLOTHES, "shirt": Atr.UPPER_CLOTHES, "jacket": Atr.UPPER_CLOTHES,
     "dress": Atr.DRESS, "skirt": Atr.SKIRT, "trousers": Atr.PANTS, "shorts": Atr.PANTS,
     "shoes": EITHER_SHOE, "bag": Atr.BAG,
 }  # fmt: skip
-_LYING_LABELS: dict[str, int] = {
+_FLAT_LAY_LABELS: dict[str, int] = {
     **dict.fromkeys(("T-Shirt", "Longsleeve", "Shirt", "Outwear", "Polo", "Undershirt", "Hoodie",
                      "Blazer", "Top", "Blouse"), 0),
     "Skirt": 1, "Pants": 2, "Shorts": 2, "Dress": 3, "Shoes": 4, "Hat": 5, "Body": 6,
 }  # fmt: skip
 _GARMENT_CODES: tuple[int, ...] = (
-    Atr.UPPER_CLOTHES, Atr.SKIRT, Atr.PANTS, Atr.DRESS, EITHER_SHOE, Atr.HAT, WORN,
+    Atr.UPPER_CLOTHES, Atr.SKIRT, Atr.PANTS, Atr.DRESS, EITHER_SHOE, Atr.HAT, ON_PERSON,
 )  # fmt: skip
 
 
-class Lying(NamedTuple):
+class FlatLays(NamedTuple):
     """Pictures in memory: pixels (n, h, w, 3) uint8 RGB, codes (n, h, w) uint8 (`street.SETS`)."""
 
     pixels: NDArray[np.uint8]
     codes: NDArray[np.uint8]
 
 
-def draw_lying(count: int, height: int, width: int, seed: int, held_out: bool = False) -> Lying:
-    """Drawn garments on drawn grounds, squashed to height x width."""
+def draw_flat_lays(
+    count: int, height: int, width: int, seed: int, held_out: bool = False
+) -> FlatLays:
+    """Drawn garments on drawn backgrounds, squashed to height x width."""
     rng = default_rng([seed, 77])
     kinds = combinations(held_out=held_out)
     pixels = np.empty((count, height, width, 3), np.uint8)
@@ -49,21 +51,21 @@ def draw_lying(count: int, height: int, width: int, seed: int, held_out: bool = 
         pixels[at] = np.asarray(picture.resize((width, height), Image.Resampling.BOX))
         inside = np.asarray(cover.resize((width, height), Image.Resampling.BOX)) > 127
         codes[at][inside] = DRAWN_CODES[garment.category]
-    return Lying(pixels, codes)
+    return FlatLays(pixels, codes)
 
 
-def load_lying(folder: Path, splits: set[str], height: int, width: int) -> Lying:
-    """Photographs of a known label, whose masks are guessed from their colours."""
-    rows = [row for row in list_photos(folder, splits) if row[1] in _LYING_LABELS]
+def load_flat_lays(folder: Path, splits: set[str], height: int, width: int) -> FlatLays:
+    """Labelled photographs, with masks that are estimated from their colours."""
+    rows = [row for row in list_photos(folder, splits) if row[1] in _FLAT_LAY_LABELS]
     pixels = np.empty((len(rows), height, width, 3), np.uint8)
     codes = np.empty((len(rows), height, width), np.uint8)
     for at, (file, label) in enumerate(rows):
         with Image.open(folder / file) as photo:
             small = photo.convert("RGB").resize((width, height), Image.Resampling.BOX)
             pixels[at] = np.asarray(small)
-        kind = _LYING_LABELS[label]
-        guess = guess_garment(pixels[at])
+        kind = _FLAT_LAY_LABELS[label]
+        mask = mask_garment(pixels[at])
         codes[at] = GROUND_OR + kind
-        codes[at][guess == 0] = Atr.BACKGROUND
-        codes[at][guess == 1] = _GARMENT_CODES[kind]
-    return Lying(pixels, codes)
+        codes[at][mask == 0] = Atr.BACKGROUND
+        codes[at][mask == 1] = _GARMENT_CODES[kind]
+    return FlatLays(pixels, codes)

@@ -1,4 +1,4 @@
-"""The clothing photographs as arrays: split by file name, pixels, estimated garment colours."""
+"""The clothing photographs as arrays: splits by file name, pixels, estimated garment colours."""
 
 import csv
 import hashlib
@@ -18,8 +18,8 @@ TEST_SHARE, VALIDATION_SHARE = 20, 8  # per cent of all photographs
 class Photos:
     """Photographs in memory, in the order of their file names.
 
-    pixels: (n, size, size, 3) uint8 RGB, squashed to a square; labels: the n label words of the
-    set ("T-Shirt"); colours: the n estimated colour names, "" where no colour dominates.
+    pixels: (n, size, size, 3) uint8 RGB, squashed to a square; labels: n labels of the data set
+    ("T-Shirt"); colours: n estimated colour names, "" where no colour dominates.
     """
 
     files: list[str]
@@ -29,7 +29,7 @@ class Photos:
 
 
 def split_of(file: str) -> str:
-    """Which part a photograph belongs to, by a hash of its name: train, validation or test."""
+    """The split of a photograph, by a hash of its name: train, validation or test."""
     bucket = int(hashlib.sha256(file.encode()).hexdigest()[:8], 16) % 100
     if bucket < TEST_SHARE:
         return "test"
@@ -37,7 +37,7 @@ def split_of(file: str) -> str:
 
 
 def list_photos(folder: Path, splits: set[str]) -> list[tuple[str, str]]:
-    """(file, label) of every photograph of the given parts, ordered by file name."""
+    """(file, label) of every photograph of these splits, ordered by file name."""
     with (folder / "labels.csv").open(newline="") as lines:
         rows = sorted((row["file"], row["label"]) for row in csv.DictReader(lines))
     return [(file, label) for file, label in rows if split_of(file) in splits]
@@ -51,7 +51,7 @@ def read_photo(path: Path, size: int) -> NDArray[np.uint8]:
 
 
 def load_photos(folder: Path, splits: set[str], size: int) -> Photos:
-    """Decode the photographs of the given parts once, at `size` pixels."""
+    """Decodes the photographs of these splits at `size` pixels."""
     rows = list_photos(folder, splits)
     pixels = np.empty((len(rows), size, size, 3), np.uint8)
     for at, (file, _) in enumerate(rows):
@@ -61,7 +61,7 @@ def load_photos(folder: Path, splits: set[str], size: int) -> Photos:
 
 
 def join(parts: list[Photos]) -> Photos:
-    """All of them, in order."""
+    """Concatenates photographs in order."""
     return Photos(
         [file for part in parts for file in part.files],
         np.concatenate([part.pixels for part in parts]),

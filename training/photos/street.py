@@ -1,7 +1,7 @@
-"""Street photographs with 59-label maps, told in ATR classes where that is possible.
+"""Street photographs with 59-label maps, converted to ATR classes where that is possible.
 
-A map that says only "skin" or "shoes" leaves open which limb or foot: such a pixel gets a code for
-the set of classes that it may be.
+Labels such as "skin" or "shoes" don't say which limb or foot they mean. Such pixels get a code
+for the set of classes that they may have.
 """
 
 from collections.abc import Collection
@@ -25,22 +25,24 @@ from models.segmenter.atr import (
 )
 from training.photos.photos import split_of
 
-LYING: tuple[frozenset[Atr], ...] = (UPPER, frozenset({Atr.SKIRT}), frozenset({Atr.PANTS}), DRESS,
-                                     SHOES, frozenset({Atr.HAT}), UPPER | DRESS)  # fmt: skip
-"""What a photograph of one lying garment may show beside the ground."""
+FLAT_LAY: tuple[frozenset[Atr], ...] = (
+    UPPER, frozenset({Atr.SKIRT}), frozenset({Atr.PANTS}), DRESS, SHOES, frozenset({Atr.HAT}),
+    UPPER | DRESS,
+)  # fmt: skip
+"""The classes that a flat-lay photograph may show beside the background."""
 SETS: tuple[frozenset[Atr], ...] = (
-    *(frozenset({each}) for each in Atr),
+    *(frozenset({label}) for label in Atr),
     (BODY - {Atr.HAIR}), ARMS, LEGS, SHOES, LEGS | ARMS, PERSON, frozenset(Atr),
     frozenset({Atr.UPPER_CLOTHES, Atr.PANTS}), UPPER | {Atr.SCARF, Atr.FACE},
-    *(frozenset({Atr.BACKGROUND}) | each for each in LYING),
+    *(frozenset({Atr.BACKGROUND}) | classes for classes in FLAT_LAY),
 )  # fmt: skip
-"""What a code stands for: 0 to 17 one class, above that one of several."""
-SKIN, EITHER_ARM, EITHER_LEG, EITHER_SHOE, LIMB, WORN, ANYTHING, SUIT, AT_NECK = range(18, 27)
+"""The classes of each code: codes 0 to 17 are one class, higher ones a set of possible classes."""
+SKIN, EITHER_ARM, EITHER_LEG, EITHER_SHOE, LIMB, ON_PERSON, ANYTHING, SUIT, AT_NECK = range(18, 27)
 GROUND_OR = 27
-"""The first code of "ground or the garment", in the order of `LYING`."""
+"""The first code of "background or the garment", in the order of `FLAT_LAY`."""
 JACKET = 0.75
-"""A "suit" that ends above this share of the figure is its jacket (67 of 69 do: the trousers have a
-label of their own); one that reaches further may be either.
+"""A "suit" that ends above this share of the figure is a jacket (67 of 69 do; the trousers have a
+label of their own); one that reaches further down may be either.
 """
 MIRRORED_CODES = np.array([*MIRRORED, *range(18, len(SETS))], np.uint8)
 
@@ -49,7 +51,7 @@ _CODES: dict[str, int] = {
     "sunglasses": Atr.SUNGLASSES, "belt": Atr.BELT, "bag": Atr.BAG, "purse": Atr.BAG,
     "wallet": Atr.BAG, "scarf": Atr.SCARF, "dress": Atr.DRESS, "romper": Atr.DRESS,
     "bodysuit": Atr.DRESS, "swimwear": Atr.DRESS, "skirt": Atr.SKIRT, "suit": SUIT,
-    "skin": SKIN, "accessories": WORN, "bracelet": EITHER_ARM, "ring": EITHER_ARM,
+    "skin": SKIN, "accessories": ON_PERSON, "bracelet": EITHER_ARM, "ring": EITHER_ARM,
     "gloves": EITHER_ARM, "watch": EITHER_ARM, "earrings": Atr.FACE, "necklace": AT_NECK,
     "tie": AT_NECK, "socks": EITHER_LEG, "stockings": EITHER_LEG, "tights": EITHER_LEG,
     **dict.fromkeys(("jeans", "leggings", "panties", "pants", "shorts"), int(Atr.PANTS)),
@@ -63,15 +65,15 @@ _CODES: dict[str, int] = {
 }  # fmt: skip
 
 
-def told(
+def ground_truth(
     codes: NDArray[np.uint8], classes: Collection[Atr]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Where codes say one of the classes, and where they say whether it is one, both as `codes`.
+    """The mask of the classes, and the mask of pixels whose membership is certain, as `codes`.
 
-    "suit" may be a jacket or trousers, so that it doesn't say whether it is upper clothes.
+    A "suit", for example, may be a jacket or trousers, so it is uncertain for upper clothes.
     """
-    inside = np.array([each <= set(classes) for each in SETS])
-    outside = np.array([each.isdisjoint(classes) for each in SETS])
+    inside = np.array([code_classes <= set(classes) for code_classes in SETS])
+    outside = np.array([code_classes.isdisjoint(classes) for code_classes in SETS])
     return inside[codes], (inside | outside)[codes]
 
 
@@ -85,20 +87,20 @@ class Street:
 
 
 def load_street(folder: Path, splits: set[str], height: int, width: int) -> Street:
-    """The annotated photographs of the given parts, squashed to height x width."""
+    """The annotated photographs of these splits, squashed to height x width."""
     files = [p.stem for p in sorted((folder / "parse").glob("*.png")) if split_of(p.stem) in splits]
     pixels = np.empty((len(files), height, width, 3), np.uint8)
     codes = np.empty((len(files), height, width), np.uint8)
     for at, file in enumerate(files):
-        photo, said = read_street(folder, file)
+        photo, code_map = read_street(folder, file)
         small = Image.fromarray(photo).resize((width, height), Image.Resampling.BOX)
-        coded = Image.fromarray(said).resize((width, height), Image.Resampling.NEAREST)
+        coded = Image.fromarray(code_map).resize((width, height), Image.Resampling.NEAREST)
         pixels[at], codes[at] = np.asarray(small), np.asarray(coded)
     return Street(files, pixels, codes)
 
 
 def read_street(folder: Path, file: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """One photograph (h, w, 3) and its codes (h, w), at the size of the set."""
+    """One photograph (h, w, 3) and its codes (h, w), at the data set's size."""
     names = (folder / "labels.txt").read_text().split()
     table = np.array([_CODES[name] for name in names], np.uint8)
     with Image.open(folder / f"photos/{file}.jpg") as photo:
@@ -109,33 +111,33 @@ def read_street(folder: Path, file: str) -> tuple[NDArray[np.uint8], NDArray[np.
 
 
 def tell_sides(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Settle face, limbs, feet and suits where the place says it: the figures stand and face the
-    camera. The wearer's left is on the picture's right. Near the middle the side stays open.
+    """Resolves face, limbs, feet and suits by their position, for standing figures that face the
+    camera. The wearer's left is on the picture's right; near the middle, the side stays open.
     """
-    worn = codes != Atr.BACKGROUND
-    if not worn.any():
+    figure = codes != Atr.BACKGROUND
+    if not figure.any():
         return codes
-    rows, columns = np.nonzero(worn)
+    rows, columns = np.nonzero(figure)
     top, tall = int(rows.min()), max(1, int(np.ptp(rows)))
     core = columns[(rows > top + 0.1 * tall) & (rows < top + 0.5 * tall)]
     middle = float(np.median(core if len(core) else columns))
     y, x = np.mgrid[: codes.shape[0], : codes.shape[1]]
     high, aside = (y - top) / tall, (x - middle) / tall
-    told = codes.copy()
+    resolved = codes.copy()
     suit = codes == SUIT
     if suit.any() and high[suit].max() < JACKET:
-        told[suit] = Atr.UPPER_CLOTHES
+        resolved[suit] = Atr.UPPER_CLOTHES
     skin = codes == SKIN
-    told[skin & (high < 0.18)] = Atr.FACE
-    told[skin & (high >= 0.18)] = LIMB
-    told[skin & (high >= 0.22) & (high < 0.42)] = EITHER_ARM
-    told[skin & (high >= 0.64)] = EITHER_LEG
-    told[skin & (high >= 0.18) & (high < 0.22) & (np.abs(aside) < 0.06)] = Atr.FACE
+    resolved[skin & (high < 0.18)] = Atr.FACE
+    resolved[skin & (high >= 0.18)] = LIMB
+    resolved[skin & (high >= 0.22) & (high < 0.42)] = EITHER_ARM
+    resolved[skin & (high >= 0.64)] = EITHER_LEG
+    resolved[skin & (high >= 0.18) & (high < 0.22) & (np.abs(aside) < 0.06)] = Atr.FACE
     for either, right, left, margin in (
         (EITHER_ARM, Atr.RIGHT_ARM, Atr.LEFT_ARM, 0.05),
         (EITHER_LEG, Atr.RIGHT_LEG, Atr.LEFT_LEG, 0.035),
         (EITHER_SHOE, Atr.RIGHT_SHOE, Atr.LEFT_SHOE, 0.03),
     ):
-        told[(told == either) & (aside < -margin)] = right
-        told[(told == either) & (aside > margin)] = left
-    return told
+        resolved[(resolved == either) & (aside < -margin)] = right
+        resolved[(resolved == either) & (aside > margin)] = left
+    return resolved

@@ -1,4 +1,4 @@
-"""The synthetic market: drawn products with sales whose truth, noise and best bounds are known.
+"""The synthetic market: drawn products with sales of known expectation and noise.
 
 log units = A[c] + B[k] + C[p] + D[b] - 0.6 ln(x / m_c) + 0.3 sin(2 pi (t - phi[c]))
             + 0.25 [k is the season's colour] + e,   e ~ N(0, s)
@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from drawing.demo_shop import BRANDS, PRICES
 from drawing.draw import CATEGORIES, COLOURS, PATTERNS, Garment, draw_garment
+from models.sales.columns import phase_of
 
 Floats = NDArray[np.float64]
 MEDIAN_PRICES = {category: PRICES[category] + 9.0 for category in CATEGORIES}
 QUIET, LOUD = 0.15, 0.75
 """Standard deviations of the noise of plain and of patterned garments."""
 FIRST_SEED = 810_000_000
-"""Style seeds from here on are drawn for the market alone: the embedder never saw them."""
+"""Style seeds from here on are used for the market alone; the embedder never saw them."""
 FIRST_DAY = date(2024, 1, 1)
 DAYS = 731
 SIDE_PX = 256
@@ -33,10 +34,10 @@ SIDE_PX = 256
 
 @dataclass(frozen=True)
 class Market:
-    """What drives sales; drawn once from a seed.
+    """The effects on sales; drawn once from a seed.
 
     category (9,), colour (12,), pattern (4,), brand (7,): effects on log units; phase (9,): of each
-    category's season; season_colour (4,): the colour's number that every quarter favours.
+    category's season; season_colour (4,): the index of the colour that each quarter favours.
     """
 
     category: Floats
@@ -48,7 +49,7 @@ class Market:
 
     @classmethod
     def draw(cls, seed: int) -> "Market":
-        """Effects of one market."""
+        """The effects of one random market."""
         rng = default_rng([seed, 1])
         return cls(
             category=rng.normal(3.0, 0.5, len(CATEGORIES)),
@@ -62,7 +63,7 @@ class Market:
 
 @dataclass(frozen=True)
 class MarketSales:
-    """One sale's line a garment. expected: log units without noise; noise: its deviation s."""
+    """One sales row for each garment. expected: log units without noise; noise: its deviation s."""
 
     brand: NDArray[np.str_]
     price: Floats
@@ -73,7 +74,7 @@ class MarketSales:
 
 
 def choose_garments(count: int, seed: int = 0) -> list[Garment]:
-    """Categories and colours alike often; half of the garments plain."""
+    """Garments with uniform categories and colours; half of them are plain."""
     rng = default_rng([seed, 2])
     first = FIRST_SEED + seed * 1_000_000
     return [
@@ -91,20 +92,20 @@ def sell(
     market: Market, garments: Sequence[Garment], seed: int,
     prices: Sequence[float] | None = None, brands: Sequence[str] | None = None,
 ) -> MarketSales:  # fmt: skip
-    """Brand, price and day by chance unless given, and what the market makes of them."""
+    """Sales of the garments, with random days, and random brands and prices unless specified."""
     rng, count = default_rng([seed, 3]), len(garments)
-    category = np.array([CATEGORIES.index(one.category) for one in garments])
-    colour = np.array([COLOURS.index(one.colour) for one in garments])
-    pattern = np.array([PATTERNS.index(one.pattern) for one in garments])
-    medians = np.array([MEDIAN_PRICES[one.category] for one in garments])
+    category = np.array([CATEGORIES.index(garment.category) for garment in garments])
+    colour = np.array([COLOURS.index(garment.colour) for garment in garments])
+    pattern = np.array([PATTERNS.index(garment.pattern) for garment in garments])
+    medians = np.array([MEDIAN_PRICES[garment.category] for garment in garments])
     brand, dearness = rng.integers(0, len(BRANDS), count), rng.normal(0.0, 0.3, count)
     if brands is not None:
-        brand = np.array([BRANDS.index(one) for one in brands])
+        brand = np.array([BRANDS.index(name) for name in brands])
     if prices is not None:
         dearness = np.log(np.array(prices) / medians)
     days = rng.integers(0, DAYS, count)
-    day = [FIRST_DAY + timedelta(int(one)) for one in days]
-    phase = np.array([phase_of(one) for one in day])
+    day = [FIRST_DAY + timedelta(int(offset)) for offset in days]
+    phase = np.array([phase_of(date_) for date_ in day])
     in_season = market.season_colour[(phase * 4).astype(int)] == colour
     expected = (
         market.category[category]
@@ -124,11 +125,6 @@ def sell(
         expected=expected,
         noise=noise,
     )
-
-
-def phase_of(day: date) -> float:
-    """The day's place in its year, in [0, 1)."""
-    return (day.timetuple().tm_yday - 1) / 366.0
 
 
 def draw_pictures(garments: Sequence[Garment], workers: int = 1) -> list[NDArray[np.uint8]]:

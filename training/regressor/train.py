@@ -1,4 +1,4 @@
-"""The recipe of `models/starter/regressor`: drawn products, the synthetic market, one fit.
+"""The recipe of `models/starter/regressor`: a fit on drawn products and the synthetic market.
 
 Run: python -m training.regressor.train --out models/starter/regressor
 """
@@ -16,17 +16,16 @@ from drawing.demo_shop import demo_products
 from drawing.draw import Garment, draw_garment
 from models.embedder.embedder import Embedder, EmbedderConfig, load
 from models.embedder.lexicon import PROMPTS, Lexicon
+from models.sales.columns import Offers, Sales, fold, phase_of
+from models.sales.evaluation.report import report_on
 from models.sales.files import rounded, write_regressor
 from models.sales.fit import Parts, fit_regressor, split
 from models.sales.regressor import RegressorConfig
-from models.sales.report import report_on
-from models.sales.sales import Offers, Sales, fold
 from training.regressor.market import (
     Market,
     MarketSales,
     choose_garments,
     draw_pictures,
-    phase_of,
     sell,
 )
 
@@ -35,7 +34,7 @@ DEMO_SIDE_PX = 320
 
 
 def main() -> None:
-    """Draws, embeds, fits, measures, and writes the files."""
+    """Draws, embeds, fits, writes the files and prints the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=1)
@@ -55,10 +54,10 @@ def main() -> None:
 
 
 def market_parts(embedder: Embedder, workers: int = 1) -> Parts:
-    """The market's sales: drawn products in three parts, and the demo catalogue to be fitted too.
+    """The market's sales: drawn products in three parts, the first with the demo catalogue.
 
-    So the demo's products are among what a picture is compared with; what calibrates and what
-    judges are drawings that neither the embedder nor the regressor has seen.
+    The demo's products are so among the comparables, while the calibration and test parts are
+    drawings that neither the embedder nor the regressor was trained on.
     """
     market = Market.draw(MARKET_SEED)
     garments = choose_garments(DRAWN)
@@ -72,12 +71,12 @@ def market_parts(embedder: Embedder, workers: int = 1) -> Parts:
 def embed_drawings(
     embedder: Embedder, garments: list[Garment], workers: int = 1
 ) -> NDArray[np.float32]:
-    """(n, dim) unit vectors of drawings that are made and forgotten a chunk at a time."""
+    """(n, dim) unit vectors of drawings, which are held in memory one chunk at a time."""
     chunk = CHUNK * max(1, workers * 8 if workers > 1 else 1)
     vectors = []
     for start in range(0, len(garments), chunk):
         pictures = draw_pictures(garments[start : start + chunk], workers)
-        pixels = [embedder.preprocess(Image.fromarray(one)) for one in pictures]
+        pixels = [embedder.preprocess(Image.fromarray(picture)) for picture in pictures]
         vectors.append(embedder.embed_images(pixels))
     return np.concatenate(vectors)
 
@@ -85,11 +84,11 @@ def embed_drawings(
 def to_sales(
     vectors: NDArray[np.float32], garments: list[Garment], sold: MarketSales, names: list[str]
 ) -> Sales:
-    """What a merchant knows: picture, category, brand, price and day; no colour, no pattern."""
+    """The columns that a merchant knows; colour and pattern are left out."""
     offers = Offers(
         vectors=vectors,
-        category=np.array([fold(one.category) for one in garments]),
-        brand=np.array([fold(str(one)) for one in sold.brand]),
+        category=np.array([fold(garment.category) for garment in garments]),
+        brand=np.array([fold(str(brand)) for brand in sold.brand]),
         price=sold.price,
         phase=np.array([phase_of(day) for day in sold.day]),
     )
@@ -97,7 +96,7 @@ def to_sales(
 
 
 def join(first: Sales, second: Sales) -> Sales:
-    """Both, one after the other."""
+    """Concatenates two sales tables."""
     offers = (
         np.concatenate([getattr(first.offers, name), getattr(second.offers, name)])
         for name in ("vectors", "category", "brand", "price", "phase")
@@ -111,11 +110,13 @@ def join(first: Sales, second: Sales) -> Sales:
 
 def _demo_sales(embedder: Embedder, market: Market) -> Sales:
     products = demo_products(DEMO)
-    garments = [one.garment for one in products]
-    sold = sell(market, garments, MARKET_SEED + 1, [float(one.price) for one in products],
-                [one.brand for one in products])  # fmt: skip
-    pixels = [embedder.preprocess(_as_in_the_shop(one)) for one in garments]
-    return to_sales(embedder.embed_images(pixels), garments, sold, [one.id for one in products])
+    garments = [product.garment for product in products]
+    sold = sell(market, garments, MARKET_SEED + 1, [float(product.price) for product in products],
+                [product.brand for product in products])  # fmt: skip
+    pixels = [embedder.preprocess(_as_in_the_shop(garment)) for garment in garments]
+    return to_sales(
+        embedder.embed_images(pixels), garments, sold, [product.id for product in products]
+    )
 
 
 def _as_in_the_shop(garment: Garment) -> Image.Image:

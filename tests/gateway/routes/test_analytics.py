@@ -87,21 +87,21 @@ async def test_a_picture_is_scored_within_its_bounds_and_leaves_a_row(
     blue, red = [await upload(client, headers, picture(colour)) for colour in ("blue", "red")]
     answer = await predict(client, headers, fileId=blue, category="Dress", price="19.90")
     assert answer.status_code == 200, answer.text
-    told = answer.json()
-    assert 0 <= told["errLow"] <= told["score"] <= told["errHigh"] <= 100
-    assert told["coverage"] == 0.9
-    assert told["modelVersion"] == "tiny"
-    assert (told["category"], told["categoryGuessed"]) == ("dress", False)
-    assert len(told["comparables"]) == 5
-    assert "heatmapUrl" not in told
+    body = answer.json()
+    assert 0 <= body["errLow"] <= body["score"] <= body["errHigh"] <= 100
+    assert body["coverage"] == 0.9
+    assert body["modelVersion"] == "tiny"
+    assert (body["category"], body["categoryGuessed"]) == ("dress", False)
+    assert len(body["comparables"]) == 5
+    assert "heatmapUrl" not in body
     low = (await predict(client, headers, fileId=red, category="dress")).json()
-    assert low["score"] < told["score"]
+    assert low["score"] < body["score"]
     guessed = (await predict(client, headers, fileId=blue)).json()
     assert guessed["categoryGuessed"] and guessed["category"] in {"dress", "shirt"}
     async with studio.database.read() as session:
         rows = (await session.exec(select(Prediction).order_by(Prediction.created_at))).all()  # type: ignore[arg-type]
     assert [row.model_version for row in rows] == ["tiny"] * 3
-    assert (round(rows[0].score, 2), rows[0].coverage) == (told["score"], 0.9)
+    assert (round(rows[0].score, 2), rows[0].coverage) == (body["score"], 0.9)
     assert rows[0].request_id == answer.headers["x-request-id"]
     assert rows[0].params["price"] == 19.9
 
@@ -115,8 +115,8 @@ async def test_the_heatmap_is_a_picture_with_a_legend(
     buffer = io.BytesIO()
     canvas.save(buffer, "JPEG")
     file_id = await upload(client, headers, buffer.getvalue())
-    told = (await predict(client, headers, fileId=file_id, category="dress", heatmap=True)).json()
-    drawn = await client.get(told["heatmapUrl"])
+    body = (await predict(client, headers, fileId=file_id, category="dress", heatmap=True)).json()
+    drawn = await client.get(body["heatmapUrl"])
     assert drawn.headers["content-type"] == "image/png"
     with Image.open(io.BytesIO(drawn.content)) as page:
         assert page.size == (300, 244)
@@ -131,9 +131,9 @@ async def test_a_product_is_scored_by_what_the_catalogue_knows(
 ) -> None:
     headers = await sign_in(client, studio, "merchant")
     ids = await stock(studio, await whoami(client, headers), 2)
-    told = (await predict(client, headers, productId=ids[1], heatmap=True)).json()
-    assert (told["category"], told["categoryGuessed"]) == ("shirt", False)
-    assert (await client.get(told["heatmapUrl"])).status_code == 200
+    body = (await predict(client, headers, productId=ids[1], heatmap=True)).json()
+    assert (body["category"], body["categoryGuessed"]) == ("shirt", False)
+    assert (await client.get(body["heatmapUrl"])).status_code == 200
     assert (await predict(client, headers, productId="nothing")).status_code == 404
 
 
@@ -181,11 +181,11 @@ async def test_train_predict_by_the_own_version_and_roll_back(
     assert job.result is not None and job.result["live"]
     assert 0.8 <= job.result["metrics"]["coverage"] <= 1
     assert job.result["metrics"]["logError"] < job.result["metrics"]["championError"]
-    told = (await predict(client, headers, productId=ids[100])).json()
-    assert told["modelVersion"] == job.result["version"]
-    assert told["score"] > (await predict(client, headers, productId=ids[10])).json()["score"]
-    assert ids[100] not in [one["id"] for one in told["comparables"]]
-    assert all(one["title"] and one["image"] for one in told["comparables"])
+    body = (await predict(client, headers, productId=ids[100])).json()
+    assert body["modelVersion"] == job.result["version"]
+    assert body["score"] > (await predict(client, headers, productId=ids[10])).json()["score"]
+    assert ids[100] not in [one["id"] for one in body["comparables"]]
+    assert all(one["title"] and one["image"] for one in body["comparables"])
     other = await sign_in(client, studio, "merchant")
     assert (await predict(client, other, productId=ids[1])).json()["modelVersion"] == "tiny"
 
@@ -193,9 +193,9 @@ async def test_train_predict_by_the_own_version_and_roll_back(
     second = await train(client, studio, headers, worse)
     assert second.state == "succeeded", second.error
     listed = (await client.get("/api/analytics/versions", headers=headers)).json()["items"]
-    assert {one["version"] for one in listed} == {told["modelVersion"], second.result["version"]}
+    assert {one["version"] for one in listed} == {body["modelVersion"], second.result["version"]}
     assert (await client.get(listed[0]["plots"]["calibration"])).status_code == 200
-    for version, name in (("starter", "tiny"), (told["modelVersion"], told["modelVersion"])):
+    for version, name in (("starter", "tiny"), (body["modelVersion"], body["modelVersion"])):
         path = f"/api/analytics/versions/{version}/activate"
         assert (await client.post(path, headers=headers)).status_code == 200
         now = (await predict(client, headers, productId=ids[1])).json()
@@ -204,7 +204,7 @@ async def test_train_predict_by_the_own_version_and_roll_back(
             200 if version == "starter" else 404
         )
     active = [row.version for row in await versions(studio) if row.status == "active"]
-    assert active == [told["modelVersion"]]
+    assert active == [body["modelVersion"]]
 
 
 async def test_a_challenger_that_is_no_better_stays_ready(
@@ -280,13 +280,13 @@ async def test_an_evaluation_of_observations_and_of_a_file(
     lines.append({"fileId": file_id, "units": 50, "category": "dress", "date": "2026-01-02"})
     answer = await client.post("/api/analytics/eval", json={"observations": lines}, headers=headers)
     assert answer.status_code == 200, answer.text
-    told = answer.json()
-    assert told["n"] == 101
-    assert 0 <= told["coverage"] <= 1
-    assert set(told["baselines"]) == {"categoryMean", "imageKnn"}
-    assert told["modelVersion"] == "tiny"
-    assert set(told["plots"]) == {"calibration", "predicted"}
-    for url in told["plots"].values():
+    body = answer.json()
+    assert body["n"] == 101
+    assert 0 <= body["coverage"] <= 1
+    assert set(body["baselines"]) == {"categoryMean", "imageKnn"}
+    assert body["modelVersion"] == "tiny"
+    assert set(body["plots"]) == {"calibration", "predicted"}
+    for url in body["plots"].values():
         plot = await client.get(url)
         with Image.open(io.BytesIO(plot.content)) as image:
             assert image.format == "PNG" and image.width > 400

@@ -1,4 +1,4 @@
-"""An evaluation reads no more than it needs, and refuses what is too much before it begins."""
+"""An evaluation reads each picture once, and refuses inputs that are too large before reading."""
 
 import asyncio
 from collections.abc import Hashable
@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from errors import RateLimited
-from gateway.routes.analytics import EvalRequest
 from studio.ports import Studio
-from studio.sales import evaluate as evaluation
+from studio.sales import evaluate as sales_evaluation
+from studio.sales.forms import EvaluationForm
 from tests.gateway.routes.test_analytics import CSV, sales_csv, stock, whoami
 from tests.gateway.routes.test_jobs import dataset
 from tests.gateway.routes.test_search import upload
@@ -67,20 +67,20 @@ async def test_a_file_that_is_too_large_is_not_fetched(
     headers = await sign_in(client, studio, "merchant")
     ids = await stock(studio, await whoami(client, headers), 3)
     file_id = await dataset(client, headers, sales_csv(ids).encode(), **CSV)
-    monkeypatch.setattr(evaluation, "MOST_FILE_BYTES", 10)
+    monkeypatch.setattr(sales_evaluation, "MOST_FILE_BYTES", 10)
     answer = await client.post("/api/analytics/eval", json={"fileId": file_id}, headers=headers)
     assert answer.status_code == 413, answer.text
 
 
 def test_the_first_wrong_observation_ends_the_judging() -> None:
     with pytest.raises(ValueError, match="1 validation error"):
-        EvalRequest.model_validate({"observations": [{"units": -1, "productId": "a"}] * 2000})
+        EvaluationForm.model_validate({"observations": [{"units": -1, "productId": "a"}] * 2000})
 
 
 async def test_two_evaluations_wait_for_their_pictures_and_blame_none(
     client: httpx.AsyncClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The eleventh picture of an account that was on its way was called a bad one."""
+    """An account's eleventh concurrent download was once reported as an invalid picture."""
     places = studio.fetcher._callers
 
     async def fetch_image(url: str, caller: Hashable, *, is_patient: bool = False) -> bytes:

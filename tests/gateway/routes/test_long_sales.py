@@ -1,4 +1,4 @@
-"""A million lines of sales, from upload to version: trained right, or refused with a list."""
+"""A million sales rows, from upload to version: trained, or refused with a list of errors."""
 
 import threading
 import time
@@ -23,13 +23,13 @@ from tests.support.fakes import sign_in
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(900)]
 LINES, PRODUCTS = 1_000_000, 120
 DEPLOYED = DispatcherArgs()
-"""Its patience: reading holds the interpreter, which the dispatcher here shares with the job."""
+"""With its timeouts: parsing holds the interpreter, which dispatcher and job share here."""
 MOST_BYTES = 1_000_000_000
-"""Beside what the process holds already, with XGBoost and matplotlib; the file has 22 MB."""
+"""Beyond what the process holds before, XGBoost and matplotlib included; the file is 22 MB."""
 
 
 def sales_csv(ids: list[str], bad: str = "", every: int = 0) -> bytes:
-    """The later in the list, the more it sells; one line of so many is the bad one instead."""
+    """A product sells more the later it is listed; every `every`-th line is the bad one."""
     units = np.exp(2 + 0.02 * (np.arange(LINES) % len(ids))).round(2)
     lines = [
         f"{ids[at % len(ids)]},2025-{1 + at % 12:02}-{1 + at % 28:02},{units[at]}"
@@ -42,7 +42,7 @@ def sales_csv(ids: list[str], bad: str = "", every: int = 0) -> bytes:
 
 @contextmanager
 def memory() -> Iterator[list[int]]:
-    """The most resident bytes of this process while the block runs, beside those before it."""
+    """The peak resident bytes of this process during the block, less those before it."""
     before, peak, ended = psutil.Process().memory_info().rss, [0], threading.Event()
 
     def look() -> None:
@@ -61,7 +61,7 @@ def memory() -> Iterator[list[int]]:
 async def train(
     client: httpx.AsyncClient, studio: Studio, headers: dict[str, str], data: bytes
 ) -> Any:
-    """The ended job; prints what it took."""
+    """Trains and returns the finished job; prints its duration and peak memory."""
     file_id = await dataset(client, headers, data, **CSV)
     answer = await client.post("/api/analytics/train", json={"fileId": file_id}, headers=headers)
     started_s = time.perf_counter()
@@ -99,7 +99,7 @@ async def test_a_million_lines_with_bad_ones_train_nothing(
     job = await train(client, studio, headers, sales_csv(ids, bad, every=4))
     assert job.state == "failed" and said in (job.error or "")
     events = await events_of(studio, job.id)
-    told = [one for event in events for one in event.progress.get("errors", [])]
-    assert [one["line"] for one in told] == [2 + 4 * at for at in range(MOST_ERRORS)]
+    errors = [error for event in events for error in event.progress.get("errors", [])]
+    assert [error["line"] for error in errors] == [2 + 4 * at for at in range(MOST_ERRORS)]
     assert await versions(studio) == []
     assert [key async for key in studio.blobs.list("regressors/")] == []

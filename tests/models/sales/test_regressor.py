@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from models.embedder.lexicon import GROUPS, Lexicon
-from models.sales.baselines import day_by_day
+from models.sales.columns import Offers, Sales
 from models.sales.conformal import calibrate, finite_quantile
+from models.sales.evaluation.baselines import day_by_day
+from models.sales.evaluation.measures import measure, ranks, spearman
+from models.sales.evaluation.report import report_on
 from models.sales.files import (
     MODEL,
     manifest_of,
@@ -14,12 +17,9 @@ from models.sales.files import (
     write_regressor,
 )
 from models.sales.fit import fit_regressor, split
-from models.sales.measures import measure, ranks, spearman
 from models.sales.neighbours import find_nearest
 from models.sales.regressor import Regressor, RegressorConfig
-from models.sales.report import report_on
 from models.sales.ridge import FOLDS, fit_ridge
-from models.sales.sales import Offers, Sales
 from models.sales.score_scale import ScoreScale
 
 DIM = 12
@@ -48,22 +48,22 @@ def regressor() -> Regressor:
 def test_bounds_hold_as_often_as_they_claim_and_are_wide_only_where_needed(
     regressor: Regressor,
 ) -> None:
-    seen = small_market(3000, seed=1)
-    told = regressor.predict(seen.offers)
-    inside = (seen.log_units >= told.low) & (seen.log_units <= told.high)
-    loud = seen.offers.vectors[:, 1] > 0
+    sales = small_market(3000, seed=1)
+    forecast = regressor.predict(sales.offers)
+    inside = (sales.log_units >= forecast.low) & (sales.log_units <= forecast.high)
+    loud = sales.offers.vectors[:, 1] > 0
     assert 0.87 < inside.mean() < 0.94
     for word in ("dress", "shirt"):
-        assert inside[seen.offers.category == word].mean() > 0.86
-    width = told.high - told.low
+        assert inside[sales.offers.category == word].mean() > 0.86
+    width = forecast.high - forecast.low
     assert width[loud].mean() > 2 * width[~loud].mean()
-    assert (told.low <= told.middle).all()
-    assert (told.middle <= told.high).all()
+    assert (forecast.low <= forecast.middle).all()
+    assert (forecast.middle <= forecast.high).all()
 
 
 def test_it_beats_both_baselines(regressor: Regressor) -> None:
-    known, seen = small_market(1000, seed=2), small_market(1000, seed=3)
-    report = report_on(regressor, seen, known)
+    reference, sales = small_market(1000, seed=2), small_market(1000, seed=3)
+    report = report_on(regressor, sales, reference)
     assert report.measures.mae < 0.6 * report.category_mean.mae
     assert report.measures.mae < 0.9 * report.image_knn.mae
     figures = report.figures()
@@ -83,13 +83,13 @@ def test_a_picture_unlike_all_others_gets_the_bounds_of_the_whole_category(
         type(regressor.novelty)(1e-3, regressor.novelty.low, regressor.novelty.high),
         regressor.scale,
     )  # fmt: skip
-    told = regressor_far.predict(
+    forecast = regressor_far.predict(
         Offers(strange, usual.category, usual.brand, usual.price, usual.phase)
     )
-    assert (told.novelty == 1).all()
-    for at, word in enumerate(told.category):
-        assert told.low[at] <= regressor.novelty.low[word]
-        assert told.high[at] >= regressor.novelty.high[word]
+    assert (forecast.novelty == 1).all()
+    for at, word in enumerate(forecast.category):
+        assert forecast.low[at] <= regressor.novelty.low[word]
+        assert forecast.high[at] >= regressor.novelty.high[word]
     assert (regressor.predict(usual).novelty < 1).all()
 
 
@@ -164,10 +164,10 @@ def test_ridge_weighs_lines_and_tells_folds_apart() -> None:
     fold = np.arange(500) % FOLDS
     first = design[:, 0].astype(np.float64)
     target = first * 2.0 + 1.0 + np.where(np.arange(500) < 250, 0.0, 5.0)
-    ridge, told = fit_ridge(design, target, fold, np.where(np.arange(500) < 250, 1.0, 1e-9))
+    ridge, predicted = fit_ridge(design, target, fold, np.where(np.arange(500) < 250, 1.0, 1e-9))
     assert ridge.weights[0] == pytest.approx(2.0, abs=0.05)
     assert ridge.offset == pytest.approx(1.0, abs=0.05)
-    assert np.abs(told[:250] - target[:250]).max() < 0.2
+    assert np.abs(predicted[:250] - target[:250]).max() < 0.2
 
 
 def test_the_score_never_falls_where_units_rise_and_ends_at_0_and_100() -> None:
@@ -189,12 +189,12 @@ def test_words_are_shares_of_each_group() -> None:
 
 
 def test_measures_against_known_values() -> None:
-    actual, told = np.array([0.0, 50.0, 100.0]), np.array([10.0, 50.0, 90.0])
-    found = measure(actual, told, np.array([1.0, 2.0, 5.0]), np.array([2.0, 2.0, 4.0]))
-    assert found.mae == pytest.approx(20 / 3)
-    assert found.r2 == pytest.approx(1 - 200 / 5000)
-    assert found.spearman == pytest.approx(1.0)
-    assert found.wape == pytest.approx(2 / 8)
+    actual, predicted = np.array([0.0, 50.0, 100.0]), np.array([10.0, 50.0, 90.0])
+    measures = measure(actual, predicted, np.array([1.0, 2.0, 5.0]), np.array([2.0, 2.0, 4.0]))
+    assert measures.mae == pytest.approx(20 / 3)
+    assert measures.r2 == pytest.approx(1 - 200 / 5000)
+    assert measures.spearman == pytest.approx(1.0)
+    assert measures.wape == pytest.approx(2 / 8)
     assert list(ranks(np.array([3.0, 1.0, 3.0]))) == [1.5, 0.0, 1.5]
     assert spearman(np.array([1.0, 1.0]), np.array([1.0, 2.0])) is None
     flat = measure(np.zeros(2), np.zeros(2), np.zeros(2), np.zeros(2))
