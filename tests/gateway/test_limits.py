@@ -115,7 +115,7 @@ def scope(peer: str, *forwarded: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("trusted", "request", "client"),
+    ("trusted", "http_scope", "client"),
     [
         ((), scope("198.51.100.7", "1.1.1.1"), "198.51.100.7"),
         (("10.0.0.0/8",), scope("198.51.100.7", "1.1.1.1"), "198.51.100.7"),
@@ -144,9 +144,9 @@ def scope(peer: str, *forwarded: str) -> dict[str, Any]:
     ],
 )
 def test_whose_request_it_is(
-    trusted: tuple[str, ...], request: dict[str, Any], client: str
+    trusted: tuple[str, ...], http_scope: dict[str, Any], client: str
 ) -> None:
-    assert ClientAddress(trusted).of(request) == client
+    assert ClientAddress(trusted).of(http_scope) == client
 
 
 FORGED = {

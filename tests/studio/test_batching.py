@@ -171,7 +171,7 @@ async def test_a_call_carries_no_more_than_it_may_weigh() -> None:
 
 
 async def test_a_batch_belongs_to_nobody_in_particular() -> None:
-    caller: ContextVar[str] = ContextVar("asked", default="nobody")
+    caller: ContextVar[str] = ContextVar("caller", default="nobody")
     callers: list[str] = []
     calls: list[tuple[int, int]] = []
     free = asyncio.Event()
