@@ -131,21 +131,21 @@ async def enqueue(
     *,
     owner_id: UUID | None,
     idempotency_key: str | None = None,
-    asked: Any = None,
+    content: Any = None,
     job_id: UUID | None = None,
     priority: int = 0,
     run_at: datetime | None = None,
 ) -> Job:
     """Inserts a job in the caller's own transaction; dispatchers hear of it when that commits.
 
-    `asked` is what all requests with one idempotency key must have in common; by default the
+    `content` is what all requests with one idempotency key must have in common; by default the
     payload.
 
     Raises:
         Conflict: the key was used with another request.
         TooManyOpenJobs: the account has as many jobs of this type as it may have.
     """
-    digest = fingerprint([job_type.name, payload if asked is None else asked, priority, run_at])
+    digest = fingerprint([job_type.name, payload if content is None else content, priority, run_at])
     job = Job(
         type=job_type.name,
         owner_id=owner_id,

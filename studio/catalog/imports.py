@@ -140,7 +140,7 @@ async def enqueue_import(
         async with studio.database.transaction() as session:
             job = await enqueue(
                 session, IMPORT_CATALOG, {"blobKey": key}, owner_id=owner_id, job_id=job_id,
-                idempotency_key=idempotency_key, asked=fingerprint(received.sha256),
+                idempotency_key=idempotency_key, content=fingerprint(received.sha256),
             )  # fmt: skip
     finally:
         if job is None or job.id != job_id:

@@ -128,8 +128,8 @@ async def _refuse(run: JobRun, errors: RowErrors, total: int) -> None:
 
 
 async def _read_lexicon(studio: Studio) -> Lexicon:
-    vectors = [(await studio.embedder.embed_text(prompt)).vector for prompt in PROMPTS]
-    return Lexicon(np.stack(vectors))
+    prompts = await studio.embedder.embed_texts(PROMPTS)
+    return Lexicon(np.stack([embedding.vector for embedding in prompts]))
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ def nearest(
 
 def image_precision(vectors: Vectors, labels: Words) -> float:
     """Image -> image: the share of each picture's ten nearest others that carry its label."""
-    found = labels[nearest(vectors, vectors, 10, skip_self=True)]
-    return float((found == labels[:, None]).mean())
+    neighbour_labels = labels[nearest(vectors, vectors, 10, skip_self=True)]
+    return float((neighbour_labels == labels[:, None]).mean())
 
 
 def image_chance(labels: Words) -> float:
@@ -50,11 +50,11 @@ def image_chance(labels: Words) -> float:
 
 
 def text_precision(
-    texts: Vectors, wanted: Words, vectors: Vectors, labels: Words
+    texts: Vectors, text_labels: Words, vectors: Vectors, labels: Words
 ) -> NDArray[np.float64]:
     """Text -> image: for each text the share of its first ten that carry the wanted label."""
-    found = labels[nearest(texts, vectors, 10)]
-    return np.asarray((found == wanted[:, None]).mean(1))
+    neighbour_labels = labels[nearest(texts, vectors, 10)]
+    return np.asarray((neighbour_labels == text_labels[:, None]).mean(1))
 
 
 def caption_hits(

@@ -30,11 +30,11 @@ def write_embedder(folder: Path, weights: Weights, architecture: str) -> None:
         architecture, device="meta", load_weights=False, pretrained_text=False
     )
     save_file(weights.of(network.state_dict()), folder / "open_clip_model.safetensors")
-    seen = network.visual.preprocess_cfg
+    preprocessing = network.visual.preprocess_cfg
     config = {
         "model_cfg": open_clip.get_model_config(architecture),
         "preprocess_cfg": {
-            key: seen[key] for key in ("mean", "std", "interpolation", "resize_mode")
+            key: preprocessing[key] for key in ("mean", "std", "interpolation", "resize_mode")
         },
     }
     (folder / "open_clip_config.json").write_text(json.dumps(config))
@@ -68,11 +68,11 @@ def write_segformer(folder: Path, weights: Weights, sizes: Config, side: int) ->
         SegformerImageProcessor,
     )
 
-    known: Config = {
+    defaults: Config = {
         "num_labels": len(NAMES), "id2label": dict(enumerate(NAMES)),
         "label2id": {name: at for at, name in enumerate(NAMES)},
     }  # fmt: skip
-    config = SegformerConfig(**(known | sizes))
+    config = SegformerConfig(**(defaults | sizes))
     network = on_meta(lambda: SegformerForSemanticSegmentation(config))
     SegformerImageProcessor(size={"height": side, "width": side}).save_pretrained(folder)
     return save_transformers(network, weights, folder)

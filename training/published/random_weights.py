@@ -42,9 +42,9 @@ class Weights:
         if like.dim() <= 1:
             is_scale = name.endswith(("weight", "running_var"))
             return torch.full(like.shape, float(is_scale), dtype=self._dtype)
-        return self._taken(like.numel()).reshape(like.shape)
+        return self._take(like.numel()).reshape(like.shape)
 
-    def _taken(self, count: int) -> torch.Tensor:
+    def _take(self, count: int) -> torch.Tensor:
         """The pool's next `count` numbers, over and over."""
         size = len(self._pool)
         first = self._pool[self._at :][:count]

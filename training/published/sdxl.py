@@ -153,21 +153,21 @@ def write_adapter(
     return {"adapter": sample_sum(state), "image_encoder": seeing}
 
 
-def adapter_shapes(unet: Any, seen: int, read: int) -> dict[str, torch.Tensor]:
-    """The adapter's tensors: seen and read are the widths of image features and of the text."""
+def adapter_shapes(unet: Any, image_width: int, text_width: int) -> dict[str, torch.Tensor]:
+    """The adapter's empty tensors, for image features and text of these widths."""
 
     def empty(*shape: int) -> torch.Tensor:
         return torch.empty(*shape, device="meta")
 
     shapes = {
-        "image_proj.proj.weight": empty(ADAPTER_TOKENS * read, seen),
-        "image_proj.proj.bias": empty(ADAPTER_TOKENS * read),
-        "image_proj.norm.weight": empty(read), "image_proj.norm.bias": empty(read),
+        "image_proj.proj.weight": empty(ADAPTER_TOKENS * text_width, image_width),
+        "image_proj.proj.bias": empty(ADAPTER_TOKENS * text_width),
+        "image_proj.norm.weight": empty(text_width), "image_proj.norm.bias": empty(text_width),
     }  # fmt: skip
     for place, name in enumerate(unet.attn_processors):
         if name.endswith("attn2.processor"):
             attention = unet.get_submodule(name.removesuffix(".processor"))
             width = attention.to_k.out_features
-            shapes[f"ip_adapter.{place}.to_k_ip.weight"] = empty(width, read)
-            shapes[f"ip_adapter.{place}.to_v_ip.weight"] = empty(width, read)
+            shapes[f"ip_adapter.{place}.to_k_ip.weight"] = empty(width, text_width)
+            shapes[f"ip_adapter.{place}.to_v_ip.weight"] = empty(width, text_width)
     return shapes
