@@ -211,6 +211,7 @@ async def test_whoever_asks_again_and_again_costs_one_check_a_second(
     assert slow_status.asked == 2
 
 
+# Slow: checks run into their time limit twice.
 async def test_a_process_that_is_behind_calls_nobody_down(
     studio: Studio, slow_status: SlowStatus, monkeypatch: pytest.MonkeyPatch, always_asked: None
 ) -> None:
