@@ -64,6 +64,7 @@ from studio.sales.shapes import (
     TrainedVersion,
 )
 from studio.sales.store import Shelf
+from tests.support.routes import share_routes
 
 SIDE = 8
 DIM = SIDE * SIDE * 3
@@ -413,7 +414,7 @@ async def open_client(
     studio: Studio, *, address: str = "192.0.2.1"
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the whole gateway, without a network between."""
-    app = create_app(studio)
+    app = share_routes(create_app(studio))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, client=(address, 1234))
     async with (
         running(app),

@@ -144,7 +144,6 @@ async def test_a_read_only_database_is_degraded_and_search_goes_on(
     async with studio.database.transaction() as session:  # or the log retries for ten seconds
         await session.exec(text("SET TRANSACTION READ WRITE"))  # type: ignore[call-overload]
         await session.exec(text(f"ALTER DATABASE {name} RESET ALL"))  # type: ignore[call-overload]
-    await studio.database._engine.dispose()
 
 
 class SlowStatus:
