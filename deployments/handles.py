@@ -29,11 +29,10 @@ from models.sales.shapes import (
     ScoreQuery,
     TrainedVersion,
 )
-from models.segmenter.shapes import SegmentPrompt
+from models.segmenter.shapes import SegmentAnswer, SegmentPrompt
+from models.tryon.shapes import TryOnLoad, TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 from studio.batching import MicroBatcher, portions
 from studio.context import Origin, current_origin, current_request_id
-from studio.segmentation.shapes import SegmentAnswer
-from studio.tryon.shapes import TryOnLoad, TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 
 VERSION_LIFETIME_S = 2.0
 PORTION = 16

@@ -14,10 +14,9 @@ from models.segmenter.parser import ParserConfig
 from models.segmenter.prompts import Features, PreparedPicture, Segment, Selection
 from models.segmenter.sam import SamConfig
 from models.segmenter.segmenter import draw, encode_mask, load
-from models.segmenter.shapes import SegmentPrompt
+from models.segmenter.shapes import SegmentAnswer, SegmentPrompt
 from settings import load_settings
 from studio.batching import MicroBatcher, in_thread
-from studio.segmentation.shapes import SegmentAnswer
 
 Result = TypeVar("Result")
 

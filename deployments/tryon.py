@@ -18,9 +18,15 @@ from integrations.blobs.store import open_blob_store
 from models.tryon import pictures
 from models.tryon.loading import TryOnConfig, check_pipeline, load_pipeline
 from models.tryon.pipeline import DressedPerson, OnProgress, ParsedPerson
-from models.tryon.shapes import GarmentPicture
+from models.tryon.shapes import (
+    GarmentPicture,
+    TryOnLoad,
+    TryOnOrder,
+    TryOnResult,
+    TryOnStep,
+    TryOnTicket,
+)
 from settings import load_settings
-from studio.tryon.shapes import TryOnLoad, TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 
 HEARTBEAT_S = 3.0
 """The last step is repeated where none has come for so long."""

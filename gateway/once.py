@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from studio.forms import Form
-from studio.idempotency import Answer, KeyedRequest, Make, fingerprint
+from studio.forms import Form, fingerprint
+from studio.idempotency import Answer, KeyedRequest, Make
 
 AnswerOnce = Callable[[KeyedRequest, Make], Awaitable[Answer]]
 

@@ -1,5 +1,7 @@
 """The base class of request bodies and job payloads: camelCase in JSON, only storable values."""
 
+import hashlib
+import json
 import math
 import re
 from typing import Annotated, Any
@@ -67,3 +69,9 @@ class Form(BaseModel):
     def refuse_unstorable_input(cls, value: Any) -> Any:
         """Checks the whole input before any field is validated."""
         return refuse_unstorable(value)
+
+
+def fingerprint(value: Any) -> str:
+    """A hash that is equal for equal JSON values."""
+    plain = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(plain.encode()).hexdigest()

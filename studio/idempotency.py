@@ -1,7 +1,6 @@
 """Requests with an `Idempotency-Key`: answered once; a repetition gets the same answer."""
 
 import asyncio
-import hashlib
 import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -39,12 +38,6 @@ class KeyedRequest:
     def columns(self, answer: Answer) -> dict[str, Any]:
         """The columns of that row which hold the key and the receipt."""
         return {"idempotency_key": self.key, "receipt": receipt(self.fingerprint, answer)}
-
-
-def fingerprint(value: Any) -> str:
-    """A hash that is equal for equal JSON values."""
-    plain = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(plain.encode()).hexdigest()
 
 
 def receipt(request_fingerprint: str, answer: Answer) -> dict[str, Any]:

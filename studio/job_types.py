@@ -13,8 +13,7 @@ from db.jobs import count_open_jobs, find_keyed_job, insert_job
 from db.tables import Job, Role
 from errors import Conflict, Invalid, RateLimited
 from studio.context import current_request_id, current_traceparent
-from studio.forms import Form
-from studio.idempotency import fingerprint
+from studio.forms import Form, fingerprint
 from studio.ports import Studio
 
 

@@ -28,16 +28,15 @@ if TYPE_CHECKING:
     from errors import StudioError
     from integrations.fetch import Fetcher
     from integrations.paypal.paypal import PayPal
-    from models.segmenter.shapes import SegmentPrompt
-    from settings import Settings
-    from studio.segmentation.shapes import SegmentAnswer
-    from studio.tryon.shapes import (
+    from models.segmenter.shapes import SegmentAnswer, SegmentPrompt
+    from models.tryon.shapes import (
         TryOnLoad,
         TryOnOrder,
         TryOnResult,
         TryOnStep,
         TryOnTicket,
     )
+    from settings import Settings
 
 
 class Embedder(Protocol):

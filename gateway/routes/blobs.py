@@ -13,8 +13,8 @@ from gateway.arrivals import in_large_chunks
 from gateway.body_limit import declared_bytes
 from gateway.deps import ArrivalsDep, Public, StudioDep
 from integrations.blobs.keys import content_type_of
+from integrations.blobs.lifetimes import ARRIVAL_S
 from integrations.blobs.local import LocalBlobStore
-from studio.files.rules import ARRIVAL_S
 
 router = APIRouter(prefix="/blobs", tags=["blobs"], include_in_schema=False)
 

@@ -20,8 +20,9 @@ from gateway.deps import (
 from gateway.once import once
 from gateway.paging import PageDep, page_of
 from gateway.wire import Page, WireResponse
+from integrations.blobs.lifetimes import UPLOAD_LIFETIME_S
 from studio.files import files, uploads
-from studio.files.rules import PURPOSES, UPLOAD_LIFETIME_S
+from studio.files.rules import PURPOSES
 from studio.files.uploads import UploadForm
 from studio.idempotency import KeyedRequest, answer_by_cache
 from studio.ports import Studio

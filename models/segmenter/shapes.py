@@ -1,6 +1,7 @@
-"""Shapes of segmentation: arrays of pictures, prompts, and the categories of garments."""
+"""Shapes of segmentation: arrays of pictures, prompts, answers, and categories of garments."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -32,3 +33,23 @@ class SegmentPrompt:
     target: Target | None = None
     points: tuple[tuple[float, float, bool], ...] = ()
     box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class SegmentAnswer:
+    """A mask in the blob store.
+
+    bbox: x, y, width, height in pixels. area: pixels inside. score: 0 to 1. label: the name of
+    what was cut out. version: of the networks. size_bytes: of the blob. category_shares: as in
+    `models.segmenter.prompts.Segment`; no caller sees them.
+    """
+
+    width: int
+    height: int
+    area: int
+    bbox: Bbox
+    score: float
+    label: str
+    version: str
+    size_bytes: int
+    category_shares: Mapping[Category, float] = field(default_factory=dict)

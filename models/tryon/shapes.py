@@ -1,4 +1,4 @@
-"""Shapes of try-on: the garment's picture, and how a person is to be dressed."""
+"""Shapes of try-on: the garment's picture, the order, its steps and its result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,3 +33,63 @@ class TryOnOptions:
     seed: int = 0
     steps: int | None = None
     category_shares: Mapping[Category, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TryOnOrder(TryOnOptions):
+    """A try-on whose pictures are in the blob store; the payload of a queued one.
+
+    mask_key: the garment's mask, of the garment's size. segment_ms: how long the pictures took
+    before TryOn, segmentation included.
+    """
+
+    person_key: str
+    garment_key: str
+    mask_key: str
+    segment_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class TryOnTicket:
+    """Where a try-on's picture is written, and its place in the queue.
+
+    accepted_s: seconds of the epoch; an owner's earliest try-on comes first. network: where the
+    request came from; empty for a job.
+    """
+
+    output_key: str
+    accepted_s: float
+    owner: str = ""
+    network: str = ""
+
+
+@dataclass(frozen=True)
+class TryOnStep:
+    """Progress of a try-on: steps done, steps in all, and the step that begins."""
+
+    done: int
+    total: int
+    message: str
+
+
+@dataclass(frozen=True)
+class TryOnResult:
+    """A finished try-on: steps, milliseconds by step, the networks' version, the blob's size."""
+
+    category: str
+    width: int
+    height: int
+    steps: list[str]
+    timings: dict[str, float]
+    model_version: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class TryOnLoad:
+    """How many try-ons wait at the TryOn replica that answers, and what it takes directly."""
+
+    waiting: int
+    direct_waiting: int
+    direct_pixels: int
+    model_version: str

@@ -27,8 +27,7 @@ from studio.catalog.import_lines import (
 from studio.files.datasets import dataset_key
 from studio.files.rules import DATASET_TYPES
 from studio.files.storage import require_storage
-from studio.forms import UNSTORABLE, Form
-from studio.idempotency import fingerprint
+from studio.forms import UNSTORABLE, Form, fingerprint
 from studio.job_types import JobRun, JobType, Outcome, enqueue, read_payload
 from studio.ports import BlobStore, Studio
 

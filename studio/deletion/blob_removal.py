@@ -9,7 +9,7 @@ import structlog
 from db.deletion.erasures import DoomedClaim, claim_doomed, delete_doomed, release_doomed
 from db.engine import Database
 from errors import StudioError
-from studio.files.rules import UPLOAD_END
+from integrations.blobs.lifetimes import UPLOAD_END
 from studio.ports import BlobStore
 
 CONCURRENT_REMOVALS = 8

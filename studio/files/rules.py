@@ -4,12 +4,13 @@ import codecs
 import csv
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 
 from db.tables import Role
 from errors import Invalid, NotAnImage, TooLarge
 from integrations.blobs.keys import CHUNK_BYTES, EXTENSIONS
+from integrations.blobs.lifetimes import UPLOAD_END
 from models.bounds.formats import FORMATS
 from models.images import MAX_BYTES, inspect_image
 
@@ -19,12 +20,6 @@ DATASET_TYPES = {kind: EXTENSIONS[kind] for kind in ("text/csv", "application/x-
 }
 """The extension of each content type that is accepted."""
 MAX_DATASET_BYTES = 200_000_000
-UPLOAD_LIFETIME_S = 900
-ARRIVAL_S = 900
-"""How long an upload may continue to arrive after its URL has expired."""
-CLOCK_SKEW_S = 300
-UPLOAD_END = timedelta(seconds=UPLOAD_LIFETIME_S + ARRIVAL_S + CLOCK_SKEW_S)
-"""The time from the presigning after which no upload can arrive any more."""
 MAX_FIRST_LINE_CHARS = 100_000
 
 

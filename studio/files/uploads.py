@@ -20,9 +20,10 @@ from db.files import (
 from db.tables import File
 from errors import Invalid, NotAnImage, NotFound, RateLimited, StudioError, TooLarge, Unavailable
 from integrations.blobs.keys import SignedUpload
+from integrations.blobs.lifetimes import UPLOAD_LIFETIME_S
 from studio.files.checks import DEADLINE_S, FileChecks
 from studio.files.files import find_own_file
-from studio.files.rules import UPLOAD_LIFETIME_S, FileFacts, extension_for, upload_ends_at
+from studio.files.rules import FileFacts, extension_for, upload_ends_at
 from studio.files.storage import too_much
 from studio.forms import Form
 from studio.ports import Studio

@@ -21,7 +21,7 @@ from db.tables import Payment
 from errors import Conflict, NotFound, Unavailable, UpstreamFailed
 from integrations.paypal.paypal import PayPal, Refusal
 from studio.context import current_request_id
-from studio.idempotency import fingerprint
+from studio.forms import fingerprint
 from studio.payments.books import record_status, write_order
 from studio.payments.order_form import OrderForm, order_request, price
 from studio.payments.paypal_documents import read_order

@@ -13,7 +13,7 @@ from db.tables import Payment
 from errors import Conflict, Invalid, NotFound, UpstreamFailed
 from integrations.paypal.paypal import PayPal, Refusal
 from studio.context import current_request_id
-from studio.idempotency import fingerprint
+from studio.forms import fingerprint
 from studio.payments.books import amount_of, write_lines, write_order, write_refund
 from studio.payments.money import Money
 from studio.payments.order_form import RefundForm, paypal_amount

@@ -17,7 +17,7 @@ from db.tables import SegmentationResult
 from errors import DeadlinePassed, NotAuthenticated, NotFound, StudioError, Unavailable
 from integrations.blobs.keys import EXTENSIONS
 from models.clean_copy import clean_copy
-from models.segmenter.shapes import SegmentPrompt
+from models.segmenter.shapes import SegmentAnswer, SegmentPrompt
 from studio.context import current_request_id
 from studio.deletion.lineage import delete_unrecorded_blob, find_deleted
 from studio.files.files import load_image
@@ -25,7 +25,6 @@ from studio.files.picture_threads import run_on_picture
 from studio.files.storage import require_storage
 from studio.idempotency import KeyedRequest, Overtaken
 from studio.ports import Studio
-from studio.segmentation.shapes import SegmentAnswer
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from models.images import inspect_image, measure_image
 from models.segmenter.atr import category_of
 from models.segmenter.shapes import Category, SegmentPrompt
 from models.tryon.checks import check_mask_size, errors_about
+from models.tryon.shapes import TryOnOrder
 from studio.deletion.blob_removal import remove_soon
 from studio.deletion.lineage import delete_inputs, find_deleted, mask_id_of
 from studio.files.files import UsablePicture, find_usable, load_image
@@ -27,7 +28,6 @@ from studio.job_types import JobRun
 from studio.ports import Studio
 from studio.segmentation.segmentation import segment_stored
 from studio.tryon.forms import MAX_SEED, TryOnForm
-from studio.tryon.shapes import TryOnOrder
 
 
 @dataclass(frozen=True)

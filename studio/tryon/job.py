@@ -7,13 +7,14 @@ from uuid import UUID
 from db.deletion.lineage import share_lineage
 from db.tryons import add_stored, get_own_tryon, update_tryon
 from errors import Invalid, NotFound
+from models.tryon.shapes import TryOnOrder
 from studio.deletion.lineage import output_key_of
 from studio.job_types import JobRun, JobType, Outcome, read_payload
 from studio.ports import Studio
 from studio.tryon.forms import TryOnForm, naming_fields
 from studio.tryon.inputs import Draft, build_order, check_pictures, drafting, insert_present
 from studio.tryon.making import all_timings, make, result_columns, row_of
-from studio.tryon.shapes import TryOnOrder
+from studio.tryon.payload import order_from_payload
 
 
 async def check_tryon(studio: Studio, owner_id: UUID, form: TryOnForm) -> None:
@@ -81,13 +82,13 @@ async def _order_of(studio: Studio, run: JobRun, draft: Draft) -> TryOnOrder:
         Invalid: the payload no longer names a picture, because it was deleted.
     """
     if "person_key" in run.payload:  # queued by a request, which stored the pictures
-        return TryOnOrder.from_payload(run.payload)
+        return order_from_payload(run.payload)
     async with studio.database.read() as session:
         row = await get_own_tryon(session, run.job_id, draft.user_id)
     if row is not None and row.garment_key and row.mask_key:
         keys = {
             "person_key": row.person_key, "garment_key": row.garment_key, "mask_key": row.mask_key,
         }  # fmt: skip
-        return TryOnOrder.from_payload(keys | {"seed": row.seed} | row.params)
+        return order_from_payload(keys | {"seed": row.seed} | row.params)
     order, _ = await build_order(studio, draft, read_payload(TryOnForm, run.payload), run)
     return order

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from db.tables import TryonJob
 from errors import Unavailable
+from models.tryon.shapes import TryOnOrder, TryOnResult, TryOnTicket
 from studio.context import current_caller, current_request_id
 from studio.deletion.lineage import output_key_of
 from studio.ports import Studio
-from studio.tryon.shapes import TryOnOrder, TryOnResult, TryOnTicket
 
 OnProgress = Callable[[int, int, str], Awaitable[None]]
 """Called with the steps done, the steps in all, and the step that begins."""

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from db.deletion.lineage import share_lineage
 from db.tables import Job
 from errors import StudioError, Unavailable
+from models.tryon.shapes import TryOnOrder
 from studio.deletion.lineage import output_key_of
 from studio.files.storage import require_storage
 from studio.idempotency import KeyedRequest, Overtaken
@@ -19,7 +20,7 @@ from studio.tryon.forms import Mode, TryOnForm, naming_fields
 from studio.tryon.inputs import Draft, build_order, drafting, insert_present
 from studio.tryon.job import TRYON
 from studio.tryon.making import all_timings, make, result_columns, row_of
-from studio.tryon.shapes import TryOnOrder
+from studio.tryon.payload import payload_of
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ async def _enqueue(
     async with studio.database.transaction() as session:
         await share_lineage(session, draft.user_id)
         job = await enqueue(
-            session, TRYON, order.to_payload(), owner_id=draft.user_id, job_id=job_id
+            session, TRYON, payload_of(order), owner_id=draft.user_id, job_id=job_id
         )
         row = row_of(
             order, job_id, draft.user_id, job_id=job_id, stored_bytes=draft.stored_bytes,

@@ -10,6 +10,7 @@ from tests.support.cluster import WholeStudio
 from tests.support.holding import KINDS, hold
 
 
+# Slow: the connections are held for 5 s.
 def test_a_hundred_slow_callers_keep_nobody_else_waiting(
     whole_studio: WholeStudio, http: httpx.Client
 ) -> None:

@@ -63,6 +63,7 @@ def test_an_import_is_watched_line_by_line(http: httpx.Client) -> None:
         assert gone.status_code == 204
 
 
+# Slow: a new dispatcher takes the job over when the lease of the killed one has ended.
 def test_a_rebuild_is_done_though_its_dispatcher_is_killed(
     http: httpx.Client, whole_studio: WholeStudio
 ) -> None:

@@ -24,6 +24,7 @@ def replica(studio: WholeStudio, name: str) -> psutil.Process:
     raise AssertionError(f"no replica of {name}")
 
 
+# Slow: Ray Serve starts a replica in 5 to 10 s; the process imports torch and loads the weights.
 @pytest.mark.parametrize("name", ["Embedder", "Index", "Gateway"])
 def test_a_killed_replica_comes_back(
     http: httpx.Client, whole_studio: WholeStudio, name: str
@@ -52,6 +53,7 @@ def test_a_killed_replica_comes_back(
     ]
 
 
+# Slow: `ray job submit` starts two processes, and the job embeds or reads the whole catalogue.
 def test_a_submitted_job_reindexes_the_running_studio(
     http: httpx.Client, whole_studio: WholeStudio
 ) -> None:
@@ -80,6 +82,7 @@ def test_a_submitted_job_reindexes_the_running_studio(
     assert answer["indexVersion"] == newest["version"]
 
 
+# Slow: the whole studio is stopped and started again.
 def test_a_restart_finds_all_data_again_and_leaves_nothing_behind(
     http: httpx.Client, whole_studio: WholeStudio
 ) -> None:
@@ -102,6 +105,7 @@ def test_a_restart_finds_all_data_again_and_leaves_nothing_behind(
     assert http.get("/api/health").status_code == 200
 
 
+# Slow: a new process imports torch and loads every shipped network.
 def test_the_shipped_weights_work() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cli", "models", "verify"],

@@ -96,6 +96,7 @@ def headers(http: httpx.Client) -> Iterator[dict[str, str]]:
     assert http.post(path, headers=signed_in).status_code == 200
 
 
+# Slow: two regressors are trained, each in a new Ray worker.
 def test_training_activation_and_rolling_back_drop_no_request(
     http: httpx.Client, studio_url: str, headers: dict[str, str]
 ) -> None:

@@ -101,6 +101,7 @@ METRICS = (
 )
 
 
+# Slow: Ray exports metrics every few seconds.
 def test_prometheus_reads_the_studio_through_ray(
     whole_studio: WholeStudio, followed: tuple[str, str]
 ) -> None:
@@ -112,6 +113,7 @@ def test_prometheus_reads_the_studio_through_ray(
     wait_for(lambda: not missing(), 60)
 
 
+# Slow: Ray exports metrics every few seconds.
 def test_what_dashboard_and_alerts_ask_for_is_exported(
     whole_studio: WholeStudio, followed: tuple[str, str]
 ) -> None:

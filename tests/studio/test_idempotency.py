@@ -7,7 +7,8 @@ import pytest
 
 from errors import Conflict, Invalid
 from studio import idempotency
-from studio.idempotency import KeyedRequest, answer_by_cache, fingerprint
+from studio.forms import fingerprint
+from studio.idempotency import KeyedRequest, answer_by_cache
 from studio.ports import Studio
 from tests.support.servers import empty_cache
 

@@ -47,7 +47,8 @@ from models.sales.shapes import (
     ScoreQuery,
     TrainedVersion,
 )
-from models.segmenter.shapes import SegmentPrompt
+from models.segmenter.shapes import SegmentAnswer, SegmentPrompt
+from models.tryon.shapes import TryOnLoad, TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 from settings import Settings
 from studio.accounts.accounts import create_user
 from studio.ports import (
@@ -57,8 +58,7 @@ from studio.ports import (
 )
 from studio.sales.store import RegressorCache
 from studio.sales.versions import check_embedder
-from studio.segmentation.shapes import SegmentAnswer
-from studio.tryon.shapes import TryOnLoad, TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
+from tests.support.routes import share_routes
 
 SIDE = 8
 DIM = SIDE * SIDE * 3
@@ -397,7 +397,7 @@ async def open_client(
     studio: Studio, *, address: str = "192.0.2.1"
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the whole gateway, without a network between."""
-    app = create_app(studio)
+    app = share_routes(create_app(studio))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, client=(address, 1234))
     async with (
         running(app),

@@ -19,8 +19,8 @@ from models.segmenter.parser import ParserConfig
 from models.segmenter.shapes import SegmentPrompt
 from models.tryon import pictures
 from models.tryon.loading import TryOnConfig
+from models.tryon.shapes import TryOnOrder, TryOnTicket
 from settings import Settings
-from studio.tryon.shapes import TryOnOrder, TryOnTicket
 from tests.support.fakes import SECRET, picture
 
 with warnings.catch_warnings():

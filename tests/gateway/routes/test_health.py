@@ -143,7 +143,6 @@ async def test_a_read_only_database_is_degraded_and_search_goes_on(
     async with studio.database.transaction() as session:  # or the log retries for ten seconds
         await session.exec(text("SET TRANSACTION READ WRITE"))  # type: ignore[call-overload]
         await session.exec(text(f"ALTER DATABASE {name} RESET ALL"))  # type: ignore[call-overload]
-    await studio.database._engine.dispose()
 
 
 class SlowStatus:
@@ -210,6 +209,7 @@ async def test_whoever_asks_again_and_again_costs_one_check_a_second(
     assert slow_status.calls == 2
 
 
+# Slow: checks run into their time limit twice.
 async def test_a_process_that_is_behind_calls_nobody_down(
     studio: Studio, slow_status: SlowStatus, monkeypatch: pytest.MonkeyPatch, uncached: None
 ) -> None:

@@ -14,11 +14,10 @@ from db.tables import SegmentationResult, TryonJob
 from errors import Invalid, NotFound, Unavailable
 from integrations.fetch import Fetcher
 from integrations.shares import Caller
-from models.segmenter.shapes import SegmentPrompt
+from models.segmenter.shapes import SegmentAnswer, SegmentPrompt
+from models.tryon.shapes import TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 from settings import Settings
 from studio.ports import Studio
-from studio.segmentation.shapes import SegmentAnswer
-from studio.tryon.shapes import TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 from tests.gateway.full_account import (
     GARMENT,
     PASSWORD,

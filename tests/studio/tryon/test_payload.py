@@ -8,7 +8,7 @@ import pytest
 from errors import Conflict, Invalid, Unavailable
 from models.tryon.shapes import TryOnOptions
 from studio.tryon.forms import naming_fields
-from studio.tryon.shapes import TryOnOrder
+from studio.tryon.payload import order_from_payload, payload_of
 
 STORED: dict[str, Any] = {
     "person_key": "uploads/a/p.png", "garment_key": "uploads/a/g.png", "mask_key": "masks/a/m.png",
@@ -17,26 +17,26 @@ STORED: dict[str, Any] = {
 
 
 def test_a_stored_payload_is_the_order_itself() -> None:
-    order = TryOnOrder.from_payload(STORED)
+    order = order_from_payload(STORED)
     assert (order.person_key, order.seed, order.segment_ms) == ("uploads/a/p.png", 7, 12.5)
     assert order.steps is None and order.category_shares is None
-    assert order.to_payload() == STORED
+    assert payload_of(order) == STORED
     assert isinstance(order, TryOnOptions)
     assert pickle.loads(pickle.dumps(order)) == order
 
 
 def test_what_the_segmenter_says_is_stored_with_the_order() -> None:
     shares = {"upper": 0.75, "lower": 0.25, "dress": 0.0}
-    order = TryOnOrder.from_payload(STORED | {"category_shares": shares})
+    order = order_from_payload(STORED | {"category_shares": shares})
     assert order.category_shares == shares
-    assert TryOnOrder.from_payload(order.to_payload()) == order
+    assert order_from_payload(payload_of(order)) == order
 
 
 @pytest.mark.parametrize("name", ["garment_key", "mask_key"])
 def test_a_payload_without_a_picture_says_why(name: str) -> None:
     payload = {key: value for key, value in STORED.items() if key != name}
     with pytest.raises(Invalid, match="was deleted"):
-        TryOnOrder.from_payload(payload)
+        order_from_payload(payload)
 
 
 @pytest.mark.parametrize(
