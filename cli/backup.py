@@ -15,8 +15,8 @@ from errors import Conflict
 from settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from studio.backup.archive import Archive, Manifest
-    from studio.backup.restore import RestoreSummary
+    from studio.operations.archive import Archive, Manifest
+    from studio.operations.restore import RestoreSummary
     from studio.ports import Studio
 
 Place = Annotated[str, typer.Argument(help="A folder, or a container as STUDIO_BLOB_URL takes it.")]
@@ -91,7 +91,7 @@ def present_settings() -> Settings:
 
 async def add_erasures(settings: Settings, dest: str) -> int:
     """Adds the deletions of the studio to the archive; returns how many it has then."""
-    from studio.backup.backup import save_erasures
+    from studio.operations.backup import save_erasures
 
     async with open_all(settings, dest) as (studio, archive):
         return await save_erasures(studio.database, archive)
@@ -101,7 +101,7 @@ async def copy_studio(
     settings: Settings, dest: str, *, verify: bool, keep: int | None
 ) -> "tuple[Manifest, int]":
     """Makes a backup; returns its manifest and the number of older backups that were removed."""
-    from studio.backup.backup import make_backup, verify_backup
+    from studio.operations.backup import make_backup, verify_backup
 
     async with open_all(settings, dest) as (studio, archive):
         manifest = await make_backup(studio.database, studio.blobs, archive, report)
@@ -112,7 +112,7 @@ async def copy_studio(
 
 async def check_backup(settings: Settings, src: str, backup_id: str | None) -> "Manifest":
     """Reads a backup and compares its checksums; returns its manifest."""
-    from studio.backup.backup import verify_backup
+    from studio.operations.backup import verify_backup
 
     async with open_all(settings, src, exists=True) as (_, archive):
         manifest = await archive.read_manifest(backup_id)
@@ -124,7 +124,7 @@ async def restore_studio(
     settings: Settings, src: str, backup_id: str | None, *, force: bool
 ) -> "RestoreSummary":
     """Restores a backup; returns the numbers of rows, blobs and deletions."""
-    from studio.backup.restore import restore as restore_backup
+    from studio.operations.restore import restore as restore_backup
 
     async with open_all(settings, src, exists=True) as (studio, archive):
         manifest = await archive.read_manifest(backup_id)
@@ -145,7 +145,7 @@ async def open_all(
     from integrations.blobs.archive import open_archive_store, same_place
     from integrations.blobs.store import open_blob_store
     from integrations.cache import RedisCache
-    from studio.backup.archive import Archive
+    from studio.operations.archive import Archive
     from studio.ports import ABSENT, Studio
 
     if same_place(place, settings.required("blob_url")):

@@ -13,9 +13,9 @@ from errors import SetupError
 from settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from models.checkpoints import Model
+    from models.checkpoints.pins import Pin
+    from models.checkpoints.registry import Model
     from models.embedder.embedder import Embedder
-    from models.pins import Pin
 
 commands = typer.Typer(help="Checkpoints of the profile.", no_args_is_help=True)
 
@@ -24,8 +24,8 @@ commands = typer.Typer(help="Checkpoints of the profile.", no_args_is_help=True)
 def lock_models() -> None:
     """Write the present revision and checksums of the profile's checkpoints into models.lock."""
     with plain_errors():
-        from models.hub import pins_of
-        from models.pins import read_lock, write_lock
+        from models.checkpoints.hub import pins_of
+        from models.checkpoints.pins import read_lock, write_lock
 
         settings = load_settings()
         pins = read_lock(settings.models_lock)
@@ -41,8 +41,8 @@ def fetch_models() -> None:
     """Download the profile's checkpoints to this node, so that a start needs no network."""
     with plain_errors():
         from deployments.profile import pinning
-        from models.hub import pins_of
-        from models.pins import fetch, find_pin
+        from models.checkpoints.hub import pins_of
+        from models.checkpoints.pins import fetch, find_pin
 
         settings = load_settings()
         for checkpoint, model in hub_checkpoints(settings):
@@ -59,7 +59,7 @@ def verify_models() -> None:
     """Compare the files of all pinned checkpoints, then load the embedder and run it once."""
     with plain_errors():
         settings = load_settings()
-        from models.pins import fetch
+        from models.checkpoints.pins import fetch
 
         for checkpoint, _ in hub_checkpoints(settings):
             for name, pin in list_pins(checkpoint, settings):
@@ -98,8 +98,8 @@ def is_at_hub(checkpoint: str, model: "Model") -> bool:
 def list_pins(checkpoint: str, settings: Settings) -> "list[tuple[str, Pin]]":
     """The pins of a checkpoint and of the tokenizer that it uses; none where it is not pinned."""
     from deployments.profile import pinning
-    from models.hub import CONFIG, borrowed_tokenizer
-    from models.pins import fetch, find_pin
+    from models.checkpoints.hub import CONFIG, borrowed_tokenizer
+    from models.checkpoints.pins import fetch, find_pin
 
     pin = find_pin(checkpoint, pinning(settings))
     if pin is None:

@@ -31,8 +31,8 @@ from jobs.runner import RayExecutor
 from models.embedder.embedder import EmbedderConfig
 from settings import load_settings
 from studio.background import Background
-from studio.deletion.retention import tidy
 from studio.index.rebuild import rebuild_if_due
+from studio.operations.retention import tidy
 from studio.payments.settlement import settle_forever
 
 WATCH_S = 10.0

@@ -3,8 +3,8 @@
 A replica adds its own capacity and device. No secret is in a configuration, so it may be bound.
 """
 
+from models.checkpoints.pins import Pinning
 from models.embedder.embedder import EmbedderConfig
-from models.pins import Pinning
 from models.segmenter.parser import ParserConfig
 from models.segmenter.sam import SamConfig
 from models.tryon.inpaint import PainterConfig

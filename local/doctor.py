@@ -24,7 +24,7 @@ from integrations.blobs.store import open_blob_store
 from local.folder import DataFolder, require_space
 from local.servers.tcp_ports import holder, is_free, require_reachable
 from settings import PROJECT_ROOT, Settings, unknown_variables
-from studio.deletion.sweep import Differences, compare
+from studio.operations.sweep import Differences, compare
 
 NEEDED_MEMORY = 6 * 2**30
 LOCK = PROJECT_ROOT / "requirements.lock"

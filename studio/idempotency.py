@@ -1,6 +1,7 @@
 """Requests with an `Idempotency-Key`: answered once; a repetition gets the same answer."""
 
 import asyncio
+import hashlib
 import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -72,7 +73,7 @@ async def work_once(cache: Cache, name: str, find: Find, make: Make) -> Answer:
     """
     if (answer := await find()) is not None:
         return answer
-    key, owner = f"working:{fingerprint(name)}", secrets.token_bytes(16)
+    key, owner = f"working:{_digest(name)}", secrets.token_bytes(16)
     for _ in range(POLLS):
         if await cache.add(key, owner, lifetime_s=WORKING_S):
             async with hold_lock(cache, key, owner):
@@ -140,7 +141,7 @@ async def answer_by_cache(
     `scope` names the caller and the kind of request; a key is unique within it.
     """
     name = f"{scope}:{keyed.key}"
-    key = f"idempotency:{fingerprint(name)}"
+    key = f"idempotency:{_digest(name)}"
 
     async def find() -> Answer | None:
         stored = await cache.get(key)
@@ -154,3 +155,8 @@ async def answer_by_cache(
         return answer
 
     return await work_once(cache, name, find, make_and_store)
+
+
+def _digest(name: str) -> str:
+    """Cache keys are short and hold no caller's text."""
+    return hashlib.sha256(json.dumps(name).encode()).hexdigest()

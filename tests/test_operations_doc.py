@@ -11,7 +11,7 @@ import pytest
 
 from db.tables import Erasure
 from local.running import studio as run_studio
-from models.weights import STARTER_FOLDER
+from models.checkpoints.weights import STARTER_FOLDER
 from settings import PROJECT_ROOT
 from tests.support.backups import fill, scalar
 from tests.support.fakes import SECRET, make_settings

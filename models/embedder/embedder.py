@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from models.checkpoints.pins import NO_PINS, Pinning
+from models.checkpoints.weights import fingerprint, short_name
 from models.devices import Precision, select_device, torch_type
 from models.embedder.malloc import retain_freed_memory
 from models.embedder.source import open_clip_source
 from models.images import decode_image
-from models.pins import NO_PINS, Pinning
-from models.weights import fingerprint, short_name
 
 if TYPE_CHECKING:
     import torch

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from errors import SetupError
-from models.hub import CONFIG, borrowed_tokenizer
-from models.pins import Pinning, fetch, find_pin, pinned_folder
-from models.weights import HUB_PREFIX, LOCAL_PREFIX, checkpoint_folder
+from models.checkpoints.hub import CONFIG, borrowed_tokenizer
+from models.checkpoints.pins import Pinning, fetch, find_pin, pinned_folder
+from models.checkpoints.weights import HUB_PREFIX, LOCAL_PREFIX, checkpoint_folder
 
 Source = tuple[str, str | None]
 """The two arguments of open_clip's factory: name and pretrained tag."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from models.checkpoints.weights import STARTER_FOLDER
 from models.devices import select_boosting_device
 from models.embedder.lexicon import Lexicon
 from models.sales.conformal import Correction
@@ -18,7 +19,6 @@ from models.sales.features import Reading, SalesVocabulary, Sold
 from models.sales.regressor import Novelty, Regressor, RegressorConfig
 from models.sales.ridge import Ridge
 from models.sales.score_scale import ScoreScale
-from models.weights import STARTER_FOLDER
 
 MODEL, ARRAYS, TREES = "model.json", "arrays.npz", "trees.ubj"
 NAMES = (MODEL, ARRAYS, TREES)

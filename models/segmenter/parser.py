@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.checkpoints import require_licence
+from models.checkpoints.pins import NO_PINS, Pinning, pinned_folder
+from models.checkpoints.registry import require_licence
+from models.checkpoints.weights import HUB_PREFIX, checkpoint_folder, fingerprint, short_name
 from models.devices import Precision, select_device, torch_type
-from models.pins import NO_PINS, Pinning, pinned_folder
 from models.segmenter.atr import MIRRORED, NAMES
 from models.segmenter.parsing import Parsing
 from models.segmenter.shapes import Pixels
-from models.weights import HUB_PREFIX, checkpoint_folder, fingerprint, short_name
 
 if TYPE_CHECKING:
     import torch

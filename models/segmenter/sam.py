@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from models.checkpoints import require_licence
+from models.checkpoints.pins import NO_PINS, Pinning
+from models.checkpoints.registry import require_licence
+from models.checkpoints.weights import fingerprint, short_name
 from models.devices import Precision, select_device, torch_type
-from models.pins import NO_PINS, Pinning
 from models.segmenter.sam_checkpoint import (
     Acceptance,
     SamArchitecture,
@@ -20,7 +21,6 @@ from models.segmenter.sam_checkpoint import (
     read_checkpoint,
 )
 from models.segmenter.shapes import Plane
-from models.weights import fingerprint, short_name
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]

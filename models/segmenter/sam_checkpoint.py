@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from models.pins import Pinning, pinned_folder
+from models.checkpoints.pins import Pinning, pinned_folder
+from models.checkpoints.weights import HUB_PREFIX, LOCAL_PREFIX, checkpoint_folder, read_tensors
 from models.segmenter.shapes import Plane
-from models.weights import HUB_PREFIX, LOCAL_PREFIX, checkpoint_folder, read_tensors
 
 CONFIG_FILE, WEIGHTS_FILE = "sam_config.json", "model.safetensors"
 

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
+from models.checkpoints.pins import NO_PINS, Pinning, pinned_folder
+from models.checkpoints.weights import HUB_PREFIX, LOCAL_PREFIX, short_name
 from models.devices import Precision, select_device, torch_type
-from models.pins import NO_PINS, Pinning, pinned_folder
 from models.segmenter.shapes import Category, Pixels
 from models.tryon.composite import Composite
 from models.tryon.outline import bounds
-from models.weights import HUB_PREFIX, LOCAL_PREFIX, short_name
 
 COMPOSITE = "composite"
 """The name of the painter that returns the composite as it is."""

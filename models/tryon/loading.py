@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.checkpoints import require_licence
+from models.checkpoints.registry import require_licence
 from models.segmenter.atr import Atr
 from models.segmenter.shapes import Mask, Pixels
 from models.tryon.composite import compose

@@ -196,7 +196,7 @@ class LiveIndex:
 
 
 def restored_from(row: IndexVersion) -> str:
-    """The backup that a version's row was restored from, as `studio.backup.restore` stores it."""
+    """The backup that a version's row was restored from: `studio.operations.restore`."""
     return str(row.stats.get("restored", ""))
 
 

@@ -6,7 +6,7 @@ from time import monotonic
 
 import pytest
 
-from tests.studio.backup.archives import NAMED, STAMPED, back_up, bring_back
+from tests.studio.operations.archives import NAMED, STAMPED, back_up, bring_back
 from tests.support.backups import AMOUNT, answers, blob_contents, digests, fill, scalar
 from tests.support.fakes import make_settings
 from tests.support.live import open_live_studio

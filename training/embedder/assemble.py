@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 from drawing.captions import NOUNS
 from drawing.draw import COLOURS, PATTERNS
+from models.checkpoints.weights import LOCAL_PREFIX
 from models.embedder.embedder import Embedder, EmbedderConfig, load
-from models.weights import LOCAL_PREFIX
 from training.embedder.train import ARCHITECTURE, save
 
 SHARE, SHARPNESS = 0.5, 1.5

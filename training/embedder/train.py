@@ -17,8 +17,8 @@ import open_clip
 import torch
 
 import models.embedder.backbone  # noqa: F401 - registers the image network
+from models.checkpoints.weights import LOCAL_PREFIX, write_tensors
 from models.embedder.embedder import build_tokenizer
-from models.weights import LOCAL_PREFIX, write_tensors
 from training.embedder.drawings import draw_pool
 from training.embedder.trainer import EmbedderSchedule, EmbedderTrainer
 from training.embedder.validation import report

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
 from drawing.captions import NOUN_OF_KIND, NOUNS
+from models.checkpoints.weights import write_tensors
 from models.embedder.backbone import kinds_resnet
-from models.weights import write_tensors
 from training.augment import DRAWING, GENTLE, PHOTO, augment
 from training.embedder.drawings import draw_pool
 from training.embedder.validation import precision_at_10, resize

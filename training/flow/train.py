@@ -14,10 +14,10 @@ import torch
 from numpy.random import default_rng
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
+from models.checkpoints.weights import read_tensors, write_tensors
 from models.segmenter.atr import MIRRORED
 from models.tryon.warping.flow import GRID, OUTSIDE, STRIDE
 from models.tryon.warping.flow_network import WEIGHTS_FILE, FlowNetwork
-from models.weights import read_tensors, write_tensors
 from training.flow.pairs import FLAT_SIZE, UNKNOWN, YES, FlowPairs, draw_pairs
 from training.trainer import Schedule, Trainer
 from training.workers import draw_in_processes

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from drawing.people.people import draw_people
+from models.checkpoints.weights import STARTER_FOLDER, read_tensors, write_tensors
 from models.segmenter.atr import NAMES
 from models.segmenter.parser_network import ConvParser, ConvParserConfig
-from models.weights import STARTER_FOLDER, read_tensors, write_tensors
 from training.parser.trainer import LARGE, SIZES, ParserSchedule, ParserTrainer, Source
 from training.parser.validation import report
 from training.photos.flat_lay import draw_flat_lays, load_flat_lays

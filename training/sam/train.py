@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from drawing.people.people import draw_people
+from models.checkpoints.weights import write_tensors
 from models.segmenter.sam_checkpoint import CONFIG_FILE, WEIGHTS_FILE, SamArchitecture, build
-from models.weights import write_tensors
 from training.photos.flat_lay import draw_flat_lays
 from training.photos.street import load_street
 from training.sam.trainer import SamTrainer

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate, one_hot
 
+from models.checkpoints.weights import STARTER_FOLDER, fingerprint, read_tensors
 from models.tryon.warping.flow import OUTSIDE, STRIDE, Planes, Sketch, mirror
-from models.weights import STARTER_FOLDER, fingerprint, read_tensors
 
 WEIGHTS_FILE = "model.safetensors"
 CHANNELS = OUTSIDE + 1 + 1 + 2

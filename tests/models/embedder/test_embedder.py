@@ -15,8 +15,8 @@ from PIL import Image
 
 from drawing.captions import combinations
 from drawing.draw import Garment, caption, draw_garment
+from models.checkpoints.weights import read_tensors, write_tensors
 from models.embedder.embedder import Embedder, EmbedderConfig, load
-from models.weights import read_tensors, write_tensors
 
 ROOT = Path(__file__).resolve().parents[3]
 PHOTOS = ROOT.parent / "shared" / "data" / "clothing"

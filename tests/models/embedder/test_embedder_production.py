@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from drawing.draw import Garment, draw_garment
+from models.checkpoints.weights import write_tensors
 from models.embedder.embedder import Embedder, EmbedderConfig, load
-from models.weights import write_tensors
 
 TEXTS = ["red striped dress", "", "Ein rotes Kleid", "dress " * 300]
 

@@ -15,7 +15,8 @@ from PIL import Image
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 
 from errors import SetupError
-from models.checkpoints import REGISTRY, licence_of, require_licence
+from models.checkpoints.registry import REGISTRY, licence_of, require_licence
+from models.checkpoints.weights import STARTER_FOLDER
 from models.segmenter.atr import MIRRORED, NAMES
 from models.segmenter.parser import ParserConfig, load
 from models.segmenter.prompts import resize
@@ -31,7 +32,6 @@ from models.segmenter.sam_checkpoint import (
 from models.segmenter.segmenter import Segmenter
 from models.segmenter.shapes import SegmentPrompt
 from models.segmenter.targets import sam_prompt
-from models.weights import STARTER_FOLDER
 from training.parser.train import build as build_parser
 from training.sam.train import save as save_sam
 

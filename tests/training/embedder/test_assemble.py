@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 import models.embedder.backbone  # noqa: F401 - registers the image networks
 from drawing.captions import NOUNS
 from drawing.draw import COLOURS, Garment, draw_garment
+from models.checkpoints.weights import LOCAL_PREFIX
 from models.embedder.backbone import kinds_resnet
 from models.embedder.embedder import Embedder, EmbedderConfig, load
-from models.weights import LOCAL_PREFIX
 from training.embedder.assemble import ASSEMBLED, assemble
 from training.embedder.train import ARCHITECTURE, save
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from db.backup.snapshot import Report, sha256_of
 from errors import Invalid, NotFound
-from studio.backup.archive import Archive, StoredBlob
+from studio.operations.archive import Archive, StoredBlob
 from studio.ports import BlobStore
 
 WORKERS = 8

@@ -10,7 +10,7 @@ from sqlmodel import col, select
 
 from db.search_log import insert_searches
 from db.tables import AuditLog, IndexVersion, Product, RefreshToken, SearchLog, WebhookEvent
-from studio.deletion.retention import (
+from studio.operations.retention import (
     end_forgotten_products,
     end_old_rows,
     end_old_versions,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errors import SetupError
-from models.weights import HUB_PREFIX
+from models.checkpoints.weights import HUB_PREFIX
 
 Files = dict[str, str]
 """SHA-256 of each file, by its path in the repository."""

@@ -16,11 +16,11 @@ from errors import Conflict, SetupError
 from integrations.blobs.archive import open_archive_store
 from settings import Settings
 from studio.accounts.accounts import create_user
-from studio.backup.backup import save_erasures
-from studio.backup.restore import restore
 from studio.catalog.catalog import Owner, delete_product
 from studio.files.files import delete as delete_file
-from tests.studio.backup.archives import (
+from studio.operations.backup import save_erasures
+from studio.operations.restore import restore
+from tests.studio.operations.archives import (
     COUNT,
     STAMPED,
     back_up,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from errors import SetupError
-from models.weights import HUB_PREFIX, LOCAL_PREFIX, checkpoint_folder
+from models.checkpoints.weights import HUB_PREFIX, LOCAL_PREFIX, checkpoint_folder
 
 Model = Literal["embedder", "parser", "sam", "tryon"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from db.tables import Erasure, File, SegmentationResult, User
 from errors import Invalid
-from studio.deletion.erasing import ERASERS, repeat_erasure
+from studio.operations.erasing import ERASERS, repeat_erasure
 from studio.ports import Studio
 from tests.studio.deletion.rows import FILE, KEY, rows
 

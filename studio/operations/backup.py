@@ -10,9 +10,9 @@ from db.backup.snapshot import Report, Snapshot, columns_of, driver_of, sole_bac
 from db.deletion.erasures import list_erasures
 from db.engine import Database
 from errors import Invalid, NotFound
-from studio.backup.archive import Archive, ErasureLine, Manifest, StoredBlob
-from studio.backup.blobs import CopyResult, copy_blobs, damaged_blobs
 from studio.deletion.lifecycle import BLOBS
+from studio.operations.archive import Archive, ErasureLine, Manifest, StoredBlob
+from studio.operations.backup_blobs import CopyResult, copy_blobs, damaged_blobs
 from studio.ports import BlobStore
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from errors import Invalid, NotFound
 from settings import Settings
-from studio.backup.backup import verify_backup
-from tests.studio.backup.archives import back_up, bring_back, open_archive
+from studio.operations.backup import verify_backup
+from tests.studio.operations.archives import back_up, bring_back, open_archive
 from tests.support.backups import blob_contents, fill, scalar, silent
 from tests.support.fakes import open_studio
 from tests.support.live import open_live_studio

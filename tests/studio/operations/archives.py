@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from integrations.blobs.archive import open_archive_store
-from studio.backup.archive import Archive, Manifest
-from studio.backup.backup import make_backup
-from studio.backup.restore import RestoreSummary, restore
+from studio.operations.archive import Archive, Manifest
+from studio.operations.backup import make_backup
+from studio.operations.restore import RestoreSummary, restore
 from studio.ports import Studio
 from tests.support.backups import answers, silent
 

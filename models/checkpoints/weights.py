@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-STARTER_FOLDER = Path(__file__).resolve().parent / "starter"
+STARTER_FOLDER = Path(__file__).resolve().parents[1] / "starter"
 LOCAL_PREFIX = "local-dir:"
 HUB_PREFIX = "hf-hub:"
 

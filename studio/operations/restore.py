@@ -24,9 +24,9 @@ from db.migrate import upgrade
 from db.migrations.moves import move_schema, require_revision
 from db.tables import Erasure
 from errors import Conflict, Invalid
-from studio.backup.archive import Archive, ErasureLine, Manifest
-from studio.backup.blobs import damaged_blobs, restore_blobs
-from studio.deletion.erasing import repeat_erasure
+from studio.operations.archive import Archive, ErasureLine, Manifest
+from studio.operations.backup_blobs import damaged_blobs, restore_blobs
+from studio.operations.erasing import repeat_erasure
 from studio.ports import Studio
 
 LONGEST_ERASURE = timedelta(hours=1)

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from errors import SetupError
-from models.checkpoints import Model
-from models.pins import Pin
-from models.weights import HUB_PREFIX
+from models.checkpoints.pins import Pin
+from models.checkpoints.registry import Model
+from models.checkpoints.weights import HUB_PREFIX
 
 TOKENIZER = (
     r"(tokenizer[^/]*|special_tokens_map|added_tokens|vocab|merges|spiece)\.(json|txt|model)"

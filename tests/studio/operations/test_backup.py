@@ -8,9 +8,9 @@ from db.backup.snapshot import LEFT_OUT, sole_backup
 from db.backup.snapshot_queries import BLOB_PREFIXES
 from errors import Conflict
 from settings import Settings
-from studio.backup.backup import is_in_backup
 from studio.deletion.lifecycle import BLOBS, TABLES
-from tests.studio.backup.archives import COUNT, NAMED, back_up, bring_back
+from studio.operations.backup import is_in_backup
+from tests.studio.operations.archives import COUNT, NAMED, back_up, bring_back
 from tests.support.azurite import Azurite
 from tests.support.backups import AMOUNT, answers, blob_contents, fill, scalar
 from tests.support.fakes import open_studio

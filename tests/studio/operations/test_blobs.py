@@ -8,8 +8,8 @@ import pytest
 from errors import Invalid
 from integrations.blobs.archive import open_archive_store
 from integrations.blobs.local import LocalBlobStore
-from studio.backup.archive import Archive
-from studio.backup.blobs import CopyResult, copy_blobs, damaged_blobs, restore_blobs
+from studio.operations.archive import Archive
+from studio.operations.backup_blobs import CopyResult, copy_blobs, damaged_blobs, restore_blobs
 from tests.support.backups import silent
 
 KEYS = ["masks/a.png", "masks/b.png"]

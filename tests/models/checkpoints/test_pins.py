@@ -9,15 +9,15 @@ import pytest
 from huggingface_hub import constants
 
 from errors import SetupError
+from models.checkpoints.hub import pins_of
+from models.checkpoints.pins import Pin, Pinning, fetch, pinned_folder, read_lock, write_lock
+from models.checkpoints.weights import STARTER_FOLDER
 from models.embedder.embedder import EmbedderConfig, load, load_reader
-from models.hub import pins_of
-from models.pins import Pin, Pinning, fetch, pinned_folder, read_lock, write_lock
 from models.segmenter.parser import ParserConfig
 from models.segmenter.parser import load as load_parser
 from models.segmenter.sam import SamConfig
 from models.segmenter.sam_checkpoint import open_source
 from models.tryon.inpaint import PainterConfig, load_painter
-from models.weights import STARTER_FOLDER
 from tests.support.hub import Hub
 
 EMBEDDER, PARSER = "shop/tiny-embedder", "shop/tiny-parser"

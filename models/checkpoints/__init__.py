@@ -1,0 +1,1 @@
+"""Checkpoints: where weights come from, which are known, and their pins."""

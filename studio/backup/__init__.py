@@ -1,1 +1,0 @@
-"""Backups of rows and blobs, and their restoration."""

@@ -1,0 +1,1 @@
+"""What operators rely on: backups and their restoration, retention, the sweep of strays."""
