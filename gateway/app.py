@@ -25,8 +25,6 @@ from gateway.routes import (
     files,
     health,
     index_versions,
-    job_events,
-    jobs,
     openid,
     payments,
     paypal,
@@ -34,6 +32,8 @@ from gateway.routes import (
     segmentation,
     tryon,
 )
+from gateway.routes.jobs import events as job_events
+from gateway.routes.jobs import jobs
 from settings import PROJECT_ROOT
 from studio.ports import Studio
 

@@ -46,6 +46,7 @@ PARTICIPLES = {
     "told", "asked", "seen", "made", "kept", "found", "given", "shown", "wanted", "taken", "sent",
     "held", "heard", "meant", "chosen", "got", "known",
 }  # fmt: skip
+OVERRIDDEN = {"connection_made"}  # of asyncio.Protocol
 QUESTIONS = {"is", "was", "were", "are", "be", "has", "have", "can", "must", "may", "not", "test"}
 """One thing that several floors have by the same name: the deployment, its port, its predictor."""
 SHARED_NAMES = {
@@ -154,7 +155,7 @@ def names_in(tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 def is_participle(name: str) -> bool:
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().strip("_").split("_")
-    if words[0] in QUESTIONS:
+    if words[0] in QUESTIONS or name in OVERRIDDEN:
         return False
     return words[-1] in PARTICIPLES or (len(words) > 1 and words[0] == "told")
 

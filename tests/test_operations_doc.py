@@ -33,7 +33,7 @@ def hub() -> Iterator[Hub]:
         yield hub
 
 
-def told(done: subprocess.CompletedProcess[str]) -> str:
+def output_of(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -54,7 +54,7 @@ def test_backup_and_restore(
 
     def run(words: list[str], url: str, folder: Path) -> str:
         place = [word.replace("/mnt/backups", str(tmp_path / "backups")) for word in words]
-        return told(
+        return output_of(
             run_studio(
                 tmp_path / "data", *place, STUDIO_DATABASE_URL=url, STUDIO_BLOB_URL=f"file://{folder}",
                 STUDIO_JWT_SECRET=SECRET, STUDIO_REDIS_URL=redis_url,
@@ -89,9 +89,9 @@ def test_published_checkpoints(hub: Hub, tmp_path: Path) -> None:
     pin, fetch, verify = commands("Published checkpoints")
     refused = run(*fetch)
     assert refused.returncode == 1 and "studio models lock" in refused.stderr
-    assert "shop/tiny-embedder: 2 files at" in told(run(*pin))
-    assert str(tmp_path / "cache") in told(run(*fetch))
-    assert "2 files as in models.lock" in (answer := told(run(*verify)))
+    assert "shop/tiny-embedder: 2 files at" in output_of(run(*pin))
+    assert str(tmp_path / "cache") in output_of(run(*fetch))
+    assert "2 files as in models.lock" in (answer := output_of(run(*verify)))
     assert "ok   tiny-embedder-" in answer
     lock.write_text(lock.read_text().replace('json": "', 'json": "0', 1))
     refused = run(*verify)

@@ -59,7 +59,7 @@ async def work_ours(jobs: int, at_once: int, make: Callable[[Any], Executor]) ->
 
 async def ours(jobs: int, at_once: int) -> float:
     """The queue layer alone: attempts as tasks of one process."""
-    from tests.jobs.working import InlineExecutor
+    from jobs.inline import InlineExecutor
 
     return await work_ours(jobs, at_once, lambda studio: InlineExecutor(studio, POLICY))
 

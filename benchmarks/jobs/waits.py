@@ -19,10 +19,12 @@ import structlog
 
 from benchmarks.jobs.noop import HANDLERS, NOOP, POLICY, bare_studio
 from db.job_claims import claim_jobs, finish_jobs
+from db.jobs import get_job
 from jobs.dispatcher import Dispatcher, DispatcherArgs
+from jobs.inline import InlineExecutor
 from studio.job_types import enqueue
+from studio.jobs.jobs import FINAL
 from studio.ports import Studio
-from tests.jobs.working import InlineExecutor, until_state
 
 TRIES = 30
 PAUSE_S = 0.05
@@ -44,6 +46,16 @@ WAIT = """
 """
 
 
+async def finish(studio: Studio, job_id: UUID) -> None:
+    """Waits until a job has ended."""
+    while True:
+        async with studio.database.read() as session:
+            job = await get_job(session, job_id)
+        if job is None or job.state in FINAL:
+            return
+        await asyncio.sleep(0.02)
+
+
 async def lone_waits(
     studio: Studio, connection: "asyncpg.Connection[asyncpg.Record]", owner: UUID
 ) -> list[float]:
@@ -58,7 +70,7 @@ async def lone_waits(
     for _ in range(TRIES):
         async with studio.database.transaction() as session:
             job = await enqueue(session, NOOP, {}, owner_id=owner)
-        await until_state(studio, job.id)
+        await finish(studio, job.id)
         waits.append(await connection.fetchval(WAIT, job.id))
         await asyncio.sleep(PAUSE_S)
     dispatcher.drain()

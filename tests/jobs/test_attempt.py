@@ -10,6 +10,7 @@ from db.engine import AsyncSession
 from errors import Invalid, Superseded, Unavailable
 from jobs.dispatcher import DispatcherArgs
 from jobs.handler import Handler
+from jobs.inline import InlineExecutor
 from jobs.retry import LATE, SURPRISE
 from studio.context import current_request_id, serving
 from studio.job_types import JobRun, Outcome
@@ -17,7 +18,7 @@ from studio.jobs.jobs import cancel_job, follow_job, retry_job
 from studio.ports import Studio
 from tests.jobs.working import (
     QUICK,
-    InlineExecutor,
+    SOON,
     dispatching,
     events_of,
     job_of,
@@ -138,7 +139,7 @@ async def test_a_deadline_ends_an_attempt(studio: Studio) -> None:
 async def test_a_cancelled_job_stops_at_every_stage_and_leaves_no_output(studio: Studio) -> None:
     for steps in range(4):
         notes = Notes()
-        executor = InlineExecutor(studio)
+        executor = InlineExecutor(studio, SOON)
         job_id = await put_job(studio, payload={"steps": steps, "wait": True})
         async with dispatching(studio, notes.handlers(), executor=executor):
             async for event in follow_job(studio.database, job_id):

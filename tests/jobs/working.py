@@ -8,12 +8,9 @@ from uuid import UUID
 
 from db.jobs import get_job, list_events
 from db.tables import Job, JobEvent
-from errors import CancelRequested
-from jobs.attempt import JobAttempt, run_claim
-from jobs.claim import Claim
 from jobs.dispatcher import Dispatcher, DispatcherArgs
-from jobs.finishing import EndingWriter
-from jobs.handler import Handler, Handlers
+from jobs.handler import Handlers
+from jobs.inline import InlineExecutor
 from jobs.registry import HANDLERS
 from jobs.retry import RetryPolicy
 from studio.job_types import JobType, enqueue
@@ -23,43 +20,6 @@ QUICK = DispatcherArgs(
     cpus=8, max_running=8, lease_s=1.0, poll_s=0.05, start_s=5, grace_s=0.5, drain_s=5
 )
 SOON = RetryPolicy(first_s=0.02, longest_s=0.1, max_crashes=3)
-
-
-class InlineExecution:
-    """An attempt as a task of this event loop; `kill` cancels it."""
-
-    def __init__(self, task: asyncio.Task[None], attempt: JobAttempt) -> None:
-        self._task = task
-        self.attempt = attempt
-
-    async def wait(self) -> bool:
-        await asyncio.wait({self._task})
-        return not self._task.cancelled()
-
-    def kill(self) -> None:
-        self._task.cancel()
-
-
-class InlineExecutor:
-    """Starts attempts as tasks; no worker takes over the leases, so the dispatcher renews them."""
-
-    def __init__(self, studio: Studio, policy: RetryPolicy = SOON) -> None:
-        self._studio = studio
-        self._policy = policy
-        self._endings = EndingWriter(studio.database)
-        self.started: list[InlineExecution] = []
-
-    def start(self, claim: Claim, handler: Handler) -> InlineExecution:
-        attempt = JobAttempt(self._studio.database, claim)
-        work = run_claim(self._studio, attempt, handler, self._policy, self._endings)
-        execution = InlineExecution(asyncio.create_task(work), attempt)
-        self.started.append(execution)
-        return execution
-
-    def cancel_all(self) -> None:
-        """Stops all attempts, as a lease keeper does for cancelled jobs."""
-        for one in self.started:
-            one.attempt.stop(CancelRequested("cancelled"))
 
 
 @asynccontextmanager

@@ -1,3 +1,5 @@
+"""What `studio doctor` finds, and what it advises."""
+
 import os
 import socket
 import subprocess

@@ -1,3 +1,5 @@
+"""The data folder: its files, its lock, and what it keeps between starts."""
+
 import os
 import socket
 import stat

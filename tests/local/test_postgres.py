@@ -1,3 +1,5 @@
+"""The embedded PostgreSQL: starts, recovers and stops."""
+
 import asyncio
 import json
 import os

@@ -1,3 +1,5 @@
+"""The embedded servers' processes."""
+
 import socket
 from urllib.parse import urlsplit
 

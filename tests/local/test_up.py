@@ -1,3 +1,5 @@
+"""`studio up`: what it starts, and that it leaves nothing running."""
+
 import os
 import signal
 import stat

@@ -35,7 +35,7 @@ FEW_FAILURES = 50
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """The number of processes for `-n auto`; 0 means this one."""
-    if config.option.lf and 0 < count_failures(config.rootpath) <= FEW_FAILURES:
+    if getattr(config.option, "lf", False) and 0 < count_failures(config.rootpath) <= FEW_FAILURES:
         return 0
     if config.option.markexpr != "not proof":  # the long forms measure, and start studios
         return 0

@@ -13,7 +13,7 @@ from sqlalchemy import update
 from sqlmodel import col
 
 from db.tables import Job, User
-from gateway.routes import job_events
+from gateway.routes.jobs import events as job_events
 from settings import Settings
 from studio.jobs.jobs import cancel_job
 from studio.jobs.registry import JOB_TYPES

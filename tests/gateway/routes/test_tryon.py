@@ -17,9 +17,10 @@ from starlette.requests import ClientDisconnect, Request
 from db.tables import Job, TryonJob
 from errors import Invalid, Unavailable
 from gateway.routes.tryon import unless_gone
+from jobs.inline import InlineExecutor
 from studio.ports import Studio
 from tests.gateway.routes.test_files import ready
-from tests.jobs.working import InlineExecutor, dispatching, events_of, until_state
+from tests.jobs.working import SOON, dispatching, events_of, until_state
 from tests.support.fakes import FakeSegmenter, FakeTryOn, picture, sign_in
 from tests.support.servers import empty_cache
 
@@ -198,7 +199,7 @@ async def test_a_job_that_fails_or_is_cancelled_takes_its_try_on_along(
 async def test_a_running_job_stops_between_steps(shopper: Shopper, model: FakeTryOn) -> None:
     model.pause_s = 30.0
     job_id = UUID((await shopper.ask(mode="queued")).json()["jobId"])
-    executor = InlineExecutor(shopper.studio)
+    executor = InlineExecutor(shopper.studio, SOON)
     async with dispatching(shopper.studio, executor=executor):
         await until(lambda: bool(model.orders))
         await shopper.client.delete(f"/api/jobs/{job_id}", headers=shopper.headers)

@@ -17,7 +17,7 @@ from db.tables import JobEvent
 from errors import NotFound, StudioError
 from gateway.auth import AccessTokens
 from gateway.deps import AccountsDep, Customer, JobWatchDep, StudioDep, TokensDep, find_user
-from gateway.routes.jobs import whose
+from gateway.routes.jobs.jobs import whose
 from studio.accounts.accounts import OpenAccounts
 from studio.jobs.jobs import FINAL, KEEP_ALIVE_S, find_job, has_events_after
 from studio.jobs.watch import EventStream, StreamOver

@@ -1,0 +1,1 @@
+"""Routes of jobs, and the streams of their events."""
