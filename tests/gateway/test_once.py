@@ -31,7 +31,7 @@ class Maker:
         self.keys: list[str | None] = []
 
     async def __call__(self, keyed: KeyedRequest | None) -> dict[str, Any]:
-        self.keys.append(keyed and keyed.key)
+        self.keys.append(None if keyed is None else keyed.key)
         return {"call": len(self.keys)}
 
 
