@@ -17,9 +17,10 @@ from errors import NotAuthenticated, RateLimited, StudioError, Unavailable
 from gateway.auth import AccessClaims, AccessTokens
 from gateway.client_address import limit_key
 from integrations.shares import Caller
+from integrations.windows import QuotaUse, WindowState
 from studio.batching import MicroBatcher
 from studio.context import acting_for
-from studio.ports import QuotaUse, Studio, WindowState
+from studio.ports import Studio
 
 WINDOW_S = 60
 CACHE_PAUSE_S = 2.0

@@ -13,7 +13,8 @@ from uuid import UUID
 from db.receipts import get_receipt
 from db.tables import SegmentationResult, TryonJob
 from errors import Conflict, Unavailable
-from studio.ports import Cache, Studio
+from integrations.cache import RedisCache
+from studio.ports import Studio
 
 WORKING_S = 30
 """Lifetime of a lock whose worker has died; a live worker renews its lock."""
@@ -59,7 +60,7 @@ def read_receipt(stored: dict[str, Any] | None, request_fingerprint: str) -> Ans
     return dict(stored["answer"])
 
 
-async def work_once(cache: Cache, name: str, find: Find, make: Make) -> Answer:
+async def work_once(cache: RedisCache, name: str, find: Find, make: Make) -> Answer:
     """Returns the answer that `find` reads, or else makes one.
 
     `name` identifies the caller, the kind of request and the key. `make` stores the receipt that
@@ -95,7 +96,7 @@ async def _find_or_make(find: Find, make: Make) -> Answer:
 
 
 @asynccontextmanager
-async def hold_lock(cache: Cache, key: str, owner: bytes) -> AsyncIterator[None]:
+async def hold_lock(cache: RedisCache, key: str, owner: bytes) -> AsyncIterator[None]:
     """Renews the lock while the block runs and releases it after; another owner's lock stays."""
 
     async def renew() -> None:
@@ -134,7 +135,7 @@ async def answer_by_row(
 
 
 async def answer_by_cache(
-    cache: Cache, scope: str, keyed: KeyedRequest, make: Make, *, lifetime_s: int
+    cache: RedisCache, scope: str, keyed: KeyedRequest, make: Make, *, lifetime_s: int
 ) -> Answer:
     """`work_once` with the receipt in the cache, for answers that soon lose their value.
 

@@ -1,4 +1,4 @@
-"""What the studio needs from the outside: models, index, blobs, cache; protocols, no code."""
+"""What the studio needs from the outside: protocols of the deployments and the blob store."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from errors import Unavailable
 from integrations.blobs.keys import READ_URL_S, BlobEntry, BlobInfo, SignedUpload
-from integrations.windows import QuotaUse, WindowState
 from models.embedder.shapes import Embedding
 from models.index.shapes import SearchAnswer, SearchQuery
 from models.sales.shapes import (
@@ -26,6 +25,7 @@ from models.sales.shapes import (
 if TYPE_CHECKING:
     from db.engine import Database
     from errors import StudioError
+    from integrations.cache import RedisCache
     from integrations.fetch import Fetcher
     from integrations.paypal.paypal import PayPal
     from models.segmenter.shapes import SegmentAnswer, SegmentPrompt
@@ -285,62 +285,6 @@ class BlobStore(Protocol):
     async def aclose(self) -> None: ...
 
 
-class Cache(Protocol):
-    """Valkey or Redis; nothing in it is the only copy of anything."""
-
-    async def get(self, key: str) -> bytes | None: ...
-
-    async def set(self, key: str, value: bytes, *, lifetime_s: int) -> None: ...
-
-    async def add(self, key: str, value: bytes, *, lifetime_s: int) -> bool:
-        """Sets only where absent; False where the key was there."""
-        ...
-
-    async def replace(self, key: str, expected: bytes, value: bytes, *, lifetime_s: int) -> bool:
-        """Writes only over the expected value; whether it did."""
-        ...
-
-    async def discard(self, key: str, expected: bytes) -> bool:
-        """Deletes only the expected value; whether it did."""
-        ...
-
-    async def remaining_s(self, key: str) -> float:
-        """How long the key will still be there; 0 where there is none."""
-        ...
-
-    async def increment(self, key: str, by: int, *, lifetime_s: int) -> int:
-        """Adds to a count that starts at 0, in one step; returns the sum."""
-        ...
-
-    async def take(self, key: str) -> bytes | None:
-        """Reads and deletes in one step."""
-        ...
-
-    async def delete(self, key: str) -> None: ...
-
-    async def add_counts(self, counts: Mapping[str, Mapping[str, int]], *, lifetime_s: int) -> None:
-        """Adds to the counters of each key, by field, all or none; the keys then live so long."""
-        ...
-
-    async def read_counts(self, keys: Sequence[str]) -> list[dict[str, int]]:
-        """The counters of each key, by field; empty where there is nothing."""
-        ...
-
-    async def count_in_windows(
-        self, uses: Sequence[QuotaUse], *, window_ms: int
-    ) -> list[WindowState]:
-        """Counts each request in its caller's sliding window, in order, if there is room."""
-        ...
-
-    async def check(self) -> None:
-        """Raises:
-        Unavailable: the cache does not answer.
-        """
-        ...
-
-    async def aclose(self) -> None: ...
-
-
 class Absent:
     """A part that a process does not open; using it is an error."""
 
@@ -363,7 +307,7 @@ class Studio:
     settings: "Settings"
     database: "Database"
     blobs: BlobStore = ABSENT
-    cache: Cache = ABSENT
+    cache: "RedisCache" = ABSENT
     fetcher: "Fetcher" = ABSENT
     embedder: Embedder = ABSENT
     index: Index = ABSENT
@@ -378,21 +322,3 @@ class Studio:
         for part in (self.fetcher, self.paypal, self.database, self.cache, self.blobs):
             if part is not None and not isinstance(part, Absent):
                 await part.aclose()
-
-
-__all__ = [
-    "BlobEntry",
-    "BlobInfo",
-    "BlobStore",
-    "Cache",
-    "Dispatcher",
-    "Embedder",
-    "Index",
-    "QuotaUse",
-    "Regressor",
-    "Segmenter",
-    "SignedUpload",
-    "Studio",
-    "TryOn",
-    "WindowState",
-]

@@ -6,8 +6,8 @@ import secrets
 from dataclasses import dataclass
 
 from errors import RateLimited
+from integrations.cache import RedisCache
 from studio.accounts.client_network import limit_key
-from studio.ports import Cache
 
 COUNTER_LIFETIME_S = 3600
 
@@ -54,7 +54,7 @@ class LoginThrottle:
     """
 
     def __init__(
-        self, cache: Cache, *, account: str, address: str | None, is_known: bool = False
+        self, cache: RedisCache, *, account: str, address: str | None, is_known: bool = False
     ) -> None:
         self._cache = cache
         self._failures: dict[Rule, int] = {}

@@ -17,6 +17,7 @@ from db.deletion.retention import (
 )
 from db.engine import Database
 from errors import StudioError
+from integrations.cache import RedisCache
 from settings import Settings
 from studio.accounts.removal import remove_ended
 from studio.deletion.blob_removal import remove_doomed
@@ -24,7 +25,7 @@ from studio.deletion.mentions import strip_due
 from studio.files.reaper import reap_unfinished
 from studio.jobs.reaper import reap_old_jobs
 from studio.operations.sweep import sweep
-from studio.ports import BlobStore, Cache
+from studio.ports import BlobStore
 
 BATCH = 5000
 WEEK = timedelta(days=7)
@@ -35,7 +36,7 @@ log = structlog.get_logger("studio.retention")
 Step = Callable[[AsyncSession], Awaitable[int]]
 
 
-async def tidy(database: Database, blobs: BlobStore, cache: Cache, settings: Settings) -> None:
+async def tidy(database: Database, blobs: BlobStore, cache: RedisCache, settings: Settings) -> None:
     """Runs every clean-up step that is due; a step that fails does not stop the others.
 
     Any number of processes may run it at once.
@@ -115,7 +116,7 @@ async def end_forgotten_products(database: Database) -> int:
     return await _in_batches(database, delete)
 
 
-async def sweep_daily(database: Database, blobs: BlobStore, cache: Cache) -> None:
+async def sweep_daily(database: Database, blobs: BlobStore, cache: RedisCache) -> None:
     """Sweeps in the first process of a day; if it fails, the next day's sweep does it."""
     day = f"sweep:{datetime.now(UTC):%Y-%m-%d}"
     if await cache.add(day, b"1", lifetime_s=SWEEP_EVERY_S):

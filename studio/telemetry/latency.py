@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from errors import Unavailable
-from studio.ports import Cache
+from integrations.cache import RedisCache
 
 WINDOW_S = 300
 SLOT_S = 15
@@ -67,7 +67,7 @@ def key_of(slot: int) -> str:
 class LatencyLog:
     """Counts requests in memory, adds the counts to the cache, and reads those of all replicas."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: RedisCache) -> None:
         self._cache = cache
         self._pending: dict[int, Counter[str]] = defaultdict(Counter)
 

@@ -8,11 +8,12 @@ from typing import cast
 import pytest
 
 from errors import NotAuthenticated
+from integrations.cache import RedisCache
 from studio.accounts import passwords
 from studio.accounts.accounts import create_user
 from studio.accounts.login import log_in
 from studio.accounts.slowdown import ACCOUNT, ADDRESS, OWNER, LoginThrottle, SlowDown
-from studio.ports import Cache, Studio
+from studio.ports import Studio
 from tests.support.fakes import PASSWORD
 
 HOUR_S = 3600
@@ -63,7 +64,9 @@ async def guess(
     cache: ClockedCache, account: str, address: str, *, is_known: bool = False
 ) -> int | None:
     """Tries a wrong password. Returns None if it was checked, else the Retry-After."""
-    pace = LoginThrottle(cast(Cache, cache), account=account, address=address, is_known=is_known)
+    pace = LoginThrottle(
+        cast(RedisCache, cache), account=account, address=address, is_known=is_known
+    )
     try:
         await pace.admit()
     except SlowDown as refused:
@@ -74,7 +77,9 @@ async def guess(
 
 async def is_let_in(cache: ClockedCache, account: str, address: str, is_known: bool) -> int | None:
     """Tries the right password. Returns None if it was checked, else the Retry-After."""
-    pace = LoginThrottle(cast(Cache, cache), account=account, address=address, is_known=is_known)
+    pace = LoginThrottle(
+        cast(RedisCache, cache), account=account, address=address, is_known=is_known
+    )
     try:
         await pace.admit()
     except SlowDown as refused:
