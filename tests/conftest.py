@@ -1,6 +1,7 @@
 """Fixtures of every suite: real servers (`tests/support/`), and log lines out of the report."""
 
 import io
+from collections.abc import Iterator
 
 import pytest
 
@@ -22,6 +23,11 @@ def unseen_logs() -> None:
 
 
 @pytest.fixture(autouse=True)
-def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hash takes 1 ms instead of 250; tests/studio/accounts/test_passwords.py tests the cost."""
-    monkeypatch.setattr(passwords, "COST", 4)
+def cheap_passwords() -> Iterator[None]:
+    """A hash takes 1 ms instead of 250; tests/studio/accounts/test_passwords.py tests the cost.
+
+    It has a monkeypatch of its own: a test's is undone before the servers' fixtures end.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "COST", 4)
+        yield

@@ -30,11 +30,11 @@ PACKAGES = ("torch", "transformers", "diffusers", "open_clip_torch", "segment_an
 
 
 SECTIONS = {
-    "index": ("The index's scan", "production_index", "measure_index"),
-    "embedder": ("Embedder", "production_networks", "measure_embedder"),
-    "parser": ("Parser", "production_networks", "measure_parser"),
-    "sam": ("SAM", "production_networks", "measure_sam"),
-    "tryon": ("Try-on", "production_tryon", "measure_tryon"),
+    "index": ("The index's scan", "production.index", "measure_index"),
+    "embedder": ("Embedder", "production.networks", "measure_embedder"),
+    "parser": ("Parser", "production.networks", "measure_parser"),
+    "sam": ("SAM", "production.networks", "measure_sam"),
+    "tryon": ("Try-on", "production.tryon", "measure_tryon"),
 }
 """Each section's title, and what measures it: a section whose packages are missing fails alone."""
 

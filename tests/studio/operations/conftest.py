@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from settings import Settings
+from tests.studio.deletion.conftest import account, owner, studio  # noqa: F401 - fixtures
 from tests.support.azurite import Azurite
 from tests.support.fakes import make_settings
 
