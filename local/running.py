@@ -17,6 +17,7 @@ from settings import PROJECT_ROOT
 
 READY = "Studio is ready: "
 WORKERS_AT_MOST = 16
+_ports: set[int] = set()
 
 
 def free_port() -> int:
@@ -28,8 +29,11 @@ def free_port() -> int:
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
         port = random.randrange(20_000, 32_000, WORKERS_AT_MOST) + worker % WORKERS_AT_MOST  # noqa: S311
+        if port in _ports:
+            continue
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _ports.add(port)
             return port
 
 

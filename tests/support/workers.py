@@ -1,8 +1,9 @@
-"""Two processes run the whole suite; a file, or what failed last, is run by one.
+"""Three processes run the whole suite; a file, or what failed last, is run by one.
 
-`ARGS="-n0"` asks for one process, `ARGS="-n2"` for two. Each process has its own PostgreSQL, Valkey
-and ports. The tests of one file run in one process, and so do all files that use the whole studio:
-there is one studio, started for the first of these tests and stopped after the last one.
+`ARGS="-n0"` asks for one process. Each process has its own PostgreSQL, Valkey and ports. The tests
+of one file run in one process, and so do all files that use the whole studio: there is one studio,
+started for the first of these tests and stopped after the last one. Two of the three processes wait
+most of the time for the clusters that they start, so the third one has work for both cores.
 """
 
 import gc
@@ -39,7 +40,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
         return 0
     if config.option.markexpr != "not proof":  # the long forms measure, and start studios
         return 0
-    return 2 if count_files(config) > FEW_FILES else 0
+    return 3 if count_files(config) > FEW_FILES else 0
 
 
 def count_failures(root: Path) -> int:
@@ -57,7 +58,7 @@ def count_files(config: pytest.Config) -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One thread for the networks in each of two processes, which share the cores."""
+    """One thread for the networks in each process, because they share the cores."""
     if hasattr(config, "workerinput"):
         os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -86,7 +87,7 @@ def unit_of(nodeid: str) -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Two processes begin with the longest units; one process runs the whole studio last."""
+    """Several processes begin with the longest units; one process runs the whole studio last."""
     units = [WHOLE_STUDIO, SMALL_CLUSTERS] if hasattr(config, "workerinput") else []
 
     def order(item: pytest.Item) -> int:

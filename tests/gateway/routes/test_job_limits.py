@@ -17,6 +17,7 @@ from gateway.routes.jobs import events as job_events
 from settings import Settings
 from studio.jobs.jobs import cancel_job
 from studio.jobs.registry import JOB_TYPES
+from studio.jobs.watch import EventStream, JobWatch
 from studio.ports import Studio
 from tests.jobs.working import put_job
 from tests.support.fakes import make_settings, open_client, sign_in
@@ -105,16 +106,28 @@ async def test_jobs_that_do_the_work_of_cv_routes_count_as_those(
 class Streams:
     """Readers of one account's job; this client gets a response when its stream ends."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, watch: JobWatch) -> None:
         self._client = client
         self._tasks: list[asyncio.Task[httpx.Response]] = []
+        self._opened = 0
+        open_stream = watch.open
+
+        def count(account_id: UUID, job_id: UUID, after: int) -> EventStream:
+            stream = open_stream(account_id, job_id, after)
+            self._opened += 1
+            return stream
+
+        watch.open = count  # type: ignore[method-assign]
 
     async def open(self, job_id: UUID, headers: Headers) -> "asyncio.Task[httpx.Response]":
-        """Requests the stream and gives its response a moment to arrive."""
+        """Requests the stream and waits until it is open, or refused."""
+        before = self._opened
         get = self._client.get(f"/api/jobs/{job_id}/events", headers=headers)
         task = asyncio.create_task(get)
         self._tasks.append(task)
-        await asyncio.wait({task}, timeout=0.3)
+        async with asyncio.timeout(20):
+            while self._opened == before and not task.done():
+                await asyncio.sleep(0.01)
         return task
 
     async def aclose(self) -> None:
@@ -125,7 +138,8 @@ class Streams:
 
 @pytest.fixture
 async def streams(client: httpx.AsyncClient) -> AsyncIterator[Streams]:
-    opened = Streams(client)
+    transport: Any = client._transport
+    opened = Streams(client, transport.app.state.resources.job_watch)
     yield opened
     await opened.aclose()
 
