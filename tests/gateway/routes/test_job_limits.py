@@ -109,25 +109,25 @@ class Streams:
     def __init__(self, client: httpx.AsyncClient, watch: JobWatch) -> None:
         self._client = client
         self._tasks: list[asyncio.Task[httpx.Response]] = []
-        self._opened = 0
+        self._is_open = asyncio.Event()
         open_stream = watch.open
 
         def count(account_id: UUID, job_id: UUID, after: int) -> EventStream:
             stream = open_stream(account_id, job_id, after)
-            self._opened += 1
+            self._is_open.set()
             return stream
 
         watch.open = count  # type: ignore[method-assign]
 
     async def open(self, job_id: UUID, headers: Headers) -> "asyncio.Task[httpx.Response]":
         """Requests the stream and waits until it is open, or refused."""
-        before = self._opened
+        self._is_open.clear()
         get = self._client.get(f"/api/jobs/{job_id}/events", headers=headers)
         task = asyncio.create_task(get)
         self._tasks.append(task)
-        async with asyncio.timeout(20):
-            while self._opened == before and not task.done():
-                await asyncio.sleep(0.01)
+        is_open = asyncio.create_task(self._is_open.wait())
+        await asyncio.wait({task, is_open}, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+        is_open.cancel()
         return task
 
     async def aclose(self) -> None:
