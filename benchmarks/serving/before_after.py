@@ -130,12 +130,12 @@ def main() -> None:
     parser.add_argument("before", type=Path)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--starts", type=int, default=3)
+    parser.add_argument("--starts", type=int, default=3, help="of each studio alone")
     args = parser.parse_args()
     trees = {"before": args.before.resolve(), "after": PROJECT_ROOT}
     load_before = load_average()
     ready_s: dict[str, list[float]] = {name: [] for name in NAMES}
-    for _ in range(args.starts - 1):
+    for _ in range(args.starts):
         for name, tree in trees.items():
             with running(tree) as (_studio, seconds):
                 ready_s[name].append(seconds)
@@ -151,7 +151,7 @@ def main() -> None:
         f"{args.rounds} alternating rounds of {args.seconds:g} s; load average before "
         f"{load_before:.1f}.\n",
         f"Ready in a fresh folder: {ready[0]:.1f} s before, {ready[1]:.1f} s after (medians of "
-        f"{args.starts - 1} starts). Summed PSS after the load: {memory[0]:.2f} GiB before, "
+        f"{args.starts} starts). Summed PSS after the load: {memory[0]:.2f} GiB before, "
         f"{memory[1]:.2f} GiB after.\n",
         *rows(loads),
     ])  # fmt: skip
