@@ -69,7 +69,7 @@ def seed_demo(settings: Settings, report: "ProgressCallback") -> None:
 
 
 def seed() -> None:
-    """Give the running studio what of the demo it lacks: accounts, products, an index."""
+    """Add the demo's accounts, products and index to the running studio, where they are missing."""
     with plain_errors():
         from deployments.serve.ingress import ingress_environment
         from local.cluster import ENVIRONMENT

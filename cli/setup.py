@@ -37,7 +37,7 @@ def running_settings() -> Settings:
 
 
 def running_facts() -> Mapping[str, object]:
-    """The facts that the studio which runs in the data folder wrote.
+    """The facts that the running studio has written into the data folder.
 
     Raises:
         SetupError: no studio runs there.

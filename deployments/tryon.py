@@ -29,7 +29,7 @@ from models.tryon.shapes import (
 from settings import load_settings
 
 HEARTBEAT_S = 3.0
-"""The last step is repeated where none has come for so long."""
+"""The last step is repeated after this many seconds without a new one."""
 Result = TypeVar("Result")
 
 
@@ -37,8 +37,8 @@ Result = TypeVar("Result")
 class TryOnArgs:
     """Capacity of one replica, and the limits of direct try-ons.
 
-    max_waiting: how many try-ons may wait. direct_waiting: from so many waiting on, `auto` makes a
-    job. direct_pixels: larger pictures become a job.
+    max_waiting: how many try-ons may wait. direct_waiting: `auto` creates a job if at least this
+    many wait. direct_pixels: `auto` creates a job for larger pictures.
     """
 
     max_waiting: int = 8

@@ -117,7 +117,7 @@ class JobAttempt:
                 self._task.cancel()
 
     def stop_soon(self, reason: JobStopped) -> None:
-        """As `stop`, from any thread."""
+        """Like `stop`, from any thread."""
         with suppress(RuntimeError):  # the loop is already closed
             self._loop.call_soon_threadsafe(self.stop, reason)
 

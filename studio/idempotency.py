@@ -43,7 +43,7 @@ class KeyedRequest:
 
 
 def receipt(request_fingerprint: str, answer: Answer) -> dict[str, Any]:
-    """What is stored of an answered request: its fingerprint and the answer."""
+    """The stored form of an answered request: its fingerprint and the answer."""
     return {"fingerprint": request_fingerprint, "answer": answer}
 
 

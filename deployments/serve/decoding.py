@@ -30,8 +30,10 @@ class Decoders:
         return await loop.run_in_executor(self._pool, self._run_watched, work, args)
 
     def check(self) -> None:
-        """Raises:
-        RuntimeError: a thread has been at one picture for too long.
+        """Checks that no thread is stuck.
+
+        Raises:
+            RuntimeError: a thread has been decoding one picture for too long.
         """
         now_s = time.monotonic()
         longest_s = max((now_s - start_s for start_s in [*self._starts.values()]), default=0.0)

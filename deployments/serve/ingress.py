@@ -18,7 +18,7 @@ from gateway.envelope import request_id_of
 
 
 def ingress_environment(port: int, *, drain_s: float = 30.0) -> dict[str, str]:
-    """The environment that every Ray process must have: one Gateway a node, on this port.
+    """The environment of every Ray process, for one Gateway on each node, on this port.
 
     `drain_s`: how long a replica still answers after it has been told to end, so that a load
     balancer can stop sending requests to it.

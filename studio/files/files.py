@@ -172,7 +172,7 @@ async def find_usable(
     with its metadata, stays private.
 
     Raises:
-        NotFound: absent, or another's and not on sale.
+        NotFound: there is no such picture, or it is another account's and not on sale.
         Conflict: the upload is not completed.
         NotAnImage: the file is a dataset.
     """

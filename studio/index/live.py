@@ -196,12 +196,12 @@ class LiveIndex:
 
 
 def restored_from(row: IndexVersion) -> str:
-    """The backup that a version's row was restored from: `studio.operations.restore`."""
+    """The backup that the version was restored from; "" if it was not restored."""
     return str(row.stats.get("restored", ""))
 
 
 def _lower_priority() -> None:
-    """Of this thread, not of the process: on Linux each thread has a niceness of its own."""
+    """Lowers the priority of this thread only: on Linux each thread has its own niceness."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 

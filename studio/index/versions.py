@@ -36,7 +36,7 @@ async def activate_version(studio: Studio, version: str, *, actor_id: UUID | Non
 async def switch_version(
     database: Database, version: str, in_service: str, *, actor_id: UUID | None = None
 ) -> None:
-    """As `activate_version`, for callers that know which embedder is in service."""
+    """Like `activate_version`, for callers that know which embedder is in service."""
     async with database.transaction() as session:
         await switch_in(session, version, in_service, actor_id=actor_id)
 
@@ -44,7 +44,7 @@ async def switch_version(
 async def switch_in(
     session: AsyncSession, version: str, in_service: str, *, actor_id: UUID | None = None
 ) -> None:
-    """As `switch_version`, in the caller's own transaction."""
+    """Like `switch_version`, in the caller's own transaction."""
     row = await get_index_version(session, version)
     if row is None:
         raise NotFound(f"there is no index version {version}")

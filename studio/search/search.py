@@ -55,7 +55,7 @@ async def search(
     """Finds products and writes a row of the search log.
 
     Raises:
-        NotFound: the picture or the product is absent or another user's.
+        NotFound: there is no such picture or product, or it is another account's.
         NotAnImage, Invalid, TooLarge, UpstreamFailed: the picture can't be used.
         Unavailable: no index is active, or a deployment is saturated or down.
     """

@@ -192,8 +192,10 @@ async def _mask_of(
 async def _store_mask(
     studio: Studio, draft: Draft, url: str, garment: InputPicture
 ) -> InputPicture:
-    """Raises:
-    Invalid: about the mask: it has another size than the garment.
+    """Stores the mask that the request names, and checks its size.
+
+    Raises:
+        Invalid: about the mask: it has another size than the garment.
     """
     mask = await store_picture(studio, draft, url, "mask")
     check_mask_size((mask.width, mask.height), (garment.width, garment.height))

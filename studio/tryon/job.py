@@ -18,8 +18,10 @@ from studio.tryon.payload import order_from_payload
 
 
 async def check_tryon(studio: Studio, owner_id: UUID, form: TryOnForm) -> None:
-    """Raises:
-    StudioError: a picture of the job can't be used; the message starts with the field.
+    """Checks the pictures of a try-on, when the job is submitted.
+
+    Raises:
+        StudioError: a picture of the job can't be used; the message starts with the field.
     """
     with naming_fields():
         await check_pictures(studio, owner_id, form)
