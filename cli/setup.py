@@ -1,4 +1,4 @@
-"""What all commands share: errors as one line, and the settings of the running studio."""
+"""Helpers of all commands: errors as one line, and the settings of the running studio."""
 
 # ruff: noqa: PLC0415 - each command imports what it needs; `studio --help` needs nothing
 

@@ -124,7 +124,7 @@ class Dispatcher(Replica):
         await self._database.aclose()
 
     async def _watch_backlog_and_index(self) -> None:
-        """Updates the gauges while nobody asks for the status, and queues a due rebuild."""
+        """Updates the gauges while no caller reads the status, and queues a due rebuild."""
         while True:
             with suppress(StudioError, SQLAlchemyError):
                 await self.status()

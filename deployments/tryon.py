@@ -125,7 +125,7 @@ class TryOn(Replica):
 
         def on_progress(done: int, total: int, message: str) -> None:
             if is_abandoned.is_set():
-                raise CancelRequested("nobody waits for this try-on any more")
+                raise CancelRequested("the caller no longer waits for this try-on")
             loop.call_soon_threadsafe(steps.put_nowait, TryOnStep(done, total, message))
 
         queued_s = time.perf_counter()

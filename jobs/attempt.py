@@ -207,7 +207,7 @@ async def require_role(database: Database, owner_id: UUID | None, role: str | No
 
 
 def _ending_after(error: Exception, claim: Claim, policy: RetryPolicy, logger: Any) -> Ending:
-    """Queues the job again, or makes it a dead letter, as the policy decides."""
+    """Queues the job again, or turns it into a dead letter, as the policy decides."""
     if not isinstance(error, StudioError):
         logger.error("job.error", exc_info=error)
     delay_s = policy.after_error(error, claim.attempts, claim.max_attempts)

@@ -78,7 +78,7 @@ class BulkEmbedding:
         """Yields batches in the order in which they are finished.
 
         Raises:
-            Unavailable: a stage failed; the next attempt embeds what was not written.
+            Unavailable: a stage failed; the next attempt embeds the missing pictures.
         """
         few = task.total < self.args.from_pictures
         stream = (
@@ -117,7 +117,7 @@ async def iterate_in_thread(batches: Iterator[Columns]) -> AsyncGenerator[Column
 
 
 def first_cause(error: RayError) -> str:
-    """The message of our own error inside Ray's wrapper, else the name of Ray's error."""
+    """The message of the studio's error inside Ray's wrapper, else the name of Ray's error."""
     cause = getattr(error, "cause", error)
     return cause.detail if isinstance(cause, StudioError) else type(cause).__name__
 

@@ -49,7 +49,7 @@ async def rebuild(database: Database, *, full: bool) -> dict[str, Any]:
 
 
 async def follow(database: Database, job_id: UUID) -> None:
-    """Prints every event; after an outage of the database it goes on where it stopped."""
+    """Prints every event; after an outage of the database it continues where it stopped."""
     after = 0
     while True:
         try:

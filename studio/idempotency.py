@@ -61,7 +61,7 @@ def read_receipt(stored: dict[str, Any] | None, request_fingerprint: str) -> Ans
 
 
 async def work_once(cache: RedisCache, name: str, find: Find, make: Make) -> Answer:
-    """Returns the answer that `find` reads, or else makes one.
+    """Returns the answer that `find` reads; if there is none, calls `make`.
 
     `name` identifies the caller, the kind of request and the key. `make` stores the receipt that
     `find` reads, or raises `Overtaken` where another worker has stored one. The lock in the cache

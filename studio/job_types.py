@@ -1,4 +1,4 @@
-"""Job types, how a job is enqueued, and what the function that runs it gets."""
+"""Job types, how a job is enqueued, and the arguments of the function that runs it."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field

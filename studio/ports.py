@@ -176,7 +176,7 @@ class TryOn(Protocol):
             NotFound: a blob is missing.
             NotAnImage, Invalid, TooLarge: a picture can't be used; the error's `subject` says
                 which.
-            Unavailable: too many try-ons wait already, in all or of this owner; or the deployment
+            Unavailable: too many try-ons of this owner or of all wait already, or the deployment
                 is down.
         """
         ...

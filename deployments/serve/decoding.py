@@ -14,7 +14,7 @@ MOST_S = 20.0
 
 
 class Decoders:
-    """A thread pool that notices a thread which is stuck at one picture.
+    """A thread pool that notices when a thread is stuck at one picture.
 
     A thread can't be interrupted: one that hangs ends only with its process.
     """
@@ -39,7 +39,7 @@ class Decoders:
         longest_s = max((now_s - start_s for start_s in [*self._starts.values()]), default=0.0)
         if longest_s > self._most_s:
             raise RuntimeError(
-                f"a decoder has been at one picture for {longest_s:.1f} s; "
+                f"a decoder has worked on one picture for {longest_s:.1f} s; "
                 f"at most {self._most_s:g} s are expected"
             )
 

@@ -20,7 +20,7 @@ from gateway.envelope import request_id_of
 def ingress_environment(port: int, *, drain_s: float = 30.0) -> dict[str, str]:
     """The environment of every Ray process, for one Gateway on each node, on this port.
 
-    `drain_s`: how long a replica still answers after it has been told to end, so that a load
+    `drain_s`: how long a replica still answers after its shutdown has begun, so that a load
     balancer can stop sending requests to it.
     """
     return {

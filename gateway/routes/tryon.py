@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 class TryOnRequest(TryOnForm, WireRequest):
     """The pictures and options of a try-on. Mode `auto` answers directly where the pictures are
-    small and few try-ons wait, and makes a job of it otherwise.
+    small and few try-ons wait, and creates a job otherwise.
     """
 
     mode: Mode = "auto"

@@ -77,7 +77,7 @@ class LoginThrottle:
 
         Raises:
             SlowDown: it is too early for another attempt.
-            Unavailable: the cache does not answer; nobody can sign in uncounted.
+            Unavailable: the cache does not answer; no login passes uncounted.
         """
         for rule, subject in self._subjects:
             self._failures[rule] = await self._count(rule, subject, 1)

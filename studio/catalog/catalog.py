@@ -251,7 +251,7 @@ async def _prepare_picture(
 ) -> Picture:
     """Embeds the picture and writes its public copy.
 
-    An unchanged picture keeps its copy, and with it the copy's URLs and what was made from it.
+    An unchanged picture keeps its copy, and with it the copy's URLs and everything derived from it.
     """
     if before is not None and loaded.key == before.image_key:
         return Picture(before.image_key, before.image_sha256, None, is_same=True)

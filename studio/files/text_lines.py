@@ -56,7 +56,7 @@ def check_columns(names: Sequence[str]) -> None:
         Invalid: there are too many columns.
     """
     if len(names) > MAX_COLUMNS:
-        raise Invalid(f"the header has {len(names):,} columns; at most {MAX_COLUMNS} are taken")
+        raise Invalid(f"the header has {len(names):,} columns; at most {MAX_COLUMNS} are allowed")
 
 
 def find_repeated(names: Sequence[str]) -> list[str]:

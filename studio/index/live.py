@@ -89,7 +89,7 @@ class LiveIndex:
     async def sync(self) -> None:
         """Loads the active version if it is another one, then applies what changed since.
 
-        Searches go on meanwhile, and the version that answers them follows the catalogue.
+        Searches continue meanwhile, and the version that answers them follows the catalogue.
 
         Raises:
             Unavailable: database, blob store or disk can't be used.
@@ -132,7 +132,7 @@ class LiveIndex:
         if loaded is None:
             raise Unavailable("no search index is active")
         if query.embedder_version != loaded.embedder_version:
-            raise Unavailable("the search index was made by another embedder: rebuild it")
+            raise Unavailable("the search index was built for another embedder: rebuild it")
         if self._waiting >= self._max_waiting:
             raise Unavailable(f"{self._max_waiting} searches wait for the index already")
         self._waiting += 1

@@ -23,11 +23,11 @@ async def list_versions(
 
 
 async def activate_version(studio: Studio, version: str, *, actor_id: UUID | None = None) -> None:
-    """Makes a version the one that answers searches; every replica follows by itself.
+    """Activates a version, which then answers searches; every replica switches by itself.
 
     Raises:
         NotFound: there is no such version.
-        Conflict: it is not ready, or was made by another embedder than the one in service.
+        Conflict: it is not ready, or was built for another embedder than the one in service.
     """
     in_service = await studio.embedder.version()
     await switch_version(studio.database, version, in_service, actor_id=actor_id)
@@ -50,7 +50,7 @@ async def switch_in(
         raise NotFound(f"there is no index version {version}")
     if row.embedder_version != in_service:
         raise Conflict(
-            f"index {version} was made by embedder {row.embedder_version}; "
+            f"index {version} was built for embedder {row.embedder_version}; "
             f"in service is {in_service}"
         )
     if not await activate(session, version):

@@ -42,7 +42,7 @@ async def segment(
     guard: Callable[[AsyncSession], Awaitable[None]] | None = None,
     keyed: KeyedRequest | None = None,
 ) -> Segmentation:  # fmt: skip
-    """Cuts out what the prompt asks for.
+    """Cuts out the piece that the prompt describes.
 
     result_id: the row's id, given by jobs, whose attempts may repeat it. guard: makes the row part
     of a job's attempt. keyed: the row stores the answer for requests under the same key.

@@ -59,7 +59,7 @@ async def check_rec(studio: Studio) -> str:
     if not state.get("count"):
         raise Unavailable("the catalogue is empty")
     if state.get("embedderVersion") != version:
-        raise Unavailable("the index was made by another embedder")
+        raise Unavailable("the index was built for another embedder")
     return f"{state['count']} products, index {state['version']}"
 
 

@@ -18,7 +18,7 @@ from studio.ports import Studio
 
 
 async def delete_tryon(studio: Studio, user_id: UUID, tryon_id: UUID, *, ip: str | None) -> None:
-    """Deletes a try-on with its job, its picture, the copies stored for it and what was made of it.
+    """Deletes a try-on with its job, its picture, its copies and everything derived from it.
 
     Raises:
         NotFound: there is no such try-on, or it is another account's.

@@ -46,7 +46,7 @@ class InputPicture:
 
 @dataclass(frozen=True)
 class GarmentMask:
-    """The key of a garment's mask, and what the Segmenter says about the garment.
+    """The key of a garment's mask, and the categories that the Segmenter found.
 
     category: None where it is unknown. category_shares: as in `models.tryon.shapes.TryOnOptions`.
     """
@@ -62,8 +62,8 @@ class Draft:
 
     Attributes:
         tryon_id: None where pictures are only checked; nothing is stored then.
-        keys, stored_bytes: the copies of pictures from outside, and their size in all.
-        has_mask: whether a mask was made for it.
+        keys, stored_bytes: the copies of pictures from outside, and their total size.
+        has_mask: whether a mask was created for it.
     """
 
     user_id: UUID

@@ -77,8 +77,9 @@ async def _run(studio: Studio, run: JobRun, owner_id: UUID) -> Outcome:
 
 
 async def _order_of(studio: Studio, run: JobRun, draft: Draft) -> TryOnOrder:
-    """The order of the payload or of an earlier attempt's row; else one made of the payload's form,
-    with a seed derived from the job's id.
+    """The order of the payload or of an earlier attempt's row.
+
+    If there is none, a new order from the payload's form, with a seed derived from the job's id.
 
     Raises:
         Invalid: the payload no longer names a picture, because it was deleted.
