@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 log = structlog.get_logger("studio.embedder")
 
 MOST_PATCHES = 256
-"""Of one picture, including the whole picture."""
+"""The most patches of one picture, including the whole picture."""
 
 
 @dataclass(frozen=True)

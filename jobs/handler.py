@@ -1,4 +1,4 @@
-"""What running one type of job takes: the function, its share of the machine, its time limits."""
+"""How one type of job runs: its function, its share of the machine, and its time limits."""
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass

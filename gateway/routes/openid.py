@@ -60,7 +60,7 @@ async def login(studio: StudioDep, provider: ProviderDep) -> RedirectResponse:
 
 @router.head("/login", dependencies=[Public], status_code=204, include_in_schema=False)
 async def has_login(_: ProviderDep) -> Response:
-    """204 if a provider is configured; the page asks before it shows the button."""
+    """Answers 204 if a provider is configured; the page checks this before it shows the button."""
     return Response(status_code=204)
 
 

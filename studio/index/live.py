@@ -34,7 +34,7 @@ ROLLBACK_S = 600.0
 """How long the previous version stays in memory after a swap, so that a rollback loads nothing."""
 WARM_UP_SEARCHES = 32
 OUTDATED = "outdated"
-"""In place of the name of a backup: the loaded version matches no row any more."""
+"""Stands for a backup's name where the loaded version no longer matches any row."""
 NICENESS = 10
 """Niceness of the thread that checks files, where the system has one for each thread.
 

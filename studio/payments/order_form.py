@@ -1,4 +1,4 @@
-"""What a shopper orders: products at our prices, or an amount, in one currency."""
+"""The form of an order: products at the studio's prices, or an amount, in one currency."""
 
 from collections import Counter
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""What a search asks for: the forms of the four searches, and the filters that they share."""
+"""The forms of the four searches, and the filters that they share."""
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Annotated, Any, ClassVar
