@@ -64,7 +64,7 @@ def restore(
         bool, typer.Option(help="Only read the backup and compare its checksums.")
     ] = False,
 ) -> None:
-    """Fill an empty studio that is stopped from a backup; later deletions are applied again."""
+    """Restore a backup into an empty studio that is not running; repeat later deletions."""
     with plain_errors():
         settings = present_settings()
         started_s = monotonic()

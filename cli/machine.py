@@ -85,7 +85,7 @@ def seed() -> None:
 
 
 def doctor() -> None:
-    """Say what is wrong with this machine, the settings or the data folder."""
+    """Report problems of this machine, the settings and the data folder."""
     with plain_errors():
         from cli.models import load_embedder
         from deployments.serve.connections import wanted_connections

@@ -36,7 +36,7 @@ class DeadlineOver(Exception):
 
 
 class JobAttempt:
-    """The `studio.job_types.JobRun` of a claim; made in the event loop that runs the handler."""
+    """The `studio.job_types.JobRun` of a claim; created in the event loop that runs the handler."""
 
     def __init__(self, database: Database, claim: Claim) -> None:
         self.job_id = claim.id

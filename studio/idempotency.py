@@ -159,5 +159,5 @@ async def answer_by_cache(
 
 
 def _digest(name: str) -> str:
-    """Cache keys are short and hold no caller's text."""
+    """A hash, so that cache keys are short and contain no caller's text."""
     return hashlib.sha256(json.dumps(name).encode()).hexdigest()

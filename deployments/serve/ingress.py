@@ -1,4 +1,4 @@
-"""How HTTP enters: callers connect to the Gateway replicas, without a proxy in between.
+"""The HTTP ingress: callers connect to the Gateway replicas, without a proxy in between.
 
 Measured (benchmarks/results/proxy_modes.md): this serves several times the requests of Serve's
 Python proxy and more than HAProxy. The Gateway sees the caller's own address, may listen on

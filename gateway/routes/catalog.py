@@ -76,7 +76,7 @@ async def to_response(studio: Studio, product: Product) -> ProductResponse:
 
 
 def owner_of(user: CurrentUser) -> Owner:
-    """Admins may write everyone's products."""
+    """The user as an owner of products; admins may write everyone's products."""
     return Owner(user.id, is_admin=user.role == "admin")
 
 

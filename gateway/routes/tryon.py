@@ -49,7 +49,7 @@ class TryOnResponse(WireResponse):
 
 
 class TryOnRecordResponse(WireResponse):
-    """A try-on of the caller's; URLs are signed anew. A picture that was deleted has none."""
+    """One of the caller's try-ons, with newly signed URLs; a deleted picture has none."""
 
     id: UUID
     job_id: UUID | None

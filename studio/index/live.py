@@ -158,7 +158,7 @@ class LiveIndex:
         }
 
     def _forget_changes(self) -> None:
-        """After the database was restored to an earlier state: change numbers are used again."""
+        """Handles a restored database, in which change numbers are used again."""
         self._previous = None
         if self._loaded is not None:
             self._loaded.restored = OUTDATED

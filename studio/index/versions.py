@@ -1,4 +1,4 @@
-"""Index versions: the list, and which one answers. A rollback is the activation of an older one."""
+"""Index versions: listing and activation. A rollback activates an older version."""
 
 from datetime import datetime
 from uuid import UUID

@@ -128,7 +128,7 @@ class PictureSearchForm(SearchForm):
         return self
 
     def to_params(self) -> dict[str, Any]:
-        """Without the signature of the URL, which is a credential."""
+        """Leaves out the signature of the URL, which is a credential."""
         params = super().to_params()
         if self.image_url is not None:
             params["image_url"] = self.image_url.split("?")[0]

@@ -179,7 +179,7 @@ def sum_up(services: dict[str, ServiceHealth]) -> StudioHealth:
 
 
 class SharedCheck(Generic[Result]):
-    """A check that runs at most once at a time and once a `FRESH_S`, shared by all callers.
+    """A check that runs at most once at a time and once in `FRESH_S`, shared by all callers.
 
     If the event loop of this process is overloaded, checks time out although the services are well.
     Then callers get the last result at once, if it is at most `OLDEST_RESULT_S` old.

@@ -39,7 +39,7 @@ class JobRequest(WireRequest):
     @field_validator("run_at")
     @classmethod
     def refuse_far_ahead(cls, run_at: datetime | None) -> datetime | None:
-        """A job that waits for years would stay in the queue for as long."""
+        """Refuses a time too far ahead: such a job would stay in the queue for years."""
         if run_at is not None and run_at > datetime.now(UTC) + timedelta(days=MOST_DAYS_AHEAD):
             raise ValueError(f"must be at most {MOST_DAYS_AHEAD} days ahead")
         return run_at
