@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 from ray.serve import Application
 
-from deployments.dispatcher import Dispatcher, DispatcherNumbers
+from deployments.dispatcher import Dispatcher, DispatcherConfig
 from deployments.embedder import Embedder, EmbedderArgs
 from deployments.gateway import Gateway
 from deployments.handles import Handles
@@ -29,7 +29,7 @@ class StudioArgs(BaseModel):
     embedder: EmbedderArgs = EmbedderArgs()
     index: IndexArgs = IndexArgs()
     regressor: RegressorArgs = RegressorArgs()
-    dispatcher: DispatcherNumbers = DispatcherNumbers()
+    dispatcher: DispatcherConfig = DispatcherConfig()
     segmenter: SegmenterArgs = SegmenterArgs()
     tryon: TryOnArgs = TryOnArgs()
 

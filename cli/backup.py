@@ -26,10 +26,10 @@ def backup(
     dest: Place,
     verify: Annotated[bool, typer.Option(help="Read everything back and compare it.")] = False,
     keep: Annotated[
-        int | None, typer.Option(min=1, help="Then remove all but so many backups.")
+        int | None, typer.Option(min=1, help="Keep only this many backups; remove the oldest.")
     ] = None,
     erasures_only: Annotated[
-        bool, typer.Option(help="Only add what was deleted since; run this often.")
+        bool, typer.Option(help="Only record deletions since the last backup; run this often.")
     ] = False,
 ) -> None:
     """Copy database and blobs of the running studio; only new blobs are copied again."""
@@ -64,7 +64,7 @@ def restore(
         bool, typer.Option(help="Only read the backup and compare its checksums.")
     ] = False,
 ) -> None:
-    """Fill an empty studio that is stopped from a backup; later deletions are applied again."""
+    """Restore a backup into an empty studio that is not running; repeat later deletions."""
     with plain_errors():
         settings = present_settings()
         started_s = monotonic()
@@ -82,7 +82,7 @@ def restore(
 
 
 def present_settings() -> Settings:
-    """The settings; where they name no servers, with those of the studio in the data folder."""
+    """The settings; if they name no servers, those of the studio that runs in the data folder."""
     settings = load_settings()
     if settings.database_url and settings.blob_url and settings.jwt_secret:
         return settings

@@ -37,7 +37,7 @@ def list_versions() -> None:
 
 @commands.command("activate")
 def activate_version(version: str) -> None:
-    """Make a version the one that answers searches; also rolls back."""
+    """Activate an index version, newer or older, which then answers searches."""
     with plain_errors():
         from studio.index.versions import switch_version
 

@@ -69,7 +69,7 @@ def seed_demo(settings: Settings, report: "ProgressCallback") -> None:
 
 
 def seed() -> None:
-    """Give the running studio what of the demo it lacks: accounts, products, an index."""
+    """Add the demo's accounts, products and index to the running studio, where they are missing."""
     with plain_errors():
         from deployments.serve.ingress import ingress_environment
         from local.cluster import ENVIRONMENT
@@ -85,7 +85,7 @@ def seed() -> None:
 
 
 def doctor() -> None:
-    """Say what is wrong with this machine, the settings or the data folder."""
+    """Report problems of this machine, the settings and the data folder."""
     with plain_errors():
         from cli.models import load_embedder
         from deployments.serve.connections import wanted_connections

@@ -6,7 +6,7 @@ from cli import database, index, jobs, machine, models, users
 from cli.backup import backup, restore
 
 app = typer.Typer(
-    help="AI Fashion Studio: start it, look after it.",
+    help="Start and operate the AI Fashion Studio.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,

@@ -22,7 +22,7 @@ commands = typer.Typer(help="Checkpoints of the profile.", no_args_is_help=True)
 
 @commands.command("lock")
 def lock_models() -> None:
-    """Write the present revision and checksums of the profile's checkpoints into models.lock."""
+    """Write the current revision and checksums of the profile's checkpoints into models.lock."""
     with plain_errors():
         from models.checkpoints.hub import pins_of
         from models.checkpoints.pins import read_lock, write_lock

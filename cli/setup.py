@@ -1,4 +1,4 @@
-"""What all commands share: errors as one line, and the settings of the running studio."""
+"""Helpers of all commands: errors as one line, and the settings of the running studio."""
 
 # ruff: noqa: PLC0415 - each command imports what it needs; `studio --help` needs nothing
 
@@ -37,7 +37,7 @@ def running_settings() -> Settings:
 
 
 def running_facts() -> Mapping[str, object]:
-    """The facts that the studio which runs in the data folder wrote.
+    """The facts that the running studio has written into the data folder.
 
     Raises:
         SetupError: no studio runs there.

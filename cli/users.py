@@ -20,7 +20,7 @@ def create_user(
     name: Annotated[str | None, typer.Option(help="How the account is shown.")] = None,
     password: Annotated[str | None, typer.Option(help="Asked for when not given.")] = None,
 ) -> None:
-    """Make an account with any role; the password is asked for."""
+    """Create an account with any role; the command asks for the password."""
     with plain_errors():
         from studio.accounts import accounts
 

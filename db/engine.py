@@ -25,7 +25,7 @@ from errors import DeadlinePassed, NotAuthenticated, Unavailable
 STATEMENT_LIMIT_S = 30.0
 LOCK_LIMIT_S = 10.0
 IDLE_LIMIT_S = 600.0
-"""The server ends a transaction that is idle for so long, which releases its locks."""
+"""The server ends a transaction that is idle for this time, which releases its locks."""
 
 READ_ONLY = "25006"
 TOO_SLOW = "57014"

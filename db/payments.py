@@ -14,7 +14,7 @@ from db.tables import Payment, WebhookEvent
 
 
 def after_s(seconds: float) -> ColumnElement[datetime]:
-    """The time in so many seconds, by the database's clock."""
+    """The time in this many seconds, by the database's clock."""
     moment: ColumnElement[datetime] = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
     return moment
 

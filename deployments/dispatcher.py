@@ -40,8 +40,8 @@ TIDY_S = 600.0
 
 
 @dataclass(frozen=True)
-class DispatcherNumbers:
-    """`dispatcher:` of the application's arguments."""
+class DispatcherConfig:
+    """Capacity, retry policy and bulk embedding; `dispatcher` in serve_config.yaml."""
 
     run: DispatcherArgs = field(default_factory=DispatcherArgs)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -51,20 +51,20 @@ class DispatcherNumbers:
 class Dispatcher(Replica):
     """Any number of replicas is safe; more replicas, or more `cpus` each, run more jobs at once."""
 
-    def __init__(self, numbers: DispatcherNumbers, embedder: EmbedderConfig, index: Handle) -> None:
+    def __init__(self, config: DispatcherConfig, embedder: EmbedderConfig, index: Handle) -> None:
         settings = load_settings()
         self._index = IndexHandle(index)
         self._logs = log_to_worker_files()
         url = settings.required("database_url")
-        self._args = numbers.run
+        self._args = config.run
         self._settings = settings
         self._database = Database(url, pool_size=DISPATCHER_POOL)
         self._jobs = JobDispatcher(
             self._database,
-            RayExecutor(job_studio, numbers.retry),
-            on_cluster(numbers.reindex, embedder),
-            numbers.run,
-            numbers.retry,
+            RayExecutor(job_studio, config.retry),
+            on_cluster(config.reindex, embedder),
+            config.run,
+            config.retry,
             listen_url=url,
         )
         self._cache = RedisCache(settings.required("redis_url"))
@@ -124,7 +124,7 @@ class Dispatcher(Replica):
         await self._database.aclose()
 
     async def _watch_backlog_and_index(self) -> None:
-        """Updates the gauges while nobody asks for the status, and queues a due rebuild."""
+        """Updates the gauges while no caller reads the status, and queues a due rebuild."""
         while True:
             with suppress(StudioError, SQLAlchemyError):
                 await self.status()

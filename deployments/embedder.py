@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 log = structlog.get_logger("studio.embedder")
 
 MOST_PATCHES = 256
-"""Of one picture, including the whole picture."""
+"""The most patches of one picture, including the whole picture."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Embedder(Replica):
         """Each search's answer, or its own error; see `studio.ports.Embedder.search`.
 
         Queries of one call are answered together. So all pictures are decoded before the first is
-        embedded: they make one batch, and one call of the index.
+        embedded: they are one batch, and one call of the index.
         """
         decoded = await asyncio.gather(*(self._decode(traced.query) for traced in queries))
         searches = (

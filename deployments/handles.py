@@ -143,7 +143,7 @@ class IndexHandle:
         )
 
     async def search(self, query: SearchQuery) -> SearchAnswer:
-        """The nearest products of a query's vectors."""
+        """Finds the products that are nearest to the query's vectors."""
         return await self._searches.submit(TracedQuery(query, current_origin()))
 
     async def status(self) -> Mapping[str, object]:
@@ -177,13 +177,17 @@ class RegressorHandle:
         self._handle = handle
 
     async def score(self, query: ScoreQuery) -> ScoreAnswer:
-        """Predicts the sales of pictures."""
+        """Scores one picture."""
         answer: ScoreAnswer = await call("Regressor", self._handle.score, query)
         return answer
 
-    async def evaluate(self, model: TrainedVersion | None, sold: Observations) -> Evaluation:
+    async def evaluate(
+        self, version: TrainedVersion | None, observations: Observations
+    ) -> Evaluation:
         """Compares a version's predictions with sales."""
-        evaluation: Evaluation = await call("Regressor", self._handle.evaluate, model, sold)
+        evaluation: Evaluation = await call(
+            "Regressor", self._handle.evaluate, version, observations
+        )
         return evaluation
 
     async def status(self) -> Mapping[str, object]:

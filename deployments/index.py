@@ -82,8 +82,10 @@ class Index(Replica):
         return self._live.status()
 
     async def check_health(self) -> None:
-        """Raises:
-        RuntimeError: the replica no longer follows the catalogue.
+        """Checks that the replica follows the catalogue and that its thread answers.
+
+        Raises:
+            RuntimeError: the replica no longer follows the catalogue.
         """
         if self._following.done():
             raise RuntimeError("the index no longer follows the catalogue")

@@ -54,7 +54,7 @@ class Segmenter(Replica):
         )
 
     async def segment(self, image_key: str, prompt: SegmentPrompt, mask_key: str) -> SegmentAnswer:
-        """Writes the mask of what the prompt asks for; as `studio.ports.Segmenter.segment`."""
+        """Writes the mask that the prompt asks for, as `studio.ports.Segmenter.segment` does."""
         features = await self._features_of(image_key)
         if self._model.sam:
             selection = await self._in_model(self._model.select, features, prompt)

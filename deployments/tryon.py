@@ -29,7 +29,7 @@ from models.tryon.shapes import (
 from settings import load_settings
 
 HEARTBEAT_S = 3.0
-"""The last step is repeated where none has come for so long."""
+"""The last step is repeated after this many seconds without a new one."""
 Result = TypeVar("Result")
 
 
@@ -37,8 +37,8 @@ Result = TypeVar("Result")
 class TryOnArgs:
     """Capacity of one replica, and the limits of direct try-ons.
 
-    max_waiting: how many try-ons may wait. direct_waiting: from so many waiting on, `auto` makes a
-    job. direct_pixels: larger pictures become a job.
+    max_waiting: how many try-ons may wait. direct_waiting: `auto` creates a job if at least this
+    many wait. direct_pixels: `auto` creates a job for larger pictures.
     """
 
     max_waiting: int = 8
@@ -125,7 +125,7 @@ class TryOn(Replica):
 
         def on_progress(done: int, total: int, message: str) -> None:
             if is_abandoned.is_set():
-                raise CancelRequested("nobody waits for this try-on any more")
+                raise CancelRequested("the caller no longer waits for this try-on")
             loop.call_soon_threadsafe(steps.put_nowait, TryOnStep(done, total, message))
 
         queued_s = time.perf_counter()

@@ -78,13 +78,13 @@ class AccessTokens:
         raise NotAuthenticated("the access token is not valid or has expired")
 
     def _verify(self, token: str) -> dict[str, Any]:
-        """The claims of a token of our type that one of the keys has signed."""
+        """The claims of a token of the studio's type that one of its keys has signed."""
         for key in self._keys:
             with suppress(JoseError, ValueError, TypeError, KeyError, AttributeError):
                 decoded = jwt.decode(token, key, algorithms=ALGORITHMS)
                 if decoded.header.get("typ") == TOKEN_TYPE:
                     return decoded.claims
-        raise ValueError("no key of ours has signed it, or it is another type of token")
+        raise ValueError("none of the studio's keys signed this token, or its type is wrong")
 
     def _read(self, claims: dict[str, Any]) -> AccessClaims:
         self._claims.validate(claims)

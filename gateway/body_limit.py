@@ -19,7 +19,7 @@ from errors import Malformed, TooLarge, Unavailable
 from gateway.client_address import limit_key
 from gateway.json_limit import SMALL_MAX_VALUES, DocumentLimits, check_document
 
-KILOBYTE = 1024
+KIBIBYTE = 1024
 MEGABYTE = 1_000_000
 JSON_BYTES = 1 * MEGABYTE
 SILENCE_LIMIT_S = 30.0
@@ -48,8 +48,8 @@ class BodyRule:
 
 
 RULES: tuple[tuple[str, BodyRule], ...] = (
-    ("/api/search/", BodyRule(64 * KILOBYTE, document=SMALL_DOCUMENT)),
-    ("/api/auth/", BodyRule(16 * KILOBYTE, document=SMALL_DOCUMENT)),
+    ("/api/search/", BodyRule(64 * KIBIBYTE, document=SMALL_DOCUMENT)),
+    ("/api/auth/", BodyRule(16 * KIBIBYTE, document=SMALL_DOCUMENT)),
     ("/blobs/", BodyRule(None, is_streamed=True)),  # the signature carries each blob's limit
     ("/api/catalog/import", BodyRule(200 * MEGABYTE, is_streamed=True)),
 )

@@ -79,7 +79,7 @@ def check_address(scope: Scope) -> None:
 
 
 class Envelope:
-    """Wraps every HTTP request."""
+    """Middleware for every HTTP request: its id, checks of the address, headers, observers."""
 
     def __init__(
         self,

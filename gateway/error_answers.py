@@ -48,7 +48,7 @@ def field_error(error: dict[str, Any]) -> dict[str, str]:
 
 
 def validation_problem(scope: Scope, error: RequestValidationError) -> Response:
-    """422 with the wrong fields, or 400 where the body is not JSON at all."""
+    """Answers 422 with the wrong fields, or 400 if the body is not JSON."""
     items = error.errors()
     if any(item["type"] == "json_invalid" for item in items):
         return studio_problem(scope, Malformed("the body is not valid JSON"))

@@ -29,7 +29,7 @@ class Repeated(ValueError):
 
 
 def check_document(body: bytes, limits: DocumentLimits) -> None:
-    """Refuses documents that are costly to validate; the route refuses what is not JSON.
+    """Refuses documents that are costly to validate; the route refuses bodies that are not JSON.
 
     Raises:
         Malformed: it is too deep, or has a number of too many digits or a name twice in an object.

@@ -80,7 +80,7 @@ class PageRequest:
 
     @property
     def row_limit(self) -> int:
-        """How many rows to read: one more than the page shows tells whether a next page exists."""
+        """How many rows to read: one more than the page shows, to know if there is a next page."""
         return self.limit + 1
 
     @property

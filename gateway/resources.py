@@ -1,4 +1,4 @@
-"""What one app owns for its lifetime: created with the app, closed by its lifespan."""
+"""The objects that one app owns: they are created with the app and closed by its lifespan."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -36,7 +36,7 @@ class DeadlineOver(Exception):
 
 
 class JobAttempt:
-    """The `studio.job_types.JobRun` of a claim; made in the event loop that runs the handler."""
+    """The `studio.job_types.JobRun` of a claim; created in the event loop that runs the handler."""
 
     def __init__(self, database: Database, claim: Claim) -> None:
         self.job_id = claim.id
@@ -117,7 +117,7 @@ class JobAttempt:
                 self._task.cancel()
 
     def stop_soon(self, reason: JobStopped) -> None:
-        """As `stop`, from any thread."""
+        """Like `stop`, from any thread."""
         with suppress(RuntimeError):  # the loop is already closed
             self._loop.call_soon_threadsafe(self.stop, reason)
 
@@ -207,7 +207,7 @@ async def require_role(database: Database, owner_id: UUID | None, role: str | No
 
 
 def _ending_after(error: Exception, claim: Claim, policy: RetryPolicy, logger: Any) -> Ending:
-    """Queues the job again, or makes it a dead letter, as the policy decides."""
+    """Queues the job again, or turns it into a dead letter, as the policy decides."""
     if not isinstance(error, StudioError):
         logger.error("job.error", exc_info=error)
     delay_s = policy.after_error(error, claim.attempts, claim.max_attempts)

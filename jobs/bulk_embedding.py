@@ -28,7 +28,7 @@ from integrations.blobs.store import open_blob_store
 from models.embedder.embedder import EmbedderConfig, load, load_reader
 from models.embedder.shapes import pack_vector
 from settings import load_settings
-from studio.index.embed import EmbeddingTask, PictureResult, embed_warm
+from studio.index.embed import EmbeddingTask, PictureResult, embed_by_deployment
 from studio.ports import Studio
 from studio.telemetry.logs import configure_logging
 
@@ -47,7 +47,7 @@ class BulkEmbeddingArgs:
         batch: pictures that are read, embedded and written together.
         readers, reader_cpus: processes that fetch and decode, and the CPUs of each.
         models, model_cpus, model_gpus: the largest number of models, and the CPUs and GPUs of each.
-        max_batch, threads: as those of the Embedder deployment.
+        max_batch, threads: as in the Embedder deployment.
         in_flight_mb: decoded pictures that may wait between the stages.
         niceness: the `nice` value of readers and of models on a CPU, so that serving comes first.
     """
@@ -78,10 +78,12 @@ class BulkEmbedding:
         """Yields batches in the order in which they are finished.
 
         Raises:
-            Unavailable: a stage failed; the next attempt embeds what was not written.
+            Unavailable: a stage failed; the next attempt embeds the missing pictures.
         """
         few = task.total < self.args.from_pictures
-        stream = embed_warm(studio, task) if few else self._embed_many(studio, task.missing)
+        stream = (
+            embed_by_deployment(studio, task) if few else self._embed_many(studio, task.missing)
+        )
         async with aclosing(stream) as batches:
             async for batch in batches:
                 yield batch
@@ -92,12 +94,12 @@ class BulkEmbedding:
         async with studio.database.transaction() as session:
             ranges = await list_ranges(session, missing, self.args.batch)
         batches = await asyncio.to_thread(open_stream, self.embedder, missing, ranges, self.args)
-        async with aclosing(in_thread(batches)) as stream:
+        async with aclosing(iterate_in_thread(batches)) as stream:
             async for columns in stream:
                 yield read_rows(columns)
 
 
-async def in_thread(batches: Iterator[Columns]) -> AsyncGenerator[Columns, None]:
+async def iterate_in_thread(batches: Iterator[Columns]) -> AsyncGenerator[Columns, None]:
     """Yields a blocking iterator's items; when the generator ends, no call of `next` is running."""
     pending: asyncio.Future[Columns | None] | None = None
     try:
@@ -115,7 +117,7 @@ async def in_thread(batches: Iterator[Columns]) -> AsyncGenerator[Columns, None]
 
 
 def first_cause(error: RayError) -> str:
-    """The message of our own error inside Ray's wrapper, else the name of Ray's error."""
+    """The message of the studio's error inside Ray's wrapper, else the name of Ray's error."""
     cause = getattr(error, "cause", error)
     return cause.detail if isinstance(cause, StudioError) else type(cause).__name__
 
@@ -157,7 +159,7 @@ def open_stream(
 
 
 def read_rows(columns: Columns) -> list[PictureResult]:
-    """Converts a batch of the last stage to rows of `studio.index.embed`."""
+    """Converts a batch of the last stage to results of `studio.index.embed`."""
     rows = zip(columns["id"], columns["sha256"], columns["error"], columns["vector"], strict=True)
     return [
         PictureResult(str(name), str(sha256), error=str(error))

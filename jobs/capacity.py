@@ -1,4 +1,4 @@
-"""How much a dispatcher runs at a time, so that it claims only jobs that can start now."""
+"""The capacity of a dispatcher, which claims only jobs that can start now."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

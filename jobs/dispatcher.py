@@ -34,11 +34,11 @@ class DispatcherArgs:
 
     Attributes:
         cpus, max_running: the CPUs that its jobs may use together, and how many may run.
-        lease_s: a job is taken from a worker that has not renewed its lease for so long; at most
-            30.
-        poll_s: interval between looks at the queue when no notification comes.
-        start_s: a worker that has not started after so long is given up.
-        grace_s: a worker that should end is killed after so long.
+        lease_s: a job is taken from a worker that has not renewed its lease for this many
+            seconds; at most 30.
+        poll_s: the queue is read after this many seconds without a notification.
+        start_s: a worker that has not started after this many seconds is given up.
+        grace_s: a worker that was asked to end is killed after this many seconds.
         drain_s: how long a shutdown waits for running jobs.
         patience_s: how long a due job that is too large for the free capacity waits before
             nothing else is started until it fits.

@@ -45,7 +45,7 @@ class EndingWriter:
         self._writing: asyncio.Task[None] | None = None
 
     async def write_patiently(self, claim: Claim, ending: Ending) -> None:
-        """As `write`, but tries again while the database is unreachable, as the work is done."""
+        """Like `write`, but tries again while the database is unreachable, as the work is done."""
         for pause_s in (*PAUSES_S, None):
             try:
                 await self.write(claim, ending)

@@ -1,4 +1,4 @@
-"""What running one type of job takes: the function, its share of the machine, its time limits."""
+"""How one type of job runs: its function, its share of the machine, and its time limits."""
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Handler:
         run: runs one attempt; a job may run twice, so doing its work twice must look like once.
         after: runs when the job has succeeded or was cancelled, to clean up; it may fail.
         num_cpus: CPUs of the machine that runs it; work on a GPU is a call of a warm deployment.
-        stall_s: an attempt that reports no progress for so long is stopped.
+        stall_s: an attempt that reports no progress for this many seconds is stopped.
         alone: at most one such job runs at a time.
         deadline_s: how long one attempt may take.
         role: the least role that the job's owner must have when it runs; None: no role is checked.

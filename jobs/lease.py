@@ -56,8 +56,8 @@ class Lease:
 class LeaseKeeper:
     """Renews leases while attempts run and make progress; stops an attempt that lost its claim.
 
-    While the database is unreachable the attempts go on: the job is ours until another worker
-    has claimed it.
+    While the database is unreachable the attempts continue: a worker has its job until another
+    worker has claimed it.
     """
 
     def __init__(self, database_url: str) -> None:

@@ -23,7 +23,7 @@ async def reap_dead(database: Database, policy: RetryPolicy, claims: Sequence[Cl
 
 
 async def _reap(database: Database, policy: RetryPolicy, claims: Sequence[Row], limit: int) -> int:
-    """Takes the given claims, or where none are given those whose lease expired."""
+    """Takes `claims`; if there are none, takes those whose lease has expired."""
     async with database.transaction() as session:
         rows = await lock_abandoned(session, limit=limit, claims=claims)
         endings: list[Row] = []

@@ -1,4 +1,4 @@
-"""The handler of every job type. Workers do not import it: each type needs only its own room."""
+"""The handler of every job type. Workers import only the module of their own handler."""
 
 from dataclasses import replace
 from functools import partial

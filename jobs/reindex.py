@@ -1,7 +1,7 @@
 """Rebuilds the index from the shell: `ray job submit … -- python -m jobs.reindex [--full]`.
 
-It submits a `rebuild-index` job and follows it. So every rebuild is such a job: one runs at a time,
-it is listed in `/api/jobs`, and it goes on if this process is killed. `ray job stop` cancels it.
+It submits a `rebuild-index` job and follows it. Like every rebuild, the job is listed in
+`/api/jobs`, runs alone, and continues if this process is killed. `ray job stop` cancels it.
 """
 
 import argparse
@@ -49,7 +49,7 @@ async def rebuild(database: Database, *, full: bool) -> dict[str, Any]:
 
 
 async def follow(database: Database, job_id: UUID) -> None:
-    """Prints every event; after an outage of the database it goes on where it stopped."""
+    """Prints every event; after an outage of the database it continues where it stopped."""
     after = 0
     while True:
         try:

@@ -28,7 +28,7 @@ class RetryPolicy:
         return self.backoff_s(attempts) if attempts < max_attempts else None
 
     def after_crash(self, crashes: int, attempts: int, max_attempts: int) -> float | None:
-        """As `after_error`, where the worker itself died; `crashes` includes this one."""
+        """Like `after_error`, where the worker itself died; `crashes` includes this one."""
         if crashes >= self.max_crashes:
             return None
         return self.backoff_s(attempts) if attempts < max_attempts else None

@@ -130,7 +130,7 @@ def decode_image(data: bytes, *, shortest_side: int | None = None) -> Image.Imag
 def decode_measured(
     data: bytes, *, shortest_side: int | None = None
 ) -> tuple[Image.Image, tuple[int, int]]:
-    """As `decode_image`, with the upright (width, height) of the picture at its full size.
+    """Like `decode_image`, with the upright (width, height) of the picture at its full size.
 
     Raises:
         NotAnImage, Invalid, TooLarge: as `inspect_image`.

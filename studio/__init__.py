@@ -1,1 +1,1 @@
-"""What the product does, in plain async Python."""
+"""The functions of the product, in plain async Python."""

@@ -1,4 +1,4 @@
-"""Tasks that run as long as their process: restarted when they fail, and seen by health checks."""
+"""Tasks that run as long as their process; they are restarted when they fail."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ log = structlog.get_logger("studio.background")
 
 @dataclass
 class Supervised:
-    """Work that never returns by itself, its present task, and when it failed."""
+    """Work that runs until it is cancelled, its current task, and the times of its failures."""
 
     name: str
     work: Work
@@ -29,7 +29,7 @@ class Supervised:
 
     @property
     def failures_of_late(self) -> int:
-        """Within `WITHIN_S`."""
+        """How often the work has failed in the last `WITHIN_S` seconds."""
         since_s = time.monotonic() - WITHIN_S
         return sum(at_s > since_s for at_s in self.failures)
 
@@ -37,73 +37,77 @@ class Supervised:
 class Background:
     """The background tasks of one process.
 
-    What was given to `start` is started again after a pause, which doubles, when it raises or is
-    cancelled; what was given to `watch` is only looked at. `check` raises where work keeps failing
-    or has ended, so that whoever watches the process replaces it.
+    `start` runs work that is restarted after it fails or is cancelled, after a pause that doubles
+    each time. `watch` only observes a task that was started elsewhere. `check` raises if work keeps
+    failing or has ended, so that the process is replaced.
     """
 
     def __init__(self, *, first_pause_s: float | None = None) -> None:
-        """Nothing runs yet."""
+        """No task runs before `start`."""
         self._first_pause_s = FIRST_PAUSE_S if first_pause_s is None else first_pause_s
         self._supervised: list[Supervised] = []
         self._supervisors: list[asyncio.Task[None]] = []
         self._watched: dict[str, Callable[[], bool]] = {}
 
     def start(self, name: str, work: Work) -> None:
-        """Runs `work()` until `aclose`."""
-        one = Supervised(name, work)
-        self._supervised.append(one)
-        supervisor = asyncio.get_running_loop().create_task(self._supervise(one), name=name)
+        """Runs `work()`, and again after each failure, until `aclose`."""
+        supervised = Supervised(name, work)
+        self._supervised.append(supervised)
+        supervisor = asyncio.get_running_loop().create_task(self._supervise(supervised), name=name)
         self._supervisors.append(supervisor)
         self.watch(name, lambda: not supervisor.done())
 
     def watch(self, name: str, is_alive: Callable[[], bool]) -> None:
-        """Makes a task of somebody else's part of `check`."""
+        """Adds a task that was started elsewhere to `check`."""
         self._watched[name] = is_alive
 
     @property
     def tasks(self) -> dict[str, "asyncio.Task[None] | None"]:
-        """The present task of each piece of work that was started here."""
-        return {one.name: one.task for one in self._supervised}
+        """The current task of each piece of work that was started here."""
+        return {supervised.name: supervised.task for supervised in self._supervised}
 
     @property
     def failures(self) -> list[str]:
-        """The names of what has failed within the hour or has ended."""
-        failed = {one.name for one in self._supervised if one.failures_of_late}
+        """The names of tasks that have ended, or have failed in the last hour."""
+        failed = {supervised.name for supervised in self._supervised if supervised.failures_of_late}
         return sorted(failed | {name for name, is_alive in self._watched.items() if not is_alive()})
 
     def check(self) -> None:
-        """Raises:
-        RuntimeError: a piece of work has ended, or keeps failing.
+        """Checks that every task runs.
+
+        Raises:
+            RuntimeError: a task has ended, or keeps failing.
         """
         for name, is_alive in self._watched.items():
             if not is_alive():
                 raise RuntimeError(f"the background task {name} has ended")
-        for one in self._supervised:
-            if one.failures_of_late >= MOST_FAILURES:
-                raise RuntimeError(f"the background task {one.name} keeps failing")
+        for supervised in self._supervised:
+            if supervised.failures_of_late >= MOST_FAILURES:
+                raise RuntimeError(f"the background task {supervised.name} keeps failing")
 
     async def aclose(self) -> None:
-        """Ends what was started here."""
+        """Cancels the tasks that were started here, and waits until they have ended."""
         for supervisor in self._supervisors:
             supervisor.cancel()
         await asyncio.gather(*self._supervisors, return_exceptions=True)
 
-    async def _supervise(self, one: Supervised) -> None:
+    async def _supervise(self, supervised: Supervised) -> None:
         while True:
-            await self._run_once(one)
-            doubled_s = self._first_pause_s * 2.0 ** (one.failures_of_late - 1)
+            await self._run_once(supervised)
+            doubled_s = self._first_pause_s * 2.0 ** (supervised.failures_of_late - 1)
             await asyncio.sleep(min(LONGEST_PAUSE_S, doubled_s))
 
-    async def _run_once(self, one: Supervised) -> None:
-        one.task = asyncio.get_running_loop().create_task(one.work(), name=one.name)
+    async def _run_once(self, supervised: Supervised) -> None:
+        supervised.task = asyncio.get_running_loop().create_task(
+            supervised.work(), name=supervised.name
+        )
         try:
-            await asyncio.wait({one.task})
+            await asyncio.wait({supervised.task})
         finally:
-            if not one.task.done():
-                one.task.cancel()
-                await asyncio.wait({one.task})
-        error = None if one.task.cancelled() else one.task.exception()
-        one.failures = [*one.failures[1 - MOST_FAILURES :], time.monotonic()]
-        task_name = one.name
+            if not supervised.task.done():
+                supervised.task.cancel()
+                await asyncio.wait({supervised.task})
+        error = None if supervised.task.cancelled() else supervised.task.exception()
+        supervised.failures = [*supervised.failures[1 - MOST_FAILURES :], time.monotonic()]
+        task_name = supervised.name
         log.error("background.failed", task=task_name, exc_info=error)

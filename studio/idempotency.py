@@ -43,7 +43,7 @@ class KeyedRequest:
 
 
 def receipt(request_fingerprint: str, answer: Answer) -> dict[str, Any]:
-    """What is stored of an answered request: its fingerprint and the answer."""
+    """The stored form of an answered request: its fingerprint and the answer."""
     return {"fingerprint": request_fingerprint, "answer": answer}
 
 
@@ -61,7 +61,7 @@ def read_receipt(stored: dict[str, Any] | None, request_fingerprint: str) -> Ans
 
 
 async def work_once(cache: RedisCache, name: str, find: Find, make: Make) -> Answer:
-    """Returns the answer that `find` reads, or else makes one.
+    """Returns the answer that `find` reads; if there is none, calls `make`.
 
     `name` identifies the caller, the kind of request and the key. `make` stores the receipt that
     `find` reads, or raises `Overtaken` where another worker has stored one. The lock in the cache
@@ -159,5 +159,5 @@ async def answer_by_cache(
 
 
 def _digest(name: str) -> str:
-    """Cache keys are short and hold no caller's text."""
+    """A hash, so that cache keys are short and contain no caller's text."""
     return hashlib.sha256(json.dumps(name).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What the studio needs from the outside: protocols of the deployments and the blob store."""
+"""The protocols of the deployments and the blob store, and `Studio`, which has one of each."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class Embedder(Protocol):
-    """Images and texts to unit vectors of one space; vectors of two versions are never compared."""
+    """Embeds images and texts in one space, as unit vectors; versions must not be mixed."""
 
     async def embed_image(self, image: bytes) -> Embedding:
         """Encoded image (JPEG, PNG, WebP, GIF, BMP, TIFF) -> vector.
@@ -94,12 +94,12 @@ class Embedder(Protocol):
         ...
 
     async def version(self) -> str:
-        """Fingerprint of the checkpoint in service."""
+        """Returns the fingerprint of the checkpoint in service."""
         ...
 
 
 class Index(Protocol):
-    """Nearest products."""
+    """Finds the products nearest to vectors."""
 
     async def search(self, query: SearchQuery) -> SearchAnswer:
         """Answers a query whose vectors are known.
@@ -124,7 +124,7 @@ class Segmenter(Protocol):
         """Picture blob -> mask blob: PNG, one 8-bit channel, the picture's size, 255 inside.
 
         Raises:
-            NotFound: no such picture.
+            NotFound: there is no such picture.
             NotAnImage, Invalid, TooLarge: the picture or the prompt can't be used, or the picture
                 does not show what the prompt asks for.
             Unavailable: the deployment is saturated or down.
@@ -140,10 +140,13 @@ class Regressor(Protocol):
     """Sales scores of pictures' vectors, by a merchant's own version or the starter."""
 
     async def score(self, query: ScoreQuery) -> ScoreAnswer:
-        """Raises:
-        Conflict: the version was trained for another embedder than the one in service.
-        Invalid: its files are damaged. NotFound: they are missing.
-        Unavailable: the deployment is saturated or down.
+        """Predicts the sales score of a picture.
+
+        Raises:
+            Conflict: the version was trained for another embedder than the one in service.
+            NotFound: its files are missing.
+            Invalid: its files are damaged.
+            Unavailable: the deployment is saturated or down.
         """
         ...
 
@@ -166,76 +169,83 @@ class TryOn(Protocol):
     ) -> AsyncIterator["TryOnStep | TryOnResult"]:
         """Yields steps, at least one every few seconds, and the result at the end.
 
-        The picture is written to the ticket's key, a lossless PNG. Closing the iterator ends the
-        work at its next step.
+        The picture is written to the ticket's key, a lossless PNG. Closing the iterator cancels
+        the work at its next step.
 
         Raises:
-            NotFound: a blob is not there.
+            NotFound: a blob is missing.
             NotAnImage, Invalid, TooLarge: a picture can't be used; the error's `subject` says
                 which.
-            Unavailable: too many try-ons wait already, in all or of this owner; or the deployment
+            Unavailable: too many try-ons of this owner or of all wait already, or the deployment
                 is down.
         """
         ...
 
     async def load(self) -> "TryOnLoad":
-        """Raises:
-        Unavailable: the deployment is down.
+        """Returns how many try-ons wait, and the limits of direct try-ons.
+
+        Raises:
+            Unavailable: the deployment is down.
         """
         ...
 
 
 class Dispatcher(Protocol):
-    """Whoever starts queued jobs."""
+    """Starts queued jobs."""
 
     async def status(self) -> Mapping[str, object]:
-        """`silentS` since its last turn, types `running`, `backlog` by type, `overdue` jobs.
+        """The dispatcher's state.
+
+        `silentS`: seconds since its last turn. `running`: types of running jobs. `backlog`: waiting
+        jobs by type. `overdue`: running jobs that have lost their lease.
 
         Raises:
-            Unavailable: none answers.
+            Unavailable: no dispatcher answers.
         """
         ...
 
 
 class BlobStore(Protocol):
-    """One container of immutable blobs. Keys are ours: `uploads/...`, `products/...`."""
+    """One container of immutable blobs; the studio chooses their keys, e.g. `uploads/...`."""
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
-        """Writes or replaces the blob at once, never half."""
+        """Writes or replaces the blob atomically."""
         ...
 
     async def get(self, key: str) -> bytes:
-        """Raises:
-        NotFound: no such blob.
+        """Returns the content of a blob.
+
+        Raises:
+            NotFound: there is no such blob.
         """
         ...
 
     async def put_file(self, key: str, path: Path) -> None:
-        """As `put`, streamed from a file that may be larger than memory."""
+        """Like `put`, streamed from a file that may be larger than memory."""
         ...
 
     async def get_file(self, key: str, path: Path) -> None:
         """Streams the blob into a file, new or overwritten.
 
         Raises:
-            NotFound: no such blob; the file may be left, empty.
+            NotFound: there is no such blob; an empty file may be left.
         """
         ...
 
     def stream(self, key: str) -> AsyncIterator[bytes]:
-        """The blob in pieces of at most 1 MB.
+        """Yields the blob in pieces of at most 1 MB.
 
         Raises:
-            NotFound: no such blob.
+            NotFound: there is no such blob.
         """
         ...
 
     async def head(self, key: str) -> BlobInfo | None:
-        """None where there is no such blob."""
+        """Returns the size and type of the blob; None if there is no such blob."""
         ...
 
     async def delete(self, key: str) -> None:
-        """Quiet where there is no such blob. A signed PUT of the key works again: see `bury`."""
+        """Deletes the blob, if there is one. A signed PUT of the key works again: see `bury`."""
         ...
 
     async def bury(self, key: str, *, until: datetime) -> None:
@@ -246,7 +256,7 @@ class BlobStore(Protocol):
         ...
 
     def list(self, prefix: str) -> AsyncIterator[str]:
-        """Keys that start with the prefix, in order; no tombstones."""
+        """Yields the keys that start with the prefix, in order, without tombstones."""
         ...
 
     def scan(self, prefix: str, *, after: str = "") -> AsyncIterator[BlobEntry]:
@@ -258,7 +268,7 @@ class BlobStore(Protocol):
         ...
 
     async def drop_unfinished(self, *, older_than_s: float) -> None:
-        """Removes halves of uploads whose sender has gone, and local tombstones that have ended."""
+        """Removes unfinished uploads older than this, and local tombstones that have ended."""
         ...
 
     async def sign_put(
@@ -277,8 +287,10 @@ class BlobStore(Protocol):
         ...
 
     async def check(self) -> None:
-        """Raises:
-        Unavailable: the store does not answer.
+        """Checks that the store answers.
+
+        Raises:
+            Unavailable: it does not.
         """
         ...
 
@@ -286,15 +298,17 @@ class BlobStore(Protocol):
 
 
 class Absent:
-    """A part that a process does not open; using it is an error."""
+    """Stands for a part that this process has not opened; using it is an error."""
 
     def __getattr__(self, name: str) -> Any:
-        """Raises:
-        Unavailable: always.
+        """Refuses every use of the missing part.
+
+        Raises:
+            Unavailable: always.
         """
         if name.startswith("__"):  # copying and pickling look special methods up
             raise AttributeError(name)
-        raise Unavailable("this process has opened its studio without that part")
+        raise Unavailable("this process has opened its studio without this part")
 
 
 ABSENT: Any = Absent()
@@ -302,7 +316,7 @@ ABSENT: Any = Absent()
 
 @dataclass(frozen=True)
 class Studio:
-    """All that a request or a job may reach; a process that needs less leaves parts out."""
+    """Everything that a request or a job may use; a process that needs less leaves parts out."""
 
     settings: "Settings"
     database: "Database"
@@ -318,7 +332,7 @@ class Studio:
     paypal: "PayPal | None" = None
 
     async def aclose(self) -> None:
-        """Closes every connection of this process; the deployments go on."""
+        """Closes every connection of this process; the deployments keep running."""
         for part in (self.fetcher, self.paypal, self.database, self.cache, self.blobs):
             if part is not None and not isinstance(part, Absent):
                 await part.aclose()

@@ -195,6 +195,17 @@ def test_a_docstring_says_more_than_where_to_look() -> None:
     assert pointers == []
 
 
+def test_a_docstring_begins_with_a_sentence() -> None:
+    assert [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in SOURCES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and (ast.get_docstring(node) or "").startswith(("Raises:", "Returns:"))
+        and (line := getattr(node, "lineno", 1))
+    ] == []
+
+
 def test_folders_and_files_are_small() -> None:
     flat = {
         str(folder.relative_to(ROOT)): len(files)

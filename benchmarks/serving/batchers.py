@@ -29,8 +29,8 @@ WAITS_MS = (0.0, 2.0, 10.0)
 """`batch_wait_timeout_s` in ms; 10 is Serve's default."""
 OURS = "MicroBatcher"
 
-Pixels = NDArray[np.float32]
-Submit = Callable[[Pixels], Awaitable[Pixels]]
+FloatPixels = NDArray[np.float32]
+Submit = Callable[[FloatPixels], Awaitable[FloatPixels]]
 Figures = tuple[float, float, float, float]
 """Requests/s, median and 95th percentile in ms, pictures a batch."""
 
@@ -48,7 +48,7 @@ class Batchers:
         self._model.warm_up()
         self._thread = ThreadPoolExecutor(1)
         self._sizes: list[int] = []
-        ours: MicroBatcher[Pixels, Pixels] = MicroBatcher(
+        ours: MicroBatcher[FloatPixels, FloatPixels] = MicroBatcher(
             self._embed, max_batch=MAX_BATCH, max_waiting=1000
         )
         self._submits: dict[str, Submit] = {OURS: ours.submit}
@@ -58,7 +58,7 @@ class Batchers:
             )(self._embed)  # fmt: skip
             self._submits[f"@serve.batch, {wait_ms:g} ms"] = batched
 
-    async def _embed(self, pictures: list[Pixels]) -> list[Pixels]:
+    async def _embed(self, pictures: list[FloatPixels]) -> list[FloatPixels]:
         self._sizes.append(len(pictures))
         loop = asyncio.get_running_loop()
         return list(await loop.run_in_executor(self._thread, self._model.embed_images, pictures))

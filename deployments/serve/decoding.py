@@ -14,7 +14,7 @@ MOST_S = 20.0
 
 
 class Decoders:
-    """A thread pool that notices a thread which is stuck at one picture.
+    """A thread pool that notices when a thread is stuck at one picture.
 
     A thread can't be interrupted: one that hangs ends only with its process.
     """
@@ -30,14 +30,16 @@ class Decoders:
         return await loop.run_in_executor(self._pool, self._run_watched, work, args)
 
     def check(self) -> None:
-        """Raises:
-        RuntimeError: a thread has been at one picture for too long.
+        """Checks that no thread is stuck.
+
+        Raises:
+            RuntimeError: a thread has been decoding one picture for too long.
         """
         now_s = time.monotonic()
         longest_s = max((now_s - start_s for start_s in [*self._starts.values()]), default=0.0)
         if longest_s > self._most_s:
             raise RuntimeError(
-                f"a decoder has been at one picture for {longest_s:.1f} s; "
+                f"a decoder has worked on one picture for {longest_s:.1f} s; "
                 f"at most {self._most_s:g} s are expected"
             )
 

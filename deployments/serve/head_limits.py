@@ -25,7 +25,7 @@ MAX_HEAD_BYTES = 65_536
 MAX_HEADERS = 100
 MAX_PIPELINED = 100
 SLICE_BYTES = 8192
-"""The parser gets so many bytes at once, so that it stops soon after a limit is exceeded."""
+"""The parser gets at most this many bytes at once, so that it stops soon after a limit."""
 
 
 class HeadRefused(Exception):

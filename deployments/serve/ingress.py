@@ -1,4 +1,4 @@
-"""How HTTP enters: callers connect to the Gateway replicas, without a proxy in between.
+"""The HTTP ingress: callers connect to the Gateway replicas, without a proxy in between.
 
 Measured (benchmarks/results/proxy_modes.md): this serves several times the requests of Serve's
 Python proxy and more than HAProxy. The Gateway sees the caller's own address, may listen on
@@ -18,9 +18,9 @@ from gateway.envelope import request_id_of
 
 
 def ingress_environment(port: int, *, drain_s: float = 30.0) -> dict[str, str]:
-    """The environment that every Ray process must have: one Gateway a node, on this port.
+    """The environment of every Ray process, for one Gateway on each node, on this port.
 
-    `drain_s`: how long a replica still answers after it has been told to end, so that a load
+    `drain_s`: how long a replica still answers after its shutdown has begun, so that a load
     balancer can stop sending requests to it.
     """
     return {

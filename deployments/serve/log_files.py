@@ -1,4 +1,4 @@
-"""Where replicas log: the studio's lines beside Ray's, in the session's log folder."""
+"""Sends the logs of replicas to files beside Ray's own, in the session's log folder."""
 
 import asyncio
 import sys
@@ -8,10 +8,10 @@ from functools import partial
 from deployments.serve.patches import read_request_id
 from studio.background import Background
 from studio.context import take_request_ids_from
-from studio.telemetry.logs import FLUSH_EVERY_S, BatchHandler, configure_logging
+from studio.telemetry.logs import BatchHandler, configure_logging, flush_often
 
-_flushing: list[Background] = []
-"""The task that flushes in this process, once there is an event loop."""
+_background = Background()
+"""Runs the task that flushes in this process, once there is an event loop."""
 
 
 def log_to_worker_files() -> BatchHandler:
@@ -23,15 +23,9 @@ def log_to_worker_files() -> BatchHandler:
     """
     take_request_ids_from(read_request_id)
     handler = configure_logging(sys.__stderr__)
-    if not _flushing:
+    if not handler.is_flushed:
         with suppress(RuntimeError):  # without an event loop the caller flushes
             asyncio.get_running_loop()
-            _flushing.append(Background())
-            _flushing[0].start("log-flush", partial(_flush_often, handler))
+            _background.start("log-flush", partial(flush_often, handler))
+            handler.is_flushed = True
     return handler
-
-
-async def _flush_often(handler: BatchHandler) -> None:
-    while True:
-        await asyncio.sleep(FLUSH_EVERY_S)
-        handler.flush()

@@ -10,7 +10,7 @@ from settings import Settings
 
 
 def require_closed_cluster(settings: Settings) -> None:
-    """In production Ray must ask for a token: anyone who reaches an open Ray can run code on it.
+    """Checks that Ray requires a token in production: an open Ray runs the code of anyone.
 
     Raises:
         SetupError: Ray was started without token authentication.
@@ -23,7 +23,7 @@ def require_closed_cluster(settings: Settings) -> None:
 
 
 def require_schema(settings: Settings) -> None:
-    """The database must have every migration of this version; newer ones are allowed.
+    """Checks that the database has every migration of this version; newer ones are allowed.
 
     A database that does not answer does not stop the deployment: the replicas wait for it.
 

@@ -36,7 +36,7 @@ def refusing(reason: ProblemType) -> ASGIApp:
 
 
 class LingeringTransport:
-    """The transport of a uvicorn request cycle that closes `LINGER_S` after it has been told to."""
+    """The transport of a uvicorn request cycle; it closes `LINGER_S` after the call of `close`."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport

@@ -12,7 +12,7 @@ from deployments.serve.patches import prepare_replica
 class Replica:
     """A class that Serve may deploy.
 
-    Serve makes the object before it calls the constructor, so no deployment can forget the
+    Serve creates the object before it calls the constructor, so no deployment can forget the
     preparation: the replica listens on a private address, and its log lines go to Ray's log folder.
     """
 

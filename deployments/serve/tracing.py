@@ -1,4 +1,4 @@
-"""Spans over OTLP, where an exporter is configured; Ray Serve records most of them by itself.
+"""Spans over OTLP, where an exporter is configured; Ray Serve records most of them itself.
 
 Serve has the switch and carries the trace from replica to replica; this module says where spans go.
 Without `STUDIO_OTLP_URL` or the standard `OTEL_*` variables nothing imports it, and no span is

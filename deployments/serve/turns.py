@@ -54,7 +54,7 @@ class Turns:
         """Waits for the turn of a request, which lasts as long as the block.
 
         Raises:
-            Unavailable: too many wait already: of this owner, of its network, or in all.
+            Unavailable: too many try-ons of this owner, of its network or of all owners wait.
         """
         if self._busy:
             await self._wait(accepted_s, owner, network)
@@ -81,13 +81,13 @@ class Turns:
 
     def _refuse_if_full(self, owner: str, network: str) -> None:
         if len(self._waiting) >= self._max_waiting:
-            raise Unavailable(f"{self._max_waiting} try-ons wait already")
+            raise Unavailable(f"{self._max_waiting} try-ons are waiting already")
         if not network:
             return
         own = sum(waiter.owner == owner for waiter in self._waiting)
         near = sum(waiter.network == network for waiter in self._waiting)
         if own >= MOST_WAITING_EACH or near >= max(1, self._max_waiting // 2):
-            raise Unavailable("too many try-ons of yours wait already")
+            raise Unavailable("too many of your try-ons are waiting already")
 
     def _pass_on(self) -> None:
         """Starts the next turn; stays busy meanwhile, so that no new request goes first."""

@@ -41,7 +41,7 @@ async def delete_me(
     user: Customer, studio: StudioDep, places: PlacesDep, ip: ClientAddressDep,
     body: DeleteAccountRequest,
 ) -> None:  # fmt: skip
-    """Deletes the account with its uploads and everything that was made from them.
+    """Deletes the account with its uploads and everything that was created from them.
 
     Accounts that sign in by OpenID send `{}` within five minutes of a sign-in. Payments and audit
     entries stay, without personal columns.

@@ -113,12 +113,12 @@ class SessionResponse(WireResponse):
     user: UserResponse
 
     @classmethod
-    def of(cls, tokens: AccessTokens, account: Account, signed_in: SessionGrant) -> Self:
+    def of(cls, tokens: AccessTokens, account: Account, grant: SessionGrant) -> Self:
         """Issues an access token for the session."""
         version = account.token_version
         return cls(
-            access_token=tokens.issue(account.id, account.role, signed_in.session_id, version),
-            refresh_token=signed_in.refresh_token,
+            access_token=tokens.issue(account.id, account.role, grant.session_id, version),
+            refresh_token=grant.refresh_token,
             expires_in=tokens.lifetime_s,
             user=UserResponse.from_row(account),
         )
@@ -194,10 +194,10 @@ async def login(
     ip: ClientAddressDep,
 ) -> SessionResponse | JSONResponse:
     """Opens a session. The answer to an OAuth2 form also has the field names of RFC 6749."""
-    account, signed_in = await log_in(
+    account, grant = await log_in(
         studio, email=credentials.email, password=credentials.password, ip=ip
     )
-    answer = SessionResponse.of(tokens, account, signed_in)
+    answer = SessionResponse.of(tokens, account, grant)
     if not is_form(request):
         return answer
     standard = answer.model_dump(mode="json", exclude={"user"})
@@ -213,11 +213,11 @@ async def refresh(
     ip: ClientAddressDep,
 ) -> SessionResponse:
     """Returns the next pair of tokens; the refresh token in the body is used up."""
-    signed_in = await refresh_session(studio, body.refresh_token, ip=ip)
-    account = await accounts.find(signed_in.user_id, signed_in.session_id)
+    grant = await refresh_session(studio, body.refresh_token, ip=ip)
+    account = await accounts.find(grant.user_id, grant.session_id)
     if account is None:
         raise NotAuthenticated("the session has ended; sign in again")
-    return SessionResponse.of(tokens, account, signed_in)
+    return SessionResponse.of(tokens, account, grant)
 
 
 @router.post("/logout", status_code=204, response_class=Response)

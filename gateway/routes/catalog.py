@@ -76,7 +76,7 @@ async def to_response(studio: Studio, product: Product) -> ProductResponse:
 
 
 def owner_of(user: CurrentUser) -> Owner:
-    """Admins may write everyone's products."""
+    """The user as an owner of products; admins may write everyone's products."""
     return Owner(user.id, is_admin=user.role == "admin")
 
 
@@ -106,7 +106,7 @@ async def put_product(
 
 @router.get("/products/{product_id}", dependencies=[Public])
 async def read_product(product_id: ProductId, studio: StudioDep) -> ProductResponse:
-    """One product."""
+    """Returns a product."""
     return await to_response(studio, await catalog.find_product(studio, product_id))
 
 
@@ -121,7 +121,7 @@ async def delete_product(
 
 @router.get("/products", dependencies=[Public])
 async def read_products(page: PageDep, studio: StudioDep) -> Page[ProductResponse]:
-    """All products, newest first."""
+    """Lists all products, newest first."""
     rows = await catalog.list_page(studio, limit=page.row_limit, after=page.after_name)
     return await page_of(rows, page, partial(to_response, studio))
 

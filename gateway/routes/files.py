@@ -124,6 +124,6 @@ async def get_files(user: Customer, studio: StudioDep, page: PageDep) -> Page[Fi
 async def delete_file(
     file_id: UUID, user: Customer, studio: StudioDep, places: PlacesDep, ip: ClientAddressDep
 ) -> None:
-    """Deletes an upload, with its content and everything that was made from it."""
+    """Deletes an upload, with its content and everything that was created from it."""
     async with places.deletions.place(user.id):
         await files.delete(studio, user.id, file_id, ip=ip)

@@ -41,13 +41,13 @@ def position_of(row: IndexVersion) -> Cursor:
 
 @router.get("/versions")
 async def read_versions(page: PageDep, _: Admin, studio: StudioDep) -> Page[IndexVersionResponse]:
-    """Newest first."""
+    """Lists index versions, newest first."""
     rows = await list_versions(studio, limit=page.row_limit, after=page.after_name)
     return await page_of(rows, page, IndexVersionResponse.from_row, position=position_of)
 
 
 @router.post("/versions/{version}/activate")
 async def activate(version: VersionName, user: Admin, studio: StudioDep) -> IndexActivatedResponse:
-    """Rolls the index forward or back; replicas swap without dropping a query."""
+    """Activates an index version, newer or older; searches continue while replicas switch."""
     await activate_version(studio, version, actor_id=user.id)
     return IndexActivatedResponse(version=version)

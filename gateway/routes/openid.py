@@ -60,7 +60,7 @@ async def login(studio: StudioDep, provider: ProviderDep) -> RedirectResponse:
 
 @router.head("/login", dependencies=[Public], status_code=204, include_in_schema=False)
 async def has_login(_: ProviderDep) -> Response:
-    """204 if a provider is configured; the page asks before it shows the button."""
+    """Answers 204 if a provider is configured; the page checks this before it shows the button."""
     return Response(status_code=204)
 
 
@@ -125,9 +125,9 @@ async def callback(
             return to_page(studio.settings, "signin-failed")
         return to_page(studio.settings, f"signin={page_code}")
     account = await finish()
-    account, signed_in = await sign_in(studio, account.id, account.token_version, ip=ip)
+    account, grant = await sign_in(studio, account.id, account.token_version, ip=ip)
     forget_login(response, studio.settings)
-    return SessionResponse.of(tokens, account, signed_in)
+    return SessionResponse.of(tokens, account, grant)
 
 
 class CodeRequest(WireRequest):
@@ -148,6 +148,6 @@ async def exchange(
 ) -> SessionResponse:
     """Exchanges the page's code for a session: once, within a minute, in the same browser."""
     state = login_state(request, studio.settings)
-    account, signed_in = await exchange_code(studio, body.code, state=state, ip=ip)
+    account, grant = await exchange_code(studio, body.code, state=state, ip=ip)
     forget_login(response, studio.settings)
-    return SessionResponse.of(tokens, account, signed_in)
+    return SessionResponse.of(tokens, account, grant)

@@ -76,7 +76,7 @@ async def answer(
 async def search_text(
     form: TextSearchForm, user: Anyone, studio: StudioDep, log: SearchLogDep
 ) -> SearchResponse:
-    """Products that match the words."""
+    """Finds products that match the words."""
     return await answer(studio, log, user, form)
 
 
@@ -84,7 +84,7 @@ async def search_text(
 async def search_image(
     form: ImageSearchForm, user: Anyone, studio: StudioDep, log: SearchLogDep
 ) -> SearchResponse:
-    """Products that look like the picture."""
+    """Finds products that look like the picture."""
     return await answer(studio, log, user, form)
 
 
@@ -92,7 +92,7 @@ async def search_image(
 async def search_hybrid(
     form: HybridSearchForm, user: Anyone, studio: StudioDep, log: SearchLogDep
 ) -> SearchResponse:
-    """Products that match picture and words, weighted by alpha."""
+    """Finds products that match picture and words, weighted by alpha."""
     return await answer(studio, log, user, form)
 
 
@@ -104,6 +104,6 @@ async def search_similar(
     log: SearchLogDep,
     top_k: Annotated[int, Query(alias="topK", ge=1, le=200)] = 10,
 ) -> SearchResponse:
-    """Products that look like this one, without the product itself."""
+    """Finds products that look like this one; the product itself is left out."""
     form = SimilarSearchForm.model_validate({"similarTo": product_id, "topK": top_k})
     return await answer(studio, log, user, form)

@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 class TryOnRequest(TryOnForm, WireRequest):
     """The pictures and options of a try-on. Mode `auto` answers directly where the pictures are
-    small and few try-ons wait, and makes a job of it otherwise.
+    small and few try-ons wait, and creates a job otherwise.
     """
 
     mode: Mode = "auto"
@@ -48,8 +48,8 @@ class TryOnResponse(WireResponse):
     timings: dict[str, float]
 
 
-class TryOnRecord(WireResponse):
-    """A try-on of the caller's; URLs are signed anew. A picture that was deleted has none."""
+class TryOnRecordResponse(WireResponse):
+    """One of the caller's try-ons, with newly signed URLs; a deleted picture has none."""
 
     id: UUID
     job_id: UUID | None
@@ -72,13 +72,13 @@ def may_show(user_id: UUID, key: str) -> bool:
     return not key.startswith("uploads/") or key.startswith(f"uploads/{user_id}/")
 
 
-async def record_of(studio: Studio, row: TryonJob) -> TryOnRecord:
+async def record_of(studio: Studio, row: TryonJob) -> TryOnRecordResponse:
     """A try-on's row as callers get it, with URLs for its blobs."""
 
     async def sign(key: str | None) -> str | None:
         return await studio.blobs.sign_get(key) if key and may_show(row.user_id, key) else None
 
-    return TryOnRecord(
+    return TryOnRecordResponse(
         id=row.id,
         job_id=row.job_id,
         state=row.state,
@@ -123,7 +123,7 @@ async def try_on(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
-    """Dresses a person in a garment: 200 with the picture, or 202 with a job that makes it."""
+    """Dresses a person in a garment: 200 with the picture, or 202 with a job that creates it."""
 
     async def make(keyed: KeyedRequest | None) -> dict[str, Any]:
         answer = await make_try_on(studio, user.id, body, body.mode, keyed=keyed)
@@ -139,15 +139,17 @@ async def try_on(
 
 
 @router.get("/tryons")
-async def read_tryons(page: PageDep, user: Customer, studio: StudioDep) -> Page[TryOnRecord]:
-    """The caller's try-ons, newest first."""
+async def read_tryons(
+    page: PageDep, user: Customer, studio: StudioDep
+) -> Page[TryOnRecordResponse]:
+    """Lists the caller's try-ons, newest first."""
     rows = await history.list_tryons(studio, user.id, limit=page.row_limit, after=page.after_key)
     return await page_of(rows, page, partial(record_of, studio))
 
 
 @router.get("/tryons/{tryon_id}")
-async def read_tryon(tryon_id: UUID, user: Customer, studio: StudioDep) -> TryOnRecord:
-    """One of the caller's try-ons."""
+async def read_tryon(tryon_id: UUID, user: Customer, studio: StudioDep) -> TryOnRecordResponse:
+    """Returns one of the caller's try-ons."""
     return await record_of(studio, await history.find_tryon(studio, user.id, tryon_id))
 
 

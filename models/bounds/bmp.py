@@ -12,8 +12,10 @@ TOP_DOWN = 0xFF
 
 
 def check_bmp(data: bytes) -> None:
-    """Raises:
-    Invalid: the file is damaged or exceeds a limit.
+    """Checks the structure and the size of a BMP file without decoding it.
+
+    Raises:
+        Invalid: the file is damaged or exceeds a limit.
     """
     if len(data) < 34:
         raise damaged()

@@ -16,8 +16,10 @@ LOOP = b"NETSCAPE2.0"
 
 
 def check_gif(data: bytes) -> None:
-    """Raises:
-    Invalid: the file is damaged or exceeds a limit.
+    """Checks the structure and the size of a GIF file without decoding it.
+
+    Raises:
+        Invalid: the file is damaged or exceeds a limit.
     """
     if len(data) < HEADER_BYTES:
         raise damaged()

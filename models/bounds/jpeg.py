@@ -63,8 +63,10 @@ class Frame:
 
 
 def check_jpeg(data: bytes) -> None:
-    """Raises:
-    Invalid: the file is damaged or exceeds a limit.
+    """Checks the structure and the size of a JPEG file without decoding it.
+
+    Raises:
+        Invalid: the file is damaged or exceeds a limit.
     """
     frame, scans_at = _read_header(data)
     check_size(frame.width, frame.height)

@@ -12,8 +12,10 @@ MAX_PROFILE_BYTES = 4_000_000
 
 
 def check_size(width: int, height: int) -> None:
-    """Raises:
-    Invalid: too many pixels, or one side is much longer than the other.
+    """Checks the width and the height of a picture.
+
+    Raises:
+        Invalid: there are too many pixels, or one side is much longer than the other.
     """
     if width * height > MAX_PIXELS:
         raise Invalid(
@@ -28,8 +30,10 @@ def check_size(width: int, height: int) -> None:
 
 
 def check_most(what: str, count: int, most: int) -> None:
-    """Raises:
-    Invalid: `count` is more than `most`; `what` is a plural noun for the message.
+    """Checks a number of parts of a file; `what` is their plural noun, for the message.
+
+    Raises:
+        Invalid: `count` is more than `most`.
     """
     if count > most:
         raise Invalid(f"the image has {count:,} {what}; at most {most:,} are allowed")

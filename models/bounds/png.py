@@ -28,8 +28,10 @@ SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
 def check_png(data: bytes) -> None:
-    """Raises:
-    Invalid: the file is damaged or exceeds a limit.
+    """Checks the structure and the size of a PNG file without decoding it.
+
+    Raises:
+        Invalid: the file is damaged or exceeds a limit.
     """
     if len(data) < 33 or data[8:16] != b"\0\0\0\x0dIHDR":
         raise damaged()

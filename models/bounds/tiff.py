@@ -74,8 +74,10 @@ class Tags:
 
 
 def check_tiff(data: bytes) -> None:
-    """Raises:
-    Invalid: the file is damaged or exceeds a limit.
+    """Checks the structure and the size of a TIFF file without decoding it.
+
+    Raises:
+        Invalid: the file is damaged or exceeds a limit.
     """
     if len(data) < 8:
         raise damaged()

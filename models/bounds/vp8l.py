@@ -45,8 +45,10 @@ class Bits:
         self._count = 0
 
     def read(self, count: int) -> int:
-        """Raises:
-        Invalid: the data ends too early.
+        """Reads `count` bits as a number.
+
+        Raises:
+            Invalid: the data ends too early.
         """
         if self._count < count:
             self._fill()

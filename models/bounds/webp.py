@@ -32,8 +32,10 @@ Chunk = tuple[bytes, int, int]
 
 
 def check_webp(data: bytes) -> None:
-    """Raises:
-    Invalid: the file is damaged or exceeds a limit.
+    """Checks the structure and the size of a WebP file without decoding it.
+
+    Raises:
+        Invalid: the file is damaged or exceeds a limit.
     """
     width, height = _canvas(data[:LONGEST_HEADER].ljust(LONGEST_HEADER, b"\0"))
     check_size(width, height)

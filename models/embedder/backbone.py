@@ -20,7 +20,7 @@ def studio_resnet(pretrained: bool = False, **kwargs: Any) -> ResNet:
 
 
 def kinds_resnet(**kwargs: Any) -> ResNet:
-    """As `studio_resnet` with two blocks a stage, 2.8 M parameters, and one logit for each kind."""
+    """Like `studio_resnet` with two blocks a stage, 2.8 M parameters, one logit for each kind."""
     return _build((2, 2, 2, 2), (32, 64, 128, 256), False, {**kwargs, "num_classes": KINDS})
 
 

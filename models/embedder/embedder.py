@@ -75,7 +75,7 @@ class PictureReader:
         return self.read_with_view(data)[0]
 
     def read_with_view(self, data: bytes) -> tuple[Vectors, View]:
-        """As `read`, and the part of the picture that the pixels show."""
+        """Like `read`, and the part of the picture that the pixels show."""
         picture = decode_image(data, shortest_side=2 * self.side)
         return self.preprocess(picture), self._view(*picture.size)
 

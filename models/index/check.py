@@ -64,8 +64,11 @@ def check_index(folder: Path, texts: Sequence[NDArray[np.float32]]) -> CheckedIn
 
 
 def refuse_low(measured: Recall) -> None:
-    """Raises:
-    Conflict: the index misses too many of the nearest products, or products miss themselves.
+    """Checks that an index is good enough to serve.
+
+    Raises:
+        Conflict: the index misses too many of the nearest products, or products do not find
+            themselves.
     """
     for side, share in (("image", measured.image_recall), ("text", measured.text_recall)):
         if share < MIN_RECALL:

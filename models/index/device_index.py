@@ -43,7 +43,7 @@ class DeviceIndex:
     def search(
         self, query: NDArray[np.float32], depth: int, lists: int, bits: NDArray[np.uint8] | None
     ) -> NDArray[np.int64]:
-        """As `ApproximateIndex.search`; `lists` has no effect, since every row is compared."""
+        """Like `ApproximateIndex.search`; `lists` has no effect, since every row is compared."""
         with torch.inference_mode():
             vector = torch.from_numpy(query).to(self._device, torch.float16)
             scores = self._vectors[: self._count] @ vector

@@ -23,7 +23,7 @@ DEPTH_PER_RESULT = 4
 """Candidates rescored for each result, where that is more than the version's depth."""
 GATHER_ROWS = 1000
 GATHER_SHARE = 0.01
-"""Filters that at most so many rows, or this share of them, pass are answered exhaustively."""
+"""A search is exhaustive where at most this many rows, or this share of them, pass its filters."""
 TAIL_ROWS = 4096
 SEAL_ROWS = 256
 """Rows of a full tail that are encoded at a time, so that no search waits long for it."""

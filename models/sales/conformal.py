@@ -7,7 +7,7 @@ import numpy as np
 from models.sales.columns import Floats, Texts
 
 LEAST = 100
-"""A category with at least so many calibration rows has its own correction (Mondrian)."""
+"""A category with at least this many calibration rows has its own correction (Mondrian)."""
 
 
 @dataclass(frozen=True)

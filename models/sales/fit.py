@@ -28,7 +28,7 @@ from models.sales.score_scale import ScoreScale
 ROUNDS, DEPTH, LEARNING_RATE = 100, 3, 0.05
 TEST_SHARE, CALIBRATION_SHARE = 0.15, 0.25
 LEAST_PRODUCTS = 80
-"""With so many products the calibration part is large enough for intervals of 90 %."""
+"""With this many products the calibration part is large enough for intervals of 90 %."""
 USUAL_SHARE = 0.99
 ROUNDS_MESSAGE = "rounds of trees"
 

@@ -8,7 +8,7 @@ from models.sales.columns import Floats, Texts
 
 POINTS = 101
 LEAST = 20
-"""A category with at least so many rows has a scale of its own; the others share one."""
+"""A category with at least this many rows has a scale of its own; the others share one."""
 
 
 @dataclass(frozen=True)

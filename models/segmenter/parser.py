@@ -104,13 +104,13 @@ class Parser:
         return Parsing(self.probabilities([pixels])[0], height, width)
 
     def warm_up(self) -> None:
-        """Run the largest batch and a single picture, so that no request pays for it."""
+        """Runs the largest batch and a single picture, so that no request pays for it."""
         blank = np.zeros((3, *self.size), np.float32)
         for count in (self.config.max_batch, 1):
             self.probabilities([blank] * count)
 
     def check(self) -> None:
-        """Run the model on one picture; RuntimeError unless the probabilities add up to 1."""
+        """Runs the model on one picture; RuntimeError unless the probabilities add up to 1."""
         total = self.probabilities([np.zeros((3, *self.size), np.float32)])[0].sum(axis=0)
         if not float(np.abs(total - 1.0).max()) < 1e-2:  # also catches NaN
             raise RuntimeError(f"{self.version} gave probabilities that do not add up to 1")
@@ -127,7 +127,7 @@ class Parser:
 
 
 def load(config: ParserConfig) -> Parser:
-    """Load the checkpoint's network and processor.
+    """Loads the checkpoint's network and processor.
 
     Raises:
         SetupError: its licence does not allow commercial use, which the settings don't permit.

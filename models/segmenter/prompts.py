@@ -85,8 +85,11 @@ class Segment:
 
 
 def require_inside(prompt: SegmentPrompt, height: int, width: int) -> None:
-    """Raises:
-    Invalid: a point or the box lies outside of the picture, or no point is to be inside.
+    """Checks that points and box lie in the picture and mean something.
+
+    Raises:
+        Invalid: a point or the box lies outside of the picture, the box is empty, or no point is
+            to be inside.
     """
     for x, y, _ in prompt.points:
         if not (0 <= x < width and 0 <= y < height):

@@ -23,7 +23,7 @@ def pieces(mask: Mask, least: int) -> list[Mask]:
 
 
 def fill_holes(mask: Mask, most: float = 0.02) -> Mask:
-    """Fill holes that are smaller than this share of the mask; larger ones belong to the shape.
+    """Fills holes that are smaller than this share of the mask; larger ones belong to the shape.
 
     A hole is a connected piece of the background that does not reach the picture's edge.
     """

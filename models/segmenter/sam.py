@@ -123,11 +123,11 @@ class SamModel:
         return [self._decode(embedding, prompt) for prompt in prompts]
 
     def warm_up(self) -> None:
-        """Run both halves once."""
+        """Runs both halves once."""
         self.check()
 
     def check(self) -> None:
-        """Run the model on an empty picture; RuntimeError unless a finite mask comes out."""
+        """Runs the model on an empty picture; RuntimeError unless a finite mask comes out."""
         blank = np.zeros((3, self.side, self.side), np.float32)
         embedding = self.encode(blank, (self.side, self.side))
         cutout = self.decode(embedding, [Prompt(box=(0.2, 0.2, 0.8, 0.8))])[0]
@@ -179,7 +179,7 @@ class SamModel:
 
 
 def load(config: SamConfig) -> SamModel:
-    """Load the checkpoint's network.
+    """Loads the checkpoint's network.
 
     Raises:
         SetupError: its licence does not allow commercial use, which the settings don't permit.

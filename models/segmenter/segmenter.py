@@ -61,13 +61,13 @@ class Segmenter:
         return max(*self.parser.size, self.sam.side if self.sam else 0)
 
     def warm_up(self) -> None:
-        """Run every network, so that no request pays for it."""
+        """Runs every network, so that no request pays for it."""
         self.parser.warm_up()
         if self.sam:
             self.sam.warm_up()
 
     def check(self) -> None:
-        """Run every network; RuntimeError where one is broken."""
+        """Runs every network; RuntimeError where one is broken."""
         self.parser.check()
         if self.sam:
             self.sam.check()
@@ -83,7 +83,7 @@ class Segmenter:
         return self._prepare(*decode_measured(data, shortest_side=2 * self.side))
 
     def prepare_pixels(self, pixels: Pixels) -> PreparedPicture:
-        """As `prepare`, of a picture that is decoded already."""
+        """Like `prepare`, of a picture that is decoded already."""
         image = Image.fromarray(pixels)
         return self._prepare(image, image.size)
 
@@ -211,5 +211,5 @@ def _label(features: Features, candidate: Candidate) -> str:
 
 
 def load(parser: ParserConfig, sam: SamConfig | None) -> Segmenter:
-    """Load both networks; without a SAM, masks have the parser's edges."""
+    """Loads both networks; without a SAM, masks have the parser's edges."""
     return Segmenter(load_parser(parser), load_sam(sam) if sam else None)

@@ -23,8 +23,10 @@ def errors_about(subject: str) -> Iterator[None]:
 
 
 def check_person(person: Image.Image) -> None:
-    """Raises:
-    Invalid: about the person: the picture is too small.
+    """Checks the size of the person's picture.
+
+    Raises:
+        Invalid: about the person: the picture is too small.
     """
     if min(person.size) < LEAST_PERSON:
         raise Invalid(f"the picture's sides must have at least {LEAST_PERSON} pixels").about(
@@ -33,9 +35,11 @@ def check_person(person: Image.Image) -> None:
 
 
 def check_garment(garment: GarmentPicture) -> None:
-    """Raises:
-    Invalid: about the garment: the picture is too small; about the mask: it is empty, or of
-        another size than the garment.
+    """Checks the size of the garment's picture, and its mask.
+
+    Raises:
+        Invalid: about the garment: the picture is too small; about the mask: it is empty, or of
+            another size than the garment.
     """
     if min(garment.image.size) < LEAST_GARMENT:
         raise Invalid(f"the picture's sides must have at least {LEAST_GARMENT} pixels").about(

@@ -38,8 +38,10 @@ class HumanParser(Protocol):
         ...
 
     def check(self) -> None:
-        """Raises:
-        RuntimeError: the network is broken.
+        """Checks the network with a trial run.
+
+        Raises:
+            RuntimeError: the network is broken.
         """
         ...
 

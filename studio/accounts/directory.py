@@ -1,4 +1,4 @@
-"""What admins read about all accounts: the accounts themselves, and the audit log."""
+"""Lists of all accounts and of the audit log, for admins."""
 
 from datetime import datetime
 from uuid import UUID

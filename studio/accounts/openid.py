@@ -65,7 +65,7 @@ async def finish_login(
         async with studio.database.transaction() as session:
             return Account.of(await get_or_create_user(session, identity, ip))
     except IntegrityError:
-        raise Conflict("this account was made or linked just now; sign in again") from None
+        raise Conflict("this account was created or linked just now; sign in again") from None
 
 
 async def sign_in(

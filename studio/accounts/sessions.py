@@ -139,7 +139,7 @@ async def refresh_session(studio: Studio, refresh_token: str, *, ip: str | None)
                     session, "REFRESH_REUSED", actor_id=token.user_id, outcome="refused",
                     subject=str(token.family_id), ip=ip, request_id=current_request_id(),
                 )  # fmt: skip
-    raise NotAuthenticated("the refresh token is not valid (any more); sign in again")
+    raise NotAuthenticated("the refresh token is not valid or was already used; sign in again")
 
 
 async def _rotate(session: AsyncSession, token: RefreshToken, now: datetime) -> SessionGrant:

@@ -29,7 +29,7 @@ class Rule:
     longest_wait_s: int
 
     def wait_s(self, failures: int) -> int:
-        """The wait after so many failures: 1, 2, 4, ... seconds, up to the longest."""
+        """The wait after this number of failures: 1, 2, 4, ... seconds, up to the longest."""
         over = failures - self.free_failures
         return 0 if over < 0 else int(min(2 ** min(over, 20), self.longest_wait_s))
 
@@ -77,7 +77,7 @@ class LoginThrottle:
 
         Raises:
             SlowDown: it is too early for another attempt.
-            Unavailable: the cache does not answer; nobody can sign in uncounted.
+            Unavailable: the cache does not answer; no login passes uncounted.
         """
         for rule, subject in self._subjects:
             self._failures[rule] = await self._count(rule, subject, 1)

@@ -27,7 +27,7 @@ def check_count(value: Any) -> Any:
         ValueError: there are too many attributes.
     """
     if isinstance(value, Mapping) and len(value) > MAX_ATTRIBUTES:
-        raise ValueError(f"has {len(value):,} attributes; at most {MAX_ATTRIBUTES} are taken")
+        raise ValueError(f"has {len(value):,} attributes; at most {MAX_ATTRIBUTES} are allowed")
     return value
 
 
@@ -41,7 +41,7 @@ def check_value(value: Any) -> Any:
         _check_text(value, "has")
     elif isinstance(value, list):
         if len(value) > MAX_LIST_ITEMS:
-            raise ValueError(f"has {len(value):,} items; at most {MAX_LIST_ITEMS} are taken")
+            raise ValueError(f"has {len(value):,} items; at most {MAX_LIST_ITEMS} are allowed")
         for place, item in enumerate(value):
             if not isinstance(item, str):
                 raise ValueError(f"item {place} is not a string")
@@ -57,7 +57,9 @@ def check_value(value: Any) -> Any:
 
 def _check_text(text: str, subject: str) -> None:
     if len(text) > MAX_TEXT_CHARS:
-        raise ValueError(f"{subject} {len(text):,} characters; at most {MAX_TEXT_CHARS} are taken")
+        raise ValueError(
+            f"{subject} {len(text):,} characters; at most {MAX_TEXT_CHARS} are allowed"
+        )
 
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]

@@ -47,7 +47,7 @@ class Owner:
 
 
 Check = Callable[[Product], Awaitable[None]]
-MAX_STARTS = 5
+MAX_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ async def put_product(
     before = await _find_own(studio, owner, product_id)
     loaded = await load_image(studio, owner.id, image_url=form.image_url, file_id=form.file_id)
     write = ProductWrite(owner, product_id, form, loaded, guard, check)
-    for _ in range(MAX_STARTS):
+    for _ in range(MAX_ATTEMPTS):
         picture = await _prepare_picture(studio, product_id, before, loaded)
         async with studio.database.transaction() as session:
             written = await _write(session, write, picture)
@@ -230,8 +230,10 @@ async def delete_product(studio: Studio, owner: Owner, product_id: str) -> None:
 
 
 def refuse_foreign(product: Product | None, owner: Owner) -> None:
-    """Raises:
-    NotFound: the product is another merchant's.
+    """Checks that the owner may change the product, if there is one.
+
+    Raises:
+        NotFound: the product is another merchant's.
     """
     if product is not None and product.owner_id != owner.id and not owner.is_admin:
         raise NotFound(f"there is no product {product.id}")
@@ -249,7 +251,7 @@ async def _prepare_picture(
 ) -> Picture:
     """Embeds the picture and writes its public copy.
 
-    An unchanged picture keeps its copy, and with it the copy's URLs and what was made from it.
+    An unchanged picture keeps its copy, and with it the copy's URLs and everything derived from it.
     """
     if before is not None and loaded.key == before.image_key:
         return Picture(before.image_key, before.image_sha256, None, is_same=True)

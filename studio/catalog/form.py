@@ -37,8 +37,10 @@ class ProductForm(ProductFields):
 
     @model_validator(mode="after")
     def require_one_picture(self) -> "ProductForm":
-        """Raises:
-        ValueError: both names of the picture are given, or neither.
+        """Checks that the form names exactly one picture.
+
+        Raises:
+            ValueError: both names of the picture are given, or neither.
         """
         require_one_of(self.image_url, self.file_id)
         return self

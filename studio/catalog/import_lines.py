@@ -36,7 +36,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Record:
+class RawLine:
     """A line before parsing: JSON text, the cells of a CSV row by column, or an error."""
 
     number: int
@@ -59,20 +59,20 @@ def read_lines(file: BinaryIO, *, skip: int = 0) -> Iterator[Line]:
     Raises, while it is iterated over:
         Invalid: the CSV's header can't be used, or the file has too many lines.
     """
-    return (record.parse() for record in islice(read_records(file), skip, None))
+    return (record.parse() for record in islice(read_raw_lines(file), skip, None))
 
 
 def count_lines(file: BinaryIO) -> int:
     """How many lines `read_lines` yields, without parsing them. Raises as it does."""
-    return sum(1 for _ in read_records(file))
+    return sum(1 for _ in read_raw_lines(file))
 
 
-def read_records(file: BinaryIO) -> Iterator[Record]:
-    """As `read_lines`, without parsing; the first character tells the format."""
+def read_raw_lines(file: BinaryIO) -> Iterator[RawLine]:
+    """Like `read_lines`, without parsing; the first character tells the format."""
     start = file.read(START_BYTES)
     file.seek(0)
     lines = BoundedLines(file, max_bytes=MAX_LINE_BYTES, max_lines=MAX_LINES)
-    return _json_records(lines) if is_json_lines(start) else _csv_records(lines)
+    return _json_lines(lines) if is_json_lines(start) else _csv_lines(lines)
 
 
 def is_json_lines(start: bytes) -> bool:
@@ -120,8 +120,10 @@ def parse_object(text: str) -> dict[str, Any]:
 
 
 def check_size(value: Any) -> None:
-    """Raises:
-    Invalid: a JSON value is nested too deeply, or has too many names and values.
+    """Checks the depth and the size of a JSON value.
+
+    Raises:
+        Invalid: the value is nested too deeply, or has too many names and values.
     """
     count, level = 0, [value]
     for _ in range(MAX_DEPTH):
@@ -141,20 +143,20 @@ def check_size(value: Any) -> None:
     raise Invalid(f"nested more than {MAX_DEPTH} levels deep")
 
 
-def _json_records(lines: BoundedLines) -> Iterator[Record]:
+def _json_lines(lines: BoundedLines) -> Iterator[RawLine]:
     while True:
         try:
             text = next(lines)
         except StopIteration:
             return
         except UnreadableLine as error:
-            yield Record(lines.number, None, error.detail)
+            yield RawLine(lines.number, None, error.detail)
             continue
         if text.strip():
-            yield Record(lines.number, text)
+            yield RawLine(lines.number, text)
 
 
-def _csv_records(lines: BoundedLines) -> Iterator[Record]:
+def _csv_lines(lines: BoundedLines) -> Iterator[RawLine]:
     reader = csv.reader(lines, strict=True)
     names = _read_header(reader)
     while True:
@@ -163,25 +165,27 @@ def _csv_records(lines: BoundedLines) -> Iterator[Record]:
         except StopIteration:
             return
         except UnreadableLine as error:
-            yield Record(lines.number, None, error.detail)
+            yield RawLine(lines.number, None, error.detail)
             continue
         except csv.Error as error:
             detail = f"not CSV, and what follows was not read: {error}"
-            yield Record(lines.number, None, detail)
+            yield RawLine(lines.number, None, detail)
             return
         if not cells:
             continue
         if len(cells) != len(names):
             detail = f"{len(cells):,} cells, and the header has {len(names)} columns"
-            yield Record(lines.number, None, detail)
+            yield RawLine(lines.number, None, detail)
             continue
         fields = {name: cell for name, cell in zip(names, cells, strict=True) if cell != ""}
-        yield Record(lines.number, fields)
+        yield RawLine(lines.number, fields)
 
 
 def _read_header(reader: Iterator[list[str]]) -> list[str]:
-    """Raises:
-    Invalid: there is no header, it is not CSV, or it has too many or repeated columns.
+    """Reads the column names of a CSV file from its first line that is not blank.
+
+    Raises:
+        Invalid: there is no header, it is not CSV, or it has too many or repeated columns.
     """
     try:
         names = next((cells for cells in reader if any(cell.strip() for cell in cells)), None)

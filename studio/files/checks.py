@@ -43,7 +43,7 @@ class FileChecks:
     ) -> File:
         """Runs `check`; concurrent calls for the same file share one run and its result.
 
-        The check goes on when a caller disconnects.
+        The check continues when a caller disconnects.
 
         Raises:
             OwnerBusy, AllBusy: too many checks are waiting.

@@ -1,4 +1,4 @@
-"""Uploaded datasets: the blob key of one that its owner names."""
+"""Finds the blob of an uploaded dataset."""
 
 from uuid import UUID
 
@@ -11,7 +11,8 @@ async def dataset_key(studio: Studio, owner_id: UUID, file_id: UUID) -> str:
     """The blob key of an uploaded dataset.
 
     Raises:
-        NotFound: the file is absent or another account's. Conflict: the upload is not completed.
+        NotFound: there is no such file, or it is another account's.
+        Conflict: the upload is not completed.
         Invalid: the file is not a dataset.
     """
     async with studio.database.transaction() as session:

@@ -51,7 +51,7 @@ async def list_own_files(
 
 
 async def delete(studio: Studio, owner_id: UUID, file_id: UUID, *, ip: str | None) -> None:
-    """Deletes a file with everything that was made from it: masks, heatmaps, try-ons.
+    """Deletes a file with everything that was created from it: masks, heatmaps, try-ons.
 
     One transaction deletes the rows, waits for nothing outside of the database, and records the
     blobs to be removed; they are removed right after it.
@@ -75,7 +75,7 @@ async def delete(studio: Studio, owner_id: UUID, file_id: UUID, *, ip: str | Non
 async def _delete_rows(
     session: AsyncSession, owner_id: UUID, file_id: UUID, ip: str | None
 ) -> set[str]:
-    """Deletes in the order of locks: lineage, jobs of what was made from the file, the file."""
+    """Deletes in the order of locks: lineage, jobs of its derived pictures, the file."""
     await lock_lineage(session, owner_id)
     file = await get_own_file(session, file_id, owner_id)
     if file is None:
@@ -172,7 +172,7 @@ async def find_usable(
     with its metadata, stays private.
 
     Raises:
-        NotFound: absent, or another's and not on sale.
+        NotFound: there is no such picture, or it is another account's and not on sale.
         Conflict: the upload is not completed.
         NotAnImage: the file is a dataset.
     """

@@ -25,7 +25,7 @@ MAX_FIRST_LINE_CHARS = 100_000
 
 @dataclass(frozen=True)
 class Purpose:
-    """The purpose of an upload decides its content types, its size and who may make it."""
+    """The purpose of an upload decides its content types, its size and who may upload it."""
 
     extensions: dict[str, str]
     max_bytes: int

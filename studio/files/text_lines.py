@@ -50,11 +50,13 @@ class BoundedLines:
 
 
 def check_columns(names: Sequence[str]) -> None:
-    """Raises:
-    Invalid: a header has too many columns.
+    """Checks the number of columns of a header.
+
+    Raises:
+        Invalid: there are too many columns.
     """
     if len(names) > MAX_COLUMNS:
-        raise Invalid(f"the header has {len(names):,} columns; at most {MAX_COLUMNS} are taken")
+        raise Invalid(f"the header has {len(names):,} columns; at most {MAX_COLUMNS} are allowed")
 
 
 def find_repeated(names: Sequence[str]) -> list[str]:

@@ -23,7 +23,7 @@ from studio.job_types import Guard, Progress
 from studio.ports import Studio
 
 REPORT_ROWS = 1000
-"""Progress is reported after every so many products."""
+"""Progress is reported each time that this many products are done."""
 
 
 async def build_version(studio: Studio, report: Progress | None = None) -> str:

@@ -77,7 +77,7 @@ class EmbeddingCounts:
         return errors
 
 
-async def embed_warm(
+async def embed_by_deployment(
     studio: Studio, task: EmbeddingTask
 ) -> AsyncGenerator[list[PictureResult], None]:
     """Uses the Embedder in service: nothing has to start, but searches share the model."""
@@ -124,8 +124,10 @@ async def _get_or_error(studio: Studio, key: str) -> bytes | StudioError:
 def _to_result(
     missing: MissingVectors, picture: ProductPicture, embedding: Embedding | StudioError
 ) -> PictureResult:
-    """Raises:
-    StudioError: a failure of the studio that says nothing about the picture.
+    """Combines a picture's row with its embedding, or with the error of its picture.
+
+    Raises:
+        StudioError: the studio failed, which says nothing about the picture.
     """
     if isinstance(embedding, StudioError):
         if embedding.retryable:
@@ -142,7 +144,7 @@ async def embed_missing(
     report: Progress | None = None,
     *,
     since: datetime | None = None,
-    source: Source = embed_warm,
+    source: Source = embed_by_deployment,
     guard: Guard | None = None,
 ) -> EmbeddingCounts:
     """Embeds every product whose picture has no vector of the embedder in service.

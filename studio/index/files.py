@@ -19,7 +19,7 @@ CACHED_VERSIONS = 3
 
 
 def cache_folder(settings: Settings) -> Path:
-    """Under the data folder, which outlives a replica, so that a restart downloads nothing.
+    """The cache folder. It outlives a replica, so that a restart downloads nothing.
 
     All replicas of a machine share it, and so the pages of the files that they map.
     """

@@ -34,7 +34,7 @@ ROLLBACK_S = 600.0
 """How long the previous version stays in memory after a swap, so that a rollback loads nothing."""
 WARM_UP_SEARCHES = 32
 OUTDATED = "outdated"
-"""In place of the name of a backup: the loaded version matches no row any more."""
+"""Stands for a backup's name where the loaded version no longer matches any row."""
 NICENESS = 10
 """Niceness of the thread that checks files, where the system has one for each thread.
 
@@ -89,7 +89,7 @@ class LiveIndex:
     async def sync(self) -> None:
         """Loads the active version if it is another one, then applies what changed since.
 
-        Searches go on meanwhile, and the version that answers them follows the catalogue.
+        Searches continue meanwhile, and the version that answers them follows the catalogue.
 
         Raises:
             Unavailable: database, blob store or disk can't be used.
@@ -132,7 +132,7 @@ class LiveIndex:
         if loaded is None:
             raise Unavailable("no search index is active")
         if query.embedder_version != loaded.embedder_version:
-            raise Unavailable("the search index was made by another embedder: rebuild it")
+            raise Unavailable("the search index was built for another embedder: rebuild it")
         if self._waiting >= self._max_waiting:
             raise Unavailable(f"{self._max_waiting} searches wait for the index already")
         self._waiting += 1
@@ -158,7 +158,7 @@ class LiveIndex:
         }
 
     def _forget_changes(self) -> None:
-        """After the database was restored to an earlier state: change numbers are used again."""
+        """Handles a restored database, in which change numbers are used again."""
         self._previous = None
         if self._loaded is not None:
             self._loaded.restored = OUTDATED
@@ -196,12 +196,12 @@ class LiveIndex:
 
 
 def restored_from(row: IndexVersion) -> str:
-    """The backup that a version's row was restored from: `studio.operations.restore`."""
+    """The backup that the version was restored from; "" if it was not restored."""
     return str(row.stats.get("restored", ""))
 
 
 def _lower_priority() -> None:
-    """Of this thread, not of the process: on Linux each thread has a niceness of its own."""
+    """Lowers the priority of this thread only: on Linux each thread has its own niceness."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 

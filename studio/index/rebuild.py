@@ -9,7 +9,7 @@ from db.jobs import find_newest_keyed_job, get_job
 from errors import NotFound
 from studio.forms import Form
 from studio.index.build import build_version, give_up_unfinished
-from studio.index.embed import Source, embed_missing, embed_warm
+from studio.index.embed import Source, embed_by_deployment, embed_missing
 from studio.index.versions import switch_in
 from studio.job_types import JobRun, JobType, Outcome, enqueue, read_payload
 from studio.ports import Index, Studio
@@ -27,7 +27,9 @@ REBUILD_INDEX = JobType(
 )  # fmt: skip
 
 
-async def rebuild_index(studio: Studio, run: JobRun, source: Source = embed_warm) -> Outcome:
+async def rebuild_index(
+    studio: Studio, run: JobRun, source: Source = embed_by_deployment
+) -> Outcome:
     """Builds a version of the whole catalogue, activated in the transaction that ends the job.
 
     So a worker that has lost its job may still build, but never activates an older version. The
@@ -78,4 +80,4 @@ async def rebuild_if_due(database: Database, index: Index) -> str | None:
     if last is None or last.state not in ("failed", "cancelled"):
         return None
     ending = "failed" if last.state == "failed" else "was cancelled"
-    return f"index {version} has outgrown itself, and its automatic rebuild {ending}"
+    return f"index {version} has too many changes, and its automatic rebuild {ending}"

@@ -1,4 +1,4 @@
-"""Index versions: the list, and which one answers. A rollback is the activation of an older one."""
+"""Index versions: listing and activation. A rollback activates an older version."""
 
 from datetime import datetime
 from uuid import UUID
@@ -23,11 +23,11 @@ async def list_versions(
 
 
 async def activate_version(studio: Studio, version: str, *, actor_id: UUID | None = None) -> None:
-    """Makes a version the one that answers searches; every replica follows by itself.
+    """Activates a version, which then answers searches; every replica switches by itself.
 
     Raises:
         NotFound: there is no such version.
-        Conflict: it is not ready, or was made by another embedder than the one in service.
+        Conflict: it is not ready, or was built for another embedder than the one in service.
     """
     in_service = await studio.embedder.version()
     await switch_version(studio.database, version, in_service, actor_id=actor_id)
@@ -36,7 +36,7 @@ async def activate_version(studio: Studio, version: str, *, actor_id: UUID | Non
 async def switch_version(
     database: Database, version: str, in_service: str, *, actor_id: UUID | None = None
 ) -> None:
-    """As `activate_version`, for callers that know which embedder is in service."""
+    """Like `activate_version`, for callers that know which embedder is in service."""
     async with database.transaction() as session:
         await switch_in(session, version, in_service, actor_id=actor_id)
 
@@ -44,13 +44,13 @@ async def switch_version(
 async def switch_in(
     session: AsyncSession, version: str, in_service: str, *, actor_id: UUID | None = None
 ) -> None:
-    """As `switch_version`, in the caller's own transaction."""
+    """Like `switch_version`, in the caller's own transaction."""
     row = await get_index_version(session, version)
     if row is None:
         raise NotFound(f"there is no index version {version}")
     if row.embedder_version != in_service:
         raise Conflict(
-            f"index {version} was made by embedder {row.embedder_version}; "
+            f"index {version} was built for embedder {row.embedder_version}; "
             f"in service is {in_service}"
         )
     if not await activate(session, version):

@@ -121,8 +121,8 @@ async def cancel_own_job(studio: Studio, job_id: UUID, owner_id: UUID | None) ->
     Raises:
         NotFound: there is no such job, or it is another account's.
         Conflict: it has ended otherwise, or was retried at this moment.
-        Unavailable: the blob store can't be reached; the job is cancelled and the reaper deletes
-            the file.
+        Unavailable: the blob store can't be reached; the job is cancelled, and its file is deleted
+            together with the job's row later.
     """
     await find_job(studio.database, job_id, owner_id)
     job = await cancel_job(studio.database, job_id)
@@ -148,6 +148,18 @@ async def cancel_job(database: Database, job_id: UUID) -> Job:
     if job.state in FINAL - {"cancelled"}:
         raise Conflict(f"the job has {job.state} already")
     return job
+
+
+async def retry_own_job(studio: Studio, job_id: UUID, owner_id: UUID | None) -> Job:
+    """Retries a job as `retry_job` does; the limit of open jobs applies where there is an owner.
+
+    Raises:
+        NotFound: there is no such job, or it is another account's.
+        Conflict: it has not failed.
+        TooManyOpenJobs: the owner may have no more open jobs of this type.
+    """
+    await find_job(studio.database, job_id, owner_id)
+    return await retry_job(studio.database, job_id, is_bounded=owner_id is not None)
 
 
 async def retry_job(database: Database, job_id: UUID, *, is_bounded: bool = False) -> Job:

@@ -1,1 +1,1 @@
-"""What operators rely on: backups and their restoration, retention, the sweep of strays."""
+"""The work of operators: backup and restoration, retention, the sweep of stray blobs."""

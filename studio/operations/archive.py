@@ -117,7 +117,7 @@ class Archive:
         return sealed.manifest
 
     async def write_manifest(self, manifest: Manifest) -> None:
-        """Writes the manifest, which makes the backup complete."""
+        """Writes the manifest, which completes the backup."""
         data = SEALED.dump_json(SealedManifest(manifest, _seal_of(manifest)), indent=1)
         await self.store.put(f"backups/{manifest.id}/{MANIFEST}", data, JSON)
 

@@ -57,7 +57,7 @@ async def restore(
     Raises:
         Conflict: the target is not empty, or a studio is connected to it.
         Invalid: the backup is damaged.
-        SetupError: a newer version of the studio made it.
+        SetupError: the backup was created by a newer version of the studio.
     """
     url = studio.settings.required("database_url")
     require_revision(url, manifest.revision)
@@ -97,7 +97,7 @@ async def _clear(database: Database, *, force: bool) -> str | None:
             if not force:
                 raise Conflict(
                     f"the studio is not empty (table {table}): restore into an empty one, or give "
-                    "--force to replace all that is in it"
+                    "--force to replace its contents"
                 )
             await empty_tables(connection)
         return await revision_of(connection)

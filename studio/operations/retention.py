@@ -22,8 +22,8 @@ from settings import Settings
 from studio.accounts.removal import remove_ended
 from studio.deletion.blob_removal import remove_doomed
 from studio.deletion.mentions import strip_due
-from studio.files.reaper import reap_unfinished
-from studio.jobs.reaper import reap_old_jobs
+from studio.files.unfinished import reap_unfinished
+from studio.jobs.old_jobs import reap_old_jobs
 from studio.operations.sweep import sweep
 from studio.ports import BlobStore
 

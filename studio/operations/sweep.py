@@ -25,7 +25,7 @@ GRACE = timedelta(days=1)
 """A blob is written before its row; the row follows within this time."""
 PAGE = 500
 FEW = 20
-"""So many differences are removed without the check that store and database belong together."""
+"""Up to this many differences are removed without checking that store and database match."""
 
 log = structlog.get_logger("studio.sweep")
 

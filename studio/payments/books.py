@@ -156,8 +156,8 @@ def line_columns(payment: Payment, status: str, lines: Lines) -> dict[str, Any]:
 def next_check_s(status: str, created_at: datetime, *, is_refunding: bool) -> float | None:
     """The time until the next check at PayPal, longer for older payments; None: no more checks.
 
-    PayPal's events report approvals, and refunds that somebody made at PayPal. The checks find
-    those whose event was lost.
+    PayPal's events report approvals, and refunds that were made on PayPal's own site. The checks
+    find those whose event was lost.
     """
     age_s = (datetime.now(UTC) - created_at).total_seconds()
     if is_refunding or status == "PENDING":

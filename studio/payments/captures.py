@@ -36,7 +36,7 @@ NOT_CAPTURABLE = {
     "CREATING": "PayPal has not confirmed the order yet: create it again",
     "FAILED": "PayPal refused this order",
     "VOIDED": "the order has expired unpaid",
-    "DECLINED": "PayPal declined the payment: make a new order",
+    "DECLINED": "PayPal declined the payment: create a new order",
 }
 """State -> why a payment in it can't be captured."""
 
@@ -69,7 +69,9 @@ async def capture(
         attempt = payment.attempt
         payment = await reload(database, payment.id)
         if payment.status == "CREATED":  # the capture that this caller waited for was refused
-            raise Conflict(NOT_APPROVED if payment.attempt == attempt else "PayPal declined it")
+            raise Conflict(
+                NOT_APPROVED if payment.attempt == attempt else "PayPal declined the payment"
+            )
 
 
 def is_claimable(payment: Payment) -> bool:
@@ -137,7 +139,9 @@ async def settle_refusal(
             captured = await write_order(session, payment.id, order, actor_id=payment.user_id)
         return require_capturable(captured)
     await return_to_payer(database, payment, declined_for=refusal.issue)
-    raise Conflict(f"PayPal declined it ({refusal.issue}): approve it again, another way")
+    raise Conflict(
+        f"PayPal declined it ({refusal.issue}): approve it again with another payment method"
+    )
 
 
 async def return_to_payer(

@@ -23,7 +23,7 @@ log = structlog.get_logger("studio.webhooks")
 
 
 class WebhookInbox:
-    """One a process; `studio.payments.settlement` applies the events that it could not."""
+    """The inbox of a process; `studio.payments.settlement` applies the events that it left."""
 
     def __init__(self, database: Database, paypal: PayPal) -> None:
         self._database = database
@@ -69,7 +69,7 @@ class WebhookInbox:
                 log.warning("webhook.left", webhook=event.event_id, error=repr(error))
 
     def _count_refusal(self, why: str, ip: str) -> None:
-        """Anybody can send these, so at most one a minute is logged, with their number."""
+        """Logs at most one refusal a minute, with their number, because anyone may send events."""
         self.refused += 1
         if time.monotonic() >= self._next_refusal_log_s:
             log.warning("webhook.refused", refused=self.refused, why=why, ip=ip)

@@ -1,4 +1,4 @@
-"""What a shopper orders: products at our prices, or an amount, in one currency."""
+"""The form of an order: products at the studio's prices, or an amount, in one currency."""
 
 from collections import Counter
 from typing import Annotated, Any
@@ -60,7 +60,7 @@ class ItemForm(Form):
 
 
 class OrderForm(Form):
-    """Products, or an amount, or both: then the amount is what the caller expects to pay."""
+    """Products, an amount, or both; with both, the amount is the total that the caller expects."""
 
     items: (
         Annotated[list[ItemForm], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)] | None

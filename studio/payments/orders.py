@@ -1,7 +1,7 @@
 """Creates PayPal orders: once for each idempotency key, whatever answers get lost.
 
 The row is inserted first and holds the whole request. Then PayPal is called outside of any
-transaction, under a request id that follows from the row, so anybody can repeat the same call.
+transaction, under a request id that follows from the row, so any caller can repeat the same call.
 """
 
 from typing import Any

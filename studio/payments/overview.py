@@ -1,4 +1,4 @@
-"""What admins read about all payments."""
+"""Lists of all payments, for admins."""
 
 from datetime import datetime
 from typing import Any

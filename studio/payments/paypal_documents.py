@@ -88,7 +88,9 @@ def read_status(document: Mapping[str, Any], capture: Mapping[str, Any] | None) 
         return CAPTURE_STATES[capture["status"]]
     status = ORDER_STATES.get(document["status"])
     if status is None:
-        raise UpstreamFailed(f"PayPal reports an order that is {document['status']} but uncaptured")
+        raise UpstreamFailed(
+            f"PayPal reports an order that is {document['status']} but has no capture"
+        )
     return status
 
 

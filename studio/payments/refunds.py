@@ -129,7 +129,7 @@ async def continue_refund(
 ) -> RefundResult:
     """Continues a refund that an earlier call stored.
 
-    PayPal may have made it so long ago that it has forgotten the request's id. So the order is
+    PayPal forgets the ids of old requests. So the order is
     read first, and the refund is requested only if PayPal's order does not contain it.
 
     Raises:

@@ -1,6 +1,6 @@
 """Stores PayPal's events once, and applies them from the stored rows, in any order.
 
-An event only says which order has changed. What is written about money is read from PayPal then.
+An event only says which order has changed; the amounts are then read from PayPal.
 """
 
 from collections.abc import Mapping
@@ -32,6 +32,7 @@ LEASE_S = 30.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 3600.0
 MONEY_EVENTS = ("CHECKOUT.ORDER.", "PAYMENT.CAPTURE.")
 DISPUTE = "CUSTOMER.DISPUTE."
+NOT_OURS = "it belongs to no payment of this studio"
 
 log = structlog.get_logger("studio.webhooks")
 
@@ -75,25 +76,25 @@ async def apply_event(database: Database, paypal: PayPal, event: WebhookEvent) -
 async def _apply(database: Database, paypal: PayPal, event: WebhookEvent) -> str | None:
     """Applies an event. Returns a remark for its row, if it changed nothing."""
     if not event.type.startswith((*MONEY_EVENTS, DISPUTE)):
-        return "nothing follows from it"
+        return "this type of event is not used"
     async with database.transaction() as session:
         payment = await find_subject(session, event.payload)
         if event.type.startswith(DISPUTE):
             record_dispute(session, event, payment)
-            return None if payment else "no payment of ours"
+            return None if payment else NOT_OURS
     if payment is None:
-        return "no payment of ours"
+        return NOT_OURS
     return await refresh_payment(database, paypal, payment)
 
 
 async def refresh_payment(database: Database, paypal: PayPal, payment: Payment) -> str | None:
-    """Reads the payment's order from PayPal and writes it. Returns a remark if there is none.
+    """Reads the payment's order from PayPal and writes it. Returns a remark if there is no order.
 
     Raises:
         UpstreamFailed: PayPal doesn't answer.
     """
     if payment.order_id is None:
-        return "its order is still being made"
+        return "its order is still being created"
     try:
         order = await paypal.get_order(payment.order_id)
     except Refusal as refusal:

@@ -42,8 +42,10 @@ class RowErrors:
             self.first.append({"line": line, "detail": detail})
 
     def refuse(self, total: int) -> None:
-        """Raises:
-        Invalid: there are invalid rows; the message names the first ones.
+        """Refuses a file with invalid rows.
+
+        Raises:
+            Invalid: there are invalid rows; the message names the first ones.
         """
         if not self.count:
             return

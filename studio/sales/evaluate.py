@@ -21,7 +21,7 @@ from studio.ports import Studio
 from studio.sales.csv_file import read_sales
 from studio.sales.forms import MOST_OBSERVATIONS, EvaluationForm, ObservationForm, as_float
 from studio.sales.products import ProductName, errors_by_row, look_up_products, offers_of_rows
-from studio.sales.versions import trained
+from studio.sales.versions import trained_version
 
 MOST_NEW = 500
 """Pictures of one evaluation that have to be embedded first."""
@@ -44,8 +44,8 @@ async def evaluate(studio: Studio, user_id: UUID, form: EvaluationForm) -> Evalu
     Raises:
         Invalid: rows of the file are invalid, or there are too many.
         TooLarge: the file is too large.
-        StudioError: the picture of an observation is absent, another account's or unusable; the
-            message names the first such observation.
+        StudioError: the picture of an observation does not exist, is another account's or can't be
+            used; the message names the first such observation.
         Conflict, Unavailable: see `studio.ports.Regressor`.
     """
     if form.file_id is not None:
@@ -111,7 +111,7 @@ async def _evaluate(
     units: Sequence[float],
 ) -> EvaluationAnswer:  # fmt: skip
     async with studio.database.read() as session:
-        model = trained(await get_active_regressor(session, user_id))
+        model = trained_version(await get_active_regressor(session, user_id))
     version = await studio.embedder.version()
     observations = Observations(
         vectors.astype(np.float16), version, offers, np.array(units, dtype=np.float64)

@@ -35,7 +35,7 @@ from studio.files.picture_threads import run_on_picture
 from studio.files.storage import require_storage
 from studio.ports import Studio
 from studio.sales.forms import PredictForm, as_float
-from studio.sales.versions import trained
+from studio.sales.versions import trained_version
 
 HEATMAP_SIDE = 448
 
@@ -72,7 +72,7 @@ async def predict(studio: Studio, user_id: UUID, form: PredictForm) -> PredictAn
     """Scores one picture and stores the prediction.
 
     Raises:
-        NotFound: the picture or the product is absent or another user's.
+        NotFound: there is no such picture or product, or it is another account's.
         NotAnImage, Invalid, TooLarge, UpstreamFailed: the picture can't be used.
         TooLarge: a heatmap is requested, and the account's quota is used up.
         Conflict: the regressor was trained for another embedder than the one in service.
@@ -100,8 +100,10 @@ async def predict(studio: Studio, user_id: UUID, form: PredictForm) -> PredictAn
 
 
 async def _insert(studio: Studio, row: Prediction) -> None:
-    """Raises:
-    NotFound: the picture was deleted meanwhile; its heatmap is deleted too.
+    """Inserts the prediction; if that fails, its heatmap is deleted.
+
+    Raises:
+        NotFound: the picture was deleted meanwhile.
     """
     try:
         async with studio.database.transaction() as session:
@@ -148,11 +150,11 @@ async def _look_up(
     async with studio.database.read() as session:
         active = await get_active_regressor(session, user_id)
         if form.product_id is None:
-            return trained(active), None
+            return trained_version(active), None
         product = await get_product(session, form.product_id)
     if product is None:
         raise NotFound(f"there is no product {form.product_id}")
-    return trained(active), product
+    return trained_version(active), product
 
 
 async def _load_picture(

@@ -69,8 +69,10 @@ class RegressorCache:
         return list(self._loads)
 
     async def get(self, model: TrainedVersion) -> Regressor:
-        """Raises:
-        NotFound, Invalid, Unavailable: see `fetch_regressor`; the next call tries again.
+        """Returns the regressor of a version; it is loaded if it is not in the cache.
+
+        Raises:
+            NotFound, Invalid, Unavailable: see `fetch_regressor`; the next call tries again.
         """
         load = self._loads.get(model.version)
         if load is None or (load.done() and (load.cancelled() or load.exception())):

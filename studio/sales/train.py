@@ -31,7 +31,7 @@ from studio.ports import Studio
 from studio.sales.csv_file import RowErrors, read_sales
 from studio.sales.products import errors_by_row, look_up_products, to_sales
 from studio.sales.store import fetch_regressor, store_regressor
-from studio.sales.versions import put_in_service, trained
+from studio.sales.versions import put_in_service, trained_version
 
 PROGRESS_S = 0.5
 CONFIG = RegressorConfig()
@@ -44,8 +44,10 @@ class TrainForm(Form):
 
 
 async def check_training(studio: Studio, owner_id: UUID, form: TrainForm) -> None:
-    """Raises:
-    StudioError: the dataset can't be used; see `csv_key`.
+    """Checks the dataset that the form names, when the job is submitted.
+
+    Raises:
+        StudioError: the dataset can't be used; see `csv_key`.
     """
     await csv_key(studio, owner_id, form.file_id)
 
@@ -144,7 +146,7 @@ async def _champion(studio: Studio, owner_id: UUID, embedder_version: str) -> Ch
     """The active version; without a regressor if it can't be read or is for another embedder."""
     async with studio.database.transaction() as session:
         row = await get_active_regressor(session, owner_id)
-    model, regressor = trained(row), None
+    model, regressor = trained_version(row), None
     if model is not None:
         with suppress(StudioError):
             regressor = await fetch_regressor(studio.blobs, model, CONFIG, None)

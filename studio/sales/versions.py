@@ -24,14 +24,16 @@ PLOTS = ("calibration", "predicted")
 ACTIVATABLE = frozenset({"ready", "active", "retired"})
 
 
-def trained(row: RegressorVersion | None) -> TrainedVersion | None:
+def trained_version(row: RegressorVersion | None) -> TrainedVersion | None:
     """The version that calls to the regressor name; None means the starter."""
     return None if row is None else TrainedVersion(row.version, row.manifest)
 
 
 def check_embedder(regressor: Regressor, embedder_version: str) -> None:
-    """Raises:
-    Conflict: the regressor was trained on another embedder's vectors.
+    """Checks that the regressor fits the embedder in service.
+
+    Raises:
+        Conflict: the regressor was trained on another embedder's vectors.
     """
     if regressor.embedder_version != embedder_version:
         raise Conflict(

@@ -1,4 +1,4 @@
-"""What a search asks for: the forms of the four searches, and the filters that they share."""
+"""The forms of the four searches, and the filters that they share."""
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Annotated, Any, ClassVar
@@ -13,8 +13,10 @@ DEFAULT_ALPHA = 0.5
 
 
 def refuse_blank(text: str) -> str:
-    """Raises:
-    ValueError: the text is only white space.
+    """Checks that the text contains more than white space.
+
+    Raises:
+        ValueError: the text is only white space.
     """
     if not text.strip():
         raise ValueError("must hold more than white space")
@@ -47,8 +49,10 @@ class FiltersForm(Form):
 
     @model_validator(mode="after")
     def refuse_empty_range(self) -> "FiltersForm":
-        """Raises:
-        ValueError: the range of prices is empty.
+        """Checks that some price is in the range.
+
+        Raises:
+            ValueError: the range of prices is empty.
         """
         low, high = self.price_min, self.price_max
         if low is not None and high is not None and low > high:
@@ -115,14 +119,16 @@ class PictureSearchForm(SearchForm):
 
     @model_validator(mode="after")
     def require_one_picture(self) -> "PictureSearchForm":
-        """Raises:
-        ValueError: both names are given, or neither.
+        """Checks that the form names exactly one picture.
+
+        Raises:
+            ValueError: both names are given, or neither.
         """
         require_one_of(self.image_url, self.file_id)
         return self
 
     def to_params(self) -> dict[str, Any]:
-        """Without the signature of the URL, which is a credential."""
+        """Leaves out the signature of the URL, which is a credential."""
         params = super().to_params()
         if self.image_url is not None:
             params["image_url"] = self.image_url.split("?")[0]

@@ -55,7 +55,7 @@ async def search(
     """Finds products and writes a row of the search log.
 
     Raises:
-        NotFound: the picture or the product is absent or another user's.
+        NotFound: there is no such picture or product, or it is another account's.
         NotAnImage, Invalid, TooLarge, UpstreamFailed: the picture can't be used.
         Unavailable: no index is active, or a deployment is saturated or down.
     """
@@ -85,7 +85,7 @@ async def _to_query(studio: Studio, user_id: UUID | None, form: SearchForm) -> S
 
 
 async def _with_product(studio: Studio, query: SearchQuery, product_id: str) -> SearchQuery:
-    """With the product's vector, or its picture where the embedder has not embedded it yet."""
+    """The query with the product's vector, or with its picture where there is no vector yet."""
     version = await studio.embedder.version()
     async with studio.database.read() as session:
         product = await get_product(session, product_id)
@@ -100,7 +100,7 @@ async def _with_product(studio: Studio, query: SearchQuery, product_id: str) -> 
 
 
 async def _with_words(studio: Studio, query: SearchQuery, text: str) -> SearchQuery:
-    """With the words' vector where it is cached, so that no model has to run."""
+    """The query with the words' vector where it is cached, so that no model has to run."""
     words = " ".join(unicodedata.normalize("NFC", text).split())
     cached = await _cached_text(studio, words)
     if cached is None:

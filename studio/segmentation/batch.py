@@ -18,8 +18,11 @@ AT_ONCE = 4
 
 
 async def check_batch(studio: Studio, owner_id: UUID, form: SegmentBatchForm) -> None:
-    """Raises:
-    NotFound, Conflict: one of the studio's own pictures is absent, another's or not completed.
+    """Checks that the user may use each stored picture that the form names.
+
+    Raises:
+        NotFound: there is no such picture, or it is another account's.
+        Conflict: the upload of a picture is not completed.
     """
     for file_id in form.file_ids:
         await require_picture(studio, owner_id, file_id=file_id)

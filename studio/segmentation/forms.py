@@ -1,4 +1,4 @@
-"""What callers send to segmentation: a picture with a prompt, or many pictures as a job."""
+"""The forms of segmentation: a picture with a prompt, or many pictures as a job."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID

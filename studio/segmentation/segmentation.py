@@ -42,14 +42,14 @@ async def segment(
     guard: Callable[[AsyncSession], Awaitable[None]] | None = None,
     keyed: KeyedRequest | None = None,
 ) -> Segmentation:  # fmt: skip
-    """Cuts out what the prompt asks for.
+    """Cuts out the piece that the prompt describes.
 
     result_id: the row's id, given by jobs, whose attempts may repeat it. guard: makes the row part
     of a job's attempt. keyed: the row stores the answer for requests under the same key.
 
     Raises:
         Overtaken: a request under the same key was answered meanwhile.
-        NotFound: the picture is absent or another user's.
+        NotFound: there is no such picture, or it is another account's.
         NotAnImage, Invalid, TooLarge, UpstreamFailed: the picture or the prompt can't be used, or
             the picture does not show what the prompt asks for.
         TooLarge: the account's quota is used up.
@@ -74,7 +74,7 @@ async def segment_stored(
     result_id: UUID | None = None, guard: Callable[[AsyncSession], Awaitable[None]] | None = None,
     keyed: KeyedRequest | None = None, source: str | None = None,
 ) -> Segmentation:  # fmt: skip
-    """As `segment`, of a picture in our own store that the user may use.
+    """Like `segment`, of a picture in our own store that the user may use.
 
     source: the row's `input_key`, where that is not the blob's key.
     """
@@ -98,9 +98,11 @@ async def _record(
     studio: Studio, row: SegmentationResult,
     guard: Callable[[AsyncSession], Awaitable[None]] | None, *, is_keyed: bool,
 ) -> None:  # fmt: skip
-    """Raises:
-    NotFound: the picture was deleted meanwhile; no mask of it is left.
-    Overtaken: a request under the same key was answered meanwhile.
+    """Stores the result; if that fails, its mask is deleted.
+
+    Raises:
+        NotFound: the picture was deleted meanwhile; no mask of it is left.
+        Overtaken: a request under the same key was answered meanwhile.
     """
     try:
         async with studio.database.transaction() as session:

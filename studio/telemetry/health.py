@@ -1,4 +1,4 @@
-"""Checks the health of the studio's services, and sums it up."""
+"""Checks the health of the studio's services, and combines it into one status."""
 
 import asyncio
 import time
@@ -41,7 +41,7 @@ class ServiceHealth:
 
 @dataclass(frozen=True)
 class StudioHealth:
-    """The health of all services, and its sum."""
+    """The health of all services, and their combined status."""
 
     status: Status
     services: dict[str, ServiceHealth]
@@ -59,7 +59,7 @@ async def check_rec(studio: Studio) -> str:
     if not state.get("count"):
         raise Unavailable("the catalogue is empty")
     if state.get("embedderVersion") != version:
-        raise Unavailable("the index was made by another embedder")
+        raise Unavailable("the index was built for another embedder")
     return f"{state['count']} products, index {state['version']}"
 
 
@@ -73,13 +73,13 @@ async def check_jobs(studio: Studio) -> str:
 
     Raises:
         Unavailable: queued jobs are not started.
-        Degraded: jobs are done, but the dispatcher has warnings for an operator.
+        Degraded: jobs run, but the dispatcher has warnings for an operator.
     """
     state: Mapping[str, Any] = await studio.dispatcher.status()
     if state["silentS"] > SILENT_S:
         raise Unavailable(f"the dispatcher has been silent for {state['silentS']:.0f} s")
     if state["overdue"]:
-        raise Unavailable(f"{state['overdue']} jobs run by nobody's lease")
+        raise Unavailable(f"{state['overdue']} running jobs have lost their lease")
     backlog = state["backlog"].values()
     due = sum(queue["due"] for queue in backlog)
     oldest_s = max((queue["oldest_s"] for queue in backlog), default=0.0)
@@ -115,7 +115,7 @@ async def check_db(studio: Studio) -> None:
         Degraded: it is read-only.
     """
     if not await studio.database.check():
-        raise Degraded("the database takes no changes right now; searches go on")
+        raise Degraded("the database takes no changes right now; searches still work")
 
 
 async def check_cache(studio: Studio) -> None:
@@ -168,7 +168,10 @@ async def check_service(studio: Studio, name: str) -> ServiceHealth:
 
 
 def sum_up(services: dict[str, ServiceHealth]) -> StudioHealth:
-    """The sum: without a service of `NEEDED` the studio is down, without another one degraded."""
+    """The health of the studio.
+
+    It is `down` if a service of `NEEDED` is down, and `degraded` if any other service is not ok.
+    """
     if any(services[name].status == "down" for name in NEEDED):
         return StudioHealth("down", services)
     is_whole = all(health.status == "ok" for health in services.values())
@@ -176,14 +179,14 @@ def sum_up(services: dict[str, ServiceHealth]) -> StudioHealth:
 
 
 class SharedCheck(Generic[Result]):
-    """A check that runs at most once at a time and once a `FRESH_S`, shared by all callers.
+    """A check that runs at most once at a time and once in `FRESH_S`, shared by all callers.
 
     If the event loop of this process is overloaded, checks time out although the services are well.
     Then callers get the last result at once, if it is at most `OLDEST_RESULT_S` old.
     """
 
     def __init__(self, check: Callable[[], Awaitable[Result]]) -> None:
-        """Starts no check yet."""
+        """No check runs before the first call."""
         self._run_check = check
         self._running: asyncio.Task[Result] | None = None
         self._last: tuple[float, Result] | None = None
@@ -224,10 +227,10 @@ class SharedCheck(Generic[Result]):
 
 
 class HealthWatch:
-    """Shared checks of every service and of their sum; many callers cost no more than one."""
+    """Shared checks of each service and of all together; many callers cost no more than one."""
 
     def __init__(self, studio: Studio) -> None:
-        """Starts no check yet."""
+        """No check runs before the first call."""
         self._services = {
             name: SharedCheck(partial(check_service, studio, name)) for name in SERVICES
         }

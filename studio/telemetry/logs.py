@@ -34,10 +34,14 @@ HIDDEN = "[hidden]"
 
 
 class BatchHandler(logging.Handler):
-    """Collects lines until there are many, one is a warning or an error, or `flush` is called."""
+    """Collects lines until there are many, one is a warning or an error, or `flush` is called.
+
+    is_flushed: a task of this process calls `flush` regularly.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__()
+        self.is_flushed = False
         self._stream = stream
         self._lines: list[str] = []
 
@@ -128,20 +132,22 @@ def configure_logging(stream: TextIO | None = None) -> BatchHandler:
     return handler
 
 
+async def flush_often(handler: BatchHandler) -> None:
+    """Flushes the handler every `FLUSH_EVERY_S`, until it is cancelled."""
+    while True:
+        await asyncio.sleep(FLUSH_EVERY_S)
+        handler.flush()
+
+
 @asynccontextmanager
 async def flushing(handler: BatchHandler) -> AsyncIterator[None]:
-    """Flushes the handler every `FLUSH_EVERY_S` while the block runs."""
-
-    async def flush_often() -> None:
-        while True:
-            await asyncio.sleep(FLUSH_EVERY_S)
-            handler.flush()
-
-    task = asyncio.create_task(flush_often())
+    """Has the handler flushed regularly while the block runs, and at its end."""
+    task = None if handler.is_flushed else asyncio.create_task(flush_often(handler))
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         handler.flush()

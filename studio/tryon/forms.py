@@ -1,4 +1,4 @@
-"""What callers send to try-on, and the fields that errors about its pictures name."""
+"""The forms of try-on, and the field names for errors about its pictures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

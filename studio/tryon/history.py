@@ -18,10 +18,10 @@ from studio.ports import Studio
 
 
 async def delete_tryon(studio: Studio, user_id: UUID, tryon_id: UUID, *, ip: str | None) -> None:
-    """Deletes a try-on with its job, its picture, the copies stored for it and what was made of it.
+    """Deletes a try-on with its job, its picture, its copies and everything derived from it.
 
     Raises:
-        NotFound: absent, or another's.
+        NotFound: there is no such try-on, or it is another account's.
         Unavailable: the blob store does not answer; nothing is deleted then.
     """
     output_key = output_key_of(tryon_id)
@@ -51,8 +51,10 @@ async def list_tryons(
 
 
 async def find_tryon(studio: Studio, user_id: UUID, tryon_id: UUID) -> TryonJob:
-    """Raises:
-    NotFound: absent, or another's.
+    """Reads one of the user's try-ons.
+
+    Raises:
+        NotFound: there is no such try-on, or it is another account's.
     """
     async with studio.database.read() as session:
         row = await get_own_tryon(session, tryon_id, user_id)

@@ -46,7 +46,7 @@ class InputPicture:
 
 @dataclass(frozen=True)
 class GarmentMask:
-    """The key of a garment's mask, and what the Segmenter says about the garment.
+    """The key of a garment's mask, and the categories that the Segmenter found.
 
     category: None where it is unknown. category_shares: as in `models.tryon.shapes.TryOnOptions`.
     """
@@ -62,8 +62,8 @@ class Draft:
 
     Attributes:
         tryon_id: None where pictures are only checked; nothing is stored then.
-        keys, stored_bytes: the copies of pictures from outside, and their size in all.
-        has_mask: whether a mask was made for it.
+        keys, stored_bytes: the copies of pictures from outside, and their total size.
+        has_mask: whether a mask was created for it.
     """
 
     user_id: UUID
@@ -192,8 +192,10 @@ async def _mask_of(
 async def _store_mask(
     studio: Studio, draft: Draft, url: str, garment: InputPicture
 ) -> InputPicture:
-    """Raises:
-    Invalid: about the mask: it has another size than the garment.
+    """Stores the mask that the request names, and checks its size.
+
+    Raises:
+        Invalid: about the mask: it has another size than the garment.
     """
     mask = await store_picture(studio, draft, url, "mask")
     check_mask_size((mask.width, mask.height), (garment.width, garment.height))

@@ -18,8 +18,10 @@ from studio.tryon.payload import order_from_payload
 
 
 async def check_tryon(studio: Studio, owner_id: UUID, form: TryOnForm) -> None:
-    """Raises:
-    StudioError: a picture of the job can't be used; the message starts with the field.
+    """Checks the pictures of a try-on, when the job is submitted.
+
+    Raises:
+        StudioError: a picture of the job can't be used; the message starts with the field.
     """
     with naming_fields():
         await check_pictures(studio, owner_id, form)
@@ -75,8 +77,9 @@ async def _run(studio: Studio, run: JobRun, owner_id: UUID) -> Outcome:
 
 
 async def _order_of(studio: Studio, run: JobRun, draft: Draft) -> TryOnOrder:
-    """The order of the payload or of an earlier attempt's row; else one made of the payload's form,
-    with a seed derived from the job's id.
+    """The order of the payload or of an earlier attempt's row.
+
+    If there is none, a new order from the payload's form, with a seed derived from the job's id.
 
     Raises:
         Invalid: the payload no longer names a picture, because it was deleted.

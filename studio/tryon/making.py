@@ -25,7 +25,7 @@ async def make(
     accepted_at: datetime,
     on_progress: OnProgress | None = None,
 ) -> TryOnResult:
-    """Makes the try-on's picture; the same order makes the same picture.
+    """Creates the try-on's picture; the same order gives the same picture.
 
     Raises:
         StudioError: as `studio.ports.TryOn.dress`.
@@ -69,6 +69,6 @@ def result_columns(
 
 
 def all_timings(order: TryOnOrder, result: TryOnResult, started_s: float) -> dict[str, float]:
-    """Milliseconds of every step and in all, segmentation included."""
+    """Milliseconds of every step and their total, segmentation included."""
     total_ms = (time.perf_counter() - started_s) * 1000 + order.segment_ms
     return {"segmentMs": order.segment_ms} | result.timings | {"totalMs": round(total_ms, 2)}

@@ -15,15 +15,15 @@ from db.tables import AuditLog
 from errors import Unavailable
 from models.embedder.embedder import EmbedderConfig
 from studio import background
-from studio.files import reaper as upload_reaper
-from studio.jobs import reaper as job_reaper
+from studio.files import unfinished
+from studio.jobs import old_jobs
 from studio.telemetry.logs import configure_logging
 from tests.support.fakes import make_settings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray Serve's own, of what it imports
     from deployments import dispatcher as module
-    from deployments.dispatcher import Dispatcher, DispatcherNumbers
+    from deployments.dispatcher import Dispatcher, DispatcherConfig
     from deployments.serve import replica
 
 NAMES = ("watch", "tidy", "job-notices")
@@ -57,7 +57,7 @@ async def dispatcher(
     monkeypatch.setattr(background, "FIRST_PAUSE_S", 0.01)
     settings = make_settings(database_url, redis_url, tmp_path / "blobs")
     monkeypatch.setattr(module, "load_settings", lambda: settings)
-    opened = OwnedDispatcher(DispatcherNumbers(), EmbedderConfig(), cast(Any, NoIndex()))
+    opened = OwnedDispatcher(DispatcherConfig(), EmbedderConfig(), cast(Any, NoIndex()))
     await asyncio.sleep(0)
     yield opened
     await Dispatcher.__del__(opened)
@@ -95,7 +95,7 @@ async def test_a_reaper_that_fails_keeps_no_other_step_of_the_tidy_from_its_turn
     async def refuse(*_: object, **__: object) -> None:
         raise Unavailable("out of order")
 
-    for reaper, step in ((upload_reaper, "lock_unfinished"), (job_reaper, "lock_old_jobs")):
+    for reaper, step in ((unfinished, "lock_unfinished"), (old_jobs, "lock_old_jobs")):
         monkeypatch.setattr(reaper, step, refuse)
     monkeypatch.setattr(module, "TIDY_S", 0.01)
     old = AuditLog(at=datetime.now(UTC) - timedelta(days=5000), action="LOGIN")

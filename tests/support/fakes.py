@@ -306,7 +306,7 @@ class FakeIndex:
         if self.version is None:
             raise Unavailable("no search index is active")
         if query.embedder_version != self.embedder_version:
-            raise Unavailable("the search index was made by another embedder: rebuild it")
+            raise Unavailable("the search index was built for another embedder: rebuild it")
         return SearchAnswer(self.version, self._products.search(query), self.embedder_version)
 
     async def status(self) -> Mapping[str, object]:

@@ -78,7 +78,7 @@ def save_transformers(network: Any, weights: Weights, folder: Path) -> float:
 
 
 def save_text_encoder(network: Any, weights: Weights, folder: Path) -> float:
-    """As `save_transformers`, with the published names that transformers 5 only reads."""
+    """Like `save_transformers`, with the published names that transformers 5 only reads."""
     from safetensors.torch import save_file
 
     state = weights.of(network.state_dict())

@@ -69,7 +69,7 @@ def _large_text() -> Config:
 
 @dataclass(frozen=True)
 class Sdxl:
-    """As `diffusers/stable-diffusion-xl-1.0-inpainting-0.1`, unless other configs are given."""
+    """Like `diffusers/stable-diffusion-xl-1.0-inpainting-0.1`, unless other configs are given."""
 
     unet: Config = field(default_factory=_unet)
     vae: Config = field(default_factory=_vae)

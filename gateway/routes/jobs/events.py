@@ -17,7 +17,7 @@ from db.tables import JobEvent
 from errors import NotFound, StudioError
 from gateway.auth import AccessTokens
 from gateway.deps import AccountsDep, Customer, JobWatchDep, StudioDep, TokensDep, find_user
-from gateway.routes.jobs.jobs import whose
+from gateway.routes.jobs.jobs import visible_owner
 from studio.accounts.accounts import OpenAccounts
 from studio.jobs.jobs import FINAL, KEEP_ALIVE_S, find_job, has_events_after
 from studio.jobs.watch import EventStream, StreamOver
@@ -64,7 +64,7 @@ class StreamReader:
             NotFound: the reader may not read the job any more.
         """
         user = await find_user(self.accounts, self.tokens.read(self.token))
-        if user is None or whose(user) not in (None, owner_id):
+        if user is None or visible_owner(user) not in (None, owner_id):
             raise NotFound("no such job")
 
 
@@ -84,7 +84,7 @@ async def write_stream(
                 await reader.check(owner_id)
                 check_s = now_s + CHECK_S
             event = await stream.next(min(KEEP_ALIVE_S, check_s - now_s))
-            yield ": still here\n\n" if event is None else write_event(event)
+            yield ": keep-alive\n\n" if event is None else write_event(event)
     except StreamOver:
         return
     except StudioError as error:
@@ -122,7 +122,7 @@ async def read_events(
     last_event_id: LastEventId = None,
 ) -> Response:
     """Streams every change of state and progress, from the first or after `Last-Event-ID`."""
-    job = await find_job(studio.database, job_id, whose(user))
+    job = await find_job(studio.database, job_id, visible_owner(user))
     after = read_event_id(last_event_id)
     if after and job.state in FINAL and not await has_events_after(studio.database, job_id, after):
         return Response(status_code=204, headers=HEADERS)  # tells an EventSource to stop

@@ -39,7 +39,7 @@ class JobRequest(WireRequest):
     @field_validator("run_at")
     @classmethod
     def refuse_far_ahead(cls, run_at: datetime | None) -> datetime | None:
-        """A job that waits for years would stay in the queue for as long."""
+        """Refuses a time too far ahead: such a job would stay in the queue for years."""
         if run_at is not None and run_at > datetime.now(UTC) + timedelta(days=MOST_DAYS_AHEAD):
             raise ValueError(f"must be at most {MOST_DAYS_AHEAD} days ahead")
         return run_at
@@ -78,8 +78,8 @@ class JobResponse(WireResponse):
         )
 
 
-def whose(user: CurrentUser) -> UUID | None:
-    """The owner whose jobs the caller may read and cancel; None stands for all, for admins."""
+def visible_owner(user: CurrentUser) -> UUID | None:
+    """The owner whose jobs the caller may see; None for admins, who may see all."""
     return None if user.has_role("admin") else user.id
 
 
@@ -147,7 +147,9 @@ async def submit(
 @router.get("/{job_id}")
 async def read_job(job_id: UUID, user: Customer, studio: StudioDep) -> JobResponse:
     """Returns one of the caller's jobs; for admins, anyone's."""
-    return await JobResponse.of(studio, await jobs.find_job(studio.database, job_id, whose(user)))
+    return await JobResponse.of(
+        studio, await jobs.find_job(studio.database, job_id, visible_owner(user))
+    )
 
 
 @router.delete("/{job_id}", responses={202: {"model": JobResponse}})
@@ -155,7 +157,7 @@ async def cancel(
     job_id: UUID, user: Customer, studio: StudioDep, response: Response
 ) -> JobResponse:
     """Cancels a queued job at once (200), or asks a running one to stop (202)."""
-    job = await jobs.cancel_own_job(studio, job_id, whose(user))
+    job = await jobs.cancel_own_job(studio, job_id, visible_owner(user))
     if job.state != "cancelled":
         response.status_code = 202
     return await JobResponse.of(studio, job)
@@ -164,9 +166,7 @@ async def cancel(
 @router.post("/{job_id}/retry", status_code=202)
 async def retry(job_id: UUID, user: Customer, studio: StudioDep) -> JobAccepted:
     """Queues a failed job again; it continues where it stopped."""
-    await jobs.find_job(studio.database, job_id, whose(user))
-    is_bounded = whose(user) is not None
-    job = await jobs.retry_job(studio.database, job_id, is_bounded=is_bounded)
+    job = await jobs.retry_own_job(studio, job_id, visible_owner(user))
     return JobAccepted(job_id=job.id)
 
 
@@ -174,6 +174,6 @@ async def retry(job_id: UUID, user: Customer, studio: StudioDep) -> JobAccepted:
 async def read_jobs(page: PageDep, user: Customer, studio: StudioDep) -> Page[JobResponse]:
     """Lists the caller's jobs, newest first; for admins, everyone's."""
     rows = await jobs.list_jobs(
-        studio.database, whose(user), limit=page.row_limit, after=page.after_key
+        studio.database, visible_owner(user), limit=page.row_limit, after=page.after_key
     )
     return await page_of(rows, page, partial(JobResponse.of, studio))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Boxes = NDArray[np.float32]
-Pixels = NDArray[np.float32]
+FloatPixels = NDArray[np.float32]
 Change = NDArray[np.float64]
 FINE, COARSE, CELLS = 8, 4, 64
 NOISE = 16.0
@@ -32,7 +32,7 @@ def patches() -> Boxes:
     return np.array(fine + coarse, dtype=np.float32)
 
 
-def background(pixels: Pixels) -> Pixels:
+def background(pixels: FloatPixels) -> FloatPixels:
     """(3, h, w) -> (3, 1, 1): the median colour of the frame, which patches are covered with.
 
     Covering bare background then changes little, and covering the garment removes it.
@@ -51,7 +51,7 @@ def background(pixels: Pixels) -> Pixels:
     return np.asarray(np.median(frame, axis=1), dtype=np.float32)[:, None, None]
 
 
-def cover(pixels: Pixels, box: Boxes, fill: Pixels) -> Pixels:
+def cover(pixels: FloatPixels, box: Boxes, fill: FloatPixels) -> FloatPixels:
     """A copy of (3, h, w) with the box (4,) filled with one colour."""
     _, height, width = pixels.shape
     left, right = round(float(box[0]) * width), round(float(box[2]) * width)

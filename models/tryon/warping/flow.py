@@ -24,7 +24,7 @@ from models.tryon.warping.splines import Fit
 GRID = (192, 144)
 """Height and width of the network's input."""
 STRIDE = 4
-"""The flow has one vector for a square of so many cells."""
+"""The flow has one vector for a square of this many cells."""
 FLAT = 64
 """The side of the square input with the garment's outline."""
 OUTSIDE = 18

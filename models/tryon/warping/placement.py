@@ -153,7 +153,7 @@ def place_bottom(bottom: Bottom, body: Pose, labels: Labels) -> list[Piece]:
 
 
 def bottom_scale(bottom: Bottom, body: Pose) -> float:
-    """As `top_scale`, by the waistband of a skirt or the rise of trousers, and by the hips."""
+    """Like `top_scale`, by the waistband of a skirt or the rise of trousers, and by the hips."""
     hips = float(np.ptp(bottom.sides[1][:, 0]))
     if bottom.legs is None:
         first, usual = float(np.ptp(bottom.sides[0][:, 0])), USUAL["skirt"]

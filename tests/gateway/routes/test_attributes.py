@@ -207,4 +207,8 @@ def test_every_answer_that_shows_a_document_bounds_it() -> None:
         if not any(bound in text for bound in ("shown_document", "check_value"))
     }
     assert unbounded == set()
-    assert documents.keys() >= {"JobResponse.result", "AuditResponse.detail", "TryOnRecord.params"}
+    assert documents.keys() >= {
+        "JobResponse.result",
+        "AuditResponse.detail",
+        "TryOnRecordResponse.params",
+    }

@@ -18,7 +18,7 @@ from db.tables import Product, ProductEmbedding
 from errors import Superseded, Unavailable
 from models.embedder.shapes import Embedding
 from studio.accounts.accounts import create_user
-from studio.index.embed import EmbeddingTask, PictureResult, embed_missing, embed_warm
+from studio.index.embed import EmbeddingTask, PictureResult, embed_by_deployment, embed_missing
 from studio.ports import Studio
 from tests.support.fakes import FakeEmbedder, picture
 
@@ -82,7 +82,7 @@ async def break_off(
 ) -> AsyncGenerator[list[PictureResult], None]:
     """A source that fails after two batches."""
     batch_count = 0
-    async with aclosing(embed_warm(studio, task)) as batches:
+    async with aclosing(embed_by_deployment(studio, task)) as batches:
         async for batch in batches:
             yield batch
             batch_count += 1

@@ -51,7 +51,7 @@ async def test_a_failed_rebuild_is_tried_again_the_next_day_and_told_of(
         await end_job(database, state)
         for _ in range(3):  # on the same day it stays as it is
             warning = await rebuild_if_due(database, index)
-            assert warning == f"index a has outgrown itself, and its automatic rebuild {ending}"
+            assert warning == f"index a has too many changes, and its automatic rebuild {ending}"
         jobs = await list_rebuilds(database)
         assert jobs[-1].state == state
         await age(database)

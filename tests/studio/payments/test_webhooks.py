@@ -11,7 +11,7 @@ from db.payments import insert_event
 from errors import Malformed
 from studio.payments.order_form import AmountForm, RefundForm
 from studio.payments.refunds import refund
-from studio.payments.webhooks import read_event, read_ids, store_event
+from studio.payments.webhooks import NOT_OURS, read_event, read_ids, store_event
 from tests.studio.payments.shop import Shop, compare
 from tests.support.simulator import Simulator
 
@@ -164,8 +164,8 @@ async def test_events_of_others_and_disputes_are_noted(shop: Shop) -> None:
     await shop.inbox.settled()
     remarks = {event.event_id: event.error for event in await shop.events()}
     assert remarks == {
-        "WH-A": "nothing follows from it", "WH-B": "no payment of ours",
-        "WH-C": "no payment of ours", "WH-D": None,
+        "WH-A": "this type of event is not used", "WH-B": NOT_OURS,
+        "WH-C": NOT_OURS, "WH-D": None,
     }  # fmt: skip
     assert (await shop.audit(payment))[-1] == "PAYMENT_DISPUTED"
     for body in ({"event_type": "X"}, {"id": 7, "event_type": "X"}, [], "text"):

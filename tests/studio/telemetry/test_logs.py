@@ -91,6 +91,16 @@ async def test_a_quiet_studio_shows_its_lines_soon(stream: CountingStream) -> No
     assert "last" in stream.getvalue()
 
 
+async def test_a_handler_that_is_flushed_gets_no_second_task(stream: CountingStream) -> None:
+    flushed = handler()
+    flushed.is_flushed = True
+    tasks = asyncio.all_tasks()
+    async with flushing(flushed):
+        assert asyncio.all_tasks() == tasks
+        structlog.get_logger("studio.access").info("last")
+    assert "last" in stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("text", "secret"),
     [

@@ -13,10 +13,10 @@ from db.tables import File
 from errors import Conflict, NotFound, Unavailable
 from integrations.blobs.local import LocalBlobStore
 from studio.accounts.accounts import create_user
-from studio.files import reaper as upload_reaper
+from studio.files import unfinished
 from studio.files.checks import FileChecks
 from studio.files.files import find_own_file
-from studio.files.reaper import BATCH, reap_unfinished
+from studio.files.unfinished import BATCH, reap_unfinished
 from studio.files.uploads import complete
 from studio.ports import Studio
 from tests.support.fakes import PASSWORD, picture
@@ -94,7 +94,7 @@ async def test_a_blob_that_stays_keeps_no_other_upload(
         await bury(key, until=until)
 
     monkeypatch.setattr(studio.blobs, "bury", refuse_one)
-    monkeypatch.setattr(upload_reaper, "BATCH", 1)
+    monkeypatch.setattr(unfinished, "BATCH", 1)
     assert await reap_unfinished(studio.database, studio.blobs) == 2
     assert (await find_own_file(studio, owner_id, stuck.id)).status == "pending"
     for file in others:

@@ -13,8 +13,8 @@ from db.tables import Job, JobEvent, TryonJob
 from errors import NotFound, Unavailable
 from studio.accounts.accounts import create_user
 from studio.catalog.imports import enqueue_import, receive_file
-from studio.jobs import reaper as job_reaper
-from studio.jobs.reaper import reap_old_jobs
+from studio.jobs import old_jobs
+from studio.jobs.old_jobs import reap_old_jobs
 from studio.ports import Studio
 
 CSV = b"title\nA thing\n"
@@ -75,7 +75,7 @@ async def test_a_file_that_stays_keeps_no_other_job(
         await delete(key)
 
     monkeypatch.setattr(studio.blobs, "delete", refuse_one)
-    monkeypatch.setattr(job_reaper, "BATCH", 1)
+    monkeypatch.setattr(old_jobs, "BATCH", 1)
     assert await reap_old_jobs(studio.database, studio.blobs, days=30) == 2
     async with studio.database.read() as session:
         assert list((await session.exec(select(Job.id))).all()) == [stuck.id]
