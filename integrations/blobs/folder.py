@@ -86,8 +86,11 @@ def bury(folder: Path, key: str, until: datetime) -> None:
     """The tombstone first: `link_new` looks for it after it has given a blob its name."""
     if until.timestamp() > time():
         tombstone = tombstone_of(folder, key)
-        tombstone.touch()
-        os.utime(tombstone, (until.timestamp(), until.timestamp()))
+        # Its end is set before it has its name: `drop_ended` could remove it between the two.
+        descriptor, staging = tempfile.mkstemp(dir=folder / UNFINISHED)
+        os.close(descriptor)
+        os.utime(staging, (until.timestamp(), until.timestamp()))
+        Path(staging).replace(tombstone)
     with suppress(FileNotFoundError):
         (folder / key).unlink()
 
