@@ -1,6 +1,7 @@
 """Fixtures of every suite: real servers (`tests/support/`), and log lines out of the report."""
 
 import io
+from collections.abc import Iterator
 
 import pytest
 
@@ -22,6 +23,12 @@ def unseen_logs() -> None:
 
 
 @pytest.fixture(autouse=True)
-def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hash takes 1 ms instead of 250; tests/studio/accounts/test_passwords.py tests the cost."""
-    monkeypatch.setattr(passwords, "COST", 4)
+def cheap_passwords() -> Iterator[None]:
+    """A hash takes 1 ms instead of 250; tests/studio/accounts/test_passwords.py tests the cost.
+
+    It does not request `monkeypatch`: requested before all else, what a test patches would still
+    be patched while its studio is closed.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "COST", 4)
+        yield
