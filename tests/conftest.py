@@ -26,7 +26,8 @@ def unseen_logs() -> None:
 def cheap_passwords() -> Iterator[None]:
     """A hash takes 1 ms instead of 250; tests/studio/accounts/test_passwords.py tests the cost.
 
-    It has a monkeypatch of its own: a test's is undone before the servers' fixtures end.
+    It does not request `monkeypatch`: requested before all else, what a test patches would still
+    be patched while its studio is closed.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passwords, "COST", 4)

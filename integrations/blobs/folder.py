@@ -88,8 +88,11 @@ def bury(folder: Path, key: str, until: datetime) -> None:
     """Writes a tombstone, then deletes the blob; `link_new` checks the tombstone after its link."""
     if until.timestamp() > time():
         tombstone = tombstone_of(folder, key)
-        tombstone.touch()
-        os.utime(tombstone, (until.timestamp(), until.timestamp()))
+        # Its end is set before it has its name: `drop_ended` could remove it between the two.
+        descriptor, staging = tempfile.mkstemp(dir=folder / UNFINISHED)
+        os.close(descriptor)
+        os.utime(staging, (until.timestamp(), until.timestamp()))
+        Path(staging).replace(tombstone)
     with suppress(FileNotFoundError):
         (folder / key).unlink()
 

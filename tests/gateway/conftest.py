@@ -7,8 +7,15 @@ import httpx
 import pytest
 
 from settings import Settings
+from studio.accounts import passwords
 from studio.ports import Studio
 from tests.support.fakes import make_settings, open_client, open_studio
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in tests/conftest.py; what a test patches lasts until its gateway is closed."""
+    monkeypatch.setattr(passwords, "COST", 4)
 
 
 @pytest.fixture
