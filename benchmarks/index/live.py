@@ -1,6 +1,6 @@
 """Swaps, roll-backs and 100 writes a second under search load, on a real PostgreSQL.
 
-Run: python -m benchmarks.index.live --data /tmp/index_scale   (after index_scale made the data)
+Run: python -m benchmarks.index.live --data /tmp/index_scale   (after benchmarks.index.scale)
 
 Four callers search a `LiveIndex` without pause while another process writes; the replica follows
 as `deployments/index.py` makes it. Wall time, on a machine that may be shared.
@@ -278,7 +278,7 @@ def main() -> None:
     if args.write:
         asyncio.run(write(args.write))
     if not (args.data / f"data-{COUNT}.npy").exists():
-        print("index_live was left out: index_scale makes its data")
+        print("benchmarks.index.live was left out: benchmarks.index.scale makes its data")
         return
     with tempfile.TemporaryDirectory(prefix="index-live-") as name:
         folder = Path(name)

@@ -1,4 +1,4 @@
-"""What a section of `production_size` is given: device, clock, memory, and the file it writes."""
+"""What a section of `benchmarks.production.size` uses: device, clock, memory, and its file."""
 
 import gc
 import shutil
@@ -53,7 +53,7 @@ class SectionRun:
         self.out.write_text("\n".join(self.lines) + "\n")
 
     def sync(self) -> None:
-        """Waits for what the GPU has been told to do."""
+        """Waits until the GPU has finished its work."""
         if self.is_gpu:
             torch.cuda.synchronize()
 

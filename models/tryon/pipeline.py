@@ -1,13 +1,14 @@
 """A try-on of decoded pictures in four steps: parse, warp, inpaint, repaint."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from PIL import Image
 
 from errors import Invalid
+from models.progress import Progress
 from models.segmenter.atr import CATEGORIES, category_shares
 from models.segmenter.parsing import Parsing
 from models.segmenter.shapes import Category, Mask, Pixels
@@ -22,9 +23,9 @@ from models.tryon.shapes import GarmentPicture, TryOnOptions
 from models.tryon.warping.flow import FlowModel
 
 SURE = 0.85
-"""From this share of the garment on, another category than the caller's is refused."""
+"""Above this share of another category, the caller's category is refused."""
 LEAST_LIKELY = 0.2
-"""Below this share of the garment, its shape decides about the category."""
+"""Up to this share of the likeliest category, the shape of the mask decides instead."""
 
 
 class HumanParser(Protocol):
@@ -79,12 +80,6 @@ class ParsedPerson:
     parse_ms: float
 
 
-OnProgress = Callable[[int, int, str], None]
-"""Called with the steps done, the steps in all, and the step that begins; an exception that it
-raises ends the try-on.
-"""
-
-
 def _no_progress(_done: int, _total: int, _message: str) -> None:
     """Ignores the progress."""
 
@@ -109,7 +104,7 @@ class TryOnPipeline:
         person: Image.Image,
         garment: GarmentPicture,
         options: TryOnOptions,
-        on_progress: OnProgress = _no_progress,
+        on_progress: Progress = _no_progress,
         parsed: ParsedPerson | None = None,
     ) -> DressedPerson:
         """The person in the garment; the same arguments give the same picture.
@@ -151,7 +146,7 @@ class TryOnPipeline:
         return DressedPerson(picture, category, names, clock.laps_ms, composite)
 
     def parse_person(
-        self, person: Image.Image, options: TryOnOptions, on_progress: OnProgress = _no_progress
+        self, person: Image.Image, options: TryOnOptions, on_progress: Progress = _no_progress
     ) -> ParsedPerson:
         """The part of `dress` that needs no garment: it can run while the garment is decoded.
 
@@ -200,7 +195,7 @@ def fit_category(
         return likeliest if share > LEAST_LIKELY else _by_shape(cut)
     if {category, likeliest} == {"upper", "lower"} and share > SURE:
         raise Invalid(
-            f"the garment is taken for one of {likeliest}, not {category}; "
+            f"the garment looks like category {likeliest}, not {category}; "
             "leave category out, or show another garment"
         ).about("category")
     return category
