@@ -15,10 +15,9 @@ from deployments.serve.replica import Replica, replica_device
 from deployments.serve.turns import Turns
 from errors import CancelRequested
 from integrations.blobs.store import open_blob_store
-from models.progress import Progress
 from models.tryon import pictures
 from models.tryon.loading import TryOnConfig, check_pipeline, load_pipeline
-from models.tryon.pipeline import DressedPerson, ParsedPerson
+from models.tryon.pipeline import DressedPerson, OnProgress, ParsedPerson
 from models.tryon.shapes import (
     GarmentPicture,
     TryOnLoad,
@@ -152,7 +151,7 @@ class TryOn(Replica):
             size_bytes,
         )
 
-    async def _read(self, order: TryOnOrder, on_progress: Progress) -> TryOnInputs:
+    async def _read(self, order: TryOnOrder, on_progress: OnProgress) -> TryOnInputs:
         """The pictures; the person is parsed while the garment is read."""
         started_s = time.perf_counter()
         data = await self._blobs.get(order.person_key)

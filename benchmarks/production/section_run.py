@@ -37,7 +37,7 @@ class SectionRun:
 
     @property
     def is_gpu(self) -> bool:
-        """Whether times are of a GPU, at the sizes that production serves."""
+        """Whether the run measures a GPU."""
         return self.device.startswith("cuda")
 
     @property
@@ -72,7 +72,7 @@ class SectionRun:
 
     @contextmanager
     def fresh_folder(self, name: str) -> Iterator[Path]:
-        """A folder that is gone afterwards, as is the memory of what was loaded from it."""
+        """Makes a folder for the block; removes it afterwards and frees unused memory."""
         folder = self.folder / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

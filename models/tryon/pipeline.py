@@ -1,14 +1,13 @@
 """A try-on of decoded pictures in four steps: parse, warp, inpaint, repaint."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from PIL import Image
 
 from errors import Invalid
-from models.progress import Progress
 from models.segmenter.atr import CATEGORIES, category_shares
 from models.segmenter.parsing import Parsing
 from models.segmenter.shapes import Category, Mask, Pixels
@@ -80,6 +79,10 @@ class ParsedPerson:
     parse_ms: float
 
 
+OnProgress = Callable[[int, int, str], None]
+"""Called with the steps done, the steps in total and the step that begins; an exception ends it."""
+
+
 def _no_progress(_done: int, _total: int, _message: str) -> None:
     """Ignores the progress."""
 
@@ -104,7 +107,7 @@ class TryOnPipeline:
         person: Image.Image,
         garment: GarmentPicture,
         options: TryOnOptions,
-        on_progress: Progress = _no_progress,
+        on_progress: OnProgress = _no_progress,
         parsed: ParsedPerson | None = None,
     ) -> DressedPerson:
         """The person in the garment; the same arguments give the same picture.
@@ -146,7 +149,7 @@ class TryOnPipeline:
         return DressedPerson(picture, category, names, clock.laps_ms, composite)
 
     def parse_person(
-        self, person: Image.Image, options: TryOnOptions, on_progress: Progress = _no_progress
+        self, person: Image.Image, options: TryOnOptions, on_progress: OnProgress = _no_progress
     ) -> ParsedPerson:
         """The part of `dress` that needs no garment: it can run while the garment is decoded.
 
