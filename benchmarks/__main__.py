@@ -1,4 +1,8 @@
-"""`make bench`: every benchmark in turn; each writes its table to `benchmarks/results/`."""
+"""`make bench`: runs `BENCHMARKS` one after another; each writes a table to `benchmarks/results/`.
+
+`make bench ARGS="index.scale index.live"` runs only these. The list leaves out the benchmarks that
+need a GPU, another commit's tree, or a person who looks at pictures.
+"""
 
 import runpy
 import sys
@@ -12,7 +16,7 @@ BENCHMARKS = (
 
 
 def main() -> None:
-    """All of them, or those that are named."""
+    """Runs all benchmarks of the list, or those that the command line names."""
     for name in tuple(sys.argv[1:]) or BENCHMARKS:
         print(f"== {name}", flush=True)
         sys.argv = [name]

@@ -59,18 +59,18 @@ class Topology:
         return [one for one in processes if not one.name().startswith(SHARED)]
 
     def suspend(self) -> None:
-        """Costs nothing from here on."""
+        """Suspends the processes, so that they use no CPU."""
         for process in self.family():
             process.suspend()
 
     def resume(self) -> None:
-        """Goes on."""
+        """Continues the suspended processes."""
         for process in self.family():
             process.resume()
 
     @contextmanager
     def awake(self) -> Iterator[None]:
-        """Runs meanwhile, and has answered before it is measured."""
+        """Continues the processes while the block runs, after a first answer."""
         self.resume()
         wait_for(self.url)
         try:
@@ -80,7 +80,7 @@ class Topology:
 
 
 def start(stack: ExitStack, words: list[str], environment: dict[str, str]) -> psutil.Process:
-    """A process that ends with the stack."""
+    """Starts a process that ends with the stack."""
     child = subprocess.Popen(
         [sys.executable, "-m", *words], env=environment, stdin=subprocess.PIPE
     )  # fmt: skip
@@ -90,7 +90,7 @@ def start(stack: ExitStack, words: list[str], environment: dict[str, str]) -> ps
 
 
 def wait_for(url: str) -> None:
-    """Until searches are answered, a few in a row."""
+    """Waits until a few searches in a row are answered."""
     deadline_s = time.monotonic() + 120
     answered = 0
     while answered < 10:
@@ -103,7 +103,7 @@ def wait_for(url: str) -> None:
 
 
 def kinds(files: list[str], run: int) -> dict[str, Ask]:
-    """What is asked; `run` makes words that nobody asked before."""
+    """The requests; `run` makes their words unique to this run."""
 
     async def picture(client: httpx.AsyncClient, turn: int) -> httpx.Response:
         body = {"fileId": files[turn % len(files)]}

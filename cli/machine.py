@@ -13,8 +13,8 @@ from errors import SetupError
 from settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from local.terminal import ProgressCallback
     from local.up import Application, ApplicationParts
+    from models.progress import Progress
 
 DRAIN_S = 0.1
 """On one machine no load balancer has to notice that the studio stops."""
@@ -56,7 +56,7 @@ def load_application() -> "Application":
     return deploy
 
 
-def seed_demo(settings: Settings, report: "ProgressCallback") -> None:
+def seed_demo(settings: Settings, report: "Progress") -> None:
     """Fills a new studio with accounts and products through its running deployments."""
     from deployments.serve.studio import running_studio
     from local.demo import seed as seed_studio

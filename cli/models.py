@@ -98,14 +98,14 @@ def is_at_hub(checkpoint: str, model: "Model") -> bool:
 def list_pins(checkpoint: str, settings: Settings) -> "list[tuple[str, Pin]]":
     """The pins of a checkpoint and of the tokenizer that it uses; none where it is not pinned."""
     from deployments.profile import pinning
-    from models.checkpoints.hub import CONFIG, borrowed_tokenizer
+    from models.checkpoints.hub import CONFIG_FILE, borrowed_tokenizer
     from models.checkpoints.pins import fetch, find_pin
 
     pin = find_pin(checkpoint, pinning(settings))
     if pin is None:
         return []
     pins = [(checkpoint.removeprefix("hf-hub:"), pin)]
-    if CONFIG in pin.files and (tokenizer := borrowed_tokenizer(fetch(pin) / CONFIG)):
+    if CONFIG_FILE in pin.files and (tokenizer := borrowed_tokenizer(fetch(pin) / CONFIG_FILE)):
         tokenizer_pin = find_pin(tokenizer, pinning(settings))
         pins += [(tokenizer, tokenizer_pin)] if tokenizer_pin else []
     return pins

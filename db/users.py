@@ -98,7 +98,7 @@ _users: Any = inspect(User).local_table
 _tokens: Any = inspect(RefreshToken).local_table
 _requested = func.unnest(
     bindparam("user_ids", type_=ARRAY(Uuid)), bindparam("family_ids", type_=ARRAY(Uuid))
-).table_valued(column("user_id", Uuid), column("family_id", Uuid), name="asked")
+).table_valued(column("user_id", Uuid), column("family_id", Uuid), name="requested")
 _requested = _requested.render_derived()
 _IN_SESSIONS = sqlalchemy.select(
     _requested.c.family_id,

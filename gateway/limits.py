@@ -115,13 +115,13 @@ class RateLimits:
         item = RateLimitItemPerMinute(self._quotas[route_class], namespace=route_class)
         is_counted = await self._memory.hit(item, who)
         window = await self._memory.get_window_stats(item, who)
-        more_in_ms = math.ceil((window.reset_time - time.time()) * 1000)
+        retry_after_ms = math.ceil((window.reset_time - time.time()) * 1000)
         return WindowState(
-            is_counted, max(0, int(window.remaining)) if is_counted else 0, more_in_ms
+            is_counted, max(0, int(window.remaining)) if is_counted else 0, retry_after_ms
         )
 
     def _allowance(self, route_class: str, window: WindowState) -> Allowance:
-        reset_s = max(1, math.ceil(window.more_in_ms / 1000))
+        reset_s = max(1, math.ceil(window.retry_after_ms / 1000))
         quota = self._quotas[route_class]
         return Allowance(route_class, window.is_counted, quota, window.remaining, reset_s)
 

@@ -1,1 +1,1 @@
-"""Systems outside of the studio, one a file: blob stores, cache, guarded fetching."""
+"""Clients of other systems (blob stores, cache, OpenID, PayPal, web), and limits around them."""

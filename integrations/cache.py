@@ -35,7 +35,7 @@ async def raising_unavailable() -> AsyncIterator[None]:
 
 
 class RedisCache:
-    """`studio.ports.Cache`; every key begins with `studio:` and expires."""
+    """The client of Valkey or Redis; every key begins with `studio:` and expires."""
 
     def __init__(self, url: str) -> None:
         self._client = Redis.from_url(

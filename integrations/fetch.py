@@ -1,4 +1,4 @@
-"""Fetches pictures, and nothing else, from public hosts, and from nowhere else."""
+"""Fetches pictures from public hosts; refuses other content and other hosts."""
 
 import ssl
 import time

@@ -130,7 +130,7 @@ class OpenIdProvider:
     def _identify(self, claims: dict[str, Any]) -> Identity:
         audience, party = claims["aud"], claims.get("azp", self._client_id)
         if party != self._client_id or (isinstance(audience, list) and len(audience) != 1):
-            raise ValueError("the token is for another client, too")
+            raise ValueError("the token is also for another client")
         if not isinstance(claims["sub"], str) or len(claims["sub"]) > 255:
             raise ValueError("no subject")
         email, name = claims.get("email"), claims.get("name")
@@ -151,7 +151,9 @@ class OpenIdProvider:
                 for name in NEEDED
             )
             if metadata.get("issuer") != self.issuer or not is_safe:
-                raise UpstreamFailed("the OpenID provider describes itself as another one")
+                raise UpstreamFailed(
+                    "the OpenID provider's discovery document names another issuer"
+                )
             self._metadata = metadata
         return self._metadata
 

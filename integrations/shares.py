@@ -66,10 +66,11 @@ class WaitingOwner:
 
 
 class Shares:
-    """Places for work; a free one goes to the network with the fewest, then to such an owner.
+    """Limits concurrent work.
 
-    Among equals the first to arrive gets it. The owner None is the studio's own work, which is only
-    limited by the places in all.
+    A free place goes to a waiting owner of the network that holds the fewest places. Within a
+    network it goes to the owner that holds the fewest, and among equals to the first that came.
+    The owner None is the studio's own work, which only the total number of places limits.
 
     wait_s: the longest wait.
     busy, full: make the errors for an owner over its limit, and for others without a place.

@@ -55,15 +55,15 @@ class WindowState(NamedTuple):
     Attributes:
         is_counted: whether the request was within the quota.
         remaining: how many more requests are within the quota now.
-        more_in_ms: the time until one more request is.
+        retry_after_ms: the time until one more request is.
     """
 
     is_counted: bool
     remaining: int
-    more_in_ms: int
+    retry_after_ms: int
 
 
 def read_windows(numbers: Sequence[int]) -> Iterator[WindowState]:
     """The script's answer, three numbers for each request, as states."""
-    for is_counted, remaining, more_in_ms in zip(*[iter(numbers)] * 3, strict=True):
-        yield WindowState(bool(is_counted), remaining, more_in_ms)
+    for is_counted, remaining, retry_after_ms in zip(*[iter(numbers)] * 3, strict=True):
+        yield WindowState(bool(is_counted), remaining, retry_after_ms)

@@ -15,24 +15,20 @@ from db.index_versions import get_active_version
 from db.users import get_user_by_email, insert_user
 from drawing.demo_shop import DemoProduct, demo_products
 from drawing.draw import Garment, draw_garment
-from local.terminal import ProgressCallback
+from local.ready_message import DEMO_ACCOUNTS
 from models.index.files import is_readable
+from models.progress import Progress
 from studio.accounts.passwords import hash_unchecked
 from studio.index.build import build_version
 from studio.index.embed import embed_missing
 from studio.index.versions import activate_version
 from studio.ports import Studio
 
-ACCOUNTS = (
-    ("admin@demo.studio", "admin", "Demo admin"),
-    ("merchant@demo.studio", "merchant", "Demo merchant"),
-    ("shopper@demo.studio", "customer", "Demo shopper"),
-)
 SIDE_PX = 320
 CHUNK = 24
 
 
-async def seed(studio: Studio, count: ProgressCallback) -> None:
+async def seed(studio: Studio, count: Progress) -> None:
     """Makes the parts of the demo that are missing; a second call changes nothing.
 
     Products that were changed or deleted stay as they are.
@@ -44,7 +40,7 @@ async def seed(studio: Studio, count: ProgressCallback) -> None:
     await ensure_index(studio, count)
 
 
-async def ensure_index(studio: Studio, count: ProgressCallback) -> None:
+async def ensure_index(studio: Studio, count: Progress) -> None:
     """Makes sure that the active index is readable and belongs to the current embedder."""
     version = await studio.embedder.version()
     async with studio.database.transaction() as session:
@@ -63,7 +59,7 @@ async def _make_accounts(studio: Studio) -> UUID:
     """Makes the demo accounts that are missing; returns the merchant's id."""
     password = studio.settings.demo_password.get_secret_value()
     ids: dict[str, UUID] = {}
-    for email, role, name in ACCOUNTS:
+    for email, role, name in DEMO_ACCOUNTS:
         async with studio.database.transaction() as session:
             user = await get_user_by_email(session, email) or await insert_user(
                 session,
@@ -86,7 +82,7 @@ async def _missing(studio: Studio, products: list[DemoProduct]) -> list[DemoProd
 
 
 async def _draw(
-    studio: Studio, merchant_id: UUID, products: list[DemoProduct], count: ProgressCallback
+    studio: Studio, merchant_id: UUID, products: list[DemoProduct], count: Progress
 ) -> None:
     """Draws the pictures in one process per core, and inserts the products chunk by chunk."""
     if not products:

@@ -91,7 +91,7 @@ def _packages() -> Iterator[Finding]:
             wrong.append(f"{name} {version}, locked {pin}")
     if wrong:
         detail = "; ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        yield Finding("warn", "packages", detail, "remove .venv/.installed and run `make up`")
+        yield Finding("warn", "packages", detail, "`rm -f .venv/.installed-*`, then `make up`")
     else:
         yield Finding("ok", "packages", f"{len(pins)} as in {LOCK.name}")
 
@@ -130,7 +130,7 @@ def _data_folder(folder: DataFolder) -> Iterator[Finding]:
                 if not (cluster / mark).exists()
             ]
             if missing:
-                advice = "bring it back from a backup, or move it away"
+                advice = "restore it from a backup, or move it away"
                 yield Finding("fail", "database", f"{cluster} lacks {', '.join(missing)}", advice)
                 return
         if (folder.path / "secrets.json").exists():
@@ -140,7 +140,7 @@ def _data_folder(folder: DataFolder) -> Iterator[Finding]:
             "warn", "data folder", f"{error.filename} is another user's", "become that user"
         )
     except ValueError:
-        advice = "bring it back, or remove it (every session then ends)"
+        advice = "restore it, or remove it (every session then ends)"
         yield Finding("fail", "data folder", f"{folder.path}/secrets.json is damaged", advice)
     else:
         yield Finding("ok", "data folder", str(folder.path))

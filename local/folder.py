@@ -78,7 +78,7 @@ class DataFolder:
             return str(values[name])
         except (ValueError, TypeError) as error:
             raise SetupError(
-                f"{path} is damaged: bring it back, or remove it (every session then ends)"
+                f"{path} is damaged: restore it, or remove it (every session then ends)"
             ) from error
 
     def running(self) -> dict[str, Any] | None:
@@ -90,14 +90,14 @@ class DataFolder:
             return None
 
     def was_killed(self) -> bool:
-        """Whether the last studio ended without `tell_stopped`."""
+        """Whether the last studio ended without `remove_running_file`."""
         return (self.path / "running.json").exists() and self.running() is None
 
-    def tell_running(self, facts: dict[str, Any]) -> None:
+    def write_running_file(self, facts: dict[str, Any]) -> None:
         """Writes the facts for other `studio` commands; only the owner can read them."""
         write_private(self.path / "running.json", json.dumps({"pid": os.getpid(), **facts}))
 
-    def tell_stopped(self) -> None:
+    def remove_running_file(self) -> None:
         """Removes the facts of the running studio."""
         (self.path / "running.json").unlink(missing_ok=True)
 

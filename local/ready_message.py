@@ -1,4 +1,4 @@
-"""What a studio tells when it is ready: to the operator, and to other `studio` commands."""
+"""What a running studio reports: lines for the operator, addresses for other `studio` commands."""
 
 import os
 from typing import Any
@@ -6,10 +6,15 @@ from typing import Any
 from local.cluster import submit_line
 from settings import Settings
 
-DEMO_ACCOUNTS = ("admin@demo.studio", "merchant@demo.studio", "shopper@demo.studio")
+DEMO_ACCOUNTS = (
+    ("admin@demo.studio", "admin", "Demo admin"),
+    ("merchant@demo.studio", "merchant", "Demo merchant"),
+    ("shopper@demo.studio", "customer", "Demo shopper"),
+)
+"""E-mail address, role and name of each."""
 
 
-def facts(settings: Settings) -> dict[str, Any]:
+def running_addresses(settings: Settings) -> dict[str, Any]:
     """The addresses by which other `studio` commands find the running servers."""
     return {
         "base_url": settings.base_url,
@@ -32,7 +37,8 @@ def ready_lines(settings: Settings, *, demo: bool) -> list[str]:
     ]
     if demo:
         password = settings.demo_password.get_secret_value()
-        lines.append(f"  Demo accounts  {', '.join(DEMO_ACCOUNTS)} (password: {password})")
+        emails = ", ".join(email for email, *_ in DEMO_ACCOUNTS)
+        lines.append(f"  Demo accounts  {emails} (password: {password})")
     return [
         *lines,
         f"  Re-index       {submit_line(settings)}",

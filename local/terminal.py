@@ -1,13 +1,10 @@
 """The operator's terminal while the studio starts, runs and stops."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-
-ProgressCallback = Callable[[int, int, str], None]
-"""Takes the number of finished steps, of all steps, and what the steps are."""
 
 
 class Terminal:

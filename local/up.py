@@ -16,14 +16,15 @@ from db.migrate import upgrade
 from errors import SetupError
 from local.cluster import Cluster
 from local.folder import DataFolder, require_space
-from local.ready_message import facts, ready_lines
+from local.ready_message import ready_lines, running_addresses
 from local.servers.postgres import Postgres
 from local.servers.process import ChildProcess
 from local.servers.supervisor import fork_worker, stop_signals
 from local.servers.tcp_ports import LOOPBACK, require_free, require_reachable
 from local.servers.valkey import Valkey
 from local.simulator import PayPalSimulator, wants_simulator
-from local.terminal import ProgressCallback, Terminal
+from local.terminal import Terminal
+from models.progress import Progress
 from settings import Settings, load_settings
 
 WATCH_S = 0.5
@@ -59,7 +60,7 @@ class ApplicationParts:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables that Ray's processes need for the application."""
     load_application: Callable[[], Application] | None = None
-    seed_demo: Callable[[Settings, ProgressCallback], None] | None = None
+    seed_demo: Callable[[Settings, Progress], None] | None = None
 
 
 def up(settings: Settings, parts: ApplicationParts) -> int:
@@ -229,7 +230,7 @@ class StudioRun:
 
     def _announce(self) -> None:
         settings = load_settings()
-        self._folder.tell_running(facts(settings))
+        self._folder.write_running_file(running_addresses(settings))
         first, *others = ready_lines(settings, demo=self._has_demo(settings))
         self._terminal.say("")
         self._terminal.say(first, "bold green")
@@ -279,6 +280,6 @@ class StudioRun:
                 with self._terminal.step(f"Stopping {name}"):
                     stop()
             except (OSError, RuntimeError, SetupError) as error:
-                self._terminal.say(f"studio: {name} did not stop in order: {error}", "red")
-        self._folder.tell_stopped()
+                self._terminal.say(f"studio: {name} did not stop cleanly: {error}", "red")
+        self._folder.remove_running_file()
         self._terminal.say("Studio has stopped.")

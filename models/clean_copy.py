@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from errors import TooLarge
-from models.images import MAX_BYTES, decode_image
+from models.images import MAX_BYTES, decode_image, to_srgb
 
 LOSSLESS = (b"\x89PNG", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 QUALITIES = (95, 85, 75)
@@ -14,7 +14,7 @@ QUALITIES = (95, 85, 75)
 
 @dataclass(frozen=True)
 class CleanCopy:
-    """An encoded picture without EXIF, GPS, comments or profiles; upright, RGB."""
+    """An encoded picture without EXIF, GPS, comments or profiles; upright, in sRGB."""
 
     data: bytes
     content_type: str
@@ -29,6 +29,7 @@ def clean_copy(data: bytes) -> CleanCopy:
         NotAnImage, Invalid, TooLarge: as `models.images.inspect_image`.
     """
     image = decode_image(data)
+    to_srgb(image)
     image.info.clear()  # Pillow would write some of it again
     if data.startswith(LOSSLESS):
         encoded = _encoded(image, "PNG")

@@ -17,11 +17,11 @@ def select_device(device: str, threads: int | None = None) -> str:
     """Torch's name of the device for a network.
 
     Args:
-        device: "auto" for CUDA where torch sees a GPU, and the CPU elsewhere; or a device by name.
+        device: "auto" for CUDA if torch finds a GPU, else the CPU; or the name of a device.
         threads: of torch within one operation, set where the device is the CPU.
 
     Raises:
-        SetupError: the device is named, and torch does not see it.
+        SetupError: torch does not find the requested device.
     """
     import torch
 
@@ -31,7 +31,7 @@ def select_device(device: str, threads: int | None = None) -> str:
     kind, _, number = device.partition(":")
     if kind == "cuda" and int(number or 0) >= gpus:
         raise SetupError(
-            f"a model is to run on {device}, and torch sees {gpus} GPUs: check the driver, "
+            f"the configuration requests {device}, but torch finds {gpus} GPUs: check the driver, "
             "CUDA_VISIBLE_DEVICES and that torch is built for CUDA, or grant the replica no GPU"
         )
     if device == "cpu" and threads is not None:
@@ -43,7 +43,7 @@ def select_boosting_device(device: str) -> str:
     """XGBoost's name of the device for boosted trees: "cpu" or "cuda".
 
     Args:
-        device: "auto" for CUDA where xgboost and the driver have it; or a device by name.
+        device: "auto" for CUDA if xgboost and the driver support it, else the CPU; or a name.
 
     Raises:
         SetupError: the device is "cuda", and xgboost or the driver lacks it.
@@ -55,8 +55,8 @@ def select_boosting_device(device: str) -> str:
         return "cuda" if has_cuda else "cpu"
     if device == "cuda" and not has_cuda:
         raise SetupError(
-            "boosted trees are to run on cuda, and xgboost finds no GPU: check the driver and "
-            "CUDA_VISIBLE_DEVICES, or grant the replica no GPU"
+            "the configuration requests cuda for boosted trees, but xgboost finds no GPU: check "
+            "the driver and CUDA_VISIBLE_DEVICES, or grant the replica no GPU"
         )
     return device
 

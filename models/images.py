@@ -22,9 +22,8 @@ BAND_PIXELS = 4_000_000
 """Larger pictures are converted in bands, so that there is no second copy of them in memory."""
 MAX_USED_PROFILE_BYTES = 1_000_000
 PROFILE_CLASSES = frozenset({b"mntr", b"scnr", b"prtr", b"spac"})
-TURN = 0x0112
-"""EXIF's orientation tag."""
-TURNS = {
+ORIENTATION_TAG = 0x0112
+TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -45,6 +44,7 @@ __all__ = [
     "inspect_image",
     "measure_image",
     "public_copy",
+    "to_srgb",
 ]
 
 
@@ -142,21 +142,22 @@ def decode_measured(
             scale = shortest_side / min(image.size)
             image.draft("RGB", (int(image.width * scale) + 1, int(image.height * scale) + 1))
         image.load()
-        turn = _turn(image)
-        upright = image.transpose(TURNS[turn]) if turn in TURNS else image
-        size = (height, width) if turn in SIDEWAYS else (width, height)
+        orientation = _orientation(image)
+        transposition = TRANSPOSITIONS.get(orientation)
+        upright = image if transposition is None else image.transpose(transposition)
+        size = (height, width) if orientation in SIDEWAYS else (width, height)
         return _to_rgb(upright), size
 
 
-def _turn(image: Image.Image) -> int:
-    """EXIF's orientation; 1 for TIFF, which Pillow turns itself."""
-    turn = 1 if image.format == "TIFF" else image.getexif().get(TURN, 1)
-    return turn if isinstance(turn, int) else 1
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation; 1 for TIFF, which Pillow makes upright itself."""
+    orientation = 1 if image.format == "TIFF" else image.getexif().get(ORIENTATION_TAG, 1)
+    return orientation if isinstance(orientation, int) else 1
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     width, height = image.size
-    return (height, width) if _turn(image) in SIDEWAYS else (width, height)
+    return (height, width) if _orientation(image) in SIDEWAYS else (width, height)
 
 
 def public_copy(data: bytes) -> bytes:
@@ -167,24 +168,24 @@ def public_copy(data: bytes) -> bytes:
     """
     image = decode_image(data, shortest_side=PUBLIC_SIDE)
     image.thumbnail((PUBLIC_SIDE, PUBLIC_SIDE), Image.Resampling.LANCZOS)
-    image = _to_srgb(image)
+    to_srgb(image)
     image.info.clear()  # Pillow would write some of it again, such as comments
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """Converts the colours by the picture's own profile, because the copy has no profile."""
+def to_srgb(image: Image.Image) -> None:
+    """Converts the colours in place by the picture's own profile, for a copy without a profile."""
     profile = image.info.get("icc_profile")
     if not profile or not _is_usable(profile):
-        return image
+        return
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         srgb = ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, own, srgb, outputMode="RGB") or image
+        ImageCms.profileToProfile(image, own, srgb, inPlace=True)
     except (ImageCms.PyCMSError, OSError, ValueError):
-        return image  # the profile is damaged or not of RGB colours
+        return  # the profile is damaged or not of RGB colours
 
 
 def _is_usable(profile: bytes) -> bool:

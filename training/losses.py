@@ -24,7 +24,7 @@ def multi_positive(
     return -(target * log_share.masked_fill(~counted, 0.0)).sum(1).mean()
 
 
-def two_views(first: torch.Tensor, second: torch.Tensor, temperature: float) -> torch.Tensor:
+def nt_xent(first: torch.Tensor, second: torch.Tensor, temperature: float) -> torch.Tensor:
     """The NT-Xent loss of two views of n garments, each (n, dim) unit vectors."""
     vectors = torch.cat([first, second])
     logits = vectors @ vectors.T / temperature
@@ -34,7 +34,9 @@ def two_views(first: torch.Tensor, second: torch.Tensor, temperature: float) -> 
     return torch.nn.functional.cross_entropy(logits, target)
 
 
-def same_label(vectors: torch.Tensor, labels: torch.Tensor, temperature: float) -> torch.Tensor:
+def supervised_contrastive(
+    vectors: torch.Tensor, labels: torch.Tensor, temperature: float
+) -> torch.Tensor:
     """Supervised contrastive loss: (n, dim) unit vectors, (n,) integer labels."""
     relation = torch.where(labels[:, None] == labels[None], 1, -1).to(torch.int8)
     relation.fill_diagonal_(0)

@@ -1,4 +1,4 @@
-"""What `index_scale` proves of the product's index itself: eight filters, resident memory."""
+"""Sections of `benchmarks.index.scale` on the product's index alone: filters, resident memory."""
 
 import json
 import os

@@ -1,6 +1,6 @@
 """Swaps, roll-backs and 100 writes a second under search load, on a real PostgreSQL.
 
-Run: python -m benchmarks.index.live --data /tmp/index_scale   (after index_scale made the data)
+Run: python -m benchmarks.index.live --data /tmp/index_scale   (after benchmarks.index.scale)
 
 Four callers search a `LiveIndex` without pause while another process writes; the replica follows
 as `deployments/index.py` makes it. Wall time, on a machine that may be shared.
@@ -48,7 +48,7 @@ STALE_S = 2.0
 
 
 def vector_of(number: int) -> NDArray[np.float32]:
-    """The vector of a write: unlike every other one."""
+    """The vector of a write, different from all others."""
     vector = np.random.default_rng(number).normal(size=DIM)
     return (vector / np.linalg.norm(vector)).astype(np.float16).astype(np.float32)
 
@@ -83,7 +83,7 @@ async def fill(database: Database, items: NDArray[np.float32]) -> None:
 
 
 def product(row: int, owner: UUID) -> dict[str, Any]:
-    """A row of the table."""
+    """A row of the table `product`."""
     return {
         "id": f"p{row:08}", "owner_id": owner, "title": str(row % 500), "category": f"c{row % 30}",
         "price": Decimal(row), "currency": "EUR", "image_key": "products/x.jpg",
@@ -92,14 +92,14 @@ def product(row: int, owner: UUID) -> dict[str, Any]:
 
 
 def embedding(product_id: str, vector: NDArray[np.float32]) -> dict[str, Any]:
-    """A row of the table."""
+    """A row of the table `product_embedding`."""
     packed = pack_vector(vector)
     return {"product_id": product_id, "embedder_version": "bench", "vector": packed,
             "image_sha256": "x"}  # fmt: skip
 
 
 async def write(url: str) -> None:
-    """Child process: 100 changes a second, one in five a deletion; tells each after its commit."""
+    """Child process: 100 changes a second, one in five a deletion; prints each after its commit."""
     database, random, number = Database(url, pool_size=4), np.random.default_rng(1), 0
     started = time.monotonic()
     while True:
@@ -121,7 +121,7 @@ async def write(url: str) -> None:
 
 
 class LiveRun:
-    """What was asked, when, and what came of it."""
+    """Searches and writes of the run: their times, failures and stale results."""
 
     def __init__(self, live: LiveIndex, queries: NDArray[np.float32]) -> None:
         self.live, self.queries = live, queries
@@ -164,7 +164,7 @@ class LiveRun:
                 probe.add_done_callback(self.probes.discard)
 
     async def look_for(self, change: dict[str, Any]) -> None:
-        """How long after its commit a write is seen."""
+        """Measures how long after its commit a write appears in a search."""
         query = SearchQuery(1, "bench", image=vector_of(change["number"]))
         while (await self.live.search(query)).hits[0][0] != change["id"]:
             if time.time() - change["at"] > 5 * STALE_S:
@@ -174,7 +174,7 @@ class LiveRun:
         self.visible_s.append(time.time() - change["at"])
 
     async def answering(self, version: str) -> None:
-        """Until the version is the one that answers."""
+        """Waits until searches are answered by this version."""
         while self.version != version:  # noqa: ASYNC110 - searches tell it, there is no event
             await asyncio.sleep(0.005)
 
@@ -186,7 +186,7 @@ class LiveRun:
 
 
 async def measure(run: LiveRun, database: Database, versions: list[str], url: str) -> list[str]:
-    """Load before, then swaps to and fro."""
+    """Measures searches without swaps, then during swaps and roll-backs."""
     command = (sys.executable, "-m", "benchmarks.index.live", "--write", url)
     writer = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     work = [run.search(seed) for seed in range(CALLERS)] + [run.follow(), run.listen(writer)]
@@ -216,7 +216,7 @@ async def measure(run: LiveRun, database: Database, versions: list[str], url: st
 def describe(
     run: LiveRun, before: list[tuple[float, float]], during: dict[str, list[tuple[float, float]]]
 ) -> list[str]:
-    """The table."""
+    """The lines of the result's table."""
     p50, p99, count = run.latency(before)
     visible_s = np.array(run.visible_s)
     lines = [
@@ -248,7 +248,7 @@ def describe(
 
 
 async def run_all(folder: Path, url: str, data: Path) -> list[str]:
-    """Fills, builds three versions, measures."""
+    """Fills the catalogue, builds three index versions, and measures."""
     items = np.load(data / f"data-{COUNT}.npy", mmap_mode="r")
     queries = np.load(data / f"data-{COUNT}.npz")
     settings = Settings(data_dir=folder / "data", database_url=url)
@@ -270,7 +270,7 @@ async def run_all(folder: Path, url: str, data: Path) -> list[str]:
 
 
 def main() -> None:
-    """Or, with `--write`, the writing process."""
+    """Runs the benchmark, or with `--write` its writing process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("/tmp/index_scale"))
     parser.add_argument("--write", help="the database to write to: for the child process")
@@ -278,7 +278,7 @@ def main() -> None:
     if args.write:
         asyncio.run(write(args.write))
     if not (args.data / f"data-{COUNT}.npy").exists():
-        print("index_live was left out: index_scale makes its data")
+        print("benchmarks.index.live was left out: benchmarks.index.scale makes its data")
         return
     with tempfile.TemporaryDirectory(prefix="index-live-") as name:
         folder = Path(name)

@@ -1,4 +1,4 @@
-"""The peers of `index_scale`: how each is built, searched and set; absent packages are named.
+"""The peers of `benchmarks.index.scale`: how each is built, configured and searched.
 
 FAISS comes with the studio and pgvector with its embedded PostgreSQL. The others are for this
 benchmark alone: `pip install --target FOLDER hnswlib usearch lancedb`, then `--peers FOLDER`.

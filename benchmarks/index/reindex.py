@@ -32,19 +32,19 @@ from local.running import RunningStudio
 
 PRODUCTS = 5000
 WAYS = {"warm": ("By the warm Embedder", 10**9, 3), "ray": ("By Ray Data", 1, 2)}
-"""What a way is called, the `from_pictures` that chooses it, and rounds."""
+"""The title of each way, the `from_pictures` that selects it, and the number of rounds."""
 SEARCH_EVERY_S = 0.2
 
 
 @dataclass
 class Searcher:
-    """A caller's answers: how long each took, and what was not 200."""
+    """The latencies of a caller's searches, and the answers other than 200."""
 
     times_ms: list[float] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
     async def run(self, url: str) -> None:
-        """Until cancelled; words that nobody asked before, so that each needs the model."""
+        """Searches until it is cancelled; every text is new, so that each needs the model."""
         async with httpx.AsyncClient(base_url=url, timeout=60) as client:
             while True:
                 began_s = time.perf_counter()
@@ -80,7 +80,7 @@ class ReindexRun:
 
 
 def anonymous_mb(processes: list[psutil.Process]) -> float:
-    """What they have for themselves alone, cheaply: resident minus shared."""
+    """Approximate private memory of the processes: resident minus shared."""
     total = 0
     for process in processes:
         with suppress(psutil.Error):
@@ -152,7 +152,7 @@ async def reindex(
 
 @dataclass
 class Figures:
-    """All that was measured of one way; each run lies between two of the bare loop."""
+    """The measurements of one way; each run lies between two runs of the bare loop."""
 
     quarter: list[ReindexRun]
     whole: list[ReindexRun]
@@ -171,7 +171,7 @@ class Figures:
         )
 
     def runs(self) -> list[ReindexRun]:
-        """All of them."""
+        """All measurements of the way."""
         return [*self.quarter, *self.whole, self.killed]
 
 
@@ -195,7 +195,7 @@ async def measure(
 
 
 def table(figures: Figures, idle_ms: float) -> list[str]:
-    """Name and figure, a row each."""
+    """The rows of the table: a name and a figure."""
     whole = figures.whole
     rows = {
         "images/s after the first batch": f"{statistics.median(run.rate for run in whole):.0f}",
@@ -234,7 +234,7 @@ def table(figures: Figures, idle_ms: float) -> list[str]:
 
 
 async def compare(studio: RunningStudio, pictures: Path, products: int, rounds: int) -> list[str]:
-    """Everything, on a studio that is ready."""
+    """Measures one way on a studio that is ready."""
     bench, loop_process = Bench(studio, pictures), Bare(pictures)
     searcher = Searcher()
     searching = asyncio.create_task(searcher.run(f"http://127.0.0.1:{studio.port}"))

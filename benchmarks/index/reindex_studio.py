@@ -53,7 +53,7 @@ def draw(one: DemoProduct, folder: Path) -> None:
 
 
 def draw_all(products: list[DemoProduct], folder: Path) -> None:
-    """On all cores; what is there is kept."""
+    """Draws the missing pictures on all cores."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = [one for one in products if not (folder / f"{one.id}.jpg").exists()]
     if missing:
@@ -62,7 +62,7 @@ def draw_all(products: list[DemoProduct], folder: Path) -> None:
 
 
 def start_studio(folder: Path, from_pictures: int) -> RunningStudio:
-    """Ours with another choice between the two ways, in a process of its own."""
+    """The studio with another `from_pictures`, in a process of its own."""
     return RunningStudio(
         folder / "data",
         command=[sys.executable, "-m", "benchmarks.index.reindex_studio", str(from_pictures)],
@@ -85,7 +85,7 @@ def run_studio(from_pictures: int) -> int:
 
 
 def application_with(from_pictures: int) -> Any:
-    """`deployments.serve.deploy` with another number; Ray reads its token's mode when imported."""
+    """`deployments.serve.deploy` with this `from_pictures`, imported only when it starts."""
     from deployments.serve import deploy
 
     config = yaml.safe_load(deploy.STARTER_CONFIG.read_text())
@@ -139,7 +139,7 @@ class Bench:
             return (await enqueue(session, REBUILD_INDEX, {"full": True}, owner_id=None)).id
 
     async def follow(self, job_id: UUID) -> AsyncIterator[JobEvent]:
-        """Its changes as they come."""
+        """Yields the job's changes."""
         async for event in follow_job(self.database, job_id):
             if event is not None:
                 yield event
@@ -157,7 +157,7 @@ class Bench:
             return (await session.exec(select(func.count()).select_from(Product))).one()
 
     def processes(self) -> list[psutil.Process]:
-        """Everything below `studio up`."""
+        """All processes of the studio."""
         return psutil.Process(self.studio.pid).children(recursive=True)
 
     async def kill_worker(self, job_id: UUID) -> None:
@@ -175,7 +175,7 @@ class Bench:
         return total
 
     async def aclose(self) -> None:
-        """Gives the connections back."""
+        """Closes the connections."""
         await self.database.aclose()
 
 

@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("--starter", type=int, default=60_000, help="drawn garments; 0: none")
     args = parser.parse_args()
     if not args.vectors.exists():
-        print(f"index_scale was left out: {args.vectors} is not there")
+        print(f"benchmarks.index.scale was left out: {args.vectors} is not there")
         return
     if args.peers:
         sys.path.append(str(args.peers))

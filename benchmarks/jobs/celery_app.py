@@ -10,7 +10,7 @@ app.conf.update(task_acks_late=True, worker_prefetch_multiplier=1)
 
 
 def noop() -> None:
-    """Nothing."""
+    """Does nothing."""
 
 
 app.task(name="noop")(noop)

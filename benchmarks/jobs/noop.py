@@ -1,4 +1,4 @@
-"""A job that does nothing, and a studio of which only the database is there."""
+"""A job that does nothing, and a studio that has only a database."""
 
 import os
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ POLICY = RetryPolicy()
 
 
 async def noop(_: Studio, __: JobRun) -> Outcome:
-    """Nothing."""
+    """Does nothing."""
     return Outcome()
 
 

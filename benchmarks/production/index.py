@@ -138,7 +138,7 @@ def flat_row(side: str, items: Vectors, queries: Vectors, truth: list[set[int]])
 
 
 def masks(count: int, categories: NDArray[np.int32]) -> dict[str, NDArray[np.bool_]]:
-    """Eight filters as `index_limits` has them: five don't follow the vectors, three do."""
+    """The eight filters of `benchmarks.index.limits`: five don't follow the vectors, three do."""
     price, rows = np.random.default_rng(5).permutation(count), np.arange(count)
     sizes = np.bincount(categories)
     largest = np.argsort(sizes)[::-1][: np.count_nonzero(sizes)]

@@ -1,4 +1,4 @@
-"""What a section of `production_size` is given: device, clock, memory, and the file it writes."""
+"""What a section of `benchmarks.production.size` uses: device, clock, memory, and its file."""
 
 import gc
 import shutil
@@ -37,7 +37,7 @@ class SectionRun:
 
     @property
     def is_gpu(self) -> bool:
-        """Whether times are of a GPU, at the sizes that production serves."""
+        """Whether the run measures a GPU."""
         return self.device.startswith("cuda")
 
     @property
@@ -53,7 +53,7 @@ class SectionRun:
         self.out.write_text("\n".join(self.lines) + "\n")
 
     def sync(self) -> None:
-        """Waits for what the GPU has been told to do."""
+        """Waits until the GPU has finished its work."""
         if self.is_gpu:
             torch.cuda.synchronize()
 
@@ -72,7 +72,7 @@ class SectionRun:
 
     @contextmanager
     def fresh_folder(self, name: str) -> Iterator[Path]:
-        """A folder that is gone afterwards, as is the memory of what was loaded from it."""
+        """Makes a folder for the block; removes it afterwards and frees unused memory."""
         folder = self.folder / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

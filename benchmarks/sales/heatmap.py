@@ -1,4 +1,4 @@
-"""Whether the heatmap and the score look at the right thing: planted effects, drawn and real.
+"""Whether heatmap and score depend on the right parts of pictures: planted effects, drawn and real.
 
 Run: python -m benchmarks.sales.heatmap [--photos ../shared/data/clothing]
 """
@@ -108,7 +108,7 @@ def judge(embedder: Embedder, regressor: Regressor) -> Iterator[tuple[float, flo
 
 
 def sign_test(better: int, of: int) -> float:
-    """One-sided: the chance of at least so many heads."""
+    """The one-sided p-value of a sign test."""
     return sum(comb(of, k) for k in range(better, of + 1)) / 2.0**of
 
 

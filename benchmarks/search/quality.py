@@ -157,7 +157,7 @@ def _milliseconds(work: Callable[[], object], repeats: int = 20) -> float:
 def main() -> None:
     """Measure, print, and write the same to the results folder."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--photos", type=Path, default=Path("../shared/data/clothing"))
     parser.add_argument("--checkpoint", default="starter")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS / "search_quality.md")

@@ -1,4 +1,4 @@
-"""Vectors of the starter embedder for `index_scale`: drawn garments, and what is asked for them."""
+"""The starter embedder's vectors of drawn garments and of queries, for `benchmarks.index.scale`."""
 
 import numpy as np
 from numpy.random import default_rng

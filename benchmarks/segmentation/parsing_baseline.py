@@ -17,7 +17,7 @@ from torch import nn
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
 from models.segmenter.atr import NAMES
-from training.parser.augment import disturb, normalise
+from training.parser.augment import augment, normalise
 from training.parser.trainer import forbidden
 from training.parser.validation import report
 from training.photos.street import Street, load_street
@@ -68,7 +68,7 @@ def train(network: nn.Module, street: Street, minutes: float) -> int:
         rate = RATE * min(1.0, share / WARM_UP + 0.02) * (0.5 + 0.5 * np.cos(np.pi * share))
         optimiser.param_groups[0]["lr"] = rate
         rows = rng.integers(0, len(street.pixels), BATCH)
-        pictures, codes = disturb(street.pixels[rows], street.codes[rows], SIZE, rng, STRENGTH)
+        pictures, codes = augment(street.pixels[rows], street.codes[rows], SIZE, rng, STRENGTH)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = network(
                 normalise(pictures).contiguous(memory_format=torch.channels_last)

@@ -1,7 +1,7 @@
 """How well the starter parser and SAM cut out: held-out street photographs, drawn people, garments.
 
 Run: python -m benchmarks.segmentation.parsing_quality --street ../shared/data/people
-     [--lying ../shared/data/clothing --sheet /tmp/sheet.png]
+     [--flat-lays ../shared/data/clothing --sheet /tmp/sheet.png]
 """
 
 import argparse
@@ -167,17 +167,17 @@ def draw_sheet(segmenter: Segmenter, folder: Path, out: Path, count: int = 40) -
 def main() -> None:
     """Measures, and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--street", type=Path, required=True)
+    parser.add_argument("--street", type=Path, default=Path("../shared/data/people"))
     parser.add_argument("--split", default="test")
-    parser.add_argument("--lying", type=Path)
+    parser.add_argument("--flat-lays", type=Path)
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
     checkpoint = load_settings().sam_checkpoint
     sam = None if checkpoint == "off" else SamConfig(checkpoint)
     segmenter = load(ParserConfig(), sam)
     plain = Segmenter(segmenter.parser, None)
-    if args.lying and args.sheet:
-        draw_sheet(segmenter, args.lying, args.sheet)
+    if args.flat_lays and args.sheet:
+        draw_sheet(segmenter, args.flat_lays, args.sheet)
     lines = [
         "# Parsing quality\n",
         f"`python -m benchmarks.segmentation.parsing_quality {' '.join(sys.argv[1:])}` on "

@@ -1,4 +1,4 @@
-"""How well a click or a box cuts out what it means: sections of `parsing_quality`.
+"""How well clicks and boxes cut out what they mean: sections of the benchmark `parsing_quality`.
 
 Asked about is every piece of a garment, a head or a person of at least a two-hundredth of the
 picture: by one click, as far from its edge as it gets, and by its bounding box. A click can't mean

@@ -1,7 +1,7 @@
-"""From where on a SAM is relied on beside the parser: chosen on pictures not set aside.
+"""Compares thresholds for using SAM's masks, on pictures outside the test split.
 
-For `models.segmenter.sam.Acceptance`, which a checkpoint's `sam_config.json` may hold.
-A rule is good where no kind of picture gets worse by it.
+They are for `models.segmenter.sam.Acceptance`, which a checkpoint's `sam_config.json` may hold.
+A rule is good if it makes no kind of picture worse.
 
 Run: python -m benchmarks.segmentation.sam_acceptance --street ../shared/data/people
 """
@@ -33,19 +33,19 @@ from training.photos.street import ground_truth, read_street
 TUNED_SEED = FIRST_SEED + 1_000_000
 """Seeds that neither training nor `benchmarks/segmentation/parsing_quality.py` draws."""
 SURE = (0.0, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98)
-AGREED = (0.0, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98)
+AGREEMENTS = (0.0, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98)
 DRAWN = ("parser", "sam", "both")
 
 
 @dataclass(frozen=True)
-class Try:
-    """One picture and target: what SAM foretells, its agreement with the parser, and the IoU with
-    the truth of the parser's mask, of SAM's and of the one that both give together.
+class Trial:
+    """One picture and target: the IoU that SAM predicts, its agreement with the parser, and the IoU
+    of the parser's mask, of SAM's and of their mean with the ground truth.
     """
 
     kind: str
-    foretold: float
-    agreed: float
+    predicted_iou: float
+    agreement: float
     ious: dict[str, float]
 
 
@@ -56,8 +56,8 @@ def attempt(
     target: Target,
     truth: Mask,
     known_mask: Mask,
-) -> Iterator[Try]:
-    """Nothing where there is no truth or the segmenter finds no such thing."""
+) -> Iterator[Trial]:
+    """Yields the trial; nothing without a ground truth or if the segmenter finds no such target."""
     if segmenter.sam is None or features.embedding is None or not truth.any():
         return
     try:
@@ -68,7 +68,7 @@ def attempt(
         features.embedding, [sam_prompt(features, SegmentPrompt(target), area)]
     )[0]
     plane = resized(cut.probability, features.size)
-    agreed = iou(plane > 0.5, area.mask)
+    agreement = iou(plane > 0.5, area.mask)
     drafts = {
         "parser": Selection(area, area.plane, "parser"), "sam": Selection(area, plane, "sam"),
         "both": Selection(area, mean_of(area.plane, plane), "sam"),
@@ -79,10 +79,10 @@ def attempt(
             ious[name] = iou(draw(features, draft).mask & known_mask, truth)
         except Invalid:
             ious[name] = 0.0
-    yield Try(kind, cut.iou, agreed, ious)
+    yield Trial(kind, cut.iou, agreement, ious)
 
 
-def try_all(segmenter: Segmenter, street: Path, split: str, drawings: int) -> Iterator[Try]:
+def run_trials(segmenter: Segmenter, street: Path, split: str, drawings: int) -> Iterator[Trial]:
     """People and upper-body garments of photographs, and drawn garments."""
     for path in sorted((street / "parse").glob("*.png")):
         if split_of(path.stem) == split:
@@ -104,25 +104,25 @@ def try_all(segmenter: Segmenter, street: Path, split: str, drawings: int) -> It
         yield from attempt(segmenter, features, "drawn garment", "garment", truth, known_mask)
 
 
-def gains(tries: list[Try], sure: float, agreed: float) -> dict[str, tuple[float, int]]:
+def gains(trials: list[Trial], sure: float, agreement: float) -> dict[str, tuple[float, int]]:
     """By kind: what the rule adds to the mean IoU, and how many pictures it changes."""
     by_kind = {}
-    for kind in sorted({one.kind for one in tries}):
-        every = [one for one in tries if one.kind == kind]
+    for kind in sorted({one.kind for one in trials}):
+        every = [one for one in trials if one.kind == kind]
         changed = [one.ious["both"] - one.ious["parser"] for one in every
-                   if one.foretold >= sure and one.agreed >= agreed]  # fmt: skip
+                   if one.predicted_iou >= sure and one.agreement >= agreement]  # fmt: skip
         by_kind[kind] = sum(changed) / len(every), len(changed)
     return by_kind
 
 
 def _worth(by_kind: dict[str, tuple[float, int]]) -> tuple[float, float]:
-    """Never worse comes first, then the gain of all kinds together."""
+    """Sorts rules: first those that make no kind worse, then by the sum of the gains."""
     each = [gain for gain, _ in by_kind.values()]
     return min(0.0, *each), sum(each)
 
 
 def main() -> None:
-    """Print how good each drawing is on its own, and the rules: first those that worsen nothing."""
+    """Prints the mean IoU of each mask on its own, then the best rules."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--street", type=Path, required=True)
     parser.add_argument("--split", default="validation")
@@ -130,17 +130,17 @@ def main() -> None:
     parser.add_argument("--sam", default="starter")
     args = parser.parse_args()
     segmenter = load(ParserConfig(), SamConfig(args.sam))
-    tries = list(try_all(segmenter, args.street, args.split, args.drawings))
-    for kind in sorted({one.kind for one in tries}):
-        every = [one for one in tries if one.kind == kind]
+    trials = list(run_trials(segmenter, args.street, args.split, args.drawings))
+    for kind in sorted({one.kind for one in trials}):
+        every = [one for one in trials if one.kind == kind]
         means = [f"{name} {np.mean([one.ious[name] for one in every]):.4f}" for name in DRAWN]
-        off = np.mean([abs(one.foretold - one.ious["sam"]) for one in every])
-        print(f"{kind}, {len(every)}: IoU {', '.join(means)}; foretold IoU off by {off:.3f}")
-    rules = [(gains(tries, *rule), rule) for rule in product(SURE, AGREED)]
+        off = np.mean([abs(one.predicted_iou - one.ious["sam"]) for one in every])
+        print(f"{kind}, {len(every)}: IoU {', '.join(means)}; predicted IoU off by {off:.3f}")
+    rules = [(gains(trials, *rule), rule) for rule in product(SURE, AGREEMENTS)]
     rules.sort(key=lambda pair: _worth(pair[0]), reverse=True)
-    for by_kind, (sure, agreed) in rules[:20]:
+    for by_kind, (sure, agreement) in rules[:20]:
         cells = [f"{kind} {gain:+.4f} ({count})" for kind, (gain, count) in by_kind.items()]
-        print(f"iou {sure:.2f} agreement {agreed:.2f}: {', '.join(cells)}")
+        print(f"iou {sure:.2f} agreement {agreement:.2f}: {', '.join(cells)}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from benchmarks.report import head, keep, load_average
 
 CALLERS, ROUNDS, SECONDS = (1, 8, 64), 3, 1.2
 PAUSES_MS = (0.0, 20.0)
-"""A caller asks again after a random part of it; without one, all march in step."""
+"""Callers pause for a random part of it between requests; without a pause they run in step."""
 MAX_BATCH = 16
 WAITS_MS = (0.0, 2.0, 10.0)
 """`batch_wait_timeout_s` in ms; 10 is Serve's default."""
@@ -64,11 +64,11 @@ class Batchers:
         return list(await loop.run_in_executor(self._thread, self._model.embed_images, pictures))
 
     async def names(self) -> list[str]:
-        """Of the batchers."""
+        """The names of the batchers."""
         return list(self._submits)
 
     async def measure(self, name: str, callers: int, pause_ms: float) -> Figures:
-        """So many callers who ask again and again for a while."""
+        """Runs so many callers, each of which sends requests one after another for a while."""
         side, submit = self._model.reader.side, self._submits[name]
         random = np.random.default_rng(0)
         picture = random.normal(size=(3, side, side)).astype(np.float32)

@@ -3,9 +3,9 @@
     python -m benchmarks.serving.gateway_cost [seconds a turn]
 
 Each variant is the studio's own application under uvicorn in a process of its own, on the same
-real PostgreSQL and Valkey, with small models in process; a client of raw sockets asks the same
-over loopback, one variant after the other in alternating rounds. `bare` has no layer at all and
-is told who asks; the rows between add one thing after the other.
+real PostgreSQL and Valkey, with small models in process. A client with raw sockets sends the same
+requests over loopback, to one variant after the other in alternating rounds. `bare` has no layer at
+all and gets the caller's identity without a check; the rows between add one layer after the other.
 """
 
 import asyncio
@@ -70,7 +70,7 @@ def raw_request(route: str, token: str) -> bytes:
 
 
 def free_port() -> int:
-    """One that nobody listens on."""
+    """A free TCP port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
@@ -89,19 +89,19 @@ def prepare(environment: dict[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class RunningVariant:
-    """A variant that answers."""
+    """A running variant: its process and its address."""
 
     port: int
     process: subprocess.Popen[bytes]
 
     def cpu_s(self) -> float:
-        """What it has used so far; on a busy machine the steadier measure."""
+        """The CPU seconds of the process so far, a steadier measure on a busy machine."""
         times = psutil.Process(self.process.pid).cpu_times()
         return float(times.user + times.system)
 
 
 def start(variant: str, environment: dict[str, str]) -> RunningVariant:
-    """In a process of its own."""
+    """Starts a variant in a process of its own."""
     port = free_port()
     child = subprocess.Popen(run_variant(variant, environment | {"port": str(port)}))
     for _ in range(600):

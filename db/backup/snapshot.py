@@ -42,8 +42,8 @@ KEYLESS = frozenset({"search_log", "audit_log", "erasure", "doomed_blob"})
 
 Columns = dict[str, dict[str, str]]
 """Table -> column -> type."""
-Report = Callable[[int, int, str], None]
-"""A function of the done count, the total count, and a description."""
+BackupProgress = Callable[[int, int, str], None]
+"""Called with the number of rows done, the total number, and a description."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ async def sole_backup(database: Database) -> AsyncIterator[None]:
             await connection.execute("SELECT pg_advisory_unlock($1)", BACKUP_LOCK)
 
 
-async def take_snapshot(database: Database, folder: Path, report: Report) -> Snapshot:
+async def take_snapshot(database: Database, folder: Path, report: BackupProgress) -> Snapshot:
     """Writes every table into `folder`, all as of one moment; others may read and write meanwhile.
 
     Raises:
@@ -140,7 +140,7 @@ async def load_snapshot(
     folder: Path,
     tables: Sequence[TableFile],
     sequences: Mapping[str, int],
-    report: Report,
+    report: BackupProgress,
 ) -> None:
     """Replaces all rows by those of the files, in the caller's transaction.
 

@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import func, text
+from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db.deletion.statement import run_statement
 from db.tables import DoomedBlob, Erasure
 
 ROWS_PER_STATEMENT = 1000
@@ -77,10 +78,6 @@ INSERT INTO doomed_blob (key) SELECT key FROM gone ON CONFLICT DO NOTHING
 """  # noqa: S608
 
 
-async def _run(session: AsyncSession, statement: str, **params: Any) -> Any:
-    return await session.exec(text(statement), params=params)  # type: ignore[call-overload]
-
-
 @dataclass(frozen=True)
 class DoomedClaim:
     """Doomed blobs that one process has claimed; after `until` they are due again."""
@@ -95,15 +92,15 @@ async def claim_doomed(
     """Claims doomed blobs that are due, only of these keys if there are any. Returns the claim."""
     until: datetime = (await session.exec(select(func.clock_timestamp() + CLAIM_TIME))).one()
     only = None if keys is None else list(keys)
-    rows = await _run(session, CLAIM, keys=only, limit=limit, until=until)
+    rows = await run_statement(session, CLAIM, keys=only, limit=limit, until=until)
     return DoomedClaim([str(row[0]) for row in rows], until)
 
 
 async def delete_doomed(session: AsyncSession, claim: DoomedClaim, keys: Sequence[str]) -> None:
     """Deletes the claim's entries of removed blobs; an entry for a later time stays."""
-    await _run(session, FORGET, until=claim.until, keys=list(keys))
+    await run_statement(session, FORGET, until=claim.until, keys=list(keys))
 
 
 async def release_doomed(session: AsyncSession, claim: DoomedClaim) -> None:
     """Gives up a claim, so that its blobs are due at once."""
-    await _run(session, GIVE_BACK, until=claim.until, keys=claim.keys)
+    await run_statement(session, GIVE_BACK, until=claim.until, keys=claim.keys)

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, text
+from sqlalchemy import func
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db.deletion.statement import run_statement
 from db.tables import Mention
 
 NAME = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -41,10 +42,6 @@ SELECT id, state, payload, result FROM job WHERE id = ANY(CAST(:ids AS uuid[])) 
 STRIP_EVENTS = "UPDATE job_event SET progress = progress - 'pictures' WHERE job_id = :job_id"
 
 
-async def _run(session: AsyncSession, statement: str, **params: Any) -> Any:
-    return await session.exec(text(statement), params=params)  # type: ignore[call-overload]
-
-
 async def lock_mention(session: AsyncSession, user_id: UUID | None = None) -> Mention | None:
     """Locks a mention that is due, of one account if `user_id` is set; skips locked ones."""
     query = select(Mention).where(col(Mention.due_at) <= func.now())
@@ -62,7 +59,7 @@ async def list_mention_page(session: AsyncSession, mention: Mention) -> tuple[Se
     WHERE {owner} = :user_id AND ({order}, id) > (:after_at, :after_id)
     ORDER BY {order}, id LIMIT :limit
     """  # noqa: S608
-    rows = await _run(
+    rows = await run_statement(
         session, statement, user_id=mention.user_id, limit=limit,
         after_at=mention.after_at or START, after_id=mention.after_id or UUID(int=0),
     )  # fmt: skip
@@ -72,18 +69,18 @@ async def list_mention_page(session: AsyncSession, mention: Mention) -> tuple[Se
 
 async def strip_searches(session: AsyncSession, ids: Sequence[UUID], names: Sequence[str]) -> None:
     """Removes the picture from those of these searches that used one of the names."""
-    await _run(session, STRIP_SEARCHES, ids=list(ids), names=list(names))
+    await run_statement(session, STRIP_SEARCHES, ids=list(ids), names=list(names))
 
 
 async def list_jobs_mentioning(
     session: AsyncSession, ids: Sequence[UUID], names: Sequence[str]
 ) -> Sequence[Any]:
     """Those of these jobs whose payload or result contains one of the names, locked."""
-    rows = await _run(session, MENTIONING, ids=list(ids), names=list(names))
+    rows = await run_statement(session, MENTIONING, ids=list(ids), names=list(names))
     jobs: Sequence[Any] = rows.all()
     return jobs
 
 
 async def strip_events(session: AsyncSession, job_id: UUID) -> None:
     """Removes single pictures from the progress events of a batch."""
-    await _run(session, STRIP_EVENTS, job_id=job_id)
+    await run_statement(session, STRIP_EVENTS, job_id=job_id)

@@ -1,12 +1,12 @@
 """Queries that delete rows whose retention time is over, some at a time."""
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import func, text
+from sqlalchemy import func
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db.deletion.statement import run_statement
 from db.tables import PERSONAL_SEARCH, IndexVersion
 
 OTHER_VERSIONS = 3
@@ -36,26 +36,22 @@ RETURNING version
 """
 
 
-async def _run(session: AsyncSession, statement: str, **params: Any) -> Any:
-    return await session.exec(text(statement), params=params)  # type: ignore[call-overload]
-
-
 async def delete_old(session: AsyncSession, table: str, *, before: datetime, limit: int) -> int:
     """Deletes old rows of a table of `OLD_ROWS`. Returns how many."""
     key, old = OLD_ROWS[table]
     rows = f"SELECT {key} FROM {table} WHERE {old} LIMIT :limit FOR UPDATE SKIP LOCKED"  # noqa: S608
     statement = f"DELETE FROM {table} WHERE {key} IN ({rows})"  # noqa: S608
-    return int((await _run(session, statement, before=before, limit=limit)).rowcount)
+    return int((await run_statement(session, statement, before=before, limit=limit)).rowcount)
 
 
 async def strip_old_searches(session: AsyncSession, *, before: datetime, limit: int) -> int:
     """Removes who searched for what from old searches. Returns how many."""
-    return int((await _run(session, STRIP_SEARCHES, before=before, limit=limit)).rowcount)
+    return int((await run_statement(session, STRIP_SEARCHES, before=before, limit=limit)).rowcount)
 
 
 async def delete_old_versions(session: AsyncSession, *, failed_before: datetime) -> list[str]:
     """Deletes index versions that are neither active nor among the newest others. Returns them."""
-    rows = await _run(session, OLD_VERSIONS, before=failed_before, kept=OTHER_VERSIONS)
+    rows = await run_statement(session, OLD_VERSIONS, before=failed_before, kept=OTHER_VERSIONS)
     return [str(row[0]) for row in rows]
 
 

@@ -1,1 +1,1 @@
-"""A PayPal for this machine: Orders v2 over real HTTP, with toy money and faults on demand."""
+"""A PayPal simulator: Orders v2 over HTTP, with simulated payments and faults on demand."""

@@ -51,7 +51,7 @@ def refund_capture(
 
 
 def complete_refund(store: SimulatorStore, capture: Json, refund: Json) -> None:
-    """Completes a refund and tells its webhook event."""
+    """Completes a refund and queues its webhook event."""
     refund |= {"status": "COMPLETED", "update_time": now()}
     store.put("refund", refund)
     done = sum_refunds(store, capture, status="COMPLETED")

@@ -21,7 +21,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from integrations.paypal.account import SANDBOX
 
-CERT_ID = "CERT-SIMULATOR"
 DAYS = 3650
 
 

@@ -27,11 +27,11 @@ ALPHABET = string.ascii_uppercase + string.digits
 
 @dataclass(frozen=True)
 class FormerRequest:
-    """A request id that was used: the digest of its body, and what came of it.
+    """A request id that was used before: the digest of its body, and the outcome.
 
     Attributes:
         subject: id of the document that the request made.
-        problem: status and issue where it was refused.
+        problem: status and issue if it was refused.
     """
 
     digest: str
@@ -83,7 +83,7 @@ class SimulatorStore:
         return [json.loads(row[0]) for row in self._connection.execute(query, (kind,))]
 
     def find_request(self, request_id: str) -> FormerRequest | None:
-        """Finds what came of a request id, if it was used before."""
+        """Finds the outcome of a request id; None if it was not used before."""
         query = "SELECT digest, subject, problem FROM request WHERE id = ?"
         row = self._connection.execute(query, (request_id,)).fetchone()
         if row is None:
@@ -91,7 +91,7 @@ class SimulatorStore:
         return FormerRequest(row[0], row[1], json.loads(row[2]) if row[2] else None)
 
     def remember(self, request_id: str, digest: str, subject: str, problem: Json | None) -> None:
-        """Stores what came of a request id."""
+        """Stores the outcome of a request."""
         refusal = json.dumps(problem) if problem else None
         query = "INSERT OR REPLACE INTO request VALUES (?, ?, ?, ?)"
         self._connection.execute(query, (request_id, digest, subject, refusal))

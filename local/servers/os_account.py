@@ -63,7 +63,7 @@ def server_folder(data_dir: Path, name: str) -> Path:
     link = data_dir / name
     if link.is_symlink() and not link.exists():
         raise SetupError(
-            f"{link} points to {link.readlink()}, which is gone: bring that folder back, "
+            f"{link} points to {link.readlink()}, which is missing: restore that folder, "
             f"or remove the link to start without its data"
         )
     if not link.exists():

@@ -108,7 +108,7 @@ class Postgres:
         if missing:
             raise SetupError(
                 f"{self.cluster} is no complete PostgreSQL folder ({', '.join(missing)} missing): "
-                f"bring it back from a backup, or move it away to start with an empty database"
+                f"restore it from a backup, or move it away to start with an empty database"
             )
         if (version := (self.cluster / "PG_VERSION").read_text().strip()) != MAJOR:
             raise SetupError(
@@ -118,7 +118,7 @@ class Postgres:
         if not self._password_file.exists():
             raise SetupError(
                 f"{self._password_file} is missing: without it nobody can log in to "
-                f"{self.cluster}; bring it back, or move both away to start with an empty database"
+                f"{self.cluster}; restore it, or move both away to start with an empty database"
             )
 
     def _await_former_server(self) -> None:
@@ -217,7 +217,7 @@ class Postgres:
             except asyncpg.InvalidPasswordError as error:
                 raise SetupError(
                     f"{self._password_file} is not the password of {self.cluster}: "
-                    f"bring the right one back, or move both away"
+                    f"restore the right one, or move both away"
                 ) from error
             except (OSError, TimeoutError, asyncpg.PostgresError) as error:
                 if self.process.exit_code is not None or time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Servers as child processes: with a log, a time limit to stop, and no life after the parent."""
+"""Servers as child processes: each has a log and a time limit to stop, and ends with its parent."""
 
 import contextlib
 import ctypes

@@ -22,7 +22,7 @@ def fork_worker() -> int | None:
 
     The outer process forwards stop signals and adopts orphans. When the inner process has ended,
     even by SIGKILL, it ends all processes that are left. When the outer process is killed, the
-    inner one gets SIGTERM and stops in order.
+    inner one gets SIGTERM and stops cleanly.
     """
     if "MAKELEVEL" in os.environ:  # stop when `make` is killed
         die_with_parent(signal.SIGTERM, parent=os.getppid())()

@@ -24,6 +24,7 @@ READ: dict[Model, str] = {
 }
 """The paths that a model's loader reads, as patterns."""
 VARIANT = re.compile(r"\.(fp16|fp32|bf16|non_ema|ema)\.|(flax|tf|onnx|openvino)_")
+CONFIG_FILE = "open_clip_config.json"
 PICKLED = (".bin", ".pth", ".pt")
 
 
@@ -40,11 +41,8 @@ def pins_of(checkpoint: str, model: Model) -> Iterator[tuple[str, Pin]]:
     repository, prefixes = _split(name)
     pin = _pin(repository, READ[model], prefixes)
     yield name, pin
-    if model == "embedder" and (tokenizer := borrowed_tokenizer(_download(pin, CONFIG))):
+    if model == "embedder" and (tokenizer := borrowed_tokenizer(_download(pin, CONFIG_FILE))):
         yield tokenizer, _pin(tokenizer, TOKENIZER, ())
-
-
-CONFIG = "open_clip_config.json"
 
 
 def borrowed_tokenizer(config: Path) -> str | None:

@@ -102,6 +102,21 @@ def pinned_folder(checkpoint: str, pinning: Pinning) -> Iterator[Path | None]:
         yield folder
 
 
+@contextmanager
+def checkpoint_source(
+    checkpoint: str, folder: Path | str | None, pinning: Pinning
+) -> Iterator[str]:
+    """What a loader opens, while the block runs: the checkpoint's own folder, if it is one.
+
+    Otherwise the folder with the pinned files; a hub's name where the checkpoint is not pinned.
+    """
+    if folder is not None:
+        yield str(folder)
+        return
+    with pinned_folder(checkpoint, pinning) as pinned:
+        yield str(pinned or checkpoint.removeprefix(HUB_PREFIX))
+
+
 def fetch(pin: Pin) -> Path:
     """The hub's cache folder of the pinned revision, after comparing every pinned file.
 

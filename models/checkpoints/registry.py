@@ -70,7 +70,7 @@ def licence_of(checkpoint: str, model: Model) -> Checkpoint:
     local = checkpoint.startswith(LOCAL_PREFIX) or checkpoint.endswith((".pth", ".safetensors"))
     hub = checkpoint.startswith(HUB_PREFIX)
     if not hub and (local or checkpoint_folder(checkpoint, starter=model) is not None):
-        return Checkpoint(checkpoint, model, "the folder's owner knows", True)
+        return Checkpoint(checkpoint, model, "known to the folder's owner", True)
     return Checkpoint(checkpoint, model, "not known to this studio", False)
 
 
@@ -85,6 +85,6 @@ def require_licence(checkpoint: str, model: Model, *, allow_noncommercial: bool)
     if entry.commercial or allow_noncommercial:
         return entry
     raise SetupError(
-        f"the {model} {checkpoint} has the licence: {entry.licence}. It is loaded only with "
+        f"the licence of the {model} {checkpoint} is: {entry.licence}. It is loaded only with "
         "STUDIO_ALLOW_NONCOMMERCIAL=true, which states that your use is allowed"
     )

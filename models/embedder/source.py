@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from errors import SetupError
-from models.checkpoints.hub import CONFIG, borrowed_tokenizer
+from models.checkpoints.hub import CONFIG_FILE, borrowed_tokenizer
 from models.checkpoints.pins import Pinning, fetch, find_pin, pinned_folder
 from models.checkpoints.weights import HUB_PREFIX, LOCAL_PREFIX, checkpoint_folder
 
@@ -49,7 +49,7 @@ def _unpinned(checkpoint: str, pinning: Pinning) -> Source:
 
 def _link_tokenizer(folder: Path, pinning: Pinning) -> None:
     """Links the files of a tokenizer from another repository into the checkpoint's folder."""
-    tokenizer = borrowed_tokenizer(folder / CONFIG)
+    tokenizer = borrowed_tokenizer(folder / CONFIG_FILE)
     pin = find_pin(tokenizer, pinning) if tokenizer else None
     if pin is None:
         return

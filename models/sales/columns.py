@@ -65,6 +65,13 @@ def fold(text: str | None) -> str:
     return (text or "").strip().casefold()
 
 
+def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Vectors (n, dim) as float32 of unit length."""
+    wide = vectors.astype(np.float32)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    return np.asarray(wide / np.maximum(lengths, np.float32(1e-12)))
+
+
 def one_hot(texts: Texts, vocabulary: list[str]) -> NDArray[np.float32]:
     """(n, len(vocabulary)) float32; a text outside the vocabulary is all zeros."""
     matches = texts[:, None] == np.array(vocabulary or [""])[None, :]

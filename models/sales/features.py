@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from models.embedder.lexicon import Lexicon
 from models.sales.columns import Floats, Offers, Sales, Texts, most_frequent, one_hot
 from models.sales.neighbours import Nearest, find_nearest, neighbour_features
-from models.sales.ridge import FOLDS, Ridge, fit_ridge
+from models.sales.ridge import Ridge, fit_ridge
 
 Matrix = NDArray[np.float32]
 COMPONENTS, MOST_CATEGORIES, MOST_BRANDS = 16, 64, 64
@@ -47,12 +47,14 @@ class SalesVocabulary:
         """
         category = one_hot(offers.category, self.categories)
         usual = np.array([self.price.get(str(word), self.price[""]) for word in offers.category])
-        dearness = np.nan_to_num(np.log(offers.price) - usual)
+        price_ratio_log = np.nan_to_num(np.log(offers.price) - usual)
         turn = 2 * np.pi * offers.phase
         season = np.nan_to_num(np.stack([np.sin(turn), np.cos(turn)], axis=1))
         quarter = np.nan_to_num(np.floor(offers.phase * 4), nan=-1.0)
         brand = one_hot(offers.brand, self.brands)
-        plain = np.column_stack([dearness, season, quarter, category, brand]).astype(np.float32)
+        plain = np.column_stack([price_ratio_log, season, quarter, category, brand]).astype(
+            np.float32
+        )
         seasons = [category * season[:, [axis]].astype(np.float32) for axis in (0, 1)]
         return np.column_stack([plain, *seasons]).astype(np.float32), plain
 
@@ -61,7 +63,7 @@ class SalesVocabulary:
 class Sold:
     """m distinct products that were sold, sorted by key.
 
-    vectors: (m, dim) float32; surprise, spread: (m,) see `neighbour_features`; units: (m,) mean
+    vectors: (m, dim) float32; residual, spread: (m,) see `neighbour_features`; units: (m,) mean
     units of a row; category: (m,).
     """
 
@@ -69,12 +71,12 @@ class Sold:
     vectors: Matrix
     category: Texts
     units: Floats
-    surprise: Floats
+    residual: Floats
     spread: Floats
 
 
 @dataclass(frozen=True)
-class Reading:
+class FeatureExtractor:
     """Turns offers into the trees' columns; fitted once, then constant."""
 
     vocabulary: SalesVocabulary
@@ -82,7 +84,7 @@ class Reading:
     centre: Matrix
     axes: Matrix
     level: Ridge
-    loudness: Ridge
+    log_error: Ridge
     sold: Sold
 
     def columns(
@@ -95,16 +97,16 @@ class Reading:
         design, plain = design_of(self.vocabulary, self.lexicon, self.centre, offers)
         nearest = find_nearest(offers.vectors, self.sold.vectors, own)
         level = self.level.predict(design)
-        loudness = self.loudness.predict(design)
-        return self.stack(offers, plain, level, loudness, nearest), level, nearest
+        log_error = self.log_error.predict(design)
+        return self.stack(offers, plain, level, log_error, nearest), level, nearest
 
     def stack(
-        self, offers: Offers, plain: Matrix, level: Floats, loudness: Floats, nearest: Nearest
+        self, offers: Offers, plain: Matrix, level: Floats, log_error: Floats, nearest: Nearest
     ) -> Matrix:
         """The columns in the order that the trees expect, (n, q) float32."""
-        near = neighbour_features(nearest, self.sold.surprise, self.sold.spread)
+        near = neighbour_features(nearest, self.sold.residual, self.sold.spread)
         shape = (offers.vectors - self.centre) @ self.axes.T
-        return np.column_stack([level, loudness, near, shape, plain]).astype(np.float32)
+        return np.column_stack([level, log_error, near, shape, plain]).astype(np.float32)
 
 
 def design_of(
@@ -122,10 +124,10 @@ def design_of(
     return np.column_stack(design), np.column_stack([words, plain])
 
 
-def learn_reading(
+def fit_features(
     sales: Sales, lexicon: Lexicon, fold: NDArray[np.int64]
-) -> tuple[Reading, Matrix, Floats]:
-    """A reading of these sales, and their own columns and linear predictions.
+) -> tuple[FeatureExtractor, Matrix, Floats]:
+    """The extractor fitted on these sales, and their own columns and linear predictions.
 
     fold: (n,) in [0, FOLDS). A row's linear predictions come from models without its fold, and its
     neighbours leave its own product out, so that the trees train on columns like those of
@@ -140,11 +142,13 @@ def learn_reading(
     _, scatter = fit_ridge(design, np.log(np.abs(target - predicted) + LEAST_ERROR), fold)
     level, predicted = fit_ridge(design, target, fold, _weights(scatter))
     error = target - predicted
-    loudness, scatter = fit_ridge(design, np.log(np.abs(error) + LEAST_ERROR), fold)
+    log_error, scatter = fit_ridge(design, np.log(np.abs(error) + LEAST_ERROR), fold)
     sold, own = gather_sold(sales, error)
-    reading = Reading(vocabulary, lexicon, centre, axes.astype(np.float32), level, loudness, sold)
+    features = FeatureExtractor(
+        vocabulary, lexicon, centre, axes.astype(np.float32), level, log_error, sold
+    )
     nearest = find_nearest(offers.vectors, sold.vectors, own)
-    return reading, reading.stack(offers, plain, predicted, scatter, nearest), predicted
+    return features, features.stack(offers, plain, predicted, scatter, nearest), predicted
 
 
 def gather_sold(sales: Sales, error: Floats) -> tuple[Sold, NDArray[np.int64]]:
@@ -168,6 +172,3 @@ def _weights(scatter: Floats) -> Floats:
 
 def _sample(vectors: Matrix, most: int = 5000) -> Matrix:
     return vectors[:: max(1, len(vectors) // most)]
-
-
-__all__ = ["FOLDS", "Reading", "SalesVocabulary", "Sold", "learn_reading"]

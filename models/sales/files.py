@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,9 @@ import numpy as np
 from models.checkpoints.weights import STARTER_FOLDER
 from models.devices import select_boosting_device
 from models.embedder.lexicon import Lexicon
+from models.sales.columns import unit_rows
 from models.sales.conformal import Correction
-from models.sales.features import Reading, SalesVocabulary, Sold
+from models.sales.features import FeatureExtractor, SalesVocabulary, Sold
 from models.sales.regressor import Novelty, Regressor, RegressorConfig
 from models.sales.ridge import Ridge
 from models.sales.score_scale import ScoreScale
@@ -23,6 +24,8 @@ from models.sales.score_scale import ScoreScale
 MODEL, ARRAYS, TREES = "model.json", "arrays.npz", "trees.ubj"
 NAMES = (MODEL, ARRAYS, TREES)
 FORM = 1
+ARRAY_OF = {"residual": "surprise"}
+"""The name of an array in the file where it differs from the field of `Sold`."""
 STARTER = "starter"
 
 Files = dict[str, bytes]
@@ -32,24 +35,25 @@ Manifest = dict[str, dict[str, int | str]]
 
 def write_regressor(regressor: Regressor) -> Files:
     """The files of a regressor: all of it except its name."""
-    reading = regressor.reading
+    features = regressor.features
     model = {
         "form": FORM,
         "embedderVersion": regressor.embedder_version,
-        "vocabulary": asdict(reading.vocabulary),
+        "vocabulary": asdict(features.vocabulary),
         "correction": asdict(regressor.correction),
         "novelty": asdict(regressor.novelty),
         "scales": list(regressor.scale.percentile),
     }
-    arrays = {
-        "prompts": reading.lexicon.prompts.astype(np.float16),
-        "centre": reading.centre,
-        "axes": reading.axes,
+    arrays: dict[str, Any] = {
+        "prompts": features.lexicon.prompts.astype(np.float16),
+        "centre": features.centre,
+        "axes": features.axes,
         "scale": np.stack(list(regressor.scale.percentile.values())),
-        **{f"sold_{name}": value for name, value in vars(reading.sold).items()},
     }
+    for field, array in vars(features.sold).items():
+        arrays[f"sold_{ARRAY_OF.get(field, field)}"] = array
     arrays["sold_vectors"] = arrays["sold_vectors"].astype(np.float16)
-    for name, ridge in (("level", reading.level), ("loudness", reading.loudness)):
+    for name, ridge in (("level", features.level), ("loudness", features.log_error)):
         arrays[name] = np.append(ridge.weights, ridge.offset)
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays)
@@ -71,11 +75,13 @@ def read_regressor(version: str, files: Mapping[str, bytes], config: RegressorCo
         raise ValueError(f"regressor {version} was written by another studio version")
     with np.load(io.BytesIO(files[ARRAYS]), allow_pickle=False) as packed:
         arrays = {name: packed[name] for name in packed.files}
-    sold = {name.removeprefix("sold_"): array for name, array in arrays.items() if "sold_" in name}
-    sold["vectors"] = _unit(sold["vectors"])
-    reading = Reading(
+    sold = {
+        field.name: arrays[f"sold_{ARRAY_OF.get(field.name, field.name)}"] for field in fields(Sold)
+    }
+    sold["vectors"] = unit_rows(sold["vectors"])
+    features = FeatureExtractor(
         SalesVocabulary(**model["vocabulary"]),
-        Lexicon(_unit(arrays["prompts"])),
+        Lexicon(unit_rows(arrays["prompts"])),
         arrays["centre"],
         arrays["axes"],
         Ridge(arrays["level"][:-1], float(arrays["level"][-1])),
@@ -84,7 +90,7 @@ def read_regressor(version: str, files: Mapping[str, bytes], config: RegressorCo
     )
     scale = ScoreScale(dict(zip(model["scales"], arrays["scale"], strict=True)))
     return Regressor(
-        version, model["embedderVersion"], reading, _read_trees(files[TREES], config),
+        version, model["embedderVersion"], features, _read_trees(files[TREES], config),
         Correction(**model["correction"]), Novelty(**model["novelty"]), scale,
     )  # fmt: skip
 
@@ -116,9 +122,3 @@ def _read_trees(data: bytes, config: RegressorConfig) -> Any:
     booster = xgboost.Booster(model_file=bytearray(data))
     booster.set_param({"nthread": config.threads, "device": select_boosting_device(config.device)})
     return booster
-
-
-def _unit(vectors: Any) -> Any:
-    wide = vectors.astype(np.float32)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide / np.maximum(lengths, np.float32(1e-12))

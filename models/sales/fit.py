@@ -14,7 +14,7 @@ from models.embedder.lexicon import Lexicon
 from models.progress import Progress
 from models.sales.columns import Floats, Sales, Texts
 from models.sales.conformal import calibrate
-from models.sales.features import FOLDS, learn_reading
+from models.sales.features import fit_features
 from models.sales.regressor import (
     COVERAGE,
     QUANTILES,
@@ -23,6 +23,7 @@ from models.sales.regressor import (
     RegressorConfig,
     quantiles,
 )
+from models.sales.ridge import FOLDS
 from models.sales.score_scale import ScoreScale
 
 ROUNDS, DEPTH, LEARNING_RATE = 100, 3, 0.05
@@ -64,16 +65,16 @@ def fit_regressor(
 ) -> Regressor:  # fmt: skip
     """A regressor of the `fit` part, calibrated on one row of each product of `calibration`."""
     fold = _folds(parts.fit.key)
-    reading, columns, level = learn_reading(parts.fit, lexicon, fold)
+    features, columns, level = fit_features(parts.fit, lexicon, fold)
     booster = _boost(columns, parts.fit.log_units - level, config, progress)
     calibration = _one_row_per_product(parts.calibration)
-    columns, level, nearest = reading.columns(calibration.offers)
+    columns, level, nearest = features.columns(calibration.offers)
     low, _, high = quantiles(booster, columns, level).T
     category = calibration.offers.category
     correction = calibrate(low, high, calibration.log_units, category, COVERAGE)
     scale = ScoreScale.of(parts.fit.log_units, parts.fit.offers.category)
     novelty = _learn_novelty(nearest.distance, scale)
-    return Regressor(version, embedder_version, reading, booster, correction, novelty, scale)
+    return Regressor(version, embedder_version, features, booster, correction, novelty, scale)
 
 
 def _boost(
@@ -134,6 +135,3 @@ def _learn_novelty(distance: Floats, scale: ScoreScale) -> Novelty:
         low={word: low for word, (low, _) in ends.items()},
         high={word: high for word, (_, high) in ends.items()},
     )
-
-
-__all__ = ["LEAST_PRODUCTS", "ROUNDS_MESSAGE", "Parts", "fit_regressor", "split"]

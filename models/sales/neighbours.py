@@ -52,20 +52,20 @@ def find_nearest(
     return Nearest(rows, similar)
 
 
-def neighbour_features(nearest: Nearest, surprise: Floats, spread: Floats) -> Vectors:
-    """(n, 5) float32: mean surprise of the few and of the many nearest, mean spread, the standard
-    deviation of the surprise, and the distance.
+def neighbour_features(nearest: Nearest, residual: Floats, spread: Floats) -> Vectors:
+    """(n, 5) float32: mean residual of the few and of the many nearest, mean spread, the standard
+    deviation of the residual, and the distance.
 
-    surprise, spread: (m,) of every sold product, the mean error of the linear model in logs, and
+    residual, spread: (m,) of every sold product, the mean error of the linear model in logs, and
     the mean absolute error.
     """
-    surprises = surprise[nearest.row]
+    residuals = residual[nearest.row]
     return np.stack(
         [
-            surprises[:, :FEW].mean(axis=1),
-            surprises.mean(axis=1),
+            residuals[:, :FEW].mean(axis=1),
+            residuals.mean(axis=1),
             spread[nearest.row].mean(axis=1),
-            surprises.std(axis=1),
+            residuals.std(axis=1),
             nearest.distance,
         ],
         axis=1,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.sales.columns import Floats, Offers, Texts
 from models.sales.conformal import Correction
-from models.sales.features import Reading
+from models.sales.features import FeatureExtractor
 from models.sales.neighbours import FEW, Nearest, rows_of
 from models.sales.score_scale import ScoreScale
 
@@ -80,12 +80,12 @@ class Regressor:
     """
 
     def __init__(
-        self, version: str, embedder_version: str, reading: Reading, booster: Any,
+        self, version: str, embedder_version: str, features: FeatureExtractor, booster: Any,
         correction: Correction, novelty: Novelty, scale: ScoreScale,
     ) -> None:  # fmt: skip
         self.version = version
         self.embedder_version = embedder_version
-        self.reading = reading
+        self.features = features
         self.booster = booster
         self.correction = correction
         self.novelty = novelty
@@ -94,18 +94,18 @@ class Regressor:
     @property
     def dim(self) -> int:
         """The length of the vectors that it expects."""
-        return int(self.reading.sold.vectors.shape[1])
+        return int(self.features.sold.vectors.shape[1])
 
     def predict(self, offers: Offers, keys: Texts | None = None) -> Forecast:
         """The forecast of n offers. keys: (n,) their products' keys, "" for an unknown product.
 
         A product's own sales are never among its neighbours.
         """
-        own = None if keys is None else rows_of(keys, self.reading.sold.key)
-        columns, level, nearest = self.reading.columns(offers, own)
+        own = None if keys is None else rows_of(keys, self.features.sold.key)
+        columns, level, nearest = self.features.columns(offers, own)
         if (offers.category == "").any():
             offers = self._guess_categories(offers, nearest)
-            columns, level, nearest = self.reading.columns(offers, own)
+            columns, level, nearest = self.features.columns(offers, own)
         low, middle, high = quantiles(self.booster, columns, level).T
         low, high = self.correction.apply(low, high, offers.category)
         degree = self.novelty.degree(nearest.distance)
@@ -121,7 +121,7 @@ class Regressor:
 
     def check(self) -> None:
         """Scores a sold product; RuntimeError unless the median is a number within its interval."""
-        sold = self.reading.sold
+        sold = self.features.sold
         forecast = self.predict(
             Offers(
                 sold.vectors[:1], sold.category[:1], np.array([""]), np.array([np.nan]),
@@ -134,7 +134,7 @@ class Regressor:
             )
 
     def _guess_categories(self, offers: Offers, nearest: Nearest) -> Offers:
-        near = self.reading.sold.category[nearest.row[:, :FEW]]
+        near = self.features.sold.category[nearest.row[:, :FEW]]
         guessed = np.array([_most_common(row) for row in near])
         category = np.where(offers.category == "", guessed, offers.category)
         return Offers(offers.vectors, category, offers.brand, offers.price, offers.phase)

@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from models.sales.columns import Offers, Sales, fold, phase_of
+from models.sales.columns import Offers, Sales, fold, phase_of, unit_rows
 from models.sales.evaluation.baselines import day_by_day
 from models.sales.evaluation.report import report_of
 from models.sales.regressor import COMPARABLES, COVERAGE, Forecast, Regressor
@@ -17,7 +17,6 @@ from models.sales.shapes import (
     Offer,
     ScoreAnswer,
     ScoreQuery,
-    Vectors,
 )
 
 CANDIDATES = 4 * COMPARABLES
@@ -81,7 +80,7 @@ def _answer_of(regressor: Regressor, forecast: Forecast, row: int, length: int) 
 
 
 def _comparables(regressor: Regressor, forecast: Forecast, row: int) -> list[Comparable]:
-    sold, nearest = regressor.reading.sold, forecast.nearest
+    sold, nearest = regressor.features.sold, forecast.nearest
     rows = nearest.row[row][:CANDIDATES]
     scores = regressor.scale.score(np.log1p(sold.units[rows]), sold.category[rows])
     return [
@@ -103,17 +102,12 @@ def evaluate(regressor: Regressor, observations: Observations) -> Evaluation:
         plot_calibration,
     )
 
-    offers = columns_of(observations.offers, _unit(observations.vectors))
+    offers = columns_of(observations.offers, unit_rows(observations.vectors))
     keys = np.array([offer.key for offer in observations.offers])
     sales = Sales(offers, keys, observations.units)
     forecast = regressor.predict(offers, keys)
     days = np.array([offer.day.toordinal() if offer.day else -1 for offer in observations.offers])
-    by_category, by_image = day_by_day(sales, days, regressor.reading.sold)
+    by_category, by_image = day_by_day(sales, days, regressor.features.sold)
     report = report_of(regressor, sales, forecast, by_category, by_image)
     plots = {"calibration": plot_calibration(report), "predicted": plot_actual(report)}
     return Evaluation(regressor.version, report.figures(), plots)
-
-
-def _unit(vectors: NDArray[np.float16]) -> Vectors:
-    wide = vectors.astype(np.float32)
-    return np.asarray(wide / np.linalg.norm(wide, axis=1, keepdims=True))

@@ -2,8 +2,7 @@
 
 # ruff: noqa: PLC0415 - torch comes in when a model is loaded; the configuration alone stays cheap
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.checkpoints.pins import NO_PINS, Pinning, pinned_folder
+from models.checkpoints.pins import NO_PINS, Pinning, checkpoint_source
 from models.checkpoints.registry import require_licence
-from models.checkpoints.weights import HUB_PREFIX, checkpoint_folder, fingerprint, short_name
+from models.checkpoints.weights import checkpoint_folder, fingerprint, short_name
 from models.devices import Precision, select_device, torch_type
 from models.segmenter.atr import MIRRORED, NAMES
 from models.segmenter.parsing import Parsing
@@ -146,7 +145,8 @@ def load(config: ParserConfig) -> Parser:
     require_licence(config.checkpoint, "parser", allow_noncommercial=config.allow_noncommercial)
     device = select_device(config.device, config.threads)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    with _source(config) as name:
+    folder = checkpoint_folder(config.checkpoint, starter="parser")
+    with checkpoint_source(config.checkpoint, folder, config.pinning) as name:
         described, _ = PretrainedConfig.get_config_dict(name)
         own = described.get("model_type") == MODEL_TYPE
         network: Any = (ConvParser if own else SegformerForSemanticSegmentation).from_pretrained(
@@ -156,17 +156,6 @@ def load(config: ParserConfig) -> Parser:
         processor, _ = SegformerImageProcessor.get_image_processor_dict(name)
     network.eval().requires_grad_(False).to(device)
     return Parser(config, network, processor, order)
-
-
-@contextmanager
-def _source(config: ParserConfig) -> Iterator[str]:
-    """The checkpoint's folder; a hub's name where the checkpoint is not pinned."""
-    folder = checkpoint_folder(config.checkpoint, starter="parser")
-    if folder is not None:
-        yield str(folder)
-        return
-    with pinned_folder(config.checkpoint, config.pinning) as pinned:
-        yield str(pinned or config.checkpoint.removeprefix(HUB_PREFIX))
 
 
 def _order_of(labels: dict[int, str]) -> list[int]:

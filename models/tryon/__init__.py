@@ -1,1 +1,1 @@
-"""Virtual try-on in three plain steps: warp a garment onto a body, inpaint, repaint the rest."""
+"""Virtual try-on in four steps: parse the person, warp the garment, inpaint, paste the result."""

@@ -14,7 +14,7 @@ from models.tryon.garment.tops import Top, find_garment
 from models.tryon.garment.upright import upright
 from models.tryon.person.body import find_body, find_person
 from models.tryon.person.pose import Labels, Pose, resized
-from models.tryon.warping.flow import FlowModel, GridCrop, Shift, frame_person, sketch
+from models.tryon.warping.flow import FlowModel, GridCrop, Shift, frame_person, make_flow_inputs
 from models.tryon.warping.placement import Piece, place_bottom, place_top
 from models.tryon.warping.splines import Cover, Fit, WarpedLayer, fit_piece, flatten, warp_piece
 
@@ -93,7 +93,7 @@ def lay_out(labels: Labels, size: tuple[int, int], mask: Mask, category: Categor
 
 def find_shift(flow: FlowModel, lay: GarmentLayout, mask: Mask) -> Shift:
     """The network's flow for a layout."""
-    inputs = sketch(lay.labels, lay.crop, mask, lay.pieces, lay.fits)
+    inputs = make_flow_inputs(lay.labels, lay.crop, mask, lay.pieces, lay.fits)
     return Shift(flow.flow(inputs), lay.crop)
 
 

@@ -4,8 +4,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from models.checkpoints.pins import NO_PINS, Pinning, pinned_folder
-from models.checkpoints.weights import HUB_PREFIX, LOCAL_PREFIX, short_name
+from models.checkpoints.pins import NO_PINS, Pinning, checkpoint_source, pinned_folder
+from models.checkpoints.weights import LOCAL_PREFIX, short_name
 from models.devices import Precision, select_device, torch_type
 from models.segmenter.shapes import Category, Pixels
 from models.tryon.composite import Composite
@@ -23,7 +22,7 @@ from models.tryon.outline import bounds
 COMPOSITE = "composite"
 """The name of the painter that returns the composite as it is."""
 OnStep = Callable[[int, int], None]
-"""Called before each step with the steps done and in all; its exceptions end the painting."""
+"""Called with the steps done and the steps in total; an exception ends the painting."""
 
 CLOTHES: Mapping[Category, str] = {"upper": "top", "lower": "trousers or skirt", "dress": "dress"}
 AVOIDED = "blurry, distorted, extra limbs, deformed hands, text, watermark"
@@ -203,7 +202,10 @@ def load_painter(config: PainterConfig) -> Painter:
     from diffusers import AutoPipelineForInpainting
 
     device = select_device(config.device)
-    with _source(config) as name:
+    local = config.checkpoint.removeprefix(LOCAL_PREFIX)
+    is_local = local != config.checkpoint or Path(local).is_dir()
+    own_folder = local if is_local else None
+    with checkpoint_source(config.checkpoint, own_folder, config.pinning) as name:
         pipeline: Any = AutoPipelineForInpainting.from_pretrained(  # type: ignore[no-untyped-call]
             name,
             dtype=torch_type(config.precision),
@@ -218,14 +220,3 @@ def load_painter(config: PainterConfig) -> Painter:
         pipeline.set_ip_adapter_scale(config.adapter_scale)
     pipeline.set_progress_bar_config(disable=True)
     return Diffusion(config, pipeline.to(device))
-
-
-@contextmanager
-def _source(config: PainterConfig) -> Iterator[str]:
-    """The checkpoint's folder; a hub's name where the checkpoint is not pinned."""
-    name = config.checkpoint.removeprefix(LOCAL_PREFIX)
-    if name != config.checkpoint or Path(name).is_dir():
-        yield name
-        return
-    with pinned_folder(name, config.pinning) as folder:
-        yield str(folder or name.removeprefix(HUB_PREFIX))

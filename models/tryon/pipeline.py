@@ -22,9 +22,9 @@ from models.tryon.shapes import GarmentPicture, TryOnOptions
 from models.tryon.warping.flow import FlowModel
 
 SURE = 0.85
-"""From this share of the garment on, another category than the caller's is refused."""
+"""Above this share of another category, the caller's category is refused."""
 LEAST_LIKELY = 0.2
-"""Below this share of the garment, its shape decides about the category."""
+"""Up to this share of the likeliest category, the shape of the mask decides instead."""
 
 
 class HumanParser(Protocol):
@@ -82,9 +82,7 @@ class ParsedPerson:
 
 
 OnProgress = Callable[[int, int, str], None]
-"""Called with the steps done, the steps in all, and the step that begins; an exception that it
-raises ends the try-on.
-"""
+"""Called with the steps done, the steps in total and the step that begins; an exception ends it."""
 
 
 def _no_progress(_done: int, _total: int, _message: str) -> None:
@@ -202,7 +200,7 @@ def fit_category(
         return likeliest if share > LEAST_LIKELY else _by_shape(cut)
     if {category, likeliest} == {"upper", "lower"} and share > SURE:
         raise Invalid(
-            f"the garment is taken for one of {likeliest}, not {category}; "
+            f"the garment looks like category {likeliest}, not {category}; "
             "leave category out, or show another garment"
         ).about("category")
     return category

@@ -6,7 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from db.backup.snapshot import Report, Snapshot, columns_of, driver_of, sole_backup, take_snapshot
+from db.backup.snapshot import (
+    BackupProgress,
+    Snapshot,
+    columns_of,
+    driver_of,
+    sole_backup,
+    take_snapshot,
+)
 from db.deletion.erasures import list_erasures
 from db.engine import Database
 from errors import Invalid, NotFound
@@ -17,7 +24,7 @@ from studio.ports import BlobStore
 
 
 async def make_backup(
-    database: Database, blobs: BlobStore, archive: Archive, report: Report
+    database: Database, blobs: BlobStore, archive: Archive, report: BackupProgress
 ) -> Manifest:
     """Copies the whole studio while it runs; blobs that the archive has already are not copied.
 
@@ -59,7 +66,7 @@ async def save_erasures(database: Database, archive: Archive) -> int:
     return await archive.add_erasures(lines)
 
 
-async def verify_backup(archive: Archive, manifest: Manifest, report: Report) -> None:
+async def verify_backup(archive: Archive, manifest: Manifest, report: BackupProgress) -> None:
     """Reads every file of a backup and compares it with its checksum.
 
     Raises:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from db.backup.snapshot import Report, sha256_of
+from db.backup.snapshot import BackupProgress, sha256_of
 from errors import Invalid, NotFound
 from studio.operations.archive import Archive, StoredBlob
 from studio.ports import BlobStore
@@ -33,7 +33,7 @@ async def copy_blobs(
     keys: Collection[str],
     existing: Mapping[str, StoredBlob],
     folder: Path,
-    report: Report,
+    report: BackupProgress,
 ) -> CopyResult:
     """Copies blobs into the archive, except `existing` ones that it has with the same size.
 
@@ -62,7 +62,7 @@ async def copy_blobs(
 
 
 async def damaged_blobs(
-    archive: Archive, stored: Mapping[str, StoredBlob], folder: Path, report: Report
+    archive: Archive, stored: Mapping[str, StoredBlob], folder: Path, report: BackupProgress
 ) -> list[str]:
     """Reads every blob in the archive. Returns the keys of missing and damaged ones."""
     damaged: list[str] = []
@@ -80,7 +80,7 @@ async def restore_blobs(
     stored: Mapping[str, StoredBlob],
     target: BlobStore,
     folder: Path,
-    report: Report,
+    report: BackupProgress,
 ) -> int:
     """Copies blobs from the archive to the target, except those that it has. Returns how many.
 
@@ -104,7 +104,7 @@ async def restore_blobs(
 
 
 async def for_each(
-    keys: Collection[str], handle: Handle, folder: Path, report: Report, what: str
+    keys: Collection[str], handle: Handle, folder: Path, report: BackupProgress, what: str
 ) -> None:
     """Calls `handle` for all keys, a few at a time; the first error ends it."""
     waiting = iter(keys)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from db.backup.restored_versions import fail_versions_without_files, mark_index_versions
 from db.backup.snapshot import (
-    Report,
+    BackupProgress,
     connected_studios,
     driver_of,
     empty_tables,
@@ -47,7 +47,7 @@ class RestoreSummary:
 
 
 async def restore(
-    studio: Studio, archive: Archive, manifest: Manifest, *, force: bool, report: Report
+    studio: Studio, archive: Archive, manifest: Manifest, *, force: bool, report: BackupProgress
 ) -> RestoreSummary:
     """Restores a backup into an empty studio that is not running; `force` replaces its contents.
 
@@ -117,7 +117,7 @@ async def _refuse_connected(connection: Any) -> None:
 
 
 async def _repeat_erasures(
-    studio: Studio, manifest: Manifest, erasures: dict[UUID, ErasureLine], report: Report
+    studio: Studio, manifest: Manifest, erasures: dict[UUID, ErasureLine], report: BackupProgress
 ) -> int:
     """Repeats every deletion that the snapshot does not contain. Returns how many there were."""
     async with studio.database.transaction() as session:

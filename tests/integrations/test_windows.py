@@ -21,7 +21,7 @@ async def test_windows_count_each_caller_in_order(cache: RedisCache) -> None:
     states = await cache.count_in_windows(uses, window_ms=60_000)
     assert [state.is_counted for state in states] == [True, True, True, False, False]
     assert [state.remaining for state in states] == [1, 0, 0, 0, 0]
-    assert all(0 < state.more_in_ms <= 60_001 for state in states)
+    assert all(0 < state.retry_after_ms <= 60_001 for state in states)
 
 
 async def test_a_full_window_has_room_again_when_it_said(cache: RedisCache) -> None:
@@ -29,7 +29,7 @@ async def test_a_full_window_has_room_again_when_it_said(cache: RedisCache) -> N
     for _ in range(8):
         states = (await cache.count_in_windows([QuotaUse("full", 5)] * 6, window_ms=300))[-1]
         assert not states.is_counted and states.remaining == 0
-        await asyncio.sleep(states.more_in_ms / 1000)
+        await asyncio.sleep(states.retry_after_ms / 1000)
         assert (await cache.count_in_windows([QuotaUse("full", 5)], window_ms=300))[0].is_counted
 
 

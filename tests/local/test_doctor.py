@@ -76,7 +76,7 @@ def test_damaged_secrets(settings: Settings, tmp_path: Path) -> None:
 
 def test_a_lost_server(settings: Settings, tmp_path: Path) -> None:
     url = f"postgresql://me:hidden-word@127.0.0.1:{free_port()}/x"
-    DataFolder(tmp_path).tell_running({"database_url": url, "ports": []})
+    DataFolder(tmp_path).write_running_file({"database_url": url, "ports": []})
     (finding,) = of("server", settings)
     assert finding.status == "fail"
     assert "hidden-word" not in finding.detail

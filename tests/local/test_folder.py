@@ -53,13 +53,13 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
 
 def test_what_a_dead_studio_said_does_not_count(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
-    folder.tell_running({"base_url": "http://x"})
+    folder.write_running_file({"base_url": "http://x"})
     assert (folder.running() or {})["base_url"] == "http://x"
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    folder.tell_running({"pid": dead.pid})
+    folder.write_running_file({"pid": dead.pid})
     assert folder.running() is None
-    folder.tell_stopped()
+    folder.remove_running_file()
     assert folder.running() is None
 
 

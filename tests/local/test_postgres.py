@@ -223,7 +223,7 @@ class TestBelowAClosedFolder:
     def test_a_lost_place_is_named(self, closed: Path) -> None:
         home = Postgres(closed).home
         home.rmdir()
-        with pytest.raises(SetupError, match=f"points to {home}, which is gone"):
+        with pytest.raises(SetupError, match=f"points to {home}, which is missing"):
             Postgres(closed)
 
     def test_programs_are_copied_once(

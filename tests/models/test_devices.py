@@ -45,7 +45,7 @@ def test_auto_takes_a_gpu_where_there_is_one(gpus: Any) -> None:
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:1"])
 def test_a_named_gpu_that_is_missing_is_an_error(gpus: Any, device: str) -> None:
     gpus(1 if device == "cuda:1" else 0)
-    with pytest.raises(SetupError, match=f"{device}.*torch sees"):
+    with pytest.raises(SetupError, match=f"{device}.*torch finds"):
         select_device(device)
 
 

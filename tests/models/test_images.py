@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from drawing.hostile import pictures
 from errors import Invalid, NotAnImage, StudioError, TooLarge
+from models.clean_copy import clean_copy
 from models.images import MAX_BYTES, decode_image, inspect_image, public_copy
 
 
@@ -199,6 +200,25 @@ def test_the_public_copy_shows_the_colours_that_the_profile_means() -> None:
     assert colour(same) == pytest.approx(colour(plain), abs=3) == colour(broken)
     red, green, _ = colour(other)
     assert red > green  # in that profile, what is called green is red
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_the_clean_copy_shows_the_colours_that_the_profile_means(kind: str) -> None:
+    """A copy without a profile must hold the colours in sRGB."""
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = Image.new("RGB", (64, 64), (90, 160, 70))
+
+    def colour(profile: bytes) -> tuple[int, ...]:
+        copy = clean_copy(encoded(picture, kind, icc_profile=profile)).data
+        image = Image.open(io.BytesIO(copy))
+        assert "icc_profile" not in image.info
+        pixel = image.getpixel((30, 30))
+        assert isinstance(pixel, tuple)
+        return pixel
+
+    assert colour(srgb) == pytest.approx((90, 160, 70), abs=3)
+    red, green, _ = colour(swapped_primaries(srgb))
+    assert red > green
 
 
 def swapped_primaries(profile: bytes) -> bytes:

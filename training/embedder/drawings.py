@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from drawing.captions import KIND_OF_CATEGORY, Traits, combinations
 from drawing.draw import Garment, draw_garment
 
+PHOTO_SIZE, DRAWING_SIZE = 160, 150
+"""Pixels a side of the pictures in memory, from which crops for training are cut."""
+
 
 @dataclass(frozen=True)
 class Drawings:

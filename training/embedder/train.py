@@ -1,7 +1,9 @@
-"""The recipe of the starter embedder: a small open_clip model from drawings and photographs.
+"""Trains the starter embedder's first network: a small open_clip model of drawings and photographs.
 
 Run: python -m training.embedder.train --photos ../shared/data/clothing
-     --people ../shared/data/people --out models/starter/embedder
+     --people ../shared/data/people --out /tmp/looks
+Then `training.embedder.train_classifier` trains the second network, and
+`training.embedder.assemble` puts both together.
 """
 
 import argparse
@@ -19,13 +21,12 @@ import torch
 import models.embedder.backbone  # noqa: F401 - registers the image network
 from models.checkpoints.weights import LOCAL_PREFIX, write_tensors
 from models.embedder.embedder import build_tokenizer
-from training.embedder.drawings import draw_pool
+from training.embedder.drawings import DRAWING_SIZE, PHOTO_SIZE, draw_pool
 from training.embedder.trainer import EmbedderSchedule, EmbedderTrainer
 from training.embedder.validation import report
 from training.photos.photos import Photos, join, load_photos
 from training.photos.street_garments import load_street_garments
 
-PHOTO_SIZE, DRAWING_SIZE = 160, 150  # pixels in memory; crops for training are cut from them
 ARCHITECTURE: dict[str, Any] = {
     "embed_dim": 256,
     "vision_cfg": {
@@ -71,7 +72,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--start", type=Path, help="a checkpoint (state.pt) to start from")
     parser.add_argument("--minutes", type=float, default=60.0, help="of CPU time")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--fold-in", type=float, default=0.7)
+    parser.add_argument(
+        "--fold-in",
+        type=float,
+        default=0.7,
+        help="the share of the run after which the validation photographs join the training",
+    )
     parser.add_argument("--instances", type=int, default=24, help="drawn garments a combination")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)

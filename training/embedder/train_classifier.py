@@ -21,14 +21,14 @@ from drawing.captions import NOUN_OF_KIND, NOUNS
 from models.checkpoints.weights import write_tensors
 from models.embedder.backbone import kinds_resnet
 from training.augment import DRAWING, GENTLE, PHOTO, augment
-from training.embedder.drawings import draw_pool
-from training.embedder.validation import precision_at_10, resize
+from training.embedder.drawings import DRAWING_SIZE, PHOTO_SIZE, draw_pool
+from training.embedder.retrieval import image_precision
+from training.embedder.validation import resize
 from training.mixup import mix_pairs
-from training.photos.photos import join, load_photos
+from training.photos.photos import join, load_photos, sample_photos
 from training.photos.street_garments import load_street_garments
 from training.trainer import Schedule, Trainer
 
-PHOTO_SIZE, DRAWING_SIZE = 160, 150  # pixels in memory; crops for training are cut from them
 PHOTOS, DRAWINGS = 104, 24  # pictures of a batch
 DRAWN = 0.5  # weight of the drawings' loss, beside 1 for the photographs
 MIXED = 0.75  # the share of steps whose photographs are mixed in pairs
@@ -76,7 +76,8 @@ class ClassifierTrainer(Trainer):
 
     def losses(self) -> dict[str, torch.Tensor]:
         """The losses of photographs, most of them mixed in pairs, and of drawings."""
-        rows = self._choose_photos()
+        rest = 0 if self.share >= self._fold_in else len(self.validation.files)
+        rows = sample_photos(self._weights, PHOTOS, self._rng, without_last=rest)
         strength = PHOTO if self.share < GENTLE_FROM else GENTLE
         photographs = augment(self._pixels[rows], self.size, strength, self._generator)
         kinds, other, share = torch.from_numpy(self._kinds[rows]), torch.arange(PHOTOS), 1.0
@@ -96,14 +97,6 @@ class ClassifierTrainer(Trainer):
         )  # fmt: skip
         return {"photographs": share * first + (1.0 - share) * second, "drawings": DRAWN * exact}
 
-    def _choose_photos(self) -> NDArray[np.int64]:
-        """A batch in which rare labels are sampled more often; the last rows are validation's."""
-        weights = self._weights.copy()
-        if self.share < self._fold_in:
-            weights[len(weights) - len(self.validation.files) :] = 0.0
-        odds = weights / weights.sum()
-        return self._rng.choice(len(weights), PHOTOS, replace=False, p=odds)
-
     def report(self) -> str:
         """Accuracy and precision at 10 on the validation photographs."""
         odds = torch.cat([
@@ -112,7 +105,7 @@ class ClassifierTrainer(Trainer):
         ]).numpy()  # fmt: skip
         right = float((odds.argmax(1) == number(self.validation.labels)).mean())
         units = odds / np.linalg.norm(odds, axis=1, keepdims=True)
-        near = precision_at_10(units, np.array(self.validation.labels))
+        near = image_precision(units, np.array(self.validation.labels))
         return f"  validation photographs: right {right:.3f}, P@10 {near:.3f}"
 
 
@@ -129,7 +122,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "kinds")
     parser.add_argument("--minutes", type=float, default=60.0, help="of CPU time")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--fold-in", type=float, default=0.7, help="validation joins from here on")
+    parser.add_argument(
+        "--fold-in",
+        type=float,
+        default=0.7,
+        help="the share of the run after which the validation photographs join the training",
+    )
     parser.add_argument("--instances", type=int, default=8, help="drawn garments a combination")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)

@@ -1,6 +1,5 @@
 """Trains the embedder: batches of photographs and drawings, and their contrastive losses."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +18,11 @@ from drawing.captions import (
 )
 from training.augment import DRAWING, GENTLE, PHOTO, augment
 from training.embedder.drawings import Drawings
-from training.losses import multi_positive, same_label, two_views
+from training.embedder.validation import Tokenize
+from training.losses import multi_positive, nt_xent, supervised_contrastive
 from training.mixup import mix_pairs
-from training.photos.photos import Photos
+from training.photos.photos import Photos, sample_photos
 from training.trainer import Schedule, Trainer
-
-Tokenize = Callable[[list[str]], torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,22 +30,23 @@ class EmbedderSchedule(Schedule):
     """The run's schedule and batch; sizes: (from this share of the run on, pixels a side).
 
     fold_in: the share of the run after which the validation photographs join the training;
-    gentle: the share after which photographs are augmented less; mix: the share of steps whose
-    photographs are mixed in pairs; label: the weight of the "same label" loss, which colours and
-    patterns would otherwise outweigh; view: the weight of the "same garment in another view" loss;
-    worn: the sampling weight of worn garments, 1 for others. groups, instances: few groups of many
-    instances, so that the network learns to distinguish garments that differ in cut alone.
+    gentle_from: the share after which photographs are augmented less; mix_share: the share of steps
+    whose photographs are mixed in pairs; label_weight: of the supervised contrastive loss, which
+    colours and patterns would otherwise outweigh; view_weight: of the NT-Xent loss of two views of
+    a garment; worn_weight: the sampling weight of worn garments, 1 for others.
+    groups, instances: few groups of many instances, so that the network learns to distinguish
+    garments that differ in cut alone.
     """
 
     photos: int = 80
     groups: int = 3
     instances: int = 6
-    mix: float = 0.45
-    label: float = 4.0
-    view: float = 0.8
-    worn: float = 0.5
+    mix_share: float = 0.45
+    label_weight: float = 4.0
+    view_weight: float = 0.8
+    worn_weight: float = 0.5
     fold_in: float = 0.7
-    gentle: float = 0.8
+    gentle_from: float = 0.8
     sizes: tuple[tuple[float, int], ...] = ((0.0, 72), (0.2, 88), (0.45, 96), (0.8, 128))
 
     def size_at(self, share: float) -> int:
@@ -72,21 +71,22 @@ class EmbedderTrainer(Trainer):
             for label, colour in zip(photos.labels, photos.colours, strict=True)
         ]
         self._weights = np.array([photos.labels.count(label) ** -0.2 for label in photos.labels])
-        self._weights[:worn] *= schedule.worn
+        self._weights[:worn] *= schedule.worn_weight
 
     def losses(self) -> dict[str, torch.Tensor]:
         """The losses of a batch of both sources."""
         size = self.schedule.size_at(self.share)
-        rows = self._choose_photos()
+        rest = 0 if self.share >= self.schedule.fold_in else self._validation
+        rows = sample_photos(self._weights, self.schedule.photos, self._rng, without_last=rest)
         drawn, drawn_traits = self.drawings.sample(
             self.schedule.groups, self.schedule.instances, self._rng
         )
-        strength = PHOTO if self.share < self.schedule.gentle else GENTLE
+        strength = PHOTO if self.share < self.schedule.gentle_from else GENTLE
         photographs = augment(self._photos.pixels[rows], size, strength, self._generator)
         drawings = augment(drawn, size, DRAWING, self._generator)
         photo_traits = [self._traits[row] for row in rows]
         n, half = len(rows), len(drawn_traits)
-        if self._rng.random() < self.schedule.mix:
+        if self._rng.random() < self.schedule.mix_share:
             photographs, other, share = mix_pairs(photographs, self._rng)
             vectors = self._encode(torch.cat([photographs, drawings]))
             losses = self._text_losses(vectors[n:], drawn_traits, 2 * drawn_traits)
@@ -97,9 +97,11 @@ class EmbedderTrainer(Trainer):
                 vectors, photo_traits + drawn_traits, photo_traits + 2 * drawn_traits
             )
             labels = torch.tensor([KINDS.index(traits.kind) for traits in photo_traits])
-            losses["label"] = self.schedule.label * same_label(vectors[:n], labels, 0.1)
-        views = two_views(vectors[n : n + half], vectors[n + half :], 0.07)
-        losses["view"] = self.schedule.view * views
+            losses["label"] = self.schedule.label_weight * supervised_contrastive(
+                vectors[:n], labels, 0.1
+            )
+        views = nt_xent(vectors[n : n + half], vectors[n + half :], 0.07)
+        losses["view"] = self.schedule.view_weight * views
         return losses
 
     def _update_ema(self) -> None:
@@ -125,15 +127,6 @@ class EmbedderTrainer(Trainer):
         relation = torch.from_numpy(relate(traits, captions))
         first = multi_positive(logits, relation, 0.1)
         return share * first + (1.0 - share) * multi_positive(logits, relation[other], 0.1)
-
-    def _choose_photos(self) -> list[int]:
-        """A batch in which rare labels are sampled more often; the last rows are validation's."""
-        weights = self._weights.copy()
-        if self.share < self.schedule.fold_in:
-            weights[len(weights) - self._validation :] = 0.0
-        odds = weights / weights.sum()
-        rows = self._rng.choice(len(weights), self.schedule.photos, replace=False, p=odds)
-        return [int(row) for row in rows]
 
     def _text_losses(
         self, vectors: torch.Tensor, described: list[Traits], traits: list[Traits]

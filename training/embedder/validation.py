@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from drawing.captions import NOUNS, combinations
 from drawing.draw import Garment, caption, draw_garment
+from training.embedder.retrieval import image_precision
 from training.photos.photos import Photos
 
 Tokenize = Callable[[list[str]], torch.Tensor]
@@ -29,18 +30,10 @@ def report(network: Any, tokenize: Tokenize, photos: Photos, size: int) -> str:
     predicted = names[(pictures @ texts.T).argmax(1)]
     drawn = " ".join(f"{value:.3f}" for value in _drawn(network, tokenize, size))
     return (
-        f"  photographs: image P@10 {precision_at_10(pictures, labels):.3f}, "
+        f"  photographs: image P@10 {image_precision(pictures, labels):.3f}, "
         f"text P@10 {precision:.3f}, "
         f"zero-shot {(predicted == labels).mean():.3f}; held-out drawings text@1 view@1: {drawn}"
     )
-
-
-def precision_at_10(vectors: NDArray[np.float32], labels: NDArray[np.str_]) -> float:
-    """Share of each picture's ten nearest others that carry its label."""
-    near = vectors @ vectors.T
-    np.fill_diagonal(near, -9.0)
-    order = np.argpartition(-near, 10, axis=1)[:, :10]
-    return float((labels[order] == labels[:, None]).mean())
 
 
 @lru_cache(maxsize=1)

@@ -19,7 +19,7 @@ from models.segmenter.shapes import Category
 from models.tryon.composite import lay_out
 from models.tryon.garment.upright import upright
 from models.tryon.person.pose import Labels
-from models.tryon.warping.flow import GRID, GridCrop, sketch
+from models.tryon.warping.flow import GRID, GridCrop, make_flow_inputs
 
 SIZE, FLAT_SIZE = (384, 288), 256
 KINDS: dict[Category, tuple[str, ...]] = {
@@ -36,10 +36,10 @@ NO, YES, UNKNOWN = 0, 1, 2
 class FlowPairs(NamedTuple):
     """n pairs as uint8 arrays, or as tensors during training.
 
-    labels, cover, place, flat: see `models.tryon.warping.flow.Sketch`, shares as 0..255. source:
-    (n, 2, *GRID), the first warp's coordinates in the flat picture; target: the true ones, both in
-    pixels of a picture of FLAT_SIZE. visible: (n, *GRID), whether the worn garment is visible: NO,
-    YES or UNKNOWN.
+    labels, cover, place, flat: see `models.tryon.warping.flow.FlowInputs`, shares as 0..255.
+    source: (n, 2, *GRID), the first warp's coordinates in the flat picture; target: the true ones,
+    both in pixels of a picture of FLAT_SIZE. visible: (n, *GRID), whether the worn garment is
+    visible: NO, YES or UNKNOWN.
     """
 
     labels: Any
@@ -86,7 +86,7 @@ def _draw_pair(seed: int) -> tuple[NDArray[np.uint8], ...] | None:
         lay = lay_out(labels, SIZE, mask, kind)
     except Invalid:
         return None
-    first = sketch(lay.labels, lay.crop, mask, lay.pieces, lay.fits)
+    first = make_flow_inputs(lay.labels, lay.crop, mask, lay.pieces, lay.fits)
     traced, truth = trace_garment(seed, [garment, *beside], garment, SIZE, FLAT_SIZE, seed)
     place, visible = _in_crop(traced, truth, lay.crop, seed)
     return (
@@ -135,9 +135,7 @@ def _in_crop(
 
     Cloth that hair, a bag or an arm in front hides is UNKNOWN, and so is cloth outside the frame.
     """
-    columns, rows = np.meshgrid(np.arange(GRID[1], dtype=float), np.arange(GRID[0], dtype=float))
-    points = crop.in_frame(np.stack([columns, rows], axis=-1).reshape(-1, 2))
-    x, y = points.round().astype(int).T
+    x, y = crop.points().round().astype(int).T
     within = (x >= 0) & (x < SIZE[1]) & (y >= 0) & (y < SIZE[0])
     x, y = np.clip(x, 0, SIZE[1] - 1), np.clip(y, 0, SIZE[0] - 1)
     there = traced[y, x]

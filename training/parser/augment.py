@@ -11,7 +11,7 @@ from training.photos.street import MIRRORED_CODES
 _MIRRORED = torch.from_numpy(MIRRORED_CODES.astype(np.int64))
 
 
-def disturb(
+def augment(
     pixels: NDArray[np.uint8], codes: NDArray[np.uint8], size: tuple[int, int], rng: Generator,
     strength: float = 1.0, device: torch.device | str = "cpu", recoloured: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip

@@ -19,12 +19,12 @@ from drawing.people.people import draw_people
 from models.checkpoints.weights import STARTER_FOLDER, read_tensors, write_tensors
 from models.segmenter.atr import NAMES
 from models.segmenter.parser_network import ConvParser, ConvParserConfig
-from training.parser.trainer import LARGE, SIZES, ParserSchedule, ParserTrainer, Source
+from training.parser.trainer import LARGE, SIZES, ParserSchedule, ParserTrainer
 from training.parser.validation import report
 from training.photos.flat_lay import draw_flat_lays, load_flat_lays
 from training.photos.no_garment import beside_people, draw_without_garment, squash
 from training.photos.pseudo_labels import load_unlabelled
-from training.photos.street import load_street
+from training.photos.street import Source, load_street
 from training.workers import draw_in_processes
 
 HEIGHT, WIDTH = 256, 184  # pixels in memory
@@ -93,7 +93,7 @@ def _sources(args: argparse.Namespace, splits: set[str]) -> dict[str, Source]:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--street", type=Path, required=True)
-    parser.add_argument("--flat-lays", "--lying", type=Path, required=True)
+    parser.add_argument("--flat-lays", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "parser")
     parser.add_argument("--start", type=Path, help="a folder of weights to start from")

@@ -8,27 +8,24 @@ import torch
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
-from models.segmenter.atr import CLOTHES, NAMES
-from training.parser.augment import disturb, normalise, paste
+from models.segmenter.atr import CLOTHES, NAMES, Atr
+from training.parser.augment import augment, normalise, paste
 from training.photos.pseudo_labels import pseudo_label
-from training.photos.street import SETS
+from training.photos.street import SETS, Source
 from training.trainer import Schedule, Trainer
 
-Source = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-"""Pixels (n, h, w, 3) uint8 RGB and codes (n, h, w) uint8."""
-
 _RARE = {
-    1: 2.0,
-    3: 3.0,
-    5: 1.5,
-    7: 1.5,
-    8: 3.0,
-    9: 1.5,
-    10: 1.5,
-    14: 1.3,
-    15: 1.3,
-    16: 1.5,
-    17: 2.5,
+    Atr.HAT: 2.0,
+    Atr.SUNGLASSES: 3.0,
+    Atr.SKIRT: 1.5,
+    Atr.DRESS: 1.5,
+    Atr.BELT: 3.0,
+    Atr.LEFT_SHOE: 1.5,
+    Atr.RIGHT_SHOE: 1.5,
+    Atr.LEFT_ARM: 1.3,
+    Atr.RIGHT_ARM: 1.3,
+    Atr.BAG: 1.5,
+    Atr.SCARF: 2.5,
 }
 """Weights of rare classes; the others have 1."""
 
@@ -94,8 +91,8 @@ class ParserTrainer(Trainer):
         self._garments = garments
         self._inside, self._certain = inside.to(self.device), certain.to(self.device)
         self._weight = torch.ones(len(SETS))
-        for number, weight in _RARE.items():
-            self._weight[number] = weight
+        for label, weight in _RARE.items():
+            self._weight[label] = weight
         self._weight = self._weight.to(self.device)
 
     def losses(self) -> dict[str, torch.Tensor]:
@@ -127,7 +124,7 @@ class ParserTrainer(Trainer):
             rows = self._rng.integers(0, len(pixels), count)
             strength = self.schedule.strength
             views.append(
-                disturb(
+                augment(
                     pixels[rows], codes[rows], size, self._rng, strength, self.device,
                     _RECOLOURED.get(name, 0.0),
                 )

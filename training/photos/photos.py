@@ -60,6 +60,15 @@ def load_photos(folder: Path, splits: set[str], size: int) -> Photos:
     return Photos([file for file, _ in rows], pixels, [label for _, label in rows], colours)
 
 
+def sample_photos(
+    weights: NDArray[np.float64], count: int, rng: np.random.Generator, *, without_last: int
+) -> NDArray[np.int64]:
+    """`count` distinct rows, drawn by their weights, none of the last `without_last` rows."""
+    weights = weights.copy()
+    weights[len(weights) - without_last :] = 0.0
+    return rng.choice(len(weights), count, replace=False, p=weights / weights.sum())
+
+
 def join(parts: list[Photos]) -> Photos:
     """Concatenates photographs in order."""
     return Photos(

@@ -40,6 +40,8 @@ SETS: tuple[frozenset[Atr], ...] = (
 SKIN, EITHER_ARM, EITHER_LEG, EITHER_SHOE, LIMB, ON_PERSON, ANYTHING, SUIT, AT_NECK = range(18, 27)
 GROUND_OR = 27
 """The first code of "background or the garment", in the order of `FLAT_LAY`."""
+Source = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""Pixels (n, h, w, 3) uint8 RGB and codes (n, h, w) uint8."""
 JACKET = 0.75
 """A "suit" that ends above this share of the figure is a jacket (67 of 69 do; the trousers have a
 label of their own); one that reaches further down may be either.
@@ -107,10 +109,10 @@ def read_street(folder: Path, file: str) -> tuple[NDArray[np.uint8], NDArray[np.
         pixels = np.asarray(photo.convert("RGB"))
     with Image.open(folder / f"parse/{file}.png") as parse:
         codes = table[np.asarray(parse)]
-    return pixels, tell_sides(codes)
+    return pixels, assign_sides(codes)
 
 
-def tell_sides(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def assign_sides(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Resolves face, limbs, feet and suits by their position, for standing figures that face the
     camera. The wearer's left is on the picture's right; near the middle, the side stays open.
     """

@@ -22,7 +22,7 @@ SEGFORMER_WIDTHS: Config = {
 
 
 def write_embedder(folder: Path, weights: Weights, architecture: str) -> None:
-    """An open_clip checkpoint as a hub's folder has it; SigLIP's own words are not at hand."""
+    """An open_clip checkpoint as in a hub's folder, with another tokenizer than SigLIP's own."""
     import open_clip
     from safetensors.torch import save_file
 
@@ -43,7 +43,7 @@ def write_embedder(folder: Path, weights: Weights, architecture: str) -> None:
 
 
 def write_words(folder: Path) -> None:
-    """A tokenizer of T5's kind with few words, as transformers saves it."""
+    """Writes a T5 tokenizer with few words, as transformers saves it."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -61,7 +61,7 @@ def write_words(folder: Path) -> None:
 
 
 def write_segformer(folder: Path, weights: Weights, sizes: Config, side: int) -> float:
-    """A SegFormer that knows ATR's classes, in transformers' published format; its sample sum."""
+    """Writes a SegFormer with ATR's classes in transformers' format; returns its sample sum."""
     from transformers import (
         SegformerConfig,
         SegformerForSemanticSegmentation,
@@ -79,7 +79,7 @@ def write_segformer(folder: Path, weights: Weights, sizes: Config, side: int) ->
 
 
 def write_sam(file: Path, weights: Weights, architecture: SamArchitecture) -> float:
-    """segment-anything's `sam_vit_….pth`; its sample sum."""
+    """Writes segment-anything's `sam_vit_….pth`; returns its sample sum."""
     state = weights.of(on_meta(lambda: build(architecture)).state_dict())
     torch.save(state, file)
     return sample_sum(state)

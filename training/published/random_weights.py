@@ -1,4 +1,4 @@
-"""Random weights in the shapes and under the names of a network that takes no memory itself."""
+"""Random weights with the shapes and names of a network that is built without memory."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,14 +8,14 @@ import torch
 
 SPREAD = 0.02
 POOL = 16_777_213
-"""Normal numbers, drawn once and repeated; a prime, so that no two rows of a matrix are equal."""
+"""So many normal numbers are drawn and repeated; a prime, so that rows of a matrix differ."""
 SAMPLED = 64
 
 Tensors = dict[str, torch.Tensor]
 
 
 def on_meta(build: Callable[[], Any]) -> Any:
-    """A module with shapes and without memory."""
+    """A module whose parameters have shapes but take no memory."""
     with torch.device("meta"):
         return build()
 
@@ -32,7 +32,7 @@ class Weights:
         self._dtype, self._pool, self._at = dtype, numbers.to("cpu", dtype), 0
 
     def of(self, shapes: Mapping[str, torch.Tensor]) -> Tensors:
-        """One tensor for each of the (shapes only) state dict's."""
+        """Draws a tensor for each entry of a state dict that has only shapes."""
         return {name: self._drawn(name, shape) for name, shape in shapes.items()}
 
     def _drawn(self, name: str, like: torch.Tensor) -> torch.Tensor:
@@ -45,7 +45,7 @@ class Weights:
         return self._take(like.numel()).reshape(like.shape)
 
     def _take(self, count: int) -> torch.Tensor:
-        """The pool's next `count` numbers, over and over."""
+        """The next `count` numbers of the pool, which starts again at its end."""
         size = len(self._pool)
         first = self._pool[self._at :][:count]
         whole, rest = divmod(count - len(first), size)
@@ -54,13 +54,13 @@ class Weights:
 
 
 def sample_sum(tensors: Mapping[str, torch.Tensor]) -> float:
-    """Tells whether weights are those that were written, whatever a library calls them inside."""
+    """A sum that shows whether loaded weights are the written ones, whatever their names are."""
     parts = [tensor.detach().flatten()[:SAMPLED] for tensor in tensors.values()]
     return float(torch.cat([part.float() for part in parts]).double().abs().sum())
 
 
 def save_diffusers(network: Any, weights: Weights, folder: Path) -> float:
-    """A diffusers network as its `save_pretrained` writes it; what `sample_sum` says of it."""
+    """Writes a diffusers network as `save_pretrained` does; returns its `sample_sum`."""
     from safetensors.torch import save_file
 
     network.save_config(folder)
@@ -70,7 +70,7 @@ def save_diffusers(network: Any, weights: Weights, folder: Path) -> float:
 
 
 def save_transformers(network: Any, weights: Weights, folder: Path) -> float:
-    """A transformers network in its published format; what `sample_sum` says of it."""
+    """Writes a transformers network in its published format; returns its `sample_sum`."""
     state = weights.of(network.state_dict())
     written = sample_sum(state)
     network.save_pretrained(folder, state_dict=state, max_shard_size="50GB")  # it empties `state`
@@ -78,7 +78,7 @@ def save_transformers(network: Any, weights: Weights, folder: Path) -> float:
 
 
 def save_text_encoder(network: Any, weights: Weights, folder: Path) -> float:
-    """Like `save_transformers`, with the published names that transformers 5 only reads."""
+    """As `save_transformers`, with older published names, which transformers 5 only reads."""
     from safetensors.torch import save_file
 
     state = weights.of(network.state_dict())

@@ -25,7 +25,7 @@ VIT_BIGG: Config = {
     "num_attention_heads": 16, "projection_dim": 1280, "patch_size": 14, "image_size": 224,
     "hidden_act": "gelu",
 }  # fmt: skip
-"""The image encoder of `h94/IP-Adapter:sdxl_models`, which production names."""
+"""The image encoder of `h94/IP-Adapter:sdxl_models`, the adapter of the production profile."""
 VIT_H: Config = VIT_BIGG | {
     "hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "projection_dim": 1024,
 }  # fmt: skip
@@ -78,7 +78,7 @@ class Sdxl:
 
 
 def write_sdxl(folder: Path, weights: Weights, sizes: Sdxl) -> dict[str, float]:
-    """The pipeline's folder, part by part; `sample_sum` of each network."""
+    """Writes the pipeline's folder; returns the `sample_sum` of each network."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     diffusers: Any = import_module("diffusers")  # which has no types
@@ -117,7 +117,7 @@ def write_sdxl(folder: Path, weights: Weights, sizes: Sdxl) -> dict[str, float]:
 
 
 def write_tokenizer(folder: Path, padding: str) -> None:
-    """CLIP's own vocabulary, which open_clip ships, as transformers saves it."""
+    """Writes CLIP's vocabulary, which open_clip ships, as transformers saves it."""
     from open_clip.tokenizer import SimpleTokenizer
     from transformers import CLIPTokenizer
 
@@ -137,7 +137,7 @@ def write_tokenizer(folder: Path, padding: str) -> None:
 def write_adapter(
     folder: Path, weights: Weights, encoder: Config, unet: Config
 ) -> dict[str, float]:
-    """An IP-Adapter of the published first kind with its image encoder; `sample_sum` of both."""
+    """Writes a plain IP-Adapter with its image encoder; returns the `sample_sum` of both."""
     from safetensors.torch import save_file
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 

@@ -98,11 +98,11 @@ def sell(
     colour = np.array([COLOURS.index(garment.colour) for garment in garments])
     pattern = np.array([PATTERNS.index(garment.pattern) for garment in garments])
     medians = np.array([MEDIAN_PRICES[garment.category] for garment in garments])
-    brand, dearness = rng.integers(0, len(BRANDS), count), rng.normal(0.0, 0.3, count)
+    brand, price_ratio_log = rng.integers(0, len(BRANDS), count), rng.normal(0.0, 0.3, count)
     if brands is not None:
         brand = np.array([BRANDS.index(name) for name in brands])
     if prices is not None:
-        dearness = np.log(np.array(prices) / medians)
+        price_ratio_log = np.log(np.array(prices) / medians)
     days = rng.integers(0, DAYS, count)
     day = [FIRST_DAY + timedelta(int(offset)) for offset in days]
     phase = np.array([phase_of(date_) for date_ in day])
@@ -112,14 +112,14 @@ def sell(
         + market.colour[colour]
         + market.pattern[pattern]
         + market.brand[brand]
-        - 0.6 * dearness
+        - 0.6 * price_ratio_log
         + 0.3 * np.sin(2 * np.pi * (phase - market.phase[category]))
         + 0.25 * in_season
     )
     noise = np.where(pattern == 0, QUIET, LOUD)
     return MarketSales(
         brand=np.array(BRANDS)[brand],
-        price=np.round(medians * np.exp(dearness), 2),
+        price=np.round(medians * np.exp(price_ratio_log), 2),
         day=day,
         units=np.exp(expected + noise * rng.normal(size=count)),
         expected=expected,

@@ -20,10 +20,10 @@ from drawing.people.people import draw_people
 from models.checkpoints.weights import write_tensors
 from models.segmenter.sam_checkpoint import CONFIG_FILE, WEIGHTS_FILE, SamArchitecture, build
 from training.photos.flat_lay import draw_flat_lays
-from training.photos.street import load_street
+from training.photos.street import Source, load_street
 from training.sam.trainer import SamTrainer
 from training.sam.validation import report
-from training.sam.views import Source, Views
+from training.sam.views import Views
 from training.trainer import Schedule
 from training.workers import draw_in_processes
 

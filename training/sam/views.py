@@ -7,14 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from models.segmenter.sam_checkpoint import pixel_statistics
 from training.parser.augment import recolour
-from training.photos.street import MIRRORED_CODES
+from training.photos.street import MIRRORED_CODES, Source
 
-Source = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-"""Pixels (n, h, w, 3) uint8 RGB and codes (n, h, w) uint8."""
 ASPECTS: dict[str, float] = {
     "street": 0.667, "validation": 0.667, "people": 0.719, "drawn": 1.0, "flat-lay": 0.75,
 }  # fmt: skip

@@ -62,5 +62,5 @@ def _complete(
     if not len(filled_rows):
         out = -0.1 if side == 0 else 0.1
         places = np.array([body.crotch, body.ankle])
-        values = np.array([own, np.array(own) * 1.0 + out * body.half])
+        values = np.array([own, np.array(own) + out * body.half])
     return np.stack([np.interp(rows, places, values[:, edge]) for edge in (0, 1)], axis=1)

@@ -41,6 +41,13 @@ class GridCrop:
     y: float
     scale: float
 
+    def points(self) -> Points:
+        """The frame's pixel of every cell of the grid, row by row, (n, 2)."""
+        columns, rows = np.meshgrid(
+            np.arange(GRID[1], dtype=float), np.arange(GRID[0], dtype=float)
+        )
+        return self.in_frame(np.stack([columns, rows], axis=-1).reshape(-1, 2))
+
     def in_frame(self, points: Points) -> Points:
         """Cells of the grid (n, 2) -> pixels of the frame."""
         return np.asarray(points * self.scale + np.array([self.x, self.y]), np.float64)
@@ -51,8 +58,8 @@ class GridCrop:
 
 
 @dataclass(frozen=True)
-class Sketch:
-    """The network's inputs.
+class FlowInputs:
+    """The inputs of the flow's network.
 
     labels: GRID uint8, with `OUTSIDE`. cover: GRID float32, the first warp's. place: (2, *GRID)
     float32, the warp's source in the garment's box, x and y in 0..1, 0 where nothing is covered.
@@ -68,12 +75,12 @@ class Sketch:
 
 
 class FlowModel(Protocol):
-    """`models.tryon.warping.flow_network.FlowNet` is one."""
+    """`models.tryon.warping.flow_network.FlowPredictor` is one."""
 
     version: str
     """Changes with the weights."""
 
-    def flow(self, sketch: Sketch) -> Planes:
+    def flow(self, inputs: FlowInputs) -> Planes:
         """(2, GRID / STRIDE) float32: the offset of each place's source, x and y in cells."""
         ...
 
@@ -108,12 +115,11 @@ def frame_person(person: Mask, size: tuple[int, int]) -> GridCrop:
     return GridCrop(x, y, scale)
 
 
-def sketch(
+def make_flow_inputs(
     labels: Labels, crop: GridCrop, mask: Mask, pieces: Sequence[Piece], fits: Sequence[Fit]
-) -> Sketch:
+) -> FlowInputs:
     """The network's inputs for a first warp. labels: (h, w) of the frame. mask: the garment's."""
-    columns, rows = np.meshgrid(np.arange(GRID[1], dtype=float), np.arange(GRID[0], dtype=float))
-    points = crop.in_frame(np.stack([columns, rows], axis=-1).reshape(-1, 2))
+    points = crop.points()
     cover, source = np.zeros(GRID, np.float32), np.zeros((2, *GRID), np.float32)
     for piece, fit in zip(pieces, fits, strict=True):
         at = fit.spline(points).T.reshape(2, *GRID)
@@ -125,13 +131,13 @@ def sketch(
     x0, y0, x1, y1 = bounds(mask)
     corner, size = np.array([x0, y0])[:, None, None], np.array([x1 - x0 + 1, y1 - y0 + 1])
     place = np.where(cover > 0, (source - corner * cover) / size[:, None, None], 0.0)
-    return Sketch(
+    return FlowInputs(
         _labels_at(labels, points), cover, place.astype(np.float32), _outline(mask),
         source.astype(np.float32),
     )  # fmt: skip
 
 
-def mirror(inputs: Sketch) -> Sketch:
+def mirror(inputs: FlowInputs) -> FlowInputs:
     """The mirror image of person and garment; `source` stays as it is."""
     swapped = np.array([*MIRRORED, OUTSIDE], np.uint8)[inputs.labels[:, ::-1]]
     cover, place = inputs.cover[:, ::-1], inputs.place[..., ::-1]

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import interpolate, one_hot
 
 from models.checkpoints.weights import STARTER_FOLDER, fingerprint, read_tensors
-from models.tryon.warping.flow import OUTSIDE, STRIDE, Planes, Sketch, mirror
+from models.tryon.warping.flow import OUTSIDE, STRIDE, FlowInputs, Planes, mirror
 
 WEIGHTS_FILE = "model.safetensors"
 CHANNELS = OUTSIDE + 1 + 1 + 2
@@ -73,16 +73,16 @@ class FlowNetwork(nn.Module):
         return flow
 
 
-class FlowNet:
+class FlowPredictor:
     """A loaded checkpoint; holds no state of a request."""
 
     def __init__(self, network: FlowNetwork) -> None:
         self._network = network.eval().requires_grad_(False)
         self.version = f"flow-{fingerprint(network.state_dict(), [STRIDE])}"
 
-    def flow(self, sketch: Sketch) -> Planes:
-        """The mean of the flows for the sketch and for its mirror image, which takes 10 ms more."""
-        both = (sketch, mirror(sketch))
+    def flow(self, inputs: FlowInputs) -> Planes:
+        """The mean of the flows for the inputs and for their mirror image (10 ms more)."""
+        both = (inputs, mirror(inputs))
         with torch.inference_mode():
             plain, turned = self._network(
                 torch.from_numpy(np.stack([each.labels for each in both]).astype(np.int64)),
@@ -96,11 +96,11 @@ class FlowNet:
         return flow
 
 
-def load_flow(folder: Path = STARTER_FOLDER / "flow") -> FlowNet:
+def load_flow(folder: Path = STARTER_FOLDER / "flow") -> FlowPredictor:
     """Load the weights of a folder, by default the shipped ones, on the CPU."""
     network = FlowNetwork()
     tensors = read_tensors(folder / WEIGHTS_FILE)
     network.load_state_dict(
         {name: each.float() if each.is_floating_point() else each for name, each in tensors.items()}
     )
-    return FlowNet(network)
+    return FlowPredictor(network)

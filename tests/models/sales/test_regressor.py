@@ -75,11 +75,11 @@ def test_a_picture_unlike_all_others_gets_the_bounds_of_the_whole_category(
     regressor: Regressor,
 ) -> None:
     usual = small_market(50, seed=4).offers
-    sold = regressor.reading.sold.vectors
+    sold = regressor.features.sold.vectors
     away = -sold.mean(axis=0)
     strange = np.tile((away / np.linalg.norm(away)).astype(np.float32), (50, 1))
     regressor_far = Regressor(
-        "far", "tiny", regressor.reading, regressor.booster, regressor.correction,
+        "far", "tiny", regressor.features, regressor.booster, regressor.correction,
         type(regressor.novelty)(1e-3, regressor.novelty.low, regressor.novelty.high),
         regressor.scale,
     )  # fmt: skip
@@ -114,7 +114,7 @@ def test_one_alone_is_answered_as_among_many(regressor: Regressor) -> None:
 
 
 def test_a_product_is_not_its_own_neighbour(regressor: Regressor) -> None:
-    sold = regressor.reading.sold
+    sold = regressor.features.sold
     offers = Offers(
         sold.vectors[:5], sold.category[:5], np.array([""] * 5), np.full(5, np.nan),
         np.full(5, np.nan),
@@ -126,7 +126,7 @@ def test_a_product_is_not_its_own_neighbour(regressor: Regressor) -> None:
 
 
 def test_an_unsaid_category_is_that_of_the_neighbours(regressor: Regressor) -> None:
-    sold = regressor.reading.sold
+    sold = regressor.features.sold
     unsaid = Offers(
         sold.vectors[:40], np.array([""] * 40), np.array([""] * 40), np.full(40, np.nan),
         np.full(40, np.nan),
@@ -204,7 +204,7 @@ def test_measures_against_known_values() -> None:
 def test_baselines_know_nothing_of_later_days(regressor: Regressor) -> None:
     sales = small_market(60, seed=7)
     days = np.arange(60)
-    sold = regressor.reading.sold
+    sold = regressor.features.sold
     by_category, by_image = day_by_day(sales, days, sold)
     changed = Sales(sales.offers, sales.key, np.where(days >= 30, 1e6, sales.units))
     again = day_by_day(changed, days, sold)

@@ -95,7 +95,7 @@ def test_a_garment_that_the_segmenter_has_parsed_is_not_parsed_again() -> None:
     options = TryOnOptions(None, "fast", category_shares=shares)
     assert pipeline.dress(person.image, garment, options).category == "lower"
     assert parser.calls == 3
-    with pytest.raises(Invalid, match="taken for one of lower") as refusal:
+    with pytest.raises(Invalid, match="looks like category lower") as refusal:
         pipeline.dress(person.image, garment, replace(options, category="upper"))
     assert refusal.value.subject == "category"
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from models.segmenter.atr import PERSON, UPPER, Atr
-from training.photos.street import ANYTHING, SETS, SUIT, ground_truth, tell_sides
+from training.photos.street import ANYTHING, SETS, SUIT, assign_sides, ground_truth
 
 
 def test_the_ground_truth_marks_ambiguous_codes() -> None:
@@ -22,6 +22,6 @@ def test_a_suit_that_ends_at_the_hips_is_a_jacket() -> None:
     codes[5:15, 15:25] = Atr.FACE
     codes[15:50, 10:30] = SUIT
     codes[50:95, 12:28] = Atr.PANTS
-    assert (tell_sides(codes)[15:50, 10:30] == Atr.UPPER_CLOTHES).all()
+    assert (assign_sides(codes)[15:50, 10:30] == Atr.UPPER_CLOTHES).all()
     codes[50:95, 12:28] = SUIT
-    assert (tell_sides(codes)[15:50, 10:30] == SUIT).all()
+    assert (assign_sides(codes)[15:50, 10:30] == SUIT).all()

@@ -14,7 +14,7 @@ from models.segmenter.atr import PERSON
 from models.segmenter.sam import Prompt, SamConfig, load
 from models.segmenter.sam_checkpoint import SamArchitecture, build
 from training.photos.photos import split_of
-from training.photos.street import SUIT
+from training.photos.street import SUIT, Source
 from training.sam import train as sam
 from training.sam.prompts import (
     GROUPS,
@@ -27,7 +27,7 @@ from training.sam.prompts import (
 )
 from training.sam.trainer import REFINING, USER_LAYOUTS, SamTrainer, decode, encode, true_iou
 from training.sam.validation import report
-from training.sam.views import Source, Views
+from training.sam.views import Views
 from training.trainer import Schedule
 
 TINY = SamArchitecture(

@@ -18,10 +18,10 @@ from models.tryon.warping.flow import (
     GridCrop,
     Shift,
     frame_person,
+    make_flow_inputs,
     mirror,
-    sketch,
 )
-from models.tryon.warping.flow_network import FlowNet, FlowNetwork, load_flow
+from models.tryon.warping.flow_network import FlowNetwork, FlowPredictor, load_flow
 from models.tryon.warping.splines import FOLDED
 
 SIZE = (256, 192)
@@ -35,7 +35,7 @@ SEEDS = range(880_000_000, 880_000_004)
 
 
 @cache
-def _starter() -> FlowNet:
+def _starter() -> FlowPredictor:
     return load_flow()
 
 
@@ -45,7 +45,7 @@ def _pair(kind: Category, seed: int) -> tuple[Pixels, Labels, Pixels, Mask]:
     return np.asarray(person.image), person.parse, np.asarray(picture), np.asarray(cover) > 127
 
 
-def _dressed(kind: Category, seed: int, flow: FlowNet | None) -> Composite:
+def _dressed(kind: Category, seed: int, flow: FlowPredictor | None) -> Composite:
     return compose(*_pair(kind, seed), kind, flow)
 
 
@@ -72,18 +72,20 @@ def test_same_picture_every_time() -> None:
 
 
 def test_an_untrained_network_moves_nothing() -> None:
-    plain, moved = (_dressed("dress", SEEDS[1], flow) for flow in (None, FlowNet(FlowNetwork())))
+    plain, moved = (
+        _dressed("dress", SEEDS[1], flow) for flow in (None, FlowPredictor(FlowNetwork()))
+    )
     assert np.array_equal(plain.picture, moved.picture)
 
 
 def test_weights_name_the_version() -> None:
-    assert load_flow().version == _starter().version != FlowNet(FlowNetwork()).version
+    assert load_flow().version == _starter().version != FlowPredictor(FlowNetwork()).version
 
 
-def test_sketch_shows_the_first_warp_in_the_window() -> None:
+def test_flow_inputs_show_the_first_warp_in_the_window() -> None:
     _, labels, _, mask = _pair("upper", SEEDS[0])
     lay = lay_out(labels, SIZE, mask, "upper")
-    inputs = sketch(lay.labels, lay.crop, mask, lay.pieces, lay.fits)
+    inputs = make_flow_inputs(lay.labels, lay.crop, mask, lay.pieces, lay.fits)
     assert inputs.labels.shape == inputs.cover.shape == GRID and inputs.flat.shape == (FLAT, FLAT)
     assert inputs.place.shape == (2, *GRID)
     assert inputs.cover.min() >= 0 and inputs.cover.max() <= 1 and (inputs.cover > 0.9).any()
@@ -95,7 +97,7 @@ def test_sketch_shows_the_first_warp_in_the_window() -> None:
 def test_a_person_in_the_mirror_is_dressed_in_the_mirror() -> None:
     _, labels, _, mask = _pair("upper", SEEDS[0])
     lay = lay_out(labels, SIZE, mask, "upper")
-    inputs = sketch(lay.labels, lay.crop, mask, lay.pieces, lay.fits)
+    inputs = make_flow_inputs(lay.labels, lay.crop, mask, lay.pieces, lay.fits)
     plain, turned = _starter().flow(inputs), _starter().flow(mirror(inputs))
     assert np.abs(plain).max() > 1
     np.testing.assert_allclose(turned[0], -plain[0, :, ::-1], atol=1e-4)
