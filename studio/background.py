@@ -31,7 +31,7 @@ class Supervised:
     def failures_of_late(self) -> int:
         """Within `WITHIN_S`."""
         since_s = time.monotonic() - WITHIN_S
-        return sum(at_s > since_s for at_s in self.failures)
+        return sum(failure_s > since_s for failure_s in self.failures)
 
 
 class Background:
@@ -51,9 +51,9 @@ class Background:
 
     def start(self, name: str, work: Work) -> None:
         """Runs `work()` until `aclose`."""
-        one = Supervised(name, work)
-        self._supervised.append(one)
-        supervisor = asyncio.get_running_loop().create_task(self._supervise(one), name=name)
+        supervised = Supervised(name, work)
+        self._supervised.append(supervised)
+        supervisor = asyncio.get_running_loop().create_task(self._supervise(supervised), name=name)
         self._supervisors.append(supervisor)
         self.watch(name, lambda: not supervisor.done())
 
@@ -64,12 +64,12 @@ class Background:
     @property
     def tasks(self) -> dict[str, "asyncio.Task[None] | None"]:
         """The present task of each piece of work that was started here."""
-        return {one.name: one.task for one in self._supervised}
+        return {supervised.name: supervised.task for supervised in self._supervised}
 
     @property
     def failures(self) -> list[str]:
         """The names of what has failed within the hour or has ended."""
-        failed = {one.name for one in self._supervised if one.failures_of_late}
+        failed = {supervised.name for supervised in self._supervised if supervised.failures_of_late}
         return sorted(failed | {name for name, is_alive in self._watched.items() if not is_alive()})
 
     def check(self) -> None:
@@ -79,9 +79,9 @@ class Background:
         for name, is_alive in self._watched.items():
             if not is_alive():
                 raise RuntimeError(f"the background task {name} has ended")
-        for one in self._supervised:
-            if one.failures_of_late >= MOST_FAILURES:
-                raise RuntimeError(f"the background task {one.name} keeps failing")
+        for supervised in self._supervised:
+            if supervised.failures_of_late >= MOST_FAILURES:
+                raise RuntimeError(f"the background task {supervised.name} keeps failing")
 
     async def aclose(self) -> None:
         """Ends what was started here."""
@@ -89,21 +89,21 @@ class Background:
             supervisor.cancel()
         await asyncio.gather(*self._supervisors, return_exceptions=True)
 
-    async def _supervise(self, one: Supervised) -> None:
+    async def _supervise(self, supervised: Supervised) -> None:
         while True:
-            await self._run_once(one)
-            doubled_s = self._first_pause_s * 2.0 ** (one.failures_of_late - 1)
+            await self._run_once(supervised)
+            doubled_s = self._first_pause_s * 2.0 ** (supervised.failures_of_late - 1)
             await asyncio.sleep(min(LONGEST_PAUSE_S, doubled_s))
 
-    async def _run_once(self, one: Supervised) -> None:
-        one.task = asyncio.get_running_loop().create_task(one.work(), name=one.name)
+    async def _run_once(self, supervised: Supervised) -> None:
+        loop = asyncio.get_running_loop()
+        supervised.task = loop.create_task(supervised.work(), name=supervised.name)
         try:
-            await asyncio.wait({one.task})
+            await asyncio.wait({supervised.task})
         finally:
-            if not one.task.done():
-                one.task.cancel()
-                await asyncio.wait({one.task})
-        error = None if one.task.cancelled() else one.task.exception()
-        one.failures = [*one.failures[1 - MOST_FAILURES :], time.monotonic()]
-        task_name = one.name
-        log.error("background.failed", task=task_name, exc_info=error)
+            if not supervised.task.done():
+                supervised.task.cancel()
+                await asyncio.wait({supervised.task})
+        error = None if supervised.task.cancelled() else supervised.task.exception()
+        supervised.failures = [*supervised.failures[1 - MOST_FAILURES :], time.monotonic()]
+        log.error("background.failed", task=supervised.name, exc_info=error)

@@ -19,7 +19,7 @@ from studio.ports import Studio
 
 @dataclass(frozen=True)
 class JobType:
-    """One entry of `studio.jobs.jobs.JOB_TYPES`; `jobs.registry` has the function that runs it.
+    """One entry of `studio.jobs.registry.JOB_TYPES`; `jobs.registry` has the function that runs it.
 
     Attributes:
         role: the least role that may submit such a job.

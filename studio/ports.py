@@ -111,7 +111,9 @@ class Index(Protocol):
         ...
 
     async def status(self) -> Mapping[str, object]:
-        """`version`, `embedderVersion`, `count`, `appliedSeq` of the replica that answers."""
+        """`version`, `embedderVersion`, `count`, `appliedSeq` and `rebuildDue` of the replica that
+        answers; without an active version, no `rebuildDue`.
+        """
         ...
 
 
@@ -186,10 +188,12 @@ class TryOn(Protocol):
 
 
 class Dispatcher(Protocol):
-    """Whoever starts queued jobs."""
+    """Starts queued jobs."""
 
     async def status(self) -> Mapping[str, object]:
-        """`silentS` since its last turn, types `running`, `backlog` by type, `overdue` jobs.
+        """The `name` of the replica that answers, `silentS` (the seconds since its last turn), the
+        types of its `running` jobs, and its `warnings`; of all replicas, the `backlog` by type and
+        the number of `overdue` jobs.
 
         Raises:
             Unavailable: none answers.
