@@ -6,7 +6,7 @@ from settings import Settings
 
 def test_consent_to_non_commercial_licences_reaches_every_model_that_asks() -> None:
     for is_allowed in (False, True):
-        settings = Settings(sam_checkpoint="starter", allow_noncommercial=is_allowed)
+        settings = Settings(sam="starter", allow_noncommercial=is_allowed)
         sam = sam_config(settings)
         assert sam is not None
         configs = (sam, parser_config(settings), tryon_config(settings))
