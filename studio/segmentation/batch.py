@@ -116,4 +116,5 @@ async def _segment_one(
     except StudioError as error:
         return result | {"error": error.detail}
     document = segmentation_document(segmentation.mask_key, segmentation.answer)
-    return result | in_camel_case(document)
+    result |= in_camel_case(document)
+    return result
