@@ -57,9 +57,15 @@ class Invalid(StudioError):
 
 
 class RateLimited(StudioError):
-    """The caller has sent too many requests."""
+    """The caller has sent too many requests; `retry_after_s`: when the next one may be accepted."""
 
     retryable = True
+    retry_after_s: int
+
+    def __init__(self, detail: str, retry_after_s: int | None = None) -> None:
+        super().__init__(detail)
+        if retry_after_s is not None:  # else that of the class, if it has one
+            self.retry_after_s = retry_after_s
 
 
 class UpstreamFailed(StudioError):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.setup import plain_errors, running_settings
+from cli.setup import plain_errors, present_settings
 from errors import Conflict
-from settings import Settings, load_settings
+from settings import Settings
 
 if TYPE_CHECKING:
     from studio.operations.archive import Archive, Manifest
@@ -79,14 +79,6 @@ def restore(
         )
         for key in result.absent[:20]:
             typer.echo(f"absent: {key}")
-
-
-def present_settings() -> Settings:
-    """The settings; if they name no servers, those of the studio that runs in the data folder."""
-    settings = load_settings()
-    if settings.database_url and settings.blob_url and settings.jwt_secret:
-        return settings
-    return running_settings()
 
 
 async def add_erasures(settings: Settings, dest: str) -> int:

@@ -10,7 +10,7 @@ import typer
 
 from cli.database import on_database
 from cli.models import load_embedder
-from cli.setup import plain_errors, running_settings
+from cli.setup import plain_errors, present_settings
 from errors import SetupError
 from settings import load_settings
 
@@ -77,7 +77,7 @@ async def count_products(database: "Database", version: str) -> int:
         row = await get_index_version(session, version)
     if row is None:
         raise SetupError(f"there is no index version {version}")
-    blobs = open_blob_store(running_settings())
+    blobs = open_blob_store(present_settings())
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = await fetch_files(blobs, version, row.manifest, Path(folder))

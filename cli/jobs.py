@@ -2,17 +2,13 @@
 
 # ruff: noqa: PLC0415 - each command imports what it needs; `studio --help` needs nothing
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from uuid import UUID
 
 import typer
 
 from cli.database import on_database
 from cli.setup import plain_errors
-
-if TYPE_CHECKING:
-    from db.engine import Database
-    from db.tables import Job
 
 commands = typer.Typer(help="Jobs that were accepted.", no_args_is_help=True)
 
@@ -24,7 +20,11 @@ def list_all_jobs(
 ) -> None:
     """Show jobs, newest first; `--state failed` are the dead letters."""
     with plain_errors():
-        for job in on_database(lambda database: read_jobs(database, state, limit)):
+        from studio.jobs.jobs import list_jobs
+
+        for job in on_database(
+            lambda database: list_jobs(database, None, limit=limit, state=state)
+        ):
             share = f"{job.progress_done}/{job.progress_total}"
             typer.echo(
                 f"{job.id}  {job.type:<15} {job.state:<9}  {share:>12}  "
@@ -51,11 +51,3 @@ def cancel_one_job(job_id: UUID) -> None:
 
         job = on_database(lambda database: cancel_job(database, job_id))
         typer.echo(f"{job.type} {job.id} {'stops' if job.state == 'running' else 'is cancelled'}")
-
-
-async def read_jobs(database: "Database", state: str | None, limit: int) -> "list[Job]":
-    """Reads the newest jobs of all owners."""
-    from db.jobs import list_jobs
-
-    async with database.transaction() as session:
-        return await list_jobs(session, owner_id=None, limit=limit, state=state)

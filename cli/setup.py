@@ -22,6 +22,14 @@ def plain_errors() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
+def present_settings() -> Settings:
+    """The settings; where they name no servers, with those of the studio in the data folder."""
+    settings = load_settings()
+    if settings.database_url and settings.blob_url and settings.jwt_secret:
+        return settings
+    return running_settings()
+
+
 def running_settings() -> Settings:
     """The settings with the addresses of the studio that runs in the data folder."""
     from local.folder import DataFolder

@@ -44,6 +44,11 @@ async def hold_file(session: AsyncSession, file_id: UUID) -> File | None:
     return await session.get(File, file_id, with_for_update={"read": True, "key_share": True})
 
 
+def live_columns(created_at: datetime | None) -> dict[str, Any]:
+    """The moments of a row that is live and written now; `created_at` is None for a new product."""
+    return {"created_at": created_at or func.now(), "updated_at": func.now(), "deleted_at": None}
+
+
 async def upsert_product(session: AsyncSession, product_id: str, values: dict[str, Any]) -> Product:
     """Inserts or replaces a row; `values` by column, without the id."""
     statement = insert(Product).values(id=product_id, **values)
@@ -153,6 +158,13 @@ async def list_changes(
     )
     rows = await session.exec(query)  # type: ignore[call-overload]
     return [Change(*row) for row in rows]
+
+
+async def read_one_moment(session: AsyncSession) -> None:
+    """Makes all queries of the transaction read the same moment; call it before the first query."""
+    await session.exec(  # type: ignore[call-overload]
+        text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    )
 
 
 async def stream_embedded(

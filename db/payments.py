@@ -19,6 +19,11 @@ def after_s(seconds: float) -> ColumnElement[datetime]:
     return moment
 
 
+def is_attempt(number: int) -> ColumnElement[bool]:
+    """The condition that the payment's capture is at this attempt."""
+    return col(Payment.attempt) == number
+
+
 async def get_payment_by_key(
     session: AsyncSession, user_id: UUID | None, key: str | None
 ) -> Payment | None:

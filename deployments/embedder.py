@@ -148,7 +148,7 @@ class Embedder(Replica):
             vectors = await asyncio.gather(*(self._patches.submit(patch) for patch in patches))
         return CoveredEmbedding(self._model.version, np.stack(vectors), view)
 
-    def _embed_patches(self, patches: list["Patch"]) -> NDArray[np.float32]:
+    def _embed_patches(self, patches: list[Patch]) -> NDArray[np.float32]:
         return self._model.embed_images([patch.covered() for patch in patches])
 
     async def search(self, queries: list[TracedQuery]) -> list[SearchAnswer | StudioError]:

@@ -215,7 +215,7 @@ class TryOnHandle:
             stream.cancel()
 
     async def load(self) -> TryOnLoad:
-        """How many try-ons wait, and what a caller may ask for directly."""
+        """How many try-ons wait or are being made, and the limits of direct try-ons."""
         load: TryOnLoad = await call("TryOn", self._handle.load)
         return load
 

@@ -43,6 +43,7 @@ def sam_config(settings: Settings) -> SamConfig | None:
     return SamConfig(
         checkpoint=settings.sam_checkpoint,
         precision=settings.model_precision,
+        allow_noncommercial=settings.allow_noncommercial,
         pinning=pinning(settings),
     )
 

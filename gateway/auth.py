@@ -10,6 +10,8 @@ from uuid import UUID, uuid4
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from errors import NotAuthenticated
 from settings import Settings
@@ -21,6 +23,12 @@ ALGORITHMS = ["HS256"]
 CLOCK_SKEW_S = 2
 MAX_TOKEN_CHARS = 4096
 VERIFIED_TOKENS = 1024
+
+
+def bearer_token(scope: Scope) -> str | None:
+    """The token of the header Authorization; None without one."""
+    scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from errors import Malformed, TooLarge, Unavailable
-from gateway.client_address import limit_key
 from gateway.json_limit import SMALL_MAX_VALUES, DocumentLimits, check_document
+from studio.accounts.client_network import limit_key
 
 KIBIBYTE = 1024
 MEGABYTE = 1_000_000
@@ -60,11 +60,6 @@ BODY_HEADERS = frozenset({b"content-length", b"content-type", b"transfer-encodin
 def rule_of(path: str) -> BodyRule:
     """The rule for bodies sent to this path."""
     return next((rule for start, rule in RULES if path.startswith(start)), OTHER)
-
-
-def max_bytes_of(path: str) -> int | None:
-    """The size limit of bodies sent to this path; None where the route counts the bytes."""
-    return rule_of(path).max_bytes
 
 
 def declared_bytes(scope: Scope) -> int | None:

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from studio.accounts.client_network import Address, limit_key, parse_address
+from studio.accounts.client_network import Address, parse_address
 
 UNKNOWN = "unknown"
 
@@ -49,6 +49,3 @@ class ClientAddress:
             if not self.is_trusted(address):
                 break
         return str(peer)
-
-
-__all__ = ["UNKNOWN", "ClientAddress", "limit_key", "parse_address", "parse_hop"]

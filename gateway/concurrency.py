@@ -10,6 +10,8 @@ from studio.files.picture_memory import PictureMemory
 
 NETWORK_PART = 4
 """One network gets a quarter of the places, so that it can't shut out the others."""
+SEARCH_ACCOUNT_PART = 4
+"""One account gets a quarter of the places for searches, as much as one network."""
 CV_ACCOUNT_PART = 8
 """One account gets an eighth of the places for requests that take seconds."""
 
@@ -31,7 +33,7 @@ class Concurrency:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
         self._shares = {
-            "search": share_out(settings.concurrent_search, NETWORK_PART),
+            "search": share_out(settings.concurrent_search, SEARCH_ACCOUNT_PART),
             "cv": share_out(settings.concurrent_cv, CV_ACCOUNT_PART),
         }
         self._pictures = PictureMemory()

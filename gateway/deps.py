@@ -18,9 +18,9 @@ from gateway.arrivals import Arrivals
 from gateway.auth import AccessClaims, AccessTokens
 from gateway.limits import RateLimits
 from gateway.resources import Places, resources_of
-from gateway.wire import Storable
-from studio.accounts.accounts import OpenAccounts
+from studio.accounts.accounts import Account, OpenAccounts
 from studio.files.checks import FileChecks
+from studio.forms import Storable
 from studio.jobs.watch import JobWatch
 from studio.ports import Studio
 from studio.search.log import SearchLogWriter
@@ -40,13 +40,9 @@ bearer = Bearer(tokenUrl="/api/auth/login", auto_error=False)
 
 
 @dataclass(frozen=True)
-class CurrentUser:
-    """The caller's account as it is at this moment."""
+class CurrentUser(Account):
+    """The caller's account as it is at this moment, and the session of the request's token."""
 
-    id: UUID
-    email: str
-    name: str | None
-    role: str
     session_id: UUID
 
     def has_role(self, role: Role) -> bool:
@@ -151,7 +147,7 @@ async def find_user(
     # issued before the database was restored from a backup.
     if account is None or account.token_version < identity.version:
         raise NotAuthenticated("the session has ended; sign in again")
-    return CurrentUser(account.id, account.email, account.name, account.role, identity.session_id)
+    return CurrentUser(**vars(account), session_id=identity.session_id)
 
 
 MaybeUser = Annotated[CurrentUser | None, Depends(find_user)]

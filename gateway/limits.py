@@ -10,14 +10,13 @@ import structlog
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from errors import NotAuthenticated, RateLimited, StudioError, Unavailable
-from gateway.auth import AccessClaims, AccessTokens
-from gateway.client_address import limit_key
+from gateway.auth import AccessClaims, AccessTokens, bearer_token
 from integrations.shares import Caller
 from integrations.windows import QuotaUse, WindowState
+from studio.accounts.client_network import limit_key
 from studio.batching import MicroBatcher
 from studio.context import acting_for
 from studio.ports import Studio
@@ -30,14 +29,6 @@ AUTH_PATHS = ("/api/auth/oidc/login", "/api/auth/oidc/callback", "/api/auth/me/e
 FREE_PATHS = ("/api/health", "/api/docs", "/api/openapi.json")
 
 log = structlog.get_logger("studio.gateway")
-
-
-class Throttled(RateLimited):
-    """The caller's window is full; `retry_after_s` says when to try again."""
-
-    def __init__(self, detail: str, retry_after_s: int = 1) -> None:
-        super().__init__(detail)
-        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True)
@@ -130,14 +121,14 @@ async def count_request(limits: RateLimits, scope: Scope, route_class: str) -> N
     """Counts a request; a route calls it for a class that can't be read from its path.
 
     Raises:
-        Throttled: the caller's window is full.
+        RateLimited: the caller's window is full.
     """
     who = caller_key(route_class, scope["state"]["identity"], scope["state"]["client_address"])
     allowance = await limits.take(route_class, who)
     scope["state"]["answer_headers"] = allowance.headers()
     if not allowance.is_allowed:
         detail = f"at most {allowance.quota} requests a minute are allowed here"
-        raise Throttled(detail, allowance.reset_s)
+        raise RateLimited(detail, allowance.reset_s)
 
 
 class RateLimit:
@@ -164,11 +155,11 @@ class RateLimit:
             await self.app(scope, receive, send)
 
     def _identify(self, scope: Scope) -> AccessClaims | NotAuthenticated | None:
-        scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
+        token = bearer_token(scope)
+        if token is None:
             return None
         try:
-            return self._tokens.read(token.strip())
+            return self._tokens.read(token)
         except NotAuthenticated as error:
             return error
 

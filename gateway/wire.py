@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from studio.forms import Form, Storable, refuse_unstorable, require_one_of
+from studio.forms import Form
 
 
 class WireRequest(Form):
@@ -43,14 +43,3 @@ class Page(WireResponse, Generic[Item]):
 
     items: list[Item]
     next_cursor: str | None
-
-
-__all__ = [
-    "JobAccepted",
-    "Page",
-    "Storable",
-    "WireRequest",
-    "WireResponse",
-    "refuse_unstorable",
-    "require_one_of",
-]

@@ -90,16 +90,24 @@ class EndingWriter:
         return await ending.is_written
 
     async def _write_all(self) -> None:
-        while self._pending:
-            endings, self._pending = self._pending, []
-            awaited = [ending for ending in endings if not ending.is_written.done()]
-            try:
-                async with self._database.transaction() as session:
-                    keys = await finish_jobs(session, [ending.row for ending in awaited])
-            except (StudioError, SQLAlchemyError) as error:
-                for ending in awaited:
+        try:
+            while self._pending:
+                endings, self._pending = self._pending, []
+                await self._write_together(endings)
+        finally:
+            self._writing = None
+
+    async def _write_together(self, endings: list[PendingEnding]) -> None:
+        """Writes them in one transaction; a caller may be cancelled before it or during it."""
+        awaited = [ending for ending in endings if not ending.is_written.done()]
+        try:
+            async with self._database.transaction() as session:
+                keys = await finish_jobs(session, [ending.row for ending in awaited])
+        except (StudioError, SQLAlchemyError) as error:
+            for ending in awaited:
+                if not ending.is_written.done():
                     ending.is_written.set_exception(error)
-            else:
-                for ending in awaited:
+        else:
+            for ending in awaited:
+                if not ending.is_written.done():
                     ending.is_written.set_result((ending.row["id"], ending.row["fence"]) in keys)
-        self._writing = None

@@ -31,7 +31,7 @@ class Supervised:
     def failures_of_late(self) -> int:
         """How often the work has failed in the last `WITHIN_S` seconds."""
         since_s = time.monotonic() - WITHIN_S
-        return sum(at_s > since_s for at_s in self.failures)
+        return sum(failure_s > since_s for failure_s in self.failures)
 
 
 class Background:
@@ -98,9 +98,8 @@ class Background:
             await asyncio.sleep(min(LONGEST_PAUSE_S, doubled_s))
 
     async def _run_once(self, supervised: Supervised) -> None:
-        supervised.task = asyncio.get_running_loop().create_task(
-            supervised.work(), name=supervised.name
-        )
+        loop = asyncio.get_running_loop()
+        supervised.task = loop.create_task(supervised.work(), name=supervised.name)
         try:
             await asyncio.wait({supervised.task})
         finally:
@@ -109,5 +108,4 @@ class Background:
                 await asyncio.wait({supervised.task})
         error = None if supervised.task.cancelled() else supervised.task.exception()
         supervised.failures = [*supervised.failures[1 - MOST_FAILURES :], time.monotonic()]
-        task_name = supervised.name
-        log.error("background.failed", task=task_name, exc_info=error)
+        log.error("background.failed", task=supervised.name, exc_info=error)

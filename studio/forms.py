@@ -7,7 +7,7 @@ import re
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -45,6 +45,10 @@ def in_camel_case(value: Any) -> Any:
 
 Storable = Annotated[str, AfterValidator(refuse_unstorable)]
 """Text outside of a `Form` (in a path, a query or a header) that a table can store."""
+
+
+PictureUrl = Annotated[str, Field(min_length=1, max_length=4096)]
+"""The URL of a picture, the studio's own or another."""
 
 
 def require_one_of(image_url: str | None, file_id: UUID | None) -> None:

@@ -111,7 +111,9 @@ class Index(Protocol):
         ...
 
     async def status(self) -> Mapping[str, object]:
-        """`version`, `embedderVersion`, `count`, `appliedSeq` of the replica that answers."""
+        """`version`, `embedderVersion`, `count`, `appliedSeq` and `rebuildDue` of the replica that
+        answers; without an active version, no `rebuildDue`.
+        """
         ...
 
 
@@ -196,8 +198,9 @@ class Dispatcher(Protocol):
     async def status(self) -> Mapping[str, object]:
         """The dispatcher's state.
 
-        `silentS`: seconds since its last turn. `running`: types of running jobs. `backlog`: waiting
-        jobs by type. `overdue`: running jobs that have lost their lease.
+        The `name` of the replica that answers, `silentS` (the seconds since its last turn), the
+        types of its `running` jobs, and its `warnings`; of all replicas, the `backlog` by type and
+        the number of `overdue` jobs.
 
         Raises:
             Unavailable: no dispatcher answers.

@@ -139,6 +139,14 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
     assert docstring.split("\n\n")[0].rstrip().endswith((".", "`", ":"))
 
 
+def test_routes_leave_queries_to_the_studio() -> None:
+    """A route opens no session, and of `db` it knows only the tables."""
+    for path in (ROOT / "gateway" / "routes").rglob("*.py"):
+        assert not re.search(r"database\.(transaction|read)\(", path.read_text()), path
+        modules = {name for name in imports_of(path) if name.split(".")[0] == "db"}
+        assert [name for name in modules if not name.startswith("db.tables.")] == [], path
+
+
 def names_in(tree: ast.Module) -> Iterator[tuple[str, int]]:
     """(name, line) of every variable, parameter, attribute, function and class that is defined."""
     for node in ast.walk(tree):

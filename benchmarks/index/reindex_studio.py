@@ -86,9 +86,9 @@ def run_studio(from_pictures: int) -> int:
 
 def application_with(from_pictures: int) -> Any:
     """`deployments.serve.deploy` with this `from_pictures`, imported only when it starts."""
-    from deployments.serve import deploy
+    from deployments.serve import connections, deploy
 
-    config = yaml.safe_load(deploy.STARTER_CONFIG.read_text())
+    config = yaml.safe_load(connections.STARTER_CONFIG.read_text())
     config["applications"][0]["args"]["dispatcher"]["reindex"]["from_pictures"] = from_pictures
     path = Path(os.environ["STUDIO_DATA_DIR"]) / "serve_config.yaml"
     path.write_text(yaml.safe_dump(config))

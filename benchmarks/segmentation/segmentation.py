@@ -21,7 +21,6 @@ from benchmarks.report import head, keep, load_average
 from drawing.people.people import draw_person
 from models.segmenter.segmenter import Segmenter, encode_mask
 from models.segmenter.shapes import SegmentPrompt
-from settings import PROJECT_ROOT
 
 if TYPE_CHECKING:
     from deployments.segmenter import SegmenterArgs
@@ -69,8 +68,9 @@ async def run_served(handle: Any, keys: list[str], turn: int) -> float:
 def starter_args() -> "SegmenterArgs":
     """The replica's numbers as `studio up` deploys it."""
     from deployments.segmenter import SegmenterArgs
+    from deployments.serve.connections import STARTER_CONFIG
 
-    config = yaml.safe_load((PROJECT_ROOT / "local" / "serve_config.yaml").read_text())
+    config = yaml.safe_load(STARTER_CONFIG.read_text())
     return SegmenterArgs(**config["applications"][0]["args"]["segmenter"])
 
 

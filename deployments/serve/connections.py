@@ -7,6 +7,8 @@ import yaml
 
 from settings import PROJECT_ROOT, Settings
 
+STARTER_CONFIG = PROJECT_ROOT / "local" / "serve_config.yaml"
+PRODUCTION_CONFIG = PROJECT_ROOT / "serve_config.yaml"
 INDEX_POOL = 2
 DISPATCHER_POOL = 3
 JOB_POOL = 3
@@ -18,7 +20,7 @@ LEASE_KEEPER = 1
 def config_of(settings: Settings) -> Path:
     """The Serve config with which this studio is deployed."""
     starter = settings.profile == "starter" and settings.env != "production"
-    return PROJECT_ROOT / ("local/serve_config.yaml" if starter else "serve_config.yaml")
+    return STARTER_CONFIG if starter else PRODUCTION_CONFIG
 
 
 def wanted_connections(settings: Settings, config: Path | None = None) -> dict[str, int]:

@@ -13,11 +13,11 @@ from ray import serve
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 from ray.serve.schema import ApplicationStatus
 
+from deployments.serve.connections import STARTER_CONFIG
 from deployments.serve.studio import APPLICATION
 from errors import SetupError
-from settings import PROJECT_ROOT, Settings
+from settings import Settings
 
-STARTER_CONFIG = PROJECT_ROOT / "local" / "serve_config.yaml"
 START_TIMEOUT_S = 180.0
 
 

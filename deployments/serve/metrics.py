@@ -99,7 +99,7 @@ class JobMetrics:
         """Sets the gauges.
 
         Args:
-            backlog: by type, from `db.job_claims.count_backlog`.
+            backlog: by type, from `db.job_counts.count_backlog`.
             states: how many jobs there are, by type and state.
         """
         for name in self._types:

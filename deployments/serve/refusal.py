@@ -4,14 +4,16 @@ import asyncio
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from errors import Malformed
 from gateway.client_address import ClientAddress
 from gateway.envelope import Envelope
+from gateway.error_table import TABLE
 from gateway.problem import ProblemType, problem
 
 LINGER_S = 1.0
 """Closing while bytes of the client are unread would destroy the answer in transit (TCP reset)."""
 
-MALFORMED = ProblemType(400, "malformed", "The request can't be read")
+MALFORMED = TABLE[Malformed]
 TOO_LARGE = ProblemType(431, "head-too-large", "The head of the request is too large")
 TOO_MANY = ProblemType(429, "pipeline-full", "Too many requests on one connection")
 DETAILS = {

@@ -10,10 +10,11 @@ from db.tables import AuditLog, Role
 from gateway.deps import Admin, ClientAddressDep, LatencyDep, StudioDep
 from gateway.documents import Document
 from gateway.paging import Cursor, PageDep, page_of
-from gateway.wire import Page, Storable, WireRequest, WireResponse
+from gateway.wire import Page, WireRequest, WireResponse
 from studio.accounts.accounts import change_role
 from studio.accounts.directory import list_accounts, list_audit_log
 from studio.accounts.sessions import close_all_sessions
+from studio.forms import Storable
 from studio.telemetry.latency import WINDOW_S, RouteLatency
 
 router = APIRouter(prefix="/api/admin", tags=["admin"])

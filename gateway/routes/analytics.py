@@ -2,15 +2,15 @@
 
 import datetime
 from functools import partial
-from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 
 from db.tables import RegressorVersion
 from gateway.deps import IdempotencyKey, Merchant, PlacesDep, StudioDep
 from gateway.documents import Document
-from gateway.paging import Cursor, PageDep, page_of
-from gateway.wire import JobAccepted, Page, Storable, WireResponse
+from gateway.paging import PageDep, page_of
+from gateway.versions import ActivatedVersion, VersionName, position_of
+from gateway.wire import JobAccepted, Page, WireResponse
 from studio.jobs.jobs import submit_job
 from studio.ports import Studio
 from studio.sales.evaluate import EvaluationAnswer
@@ -22,8 +22,6 @@ from studio.sales.train import TRAIN_REGRESSOR, TrainForm
 from studio.sales.versions import activate_regressor, list_versions, plot_urls
 
 router = APIRouter(prefix="/api/analytics", tags=["analytics"])
-
-VersionName = Annotated[Storable, Path(max_length=200)]
 
 
 class ComparableResponse(WireResponse):
@@ -141,12 +139,6 @@ class RegressorVersionResponse(WireResponse):
     activated_at: datetime.datetime | None
 
 
-class ActivatedRegressorResponse(WireResponse):
-    """The version that is active now."""
-
-    version: str
-
-
 @router.post("/predict", response_model_exclude_none=True)
 async def predict(body: PredictForm, user: Merchant, studio: StudioDep) -> PredictResponse:
     """Returns a picture's sales score, its interval, comparables and, on request, a heatmap."""
@@ -187,15 +179,8 @@ async def to_version(studio: Studio, row: RegressorVersion) -> RegressorVersionR
     return RegressorVersionResponse.from_row(row, plots=await plot_urls(studio, row.version))
 
 
-def position_of(row: RegressorVersion) -> Cursor:
-    """The position of a version in the list."""
-    return Cursor(row.created_at, row.version)
-
-
 @router.post("/versions/{version}/activate")
-async def activate(
-    version: VersionName, user: Merchant, studio: StudioDep
-) -> ActivatedRegressorResponse:
+async def activate(version: VersionName, user: Merchant, studio: StudioDep) -> ActivatedVersion:
     """Activates one of the merchant's own versions, or `starter`; also rolls back."""
     await activate_regressor(studio, user.id, version)
-    return ActivatedRegressorResponse(version=version)
+    return ActivatedVersion(version=version)

@@ -63,12 +63,11 @@ class ProductResponse(WireResponse):
 
 async def to_response(studio: Studio, product: Product) -> ProductResponse:
     """Row -> wire, with a signed URL of the picture."""
-    names = set(ProductResponse.model_fields) - {"image", "price", "attributes"}
     attributes, hidden = split_attributes(product.attributes)
     if hidden:
         log.warning("attributes were left out", product=product.id, hidden=hidden[:10])
-    return ProductResponse(
-        **{name: getattr(product, name) for name in names},
+    return ProductResponse.from_row(
+        product,
         attributes=attributes,
         price=f"{product.price:f}",
         image=await studio.blobs.sign_get(product.image_key),

@@ -1,19 +1,16 @@
 """Routes for admins: index versions, and which one answers searches."""
 
 from datetime import datetime
-from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 
-from db.tables import IndexVersion
 from gateway.deps import Admin, StudioDep
-from gateway.paging import Cursor, PageDep, page_of
-from gateway.wire import Page, Storable, WireResponse
+from gateway.paging import PageDep, page_of
+from gateway.versions import ActivatedVersion, VersionName, position_of
+from gateway.wire import Page, WireResponse
 from studio.index.versions import activate_version, list_versions
 
 router = APIRouter(prefix="/api/admin/index", tags=["admin"])
-
-VersionName = Annotated[Storable, Path(max_length=200)]
 
 
 class IndexVersionResponse(WireResponse):
@@ -28,17 +25,6 @@ class IndexVersionResponse(WireResponse):
     error: str | None
 
 
-class IndexActivatedResponse(WireResponse):
-    """The version that answers searches from now on."""
-
-    version: str
-
-
-def position_of(row: IndexVersion) -> Cursor:
-    """The position of a version in the list."""
-    return Cursor(row.created_at, row.version)
-
-
 @router.get("/versions")
 async def read_versions(page: PageDep, _: Admin, studio: StudioDep) -> Page[IndexVersionResponse]:
     """Lists index versions, newest first."""
@@ -47,7 +33,7 @@ async def read_versions(page: PageDep, _: Admin, studio: StudioDep) -> Page[Inde
 
 
 @router.post("/versions/{version}/activate")
-async def activate(version: VersionName, user: Admin, studio: StudioDep) -> IndexActivatedResponse:
+async def activate(version: VersionName, user: Admin, studio: StudioDep) -> ActivatedVersion:
     """Activates an index version, newer or older; searches continue while replicas switch."""
     await activate_version(studio, version, actor_id=user.id)
-    return IndexActivatedResponse(version=version)
+    return ActivatedVersion(version=version)

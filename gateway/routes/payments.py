@@ -14,6 +14,7 @@ from gateway.paging import PageDep, page_of
 from gateway.routes.paypal import ReceiptResponse
 from gateway.wire import Page, WireResponse
 from studio.payments import overview
+from studio.payments.books import payer_of
 from studio.payments.money import Money
 from studio.payments.refund_lines import RefundLine, read_lines
 
@@ -67,7 +68,7 @@ class PaymentResponse(WireResponse):
             refunded=receipt.refunded.value,
             refunds=[PaymentRefundResponse.of(line, payment.currency) for line in refunds],
             items=overview.items_of(payment),
-            payer=overview.payer_of(payment),
+            payer=payer_of(payment),
         )
 
 

@@ -16,12 +16,12 @@ from gateway.deps import (
     StudioDep,
 )
 from gateway.resources import resources_of
-from gateway.wire import Storable, WireResponse
+from gateway.wire import WireResponse
+from studio.forms import Storable
 from studio.payments import captures, orders, refunds
-from studio.payments.books import amount_of
+from studio.payments.books import amount_of, payer_of
 from studio.payments.money import Money, exact_money
 from studio.payments.order_form import OrderForm, RefundForm
-from studio.payments.overview import payer_of
 from studio.payments.refund_lines import RefundLine
 
 router = APIRouter(prefix="/api/paypal", tags=["payments"])

@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from gateway.deps import Anyone, SearchLogDep, StudioDep
-from gateway.wire import Storable, WireResponse
+from gateway.wire import WireResponse
 from studio.context import current_request_id
+from studio.forms import Storable
 from studio.search import search
 from studio.search.forms import (
     HybridSearchForm,
@@ -37,16 +38,8 @@ class ResultResponse(WireResponse):
     def of(cls, match: search.Match) -> "ResultResponse":
         """The wire form of a match."""
         product = match.product
-        return cls(
-            id=product.id,
-            score=match.score,
-            title=product.title,
-            image=match.image,
-            category=product.category,
-            price=f"{product.price:f}",
-            currency=product.currency,
-            brand=product.brand,
-            in_stock=product.in_stock,
+        return cls.from_row(
+            product, score=match.score, image=match.image, price=f"{product.price:f}"
         )
 
 

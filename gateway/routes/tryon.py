@@ -15,7 +15,7 @@ from gateway.deps import ClientAddressDep, Customer, IdempotencyKey, PlacesDep, 
 from gateway.documents import Document
 from gateway.once import once
 from gateway.paging import PageDep, page_of
-from gateway.wire import JobAccepted, Page, WireRequest, WireResponse
+from gateway.wire import JobAccepted, Page, WireResponse
 from studio.idempotency import KeyedRequest, answer_by_row
 from studio.ports import Studio
 from studio.tryon import history
@@ -29,7 +29,7 @@ POLL_S = 0.5
 Result = TypeVar("Result")
 
 
-class TryOnRequest(TryOnForm, WireRequest):
+class TryOnRequest(TryOnForm):
     """The pictures and options of a try-on. Mode `auto` answers directly where the pictures are
     small and few try-ons wait, and creates a job otherwise.
     """
@@ -78,21 +78,12 @@ async def record_of(studio: Studio, row: TryonJob) -> TryOnRecordResponse:
     async def sign(key: str | None) -> str | None:
         return await studio.blobs.sign_get(key) if key and may_show(row.user_id, key) else None
 
-    return TryOnRecordResponse(
-        id=row.id,
-        job_id=row.job_id,
-        state=row.state,
+    return TryOnRecordResponse.from_row(
+        row,
         person_url=await sign(row.person_key),
         garment_url=await sign(row.garment_key),
         mask_url=await sign(row.mask_key),
         output_url=await sign(row.output_key),
-        params=row.params,
-        seed=row.seed,
-        timings=row.timings,
-        model_version=row.model_version,
-        error=row.error,
-        created_at=row.created_at,
-        finished_at=row.finished_at,
     )
 
 

@@ -16,6 +16,7 @@ from models.checkpoints.pins import NO_PINS, Pinning
 from models.checkpoints.weights import fingerprint, short_name
 from models.devices import Precision, select_device, torch_type
 from models.embedder.malloc import retain_freed_memory
+from models.embedder.shapes import View
 from models.embedder.source import open_clip_source
 from models.images import decode_image
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     Transform = Callable[[Image.Image], torch.Tensor]
 
 Vectors = NDArray[np.float32]
-View = tuple[float, float, float, float]
-"""The part of a picture that is embedded: left, top, right, bottom, as shares of its sides."""
 _Item = TypeVar("_Item")
 
 _BYTE_TOKENS, _SPECIAL_TOKENS = 512, 2  # what a byte-pair vocabulary holds besides its merges

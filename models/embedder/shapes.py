@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float32]
 """Shape (dim,), float32, unit length."""
+View = tuple[float, float, float, float]
+"""The part of a picture that is embedded: left, top, right, bottom, as shares of its sides."""
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.embedder.shapes import View
+
 Vectors = NDArray[np.float32]
-View = tuple[float, float, float, float]
-"""Left, top, right, bottom of the part that the embedder sees, as shares of the picture's sides."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,16 @@ class Offer:
     price: float | None = None
     day: date | None = None
     key: str = ""
+
+    def completed_from(self, catalogue: "Offer") -> "Offer":
+        """The offer with the catalogue's key, and its fields where this offer lacks them."""
+        return Offer(
+            category=self.category or catalogue.category,
+            brand=self.brand or catalogue.brand,
+            price=self.price or catalogue.price,
+            day=self.day,
+            key=catalogue.key,
+        )
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,11 @@ def read_checkpoint(
 
 @contextmanager
 def open_source(checkpoint: str, pinning: Pinning) -> Iterator[Path]:
-    """The checkpoint's file or folder on this machine; a hub's file is fetched."""
+    """The checkpoint's file or folder on this machine; a hub's file is fetched.
+
+    Raises:
+        ValueError: it names a repository of the hub, but no file in it.
+    """
     folder = checkpoint_folder(checkpoint, starter="sam")
     if folder is not None:
         yield folder
@@ -128,7 +132,7 @@ def open_source(checkpoint: str, pinning: Pinning) -> Iterator[Path]:
     if not checkpoint.startswith(HUB_PREFIX):
         yield Path(checkpoint.removeprefix(LOCAL_PREFIX))
         return
-    owner, name, file = checkpoint.removeprefix(HUB_PREFIX).split("/", 2)
+    owner, name, file = _split_hub_name(checkpoint)
     with pinned_folder(checkpoint, pinning) as pinned:
         if pinned is not None:
             yield pinned / file
@@ -136,6 +140,16 @@ def open_source(checkpoint: str, pinning: Pinning) -> Iterator[Path]:
         from huggingface_hub import hf_hub_download
 
         yield Path(hf_hub_download(f"{owner}/{name}", file))
+
+
+def _split_hub_name(checkpoint: str) -> tuple[str, str, str]:
+    owner, name, file = [*checkpoint.removeprefix(HUB_PREFIX).split("/", 2), "", ""][:3]
+    if not (owner and name and file):
+        raise ValueError(
+            f"{checkpoint!r} names no file: a SAM of the hub is named "
+            f"{HUB_PREFIX}owner/name/path/of/sam_vit_b_….pth"
+        )
+    return owner, name, file
 
 
 def pixel_statistics() -> tuple[Plane, Plane]:

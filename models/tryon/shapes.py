@@ -87,7 +87,9 @@ class TryOnResult:
 
 @dataclass(frozen=True)
 class TryOnLoad:
-    """How many try-ons wait at the TryOn replica that answers, and what it takes directly."""
+    """How many try-ons wait or are being made at the TryOn replica that answers, and the limits of
+    direct try-ons.
+    """
 
     waiting: int
     direct_waiting: int

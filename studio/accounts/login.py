@@ -23,7 +23,7 @@ async def log_in(
 
     Raises:
         NotAuthenticated: the address is unknown or the password wrong; the error is the same.
-        SlowDown: there were too many failures recently.
+        RateLimited: there were too many failures recently.
         Unavailable: too many passwords are being checked.
     """
     network = None if ip is None else limit_key(ip)
@@ -55,7 +55,7 @@ async def _check_password(
     """Checks a password as one counted attempt; after a success the caller calls `forgive`.
 
     Raises:
-        SlowDown: there were too many failures recently.
+        RateLimited: there were too many failures recently.
         Unavailable: too many passwords are being checked; the attempt doesn't count.
     """
     await throttle.admit()
@@ -84,7 +84,7 @@ async def require_password(studio: Studio, user_id: UUID, password: str, *, ip: 
     Raises:
         NotFound: there is no such account.
         Forbidden: the password is wrong.
-        SlowDown: there were too many failures recently.
+        RateLimited: there were too many failures recently.
     """
     network = None if ip is None else limit_key(ip)
     async with studio.database.read() as session:
@@ -108,7 +108,7 @@ async def change_password(
     Raises:
         Forbidden: the current password is wrong.
         Invalid: the new one breaks a rule.
-        SlowDown: there were too many failures recently.
+        RateLimited: there were too many failures recently.
         Conflict: another request changed the password meanwhile.
     """
     user = await require_password(studio, user_id, current, ip=ip)

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.audit import insert_audit
-from db.engine import AsyncSession
 from db.tables import User
 from db.users import get_user, get_user_by_email, get_user_by_subject, insert_user, revoke_sessions
 from errors import Conflict, Forbidden, NotAuthenticated

@@ -57,7 +57,7 @@ async def delete_own_account(
     Raises:
         Invalid: a password is required and missing.
         Forbidden: the password is wrong, or the login by OpenID is too old.
-        SlowDown: there were too many failures recently.
+        RateLimited: there were too many failures recently.
         Conflict: the password was changed meanwhile, or it is the last admin's account.
     """
     password_hash = await _confirm(studio, user_id, password, session_id, ip)

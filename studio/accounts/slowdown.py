@@ -12,14 +12,6 @@ from studio.accounts.client_network import limit_key
 COUNTER_LIFETIME_S = 3600
 
 
-class SlowDown(RateLimited):
-    """Too many failed logins; after `retry_after_s` the next attempt is allowed."""
-
-    def __init__(self, detail: str, retry_after_s: int = 1) -> None:
-        super().__init__(detail)
-        self.retry_after_s = retry_after_s
-
-
 @dataclass(frozen=True)
 class Rule:
     """How many failures are free, and how long the wait may become."""
@@ -76,7 +68,7 @@ class LoginThrottle:
         can't all pass at the same count.
 
         Raises:
-            SlowDown: it is too early for another attempt.
+            RateLimited: it is too early for another attempt.
             Unavailable: the cache does not answer; no login passes uncounted.
         """
         for rule, subject in self._subjects:
@@ -89,7 +81,7 @@ class LoginThrottle:
             if not await self._cache.add(key, self._mark, lifetime_s=wait_s):
                 await self.withdraw()
                 remaining_s = await self._remaining_s()
-                raise SlowDown(f"too many failed logins; wait {remaining_s} s", remaining_s)
+                raise RateLimited(f"too many failed logins; wait {remaining_s} s", remaining_s)
             self._own_gates.append(key)
 
     async def withdraw(self) -> None:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.audit import insert_audit
@@ -17,6 +16,7 @@ from db.catalog import (
     get_product,
     hold_file,
     list_products,
+    live_columns,
     put_embedding,
     take_change_lock,
     take_change_seq,
@@ -175,11 +175,9 @@ def _to_columns(
     owner_id = live.owner_id if live else write.owner.id
     values = write.form.to_columns() | {
         "owner_id": owner_id,
-        "created_at": live.created_at if live else func.now(),
         "image_key": picture.key,
         "image_sha256": picture.sha256,
-        "updated_at": func.now(),
-        "deleted_at": None,
+        **live_columns(live.created_at if live else None),
     }
     if picture.embedding is None and live is not None:
         return values | {"file_id": live.file_id, "image_url": live.image_url}

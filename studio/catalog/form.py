@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from errors import Invalid
 from studio.catalog.attributes import Attributes
-from studio.forms import PRODUCT_ID_PATTERN, Form, require_one_of
+from studio.forms import PRODUCT_ID_PATTERN, Form, PictureUrl, require_one_of
 
 ShortText = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 Price = Annotated[Decimal, Field(ge=0, le=1_000_000_000, max_digits=14, decimal_places=4)]
@@ -32,7 +32,7 @@ class ProductFields(Form):
 class ProductForm(ProductFields):
     """The whole product; a PUT replaces all of it."""
 
-    image_url: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    image_url: PictureUrl | None = None
     file_id: UUID | None = None
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ compares them with the schema and fails for a table or prefix without a rule. Co
 over the table's own columns, with the account's id as `:user` (uuid) and `:subject` (text).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -157,7 +158,7 @@ class BlobRule:
     is_in_backup: bool = True
 
 
-# The rule of a key is the first one whose pattern matches it.
+# The rule of a key is the first one whose pattern matches it: `rule_of`.
 BLOBS: tuple[BlobRule, ...] = (
     BlobRule(
         r"uploads/imports/[^/]+", "with its job", "with its job",
@@ -217,3 +218,8 @@ BLOBS: tuple[BlobRule, ...] = (
         " ON version = split_part(key, '/', 2)",
     ),
 )  # fmt: skip
+
+
+def rule_of(key: str) -> BlobRule | None:
+    """The rule of a key; None if no rule matches it."""
+    return next((rule for rule in BLOBS if re.fullmatch(rule.pattern, key)), None)

@@ -25,7 +25,7 @@ from db.deletion.lineage import (
     share_lineage,
 )
 from db.jobs import delete_jobs
-from db.tables import Prediction, SegmentationResult
+from db.tables import Prediction, SegmentationResult, TryonJob
 from errors import StudioError
 from studio.ports import Studio
 
@@ -52,7 +52,7 @@ def is_fetched(key: str) -> bool:
 
 
 async def delete_unrecorded_blob(
-    studio: Studio, table: type[SegmentationResult | Prediction], row_id: UUID, key: str
+    studio: Studio, table: type[SegmentationResult | Prediction | TryonJob], row_id: UUID, key: str
 ) -> None:
     """Deletes the blob of a result whose row could not be written.
 
@@ -77,12 +77,10 @@ async def find_deleted(session: AsyncSession, user_id: UUID, keys: Collection[st
     return stored - await list_present(session, stored)
 
 
-async def delete_derived(
-    session: AsyncSession, keys: Collection[str], *, due_at: datetime | None = None
-) -> set[str]:
+async def delete_derived(session: AsyncSession, keys: Collection[str]) -> set[str]:
     """Deletes every row that was derived from these blobs, directly or indirectly.
 
-    Returns the keys of all their blobs and `keys`, and dooms them; `keys` for `due_at`.
+    Returns the keys of all their blobs and `keys`, and dooms them.
     """
     doomed, fresh = set(keys), set(keys)
     while fresh:
@@ -91,8 +89,7 @@ async def delete_derived(
             derived |= await _delete_directly_derived(session, some)
         fresh = derived - doomed
         doomed |= fresh
-    await doom_blobs(session, keys, due_at=due_at)
-    await doom_blobs(session, doomed - set(keys))
+    await doom_blobs(session, doomed)
     return doomed
 
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import Literal
 
 from db.tables import Role
 from errors import Invalid, NotAnImage, TooLarge
@@ -23,6 +24,9 @@ MAX_DATASET_BYTES = 200_000_000
 MAX_FIRST_LINE_CHARS = 100_000
 
 
+PurposeName = Literal["selfie", "garment", "product", "dataset"]
+
+
 @dataclass(frozen=True)
 class Purpose:
     """The purpose of an upload decides its content types, its size and who may upload it."""
@@ -33,7 +37,7 @@ class Purpose:
 
 
 IMAGE = Purpose(IMAGE_TYPES, MAX_BYTES)
-PURPOSES = {
+PURPOSES: dict[PurposeName, Purpose] = {
     "selfie": IMAGE,
     "garment": IMAGE,
     "product": IMAGE,
@@ -55,7 +59,7 @@ def upload_ends_at(presigned_at: datetime) -> datetime:
     return presigned_at + UPLOAD_END
 
 
-def extension_for(purpose: str, content_type: str, size_bytes: int) -> str:
+def extension_for(purpose: PurposeName, content_type: str, size_bytes: int) -> str:
     """The extension of the blob's key.
 
     Raises:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal
 from uuid import UUID, uuid4
 
 from pydantic import Field
@@ -23,7 +22,7 @@ from integrations.blobs.keys import SignedUpload
 from integrations.blobs.lifetimes import UPLOAD_LIFETIME_S
 from studio.files.checks import DEADLINE_S, FileChecks
 from studio.files.files import find_own_file
-from studio.files.rules import FileFacts, extension_for, upload_ends_at
+from studio.files.rules import FileFacts, PurposeName, extension_for, upload_ends_at
 from studio.files.storage import too_much
 from studio.forms import Form
 from studio.ports import Studio
@@ -42,7 +41,7 @@ class UploadForm(Form):
     filename: str = Field(min_length=1, max_length=255)
     content_type: str = Field(min_length=1, max_length=100)
     size_bytes: int = Field(ge=1)
-    purpose: Literal["selfie", "garment", "product", "dataset"]
+    purpose: PurposeName
 
 
 @dataclass(frozen=True)

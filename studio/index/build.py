@@ -8,9 +8,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
-from sqlalchemy import text
 
-from db.catalog import newest_change_seq, stream_embedded
+from db.catalog import newest_change_seq, read_one_moment, stream_embedded
 from db.index_versions import get_index_version, lock_unfinished_versions
 from db.tables import IndexVersion
 from errors import Conflict, StudioError
@@ -92,9 +91,7 @@ async def _write_catalogue(
     titles = TitleSample()
     with IndexWriter(folder) as writer:
         async with studio.database.transaction() as session:
-            await session.exec(  # type: ignore[call-overload]
-                text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            )
+            await read_one_moment(session)
             base_seq = await newest_change_seq(session)
             async for product, packed in stream_embedded(session, embedder_version):
                 writer.add(product.id, unpack_vector(packed), attributes_of(product))
@@ -129,11 +126,6 @@ class TitleSample:
         else:
             return
         self._sampled.add(title)
-
-
-async def _tell(report: Progress | None, done: int, total: int, message: str) -> None:
-    if report is not None:
-        await report(done, total, message)
 
 
 async def _set(studio: Studio, version: str, **values: object) -> None:

@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime
-from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -78,11 +77,14 @@ async def list_jobs(
     owner_id: UUID | None,
     *,
     limit: int,
-    after: tuple[datetime, UUID] | None,
+    after: tuple[datetime, UUID] | None = None,
+    state: str | None = None,
 ) -> list[Job]:
-    """Reads jobs, newest first; `owner_id` None stands for any owner."""
+    """Reads jobs, newest first; `owner_id` None stands for any owner, `state` None for any."""
     async with database.read() as session:
-        return await queries.list_jobs(session, owner_id=owner_id, limit=limit, after=after)
+        return await queries.list_jobs(
+            session, owner_id=owner_id, limit=limit, after=after, state=state
+        )
 
 
 async def has_events_after(database: Database, job_id: UUID, event_id: int) -> bool:
@@ -190,17 +192,16 @@ async def follow_job(
     job_id: UUID,
     *,
     after: int = 0,
-    limit_s: float = inf,
     keep_alive_s: float = KEEP_ALIVE_S,
     until: asyncio.Event | None = None,
 ) -> AsyncIterator[JobEvent | None]:
     """Yields every event after the event `after`, up to the final one; None as a keep-alive.
 
-    Ends early after `limit_s`, or when `until` is set.
+    Ends early when `until` is set.
     """
     until = until or asyncio.Event()
-    start_s = last_s = time.monotonic()
-    while time.monotonic() - start_s < limit_s and not until.is_set():
+    last_s = time.monotonic()
+    while not until.is_set():
         async with database.transaction() as session:
             job = await get_job(session, job_id)
             events = await list_events(session, job_id, after=after)

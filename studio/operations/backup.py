@@ -1,6 +1,5 @@
 """Makes a backup: a snapshot of all rows, then every blob that they need, then the manifest."""
 
-import re
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ from db.backup.snapshot import (
 from db.deletion.erasures import list_erasures
 from db.engine import Database
 from errors import Invalid, NotFound
-from studio.deletion.lifecycle import BLOBS
+from studio.deletion.lifecycle import rule_of
 from studio.operations.archive import Archive, ErasureLine, Manifest, StoredBlob
 from studio.operations.backup_blobs import CopyResult, copy_blobs, damaged_blobs
 from studio.ports import BlobStore
@@ -62,7 +61,7 @@ async def save_erasures(database: Database, archive: Archive) -> int:
         if "erasure" not in await columns_of(await driver_of(session)):
             return await archive.add_erasures(())  # this studio was not migrated yet
         rows = await list_erasures(session)
-    lines = (ErasureLine(row.id, row.at, row.kind, row.subject) for row in rows)
+    lines = (ErasureLine(**row.model_dump()) for row in rows)
     return await archive.add_erasures(lines)
 
 
@@ -95,9 +94,9 @@ async def _needed_keys(blobs: BlobStore, snapshot: Snapshot) -> set[str]:
 
 
 def is_in_backup(key: str) -> bool:
-    """Whether a backup contains the blob, by the first rule that matches its key."""
-    rules = (rule for rule in BLOBS if re.fullmatch(rule.pattern, key))
-    return next((rule.is_in_backup for rule in rules), True)
+    """Whether a backup contains the blob; it contains those without a rule."""
+    rule = rule_of(key)
+    return rule is None or rule.is_in_backup
 
 
 async def _blobs_of_newest(archive: Archive) -> dict[str, StoredBlob]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ async def _repeat_erasures(
     for done, line in enumerate(later, 1):
         await repeat_erasure(studio, line.kind, line.subject)
         async with studio.database.transaction() as session:
-            row = Erasure(id=line.id, at=line.at, kind=line.kind, subject=line.subject)
+            row = Erasure(**asdict(line))
             await insert_past_erasure(session, row)
         report(done, len(later), "deletions applied again")
     return len(later)

@@ -1,6 +1,5 @@
 """The sweep: finds blobs without a row and rows without their blob, and removes them."""
 
-import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from db.engine import Database
 from db.files import delete_file, is_on_sale
 from integrations.blobs.keys import BlobEntry
 from studio.deletion.blob_removal import remove_blobs, remove_doomed
-from studio.deletion.lifecycle import BLOBS, BlobRule
+from studio.deletion.lifecycle import BLOBS, BlobRule, rule_of
 from studio.deletion.lineage import delete_derived, delete_tryon_rows
 from studio.ports import BlobStore
 
@@ -133,11 +132,6 @@ async def _remove_kind(
 
 def _prefix_of(rule: BlobRule) -> str:
     return rule.pattern.partition("/")[0] + "/"
-
-
-def rule_of(key: str) -> BlobRule | None:
-    """The rule of a key; None if no rule matches it."""
-    return next((rule for rule in BLOBS if re.fullmatch(rule.pattern, key)), None)
 
 
 async def _find_strays(database: Database, blobs: BlobStore, differences: Differences) -> None:

@@ -40,6 +40,12 @@ def amount_of(payment: Payment) -> Money:
     return exact_money(payment.amount, payment.currency)
 
 
+def payer_of(payment: Payment) -> dict[str, str] | None:
+    """Who has paid, as far as PayPal reports it."""
+    payer: dict[str, str] | None = payment.payload.get("payer")
+    return payer
+
+
 async def write_order(
     session: AsyncSession,
     payment_id: UUID,

@@ -9,12 +9,11 @@ import random
 import time
 from datetime import UTC, datetime
 
-from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.audit import insert_audit
 from db.engine import Database
-from db.payments import after_s, claim_capture, move_payment, set_next_check
+from db.payments import after_s, claim_capture, is_attempt, move_payment, set_next_check
 from db.tables import Payment
 from errors import Conflict, Unavailable, UpstreamFailed
 from integrations.paypal.paypal import PayPal, Refusal
@@ -153,11 +152,10 @@ async def return_to_payer(
 
     declined_for: PayPal's issue, if it declined the capture: the next one is another attempt.
     """
-    is_same_attempt = col(Payment.attempt) == payment.attempt
     attempt = payment.attempt if declined_for is None else payment.attempt + 1
     async with database.transaction() as session:
         created = await move_payment(
-            session, payment.id, "CREATED", ("CAPTURING",), is_same_attempt,
+            session, payment.id, "CREATED", ("CAPTURING",), is_attempt(payment.attempt),
             attempt=attempt, check_at=after_s(APPROVAL_CHECK_S),
         )  # fmt: skip
         if created is not None and declined_for is not None:

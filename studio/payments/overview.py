@@ -26,9 +26,3 @@ def items_of(payment: Payment) -> list[dict[str, Any]]:
     (unit,) = payment.payload.get("request", {}).get("purchase_units") or [{}]
     items: list[dict[str, Any]] = unit.get("items", [])
     return items
-
-
-def payer_of(payment: Payment) -> dict[str, str] | None:
-    """Who has paid, as far as PayPal reports it."""
-    payer: dict[str, str] | None = payment.payload.get("payer")
-    return payer

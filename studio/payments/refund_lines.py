@@ -55,16 +55,20 @@ def store_lines(lines: Lines) -> dict[str, Any]:
 
 
 def merge(lines: Lines, refunds: Iterable[PayPalRefund]) -> Lines:
-    """The stored refunds with PayPal's reports merged in; the order of reports doesn't matter."""
+    """The stored refunds with PayPal's reports merged in; the order of reports doesn't matter.
+
+    Several reports of one refund become one line, even where some lack our id.
+    """
     merged = dict(lines)
     by_refund_id = {line.refund_id: name for name, line in lines.items() if line.refund_id}
-    for refund in refunds:
+    for refund in sorted(refunds, key=lambda refund: refund.custom_id is None):
         name = by_refund_id.get(refund.refund_id) or refund.custom_id
         if name not in merged:
             name = refund.refund_id
         line = merged.get(name) or RefundLine(name, refund.amount.minor, now())
         further = max(line.status, refund.status, key=STATES.index)
         merged[name] = replace(line, status=further, refund_id=refund.refund_id)
+        by_refund_id[refund.refund_id] = name
     return merged
 
 

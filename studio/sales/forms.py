@@ -7,12 +7,11 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from studio.forms import Form
+from studio.forms import Form, PictureUrl
 
 MOST_OBSERVATIONS = 2000
 """Sales rows of one evaluation."""
 
-Address = Annotated[str, Field(min_length=1, max_length=4096)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 Price = Annotated[Decimal, Field(gt=0, le=1_000_000_000, max_digits=30)]
 
@@ -25,7 +24,7 @@ def as_float(price: Decimal | None) -> float | None:
 class PictureForm(Form):
     """A picture, identified by exactly one of three fields."""
 
-    image_url: Address | None = None
+    image_url: PictureUrl | None = None
     file_id: UUID | None = None
     product_id: Word | None = None
 

@@ -1,7 +1,7 @@
 """Sales scores for merchants: a picture's score, its interval, comparables and heatmap."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
@@ -131,17 +131,11 @@ def explain(data: bytes, embedding: CoveredEmbedding, answer: ScoreAnswer) -> by
 
 def offer_of(form: PredictForm, product: Product | None, day: date) -> Offer:
     """The form's fields, and the catalogue's where the form lacks one."""
-    price = as_float(form.price)
-    offer = Offer(form.category, form.brand, price, day)
+    offer = Offer(form.category, form.brand, as_float(form.price), day)
     if product is None:
         return offer
-    return replace(
-        offer,
-        category=form.category or product.category,
-        brand=form.brand or product.brand,
-        price=price or float(product.price) or None,
-        key=product.id,
-    )
+    price = float(product.price) or None
+    return offer.completed_from(Offer(product.category, product.brand, price, key=product.id))
 
 
 async def _look_up(

@@ -46,13 +46,8 @@ class SalesProduct:
         self, category: str | None, brand: str | None, price: float | None, day: date | None
     ) -> Offer:
         """The product as a sales row offers it; a field that the row lacks is the catalogue's."""
-        return Offer(
-            category=category or self.category,
-            brand=brand or self.brand,
-            price=price or self.price,
-            day=day,
-            key=self.key,
-        )
+        catalogue = Offer(self.category, self.brand, self.price, key=self.key)
+        return Offer(category, brand, price, day).completed_from(catalogue)
 
 
 async def look_up_products(

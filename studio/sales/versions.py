@@ -29,7 +29,7 @@ def trained_version(row: RegressorVersion | None) -> TrainedVersion | None:
     return None if row is None else TrainedVersion(row.version, row.manifest)
 
 
-def check_embedder(regressor: Regressor, embedder_version: str) -> None:
+def check_embedder(regressor: Regressor | RegressorVersion, embedder_version: str) -> None:
     """Checks that the regressor fits the embedder in service.
 
     Raises:
@@ -73,11 +73,7 @@ async def activate_regressor(studio: Studio, owner_id: UUID, version: str) -> No
             row = await get_regressor(session, version)
             if row is None or row.owner_id != owner_id or row.status not in ACTIVATABLE:
                 raise NotFound(f"there is no regressor version {version}")
-            if row.embedder_version != in_service:
-                raise Conflict(
-                    f"regressor {version} was trained on vectors of {row.embedder_version}; "
-                    f"in service is {in_service}"
-                )
+            check_embedder(row, in_service)
         await put_in_service(session, owner_id, None if version == STARTER else version)
 
 

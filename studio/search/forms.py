@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from models.index.shapes import NO_FILTERS, PRICE_SCALE, Filters
-from studio.forms import Form, require_one_of
+from studio.forms import Form, PictureUrl, require_one_of
 
 DEFAULT_ALPHA = 0.5
 
@@ -114,7 +114,7 @@ class TextSearchForm(SearchForm):
 class PictureSearchForm(SearchForm):
     """A search by a picture, named by exactly one of `image_url` and `file_id`."""
 
-    image_url: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    image_url: PictureUrl | None = None
     file_id: UUID | None = None
 
     @model_validator(mode="after")

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
-from db.users import get_user
 from errors import DeadlinePassed, Invalid, StudioError, Unavailable
 from models.segmenter.shapes import SegmentPrompt, Target
 from studio.files.files import require_picture
+from studio.forms import in_camel_case
 from studio.job_types import JobRun, JobType, Outcome, read_payload
 from studio.ports import Studio
 from studio.segmentation.forms import SegmentBatchForm, StoredBatch
-from studio.segmentation.segmentation import bbox_document, segment
+from studio.segmentation.segmentation import segment, segmentation_document
 
 AT_ONCE = 4
 
@@ -55,11 +55,13 @@ async def segment_batch(studio: Studio, run: JobRun) -> Outcome:
     row.
 
     Raises:
+        Invalid: the job has no owner.
         Unavailable: a part of the studio is down; the pictures after the last report come again.
         JobStopped: another worker has the job, or it was cancelled.
     """
     form = read_payload(StoredBatch, run.payload)
-    owner_id = await _owner_of(studio, run)
+    if run.owner_id is None:
+        raise Invalid("a batch needs an owner")
     pictures = _pictures_of(form)
     results = {
         result["at"]: result for past in await run.past() for result in past.get("pictures", ())
@@ -67,7 +69,7 @@ async def segment_batch(studio: Studio, run: JobRun) -> Outcome:
     for start in range(run.done, len(pictures), AT_ONCE):
         chunk = pictures[start : start + AT_ONCE]
         answers = await asyncio.gather(
-            *(_segment_one(studio, run, owner_id, form.target, picture) for picture in chunk),
+            *(_segment_one(studio, run, run.owner_id, form.target, picture) for picture in chunk),
             return_exceptions=True,
         )
         for answer in answers:
@@ -96,19 +98,6 @@ def _document(results: list[dict[str, Any]], total: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _owner_of(studio: Studio, run: JobRun) -> UUID:
-    """The job's owner.
-
-    Raises:
-        Invalid: the account is gone or is no merchant any more.
-    """
-    async with studio.database.transaction() as session:
-        user = await get_user(session, run.owner_id) if run.owner_id else None
-    if user is None or user.role not in {"merchant", "admin"}:
-        raise Invalid("the job's owner may not run such jobs any more")
-    return user.id
-
-
 async def _segment_one(
     studio: Studio, run: JobRun, owner_id: UUID, target: Target, picture: BatchPicture
 ) -> dict[str, Any]:
@@ -129,9 +118,6 @@ async def _segment_one(
         raise
     except StudioError as error:
         return result | {"error": error.detail}
-    answer = segmentation.answer
-    return result | {
-        "maskKey": segmentation.mask_key, "width": answer.width, "height": answer.height,
-        "area": answer.area, "bbox": bbox_document(answer), "score": answer.score,
-        "label": answer.label,
-    }  # fmt: skip
+    document = segmentation_document(segmentation.mask_key, segmentation.answer)
+    result |= in_camel_case(document)
+    return result

@@ -6,9 +6,7 @@ from uuid import UUID
 from pydantic import BeforeValidator, Field, model_validator
 
 from models.segmenter.shapes import SegmentPrompt, Target
-from studio.forms import Form, require_one_of
-
-Url = Annotated[str, Field(min_length=1, max_length=4096)]
+from studio.forms import Form, PictureUrl, require_one_of
 
 
 def name_point(value: Any) -> Any:
@@ -57,7 +55,7 @@ class SegmentationForm(Form):
     points: in pixels. box: `[x0, y0, x1, y1]` in pixels, or `{x, y, width, height}`.
     """
 
-    image_url: Url | None = None
+    image_url: PictureUrl | None = None
     file_id: UUID | None = None
     target: Target | None = None
     points: Annotated[list[Point], Field(min_length=1, max_length=32, fail_fast=True)] | None = None
@@ -81,7 +79,7 @@ class SegmentBatchForm(Form):
     """The payload of a `segment-batch` job: pictures by their files or URLs, and a target."""
 
     file_ids: Annotated[list[UUID], Field(max_length=200, fail_fast=True)] = []
-    image_urls: Annotated[list[Url], Field(max_length=200, fail_fast=True)] = []
+    image_urls: Annotated[list[PictureUrl], Field(max_length=200, fail_fast=True)] = []
     target: Target = "garment"
 
     @model_validator(mode="after")
@@ -98,5 +96,5 @@ class StoredBatch(Form):
     """
 
     file_ids: Annotated[list[UUID | None], Field(max_length=200, fail_fast=True)] = []
-    image_urls: Annotated[list[Url | None], Field(max_length=200, fail_fast=True)] = []
+    image_urls: Annotated[list[PictureUrl | None], Field(max_length=200, fail_fast=True)] = []
     target: Target = "garment"

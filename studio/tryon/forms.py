@@ -9,9 +9,8 @@ from pydantic import Field
 from errors import StudioError
 from models.segmenter.shapes import Category
 from models.tryon.shapes import Quality
-from studio.forms import Form
+from studio.forms import Form, PictureUrl
 
-Url = Annotated[str, Field(min_length=1, max_length=4096)]
 Mode = Literal["auto", "sync", "queued"]
 MAX_SEED = 2**31 - 1
 
@@ -26,9 +25,9 @@ class TryOnForm(Form):
     without a category it is guessed from the garment.
     """
 
-    person_url: Url
-    garment_url: Url
-    mask_url: Url | None = None
+    person_url: PictureUrl
+    garment_url: PictureUrl
+    mask_url: PictureUrl | None = None
     category: Category | None = None
     quality: Quality = "balanced"
     seed: Annotated[int, Field(strict=True, ge=0, le=MAX_SEED)] | None = None

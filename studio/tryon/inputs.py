@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.tables import TryonJob
-from db.tryons import insert_tryon, is_own_output
+from db.tryons import get_tryon, insert_tryon, is_own_output
 from errors import Invalid, NotFound, StudioError
 from integrations.blobs.keys import EXTENSIONS
 from models.clean_copy import clean_copy
@@ -90,11 +90,17 @@ async def drafting(studio: Studio, user_id: UUID, tryon_id: UUID) -> AsyncIterat
 
 
 async def discard(studio: Studio, draft: Draft) -> None:
-    """Removes the copies and the mask of a draft; the sweep finds what can't be removed."""
+    """Removes the copies and the mask of a draft; the sweep finds what can't be removed.
+
+    Removes nothing if the try-on's row is there: its commit may succeed although its answer is
+    lost.
+    """
     if draft.tryon_id is None or not (draft.keys or draft.has_mask):
         return
     with suppress(StudioError):
         async with studio.database.transaction() as session:
+            if await get_tryon(session, draft.tryon_id) is not None:
+                return
             keys = await delete_inputs(session, draft.tryon_id, draft.keys)
         await remove_soon(studio.database, studio.blobs, sorted(keys))
 

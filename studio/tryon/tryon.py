@@ -8,10 +8,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from db.deletion.lineage import share_lineage
-from db.tables import Job
-from errors import StudioError, Unavailable
+from db.tables import Job, TryonJob
+from errors import DeadlinePassed, StudioError, Unavailable
 from models.tryon.shapes import TryOnOrder
-from studio.deletion.lineage import output_key_of
+from studio.deletion.lineage import delete_unrecorded_blob, output_key_of
 from studio.files.storage import require_storage
 from studio.idempotency import KeyedRequest, Overtaken
 from studio.job_types import enqueue
@@ -97,6 +97,9 @@ async def _make_directly(
         async with studio.database.transaction() as session:
             if not await insert_present(session, row):
                 raise Overtaken("a request with this Idempotency-Key was answered meanwhile")
+    except (Unavailable, DeadlinePassed):
+        await delete_unrecorded_blob(studio, TryonJob, tryon_id, output_key)
+        raise
     except BaseException:
         with suppress(StudioError):
             await studio.blobs.delete(output_key)

@@ -26,7 +26,7 @@ from joserfc.jwk import OctKey
 
 from errors import Forbidden, Invalid, Malformed, NotAuthenticated, StudioError
 from gateway.auth import AccessTokens
-from gateway.client_address import ClientAddress, parse_address
+from gateway.client_address import ClientAddress
 from gateway.paging import decode_cursor
 from integrations.addresses import is_public_name
 from integrations.blobs.keys import is_key
@@ -35,6 +35,7 @@ from integrations.blobs.signature import BlobSigner, Grant
 from integrations.fetch import Fetcher
 from models.images import FORMATS, decode_image, inspect_image, public_copy
 from settings import Settings
+from studio.accounts.client_network import parse_address
 from studio.catalog.form import read_line
 from studio.catalog.import_lines import START_BYTES, check_start, count_lines, read_lines
 from studio.files.rules import inspect_file

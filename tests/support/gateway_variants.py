@@ -56,7 +56,7 @@ class NoTokens:
 
 async def serve(variant: str, environment: dict[str, str]) -> None:
     """Serves one variant on the given port."""
-    user = CurrentUser(UUID(environment["user"]), "a@example.com", None, "customer", uuid4())
+    user = CurrentUser(UUID(environment["user"]), "a@example.com", None, "customer", 0, uuid4())
 
     async def signed_in() -> CurrentUser:
         return user

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from db.tables import JobEvent
 from errors import NotFound, StudioError
-from gateway.auth import AccessTokens
+from gateway.auth import AccessTokens, bearer_token
 from gateway.deps import AccountsDep, Customer, JobWatchDep, StudioDep, TokensDep, find_user
 from gateway.routes.jobs.jobs import visible_owner
 from studio.accounts.accounts import OpenAccounts
@@ -126,8 +126,7 @@ async def read_events(
     after = read_event_id(last_event_id)
     if after and job.state in FINAL and not await has_events_after(studio.database, job_id, after):
         return Response(status_code=204, headers=HEADERS)  # tells an EventSource to stop
-    token = request.headers.get("authorization", "").partition(" ")[2].strip()
-    reader = StreamReader(token, tokens, accounts)
+    reader = StreamReader(bearer_token(request.scope) or "", tokens, accounts)
     stream = watch.open(user.id, job_id, after)
     text = write_stream(stream, reader, job.owner_id)
     return EventStreamResponse(text, partial(watch.close, stream))

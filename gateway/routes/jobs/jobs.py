@@ -9,7 +9,6 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import AwareDatetime, Field, ValidationError, WithJsonSchema, field_validator
 
-from db.jobs import progress_of
 from db.tables import Job
 from errors import Forbidden
 from gateway.deps import CurrentUser, Customer, IdempotencyKey, LimitsDep, StudioDep
@@ -52,6 +51,11 @@ class ProgressResponse(WireResponse):
     total: int
     message: str
 
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """The progress in a job's row."""
+        return cls(done=job.progress_done, total=job.progress_total, message=job.progress_message)
+
 
 class JobResponse(WireResponse):
     """A job as its owner sees it."""
@@ -73,7 +77,7 @@ class JobResponse(WireResponse):
         """Adds the progress, and signed URLs of the blobs that the result names."""
         return cls.from_row(
             job,
-            progress=ProgressResponse(**progress_of(job)),
+            progress=ProgressResponse.of(job),
             result=await jobs.signed_result(studio, job.result),
         )
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from models.embedder.shapes import View
 from models.sales.explanation.occlusion import CELLS, Change, Influence, change_of
-from models.sales.shapes import View
 
 SIDE_PX = 448
 LEGEND_PX = 44

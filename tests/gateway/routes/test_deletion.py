@@ -21,9 +21,8 @@ from db.deletion.lineage import lock_lineage
 from db.tables import DoomedBlob, Erasure, Payment, Product, TryonJob
 from gateway.routes.account import export_me
 from settings import Settings
-from studio.deletion.lifecycle import TABLES
+from studio.deletion.lifecycle import TABLES, rule_of
 from studio.operations.erasing import repeat_erasure
-from studio.operations.sweep import rule_of
 from studio.ports import Studio
 from tests.gateway.full_account import (
     GARMENT,

@@ -87,6 +87,13 @@ def test_what_is_not_pinned_is_refused_in_production(hub: Hub, tmp_path: Path) -
     assert load(EmbedderConfig("starter", pinning=pinning)).version.startswith("starter")
 
 
+def test_a_sam_of_the_hub_needs_the_path_of_its_file(tmp_path: Path) -> None:
+    pinning = Pinning(tmp_path / "models.lock", required=True)
+    for name in ("hf-hub:facebook/sam-vit-base", "hf-hub:a", "hf-hub:a/b/"):
+        with pytest.raises(ValueError, match="owner/name/path/of"), open_source(name, pinning):
+            pass
+
+
 def test_a_file_that_was_changed_is_refused(hub: Hub, tmp_path: Path) -> None:
     """On this machine's disk, or by a hub that gives other bytes for the same revision."""
     file = "checkpoints/sam_vit_b_01.pth"

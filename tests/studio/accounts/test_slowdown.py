@@ -7,12 +7,12 @@ from typing import cast
 
 import pytest
 
-from errors import NotAuthenticated
+from errors import NotAuthenticated, RateLimited
 from integrations.cache import RedisCache
 from studio.accounts import passwords
 from studio.accounts.accounts import create_user
 from studio.accounts.login import log_in
-from studio.accounts.slowdown import ACCOUNT, ADDRESS, OWNER, LoginThrottle, SlowDown
+from studio.accounts.slowdown import ACCOUNT, ADDRESS, OWNER, LoginThrottle
 from studio.ports import Studio
 from tests.support.fakes import PASSWORD
 
@@ -69,7 +69,7 @@ async def guess(
     )
     try:
         await pace.admit()
-    except SlowDown as refused:
+    except RateLimited as refused:
         return refused.retry_after_s
     await pace.shut()
     return None
@@ -82,7 +82,7 @@ async def is_let_in(cache: ClockedCache, account: str, address: str, is_known: b
     )
     try:
         await pace.admit()
-    except SlowDown as refused:
+    except RateLimited as refused:
         return refused.retry_after_s
     await pace.forgive()
     return None
@@ -175,16 +175,16 @@ async def test_the_network_of_a_sign_in_is_known_and_others_are_not(
     await create_user(studio.database, email="a@example.com", password=PASSWORD)
     await log_in(studio, email="a@example.com", password=PASSWORD, ip="2001:db8:0:1::1")
     for address in (STRANGER, HOTEL):
-        with pytest.raises(SlowDown):
+        with pytest.raises(RateLimited):
             for _ in range(20):
                 await fail(studio, address)
     await log_in(studio, email="A@Example.com", password=PASSWORD, ip="2001:db8:0:1::beef")
-    with pytest.raises(SlowDown):
+    with pytest.raises(RateLimited):
         await log_in(studio, email="a@example.com", password=PASSWORD, ip="2001:db8:0:2::1")
 
 
 async def fail(studio: Studio, address: str) -> None:
-    """Tries a wrong password; raises SlowDown if it is not checked."""
+    """Tries a wrong password; raises RateLimited if it is not checked."""
     with suppress(NotAuthenticated):
         await log_in(studio, email="a@example.com", password="wrong", ip=address)
 
@@ -209,7 +209,7 @@ async def test_one_try_per_wait_however_many_come(studio: Studio) -> None:
         await fail_login(studio, "a@example.com", None)
     pace = LoginThrottle(studio.cache, account="a@example.com", address="192.0.2.1")
     for _ in range(3):  # who was refused doesn't make the wait longer
-        with pytest.raises(SlowDown) as slowed:
+        with pytest.raises(RateLimited) as slowed:
             await pace.admit()
         assert slowed.value.retry_after_s == 1
     await pace.forgive()
@@ -221,14 +221,14 @@ async def test_tries_side_by_side_are_counted_before_they_are_judged(studio: Stu
     answers = await asyncio.gather(*(pace.admit() for pace in paces), return_exceptions=True)
     # Five are free, and of the others one a wait; the first waits are a second or two.
     assert 5 <= sum(answer is None for answer in answers) <= 9
-    assert all(answer is None or isinstance(answer, SlowDown) for answer in answers)
+    assert all(answer is None or isinstance(answer, RateLimited) for answer in answers)
 
 
 async def test_an_address_slows_down_over_many_accounts(studio: Studio) -> None:
     for number in range(20):
         await fail_login(studio, f"a{number}@example.com", "192.0.2.1")
     fresh = LoginThrottle(studio.cache, account="new@example.com", address="192.0.2.1")
-    with pytest.raises(SlowDown):
+    with pytest.raises(RateLimited):
         await fresh.admit()
     await LoginThrottle(studio.cache, account="new@example.com", address="192.0.2.2").admit()
 
@@ -240,5 +240,5 @@ async def test_own_successes_do_not_whitewash_an_address(studio: Studio) -> None
         if number < 19:
             await own.admit()
             await own.forgive()
-    with pytest.raises(SlowDown):
+    with pytest.raises(RateLimited):
         await own.admit()

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from sqlmodel import SQLModel
 
-from studio.deletion.lifecycle import BLOBS, TABLES
-from studio.operations.sweep import rule_of
+from studio.deletion.lifecycle import BLOBS, TABLES, rule_of
 from tests.studio.deletion.rows import PLOT
 
 ROOT = Path(__file__).parents[3]

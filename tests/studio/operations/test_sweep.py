@@ -7,7 +7,8 @@ from uuid import uuid4
 import pytest
 
 from db.tables import File, IndexVersion, Prediction, Product, SegmentationResult, TryonJob
-from studio.operations.sweep import compare, rule_of, sweep
+from studio.deletion.lifecycle import rule_of
+from studio.operations.sweep import compare, sweep
 from studio.ports import Studio
 from tests.studio.deletion.rows import OWNER, PLOT, STRAYS, OldStore, add, ids
 

@@ -33,6 +33,17 @@ def test_reports_in_any_order_give_the_same_lines() -> None:
         assert merge(lines, REPORTS) == lines
 
 
+def test_a_refund_that_one_order_lists_twice_counts_once() -> None:
+    amount = Money("EUR", 500)
+    reports = [
+        PayPalRefund("R1", "ours", "PENDING", amount), PayPalRefund("R1", None, "COMPLETED", amount)
+    ]  # fmt: skip
+    for order in (reports, reports[::-1]):
+        lines = merge(LINES, order)
+        assert lines.keys() == LINES.keys()
+        assert completed(lines, "EUR") == promised(lines, "EUR") == amount
+
+
 def test_a_refund_never_moves_back() -> None:
     lines = merge(merge(LINES, REPORTS[:2]), REPORTS[:1])
     assert lines["ours"].status == "COMPLETED" and not lines["ours"].is_open
