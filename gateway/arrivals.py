@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 
 from errors import Conflict
 from integrations.blobs.keys import CHUNK_BYTES
-from integrations.shares import Shares
+from integrations.fair_semaphore import FairSemaphore
 
 PLACES = 256
 PLACES_PER_ACCOUNT = 8
@@ -21,7 +21,7 @@ class Arrivals:
     """The uploads that one Gateway is receiving; each uses at most 2 MB of memory."""
 
     def __init__(self) -> None:
-        self._shares = Shares(places=PLACES, per_owner=PLACES_PER_ACCOUNT)
+        self._shares = FairSemaphore(places=PLACES, per_owner=PLACES_PER_ACCOUNT)
         self._keys: set[str] = set()
 
     @asynccontextmanager

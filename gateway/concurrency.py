@@ -4,7 +4,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from errors import StudioError, Unavailable
 from gateway.limits import route_class_of
-from integrations.shares import Shares
+from integrations.fair_semaphore import FairSemaphore
 from settings import Settings
 from studio.files.picture_memory import PictureMemory
 
@@ -58,9 +58,9 @@ class Concurrency:
                 await self.app(scope, receive, send)
 
 
-def share_out(places: int, account_part: int) -> Shares:
+def share_out(places: int, account_part: int) -> FairSemaphore:
     """The places of one route class, without a queue."""
-    return Shares(
+    return FairSemaphore(
         places=places,
         per_owner=max(1, places // account_part),
         per_network=max(1, places // NETWORK_PART),

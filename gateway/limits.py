@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from errors import NotAuthenticated, RateLimited, StudioError, Unavailable
 from gateway.auth import AccessClaims, AccessTokens, bearer_token
-from integrations.shares import Caller
+from integrations.fair_semaphore import Caller
 from integrations.windows import QuotaUse, WindowState
 from studio.accounts.client_network import limit_key
 from studio.batching import MicroBatcher

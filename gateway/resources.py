@@ -11,8 +11,8 @@ from starlette.requests import HTTPConnection
 from gateway.arrivals import Arrivals
 from gateway.auth import AccessTokens
 from gateway.limits import RateLimits
+from integrations.fair_semaphore import FairSemaphore
 from integrations.openid import OpenIdProvider
-from integrations.shares import Shares
 from settings import Settings
 from studio.accounts.accounts import OpenAccounts
 from studio.background import Background
@@ -31,17 +31,23 @@ OPENID_CALLBACK = "/api/auth/oidc/callback"
 
 @dataclass(frozen=True)
 class Places:
-    """How many requests of one kind run at once in this Gateway; `Shares` refuses the others."""
+    """The limits of concurrent requests of one kind in this Gateway; more are refused."""
 
-    imports: Shares = field(default_factory=lambda: Shares(places=8, per_owner=2))
-    evaluations: Shares = field(
-        default_factory=lambda: Shares(places=4, per_owner=2, waiting=32, waiting_per_owner=8)
+    imports: FairSemaphore = field(default_factory=lambda: FairSemaphore(places=8, per_owner=2))
+    evaluations: FairSemaphore = field(
+        default_factory=lambda: FairSemaphore(
+            places=4, per_owner=2, waiting=32, waiting_per_owner=8
+        )
     )
-    deletions: Shares = field(
-        default_factory=lambda: Shares(places=4, per_owner=1, waiting=64, waiting_per_owner=8)
+    deletions: FairSemaphore = field(
+        default_factory=lambda: FairSemaphore(
+            places=4, per_owner=1, waiting=64, waiting_per_owner=8
+        )
     )
-    presigns: Shares = field(
-        default_factory=lambda: Shares(places=4, per_owner=1, waiting=1024, waiting_per_owner=128)
+    presigns: FairSemaphore = field(
+        default_factory=lambda: FairSemaphore(
+            places=4, per_owner=1, waiting=1024, waiting_per_owner=128
+        )
     )
 
 

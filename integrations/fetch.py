@@ -14,9 +14,9 @@ import httpx
 
 from errors import Invalid, NotAnImage, RateLimited, TooLarge, Unavailable, UpstreamFailed
 from integrations.addresses import Address, is_public, is_public_name
+from integrations.fair_semaphore import NO_BOUND, FairSemaphore
 from integrations.guarded_backend import GuardedBackend, Resolver
 from integrations.resolver import NameResolver
-from integrations.shares import NO_BOUND, Shares
 
 MAX_BYTES = 15_000_000
 MAX_REDIRECTS = 3
@@ -88,7 +88,7 @@ class Fetcher:
         self._allow = tuple(name.lower().lstrip("*") for name in allow)
         self._port = port
         self._resolver = NameResolver()
-        self._callers = Shares(
+        self._callers = FairSemaphore(
             per_owner=MAX_PER_CALLER,
             per_network=MAX_PER_NETWORK,
             waiting=NO_BOUND,
@@ -97,14 +97,14 @@ class Fetcher:
             wait_s=WAIT_S,
             busy=caller_busy,
         )
-        self._hosts = Shares(
+        self._hosts = FairSemaphore(
             per_owner=MAX_PER_HOST,
             waiting=NO_BOUND,
             waiting_per_owner=MAX_FETCHES,
             wait_s=WAIT_S,
             busy=host_busy,
         )
-        self._all = Shares(
+        self._all = FairSemaphore(
             places=MAX_FETCHES,
             waiting=MAX_FETCHES,
             waiting_per_owner=NO_BOUND,

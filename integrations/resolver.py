@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 
 from errors import RateLimited, Unavailable, UpstreamFailed
-from integrations.shares import Shares
+from integrations.fair_semaphore import FairSemaphore
 
 RESOLVE_S = 3.0
 THREADS = 32
@@ -48,7 +48,7 @@ class NameResolver:
     def __init__(self, look_up: LookUp = look_up, *, threads: int = THREADS) -> None:
         self._look_up = look_up
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="resolver")
-        self._shares = Shares(
+        self._shares = FairSemaphore(
             places=threads,
             per_owner=MAX_PER_CALLER,
             per_network=MAX_PER_NETWORK,

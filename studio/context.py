@@ -9,7 +9,7 @@ from opentelemetry import context as spans
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from integrations.shares import Caller
+from integrations.fair_semaphore import Caller
 
 OFFLINE = "offline"
 """The request id of work that no request has caused: the command line, the demo seed."""

@@ -12,7 +12,7 @@ import anyio.to_thread
 from db.tables import File
 from errors import Conflict, DeadlinePassed, Invalid, NotAnImage
 from integrations.blobs.keys import BlobInfo, content_type_of
-from integrations.shares import Shares
+from integrations.fair_semaphore import FairSemaphore
 from studio.files.rules import DATASET_TYPES, DatasetCheck, FileFacts, inspect_file
 from studio.ports import BlobStore
 
@@ -29,7 +29,7 @@ class FileChecks:
     """The checks of one Gateway; only a few run at once, because they hold pictures in memory."""
 
     def __init__(self) -> None:
-        self._shares = Shares(
+        self._shares = FairSemaphore(
             places=PLACES,
             per_owner=PLACES_PER_ACCOUNT,
             waiting=WAITING,

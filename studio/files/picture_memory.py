@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from integrations.shares import AllBusy, OwnerBusy, name_of, network_of
+from integrations.fair_semaphore import AllBusy, OwnerBusy, name_of, network_of
 
 MAX_BYTES = 512_000_000
 MAX_BYTES_PER_OWNER = 128_000_000

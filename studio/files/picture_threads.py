@@ -7,7 +7,7 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
-from integrations.shares import Shares
+from integrations.fair_semaphore import FairSemaphore
 from studio.context import current_caller
 
 THREADS = 4
@@ -24,7 +24,7 @@ class PictureThreads:
 
     def __init__(self) -> None:
         self.limiter = anyio.CapacityLimiter(THREADS)
-        self.shares = Shares(
+        self.shares = FairSemaphore(
             places=THREADS,
             per_owner=THREADS_EACH,
             per_network=THREADS_EACH,

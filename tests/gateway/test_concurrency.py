@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from errors import Unavailable
 from gateway.concurrency import Concurrency
-from integrations.shares import Caller, OwnerBusy
+from integrations.fair_semaphore import Caller, OwnerBusy
 from models.embedder.shapes import Embedding
 from studio.ports import Studio
 from tests.support.fakes import FakeEmbedder, open_client

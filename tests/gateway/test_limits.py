@@ -13,7 +13,7 @@ from db.tables import AuditLog
 from errors import SetupError, UpstreamFailed
 from gateway.client_address import ClientAddress
 from gateway.limits import RateLimits
-from integrations.shares import Caller
+from integrations.fair_semaphore import Caller
 from settings import load_settings
 from studio.ports import Studio
 from tests.support.fakes import make_settings, open_client, open_studio, sign_in

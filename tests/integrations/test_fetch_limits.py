@@ -7,8 +7,8 @@ import pytest
 
 from errors import RateLimited, UpstreamFailed
 from integrations import fetch
+from integrations.fair_semaphore import Caller
 from integrations.fetch import Fetcher
-from integrations.shares import Caller
 from tests.support.picture_server import JPEG, NAME, PictureServer, open_fetcher, url_of
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from errors import RateLimited, Unavailable, UpstreamFailed
 from integrations import resolver
+from integrations.fair_semaphore import Caller
 from integrations.resolver import NameResolver
-from integrations.shares import Caller
 
 
 async def test_look_ups_have_a_deadline_and_threads_of_their_own(

@@ -12,8 +12,8 @@ from sqlmodel import select
 
 from db.tables import SegmentationResult, TryonJob
 from errors import Invalid, NotFound, Unavailable
+from integrations.fair_semaphore import Caller
 from integrations.fetch import Fetcher
-from integrations.shares import Caller
 from models.segmenter.shapes import SegmentAnswer, SegmentPrompt
 from models.tryon.shapes import TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 from settings import Settings

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from integrations.shares import AllBusy, Caller, OwnerBusy
+from integrations.fair_semaphore import AllBusy, Caller, OwnerBusy
 from studio.files import picture_memory
 from studio.files.picture_memory import PictureMemory, hold_picture
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from integrations.shares import AllBusy, Caller, OwnerBusy
+from integrations.fair_semaphore import AllBusy, Caller, OwnerBusy
 from settings import PROJECT_ROOT
 from studio.context import acting_for
 from studio.files import picture_threads

@@ -6,13 +6,13 @@ from collections.abc import Hashable
 
 import pytest
 
-from integrations.shares import AllBusy, Caller, OwnerBusy, Shares
+from integrations.fair_semaphore import AllBusy, Caller, FairSemaphore, OwnerBusy
 
 
 class Work:
     """Tasks that hold a place until `finish` is called."""
 
-    def __init__(self, shares: Shares) -> None:
+    def __init__(self, shares: FairSemaphore) -> None:
         self._shares = shares
         self._ends: list[tuple[Hashable, asyncio.Event]] = []
         self.running: Counter[Hashable] = Counter()
@@ -45,7 +45,7 @@ async def turn() -> None:
 
 
 async def test_places_are_bounded_for_an_owner_and_in_all() -> None:
-    work = Work(Shares(places=3, per_owner=2, waiting=10, waiting_per_owner=10))
+    work = Work(FairSemaphore(places=3, per_owner=2, waiting=10, waiting_per_owner=10))
     tasks = [await work.start("a") for _ in range(4)]
     assert work.running == {"a": 2}
     tasks += [await work.start(owner) for owner in ("b", "c")]
@@ -57,7 +57,7 @@ async def test_places_are_bounded_for_an_owner_and_in_all() -> None:
 
 
 async def test_the_owner_with_the_fewest_places_is_next() -> None:
-    work = Work(Shares(places=2, per_owner=2, waiting=10, waiting_per_owner=10))
+    work = Work(FairSemaphore(places=2, per_owner=2, waiting=10, waiting_per_owner=10))
     for owner in ("a", "a", "a", "a", "b", "c"):
         await work.start(owner)
     order = [await work.finish() for _ in range(6)]
@@ -65,7 +65,7 @@ async def test_the_owner_with_the_fewest_places_is_next() -> None:
 
 
 async def test_more_than_the_queues_hold_is_refused() -> None:
-    work = Work(Shares(places=2, per_owner=1, waiting=3, waiting_per_owner=2))
+    work = Work(FairSemaphore(places=2, per_owner=1, waiting=3, waiting_per_owner=2))
     for _ in range(3):
         await work.start("a")
     with pytest.raises(OwnerBusy):
@@ -81,7 +81,7 @@ async def test_more_than_the_queues_hold_is_refused() -> None:
 
 
 async def test_without_queues_nobody_waits() -> None:
-    work = Work(Shares(places=2, per_owner=1))
+    work = Work(FairSemaphore(places=2, per_owner=1))
     await work.start("a")
     with pytest.raises(OwnerBusy):
         await work("a")
@@ -91,7 +91,7 @@ async def test_without_queues_nobody_waits() -> None:
 
 
 async def test_whoever_gives_up_leaves_no_trace() -> None:
-    work = Work(Shares(places=1, per_owner=1, waiting=2, waiting_per_owner=2))
+    work = Work(FairSemaphore(places=1, per_owner=1, waiting=2, waiting_per_owner=2))
     await work.start("a")
     waiting = await work.start("b")
     waiting.cancel()
@@ -108,7 +108,7 @@ async def test_whoever_gives_up_leaves_no_trace() -> None:
 
 
 async def test_accounts_of_one_network_share_its_places() -> None:
-    shares = Shares(
+    shares = FairSemaphore(
         places=6, per_owner=2, per_network=3, waiting=9, waiting_per_owner=9, waiting_per_network=2
     )
     work = Work(shares)
@@ -128,7 +128,7 @@ async def test_accounts_of_one_network_share_its_places() -> None:
 
 
 async def test_an_account_has_one_share_whatever_networks_it_uses() -> None:
-    work = Work(Shares(places=4, per_owner=2))
+    work = Work(FairSemaphore(places=4, per_owner=2))
     for number in range(2):
         await work.start(Caller("a", f"192.0.2.{number}"))
     with pytest.raises(OwnerBusy):
@@ -136,7 +136,7 @@ async def test_an_account_has_one_share_whatever_networks_it_uses() -> None:
 
 
 async def test_the_network_with_the_fewest_places_is_next() -> None:
-    work = Work(Shares(places=2, per_owner=2, waiting=10, waiting_per_owner=10))
+    work = Work(FairSemaphore(places=2, per_owner=2, waiting=10, waiting_per_owner=10))
     near = [Caller(name, "192.0.2.1") for name in "abcd"]
     far = Caller("e", "192.0.2.2")
     for owner in (*near, far):
@@ -145,7 +145,7 @@ async def test_the_network_with_the_fewest_places_is_next() -> None:
 
 
 async def test_the_studios_own_work_has_no_share_and_the_patient_are_never_refused() -> None:
-    work = Work(Shares(places=2, per_owner=1, wait_s=0.0))
+    work = Work(FairSemaphore(places=2, per_owner=1, wait_s=0.0))
     for _ in range(2):
         await work.start(None)
     with pytest.raises(AllBusy):
@@ -156,7 +156,7 @@ async def test_the_studios_own_work_has_no_share_and_the_patient_are_never_refus
 
 
 async def test_whoever_waits_too_long_is_refused_and_leaves_no_trace() -> None:
-    shares = Shares(places=1, per_owner=1, waiting=9, waiting_per_owner=9, wait_s=0.0)
+    shares = FairSemaphore(places=1, per_owner=1, waiting=9, waiting_per_owner=9, wait_s=0.0)
     work = Work(shares)
     caller = Caller("a", "192.0.2.1")
     await work.start(caller)

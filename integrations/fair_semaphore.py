@@ -65,7 +65,7 @@ class WaitingOwner:
     turn: asyncio.Future[None]
 
 
-class Shares:
+class FairSemaphore:
     """Limits concurrent work.
 
     A free place goes to a waiting owner of the network that holds the fewest places. Within a
