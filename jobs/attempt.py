@@ -90,7 +90,7 @@ class JobAttempt:
         """Runs the handler until it returns, fails, is stopped or exceeds its deadline.
 
         Raises:
-            JobStopped: `stop` was called, or a call of the handler has raised it.
+            JobStopped: `stop` was called, or the handler raised it.
             DeadlineOver: the handler took longer than its deadline.
         """
         if self._stop_reason is not None:
@@ -106,7 +106,7 @@ class JobAttempt:
             await asyncio.wait({self._task}, timeout=UNWIND_S)
             raise DeadlineOver
         if self._stop_reason is not None and (self._task.cancelled() or self._task.exception()):
-            raise self._stop_reason  # whatever error the cancellation has become in the handler
+            raise self._stop_reason  # the handler may have turned the cancellation into an error
         return self._task.result()
 
     def stop(self, reason: JobStopped) -> None:
@@ -125,7 +125,7 @@ class JobAttempt:
 async def run_leased(
     studio: Studio, claim: Claim, handler: Handler, policy: RetryPolicy, keeper: LeaseKeeper
 ) -> None:
-    """Takes the lease over from the dispatcher and runs the claim while the lease is kept."""
+    """Takes over the lease from the dispatcher, and runs the job while the lease is renewed."""
     if not await take_over(studio.database, claim, keeper.worker):
         return
     attempt = JobAttempt(studio.database, claim)
@@ -134,7 +134,7 @@ async def run_leased(
 
 
 async def take_over(database: Database, claim: Claim, worker: str) -> bool:
-    """Puts the job under this worker's lease; False where the claim is lost."""
+    """Transfers the job's lease to this worker. Returns False if the claim is lost."""
     async with database.transaction() as session:
         rows = await renew_leases(session, [claim.row], owner=worker, lease_s=claim.lease_s)
     return bool(rows)
@@ -147,7 +147,7 @@ async def run_claim(
     policy: RetryPolicy,
     endings: EndingWriter,
 ) -> None:
-    """Runs the handler and writes the ending; writes nothing where another worker has the job."""
+    """Runs the handler and writes the ending; writes nothing if another worker has the job."""
     claim = attempt.claim
     origin = Origin(claim.request_id or OFFLINE, claim.traceparent)
     with continuing(origin), span(f"job {claim.type}", job_id=str(claim.id)):
@@ -156,7 +156,7 @@ async def run_claim(
             ending = await _run_handler(studio, attempt, handler, policy, logger)
             try:
                 await endings.write_patiently(claim, ending)
-            except Exception as error:  # without its record the job has not succeeded
+            except Exception as error:  # a job whose `record` failed has not succeeded
                 if isinstance(error, JobStopped):
                     raise
                 ending = _ending_after(error, claim, policy, logger)
@@ -193,7 +193,7 @@ async def _run_handler(
 
 
 async def require_role(database: Database, owner_id: UUID | None, role: str | None) -> None:
-    """Requires that the job's owner has the role now; every attempt asks again.
+    """Checks that the job's owner has the role now; every attempt checks it again.
 
     Raises:
         Forbidden: the account is deleted, or its role no longer allows such jobs.

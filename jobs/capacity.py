@@ -48,7 +48,9 @@ def plan_claims(
     max_running: int,
     reserved: str | None = None,
 ) -> list[ClaimRequest]:
-    """The requests to try in turn beside running jobs of these types; plan again after each claim.
+    """The requests to try, in this order, while jobs of these types run.
+
+    Call it again after each successful claim.
 
     Args:
         reserved: the type of a large job that has waited too long: no other type is claimed
@@ -76,7 +78,7 @@ def find_starving_types(
 ) -> tuple[list[str], list[str]]:
     """The types that do not fit now though smaller ones do, and the types that fit.
 
-    Types that would not fit on an idle dispatcher either are left out.
+    It leaves out types that would not fit even if no job were running.
     """
     free = free_capacity(handlers, running, cpus=cpus, max_running=max_running)
     fitting = [name for name, handler in handlers.items() if free.fits(handler)]

@@ -11,7 +11,7 @@ from db.job_claims import claim_jobs
 
 @dataclass(frozen=True)
 class Claim:
-    """What one attempt needs to know; it is pickled and sent to the worker.
+    """The data that one attempt needs; it is pickled and sent to the worker.
 
     Attributes:
         fence: incremented at every claim; a write for the job must carry the newest fence.
@@ -37,12 +37,12 @@ class Claim:
 
     @property
     def row(self) -> dict[str, Any]:
-        """The claim as the queries of `db.job_claims` take it."""
+        """The job's id and the fence, in the form that the queries of `db.job_claims` expect."""
         return {"id": self.id, "fence": self.fence}
 
     @property
     def key(self) -> tuple[UUID, int]:
-        """The claim as a key of mappings."""
+        """The job's id and the fence, as the key of a mapping."""
         return self.id, self.fence
 
 

@@ -1,4 +1,4 @@
-"""Writes the ends of attempts under their fence; ends that come together share a transaction."""
+"""Writes the outcomes of attempts, guarded by their fences, several in one transaction."""
 
 import asyncio
 from dataclasses import dataclass
@@ -33,11 +33,14 @@ class PendingEnding:
 
     row: dict[str, Any]
     is_written: asyncio.Future[bool]
-    """False where another worker has the job."""
+    """Its result is False if another worker has the job."""
 
 
 class EndingWriter:
-    """Writes the endings of one event loop; those that wait during a commit share the next one."""
+    """Writes the endings of one event loop; endings that wait during a commit are written together.
+
+    An ending that queues the job again or has a `record` gets a transaction of its own.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -45,7 +48,7 @@ class EndingWriter:
         self._writing: asyncio.Task[None] | None = None
 
     async def write_patiently(self, claim: Claim, ending: Ending) -> None:
-        """Like `write`, but tries again while the database is unreachable, as the work is done."""
+        """Like `write`, but tries again while the database is down, so as not to lose the work."""
         for pause_s in (*PAUSES_S, None):
             try:
                 await self.write(claim, ending)
@@ -56,7 +59,7 @@ class EndingWriter:
                 await asyncio.sleep(pause_s)
 
     async def write(self, claim: Claim, ending: Ending) -> None:
-        """Writes the job's new state and what `record` writes in one transaction.
+        """Writes the job's new state and calls `record`, in one transaction.
 
         Raises:
             Superseded: another worker has the job, or this ending was already written.
@@ -98,7 +101,7 @@ class EndingWriter:
             self._writing = None
 
     async def _write_together(self, endings: list[PendingEnding]) -> None:
-        """Writes them in one transaction; a caller may be cancelled before it or during it."""
+        """Writes the endings in one transaction; callers may be cancelled before or during it."""
         awaited = [ending for ending in endings if not ending.is_written.done()]
         try:
             async with self._database.transaction() as session:

@@ -1,4 +1,4 @@
-"""Renews the leases of a worker's claims in a thread of its own, which no handler can block."""
+"""Renews the leases of a worker's claims in a separate thread, which no handler can block."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ class LeasedAttempt(Protocol):
 
     claim: Claim
     progress_s: float
-    """When it last reported progress, by `time.monotonic`."""
+    """When the attempt last reported progress, by `time.monotonic`."""
 
     def stop_soon(self, reason: JobStopped) -> None:
         """Stops the handler; safe to call from another thread."""
@@ -49,15 +49,15 @@ class Lease:
 
     @property
     def is_stalled(self) -> bool:
-        """Whether the attempt makes no progress; its lease shows only that its process lives."""
+        """Whether the attempt has reported no progress for longer than `stall_s`."""
         return time.monotonic() - self.attempt.progress_s > self.stall_s
 
 
 class LeaseKeeper:
     """Renews leases while attempts run and make progress; stops an attempt that lost its claim.
 
-    While the database is unreachable the attempts continue: a worker has its job until another
-    worker has claimed it.
+    While the database is unreachable, the attempts continue: a worker keeps its job until another
+    worker claims it.
     """
 
     def __init__(self, database_url: str) -> None:
@@ -126,7 +126,7 @@ class LeaseKeeper:
     def _stop_if_needed(self, lease: Lease, cancel_requested: bool | None) -> None:
         """Stops an attempt whose claim is lost (None) or whose job is to be cancelled."""
         with self._lock:
-            if lease.claim.key not in self._leases:  # it ended during the renewal
+            if lease.claim.key not in self._leases:  # the attempt ended during the renewal
                 return
         if cancel_requested is None:
             lease.attempt.stop_soon(Superseded("another worker has this job"))

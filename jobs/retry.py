@@ -10,7 +10,7 @@ LONGEST_S = 600.0
 MAX_CRASHES = 3
 SURPRISE = "the job failed unexpectedly; its log says why"
 CRASHED = "the worker ended while it ran the job"
-LATE = "the job took longer than it may"
+LATE = "the job took longer than its type allows"
 
 
 @dataclass(frozen=True)
@@ -22,19 +22,19 @@ class RetryPolicy:
     max_crashes: int = MAX_CRASHES
 
     def after_error(self, error: BaseException, attempts: int, max_attempts: int) -> float | None:
-        """Seconds until the next attempt; None if it would fail again or was the last one."""
+        """Seconds until the next attempt; None if it would fail again or no attempt is left."""
         if isinstance(error, StudioError) and not error.retryable:
             return None
         return self.backoff_s(attempts) if attempts < max_attempts else None
 
     def after_crash(self, crashes: int, attempts: int, max_attempts: int) -> float | None:
-        """Like `after_error`, where the worker itself died; `crashes` includes this one."""
+        """Like `after_error`, after a crash of the worker; `crashes` includes this crash."""
         if crashes >= self.max_crashes:
             return None
         return self.backoff_s(attempts) if attempts < max_attempts else None
 
     def backoff_s(self, attempts: int) -> float:
-        """The delay doubles with every attempt; jitter takes up to half of it away."""
+        """The delay before the next attempt doubles each time; jitter shortens it by up to half."""
         delay_s = min(self.longest_s, self.first_s * 2.0 ** min(attempts - 1, 30))
         return delay_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
 

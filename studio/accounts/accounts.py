@@ -57,7 +57,7 @@ async def create_user(
     name: str | None = None,
     ip: str | None = None,
 ) -> Account:
-    """A new account with any role; for registration, the command line and the demo seed.
+    """Creates an account with any role; for registration, the command line and the demo seed.
 
     Raises:
         Invalid: the address, password, name or role is not valid.
@@ -84,10 +84,10 @@ async def create_user(
 
 
 class OpenAccounts:
-    """Finds accounts by their open sessions, as they are right now.
+    """Finds accounts by their open sessions; the results are never cached.
 
-    Every request with a token asks for its account. Requests that arrive while a query runs share
-    the next query, so every answer is read after its request arrived.
+    Every request with a token looks up its account. Requests that arrive while a query runs share
+    the next query, so a result is never older than the request.
     """
 
     def __init__(self, database: Database) -> None:
@@ -118,12 +118,12 @@ class OpenAccounts:
 async def change_role(
     studio: Studio, user_id: UUID, role: str, *, actor_id: UUID, ip: str | None
 ) -> Account:
-    """Changes an account's role, from its next request on.
+    """Changes an account's role; the new role applies from the account's next request.
 
     Raises:
         Invalid: there is no such role.
         NotFound: there is no such account.
-        Conflict: the account is the actor's own; so one admin is always left.
+        Conflict: the account is the actor's own. This rule ensures that there is always an admin.
         Forbidden: the actor is no longer an admin.
     """
     if role not in ROLES:
@@ -131,7 +131,7 @@ async def change_role(
     if user_id == actor_id:
         raise Conflict("admins can't change their own role")
     async with studio.database.transaction() as session:
-        # Two admins who demote each other wait for this lock; the second is no longer an admin.
+        # If two admins demote each other, the second one waits here and is then no admin any more.
         if actor_id not in await lock_admins(session):
             raise Forbidden("this needs the role admin")
         user = await get_user(session, user_id, lock=True)

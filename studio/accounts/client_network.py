@@ -1,4 +1,4 @@
-"""Which network addresses share a limit."""
+"""Decides which network addresses share a rate limit."""
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 

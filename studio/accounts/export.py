@@ -1,4 +1,4 @@
-"""Everything that is stored about an account, as a ZIP that is written while it is sent."""
+"""Exports everything that is stored about an account, as a ZIP archive that is streamed."""
 
 import asyncio
 import json
@@ -27,22 +27,22 @@ PICTURE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "prediction": ("heatmap_key",),
     "product": ("image_key",),
 }
-"""Columns with keys of pictures; of a try-on's inputs, only the copies fetched for it."""
+"""Columns with keys of pictures. A try-on's input is exported only if it was fetched for it."""
 
 
 class WriteBuffer:
-    """A write-only file for `zipfile`, whose bytes are sent as they come."""
+    """A write-only file for `zipfile`; the caller takes the bytes and sends them."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def write(self, data: bytes, /) -> int:
-        """Called by `zipfile`."""
+        """Appends the data; called by `zipfile`."""
         self._buffer += data
         return len(data)
 
     def flush(self) -> None:
-        """Called by `zipfile`."""
+        """Does nothing; called by `zipfile`."""
 
     def take(self) -> bytes:
         """Removes and returns the bytes written so far."""
@@ -59,7 +59,7 @@ class ExportStream:
 
 
 async def begin_export(studio: Studio, user_id: UUID, *, ip: str | None) -> ExportStream:
-    """Starts an export; an account has one at a time.
+    """Starts an export; an account can have only one at a time.
 
     Raises:
         RateLimited: another export of this account is under way.
@@ -95,7 +95,7 @@ class Export:
         self._keys: dict[str, None] = {}
 
     async def write(self) -> AsyncIterator[bytes]:
-        """The archive in pieces; only a page of rows or a piece of a picture is in memory."""
+        """Yields the archive in pieces; only a page of rows or part of a picture is in memory."""
         with zipfile.ZipFile(cast(IO[bytes], self._buffer), "w") as archive:
             for table in reversed(TABLES):
                 rule = TABLES[table]

@@ -36,7 +36,7 @@ class HashQueue:
 
     @property
     def waiting(self) -> int:
-        """How many wait for a place."""
+        """The number of calls that wait for a place."""
         return len(self._waiting)
 
     async def run(self, work: Callable[[], Result], rank: Rank) -> Result:
@@ -71,14 +71,14 @@ class HashQueue:
             if waiter in self._waiting:
                 self._remove(waiter)
             elif not place.cancelled() and place.exception() is None:
-                self._hand_on()  # the place came at the moment of the cancellation
+                self._hand_on()  # the place was assigned just before the cancellation
             raise
 
     def _make_room(self, rank: Rank) -> None:
         """Removes the newest entry of a lower priority.
 
         Raises:
-            Unavailable: there is none, so the new call is refused.
+            Unavailable: there is no such entry, so the new call is refused.
         """
         last = max(self._waiting)
         if last[0] <= rank:

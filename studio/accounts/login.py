@@ -22,7 +22,7 @@ async def log_in(
     """Checks the password and opens a session.
 
     Raises:
-        NotAuthenticated: the address is unknown or the password wrong; the error is the same.
+        NotAuthenticated: the address is unknown, or the password is wrong. Both errors are equal.
         RateLimited: there were too many failures recently.
         Unavailable: too many passwords are being checked.
     """

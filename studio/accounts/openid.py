@@ -1,4 +1,4 @@
-"""Login by an OpenID provider: attempts are stored in the cache, accounts found or created."""
+"""Login by an OpenID provider: stores attempts in the cache, and finds or creates accounts."""
 
 import hmac
 import json

@@ -10,7 +10,7 @@ from studio.accounts.hash_queue import HashQueue, Rank
 
 COST = 12
 MIN_BYTES = 12
-MAX_BYTES = 72  # bcrypt ignores what follows; cutting silently would weaken long passwords
+MAX_BYTES = 72  # bcrypt ignores further bytes; truncating silently would weaken passwords
 CONCURRENT_HASHES = 2
 MAX_WAITING = 16
 """About two seconds of work; further calls are refused with a 503."""
@@ -46,14 +46,14 @@ async def hash_password(password: str, rank: Rank = Rank.REGISTRATION) -> str:
 
 
 async def hash_unchecked(password: str, rank: Rank = Rank.REGISTRATION) -> str:
-    """A new salted hash of a password that an operator chose, however short."""
+    """A new salted hash of a password that an operator chose; the rules don't apply to it."""
     salt = bcrypt.gensalt(COST)
     work = partial(bcrypt.hashpw, password.encode(), salt)
     return (await hash_queue().run(work, rank)).decode("ascii")
 
 
 async def is_password(password: str, password_hash: str | None) -> bool:
-    """Whether the password matches the hash; takes as long if there is no hash.
+    """Whether the password matches the hash; takes the same time if there is no hash.
 
     Raises:
         Unavailable: too many hashes wait already.
@@ -67,7 +67,7 @@ async def is_password(password: str, password_hash: str | None) -> bool:
 
 
 def dummy_hash(cost: int) -> bytes:
-    """A well-formed hash that matches no password, made without the work of hashing."""
+    """A well-formed hash that matches no password; creating it takes almost no time."""
     if cost not in _dummies:
         _dummies[cost] = bcrypt.gensalt(cost) + b"." * 31
     return _dummies[cost]

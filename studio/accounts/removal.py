@@ -38,7 +38,7 @@ from studio.deletion.lineage import delete_own_jobs
 from studio.ports import BlobStore, Studio
 
 FRESH = timedelta(minutes=5)
-"""A login by OpenID that is younger than this replaces the password."""
+"""A login by OpenID that is younger than this confirms the deletion instead of a password."""
 ROWS = 1000
 """Rows of one table that one transaction deletes."""
 PRODUCTS = 100
@@ -92,7 +92,10 @@ async def _refuse_last_admin(session: AsyncSession, user_id: UUID) -> str | None
 async def _confirm(
     studio: Studio, user_id: UUID, password: str | None, session_id: UUID, ip: str | None
 ) -> str:
-    """The password hash that the confirmation was checked with; raises as `delete_own_account`."""
+    """Checks the confirmation of the deletion. Returns the account's password hash at that time.
+
+    Raises the same errors as `delete_own_account`.
+    """
     async with studio.database.transaction() as session:
         user = await get_user(session, user_id)
         if user is None:
@@ -155,7 +158,7 @@ async def remove_account(
 
 
 async def _doom_stored(database: Database, blobs: BlobStore, user_id: UUID) -> list[str]:
-    """Dooms the blobs below the account's prefixes, with or without a row. Returns the first."""
+    """Dooms all blobs under the account's prefixes, even without a row. Returns the first keys."""
     async with database.read() as session:
         versions = await list_own_versions(session, user_id)
     prefixes = [f"uploads/{user_id}/", f"masks/{user_id}/"]
@@ -177,7 +180,9 @@ async def _doom(database: Database, keys: Sequence[str]) -> None:
 
 
 async def _remove_some(database: Database, user_id: UUID) -> set[str] | None:
-    """One step of the removal. Returns the blobs that go with it; None when the account is gone.
+    """Runs one step of the removal.
+
+    Returns the keys of the removed rows' blobs, or None if the account has no row any more.
 
     Products and jobs come first, in transactions of their own: see the order of locks in
     `db.deletion.lineage`. A row that another request inserts meanwhile is either visible once the

@@ -27,7 +27,7 @@ from studio.ports import Studio
 
 GRACE = timedelta(seconds=10)
 IDLE = timedelta(days=7)
-"""A session whose token was not refreshed for this long is over."""
+"""A session ends if its token is not refreshed for this long."""
 TOKEN_BYTES = 32
 
 
@@ -47,7 +47,7 @@ def hash_token(token: str) -> bytes:
 
 @dataclass(frozen=True)
 class CheckedCredentials:
-    """The credentials that a login was checked against; they must not change before it ends."""
+    """The credentials that a login was checked against; if they change, the login is refused."""
 
     password_hash: str | None
     token_version: int
@@ -64,7 +64,7 @@ async def open_session(
     """Opens a session; the account can't be changed until the transaction ends.
 
     Raises:
-        NotAuthenticated: the account is gone, or not as `expected` any more.
+        NotAuthenticated: the account is deleted, or its credentials are not the `expected` ones.
     """
     user = await share_user(session, user_id)
     if user is None or not (expected is None or is_current(expected, user)):
@@ -75,7 +75,7 @@ async def open_session(
 
 
 def is_current(credentials: CheckedCredentials, user: User) -> bool:
-    """Whether these are the account's credentials still."""
+    """Whether these are still the account's credentials."""
     is_same_password = credentials.password_hash in (None, user.password_hash)
     return is_same_password and credentials.token_version == user.token_version
 
@@ -107,7 +107,7 @@ async def judge_token(
     """Whether a refresh with this token is allowed (fresh, repeated) or not (expired, reused).
 
     `repeated`: the first answer was probably lost, or two tabs refreshed at once. A second refresh
-    is allowed within `GRACE`, while the one successor of the token is unused.
+    is allowed within `GRACE`, if the token has one successor and that is unused.
     """
     if token.revoked_at is not None:
         return "reused"
@@ -124,7 +124,8 @@ async def refresh_session(studio: Studio, refresh_token: str, *, ip: str | None)
     """Exchanges the session's last token for the next one.
 
     Raises:
-        NotAuthenticated: it is unknown, expired, or was used before, which ends the session.
+        NotAuthenticated: the token is unknown or expired, or was used before. If it was used
+            before, the whole session ends.
     """
     async with studio.database.transaction() as session:
         token = await lock_refresh_token(session, hash_token(refresh_token))
@@ -143,7 +144,10 @@ async def refresh_session(studio: Studio, refresh_token: str, *, ip: str | None)
 
 
 async def _rotate(session: AsyncSession, token: RefreshToken, now: datetime) -> SessionGrant:
-    """Marks the token and any unused successor as used; the session's end does not move."""
+    """Marks the token and any unused successor as used, and issues a new token.
+
+    The session still expires at the same time.
+    """
     for row in (token, *await list_successors(session, token)):
         row.used_at = row.used_at or now
     return await _issue(session, token.family_id, token.user_id, token.expires_at, token.version)

@@ -41,7 +41,7 @@ OF_ACCOUNT = (OWNER, STRANGER, ACCOUNT)
 class LoginThrottle:
     """The waits of one account and one network, stored in the cache.
 
-    account: the address in PostgreSQL's lower case, whether it has an account or not.
+    account: the e-mail address in lower case, as PostgreSQL writes it; it may have no account.
     is_known: whether the network has signed in to this account before.
     """
 
@@ -62,14 +62,14 @@ class LoginThrottle:
             self._subjects.append((ACCOUNT, digest(account)))
 
     async def admit(self) -> None:
-        """Admits one attempt per wait, however many arrive at once.
+        """Admits one attempt per wait, even if many arrive at once.
 
         An attempt counts as failed before its password is checked, so that concurrent attempts
         can't all pass at the same count.
 
         Raises:
             RateLimited: it is too early for another attempt.
-            Unavailable: the cache does not answer; no login passes uncounted.
+            Unavailable: the cache does not answer; a login that can't be counted is refused.
         """
         for rule, subject in self._subjects:
             self._failures[rule] = await self._count(rule, subject, 1)
@@ -99,9 +99,10 @@ class LoginThrottle:
                 await self._cache.set(gate(rule, subject), self._mark, lifetime_s=wait_s)
 
     async def forgive(self) -> None:
-        """After a success, forgets the account's failures, but only this attempt of the network.
+        """After a success, resets the account's failures, but not those of the network.
 
-        Otherwise a network could forget its guesses at other accounts by signing in to its own.
+        Otherwise an attacker could reset the failures of a network by signing in to an own account
+        between guesses at other accounts. Only this attempt is removed from the network's count.
         """
         await self.withdraw()
         for rule, subject in self._subjects:

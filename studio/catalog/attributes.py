@@ -21,7 +21,7 @@ VALUE_SCHEMA = {
 
 
 def check_count(value: Any) -> Any:
-    """Runs before the entries are validated.
+    """Checks the number of attributes before their values are validated.
 
     Raises:
         ValueError: there are too many attributes.
@@ -32,7 +32,7 @@ def check_count(value: Any) -> Any:
 
 
 def check_value(value: Any) -> Any:
-    """Returns the value.
+    """Returns the value of an attribute unchanged.
 
     Raises:
         ValueError: it is not a string, number, boolean or list of strings, or it is too large.
@@ -72,7 +72,7 @@ Attributes = Annotated[
 def split_attributes(stored: Any) -> tuple[dict[str, Any], list[str]]:
     """Splits a row's attributes: the valid ones, and the names of the others.
 
-    Rows that were written before these rules may hold anything.
+    Rows that are older than these rules may contain any value.
     """
     if not isinstance(stored, Mapping):
         return {}, [type(stored).__name__]

@@ -1,4 +1,4 @@
-"""Products, written in one transaction with their picture's vector, so search never lags behind."""
+"""Products: each is written in one transaction with its picture's vector, for search."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -40,7 +40,7 @@ from studio.ports import Studio
 
 @dataclass(frozen=True)
 class Owner:
-    """The account that writes; admins may write everyone's products."""
+    """The account that writes; admins may write the products of all merchants."""
 
     id: UUID
     is_admin: bool = False
@@ -54,7 +54,7 @@ MAX_ATTEMPTS = 5
 class Picture:
     """A product's picture: its vector, and the public copy of it.
 
-    embedding: None where the form names the product's own copy, which is embedded already.
+    embedding: None if the form names the product's own copy, which has a vector already.
     is_same: the product had this copy before.
     """
 
@@ -84,7 +84,7 @@ async def find_product(studio: Studio, product_id: str) -> Product:
     """A live product.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no such product.
     """
     async with studio.database.read() as session:
         product = await get_product(session, product_id)
@@ -112,12 +112,12 @@ async def put_product(
 ) -> tuple[Product, bool]:
     """Creates or replaces a product; the second value says whether it is new.
 
-    `guard` runs first in the transaction that writes. `check` runs last, with the written row;
-    where it raises, nothing is committed.
+    `guard` runs first in the transaction that writes. `check` runs last, with the written row; if
+    it raises, nothing is committed.
 
     Raises:
         NotFound: the product is another merchant's, or the picture can't be seen by the owner.
-        Conflict: others keep changing the product's picture.
+        Conflict: other requests keep changing the product's picture.
         Invalid, NotAnImage, TooLarge, UpstreamFailed: the picture can't be used.
         Unavailable: the embedder is saturated or down; nothing is written then.
     """
@@ -144,18 +144,18 @@ async def _find_own(studio: Studio, owner: Owner, product_id: str) -> Product | 
 async def _write(
     session: AsyncSession, write: ProductWrite, picture: Picture
 ) -> tuple[Product, bool] | None:
-    """The row and whether it is new; None where the picture has changed since it was prepared."""
+    """The row and whether it is new; None if the picture has changed since it was prepared."""
     await hold_owner(session, write.owner.id)  # in the order of `db.deletion.lineage`
     if write.guard is not None:
         await write.guard(session)
-    file = await _hold_source(session, write.loaded)  # before other locks: so do deletions
+    file = await _hold_source(session, write.loaded)  # before other locks, as in deletions
     await take_change_lock(session)
     row = await get_product(session, write.product_id, deleted=True, lock=True)
     live = row if row is not None and row.deleted_at is None else None
     refuse_foreign(live, write.owner)
     if picture.is_same and (live is None or not picture.is_of(live)):
         if picture.embedding is None and live is None:
-            raise NotFound("no such picture")  # it was the product's own, deleted with it
+            raise NotFound("no such picture")  # the product's own copy was deleted with it
         return None
     former_key = live.image_key if live else None
     values = _to_columns(write, picture, live, file)
@@ -181,7 +181,7 @@ def _to_columns(
     }
     if picture.embedding is None and live is not None:
         return values | {"file_id": live.file_id, "image_url": live.image_url}
-    # Another merchant's upload stays its owner's to delete: the product has its own copy.
+    # The owner of another merchant's upload can still delete it: the product has its own copy.
     is_own = file is not None and file.owner_id == owner_id
     return values | {
         "file_id": file.id if file is not None and is_own else None,
@@ -204,10 +204,10 @@ async def _hold_source(session: AsyncSession, loaded: LoadedImage) -> File | Non
 
 
 async def delete_product(studio: Studio, owner: Owner, product_id: str) -> None:
-    """Takes a product out of catalogue and search.
+    """Removes a product from the catalogue and from search.
 
     Raises:
-        NotFound: there is none, or it is another merchant's.
+        NotFound: there is no such product, or it belongs to another merchant.
     """
     async with studio.database.transaction() as session:
         await take_change_lock(session)
@@ -259,7 +259,7 @@ async def _prepare_picture(
     if before is not None and await _has_copy(studio, before, sha256):
         return Picture(before.image_key, sha256, embedding, is_same=True)
     folder = hashlib.sha256(product_id.encode()).hexdigest()[:16]
-    # Each write has a copy of its own: an older one may be about to be removed.
+    # Each write creates its own copy, because an older one may be removed at this moment.
     key = f"products/{folder}/{sha256[:24]}-{uuid4().hex[:8]}.jpg"
     copy = await run_on_picture(partial(public_copy, loaded.data))
     await studio.blobs.put(key, copy, "image/jpeg")

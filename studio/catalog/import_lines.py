@@ -23,12 +23,12 @@ START_BYTES = 1 << 16
 MAX_LINE_BYTES = 1_000_000
 MAX_LINES = 5_000_000
 MAX_DEPTH, MAX_NODES = 8, 5_000
-"""Bounds of one line of JSON: levels of nesting, and names and values together."""
+"""Limits for one line of JSON: levels of nesting, and the total number of names and values."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the file: its number from 1, and its fields, or the error where it has none."""
+    """One line of the file: its number from 1, and its fields, or an error if it has none."""
 
     number: int
     fields: dict[str, Any] | None
@@ -54,7 +54,9 @@ class RawLine:
 
 
 def read_lines(file: BinaryIO, *, skip: int = 0) -> Iterator[Line]:
-    """Every line that is not blank, after the first `skip` ones; one line in memory at a time.
+    """Yields the lines that are not blank, without the first `skip` of them.
+
+    Only one line is in memory at a time.
 
     Raises, while it is iterated over:
         Invalid: the CSV's header can't be used, or the file has too many lines.
@@ -63,12 +65,12 @@ def read_lines(file: BinaryIO, *, skip: int = 0) -> Iterator[Line]:
 
 
 def count_lines(file: BinaryIO) -> int:
-    """How many lines `read_lines` yields, without parsing them. Raises as it does."""
+    """Counts the lines that `read_lines` yields, without parsing them. Raises the same errors."""
     return sum(1 for _ in read_raw_lines(file))
 
 
 def read_raw_lines(file: BinaryIO) -> Iterator[RawLine]:
-    """Like `read_lines`, without parsing; the first character tells the format."""
+    """Like `read_lines`, without parsing; the first character determines the format."""
     start = file.read(START_BYTES)
     file.seek(0)
     lines = BoundedLines(file, max_bytes=MAX_LINE_BYTES, max_lines=MAX_LINES)
@@ -76,7 +78,7 @@ def read_raw_lines(file: BinaryIO) -> Iterator[RawLine]:
 
 
 def is_json_lines(start: bytes) -> bool:
-    """Whether a file that starts like this holds JSON objects."""
+    """Whether a file that starts with these bytes contains JSON objects."""
     return start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
 
 
@@ -111,7 +113,7 @@ def parse_object(text: str) -> dict[str, Any]:
         fields = json.loads(text)
     except json.JSONDecodeError as error:
         raise Invalid(f"not JSON: {error}") from None
-    except (ValueError, RecursionError):  # a number of thousands of digits; a deep nest
+    except (ValueError, RecursionError):  # a huge number, or very deep nesting
         raise Invalid("not JSON that can be read: too large or too deep") from None
     if not isinstance(fields, dict):
         raise Invalid("not a JSON object")
@@ -168,7 +170,7 @@ def _csv_lines(lines: BoundedLines) -> Iterator[RawLine]:
             yield RawLine(lines.number, None, error.detail)
             continue
         except csv.Error as error:
-            detail = f"not CSV, and what follows was not read: {error}"
+            detail = f"not CSV; the lines after it were not read: {error}"
             yield RawLine(lines.number, None, detail)
             return
         if not cells:

@@ -1,4 +1,4 @@
-"""The job `import-catalog`: CSV or JSON lines to products; bad lines are reported one by one."""
+"""The job `import-catalog`: imports products from CSV or JSON lines, and reports each bad line."""
 
 import asyncio
 import hashlib
@@ -53,7 +53,7 @@ class ReceivedFile:
 
 @dataclass
 class BadLines:
-    """The bad lines of all attempts: all are counted, the first thousand are stored by number."""
+    """The bad lines of all attempts: counts all, and stores the first thousand by line number."""
 
     count: int = 0
     errors: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -231,7 +231,7 @@ async def _owner_of(studio: Studio, run: JobRun) -> Owner:
 async def _import_chunk(
     studio: Studio, owner: Owner, run: JobRun, chunk: list[Line]
 ) -> list[dict[str, Any]]:
-    """Imports lines concurrently and returns their errors; raises only after all have ended."""
+    """Imports lines concurrently. Returns their errors; raises only after all lines have ended."""
     results = await asyncio.gather(
         *(_import_line(studio, owner, run, line) for line in chunk), return_exceptions=True
     )
@@ -244,7 +244,7 @@ async def _import_chunk(
 async def _import_line(
     studio: Studio, owner: Owner, run: JobRun, line: Line
 ) -> dict[str, Any] | None:
-    """None where the line was imported, otherwise its number and its error."""
+    """Imports one line. Returns its number and its error, or None if it was imported."""
     try:
         if line.fields is None:
             raise Invalid(line.error or "unreadable")

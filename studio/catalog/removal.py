@@ -1,7 +1,7 @@
 """Removal of products and of the public copies of their former pictures.
 
 Masks and try-ons that other accounts made from such a picture stay, because a product's picture is
-no private photo.
+not a private photo.
 """
 
 from datetime import UTC, datetime, timedelta

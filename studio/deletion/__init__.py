@@ -1,1 +1,1 @@
-"""Deletion: what is derived from which row and blob, and how long everything is stored."""
+"""Deletion: rows and blobs that are derived from others, and the retention of all data."""

@@ -1,4 +1,4 @@
-"""Removes doomed blobs, whose rows are deleted: after the commit, and again until they are gone."""
+"""Removes doomed blobs, whose rows were deleted; a removal that fails is tried again later."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -52,7 +52,8 @@ async def remove_doomed(database: Database, blobs: BlobStore) -> int:
     A blob that can't be removed is tried again later and does not delay the others.
 
     Raises:
-        Unavailable: the database does not answer, or the store removed none; all stay doomed.
+        Unavailable: the database does not answer, or the store could not remove any blob of a
+            batch; these blobs stay doomed.
     """
     removed = 0
     while True:
@@ -77,7 +78,7 @@ async def remove_soon(database: Database, blobs: BlobStore, keys: Sequence[str])
 async def _remove_batch(
     database: Database, blobs: BlobStore, keys: Sequence[str] | None = None
 ) -> tuple[DoomedClaim, dict[str, StudioError]]:
-    """Claims a batch and removes it between two transactions, so that none waits for the store."""
+    """Claims a batch and removes it between two transactions, which don't wait for the store."""
     async with database.transaction() as session:
         claim = await claim_doomed(session, limit=BATCH, keys=keys)
     failures = await remove_blobs(blobs, claim.keys)

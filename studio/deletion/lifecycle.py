@@ -61,7 +61,7 @@ class TableRule:
 # In the order of their deletion: a row is deleted before the row that it refers to.
 TABLES: dict[str, TableRule] = {
     "search_log": TableRule(
-        "id", "STUDIO_SEARCH_LOG_DAYS; who and what after STUDIO_SEARCH_PERSONAL_DAYS",
+        "id", "STUDIO_SEARCH_LOG_DAYS; personal columns: STUDIO_SEARCH_PERSONAL_DAYS",
         "user_id = :user", "rows", is_exported=True,
     ),
     "mention": TableRule(
@@ -105,7 +105,7 @@ TABLES: dict[str, TableRule] = {
         cleared={"payload": FACTS_OF_EVENT}, is_exported=True,
     ),
     "payment": TableRule(
-        "id", "stays: the law requires it", "user_id = :user", "cleared",
+        "id", "kept, because the law requires it", "user_id = :user", "cleared",
         cleared={
             "user_id": "NULL", "payload": "payload - 'payer'", "idempotency_key": "NULL",
             "fingerprint": "NULL", "approval_url": "NULL",
@@ -132,7 +132,7 @@ TABLES: dict[str, TableRule] = {
         "version", "the active one and the three newest others; failed ones a week",
         why="belongs to the whole catalogue",
     ),
-    "erasure": TableRule("id", "stays", why="contains what was deleted, but not whose it was"),
+    "erasure": TableRule("id", "kept", why="contains what was deleted, but not whose it was"),
     "doomed_blob": TableRule("key", "until the blob is gone", why="keys of deleted blobs"),
 }  # fmt: skip
 

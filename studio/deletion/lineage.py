@@ -37,7 +37,7 @@ NAME = re.compile(mentions.NAME)
 
 
 def mask_id_of(tryon_id: UUID) -> UUID:
-    """The id of the mask that is made for a try-on without one; it is deleted with the try-on."""
+    """The id of the mask that the studio creates for a try-on; it is deleted with the try-on."""
     return uuid5(tryon_id, "garment")
 
 
@@ -47,7 +47,7 @@ def output_key_of(tryon_id: UUID) -> str:
 
 
 def is_fetched(key: str) -> bool:
-    """Whether the blob is a copy of a picture from outside, made for one try-on."""
+    """Whether the blob is a copy of a picture from another site, stored for one result."""
     return key.startswith("uploads/") and "/fetched/" in key
 
 
@@ -56,8 +56,8 @@ async def delete_unrecorded_blob(
 ) -> None:
     """Deletes the blob of a result whose row could not be written.
 
-    A commit may succeed although its answer is lost, so the row is looked up first. While the
-    database does not answer nothing is deleted; the sweep does it later.
+    A commit may succeed although its answer is lost, so the row is looked up first. If the database
+    does not answer, nothing is deleted; the sweep deletes the blob later.
     """
     with suppress(StudioError):
         async with studio.database.read() as session:
@@ -67,10 +67,10 @@ async def delete_unrecorded_blob(
 
 
 async def find_deleted(session: AsyncSession, user_id: UUID, keys: Collection[str]) -> set[str]:
-    """Those input pictures of a new result that were deleted meanwhile.
+    """The input pictures of a new result that were deleted meanwhile.
 
-    Nobody deletes the others until the transaction ends. It is called in the transaction that
-    inserts the result's row: either a deletion sees that row, or the row is not inserted.
+    The others can't be deleted until the transaction ends. Call it in the transaction that inserts
+    the result's row, so that a later deletion finds that row.
     """
     await share_lineage(session, user_id)
     stored = {key for key in keys if not is_fetched(key) and "/" in key and "://" not in key}
@@ -134,8 +134,8 @@ async def delete_own_jobs(
 ) -> tuple[int, set[str]]:
     """Deletes some jobs of an account with their events, and dooms their blobs.
 
-    Running jobs, too: their workers notice it at their next step. Returns how many jobs there were,
-    and the keys of their blobs.
+    It also deletes running jobs; their workers notice it at their next step. Returns the number of
+    deleted jobs, and the keys of their blobs.
     """
     rows = await lock_own_jobs(session, owner_id, limit=limit)
     if rows:

@@ -58,7 +58,7 @@ async def strip_soon(database: Database, owner_id: UUID) -> None:
 
 
 async def strip_page(database: Database, owner_id: UUID | None = None) -> bool:
-    """Strips one page of searches or jobs. Returns whether any was due."""
+    """Strips one page of searches or jobs. Returns whether a page was due."""
     async with database.transaction() as session:
         mention = await lock_mention(session, owner_id)
         if mention is None:
@@ -77,7 +77,7 @@ async def strip_page(database: Database, owner_id: UUID | None = None) -> bool:
 
 
 async def _end_stage(session: AsyncSession, mention: Mention) -> None:
-    """Ends the stage: jobs come after searches, and again later if one of them was running."""
+    """Ends the stage. Jobs come after searches; they are repeated later if one was running."""
     if mention.stage == "job" and not mention.is_running:
         await session.delete(mention)
         return

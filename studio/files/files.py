@@ -75,7 +75,7 @@ async def delete(studio: Studio, owner_id: UUID, file_id: UUID, *, ip: str | Non
 async def _delete_rows(
     session: AsyncSession, owner_id: UUID, file_id: UUID, ip: str | None
 ) -> set[str]:
-    """Deletes in the order of locks: lineage, jobs of its derived pictures, the file."""
+    """Deletes the rows; takes locks in this order: lineage, jobs of derived pictures, the file."""
     await lock_lineage(session, owner_id)
     file = await get_own_file(session, file_id, owner_id)
     if file is None:
@@ -97,7 +97,7 @@ async def _delete_rows(
 
 @dataclass(frozen=True)
 class UsablePicture:
-    """A picture in this studio's own store; file: its row, where it is the user's own upload."""
+    """A picture in this studio's own store; file: its row, if it is the user's own upload."""
 
     key: str
     file: File | None = None
@@ -105,7 +105,7 @@ class UsablePicture:
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """An encoded picture; key and file id are set where it is in the studio's own blob store."""
+    """An encoded picture; key and file id are set if it is in the studio's own blob store."""
 
     data: bytes
     key: str | None
@@ -122,7 +122,7 @@ async def load_image(
 ) -> LoadedImage:
     """Reads the picture of `imageUrl | fileId`: an own file, a product's picture, or a web address.
 
-    is_patient: the picture is one of many of a request; it waits for a place instead of failing.
+    is_patient: for a request with many pictures: each waits for a place instead of failing.
 
     Raises:
         Invalid: both or neither are given, or the address is refused.
@@ -166,7 +166,7 @@ async def require_picture(
 async def find_usable(
     studio: Studio, user_id: UUID | None, *, file_id: UUID | None = None, key: str | None = None
 ) -> UsablePicture:
-    """A stored picture by its file or its key. The row decides, not the signature of a URL.
+    """A stored picture by its file or its key. Access depends on the row, not on a URL's signature.
 
     Another user's upload that is on sale is used as the product's public copy: the upload itself,
     with its metadata, stays private.

@@ -1,4 +1,4 @@
-"""Limits on the memory of requests' pictures: for all, for a network, and for a caller."""
+"""Limits the memory that pictures of requests take: in total, per network and per caller."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterator
@@ -63,7 +63,7 @@ class PictureMemory:
 
 
 class PictureRequest:
-    """The pictures of one request; work that continues after the request counts nothing."""
+    """The pictures of one request; pictures that come after the request's end aren't counted."""
 
     def __init__(self, memory: PictureMemory, owner: Hashable) -> None:
         self._memory = memory
@@ -87,7 +87,7 @@ _current: ContextVar[PictureRequest | None] = ContextVar("picture_memory", defau
 
 
 def hold_picture(size: int) -> None:
-    """Counts a picture for the current request; jobs have no request and limits of their own.
+    """Counts a picture for the current request; jobs have no request, and have other limits.
 
     Raises:
         OwnerBusy, AllBusy: there is no memory left for it.

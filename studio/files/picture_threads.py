@@ -1,4 +1,4 @@
-"""A few threads for work on pictures, so that it can't occupy the threads of everything else."""
+"""A few threads for work on pictures, so that it can't occupy the threads of other work."""
 
 from collections.abc import Callable
 from typing import TypeVar

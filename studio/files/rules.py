@@ -55,7 +55,7 @@ class FileFacts:
 
 
 def upload_ends_at(presigned_at: datetime) -> datetime:
-    """When no PUT that was presigned at that moment can arrive any more."""
+    """The time after which a PUT that was presigned at `presigned_at` can't arrive any more."""
     return presigned_at + UPLOAD_END
 
 
@@ -139,7 +139,7 @@ class DatasetCheck:
 
 
 def is_first_line(line: str, extension: str) -> bool:
-    """Whether it is a JSON object, for JSON lines, or a header of names, for CSV."""
+    """Whether the line is a JSON object (for JSON lines) or a header of names (for CSV)."""
     try:
         if extension == ".jsonl":
             return isinstance(json.loads(line), dict)

@@ -13,10 +13,10 @@ from studio.deletion.blob_removal import remove_blob
 from studio.ports import BlobStore
 
 RETENTION = timedelta(days=1)
-"""Far longer than an upload may arrive (`upload_ends_at`), so none arrives after its deletion."""
+"""Uploads can't arrive for that long (`upload_ends_at`), so none arrives after its deletion."""
 BATCH = 20
 MOST_STUCK = 20
-"""A round ends after this many blobs can't be removed: the blob store is down then."""
+"""A round stops after this many failed removals: the blob store is probably down."""
 
 log = structlog.get_logger("studio.files")
 
@@ -48,7 +48,7 @@ async def reap_unfinished(database: Database, blobs: BlobStore) -> int:
 
 
 async def _remove(blobs: BlobStore, file: File) -> bool:
-    """Removes the blob, so that a late PUT is refused; False where that fails."""
+    """Removes the blob, so that a late PUT is refused. Returns False if that fails."""
     try:
         await remove_blob(blobs, file.blob_key)
     except StudioError as error:

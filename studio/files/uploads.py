@@ -54,7 +54,7 @@ class Presigned:
 
 
 class TooManyPending(RateLimited):
-    """The account has as many unfinished uploads as an account may have."""
+    """The account has the maximum number of unfinished uploads."""
 
     retry_after_s = 60
 
@@ -100,7 +100,9 @@ async def presign(studio: Studio, owner_id: UUID, form: UploadForm) -> Presigned
 
 
 async def reserve(session: AsyncSession, owner_id: UUID, size_bytes: int, quota_bytes: int) -> None:
-    """Checks that the account may store `size_bytes` more; its other requests wait for this one.
+    """Checks that the account may store `size_bytes` more.
+
+    The account's other requests wait until this transaction ends.
 
     Raises:
         TooLarge: the quota is used up.
@@ -183,6 +185,6 @@ async def _settle(studio: Studio, file: File, result: FileFacts | StudioError) -
 
 
 def failure_of(text: str) -> StudioError:
-    """The error that is stored of a failed check."""
+    """The error of a failed check, from the text that its row stores."""
     kind, _, detail = text.partition(": ")
     return FAILURES[kind](detail)

@@ -1,4 +1,4 @@
-"""The archive of backups: a store of its own, with the backups, their shared blobs, and erasures.
+"""The archive of backups: a separate store of the backups, their shared blobs, and the erasures.
 
 erasures.jsonl                 every deletion that any backup has recorded
 backups/{id}/manifest.json     written last: a backup without it is not complete
@@ -85,7 +85,7 @@ LINES: TypeAdapter[ErasureLine] = TypeAdapter(ErasureLine)
 
 
 class Archive:
-    """Reads and writes the files above in any blob store."""
+    """Reads and writes the files of an archive in any blob store."""
 
     def __init__(self, store: BlobStore) -> None:
         self.store = store
@@ -99,7 +99,7 @@ class Archive:
         """The manifest of a complete backup, by default of the newest.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no such backup.
             Invalid: it is damaged, or has a format that this studio can't read.
         """
         ids = await self.list_ids()

@@ -53,13 +53,13 @@ async def make_backup(
 
 
 async def save_erasures(database: Database, archive: Archive) -> int:
-    """Adds the studio's deletions to the archive's list. Returns how many the list has.
+    """Adds the studio's deletions to the archive's list. Returns the length of the list.
 
-    It is cheap. Run it often, so that a restore of yesterday's backup repeats today's deletions.
+    This is cheap. Run it often, so that a restore of yesterday's backup repeats today's deletions.
     """
     async with database.transaction() as session:
         if "erasure" not in await columns_of(await driver_of(session)):
-            return await archive.add_erasures(())  # this studio was not migrated yet
+            return await archive.add_erasures(())  # the database was not migrated yet
         rows = await list_erasures(session)
     lines = (ErasureLine(**row.model_dump()) for row in rows)
     return await archive.add_erasures(lines)
@@ -94,7 +94,7 @@ async def _needed_keys(blobs: BlobStore, snapshot: Snapshot) -> set[str]:
 
 
 def is_in_backup(key: str) -> bool:
-    """Whether a backup contains the blob; it contains those without a rule."""
+    """Whether a backup contains the blob; blobs without a rule are included."""
     rule = rule_of(key)
     return rule is None or rule.is_in_backup
 

@@ -14,7 +14,7 @@ WORKERS = 8
 REPORT_EVERY = 500
 
 Handle = Callable[[str, Path], Awaitable[None]]
-"""A function of a key and of the path of a file that it may write."""
+"""Called with a blob's key and the path of a file that it may write."""
 
 
 @dataclass
@@ -35,7 +35,7 @@ async def copy_blobs(
     folder: Path,
     report: BackupProgress,
 ) -> CopyResult:
-    """Copies blobs into the archive, except `existing` ones that it has with the same size.
+    """Copies blobs into the archive, except `existing` blobs that it contains with the same size.
 
     Raises:
         Unavailable: a store does not answer.
@@ -82,7 +82,9 @@ async def restore_blobs(
     folder: Path,
     report: BackupProgress,
 ) -> int:
-    """Copies blobs from the archive to the target, except those that it has. Returns how many.
+    """Copies blobs from the archive to the target, except those that the target has.
+
+    Returns how many blobs were copied.
 
     Raises:
         Invalid: a blob in the archive is missing or damaged.
@@ -106,7 +108,7 @@ async def restore_blobs(
 async def for_each(
     keys: Collection[str], handle: Handle, folder: Path, report: BackupProgress, what: str
 ) -> None:
-    """Calls `handle` for all keys, a few at a time; the first error ends it."""
+    """Calls `handle` for all keys, a few at a time; it stops at the first error."""
     waiting = iter(keys)
     done = 0
 

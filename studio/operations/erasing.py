@@ -1,4 +1,4 @@
-"""Repeats deletions after the restore of a backup that is older than they are."""
+"""Repeats deletions after the restore of a backup that is older than the deletions."""
 
 from contextlib import suppress
 from uuid import UUID
@@ -22,9 +22,9 @@ from studio.ports import Studio
 async def repeat_erasure(studio: Studio, kind: str, subject: str) -> None:
     """Repeats one deletion; does nothing if its subject does not exist.
 
-    Only for rows of `erasure` that are younger than the backup: a product that was deleted before
-    it may have been created again under the same id. A product of the backup that shows a deleted
-    file is removed with it: after the backup, its merchant had given it another picture.
+    Call it only for rows of `erasure` that are younger than the backup: a product that was deleted
+    before the backup may have been created again under the same id. A product of the backup that
+    shows a deleted file is removed, too: its merchant had replaced the picture after the backup.
 
     Raises:
         Invalid: there is no such kind of deletion.

@@ -30,7 +30,11 @@ from studio.operations.erasing import repeat_erasure
 from studio.ports import Studio
 
 LONGEST_ERASURE = timedelta(hours=1)
-"""An erasure has the start time of its transaction, which may be before a snapshot without it."""
+"""The longest transaction of a deletion.
+
+An erasure's time is the start of its transaction. So it may be before the time of a snapshot that
+does not contain it.
+"""
 CONNECTION_CHECKS = 20
 """Checks for other connections, a tenth of a second apart."""
 

@@ -59,7 +59,7 @@ async def tidy(database: Database, blobs: BlobStore, cache: RedisCache, settings
 
 
 async def end_old_rows(database: Database, settings: Settings) -> dict[str, int]:
-    """Deletes logs, events and tokens whose time is over. Returns how many, by table."""
+    """Deletes logs, events and tokens whose retention time is over. Returns the counts by table."""
     now = datetime.now(UTC)
     ages = {
         "search_log": timedelta(days=settings.search_log_days),
@@ -97,7 +97,7 @@ async def end_old_versions(database: Database, blobs: BlobStore) -> list[str]:
     async with database.transaction() as session:
         versions = await delete_old_versions(session, failed_before=datetime.now(UTC) - WEEK)
     keys = [key for name in versions async for key in blobs.list(f"indexes/{name}/")]
-    async with database.transaction() as session:  # without it the sweep would remove them
+    async with database.transaction() as session:  # if this fails, the sweep removes them
         await doom_blobs(session, keys)
     if versions:
         log.info("index_versions.ended", versions=versions)
@@ -117,7 +117,7 @@ async def end_forgotten_products(database: Database) -> int:
 
 
 async def sweep_daily(database: Database, blobs: BlobStore, cache: RedisCache) -> None:
-    """Sweeps in the first process of a day; if it fails, the next day's sweep does it."""
+    """Sweeps once a day, in the first process that calls this; after a failure, on the next day."""
     day = f"sweep:{datetime.now(UTC):%Y-%m-%d}"
     if await cache.add(day, b"1", lifetime_s=SWEEP_EVERY_S):
         await sweep(database, blobs)

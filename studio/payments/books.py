@@ -1,4 +1,4 @@
-"""Writes into a payment's row what PayPal reports, in any order and any number of times."""
+"""Writes PayPal's reports into a payment's row; they may come in any order and repeatedly."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -41,7 +41,7 @@ def amount_of(payment: Payment) -> Money:
 
 
 def payer_of(payment: Payment) -> dict[str, str] | None:
-    """Who has paid, as far as PayPal reports it."""
+    """The payer's data, as far as PayPal reports it."""
     payer: dict[str, str] | None = payment.payload.get("payer")
     return payer
 
@@ -54,12 +54,12 @@ async def write_order(
     actor_id: UUID | None = None,
     **columns: Any,
 ) -> Payment:
-    """Writes PayPal's order into its payment. Returns the row as it is then.
+    """Writes PayPal's order into its payment. Returns the updated row.
 
     columns: further columns, which are written only if the payment's status changes.
 
     Raises:
-        UpstreamFailed: this is another order, or another amount than the payment's.
+        UpstreamFailed: this is not the payment's order, or the captured amount is wrong.
     """
     payment = await lock_payment(session, payment_id)
     require_ours(payment, order)
@@ -68,7 +68,7 @@ async def write_order(
     columns["order_id"] = order.order_id
     if order.capture_id is not None:
         columns["capture_id"] = order.capture_id
-    if order.payer and payment.user_id is not None:  # a deleted account's payments name nobody
+    if order.payer and payment.user_id is not None:  # deleted accounts' payments have no payer
         columns["payload"] = payment.payload | {"payer": dict(order.payer)}
     return await write_status(session, payment, status, lines, actor_id=actor_id, **columns)
 
@@ -76,7 +76,7 @@ async def write_order(
 async def write_refund(
     session: AsyncSession, payment_id: UUID, refund: PayPalRefund, *, actor_id: UUID | None = None
 ) -> Payment:
-    """Writes PayPal's answer to a refund into its payment. Returns the row as it is then."""
+    """Writes PayPal's answer to a refund into its payment. Returns the updated row."""
     payment = await lock_payment(session, payment_id)
     lines = merge(read_lines(payment.refunds), [refund])
     status = status_after_refunds(payment.status, lines, payment)
@@ -129,7 +129,9 @@ async def write_status(
     actor_id: UUID | None = None,
     **columns: Any,
 ) -> Payment:
-    """Moves a locked payment to `status` if it may, and writes its refunds. Returns the row.
+    """Moves a locked payment to `status` if that is allowed, and writes its refunds.
+
+    Returns the row.
 
     columns: further columns, which are written only if the status changes.
     """
@@ -142,7 +144,7 @@ async def write_status(
 
 
 async def write_lines(session: AsyncSession, payment: Payment, lines: Lines) -> Payment:
-    """Writes the refunds of a locked payment, whose status stays. Returns the row."""
+    """Writes the refunds of a locked payment without changing its status. Returns the row."""
     return await update_payment(session, payment, **line_columns(payment, payment.status, lines))
 
 

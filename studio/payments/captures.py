@@ -1,7 +1,7 @@
-"""Captures approved orders: one charge, however many callers ask and whatever answers get lost.
+"""Captures approved orders exactly once, even if many callers request it or answers are lost.
 
 A caller claims the payment's row first (CAPTURING, with a lease). Then it calls PayPal outside of
-any transaction, under a request id that follows from the row, so the next caller can repeat it.
+any transaction. The request id is derived from the row, so the next caller can repeat the call.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ NOT_CAPTURABLE = {
 async def capture(
     database: Database, paypal: PayPal, payment: Payment, *, wait_s: float = WAIT_S
 ) -> Payment:
-    """The captured payment; waits while another caller captures it.
+    """Captures the payment, or waits while another caller captures it. Returns it.
 
     Raises:
         Conflict: the payer has not approved it, or it can't be captured any more.
@@ -84,7 +84,7 @@ def require_capturable(payment: Payment) -> Payment:
     """Returns the payment unchanged.
 
     Raises:
-        Conflict: its state excludes a capture for good, or its order does not exist yet.
+        Conflict: it can never be captured in its state, or its order does not exist yet.
     """
     if payment.status in NOT_CAPTURABLE:
         raise Conflict(NOT_CAPTURABLE[payment.status])
@@ -150,7 +150,7 @@ async def return_to_payer(
 
     Does nothing if another caller has ended this attempt meanwhile.
 
-    declined_for: PayPal's issue, if it declined the capture: the next one is another attempt.
+    declined_for: PayPal's issue, if it declined the capture; the next capture is a new attempt.
     """
     attempt = payment.attempt if declined_for is None else payment.attempt + 1
     async with database.transaction() as session:

@@ -1,4 +1,4 @@
-"""Receives PayPal's events: verified, stored, answered, and applied after the answer."""
+"""Receives PayPal's events: verifies and stores them, answers, and then applies them."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ log = structlog.get_logger("studio.webhooks")
 
 
 class WebhookInbox:
-    """The inbox of a process; `studio.payments.settlement` applies the events that it left."""
+    """The inbox of a process; `studio.payments.settlement` applies events that failed here."""
 
     def __init__(self, database: Database, paypal: PayPal) -> None:
         self._database = database
@@ -38,8 +38,8 @@ class WebhookInbox:
         """Verifies and stores a transmission. Returns False if its event is stored already.
 
         Raises:
-            Malformed: it is not PayPal's; such refusals are counted.
-            Unavailable: it can't be verified now; PayPal will send it again.
+            Malformed: the event is not from PayPal; such refusals are counted.
+            Unavailable: the event can't be verified now; PayPal will send it again.
         """
         try:
             await self._verifier.verify(headers, body)
@@ -69,7 +69,7 @@ class WebhookInbox:
                 log.warning("webhook.left", webhook=event.event_id, error=repr(error))
 
     def _count_refusal(self, why: str, ip: str) -> None:
-        """Logs at most one refusal a minute, with their number, because anyone may send events."""
+        """Counts a refusal; logs the count once a minute at most, as anyone may send events."""
         self.refused += 1
         if time.monotonic() >= self._next_refusal_log_s:
             log.warning("webhook.refused", refused=self.refused, why=why, ip=ip)

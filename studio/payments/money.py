@@ -25,7 +25,7 @@ class Money:
 
     @property
     def decimal(self) -> Decimal:
-        """In major units, with the currency's own number of decimals."""
+        """The amount in major units, with the currency's own number of decimals."""
         return Decimal(self.minor).scaleb(-decimals_of(self.currency))
 
     @property

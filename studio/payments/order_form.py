@@ -22,7 +22,7 @@ def require_web_address(url: str) -> str:
     """Returns the address unchanged.
 
     Raises:
-        ValueError: a browser can't be sent there over http or https.
+        ValueError: it is not a valid http or https address.
     """
     try:
         parts = urlsplit(url)
@@ -53,7 +53,7 @@ class AmountForm(Form):
 
 
 class ItemForm(Form):
-    """A product and how many of it."""
+    """A product and its quantity."""
 
     product_id: Annotated[str, Field(pattern=PRODUCT_ID_PATTERN)]
     quantity: Annotated[int, Field(ge=1, le=999, strict=True)]
@@ -79,7 +79,7 @@ class OrderForm(Form):
 
 
 class RefundForm(Form):
-    """Part of a payment, or all that is left of it."""
+    """A refund of an amount; without an amount, of all that is left of the payment."""
 
     amount: AmountForm | None = None
     note: Annotated[str, Field(min_length=1, max_length=255)] | None = None
@@ -149,7 +149,7 @@ def item_of(product: Product, quantity: int) -> dict[str, Any]:
 def order_request(
     payment_id: UUID, form: OrderForm, total: Money, items: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """The request body that creates the order at PayPal; repeated requests send the same one."""
+    """The request body that creates the order at PayPal; repeated requests send the same body."""
     amount: dict[str, Any] = paypal_amount(total)
     unit: dict[str, Any] = {
         "reference_id": "default",

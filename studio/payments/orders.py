@@ -1,7 +1,7 @@
-"""Creates PayPal orders: once for each idempotency key, whatever answers get lost.
+"""Creates PayPal orders: once for each idempotency key, even if answers are lost.
 
-The row is inserted first and holds the whole request. Then PayPal is called outside of any
-transaction, under a request id that follows from the row, so any caller can repeat the same call.
+The row is inserted first and contains the whole request. Then PayPal is called outside of any
+transaction. The request id is derived from the row, so any caller can repeat the same call.
 """
 
 from typing import Any
@@ -54,7 +54,7 @@ async def create_order(
 
     Raises:
         Invalid, Conflict: it can't be ordered, or the key was used with another request.
-        UpstreamFailed: PayPal refuses it or doesn't answer; the same key tries again.
+        UpstreamFailed: PayPal refuses it or doesn't answer; a call with the same key tries again.
     """
     request_fingerprint = fingerprint(form.model_dump(mode="json"))
     async with database.transaction() as session:
@@ -120,7 +120,7 @@ def approval_url(document: dict[str, Any]) -> str:
     """The address at which the payer approves the order.
 
     Raises:
-        UpstreamFailed: PayPal's document names none.
+        UpstreamFailed: PayPal's document contains no such address.
     """
     for link in document.get("links", ()):
         if link.get("rel") in ("payer-action", "approve"):
@@ -129,10 +129,10 @@ def approval_url(document: dict[str, Any]) -> str:
 
 
 async def find_own_payment(database: Database, order_id: str, user_id: UUID) -> Payment:
-    """The user's payment for an order of PayPal's.
+    """The user's payment for a PayPal order.
 
     Raises:
-        NotFound: there is none, or it is another user's.
+        NotFound: there is no such payment, or it belongs to another user.
     """
     async with database.read() as session:
         payment = await get_payment_by_paypal_id(session, order_id=order_id)

@@ -22,7 +22,7 @@ async def list_payments(
 
 
 def items_of(payment: Payment) -> list[dict[str, Any]]:
-    """The items of the order as they were sent to PayPal; none where only an amount was ordered."""
+    """The items of the order as they were sent to PayPal; none if only an amount was ordered."""
     (unit,) = payment.payload.get("request", {}).get("purchase_units") or [{}]
     items: list[dict[str, Any]] = unit.get("items", [])
     return items

@@ -34,7 +34,7 @@ class PayPalRefund:
 
 @dataclass(frozen=True)
 class PayPalOrder:
-    """An order as PayPal reports it; `status` is the state that its payment has then.
+    """An order as PayPal reports it; `status` is the corresponding state of its payment.
 
     Attributes:
         captured: the captured amount; None without a capture.

@@ -9,7 +9,7 @@ from studio.payments.money import Money
 from studio.payments.paypal_documents import REFUND_STATES, PayPalRefund
 
 STATES = ("REQUESTED", *REFUND_STATES)
-"""A refund only moves down this list; REQUESTED is ours, the others are PayPal's words."""
+"""A refund moves only forward in this list. REQUESTED is our own state; PayPal has the others."""
 UNSUCCESSFUL = ("FAILED", "CANCELLED")
 
 
@@ -21,7 +21,7 @@ class RefundLine:
         id: our own id, which PayPal stores as `custom_id`; PayPal's id if it was made there.
         minor: the amount, in minor units of the payment's currency.
         at: when it was first stored, RFC 3339.
-        key, fingerprint: the caller's Idempotency-Key, and the request that it stands for.
+        key, fingerprint: the caller's Idempotency-Key, and the fingerprint of its request.
     """
 
     id: str

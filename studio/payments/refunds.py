@@ -46,7 +46,8 @@ async def refund(
 
     Raises:
         NotFound: there is no such capture.
-        Conflict: less is left, the key was used with another request, or PayPal refuses.
+        Conflict: less than the amount is left, the key was used with another request, or PayPal
+            refuses.
         UpstreamFailed: PayPal doesn't answer; the settlement continues the refund.
     """
     amount = form.amount.to_money() if form.amount else None
@@ -104,7 +105,7 @@ def promise(payment: Payment, lines: Lines, amount: Money | None) -> RefundLine:
 
     Raises:
         Invalid: the payment has another currency.
-        Conflict: the payment is not captured, or less is left of it.
+        Conflict: the payment is not captured, or less than the amount is left of it.
     """
     if payment.status not in REFUNDABLE:
         what = "refunded already" if payment.status == "REFUNDED" else "not captured"
@@ -129,8 +130,8 @@ async def continue_refund(
 ) -> RefundResult:
     """Continues a refund that an earlier call stored.
 
-    PayPal forgets the ids of old requests. So the order is
-    read first, and the refund is requested only if PayPal's order does not contain it.
+    PayPal forgets the ids of old requests. So the order is read first, and the refund is requested
+    only if PayPal's order does not contain it.
 
     Raises:
         Conflict, UpstreamFailed: as `request_refund`.

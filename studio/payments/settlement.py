@@ -1,4 +1,4 @@
-"""Settles what callers left open: unapplied events, and payments and refunds of unknown outcome."""
+"""Completes unfinished work: unapplied events, and payments and refunds of unknown outcome."""
 
 import asyncio
 from contextlib import suppress
@@ -84,7 +84,7 @@ async def settle_or_log(database: Database, paypal: PayPal, payment: Payment) ->
     except (StudioError, SQLAlchemyError) as error:
         log.warning("payment.unsettled", payment=str(payment.id), error=repr(error))
         pause_s = CAPTURE_RETRY_S if payment.status == "CAPTURING" else RETRY_S
-        with suppress(StudioError, SQLAlchemyError):  # otherwise its lease expires
+        with suppress(StudioError, SQLAlchemyError):  # the payment is due later anyway
             async with database.transaction() as session:
                 await set_next_check(session, payment.id, pause_s)
 
@@ -113,7 +113,7 @@ async def settle(database: Database, paypal: PayPal, payment: Payment) -> None:
 
 
 async def settle_creating(database: Database, paypal: PayPal, payment: Payment) -> None:
-    """Repeats the request for an order whose answer was lost, or gives up an old one."""
+    """Repeats the request for an order whose answer was lost; an old payment becomes FAILED."""
     if age_s(payment) < REPLAY_S:
         await place_order(database, paypal, payment)
     else:
@@ -121,10 +121,10 @@ async def settle_creating(database: Database, paypal: PayPal, payment: Payment) 
 
 
 async def settle_forgotten(database: Database, payment: Payment, refusal: Refusal) -> None:
-    """Marks a payment as VOIDED whose order PayPal has forgotten; it does so with unpaid orders.
+    """Marks a payment as VOIDED if PayPal has forgotten its order, as it does with unpaid orders.
 
     Raises:
-        Refusal: PayPal refuses for another reason, or the order is too young for that.
+        Refusal: PayPal refuses for another reason, or the order is too young to be forgotten.
     """
     if refusal.issue not in GONE or age_s(payment) < APPROVAL_S:
         raise refusal
@@ -138,11 +138,11 @@ async def settle_forgotten(database: Database, payment: Payment, refusal: Refusa
 async def settle_capturing(
     database: Database, paypal: PayPal, payment: Payment, order: PayPalOrder
 ) -> None:
-    """Captures an approved order whose owner has requested it; returns others to the payer."""
+    """Captures an approved order; an order without an approval goes back to the payer."""
     if order.status == "APPROVED":
         try:
             await capture_claimed(database, paypal, payment)
-        except Conflict as conflict:  # its outcome is in the row already
+        except Conflict as conflict:  # the row contains the outcome already
             log.info("payment.not_captured", payment=str(payment.id), why=conflict.detail)
     elif order.status in ("CREATED", "VOIDED"):
         await return_to_payer(database, payment)

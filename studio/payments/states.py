@@ -10,7 +10,7 @@ CLOSED = ("FAILED", "VOIDED", "DECLINED", "REFUNDED")
 
 
 def rank(status: str) -> int:
-    """How far a payment in this state has come."""
+    """The position of the state in the order of a payment's states."""
     return PAYMENT_STATES.index(status)
 
 

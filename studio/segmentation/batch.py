@@ -1,4 +1,4 @@
-"""The job `segment-batch`: masks of many pictures; a bad picture fails alone."""
+"""The job `segment-batch`: masks of many pictures; a bad picture does not fail the others."""
 
 import asyncio
 from dataclasses import dataclass
@@ -38,9 +38,9 @@ SEGMENT_BATCH = JobType(
 
 @dataclass(frozen=True)
 class BatchPicture:
-    """One picture of a batch: its place, and its file's id or its URL; None where it was deleted.
+    """One picture of a batch: its place, and its file's id or its URL; None if it was deleted.
 
-    name: the field of results that says which picture it is, `fileId` or `imageUrl`.
+    name: the field of the results that identifies the picture, `fileId` or `imageUrl`.
     """
 
     place: int
@@ -49,14 +49,13 @@ class BatchPicture:
 
 
 async def segment_batch(studio: Studio, run: JobRun) -> Outcome:
-    """Cuts out all pictures, from the one at which the last attempt stopped.
+    """Segments all pictures, starting where the last attempt stopped.
 
-    A picture's result has an id that is derived from the job's, so that doing it twice leaves one
-    row.
+    The id of a picture's result is derived from the job's id, so a repetition adds no second row.
 
     Raises:
         Invalid: the job has no owner.
-        Unavailable: a part of the studio is down; the pictures after the last report come again.
+        Unavailable: a part of the studio is down; the next attempt continues after the last report.
         JobStopped: another worker has the job, or it was cancelled.
     """
     form = read_payload(StoredBatch, run.payload)
@@ -101,7 +100,7 @@ def _document(results: list[dict[str, Any]], total: int) -> dict[str, Any]:
 async def _segment_one(
     studio: Studio, run: JobRun, owner_id: UUID, target: Target, picture: BatchPicture
 ) -> dict[str, Any]:
-    """One picture's result, or its error."""
+    """Segments one picture. Returns its result, or its error."""
     if picture.value is None:
         return {"at": picture.place, picture.name: None, "error": "the picture was deleted"}
     result: dict[str, Any] = {
@@ -114,7 +113,7 @@ async def _segment_one(
             **{"file_id" if is_file else "image_url": picture.value},  # type: ignore[arg-type]
             result_id=uuid5(run.job_id, str(picture.place)), guard=run.guard,
         )  # fmt: skip
-    except (Unavailable, DeadlinePassed):  # our failure, not the picture's
+    except (Unavailable, DeadlinePassed):  # a failure of the studio, not of the picture
         raise
     except StudioError as error:
         return result | {"error": error.detail}

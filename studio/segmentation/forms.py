@@ -34,7 +34,7 @@ def list_corners(value: Any) -> Any:
 
 
 class PointForm(Form):
-    """A point in pixels of the picture. Label 1: it lies inside the wanted piece; 0: outside."""
+    """A point in pixels of the picture. Label 1: inside the piece to cut out; label 0: outside."""
 
     x: float
     y: float
@@ -50,7 +50,7 @@ Box = Annotated[
 
 
 class SegmentationForm(Form):
-    """A picture, by a URL or a file's id, and a prompt; without one, the largest garment is meant.
+    """A picture, by a URL or a file's id, and a prompt, by default for the largest garment.
 
     points: in pixels. box: `[x0, y0, x1, y1]` in pixels, or `{x, y, width, height}`.
     """
@@ -69,7 +69,7 @@ class SegmentationForm(Form):
 
     @property
     def prompt(self) -> SegmentPrompt:
-        """The form without its picture."""
+        """The prompt that the form describes."""
         points = tuple((point.x, point.y, point.label == 1) for point in self.points or ())
         box = None if self.box is None else (self.box[0], self.box[1], self.box[2], self.box[3])
         return SegmentPrompt(self.target, points, box)
@@ -91,8 +91,9 @@ class SegmentBatchForm(Form):
 
 
 class StoredBatch(Form):
-    """The same payload as a job stores it: null replaces a picture that was deleted since, so that
-    the places of the others stay.
+    """The same payload, as a job stores it.
+
+    Null replaces a picture that was deleted, so that the other pictures keep their positions.
     """
 
     file_ids: Annotated[list[UUID | None], Field(max_length=200, fail_fast=True)] = []

@@ -1,4 +1,4 @@
-"""Segmentation: a picture and a prompt to a mask in the blob store and its row."""
+"""Segments pictures: writes a mask to the blob store, and its row."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -44,8 +44,8 @@ async def segment(
 ) -> Segmentation:  # fmt: skip
     """Cuts out the piece that the prompt describes.
 
-    result_id: the row's id, given by jobs, whose attempts may repeat it. guard: makes the row part
-    of a job's attempt. keyed: the row stores the answer for requests under the same key.
+    result_id: the row's id; a job passes the same id in every attempt. guard: the row is written
+    only if it succeeds. keyed: the row stores the answer for requests under the same key.
 
     Raises:
         Overtaken: a request under the same key was answered meanwhile.
@@ -74,9 +74,9 @@ async def segment_stored(
     result_id: UUID | None = None, guard: Callable[[AsyncSession], Awaitable[None]] | None = None,
     keyed: KeyedRequest | None = None, source: str | None = None,
 ) -> Segmentation:  # fmt: skip
-    """Like `segment`, of a picture in our own store that the user may use.
+    """Like `segment`, for a picture in our own store that the user may use.
 
-    source: the row's `input_key`, where that is not the blob's key.
+    source: the row's `input_key`, if that is not the blob's key.
     """
     started_s = time.perf_counter()
     result_id = result_id or uuid4()
@@ -101,7 +101,7 @@ async def _record(
     """Stores the result; if that fails, its mask is deleted.
 
     Raises:
-        NotFound: the picture was deleted meanwhile; no mask of it is left.
+        NotFound: the picture was deleted meanwhile; its mask is deleted, too.
         Overtaken: a request under the same key was answered meanwhile.
     """
     try:
@@ -115,7 +115,7 @@ async def _record(
         if is_keyed and not is_new:
             raise Overtaken("a request with this Idempotency-Key was answered meanwhile")
     except (NotFound, NotAuthenticated, Overtaken, SQLAlchemyError):
-        await studio.blobs.delete(row.mask_key)  # no row names it
+        await studio.blobs.delete(row.mask_key)  # no row refers to it
         raise
     except (Unavailable, DeadlinePassed):
         await delete_unrecorded_blob(studio, SegmentationResult, row.id, row.mask_key)
@@ -126,7 +126,7 @@ async def _record(
 async def temporary_copy(
     studio: Studio, user_id: UUID, result_id: UUID, data: bytes
 ) -> AsyncIterator[str]:
-    """Stores a picture from outside for as long as the block runs, and yields its key.
+    """Stores a picture from another site while the block runs, and yields its key.
 
     Deployments read pictures by their keys; nothing needs the copy afterwards.
     """
@@ -136,7 +136,7 @@ async def temporary_copy(
         await studio.blobs.put(key, copy.data, copy.content_type)
         yield key
     finally:
-        with suppress(StudioError):  # the sweep finds it
+        with suppress(StudioError):  # the sweep deletes it later
             await studio.blobs.delete(key)
 
 
@@ -163,7 +163,7 @@ def _row(
 
 
 def segmentation_document(mask_key: str, answer: SegmentAnswer) -> dict[str, Any]:
-    """The answer to callers, with the mask's key in place of its URL, which is signed anew."""
+    """The answer to callers, with the mask's key: each repetition signs a new URL for it."""
     return {
         "mask_key": mask_key, "width": answer.width, "height": answer.height,
         "area": answer.area, "bbox": bbox_document(answer), "score": answer.score,
@@ -172,5 +172,5 @@ def segmentation_document(mask_key: str, answer: SegmentAnswer) -> dict[str, Any
 
 
 def bbox_document(answer: SegmentAnswer) -> dict[str, int]:
-    """The box as rows and answers have it."""
+    """The box, in the form that rows and answers contain."""
     return dict(zip(("x", "y", "width", "height"), answer.bbox, strict=True))

@@ -55,7 +55,7 @@ def bucket_of(elapsed_ms: float) -> int:
 
 
 def middle_ms(bucket: int) -> float:
-    """The middle of a bucket, which stands for its times."""
+    """The middle of a bucket, which represents all times in it."""
     return SHORTEST_MS * GROWTH ** (bucket - 0.5) if bucket else SHORTEST_MS
 
 
@@ -80,7 +80,7 @@ class LatencyLog:
             fields[f"{FAILED if status >= 500 else REFUSED} {name}"] += 1
 
     async def flush(self) -> None:
-        """Adds the counts to the cache; without the cache they stay in memory, up to the window."""
+        """Adds the counts to the cache; if it doesn't answer, recent counts stay in memory."""
         pending, self._pending = self._pending, defaultdict(Counter)
         oldest = (int(time.time()) - WINDOW_S) // SLOT_S
         recent = {slot: fields for slot, fields in pending.items() if slot >= oldest}

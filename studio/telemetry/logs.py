@@ -23,18 +23,18 @@ SECRETS = re.compile(
 )
 """Signatures in URLs, passwords in servers' URLs, and tokens, anywhere in a line.
 
-The time is linear: every alternative begins with fixed letters, and the text after them is consumed
+Matching is linear: every alternative begins with fixed letters, and the text after them is consumed
 or ends at the next place where an alternative could begin.
 """
 MAX_VALUE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 20_000
 DETAILS = re.compile(r"(DETAIL: +)(?:[^\n\\]|\\(?!n))*")
-"""To the end of the line, also if a `repr` has written the line break as `\\n`."""
+"""PostgreSQL's DETAIL up to its line's end, which a `repr` may have written as `\\n`."""
 HIDDEN = "[hidden]"
 
 
 class BatchHandler(logging.Handler):
-    """Collects lines until there are many, one is a warning or an error, or `flush` is called.
+    """Collects lines; writes them at `BATCH_LINES`, at a warning or an error, and at `flush`.
 
     is_flushed: a task of this process calls `flush` regularly.
     """
@@ -73,7 +73,7 @@ def add_request_id(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableM
 
 
 def scrub(line: str) -> str:
-    """The line without secrets inside of its texts; `hide_secrets` removes those with a key."""
+    """Hides secrets inside the texts of a line; `hide_secrets` hides values by their keys."""
     return SECRETS.sub(lambda match: (match["name"] or "") + HIDDEN, line)
 
 
@@ -141,7 +141,7 @@ async def flush_often(handler: BatchHandler) -> None:
 
 @asynccontextmanager
 async def flushing(handler: BatchHandler) -> AsyncIterator[None]:
-    """Has the handler flushed regularly while the block runs, and at its end."""
+    """Flushes the handler regularly while the block runs, and at its end."""
     task = None if handler.is_flushed else asyncio.create_task(flush_often(handler))
     try:
         yield

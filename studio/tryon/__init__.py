@@ -1,1 +1,1 @@
-"""Try-ons, at once or as jobs."""
+"""Try-ons, run directly or as jobs."""

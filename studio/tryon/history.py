@@ -1,4 +1,4 @@
-"""An account's try-ons: listed, looked up, deleted."""
+"""Lists, looks up and deletes the try-ons of an account."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The pictures of a try-on in the blob store: found by their rows, or copied from outside."""
+"""The pictures of a try-on in the blob store: found by their rows, or copied from other sites."""
 
 import secrets
 import time
@@ -58,7 +58,7 @@ class GarmentMask:
 
 @dataclass
 class Draft:
-    """What is stored for a try-on before its row is written.
+    """The pictures and the mask that are stored for a try-on before its row is written.
 
     Attributes:
         tryon_id: None where pictures are only checked; nothing is stored then.
@@ -80,7 +80,7 @@ class Draft:
 
 @asynccontextmanager
 async def drafting(studio: Studio, user_id: UUID, tryon_id: UUID) -> AsyncIterator[Draft]:
-    """Yields a draft; where the block fails, what it stored is removed again."""
+    """Yields a draft; if the block fails, everything that it stored is removed."""
     draft = Draft(user_id, tryon_id)
     try:
         yield draft
@@ -90,10 +90,9 @@ async def drafting(studio: Studio, user_id: UUID, tryon_id: UUID) -> AsyncIterat
 
 
 async def discard(studio: Studio, draft: Draft) -> None:
-    """Removes the copies and the mask of a draft; the sweep finds what can't be removed.
+    """Removes the copies and the mask of a draft; the sweep removes the rest if that fails.
 
-    Removes nothing if the try-on's row is there: its commit may succeed although its answer is
-    lost.
+    Removes nothing if the try-on's row exists: a commit may succeed although its answer is lost.
     """
     if draft.tryon_id is None or not (draft.keys or draft.has_mask):
         return
@@ -112,7 +111,7 @@ async def build_order(
     pixels of the larger picture.
 
     Raises:
-        StudioError: a picture can't be used; the error's subject says which.
+        StudioError: a picture can't be used; the error's subject identifies it.
     """
     person = await store_picture(studio, draft, form.person_url, "person")
     garment = await store_picture(studio, draft, form.garment_url, "garment")
@@ -138,7 +137,7 @@ async def check_pictures(studio: Studio, user_id: UUID, form: TryOnForm) -> None
     """Checks the form's pictures without storing any.
 
     Raises:
-        StudioError: a picture can't be used; the error's subject says which.
+        StudioError: a picture can't be used; the error's subject identifies it.
     """
     draft = Draft(user_id)
     garment = await store_picture(studio, draft, form.garment_url, "garment")
@@ -148,8 +147,9 @@ async def check_pictures(studio: Studio, user_id: UUID, form: TryOnForm) -> None
 
 
 async def store_picture(studio: Studio, draft: Draft, url: str, subject: str) -> InputPicture:
-    """A picture of the user's, one on sale, a result made for the user, or one from outside, which
-    is copied into the store unless the draft has no id.
+    """Finds an input picture: the user's own, a product's, or a result that the user received.
+
+    A picture from another site is copied into the store, unless the draft has no id.
 
     Raises:
         StudioError: as `load_image`, about the subject.
@@ -171,7 +171,7 @@ async def store_picture(studio: Studio, draft: Draft, url: str, subject: str) ->
 
 
 async def _find_stored(studio: Studio, user_id: UUID, key: str) -> InputPicture:
-    """A picture in our own store; its size is read from the row, else from the blob's header."""
+    """A picture in our own store; its size is read from its row, or else from the blob's header."""
     try:
         picture = await find_usable(studio, user_id, key=key)
     except NotFound:
@@ -188,7 +188,7 @@ async def _find_stored(studio: Studio, user_id: UUID, key: str) -> InputPicture:
 async def _mask_of(
     studio: Studio, draft: Draft, form: TryOnForm, garment: InputPicture, run: JobRun | None
 ) -> GarmentMask:
-    """The caller's mask, or one by the Segmenter."""
+    """The caller's mask, or a mask that the Segmenter creates."""
     if form.mask_url is not None:
         mask = await _store_mask(studio, draft, form.mask_url, garment)
         return GarmentMask(mask.key, None, None)
@@ -201,7 +201,7 @@ async def _store_mask(
     """Stores the mask that the request names, and checks its size.
 
     Raises:
-        Invalid: about the mask: it has another size than the garment.
+        Invalid: the mask and the garment differ in size; the error's subject is the mask.
     """
     mask = await store_picture(studio, draft, url, "mask")
     check_mask_size((mask.width, mask.height), (garment.width, garment.height))
@@ -215,13 +215,13 @@ async def segment_garment(
     category: Category | None,
     run: JobRun | None = None,
 ) -> GarmentMask:
-    """The garment's mask by the Segmenter, with its row; a try-on has one, however many attempts.
+    """Creates the garment's mask with the Segmenter, and its row; repeated attempts share one row.
 
-    The Segmenter is asked for the category first. A flat-lay garment may have been parsed as
-    another category, so where nothing is found it is asked for any garment.
+    The Segmenter first looks for the category. It may have parsed a flat-lay garment as another
+    category, so if it finds nothing, it looks for any garment.
 
     Raises:
-        Invalid: about the garment: there is none in the picture.
+        Invalid: there is no garment in the picture; the error's subject is the garment.
         Unavailable: the Segmenter is down.
     """
     prompt = SegmentPrompt(target=category or "garment")
@@ -244,10 +244,10 @@ async def segment_garment(
 async def insert_present(session: AsyncSession, row: TryonJob) -> bool:
     """Inserts the row of a try-on, without the garment's pictures that were deleted meanwhile.
 
-    Returns as `db.tryons.insert_tryon`.
+    Returns the result of `db.tryons.insert_tryon`.
 
     Raises:
-        NotFound: about the person: the picture was deleted meanwhile, so no try-on may show it.
+        NotFound: the person's picture was deleted meanwhile, so no try-on may show it.
     """
     keys = [key for key in (row.person_key, row.garment_key, row.mask_key) if key]
     deleted = await find_deleted(session, row.user_id, keys)

@@ -33,7 +33,7 @@ TRYON = JobType(
 
 
 async def run_tryon(studio: Studio, run: JobRun) -> Outcome:
-    """One attempt; a second one writes the same picture under the same key.
+    """Runs one attempt; every attempt writes the same picture under the same key.
 
     Raises:
         StudioError: as `studio.tryon.making.make`; the message starts with the field.
@@ -77,9 +77,9 @@ async def _run(studio: Studio, run: JobRun, owner_id: UUID) -> Outcome:
 
 
 async def _order_of(studio: Studio, run: JobRun, draft: Draft) -> TryOnOrder:
-    """The order of the payload or of an earlier attempt's row.
+    """The order that the payload or the row of an earlier attempt contains.
 
-    If there is none, a new order from the payload's form, with a seed derived from the job's id.
+    Otherwise it builds an order from the payload's form, with a seed derived from the job's id.
 
     Raises:
         Invalid: the payload no longer names a picture, because it was deleted.

@@ -1,4 +1,4 @@
-"""How a try-on is made, directly or by a job: one call of TryOn, and the columns of its row."""
+"""Makes a try-on, directly or in a job: calls TryOn, and builds the columns of its row."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ from studio.deletion.lineage import output_key_of
 from studio.ports import Studio
 
 OnProgress = Callable[[int, int, str], Awaitable[None]]
-"""Called with the steps done, the steps in all, and the step that begins."""
+"""Called with the number of finished steps, the number of all steps, and the next step's name."""
 
 
 async def make(

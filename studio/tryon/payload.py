@@ -23,6 +23,6 @@ def order_from_payload(payload: dict[str, Any]) -> TryOnOrder:
 
 
 def payload_of(order: TryOnOrder) -> dict[str, Any]:
-    """What a job stores: the fields that have a value."""
+    """The payload that a job stores: the fields that have a value."""
     payload: dict[str, Any] = _PAYLOADS.dump_python(order, mode="json", exclude_none=True)
     return payload

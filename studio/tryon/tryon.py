@@ -1,4 +1,4 @@
-"""Try-ons over HTTP: a garment onto a person, directly or as a job, into the same rows."""
+"""Try-ons over HTTP: made directly or as a job; both store the same kind of row."""
 
 import time
 from contextlib import suppress
@@ -43,8 +43,9 @@ async def try_on(
     *,
     keyed: KeyedRequest | None = None,
 ) -> DirectTryOn | Job:
-    """Makes a small try-on directly while TryOn has room, and a job of any other; `mode` may force
-    either.
+    """Makes a small try-on directly if TryOn has room, or else creates a job for it.
+
+    `mode` can force either.
 
     keyed: the row stores the answer for requests under the same key.
 
@@ -69,7 +70,7 @@ async def try_on(
 
 
 async def _is_heavy(studio: Studio, pixels: int) -> bool:
-    """Whether a direct answer would take long; True as well where TryOn is down."""
+    """Whether a direct answer would take long; also True if TryOn is down."""
     try:
         load = await studio.tryon.load()
     except Unavailable:
@@ -80,7 +81,7 @@ async def _is_heavy(studio: Studio, pixels: int) -> bool:
 async def _make_directly(
     studio: Studio, draft: Draft, order: TryOnOrder, keyed: KeyedRequest | None
 ) -> DirectTryOn:
-    """The row is written once the picture is there; a failure leaves neither."""
+    """Makes the picture and then writes its row; after a failure, neither of them is left."""
     tryon_id = _id_of(draft)
     output_key, started_s = output_key_of(tryon_id), time.perf_counter()
     try:
@@ -127,7 +128,7 @@ async def _enqueue(
 
 
 def answer_document(answer: DirectTryOn | Job) -> dict[str, Any]:
-    """The answer to callers, with the picture's key in place of its URL, which is signed anew."""
+    """The answer to callers, with the picture's key: each repetition signs a new URL for it."""
     if isinstance(answer, Job):
         return {"job_id": str(answer.id)}
     return {**vars(answer), "tryon_id": str(answer.tryon_id)}
