@@ -116,7 +116,7 @@ async def put_product(
     it raises, nothing is committed.
 
     Raises:
-        NotFound: the product is another merchant's, or the picture can't be seen by the owner.
+        NotFound: the product belongs to another merchant, or the owner may not use the picture.
         Conflict: other requests keep changing the product's picture.
         Invalid, NotAnImage, TooLarge, UpstreamFailed: the picture can't be used.
         Unavailable: the embedder is saturated or down; nothing is written then.
@@ -231,7 +231,7 @@ def refuse_foreign(product: Product | None, owner: Owner) -> None:
     """Checks that the owner may change the product, if there is one.
 
     Raises:
-        NotFound: the product is another merchant's.
+        NotFound: the product belongs to another merchant.
     """
     if product is not None and product.owner_id != owner.id and not owner.is_admin:
         raise NotFound(f"there is no product {product.id}")

@@ -11,7 +11,7 @@ async def dataset_key(studio: Studio, owner_id: UUID, file_id: UUID) -> str:
     """The blob key of an uploaded dataset.
 
     Raises:
-        NotFound: there is no such file, or it is another account's.
+        NotFound: there is no such file, or it belongs to another account.
         Conflict: the upload is not completed.
         Invalid: the file is not a dataset.
     """

@@ -33,7 +33,7 @@ async def find_own_file(studio: Studio, owner_id: UUID, file_id: UUID) -> File:
     """Reads one of the account's files.
 
     Raises:
-        NotFound: there is no such file, or it is another account's.
+        NotFound: there is no such file, or it belongs to another account.
     """
     async with studio.database.transaction() as session:
         file = await get_own_file(session, file_id, owner_id)
@@ -57,7 +57,7 @@ async def delete(studio: Studio, owner_id: UUID, file_id: UUID, *, ip: str | Non
     blobs to be removed; they are removed right after it.
 
     Raises:
-        NotFound: there is no such file, or it is another account's.
+        NotFound: there is no such file, or it belongs to another account.
         Conflict: a live product shows it.
         Unavailable: the blob store can't be reached; nothing is deleted then.
     """
@@ -126,7 +126,7 @@ async def load_image(
 
     Raises:
         Invalid: both or neither are given, or the address is refused.
-        NotFound: there is no such picture, or it is another account's and not on sale.
+        NotFound: there is no such picture, or it belongs to another account and is not on sale.
         Conflict: the upload is not completed.
         NotAnImage, TooLarge, UpstreamFailed: the picture at the address can't be used.
         RateLimited, Unavailable: too many pictures are being fetched, for the caller or for all.
@@ -154,7 +154,7 @@ async def require_picture(
     """The key of the blob that `load_image` would read; None for an address on the web.
 
     Raises:
-        NotFound: there is no such picture, or it is another account's and not on sale.
+        NotFound: there is no such picture, or it belongs to another account and is not on sale.
         Conflict: the upload is not completed.
     """
     key = None if image_url is None else studio.blobs.key_of(image_url)
@@ -172,7 +172,7 @@ async def find_usable(
     with its metadata, stays private.
 
     Raises:
-        NotFound: there is no such picture, or it is another account's and not on sale.
+        NotFound: there is no such picture, or it belongs to another account and is not on sale.
         Conflict: the upload is not completed.
         NotAnImage: the file is a dataset.
     """

@@ -123,7 +123,7 @@ async def complete(studio: Studio, checks: FileChecks, owner_id: UUID, file_id: 
     """Checks an uploaded file; a repetition returns the stored result.
 
     Raises:
-        NotFound: there is no such file, or it is another account's.
+        NotFound: there is no such file, or it belongs to another account.
         Conflict: nothing was uploaded yet.
         NotAnImage, Invalid, TooLarge: the file is not what was announced. The blob is deleted
             then, and every repetition gets the same error.

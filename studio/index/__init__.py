@@ -1,1 +1,1 @@
-"""The index: embed pictures, build a version, follow it live."""
+"""The search index: embeds pictures, builds versions, and applies changes to the active one."""

@@ -26,7 +26,9 @@ REPORT_ROWS = 1000
 
 
 async def build_version(studio: Studio, report: Progress | None = None) -> str:
-    """Builds, stores and checks an index of the whole catalogue; returns its name, not yet active.
+    """Builds, stores and checks an index of the whole catalogue, but does not activate it.
+
+    Returns the name of the new version.
 
     Raises:
         Invalid: the files in the store differ from those that were built.
@@ -77,7 +79,7 @@ async def give_up_unfinished(studio: Studio, guard: Guard) -> None:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The catalogue as written: products, number of its newest change, a sample of the titles."""
+    """What was written: the number of products, the newest change's number, some titles."""
 
     count: int
     base_seq: int

@@ -1,4 +1,4 @@
-"""Embeds the catalogue: pictures without a vector go through a source; each batch is written."""
+"""Embeds the catalogue: a source embeds pictures without a vector; each batch is committed."""
 
 import asyncio
 from collections import deque
@@ -41,7 +41,7 @@ class PictureResult:
 
 @dataclass(frozen=True)
 class EmbeddingTask:
-    """Which pictures a source embeds, and how many there are."""
+    """The pictures that a source has to embed, and their number."""
 
     missing: MissingVectors
     total: int
@@ -53,7 +53,7 @@ Source = Callable[[Studio, EmbeddingTask], AsyncGenerator[list[PictureResult], N
 
 @dataclass
 class EmbeddingCounts:
-    """How many products have a vector now, and which pictures can't be read."""
+    """The number of new vectors, and the number and the errors of pictures that can't be read."""
 
     count: int = 0
     failed: int = 0
@@ -80,7 +80,7 @@ class EmbeddingCounts:
 async def embed_by_deployment(
     studio: Studio, task: EmbeddingTask
 ) -> AsyncGenerator[list[PictureResult], None]:
-    """Uses the Embedder in service: nothing has to start, but searches share the model."""
+    """Uses the Embedder in service: no other process must start, but searches share the model."""
     async with studio.database.transaction() as session:
         ranges = await list_ranges(session, task.missing, BATCH)
     ahead: deque[asyncio.Task[list[PictureResult]]] = deque()
@@ -127,7 +127,7 @@ def _to_result(
     """Combines a picture's row with its embedding, or with the error of its picture.
 
     Raises:
-        StudioError: the studio failed, which says nothing about the picture.
+        StudioError: a part of the studio failed; this is not an error of the picture.
     """
     if isinstance(embedding, StudioError):
         if embedding.retryable:

@@ -21,7 +21,7 @@ CACHED_VERSIONS = 3
 def cache_folder(settings: Settings) -> Path:
     """The cache folder. It outlives a replica, so that a restart downloads nothing.
 
-    All replicas of a machine share it, and so the pages of the files that they map.
+    All replicas on a machine share the folder, and thus the memory pages of the mapped files.
     """
     return settings.data_dir / "indexes"
 
@@ -43,7 +43,7 @@ async def fetch_files(
 ) -> Path:
     """The version's folder in the cache; downloads it unless it is complete.
 
-    Files that are already there are checked in a thread of `checker`; None: in any thread.
+    Existing files are checked in a thread of `checker`, or in any thread if that is None.
 
     Raises:
         NotFound: a file is gone from the store.
@@ -63,7 +63,7 @@ async def fetch_files(
                 await _download(blobs, version, manifest, complete)
                 await asyncio.to_thread(_install, complete, target, manifest)
         except OSError as error:
-            raise Unavailable(f"index files can't be kept: {error.strerror}") from error
+            raise Unavailable(f"index files can't be stored: {error.strerror}") from error
     await asyncio.to_thread(_keep_newest, cache, version)
     return target
 

@@ -25,7 +25,7 @@ from studio.index.rows import attributes_of
 from studio.ports import BlobStore
 
 PAGE = 25
-"""Changes that are read and applied at a time; either delays searches by a millisecond."""
+"""Changes that are read and applied at a time; each of both delays searches by a millisecond."""
 FOLLOW_S = 0.2
 """Pause between reads of the catalogue's changes while another version is loading."""
 REST_S = 0.02
@@ -34,11 +34,11 @@ ROLLBACK_S = 600.0
 """How long the previous version stays in memory after a swap, so that a rollback loads nothing."""
 WARM_UP_SEARCHES = 32
 OUTDATED = "outdated"
-"""Stands for a backup's name where the loaded version no longer matches any row."""
+"""Replaces the backup's name if the loaded version no longer matches any row."""
 NICENESS = 10
-"""Niceness of the thread that checks files, where the system has one for each thread.
+"""Niceness of the thread that checks files, if the system has one for each thread.
 
-No other thread: one that runs Python at low priority delays all others while it holds the GIL.
+No other thread gets it: a thread of low priority delays all others while it holds the GIL.
 """
 
 
@@ -87,7 +87,7 @@ class LiveIndex:
         self._last_seq = 0
 
     async def sync(self) -> None:
-        """Loads the active version if it is another one, then applies what changed since.
+        """Loads the active version if it is not loaded yet, then applies the newest changes.
 
         Searches continue meanwhile, and the version that answers them follows the catalogue.
 
@@ -145,7 +145,7 @@ class LiveIndex:
         return SearchAnswer(loaded.version, hits, loaded.embedder_version)
 
     def status(self) -> Mapping[str, object]:
-        """The loaded version and how far it follows; `version` is None where none is loaded."""
+        """The loaded version and its last applied change; `version` is None if none is loaded."""
         loaded = self._loaded
         if loaded is None:
             return {"version": None, "embedderVersion": None, "count": 0, "appliedSeq": 0}
@@ -189,7 +189,7 @@ class LiveIndex:
             if changes:
                 await asyncio.get_running_loop().run_in_executor(thread, _apply, loaded, changes)
                 loaded.applied_seq = changes[-1].change_seq
-            if len(changes) < PAGE:  # the last page; an empty one may never come under writes
+            if len(changes) < PAGE:  # the last page; an empty page may never come
                 return
             if not is_served and self._loaded is not None:
                 await asyncio.sleep(REST_S)

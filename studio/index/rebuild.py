@@ -32,7 +32,7 @@ async def rebuild_index(
 ) -> Outcome:
     """Builds a version of the whole catalogue, activated in the transaction that ends the job.
 
-    So a worker that has lost its job may still build, but never activates an older version. The
+    So a worker that has lost its job may still build a version, but never activates it. The
     result names the pictures that can't be read: their products are not in the index.
     """
     form = read_payload(RebuildForm, run.payload)
@@ -50,7 +50,7 @@ async def rebuild_index(
 
 
 async def _created_at(studio: Studio, run: JobRun) -> datetime:
-    """When the job was created: vectors of any of its attempts are newer, and stay."""
+    """The time when the job was created. Vectors of its attempts are newer, so they stay."""
     async with studio.database.transaction() as session:
         job = await get_job(session, run.job_id)
     if job is None:
@@ -59,9 +59,9 @@ async def _created_at(studio: Studio, run: JobRun) -> datetime:
 
 
 async def rebuild_if_due(database: Database, index: Index) -> str | None:
-    """Queues a rebuild, at most one a day, where a version has had too many changes.
+    """Queues a rebuild, at most one a day, if the loaded version has had too many changes.
 
-    Does nothing while such a job is open, or on the day on which it failed. Returns a warning where
+    Does nothing while such a job is open, or on the day on which it failed. Returns a warning if
     the last such job ended without a new version, otherwise None.
 
     Raises:

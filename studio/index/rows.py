@@ -6,6 +6,6 @@ from models.index.shapes import PRICE_SCALE, ProductAttributes
 
 
 def attributes_of(product: Product | Change) -> ProductAttributes:
-    """The attributes that filters look at."""
+    """The attributes that search filters compare."""
     price_e4 = int((product.price * PRICE_SCALE).to_integral_value())
     return ProductAttributes(product.category, product.brand, price_e4, product.in_stock)

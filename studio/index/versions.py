@@ -50,8 +50,8 @@ async def switch_in(
         raise NotFound(f"there is no index version {version}")
     if row.embedder_version != in_service:
         raise Conflict(
-            f"index {version} was built for embedder {row.embedder_version}; "
-            f"in service is {in_service}"
+            f"index {version} was built for embedder {row.embedder_version}, but the embedder in "
+            f"service is {in_service}"
         )
     if not await activate(session, version):
         raise Conflict(f"index {version} is {row.status} and can't be activated")

@@ -117,7 +117,7 @@ async def find_subject(session: AsyncSession, event: Mapping[str, Any]) -> Payme
 
 
 def read_ids(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The payment's id, the order's and the capture's; None where the event lacks one."""
+    """The ids of the payment, the order and the capture; None for an id that the event lacks."""
     kind, resource = str(event.get("event_type")), event.get("resource")
     ids: dict[str, Any] = {"payment": None, "order": None, "capture": None}
     if not isinstance(resource, dict):

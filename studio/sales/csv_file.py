@@ -23,7 +23,7 @@ DELIMITERS = ",;\t"
 LARGEST = 1e9
 MOST_ERRORS, MOST_NAMED, MOST_WORDS = 1000, 20, 10_000
 MOST_PRODUCTS = 20_000
-"""Distinct products of one file."""
+"""The most distinct products in one file."""
 MAX_LINE_BYTES, MAX_LINES = 100_000, 5_000_000
 NO_DAY = -1
 
@@ -56,11 +56,11 @@ class RowErrors:
 
 
 class SalesTable:
-    """n valid rows in about 40 bytes each, however long their texts.
+    """n valid rows, in about 40 bytes each; every distinct text is stored once.
 
-    names: distinct products, as ("productId" or "imageUrl", text); item: (n,) places among them;
-    line: (n,) line numbers in the file; day: (n,) ordinals, -1 for none; units, price: (n,), price
-    NaN for none; category, brand: (n,) places in `words`.
+    names: distinct products, as ("productId" or "imageUrl", text); item: (n,) positions in `names`;
+    line: (n,) line numbers in the file; day: (n,) ordinals, -1 for no day; units, price: (n,), NaN
+    for no price; category, brand: (n,) positions in `words`.
     """
 
     def __init__(self) -> None:
@@ -102,11 +102,11 @@ class SalesTable:
         self.brand.append(self._word("brand", fields))
 
     def price_at(self, row: int) -> float | None:
-        """The price of a row, None where it has none."""
+        """The price of a row; None if it has no price."""
         return None if isnan(self.price[row]) else self.price[row]
 
     def day_at(self, row: int) -> date | None:
-        """The day of a row, None where it has none."""
+        """The day of a row; None if it has no day."""
         return None if self.day[row] == NO_DAY else date.fromordinal(self.day[row])
 
     def _word(self, column: str, fields: dict[str, str]) -> int:
@@ -122,11 +122,11 @@ def read_sales(path: Path, *, needs_date: bool, most: int | None = None) -> Sale
     With semicolons or tabs, numbers may have a decimal comma.
 
     Raises:
-        Invalid: the header is missing or wrong, or the file has no row, more than `most` rows (and
-            as many blank lines), or more than 20,000 different products.
+        Invalid: the header is missing or wrong, or the file has no row, more than `most` rows, too
+            many lines (blank ones included), or more than 20,000 different products.
     """
     table = SalesTable()
-    today = date.today() + timedelta(days=1)  # in some time zone it is tomorrow already
+    today = date.today() + timedelta(days=1)  # in some time zones it is tomorrow already
     most_lines = MAX_LINES if most is None else 2 * most + 1
     with path.open("rb") as file:
         lines = BoundedLines(file, max_bytes=MAX_LINE_BYTES, max_lines=most_lines)

@@ -24,7 +24,7 @@ from studio.sales.products import ProductName, errors_by_row, look_up_products, 
 from studio.sales.versions import trained_version
 
 MOST_NEW = 500
-"""Pictures of one evaluation that have to be embedded first."""
+"""The most pictures of one evaluation that have no vector yet and must be embedded first."""
 MOST_FILE_BYTES = 32_000_000
 """The largest CSV of an evaluation, which has few rows; a larger file belongs in a training job."""
 
@@ -39,13 +39,13 @@ class EvaluationAnswer:
 
 
 async def evaluate(studio: Studio, user_id: UUID, form: EvaluationForm) -> EvaluationAnswer:
-    """The measures of the merchant's active version, beside two baselines.
+    """Measures the merchant's active version, and compares it with two baselines.
 
     Raises:
         Invalid: rows of the file are invalid, or there are too many.
         TooLarge: the file is too large.
-        StudioError: the picture of an observation does not exist, is another account's or can't be
-            used; the message names the first such observation.
+        StudioError: the picture of an observation does not exist, belongs to another account or
+            can't be used; the message names the first such observation.
         Conflict, Unavailable: see `studio.ports.Regressor`.
     """
     if form.file_id is not None:

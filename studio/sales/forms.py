@@ -10,14 +10,14 @@ from pydantic import Field, model_validator
 from studio.forms import Form, PictureUrl
 
 MOST_OBSERVATIONS = 2000
-"""Sales rows of one evaluation."""
+"""The most sales rows in one evaluation."""
 
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 Price = Annotated[Decimal, Field(gt=0, le=1_000_000_000, max_digits=30)]
 
 
 def as_float(price: Decimal | None) -> float | None:
-    """A price as the regressor's number."""
+    """The price as a float, which the regressor expects."""
     return None if price is None else float(price)
 
 
@@ -30,7 +30,7 @@ class PictureForm(Form):
 
     @model_validator(mode="after")
     def require_one_name(self) -> "PictureForm":
-        """Refuses a body with none or several of the three."""
+        """Refuses a body with none or several of the three fields."""
         names = [name for name in (self.image_url, self.file_id, self.product_id) if name]
         if len(names) != 1:
             raise ValueError("give exactly one of imageUrl, fileId and productId")
@@ -70,7 +70,7 @@ class EvaluationForm(Form):
 
     @model_validator(mode="after")
     def require_one_source(self) -> "EvaluationForm":
-        """Refuses a body with neither or both."""
+        """Refuses a body with both observations and fileId, or with neither of them."""
         if (self.observations is None) == (self.file_id is None):
             raise ValueError("give either observations or fileId")
         return self

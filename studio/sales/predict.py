@@ -42,7 +42,7 @@ HEATMAP_SIDE = 448
 
 @dataclass(frozen=True)
 class ComparableProduct:
-    """A comparable, and its product and picture's URL where it is still for sale."""
+    """A comparable; if its product is still for sale, also the product and its picture's URL."""
 
     comparable: Comparable
     product: Product | None
@@ -51,7 +51,7 @@ class ComparableProduct:
 
 @dataclass(frozen=True)
 class PredictAnswer:
-    """The score, and the heatmap's URL where one was requested."""
+    """The score, and the heatmap's URL if a heatmap was requested."""
 
     score: ScoreAnswer
     comparables: list[ComparableProduct]
@@ -72,7 +72,7 @@ async def predict(studio: Studio, user_id: UUID, form: PredictForm) -> PredictAn
     """Scores one picture and stores the prediction.
 
     Raises:
-        NotFound: there is no such picture or product, or it is another account's.
+        NotFound: there is no such picture or product, or it belongs to another account.
         NotAnImage, Invalid, TooLarge, UpstreamFailed: the picture can't be used.
         TooLarge: a heatmap is requested, and the account's quota is used up.
         Conflict: the regressor was trained for another embedder than the one in service.
@@ -130,7 +130,7 @@ def explain(data: bytes, embedding: CoveredEmbedding, answer: ScoreAnswer) -> by
 
 
 def offer_of(form: PredictForm, product: Product | None, day: date) -> Offer:
-    """The form's fields, and the catalogue's where the form lacks one."""
+    """The form's fields; the catalogue supplies fields that the form lacks."""
     offer = Offer(form.category, form.brand, as_float(form.price), day)
     if product is None:
         return offer

@@ -1,4 +1,4 @@
-"""The products of sales rows: looked up in the catalogue, their pictures embedded."""
+"""Finds the products of sales rows in the catalogue, and embeds pictures without a vector."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from studio.sales.csv_file import MOST_PRODUCTS, RowErrors, SalesTable
 
 PAGE, AT_ONCE = 500, 8
 MOST_ROWS = 60_000
-"""Sales rows that one version is trained on; of more rows a random sample is taken."""
+"""The most sales rows that a version is trained on; of a larger file, a random sample is used."""
 
 ProductName = tuple[str, str]
 """("productId" or "imageUrl", text)"""
@@ -45,7 +45,7 @@ class SalesProduct:
     def offer(
         self, category: str | None, brand: str | None, price: float | None, day: date | None
     ) -> Offer:
-        """The product as a sales row offers it; a field that the row lacks is the catalogue's."""
+        """The product as a sales row offers it; fields that the row lacks are the catalogue's."""
         catalogue = Offer(self.category, self.brand, self.price, key=self.key)
         return Offer(category, brand, price, day).completed_from(catalogue)
 
@@ -54,7 +54,7 @@ async def look_up_products(
     studio: Studio, owner_id: UUID, names: Sequence[ProductName],
     progress: Progress | None = None, *, most_new: int = MOST_PRODUCTS,
 ) -> tuple[dict[ProductName, SalesProduct], dict[ProductName, StudioError]]:  # fmt: skip
-    """The product of each name, or the error why there is none.
+    """The product of each name, or the error that explains why it has none.
 
     Raises:
         Invalid: there are too many names, or too many pictures that must be embedded first.
@@ -146,7 +146,7 @@ def _sales_product(row: Product, vector: NDArray[np.float32]) -> SalesProduct:
 
 
 def errors_by_row(table: SalesTable, errors: dict[ProductName, StudioError]) -> RowErrors:
-    """An error for every row whose product has one."""
+    """The errors of all rows whose product has an error."""
     reasons = {table.names[name]: error.detail for name, error in errors.items()}
     row_errors = RowErrors()
     for item, line in zip(table.item, table.line, strict=True):

@@ -16,7 +16,7 @@ CONTENT_TYPE = "application/octet-stream"
 
 
 async def store_regressor(blobs: BlobStore, version: str, files: Files) -> Manifest:
-    """Writes every file and the manifest beside them; returns the manifest."""
+    """Writes every file to the blob store; returns the manifest, for the version's row."""
     for name, data in files.items():
         await blobs.put(f"regressors/{version}/{name}", data, CONTENT_TYPE)
     return manifest_of(files)
@@ -49,7 +49,7 @@ def _is_whole(data: bytes, expected: Any) -> bool:
 
 
 class RegressorCache:
-    """The most recently used regressors; concurrent requests for one load it once.
+    """The most recently used regressors; concurrent requests for the same version load it once.
 
     A version never changes, so an entry is never out of date.
     """

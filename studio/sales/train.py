@@ -65,12 +65,12 @@ async def train_regressor(studio: Studio, run: JobRun) -> Outcome:
     earlier failure leaves only blobs under the job's own name, which the next attempt replaces.
 
     Raises:
-        Invalid: rows are invalid (the message names the first ones, the job's events up to a
-            thousand), or there are too few products.
+        Invalid: rows are invalid, or there are too few products. The message names the first
+            invalid rows, and the job's events name up to a thousand.
         Unavailable: a part of the studio is down, or another version went live meanwhile.
     """
     if run.owner_id is None:
-        raise Invalid("sales belong to a merchant")
+        raise Invalid("a training needs an owner")
     owner_id, form = run.owner_id, read_payload(TrainForm, run.payload)
     sales = await _read(studio, run, owner_id, await csv_key(studio, owner_id, form.file_id))
     version = f"regressor-{run.job_id.hex[:12]}"
@@ -118,7 +118,7 @@ async def _read(studio: Studio, run: JobRun, owner_id: UUID, key: str) -> Sales:
     count = len(np.unique(sales.key))
     if count < LEAST_PRODUCTS:
         raise Invalid(
-            f"{count} different products were sold; a training needs at least {LEAST_PRODUCTS}"
+            f"the file has sales of {count} products; a training needs at least {LEAST_PRODUCTS}"
         )
     return sales
 
@@ -143,7 +143,7 @@ class Champion:
 
 
 async def _champion(studio: Studio, owner_id: UUID, embedder_version: str) -> Champion:
-    """The active version; without a regressor if it can't be read or is for another embedder."""
+    """The active version. Its regressor is None if it is damaged or for another embedder."""
     async with studio.database.transaction() as session:
         row = await get_active_regressor(session, owner_id)
     model, regressor = trained_version(row), None
@@ -188,8 +188,8 @@ class Fitting:
     def _rival_error(self, parts: Parts) -> float:
         """The active version's mean absolute error of ln(1 + units) on the same test rows.
 
-        No version of the merchant was fitted on them (see `split`). Without an active version, it
-        is the error of the category's mean.
+        No version of the merchant was fitted on these rows (see `split`). If the champion has no
+        regressor, the result is the error of the category's mean.
         """
         if self.champion is not None:
             predicted = self.champion.predict(parts.test.offers, parts.test.key).middle

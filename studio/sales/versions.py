@@ -25,7 +25,7 @@ ACTIVATABLE = frozenset({"ready", "active", "retired"})
 
 
 def trained_version(row: RegressorVersion | None) -> TrainedVersion | None:
-    """The version that calls to the regressor name; None means the starter."""
+    """The version as an argument of calls to the regressor; None selects the starter."""
     return None if row is None else TrainedVersion(row.version, row.manifest)
 
 
@@ -38,8 +38,8 @@ def check_embedder(regressor: Regressor | RegressorVersion, embedder_version: st
     if regressor.embedder_version != embedder_version:
         raise Conflict(
             f"regressor {regressor.version} was trained on vectors of "
-            f"{regressor.embedder_version}; in service is {embedder_version}: "
-            "train one with POST /api/analytics/train"
+            f"{regressor.embedder_version}, but the embedder in service is {embedder_version}: "
+            "train a new version with POST /api/analytics/train"
         )
 
 
@@ -59,8 +59,8 @@ async def plot_urls(studio: Studio, version: str) -> dict[str, str]:
 async def activate_regressor(studio: Studio, owner_id: UUID, version: str) -> None:
     """Activates one of the owner's versions, or "starter".
 
-    Every call to the regressor names its version, so no call is dropped, and none that starts
-    afterwards is answered by the version before.
+    Every call to the regressor names its version. So the switch interrupts no call, and all calls
+    that start afterwards use the new version.
 
     Raises:
         NotFound: the owner has no such version.
@@ -78,7 +78,7 @@ async def activate_regressor(studio: Studio, owner_id: UUID, version: str) -> No
 
 
 async def put_in_service(session: AsyncSession, owner_id: UUID, version: str | None) -> None:
-    """Switches and audits in the caller's transaction, which holds the owner's lock."""
+    """Switches the version and adds it to the audit log; the caller holds the owner's lock."""
     await switch_regressor(session, owner_id, version)
     insert_audit(
         session,

@@ -21,7 +21,7 @@ async def check_batch(studio: Studio, owner_id: UUID, form: SegmentBatchForm) ->
     """Checks that the user may use each stored picture that the form names.
 
     Raises:
-        NotFound: there is no such picture, or it is another account's.
+        NotFound: there is no such picture, or it belongs to another account.
         Conflict: the upload of a picture is not completed.
     """
     for file_id in form.file_ids:

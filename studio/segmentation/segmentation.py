@@ -49,7 +49,7 @@ async def segment(
 
     Raises:
         Overtaken: a request under the same key was answered meanwhile.
-        NotFound: there is no such picture, or it is another account's.
+        NotFound: there is no such picture, or it belongs to another account.
         NotAnImage, Invalid, TooLarge, UpstreamFailed: the picture or the prompt can't be used, or
             the picture does not show what the prompt asks for.
         TooLarge: the account's quota is used up.

@@ -21,7 +21,7 @@ async def delete_tryon(studio: Studio, user_id: UUID, tryon_id: UUID, *, ip: str
     """Deletes a try-on with its job, its picture, its copies and everything derived from it.
 
     Raises:
-        NotFound: there is no such try-on, or it is another account's.
+        NotFound: there is no such try-on, or it belongs to another account.
         Unavailable: the blob store does not answer; nothing is deleted then.
     """
     output_key = output_key_of(tryon_id)
@@ -54,7 +54,7 @@ async def find_tryon(studio: Studio, user_id: UUID, tryon_id: UUID) -> TryonJob:
     """Reads one of the user's try-ons.
 
     Raises:
-        NotFound: there is no such try-on, or it is another account's.
+        NotFound: there is no such try-on, or it belongs to another account.
     """
     async with studio.database.read() as session:
         row = await get_own_tryon(session, tryon_id, user_id)

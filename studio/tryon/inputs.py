@@ -48,7 +48,7 @@ class InputPicture:
 class GarmentMask:
     """The key of a garment's mask, and the categories that the Segmenter found.
 
-    category: None where it is unknown. category_shares: as in `models.tryon.shapes.TryOnOptions`.
+    category: None if it is unknown. category_shares: as in `models.tryon.shapes.TryOnOptions`.
     """
 
     key: str
