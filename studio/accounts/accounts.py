@@ -131,7 +131,7 @@ async def change_role(
     if user_id == actor_id:
         raise Conflict("admins can't change their own role")
     async with studio.database.transaction() as session:
-        # If two admins demote each other, the second one waits here and is then no admin any more.
+        # If two admins demote each other, the second one waits here and then has lost the role.
         if actor_id not in await lock_admins(session):
             raise Forbidden("this needs the role admin")
         user = await get_user(session, user_id, lock=True)

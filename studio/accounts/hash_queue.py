@@ -71,7 +71,7 @@ class HashQueue:
             if waiter in self._waiting:
                 self._remove(waiter)
             elif not place.cancelled() and place.exception() is None:
-                self._hand_on()  # the place was assigned just before the cancellation
+                self._hand_on()  # the call got a place just before it was cancelled
             raise
 
     def _make_room(self, rank: Rank) -> None:

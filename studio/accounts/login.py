@@ -22,7 +22,8 @@ async def log_in(
     """Checks the password and opens a session.
 
     Raises:
-        NotAuthenticated: the address is unknown, or the password is wrong. Both errors are equal.
+        NotAuthenticated: the address is unknown, or the password is wrong. The error is the same
+            in both cases.
         RateLimited: there were too many failures recently.
         Unavailable: too many passwords are being checked.
     """

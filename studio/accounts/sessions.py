@@ -107,7 +107,7 @@ async def judge_token(
     """Whether a refresh with this token is allowed (fresh, repeated) or not (expired, reused).
 
     `repeated`: the first answer was probably lost, or two tabs refreshed at once. A second refresh
-    is allowed within `GRACE`, if the token has one successor and that is unused.
+    is allowed within `GRACE`, while the token's only successor is unused.
     """
     if token.revoked_at is not None:
         return "reused"

@@ -1,4 +1,4 @@
-"""Products: each is written in one transaction with its picture's vector, for search."""
+"""Products: each is written in the same transaction as its picture's vector."""
 
 import hashlib
 from collections.abc import Awaitable, Callable

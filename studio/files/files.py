@@ -122,7 +122,7 @@ async def load_image(
 ) -> LoadedImage:
     """Reads the picture of `imageUrl | fileId`: an own file, a product's picture, or a web address.
 
-    is_patient: for a request with many pictures: each waits for a place instead of failing.
+    is_patient: waits for a free place instead of failing, for requests with many pictures.
 
     Raises:
         Invalid: both or neither are given, or the address is refused.

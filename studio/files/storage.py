@@ -8,7 +8,7 @@ from errors import TooLarge, Unavailable
 from studio.ports import Studio
 
 ROOM_S = 5
-"""How long the result of a successful check is cached; to sum 100,000 results takes 0.1 s."""
+"""How long a successful check is cached; to sum the sizes of 100,000 results takes 0.1 s."""
 
 
 def too_much(stored_bytes: int, quota_bytes: int, file_bytes: int | None = None) -> TooLarge:

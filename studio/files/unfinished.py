@@ -13,7 +13,7 @@ from studio.deletion.blob_removal import remove_blob
 from studio.ports import BlobStore
 
 RETENTION = timedelta(days=1)
-"""Uploads can't arrive for that long (`upload_ends_at`), so none arrives after its deletion."""
+"""The age at which an upload is deleted; it can no longer arrive then (see `upload_ends_at`)."""
 BATCH = 20
 MOST_STUCK = 20
 """A round stops after this many failed removals: the blob store is probably down."""

@@ -25,7 +25,7 @@ from studio.index.rows import attributes_of
 from studio.ports import BlobStore
 
 PAGE = 25
-"""Changes that are read and applied at a time; each of both delays searches by a millisecond."""
+"""Changes that are read and applied at a time; each step delays searches by a millisecond."""
 FOLLOW_S = 0.2
 """Pause between reads of the catalogue's changes while another version is loading."""
 REST_S = 0.02
@@ -34,7 +34,7 @@ ROLLBACK_S = 600.0
 """How long the previous version stays in memory after a swap, so that a rollback loads nothing."""
 WARM_UP_SEARCHES = 32
 OUTDATED = "outdated"
-"""Replaces the backup's name if the loaded version no longer matches any row."""
+"""`restored` has this value instead of a backup's name if the version no longer matches a row."""
 NICENESS = 10
 """Niceness of the thread that checks files, if the system has one for each thread.
 
@@ -189,7 +189,9 @@ class LiveIndex:
             if changes:
                 await asyncio.get_running_loop().run_in_executor(thread, _apply, loaded, changes)
                 loaded.applied_seq = changes[-1].change_seq
-            if len(changes) < PAGE:  # the last page; an empty page may never come
+            # A page that is not full is the last one. Don't wait for an empty page: while others
+            # write, it may never come.
+            if len(changes) < PAGE:
                 return
             if not is_served and self._loaded is not None:
                 await asyncio.sleep(REST_S)

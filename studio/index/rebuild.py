@@ -50,7 +50,10 @@ async def rebuild_index(
 
 
 async def _created_at(studio: Studio, run: JobRun) -> datetime:
-    """The time when the job was created. Vectors of its attempts are newer, so they stay."""
+    """The time when the job was created.
+
+    Vectors that one of its attempts has written are newer, so they are not computed again.
+    """
     async with studio.database.transaction() as session:
         job = await get_job(session, run.job_id)
     if job is None:

@@ -9,7 +9,7 @@ from studio.payments.money import Money
 from studio.payments.paypal_documents import REFUND_STATES, PayPalRefund
 
 STATES = ("REQUESTED", *REFUND_STATES)
-"""A refund moves only forward in this list. REQUESTED is our own state; PayPal has the others."""
+"""A refund moves only forward in this list. REQUESTED is our own state; others are PayPal's."""
 UNSUCCESSFUL = ("FAILED", "CANCELLED")
 
 

@@ -23,7 +23,7 @@ DELIMITERS = ",;\t"
 LARGEST = 1e9
 MOST_ERRORS, MOST_NAMED, MOST_WORDS = 1000, 20, 10_000
 MOST_PRODUCTS = 20_000
-"""The most distinct products in one file."""
+"""The maximum number of distinct products in one file."""
 MAX_LINE_BYTES, MAX_LINES = 100_000, 5_000_000
 NO_DAY = -1
 

@@ -24,7 +24,7 @@ from studio.sales.products import ProductName, errors_by_row, look_up_products, 
 from studio.sales.versions import trained_version
 
 MOST_NEW = 500
-"""The most pictures of one evaluation that have no vector yet and must be embedded first."""
+"""The maximum number of pictures in one evaluation that must be embedded first."""
 MOST_FILE_BYTES = 32_000_000
 """The largest CSV of an evaluation, which has few rows; a larger file belongs in a training job."""
 

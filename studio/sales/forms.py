@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from studio.forms import Form, PictureUrl
 
 MOST_OBSERVATIONS = 2000
-"""The most sales rows in one evaluation."""
+"""The maximum number of sales rows in one evaluation."""
 
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 Price = Annotated[Decimal, Field(gt=0, le=1_000_000_000, max_digits=30)]

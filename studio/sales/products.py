@@ -23,7 +23,7 @@ from studio.sales.csv_file import MOST_PRODUCTS, RowErrors, SalesTable
 
 PAGE, AT_ONCE = 500, 8
 MOST_ROWS = 60_000
-"""The most sales rows that a version is trained on; of a larger file, a random sample is used."""
+"""The maximum number of sales rows for a training; of a larger file, a random sample is used."""
 
 ProductName = tuple[str, str]
 """("productId" or "imageUrl", text)"""
@@ -45,7 +45,7 @@ class SalesProduct:
     def offer(
         self, category: str | None, brand: str | None, price: float | None, day: date | None
     ) -> Offer:
-        """The product as a sales row offers it; fields that the row lacks are the catalogue's."""
+        """The product as a sales row offers it; missing fields come from the catalogue."""
         catalogue = Offer(self.category, self.brand, self.price, key=self.key)
         return Offer(category, brand, price, day).completed_from(catalogue)
 

@@ -78,7 +78,7 @@ async def activate_regressor(studio: Studio, owner_id: UUID, version: str) -> No
 
 
 async def put_in_service(session: AsyncSession, owner_id: UUID, version: str | None) -> None:
-    """Switches the version and adds it to the audit log; the caller holds the owner's lock."""
+    """Switches the version and writes the audit log; the caller holds the owner's lock."""
     await switch_regressor(session, owner_id, version)
     insert_audit(
         session,
