@@ -159,7 +159,7 @@ class Unfinished:
         return UnfinishedShare(self, network)
 
     def has_room(self, network: str) -> bool:
-        """Whether the network is within its limit, and all networks within theirs."""
+        """Whether this network, and all networks together, are within their limits."""
         own = self.by_network[network]
         reserve = 0 if own <= LITTLE_BYTES else LITTLE_RESERVE_BYTES
         return own <= UNFINISHED_BYTES_EACH and self.total <= UNFINISHED_BYTES - reserve

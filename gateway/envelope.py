@@ -61,7 +61,7 @@ def complete_headers(
     if "html" in content_type:
         headers.setdefault("Content-Security-Policy", PAGE_POLICY)
         headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    if status != 304:  # would replace the cached page's policy
+    if status != 304:  # a 304 would replace the policy of the cached page
         headers.setdefault("Content-Security-Policy", DATA_POLICY)
 
 

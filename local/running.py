@@ -38,7 +38,7 @@ def free_port() -> int:
 
 
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:
-    """Our environment without the variables of a studio, of Ray, of make or of the test run."""
+    """This process's environment, without variables of a studio, Ray, make or the test run."""
     inherited = {
         name: value
         for name, value in os.environ.items()

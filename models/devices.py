@@ -1,4 +1,4 @@
-"""Where a model runs and in which numeric type: device, threads and precision, for all models."""
+"""The device, the threads and the numeric precision that a model runs with, for all models."""
 
 # ruff: noqa: PLC0415 - torch comes in when a model is loaded; the names alone stay cheap
 

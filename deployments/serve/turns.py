@@ -76,7 +76,7 @@ class Turns:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
             else:
-                self._pass_on()  # the turn came while the request was cancelled
+                self._pass_on()  # the request got its turn just before the cancellation
             raise
 
     def _refuse_if_full(self, owner: str, network: str) -> None:

@@ -79,7 +79,7 @@ async def read_payments(
     page: PageDep,
     status: Annotated[Status | None, Query()] = None,
 ) -> Page[PaymentResponse]:
-    """Lists all payments, newest first; only those of one `status` if it is given."""
+    """Lists all payments, newest first; `status` selects the payments in one state."""
     rows = await overview.list_payments(
         studio.database, limit=page.row_limit, after=page.after_key, status=status
     )

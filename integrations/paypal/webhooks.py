@@ -112,7 +112,7 @@ class WebhookVerifier:
     async def _ask(self, transmission: TransmissionHeaders, body: bytes) -> None:
         """Asks PayPal whether it sent this event; raises as `verify`."""
         try:
-            json.loads(body)  # it becomes one value of the request's document
+            json.loads(body)  # the request to PayPal contains the event as one JSON value
         except ValueError:
             raise ForgedEvent("the event is not JSON") from None
         request = {name: getattr(transmission, name) for name in FIELDS}

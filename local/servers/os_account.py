@@ -37,7 +37,7 @@ def server_account(folder: Path) -> OsAccount | None:
 
 
 def can_reach(account: OsAccount | None, folder: Path) -> bool:
-    """Whether the account can enter the folder; tries it, as permission bits are not all."""
+    """Whether the account can enter the folder; tries it, as not only permission bits decide."""
     if account is None:
         return os.access(folder, os.X_OK)
     return (

@@ -55,7 +55,7 @@ class Postgres:
 
     @property
     def home(self) -> Path:
-        """The folder of its data; outside the data folder where servers can't enter that."""
+        """The folder of its data, which is outside a data folder that servers can't enter."""
         return self._home
 
     @property

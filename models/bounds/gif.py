@@ -59,7 +59,10 @@ def _skip_extensions(data: bytes, place: int) -> int:
 
 
 def _check_extension(data: bytes) -> None:
-    """Refuses an extension without blocks, or a loop without a count: Pillow would read on."""
+    """Refuses an extension without blocks, or a loop without a count.
+
+    Pillow would continue to read after such an extension.
+    """
     blocks = data[1:]
     loop = blocks[1:].startswith(LOOP) and data[0] == APPLICATION
     if data[0] != COMMENT and (not blocks or (loop and len(blocks) == 1 + blocks[0])):

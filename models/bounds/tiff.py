@@ -21,9 +21,9 @@ MAX_TAGS = 512
 MAX_NUMBERS = 100_000
 """The numbers in all tags; bytes and characters are not counted."""
 MAX_STRIPS = 32_768
-"""More than the rows of the highest picture of 40 megapixels, if each row is a strip."""
+"""More than the rows of the tallest picture of 40 megapixels, if each row is a strip."""
 TILE_SLACK = 1 << 20
-"""How many pixels more than twice the picture's the tiles may have."""
+"""The tiles may have twice the picture's pixels, and this many more."""
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 STRIP_OFFSETS, SAMPLES, ROWS, STRIP_BYTES, PLANES = 273, 277, 278, 279, 284

@@ -241,7 +241,7 @@ def _build_table(lengths: list[int]) -> Table:
         return [(0, used[0][1])], 0
     longest = max(length for length, _ in used)
     if sum(1 << longest - length for length, _ in used) != 1 << longest:
-        raise damaged()  # some bits have no meaning, or two
+        raise damaged()  # some codes have no symbol, or two symbols
     entries = [(0, 0)] * (1 << longest)
     code, before = 0, 0
     for length, symbol in sorted(used):

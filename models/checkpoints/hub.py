@@ -46,7 +46,9 @@ def pins_of(checkpoint: str, model: Model) -> Iterator[tuple[str, Pin]]:
 
 
 def borrowed_tokenizer(config: Path) -> str | None:
-    """The repository whose tokenizer an open_clip checkpoint uses; None: its own or open_clip's.
+    """The repository whose tokenizer an open_clip checkpoint uses.
+
+    None if the checkpoint has a tokenizer of its own, or uses open_clip's.
 
     Raises:
         SetupError: it borrows a whole text tower, which can't be pinned.
@@ -99,7 +101,7 @@ def _pin(repository: str, pattern: str, prefixes: tuple[str, ...]) -> Pin:
             {file: hashes[file] for file in _select(hashes, pattern, prefixes)},
         )
         for file, sha256 in pin.files.items():
-            if not sha256:  # of a small file the hub has git's own hash only
+            if not sha256:  # for a small file the hub has only git's own hash
                 pin.files[file] = hashlib.sha256(_download(pin, file).read_bytes()).hexdigest()
     except (OSError, HfHubHTTPError, ValueError) as error:
         raise SetupError(f"{repository} can't be looked up: {type(error).__name__}") from error

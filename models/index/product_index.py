@@ -32,7 +32,7 @@ CHURN_SHARE = 0.1
 
 
 class ProductIndex:
-    """Products by vector. Not thread-safe: one thread searches and changes it.
+    """Products by vector. Not thread-safe: only one thread may search and change it.
 
     Rows of the version come first, appended ones behind them, at the next multiple of 8 so that
     bitmaps can be joined. A product whose vector changes leaves a dead row; its new row is
@@ -71,7 +71,7 @@ class ProductIndex:
 
     @property
     def is_rebuild_due(self) -> bool:
-        """Whether a new version would be clearly smaller or faster than this one has become."""
+        """Whether a new version would be clearly smaller or faster than this one."""
         if self._approximate is None:
             return self.count >= EXACT_ROWS
         return len(self._appended.ids) + self._base.dead > CHURN_SHARE * self._base.count

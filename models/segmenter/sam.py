@@ -28,7 +28,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class SamConfig:
-    """Which checkpoint, where and how it runs.
+    """The checkpoint to load, and the device and the precision that it runs with.
 
     checkpoint: "starter"; a folder with `sam_config.json`; a published file `sam_vit_b_….pth`, or
     a folder that holds one; or "hf-hub:owner/name/path/of/sam_vit_b_….pth". precision: of the
@@ -45,7 +45,7 @@ class SamConfig:
 
 @dataclass(frozen=True)
 class ImageEmbedding:
-    """A picture as the mask decoder takes it.
+    """The encoder's output for a picture, which is the mask decoder's input.
 
     planes: (prompt_width, side, side) float32. inner: (height, width) of the scaled picture inside
     of the network's square; the rest is padding.
@@ -182,8 +182,8 @@ def load(config: SamConfig) -> SamModel:
     """Loads the checkpoint's network.
 
     Raises:
-        SetupError: its licence does not allow commercial use, which the settings don't permit.
-        ValueError, OSError: there is no such checkpoint, or it is of none of the known sizes.
+        SetupError: its licence does not allow commercial use, and the operator has not consented.
+        ValueError, OSError: there is no such checkpoint, or its size is not one of the known ones.
     """
     require_licence(config.checkpoint, "sam", allow_noncommercial=config.allow_noncommercial)
     device = select_device(config.device, config.threads)

@@ -61,7 +61,7 @@ class Segmenter:
         return max(*self.parser.size, self.sam.side if self.sam else 0)
 
     def warm_up(self) -> None:
-        """Runs every network, so that no request pays for it."""
+        """Runs every network before the first request does."""
         self.parser.warm_up()
         if self.sam:
             self.sam.warm_up()
@@ -75,7 +75,7 @@ class Segmenter:
     def prepare(self, data: bytes) -> PreparedPicture:
         """An encoded picture -> the networks' inputs.
 
-        Large JPEGs are decoded at a fraction of their size, twice what the networks look at.
+        Large JPEGs are decoded at a fraction of their size, at least twice the networks' input.
 
         Raises:
             NotAnImage, Invalid, TooLarge: as `models.images.inspect_image`.
@@ -88,7 +88,7 @@ class Segmenter:
         return self._prepare(image, image.size)
 
     def encode(self, pictures: Sequence[PreparedPicture]) -> list[Features]:
-        """The networks' part that no prompt is needed for; the parser runs in batches."""
+        """Runs the part of the networks that needs no prompt; the parser runs in batches."""
         planes = self.parser.probabilities([picture.pixels for picture in pictures])
         return [
             Features(

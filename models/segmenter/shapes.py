@@ -27,7 +27,7 @@ class SegmentPrompt:
     """What to cut out of a picture.
 
     points: (x, y, inside?) and box: (x0, y0, x1, y1), in pixels of the picture as a viewer shows
-    it. target: None where points or a box say what is meant.
+    it. target: the name of the piece; None if points or a box select it.
     """
 
     target: Target | None = None

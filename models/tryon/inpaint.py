@@ -32,7 +32,7 @@ MARGIN = 0.12
 
 @dataclass(frozen=True)
 class PainterConfig:
-    """Which checkpoint paints, and how.
+    """The checkpoint that paints, and its options.
 
     checkpoint: "composite"; a diffusers inpainting folder ("local-dir:/path" or its path) or a
     hub's "owner/name" (StableDiffusionXLInpaintPipeline and its kin). adapter: an IP-Adapter
@@ -183,7 +183,7 @@ def _cropped(
 
 
 def _described(config: PainterConfig, pipeline: Any) -> list[object]:
-    """What the version depends on: the networks' configurations and how they are used."""
+    """The values that determine the version: the networks' configurations and their options."""
     parts = {
         name: sorted(
             (key, str(value)) for key, value in dict(part.config).items() if key != "_name_or_path"
@@ -196,7 +196,7 @@ def _described(config: PainterConfig, pipeline: Any) -> list[object]:
 
 
 def load_painter(config: PainterConfig) -> Painter:
-    """Load the painter of a checkpoint, or raise."""
+    """Loads the painter of a checkpoint."""
     if config.checkpoint == COMPOSITE:
         return CompositePainter()
     from diffusers import AutoPipelineForInpainting

@@ -30,7 +30,7 @@ class TryOnConfig:
 
 
 def load_pipeline(config: TryOnConfig) -> TryOnPipeline:
-    """Load the networks.
+    """Loads the networks.
 
     Raises:
         SetupError: a checkpoint's licence does not allow its use here.

@@ -65,7 +65,7 @@ class TryOnTicket:
 
 @dataclass(frozen=True)
 class TryOnStep:
-    """Progress of a try-on: steps done, steps in all, and the step that begins."""
+    """Progress of a try-on: steps done, the total number of steps, and the step that begins."""
 
     done: int
     total: int

@@ -97,7 +97,7 @@ class FlowPredictor:
 
 
 def load_flow(folder: Path = STARTER_FOLDER / "flow") -> FlowPredictor:
-    """Load the weights of a folder, by default the shipped ones, on the CPU."""
+    """Loads the weights of a folder, by default the shipped weights, on the CPU."""
     network = FlowNetwork()
     tensors = read_tensors(folder / WEIGHTS_FILE)
     network.load_state_dict(
