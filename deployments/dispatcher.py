@@ -106,7 +106,7 @@ class Dispatcher(Replica):
     async def check_health(self) -> None:
         """Raises where background work has ended or keeps failing.
 
-        An unreachable database is not reported, since a restart of the replica would not help.
+        A replica is not restarted because the database does not answer.
         """
         self._background.check()
         self._jobs.background.check()
@@ -124,7 +124,7 @@ class Dispatcher(Replica):
         await self._database.aclose()
 
     async def _watch_backlog_and_index(self) -> None:
-        """Updates the gauges, which `status` does only when it is called; queues a due rebuild."""
+        """Updates the gauges even if nobody calls `status`, and queues a rebuild that is due."""
         while True:
             with suppress(StudioError, SQLAlchemyError):
                 await self.status()

@@ -88,7 +88,7 @@ def _arm(sign: int, at: float, rng: Generator) -> tuple[Line, bool]:
 
 
 def along(line: Line, distance: float) -> tuple[Point, Point]:
-    """The point at a distance along a line (past its end too), and the unit direction there."""
+    """The point at a distance along a line, or beyond its end, and the unit direction there."""
     for (ax, ay), (bx, by) in pairwise(line):
         length = hypot(bx - ax, by - ay)
         direction = ((bx - ax) / length, (by - ay) / length)
