@@ -463,9 +463,9 @@ PAYMENT_STATES = (
     "PARTIALLY_REFUNDED",
     "REFUNDED",
 )
-"""A payment only moves down this list, in whatever order reports arrive. There are two exceptions,
-both without money: a capture that PayPal refused goes back to CREATED, and an uncaptured order
-follows what PayPal reports about its approval. These are PayPal's own words."""
+"""A payment only moves down this list, even if reports arrive in another order. There are two
+exceptions, both before any money moves: a capture that PayPal refused goes back to CREATED, and an
+uncaptured order follows PayPal's reports about its approval. Most of the names are PayPal's."""
 
 
 class Payment(SQLModel, table=True):

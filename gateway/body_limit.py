@@ -1,4 +1,4 @@
-"""The layer that limits request bodies in bytes, time and structure, whatever their headers say.
+"""The layer that limits request bodies in bytes, time and structure, regardless of their headers.
 
 A JSON or form body is received and checked as a whole before its request occupies a place or
 reaches a route. Only uploads, whose routes have limits of their own, are streamed.

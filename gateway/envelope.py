@@ -57,7 +57,7 @@ def complete_headers(
     if "json" in content_type:
         headers.setdefault("Cache-Control", "no-store")
     if content_type.startswith("text/"):
-        headers.setdefault("Cache-Control", "no-cache")  # all modules must be of one version
+        headers.setdefault("Cache-Control", "no-cache")  # a page needs modules of one version
     if "html" in content_type:
         headers.setdefault("Content-Security-Policy", PAGE_POLICY)
         headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")

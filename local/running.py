@@ -127,7 +127,7 @@ class RunningStudio:
         return [" ".join(process.cmdline()) for process in alive]
 
     def end(self) -> None:
-        """Stops it in whatever state it is, for a `finally`."""
+        """Stops the process in any state; for use in a `finally` block."""
         if self._process.poll() is None:
             self.send(signal.SIGTERM)
             try:

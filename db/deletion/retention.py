@@ -10,7 +10,7 @@ from db.deletion.statement import run_statement
 from db.tables import PERSONAL_SEARCH, IndexVersion
 
 OTHER_VERSIONS = 3
-"""How many index versions are stored beside the active one, to be activated again."""
+"""The number of inactive index versions that are kept, so that they can be activated again."""
 
 STRIP_SEARCHES = f"""
 UPDATE search_log SET user_id = NULL, params = params - ARRAY['query', 'image_url', 'file_id']

@@ -81,7 +81,7 @@ def clean_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, b
 class CleanHead:
     """The outermost ASGI layer: removes Serve's headers and settles the request id.
 
-    Serve would echo any `X-Request-ID`, well formed or not, beside the studio's.
+    Serve would return any `X-Request-ID`, even a malformed one, in addition to the studio's.
     """
 
     def __init__(self, app: ASGIApp) -> None:

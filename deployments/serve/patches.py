@@ -1,4 +1,4 @@
-"""Every private name of Ray and uvicorn that the deployments use, and what they replace there.
+"""Every private name of Ray and uvicorn that the deployments use, and the patches of them.
 
 Ray Serve 2.60 has no settings for these behaviours. `tests/deployments/serve/test_patches.py` fails
 and names the missing name when a new version of Ray or uvicorn lacks one of them.

@@ -11,7 +11,7 @@ from errors import Unavailable
 MOST_WAITING_EACH = 2
 """How many direct requests of one owner may wait; one network may fill half of the queue."""
 MOST_REMEMBERED = 1024
-"""How many owners and networks the order of turns remembers."""
+"""The number of owners and networks whose last turns are remembered."""
 
 
 @dataclass(eq=False)

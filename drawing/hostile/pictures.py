@@ -30,8 +30,8 @@ def jpeg(
 ) -> bytes:
     """A JPEG of these scans. frame: the marker of the frame's header, 0xC2 is progressive.
 
-    before: segments after the start of the image. symbol: what the AC table's only code, one zero
-    bit, stands for; 0xE0 skips a long run of blocks.
+    before: segments after the start of the image. symbol: the symbol of the AC table's only code,
+    which is one zero bit; 0xE0 skips a long run of blocks.
     """
     parts = b"".join(bytes((number, 0x11, 0)) for number in range(1, components + 1))
     head = struct.pack(">BHHB", 8, height, width, components) + parts

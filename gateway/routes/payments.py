@@ -59,7 +59,7 @@ class PaymentResponse(WireResponse):
 
     @classmethod
     def of(cls, payment: Payment) -> Self:
-        """Adds the sums, the refunds, and what PayPal's documents say of items and payer."""
+        """Adds the sums, the refunds, and the items and the payer from PayPal's documents."""
         receipt = ReceiptResponse.of(payment)
         refunds = read_lines(payment.refunds).values()
         return cls.from_row(

@@ -224,7 +224,7 @@ class AzureBlobStore:
     async def sign_get(self, key: str, *, lifetime_s: int = READ_URL_S) -> str:
         """Signs a URL to read a blob; a round trip is only needed to renew the delegation key.
 
-        The response has the type of the key's extension, whatever the uploader declared.
+        The response has the type of the key's extension, not the type that the uploader declared.
         """
         expires_at = read_url_end(lifetime_s)
         return await self._sign(

@@ -91,7 +91,7 @@ class WebhookVerifier:
             await self._ask(transmission, body)
             return
         if transmission.auth_algo != ALGORITHM:
-            raise ForgedEvent("the signature has another algorithm than agreed")
+            raise ForgedEvent("the algorithm of the signature is not the expected one")
         key = await self._trusted_key(transmission.cert_url)
         try:
             signature = base64.b64decode(transmission.transmission_sig, validate=True)

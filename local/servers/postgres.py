@@ -107,7 +107,8 @@ class Postgres:
         missing = [mark for mark in marks if not (self.cluster / mark).exists()]
         if missing:
             raise SetupError(
-                f"{self.cluster} is no complete PostgreSQL folder ({', '.join(missing)} missing): "
+                f"{self.cluster} is not a complete PostgreSQL folder "
+                f"({', '.join(missing)} missing): "
                 f"restore it from a backup, or move it away to start with an empty database"
             )
         if (version := (self.cluster / "PG_VERSION").read_text().strip()) != MAJOR:

@@ -134,7 +134,7 @@ class _Reader:
         self.budget -= width * height
         if self.budget < 0:
             raise Invalid(
-                f"the image has more than {MAX_SMALL_PIXELS:,} pixels that only steer its decoding"
+                f"the image has more than {MAX_SMALL_PIXELS:,} pixels that only control decoding"
             )
         cache_bits = self._read_cache_bits()
         cached = (1 << cache_bits) if cache_bits else 0

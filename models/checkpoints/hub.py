@@ -35,7 +35,8 @@ def pins_of(checkpoint: str, model: Model) -> Iterator[tuple[str, Pin]]:
     "owner/name:folder:file".
 
     Raises:
-        SetupError: the hub doesn't have it or can't be reached, or it has no loadable file.
+        SetupError: the hub does not have the checkpoint or can't be reached, or the checkpoint has
+            no loadable file.
     """
     name = checkpoint.removeprefix(HUB_PREFIX)
     repository, prefixes = _split(name)
@@ -72,7 +73,9 @@ def _split(name: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _select(files: Iterable[str], pattern: str, prefixes: tuple[str, ...]) -> list[str]:
-    """The files to load: no other precision or framework, no pickles beside safetensors."""
+    """The files to load: none of other precisions or frameworks, and no pickle files in a folder
+    with safetensors.
+    """
     loadable = [
         file
         for file in files

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DECIMALS = 6
 DEPTH_PER_RESULT = 4
-"""Candidates rescored for each result, where that is more than the version's depth."""
+"""The least number of candidates rescored for each result; the version's depth may be larger."""
 GATHER_ROWS = 1000
 GATHER_SHARE = 0.01
 """A search is exhaustive where at most this many rows, or this share of them, pass its filters."""
@@ -28,7 +28,7 @@ TAIL_ROWS = 4096
 SEAL_ROWS = 256
 """Rows of a full tail that are encoded at a time, so that no search waits long for it."""
 CHURN_SHARE = 0.1
-"""Share of appended and dead rows from which on the version should be rebuilt."""
+"""The version should be rebuilt when appended and dead rows exceed this share of its rows."""
 
 
 class ProductIndex:

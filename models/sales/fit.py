@@ -46,8 +46,8 @@ class Parts:
 def split(sales: Sales) -> Parts:
     """Splits by the order of the products' hashes: test, calibration, fit.
 
-    Two versions of one merchant can so be compared on the test part: as long as less than a third
-    of the assortment changes between them, neither was fitted on the other's test products.
+    So two versions of one merchant can be compared on the test part: if less than a third of the
+    products changes between them, neither version was fitted on test products of the other one.
     """
     keys = np.unique(sales.key)
     order = np.argsort([hashlib.sha256(str(key).encode()).hexdigest() for key in keys])

@@ -57,7 +57,7 @@ class ImageEmbedding:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What to cut out, in shares of the picture's width and height.
+    """The prompt of a cutout, in shares of the picture's width and height.
 
     points: (x, y), with labels 1 for inside and 0 for outside. box: (x0, y0, x1, y1). mask: a
     guess, (h, w) float32 in 0..1 over the whole picture.
@@ -132,7 +132,7 @@ class SamModel:
         embedding = self.encode(blank, (self.side, self.side))
         cutout = self.decode(embedding, [Prompt(box=(0.2, 0.2, 0.8, 0.8))])[0]
         if not (np.isfinite(cutout.probability).all() and np.isfinite(cutout.iou)):
-            raise RuntimeError(f"{self.version} gave a mask that is no number")
+            raise RuntimeError(f"{self.version} returned a mask with non-finite values")
 
     def _decode(self, embedding: ImageEmbedding, prompt: Prompt) -> Cutout:
         import torch

@@ -58,7 +58,7 @@ def find_target(features: Features, target: Target) -> Candidate:
     if target != "garment":
         piece = _largest(features, CATEGORIES[target], together=0.1, what=NOUNS[target])
         return piece if is_worn else _require_garment(features, piece)
-    if not is_worn:  # flat-lay: one garment, whatever classes the parser gives to its parts
+    if not is_worn:  # flat-lay: one garment, even if the parser gives its parts several classes
         piece = _largest(features, GARMENTS, together=0.25, what="garment", least=FAINT)
         return _require_garment(features, piece)
     groups = list(CATEGORIES.values())

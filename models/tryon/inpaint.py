@@ -90,7 +90,7 @@ class CompositePainter:
         steps: int,
         on_step: OnStep,
     ) -> tuple[Pixels, list[str]]:
-        """The composite's picture, whatever the seed and the number of steps."""
+        """The composite's picture, regardless of the seed and the number of steps."""
         on_step(0, 1)
         return composite.picture, []
 
