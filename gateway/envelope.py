@@ -28,7 +28,7 @@ MAX_PARAMETERS = 100
 UNMATCHED = "(no route)"
 
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
-"""For all other answers: a browser that displays one runs no script from it."""
+"""The policy of all other answers: a browser that displays such an answer runs no script of it."""
 HSTS = "max-age=31536000; includeSubDomains"
 
 Observe = Callable[[str, str, int, float], None]

@@ -18,7 +18,7 @@ Line = list[Point]
 @dataclass(frozen=True)
 class BodyShape:
     """Measures (shares of the height) and joints. arms, legs: (right, left) lines of three joints:
-    shoulder, elbow, wrist; hip, knee, ankle. in_front: whether that arm lies before the torso.
+    shoulder, elbow, wrist; hip, knee, ankle. in_front: whether each arm is in front of the torso.
     """
 
     shoulder: float

@@ -131,7 +131,7 @@ def _make_system_user() -> None:
     advice = f"start the studio as an ordinary user, or make the system user {SYSTEM_USER}"
     program = shutil.which("useradd") or shutil.which("useradd", path="/usr/sbin:/sbin")
     if program is None:
-        raise SetupError(f"PostgreSQL refuses to run as root and `useradd` is not there: {advice}")
+        raise SetupError(f"PostgreSQL refuses to run as root and there is no `useradd`: {advice}")
     command = [program, "--system", "--no-create-home", "--home-dir", str(STATE_ROOT)]
     done = subprocess.run(
         [*command, "--user-group", "--shell", "/usr/sbin/nologin", SYSTEM_USER],

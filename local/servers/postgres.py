@@ -136,7 +136,7 @@ class Postgres:
             raise SetupError(
                 f"a PostgreSQL (process {pid}) already runs on {self.cluster}: stop it"
             )
-        # After a crash another process may have this id by now, and PostgreSQL would not start.
+        # After a crash another process may have this id, and PostgreSQL would refuse to start.
         pid_file.unlink(missing_ok=True)
 
     def _postmaster(self, pid_file: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""TCP ports of this machine: which are free, which process uses one, and each server's last one."""
+"""TCP ports of this machine: whether a port is free, its process, and each server's last port."""
 
 import json
 import socket

@@ -8,7 +8,7 @@ import struct
 from models.bounds.limits import check_most, check_size, damaged
 
 MAX_BLOCKS = 20_000
-"""About 5 MB of sub-blocks of the usual size."""
+"""This number of sub-blocks of the usual size has about 5 MB."""
 HEADER_BYTES = 13
 EXTENSION, PICTURE, TRAILER = 0x21, 0x2C, 0x3B
 COMMENT, APPLICATION = 0xFE, 0xFF

@@ -1,6 +1,6 @@
-"""Asks a hub about a checkpoint: its current revision, and the files that its loader reads."""
+"""Queries a hub for a checkpoint's current revision and the files that its loader reads."""
 
-# ruff: noqa: PLC0415 - only operators' commands ask a hub
+# ruff: noqa: PLC0415 - only operators' commands query a hub
 
 import hashlib
 import json

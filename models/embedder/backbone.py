@@ -26,7 +26,7 @@ def kinds_resnet(**kwargs: Any) -> ResNet:
 
 @register_model
 def studio_garment(pretrained: bool = False, **kwargs: Any) -> "GarmentNetwork":
-    """Both networks in one; the arguments are those of `studio_resnet`."""
+    """Builds a module of both networks, with the arguments of `studio_resnet`."""
     return GarmentNetwork(studio_resnet(pretrained, **kwargs), kinds_resnet())
 
 

@@ -1,6 +1,6 @@
 """Images and texts to unit vectors of one space, by any open_clip checkpoint."""
 
-# ruff: noqa: PLC0415 - torch is imported when a model is loaded, so that a config alone stays cheap
+# ruff: noqa: PLC0415 - torch is imported when a model is loaded; the configuration needs no torch
 
 import gzip
 import tempfile
@@ -53,8 +53,8 @@ class EmbedderConfig:
 class PictureReader:
     """Encoded pictures -> input of a checkpoint's network; needs no weights.
 
-    side: the pixels of the shorter side of that input. is_cropped: the longer side is cut to it;
-    otherwise the whole picture is resized.
+    side: the pixels of the shorter side of that input. is_cropped: whether the longer side is
+    cropped to it; otherwise the whole picture is resized.
     """
 
     def __init__(self, transform: "Transform", visual: Any) -> None:

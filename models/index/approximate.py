@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 EXACT_ROWS = 20_000
 """Smaller catalogues are searched exhaustively."""
 LIST_ROWS = 50_000
-"""From this size on the codes lie in many lists, of which a search probes a few."""
+"""Catalogues of at least this size have many inverted lists, of which a search probes a few."""
 LISTS_PER_ROOT = 2.0
 TRAINING_PER_LIST = 50
 TRAINING_ROWS = 20_000

@@ -14,7 +14,7 @@ RECALL_AT = 10
 TARGET = 0.97
 """The recall that search parameters are tuned to."""
 NOISE = 0.3
-"""Length of the noise that turns a product's vector into a query unlike any product."""
+"""Length of the noise that is added to a product's vector, so that the query equals no product."""
 BLOCK_ROWS = 8192
 SCORE_TOLERANCE = 2e-6
 """Scores this close are equal: both are rounded or in single precision."""

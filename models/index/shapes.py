@@ -1,4 +1,4 @@
-"""The values of a search, passed unchanged through every floor: filters, query, answer, product."""
+"""The values of a search that all packages share: filters, query, answer, product."""
 
 from dataclasses import dataclass
 

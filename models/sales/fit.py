@@ -118,8 +118,10 @@ def _folds(keys: Texts) -> NDArray[np.int64]:
 
 
 def _one_row_per_product(sales: Sales) -> Sales:
-    """One random row of each product: rows of one product are alike, so that only products are
-    exchangeable with a new product, which conformal calibration needs.
+    """One random row of each product.
+
+    Conformal calibration needs rows that are exchangeable with the row of a new product. Rows of
+    the same product are similar to each other, so only one of them may be used.
     """
     shuffled = sales.take(np.random.default_rng(0).permutation(len(sales)))
     return shuffled.take(np.unique(shuffled.key, return_index=True)[1])

@@ -29,7 +29,7 @@ class RegressorConfig:
 class Novelty:
     """How unlike all sold products a picture is, by its distance to the nearest ones.
 
-    usual: the distance that 99 of 100 calibration pictures stay below (see `Nearest.distance`);
+    usual: the 99 % quantile of the calibration pictures' distances (see `Nearest.distance`);
     low, high: the 5 % and 95 % quantiles of ln(1 + units) by category, and under "" over all.
     """
 

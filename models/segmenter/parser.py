@@ -1,6 +1,6 @@
 """Pictures to class probabilities by a SegFormer of transformers, or by the starter's network."""
 
-# ruff: noqa: PLC0415 - torch comes in when a model is loaded; the configuration alone stays cheap
+# ruff: noqa: PLC0415 - torch is imported when a model is loaded; the configuration needs no torch
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Prompts to masks by segment-anything's networks: encode a picture once, decode many times."""
 
-# ruff: noqa: PLC0415 - torch comes in when a model is loaded; the configuration alone stays cheap
+# ruff: noqa: PLC0415 - torch is imported when a model is loaded; the configuration needs no torch
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -32,7 +32,7 @@ class SamConfig:
 
     checkpoint: "starter"; a folder with `sam_config.json`; a published file `sam_vit_b_….pth`, or
     a folder that holds one; or "hf-hub:owner/name/path/of/sam_vit_b_….pth". precision: of the
-    picture's encoder; prompts and masks take little time, and segment-anything wants them in fp32.
+    picture's encoder; prompts and masks take little time, and segment-anything needs them in fp32.
     """
 
     checkpoint: str = "starter"
@@ -106,7 +106,7 @@ class SamModel:
         return square, (height, width)
 
     def encode(self, square: Plane, inner: tuple[int, int]) -> ImageEmbedding:
-        """The image encoder, the expensive half; once for each picture."""
+        """Runs the image encoder, which is the expensive half and needed once for each picture."""
         import torch
 
         with torch.inference_mode():

@@ -1,6 +1,6 @@
 """Checkpoints of segment-anything: their sizes, their tensors, and the network built of them."""
 
-# ruff: noqa: PLC0415 - torch comes in when a model is loaded; the sizes alone stay cheap
+# ruff: noqa: PLC0415 - torch is imported when a model is loaded; the sizes need no torch
 
 import json
 from collections.abc import Iterator

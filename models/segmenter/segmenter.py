@@ -99,7 +99,7 @@ class Segmenter:
         ]
 
     def decode(self, features: Features, prompt: SegmentPrompt) -> Segment:
-        """One mask.
+        """Computes the mask of one prompt.
 
         Raises:
             Invalid: as `select`.
@@ -110,7 +110,7 @@ class Segmenter:
         """The piece that the prompt means, at the working size.
 
         Raises:
-            Invalid: it is not in the picture, or points and box lie outside.
+            Invalid: the piece is not in the picture, or points or box lie outside of it.
         """
         require_inside(prompt, features.parsing.height, features.parsing.width)
         candidate = (

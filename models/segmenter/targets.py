@@ -23,7 +23,7 @@ from models.segmenter.sam import Prompt
 from models.segmenter.shapes import Category, Mask, SegmentPrompt, Target
 
 FAINT = 0.15
-"""The least probability of a flat-lay garment's pixels where none reach 0.5."""
+"""The least probability of a flat-lay garment's pixels if no pixel reaches 0.5."""
 LEAST_FLAT_LAY, LEAST_SURE, MOST_DOUBT = 0.08, 0.8, 1.6
 """A flat-lay picture shows no garment if the piece is a smaller share of the picture, if the 98 %
 quantile of the pixels' garment probability is lower, or if the mean entropy of the classes inside
@@ -47,7 +47,7 @@ def find_target(features: Features, target: Target) -> Candidate:
     """The piece that a target's name means in this picture.
 
     Raises:
-        Invalid: it is not there.
+        Invalid: the picture does not show such a piece.
     """
     parsing = features.parsing
     is_worn = shows_person(parsing)
@@ -123,7 +123,7 @@ def list_candidates(features: Features, target: Target | None) -> list[Candidate
 def choose(
     candidates: Sequence[Candidate], features: Features, prompt: SegmentPrompt
 ) -> Candidate | None:
-    """By points: the smallest piece that fits. By a box: the group whose pieces fill it best.
+    """With points only, the smallest piece that fits; with a box, the group that fills it best.
 
     If no group nearly fills the box (for example because the parser labelled a shirt and a skirt as
     one dress), the pieces are clipped to the box. Among the pieces that then fill it about equally

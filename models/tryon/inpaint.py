@@ -1,6 +1,6 @@
 """Painters that finish a composite: none, or a diffusers inpainting checkpoint."""
 
-# ruff: noqa: PLC0415 - torch and diffusers come in when a checkpoint is loaded, never before
+# ruff: noqa: PLC0415 - torch and diffusers are imported when a checkpoint is loaded, not earlier
 
 import hashlib
 import json

@@ -22,9 +22,9 @@ from models.tryon.shapes import GarmentPicture, TryOnOptions
 from models.tryon.warping.flow import FlowModel
 
 SURE = 0.85
-"""Above this share of another category, the caller's category is refused."""
+"""If another category has more than this share, the caller's category may be refused."""
 LEAST_LIKELY = 0.2
-"""Up to this share of the likeliest category, the shape of the mask decides instead."""
+"""If the likeliest category has at most this share, the mask's shape decides the category."""
 
 
 class HumanParser(Protocol):

@@ -87,7 +87,7 @@ class TryOnResult:
 
 @dataclass(frozen=True)
 class TryOnLoad:
-    """How many try-ons wait or are being made at the TryOn replica that answers, and the limits of
+    """The number of try-ons that wait or run at the TryOn replica that answers, and the limits of
     direct try-ons.
     """
 

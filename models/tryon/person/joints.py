@@ -26,7 +26,7 @@ face. The distance is at most 0.6 on nine of ten street photographs, and 0.45 on
 
 
 def find_shoulders(labels: Labels) -> tuple[Points, float]:
-    """Both tips of the shoulders and half their distance, within the limits that the head sets."""
+    """Both tips of the shoulders and half their distance, limited by the size of the head."""
     trunk = mask_of(labels, UPPER | DRESS | ARMS)
     if not trunk.any():
         return _shoulders_above(labels)

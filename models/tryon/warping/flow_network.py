@@ -12,7 +12,7 @@ from models.tryon.warping.flow import OUTSIDE, STRIDE, FlowInputs, Planes, mirro
 
 WEIGHTS_FILE = "model.safetensors"
 CHANNELS = OUTSIDE + 1 + 1 + 2
-"""One for each label, one for the cover, two for the places."""
+"""The input channels: one for each label, one for the cover, two for the places."""
 WIDTHS = (32, 64, 96, 128, 160)
 CUT = 128
 
