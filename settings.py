@@ -234,10 +234,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def parser_checkpoint(self) -> str:
-        """`STUDIO_PARSER`, or else the project's own parser.
-
-        The licences of published parsers do not allow commercial use.
-        """
+        """`STUDIO_PARSER`, or else the project's own, as published ones are non-commercial."""
         return self.parser or "starter"
 
     @cached_property
