@@ -8,7 +8,7 @@ from typing import Self
 
 
 class StudioError(Exception):
-    """The base of all expected errors; `retryable`: whether the same call may succeed later."""
+    """The base of all expected errors; `retryable` says whether the call may succeed later."""
 
     retryable = False
     subject: str | None = None
@@ -37,7 +37,7 @@ class Forbidden(StudioError):
 
 
 class NotFound(StudioError):
-    """The object does not exist, or it is another user's."""
+    """The object does not exist, or it belongs to another user."""
 
 
 class Conflict(StudioError):

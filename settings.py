@@ -101,7 +101,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def refuse_unsafe_production(self) -> "Settings":
-        """`STUDIO_ENV=production` needs servers, a secret and a public URL of its own."""
+        """In production, the servers, the secret and the public URL must be set explicitly."""
         if self.env != "production":
             return self
         needed = {
@@ -124,7 +124,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def refuse_open_production(self) -> "Settings":
-        """In production, data crosses a network encrypted or not at all."""
+        """In production, all data that crosses a network must be encrypted."""
         if self.env != "production":
             return self
         if not self.has_tls:
@@ -175,7 +175,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def refuse_weak_secrets(self) -> "Settings":
-        """HS256 needs keys as long as its digest (RFC 7518, 3.2), and random ones."""
+        """HS256 needs random keys that are at least as long as its digest (RFC 7518, 3.2)."""
         for name in ("jwt_secret", "jwt_previous_secret"):
             if (secret := getattr(self, name)) is None:
                 continue
@@ -234,7 +234,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def parser_checkpoint(self) -> str:
-        """`STUDIO_PARSER`, or else the project's own: published ones are non-commercial."""
+        """`STUDIO_PARSER`, or else the project's own, as published ones are non-commercial."""
         return self.parser or "starter"
 
     @cached_property
@@ -249,7 +249,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def tryon_checkpoint(self) -> str:
-        """`STUDIO_TRYON`, or else the profile's painter; the starter's is the composite alone."""
+        """`STUDIO_TRYON`, or else the profile's painter; the starter profile only composites."""
         if self.tryon:
             return self.tryon
         return "composite" if self.profile == "starter" else PRODUCTION_TRYON

@@ -22,7 +22,7 @@ def insert_audit(
     detail: dict[str, Any] | None = None,
     request_id: str | None = None,
 ) -> None:
-    """Adds a row about who did what to which subject."""
+    """Adds a row with the actor, the action and its subject."""
     session.add(
         AuditLog(
             action=action,

@@ -26,7 +26,7 @@ async def take_change_lock(session: AsyncSession) -> None:
 
 
 async def take_change_seq(session: AsyncSession) -> int:
-    """The next change number. A reader that sees a number sees all smaller ones too."""
+    """The next change number. A reader that sees a change also sees all with smaller numbers."""
     await take_change_lock(session)
     return int((await session.exec(select(product_change_seq.next_value()))).one())
 
@@ -45,7 +45,7 @@ async def hold_file(session: AsyncSession, file_id: UUID) -> File | None:
 
 
 def live_columns(created_at: datetime | None) -> dict[str, Any]:
-    """The moments of a row that is live and written now; `created_at` is None for a new product."""
+    """The times of a live row that is written now; `created_at` is None for a new product."""
     return {"created_at": created_at or func.now(), "updated_at": func.now(), "deleted_at": None}
 
 
@@ -140,8 +140,8 @@ async def list_changes(
 ) -> list[Change]:
     """Changed products in order of change, including deleted ones.
 
-    An index reads them on the event loop that answers its searches, so they are plain rows, which
-    cost half of what objects do.
+    An index reads them on the event loop that answers its searches. So they are plain rows, which
+    take half the time of ORM objects.
     """
     query = (
         select(*(col(getattr(Product, name)) for name in Change._fields[:-1]))
@@ -161,7 +161,7 @@ async def list_changes(
 
 
 async def read_one_moment(session: AsyncSession) -> None:
-    """Makes all queries of the transaction read the same moment; call it before the first query."""
+    """Makes all queries of the transaction read one snapshot; call it before the first query."""
     await session.exec(  # type: ignore[call-overload]
         text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     )

@@ -164,7 +164,7 @@ async def _translating() -> AsyncIterator[None]:
         if state == TOO_SLOW:
             raise DeadlinePassed("the database took too long") from error
         if state in LOCKED:
-            raise Unavailable("the rows to change are being changed by others") from error
+            raise Unavailable("other transactions are changing the same rows") from error
         if error.orig is not None and is_without_account(error.orig):
             raise NotAuthenticated("the account was deleted") from error
         if error.connection_invalidated or is_going_away(error.orig):

@@ -31,7 +31,7 @@ async def get_active_version(session: AsyncSession) -> IndexVersion | None:
 async def list_index_versions(
     session: AsyncSession, *, limit: int, after: tuple[datetime, str] | None = None
 ) -> list[IndexVersion]:
-    """Newest first."""
+    """A page of index versions, newest first."""
     query = select(IndexVersion).order_by(
         col(IndexVersion.created_at).desc(), col(IndexVersion.version).desc()
     )
@@ -45,7 +45,7 @@ async def list_index_versions(
 
 
 async def activate(session: AsyncSession, version: str) -> bool:
-    """Makes a ready or retired version the active one; False where it is neither."""
+    """Activates a ready or retired version; returns False if it has another status."""
     await session.exec(select(func.pg_advisory_xact_lock(func.hashtext(text("'index_version'")))))
     candidate = select(IndexVersion.version).where(
         col(IndexVersion.version) == version,

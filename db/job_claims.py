@@ -212,7 +212,7 @@ async def claim_jobs(
     deadlines: Mapping[str, float],
     alone: bool = False,
 ) -> Sequence[Row]:
-    """Makes up to `limit` due jobs running under a new fence, in the order of `CLAIM`.
+    """Sets up to `limit` due jobs to running under a new fence, in the order of `CLAIM`.
 
     Args:
         alone: claim only while no job of these types runs anywhere.
@@ -265,7 +265,7 @@ async def renew_leases(
 async def watch_claims(
     session: AsyncSession, claims: Sequence[Row], *, grace_s: float
 ) -> Sequence[Row]:
-    """Of these claims those that still run: who holds the lease, and whether they should end."""
+    """The claims that still run, with the holder of the lease and whether they should end."""
     return await run_query(session, WATCH, rows=pack(claims) or "[]", grace_s=grace_s)
 
 

@@ -23,12 +23,12 @@ WHERE state = 'running' AND lease_until < now() - make_interval(secs => :patienc
 
 
 async def count_backlog(session: AsyncSession) -> dict[str, Row]:
-    """By type: the number of `due` and of `queued` jobs, and how long the oldest has been due."""
+    """The number of `due` and `queued` jobs by type, and how long the oldest has been due."""
     return {row["type"]: dict(row) for row in await run_query(session, BACKLOG)}
 
 
 async def count_states(session: AsyncSession) -> dict[tuple[str, str], int]:
-    """By type and state: queued and running jobs, and those that ended within the last hour."""
+    """The number of jobs by type and state; of ended jobs, only those of the last hour."""
     rows = await run_query(session, STATES)
     return {(row["type"], row["state"]): row["jobs"] for row in rows}
 

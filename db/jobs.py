@@ -182,8 +182,8 @@ async def list_news(
 ) -> dict[tuple[UUID, int], list[JobNews]]:
     """For each (job, id of the last known event) lists the later events, oldest first.
 
-    A job has at most `limit` entries; one without an event where there is none. States and events
-    come from one snapshot.
+    A job has at most `limit` entries. A job without later events has one entry without an event.
+    States and events come from one snapshot.
     """
     parameters = {
         "ids": [job_id for job_id, _ in watched], "afters": [after for _, after in watched],

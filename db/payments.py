@@ -78,7 +78,7 @@ async def move_payment(
     *conditions: ColumnElement[bool],
     **values: Any,
 ) -> Payment | None:
-    """Gives a payment another status. Returns the row; None if its status was none of `before`.
+    """Gives a payment another status. Returns the row; None if its status was not in `before`.
 
     values: further columns to write.
     """

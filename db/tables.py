@@ -85,7 +85,7 @@ class User(SQLModel, table=True):
     """An account; e-mail addresses are unique without case.
 
     Attributes:
-        ended_at: since when it is being removed; nobody can sign in to it any more.
+        ended_at: when its removal began; since then nobody can sign in to it.
     """
 
     __tablename__ = "users"
@@ -111,7 +111,8 @@ class RefreshToken(SQLModel, table=True):
     """One token of a rotating family; only the SHA-256 of the token is stored.
 
     Attributes:
-        version: the account's `token_version` when it was issued; it is only valid with that one.
+        version: the account's `token_version` when the token was issued; the token is valid only
+            while the account still has this version.
         network: the network of the caller who signed in, at the first token of a family.
     """
 
@@ -146,7 +147,7 @@ class File(SQLModel, table=True):
 
     Attributes:
         failure: the class of the error, a colon and the message.
-        check_ends_at: until when one Gateway checks it; the others don't until then.
+        check_ends_at: the end of one Gateway's lease to check it; other Gateways wait until then.
     """
 
     __tablename__ = "files"
@@ -277,7 +278,7 @@ class SearchLog(SQLModel, table=True):
 
 
 ACCOUNT = "COALESCE(owner_id, '00000000-0000-0000-0000-000000000000'::uuid)"
-"""The account whose turn a job takes; the studio's own jobs count as one account's."""
+"""The account that a job is counted for; all jobs of the studio itself count as one account."""
 
 
 class Job(SQLModel, table=True):
@@ -462,9 +463,9 @@ PAYMENT_STATES = (
     "PARTIALLY_REFUNDED",
     "REFUNDED",
 )
-"""A payment only moves down this list, in whatever order reports arrive. There are two exceptions,
-both without money: a capture that PayPal refused goes back to CREATED, and an uncaptured order
-follows what PayPal reports about its approval. These are PayPal's own words."""
+"""A payment only moves down this list, even if reports arrive in another order. There are two
+exceptions, both before any money moves: a capture that PayPal refused goes back to CREATED, and an
+uncaptured order follows PayPal's reports about its approval. Most of the names are PayPal's."""
 
 
 class Payment(SQLModel, table=True):
@@ -474,7 +475,8 @@ class Payment(SQLModel, table=True):
         user_id: None once the account is deleted; the payment stays.
         refunds: requested by us or made at PayPal, by id; see `studio.payments.refund_lines`.
         attempt: the number of the capture's attempt; each has its own PayPal-Request-Id.
-        check_at: when it is checked at PayPal again, or a caller's lease ends; None: never.
+        check_at: when it is checked at PayPal again, or when a caller's lease ends; None means
+            that it is not checked again.
     """
 
     __tablename__ = "payment"
@@ -526,7 +528,7 @@ class WebhookEvent(SQLModel, table=True):
 
 
 class AuditLog(SQLModel, table=True):
-    """Who did what to which subject, written in the transaction of the action."""
+    """One action with its actor and subject, written in the transaction of the action."""
 
     __tablename__ = "audit_log"
     id: UUID = Field(default_factory=uuid4, primary_key=True)
@@ -552,11 +554,11 @@ class Erasure(SQLModel, table=True):
 
 
 class DoomedBlob(SQLModel, table=True):
-    """A blob whose rows are deleted; it is removed at once or by `tidy`, until it is gone.
+    """A blob whose rows are deleted; it is removed at once, or by `tidy`, which retries.
 
     Attributes:
-        due_at: it is not removed before. There is a second, later row if a job that is being
-            stopped may still write the blob.
+        due_at: the earliest time of the removal. There is a second row with a later time if a job
+            that is being stopped may still write the blob.
     """
 
     __tablename__ = "doomed_blob"
@@ -577,7 +579,7 @@ class Mention(SQLModel, table=True):
 
     Attributes:
         after_at, after_id: the last row that was stripped.
-        is_running: whether a job that contains one of the ids had not ended yet.
+        is_running: whether a job that contains one of the ids was still running.
     """
 
     __tablename__ = "mention"

@@ -46,7 +46,7 @@ async def get_own_tryon(session: AsyncSession, tryon_id: UUID, user_id: UUID) ->
 async def list_tryons(
     session: AsyncSession, user_id: UUID, *, limit: int, after: tuple[datetime, UUID] | None
 ) -> list[TryonJob]:
-    """Newest first."""
+    """A page of the user's try-ons, newest first."""
     query = select(TryonJob).where(TryonJob.user_id == user_id)
     if after is not None:
         query = query.where(tuple_(col(TryonJob.created_at), col(TryonJob.id)) < after)

@@ -98,7 +98,7 @@ class Dispatcher(Replica):
         }
 
     def _warnings(self) -> list[str]:
-        """Problems that an operator should know of, although jobs still run."""
+        """Problems that an operator should know about, although jobs still run."""
         failed = self._background.failures + self._jobs.background.failures
         failures = [f"the background task {name} has failed" for name in failed]
         return failures + ([self._rebuild_warning] if self._rebuild_warning else [])
@@ -106,7 +106,7 @@ class Dispatcher(Replica):
     async def check_health(self) -> None:
         """Raises where background work has ended or keeps failing.
 
-        A database that does not answer is no reason to restart the replica.
+        A replica is not restarted because the database does not answer.
         """
         self._background.check()
         self._jobs.background.check()
@@ -124,7 +124,7 @@ class Dispatcher(Replica):
         await self._database.aclose()
 
     async def _watch_backlog_and_index(self) -> None:
-        """Updates the gauges while no caller reads the status, and queues a due rebuild."""
+        """Updates the gauges even if nobody calls `status`, and queues a rebuild that is due."""
         while True:
             with suppress(StudioError, SQLAlchemyError):
                 await self.status()
@@ -132,7 +132,7 @@ class Dispatcher(Replica):
             await asyncio.sleep(WATCH_S)
 
     async def _tidy_up(self) -> None:
-        """Removes leftovers from time to time; one replica at a time does it."""
+        """Removes leftovers from time to time; only one replica at a time does this."""
         while True:
             await asyncio.sleep(TIDY_S)
             await tidy(self._database, self._blobs, self._cache, self._settings)

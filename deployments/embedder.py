@@ -102,7 +102,10 @@ class Embedder(Replica):
         return Embedding(self._model.version, await self._images.submit(pixels))
 
     async def embed_images(self, images: list[bytes]) -> list[Embedding | StudioError]:
-        """Each picture's vector or its own error. One batch waits at a time: searches overtake."""
+        """Each picture's vector or its own error.
+
+        Only one batch of a call is queued at a time, so that searches run between the batches.
+        """
         embeddings: list[Embedding | StudioError] = []
         for start in range(0, len(images), self._max_batch):
             part = images[start : start + self._max_batch]
@@ -122,7 +125,9 @@ class Embedder(Replica):
         return Embedding(self._model.version, await self._texts.submit(text))
 
     async def embed_texts(self, texts: list[str]) -> list[Embedding]:
-        """Each text's vector. One batch waits at a time, so searches come in between.
+        """Each text's vector.
+
+        Only one batch of a call is queued at a time, so that searches run between the batches.
 
         Raises:
             Unavailable: too many requests wait.
@@ -134,7 +139,7 @@ class Embedder(Replica):
         return embeddings
 
     async def embed_covered(self, image: bytes, boxes: NDArray[np.float32]) -> CoveredEmbedding:
-        """See `studio.ports.Embedder.embed_covered`.
+        """Embeds a picture, whole and with each box covered.
 
         The picture is decoded and resized once; boxes are covered in the model's input. Searches
         run between the batches.
@@ -154,8 +159,8 @@ class Embedder(Replica):
     async def search(self, queries: list[TracedQuery]) -> list[SearchAnswer | StudioError]:
         """Each search's answer, or its own error; see `studio.ports.Embedder.search`.
 
-        Queries of one call are answered together. So all pictures are decoded before the first is
-        embedded: they are one batch, and one call of the index.
+        All pictures of a call are decoded before the first is embedded, so that they form one batch
+        and their searches form one call of the index.
         """
         decoded = await asyncio.gather(*(self._decode(traced.query) for traced in queries))
         searches = (

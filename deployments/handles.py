@@ -122,7 +122,7 @@ class EmbedderHandle:
         return await batcher.submit(TracedQuery(query, current_origin()))
 
     async def version(self) -> str:
-        """The version in service, at most 2 s old, so that a cached text costs no call."""
+        """The version in service, at most 2 s old, so that a cached text needs no call."""
         if self._version is None or time.monotonic() - self._version_at_s > VERSION_LIFETIME_S:
             self._version = str(await call("Embedder", self._handle.version))
             self._version_at_s = time.monotonic()

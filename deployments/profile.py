@@ -1,6 +1,6 @@
-"""Settings -> the models' configurations: which checkpoints, at which precision, by which pins.
+"""Settings -> the models' configurations: their checkpoints, precision and pins.
 
-A replica adds its own capacity and device. No secret is in a configuration, so it may be bound.
+A replica adds its own capacity and device. A configuration contains no secrets, so it may be bound.
 """
 
 from models.checkpoints.pins import Pinning

@@ -29,7 +29,7 @@ from models.tryon.shapes import (
 from settings import load_settings
 
 HEARTBEAT_S = 3.0
-"""The last step is repeated after this many seconds without a new one."""
+"""The last step is sent again after this many seconds without a new step."""
 Result = TypeVar("Result")
 
 
@@ -78,7 +78,7 @@ class TryOn(Replica):
     async def dress(
         self, order: TryOnOrder, ticket: TryOnTicket
     ) -> AsyncGenerator[TryOnStep | TryOnResult, None]:
-        """Makes the order's picture, step by step; as `studio.ports.TryOn.dress`."""
+        """Creates the order's picture; yields its steps, then its result."""
         steps: asyncio.Queue[TryOnStep] = asyncio.Queue()
         is_abandoned = threading.Event()
         work = asyncio.ensure_future(self._dress(order, ticket, steps, is_abandoned))
@@ -101,7 +101,7 @@ class TryOn(Replica):
             work.cancel()
 
     async def load(self) -> TryOnLoad:
-        """The replica's backlog and limits; as `studio.ports.TryOn.load`."""
+        """The replica's backlog and its limits of direct try-ons."""
         return TryOnLoad(
             self._turns.waiting,
             self._args.direct_waiting,
@@ -160,7 +160,7 @@ class TryOn(Replica):
         garment, parsed = await asyncio.gather(
             self._read_garment(order),
             _to_its_end(parsing),
-            return_exceptions=True,  # neither is left running
+            return_exceptions=True,  # wait for both, even if one fails
         )
         if isinstance(parsed, BaseException):
             raise parsed

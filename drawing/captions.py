@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from drawing.draw import CATEGORIES, COLOURS, PATTERNS
 
-UNSAID = "unsaid"  # a caption with colour and noun only: fits plain garments, and maybe others
+UNSAID = "unsaid"  # a caption with colour and noun only: true of plain garments, perhaps of others
 # The photographs' labels, then those that only drawings have.
 KINDS: tuple[str, ...] = (
     "T-Shirt", "Longsleeve", "Pants", "Shoes", "Shirt", "Dress", "Outwear", "Shorts", "Hat",
@@ -24,7 +24,7 @@ KIND_OF_CATEGORY: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Noun:
-    """Synonyms: the kinds that they name, and the kinds that they neither name nor exclude."""
+    """Synonyms, the kinds that they name, and the kinds for which their truth is unknown."""
 
     words: tuple[str, ...]
     names: tuple[str, ...]

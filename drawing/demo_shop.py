@@ -16,7 +16,7 @@ PRICES = {
 
 @dataclass(frozen=True)
 class DemoProduct:
-    """One drawn product; everything about it follows from its place in the list."""
+    """One drawn product; its place in the list determines all its properties."""
 
     id: str
     garment: Garment

@@ -84,7 +84,8 @@ def caption(garment: Garment) -> str:
 def draw_garment(garment: Garment, size: int = 256, view_seed: int = 0) -> Image.Image:
     """The product's picture, RGB, size x size.
 
-    view_seed fixes what a second photograph would change: light, turn, scale, place, background.
+    view_seed determines the properties in which two photographs of a product differ: light,
+    rotation, scale, position and background.
     """
     return draw_with_cover(garment, size, view_seed)[0]
 

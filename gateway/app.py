@@ -100,7 +100,7 @@ def add_layers(app: FastAPI, observers: Sequence[Observe]) -> None:
     resources: Resources = app.state.resources
     settings = resources.studio.settings
     app.add_middleware(Concurrency, settings=settings)
-    app.add_middleware(BodyLimit)  # outside of Concurrency: an arriving body occupies no place
+    app.add_middleware(BodyLimit)  # outside Concurrency: an arriving body takes no place
     app.add_middleware(RateLimit, limits=resources.limits, tokens=resources.tokens)
     app.add_middleware(LastHandler)
     app.add_middleware(

@@ -14,7 +14,7 @@ PLACES = 256
 PLACES_PER_ACCOUNT = 8
 GRACE_S = 30.0
 MIN_BYTES_PER_S = 8_000
-"""An upload has `GRACE_S`, and the time that its bytes take at this rate."""
+"""An upload may take `GRACE_S` plus the time that its bytes need at this rate."""
 
 
 class Arrivals:
@@ -43,7 +43,7 @@ class Arrivals:
 
 
 def owner_of(key: str) -> str:
-    """The account's folder (`uploads/{account}`), which the places are counted by."""
+    """The account's folder (`uploads/{account}`); places are counted for each folder."""
     return "/".join(key.split("/")[:2])
 
 

@@ -1,4 +1,4 @@
-"""The layer that limits request bodies in bytes, time and structure, whatever their headers say.
+"""The layer that limits request bodies in bytes, time and structure, regardless of their headers.
 
 A JSON or form body is received and checked as a whole before its request occupies a place or
 reaches a route. Only uploads, whose routes have limits of their own, are streamed.
@@ -159,7 +159,7 @@ class Unfinished:
         return UnfinishedShare(self, network)
 
     def has_room(self, network: str) -> bool:
-        """Whether the network is within its limit, and all networks within theirs."""
+        """Whether this network, and all networks together, are within their limits."""
         own = self.by_network[network]
         reserve = 0 if own <= LITTLE_BYTES else LITTLE_RESERVE_BYTES
         return own <= UNFINISHED_BYTES_EACH and self.total <= UNFINISHED_BYTES - reserve

@@ -126,7 +126,7 @@ async def get_client_address(request: Request) -> str:
 ClientAddressDep = Annotated[str, Depends(get_client_address)]
 IdempotencyKey = Annotated[Storable | None, Header(min_length=1, max_length=255)]
 RequiredKey = Annotated[Storable, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
-"""For operations that a second click must never repeat."""
+"""The key of operations that must not run twice if a client repeats its request."""
 
 
 async def find_user(

@@ -1,4 +1,7 @@
-"""Stored rows and JSON documents in answers; values that can't be shown are left out and logged."""
+"""Puts stored rows and JSON documents into answers; logs and leaves out values that can't be sent.
+
+A value can't be sent if it is nested too deeply or does not have the expected form.
+"""
 
 from collections.abc import Awaitable, Callable, Iterable
 from inspect import isawaitable

@@ -28,7 +28,7 @@ MAX_PARAMETERS = 100
 UNMATCHED = "(no route)"
 
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
-"""For all other answers: a browser that displays one runs no script from it."""
+"""The policy of all other answers: a browser that displays such an answer runs no script of it."""
 HSTS = "max-age=31536000; includeSubDomains"
 
 Observe = Callable[[str, str, int, float], None]
@@ -57,11 +57,11 @@ def complete_headers(
     if "json" in content_type:
         headers.setdefault("Cache-Control", "no-store")
     if content_type.startswith("text/"):
-        headers.setdefault("Cache-Control", "no-cache")  # all modules must be of one version
+        headers.setdefault("Cache-Control", "no-cache")  # a page needs modules of one version
     if "html" in content_type:
         headers.setdefault("Content-Security-Policy", PAGE_POLICY)
         headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    if status != 304:  # would replace the cached page's policy
+    if status != 304:  # a 304 would replace the policy of the cached page
         headers.setdefault("Content-Security-Policy", DATA_POLICY)
 
 

@@ -20,7 +20,7 @@ log = structlog.get_logger("studio.gateway")
 
 
 def studio_problem(scope: Scope, error: StudioError) -> Response:
-    """The document of a `StudioError`; a class without an entry in the table is a bare 500."""
+    """The document of a `StudioError`; a class without an entry in the table becomes a 500."""
     kind = problem_type_of(error)
     if kind is None:
         log.error("unlisted error", error=repr(error))

@@ -32,7 +32,8 @@ def check_document(body: bytes, limits: DocumentLimits) -> None:
     """Refuses documents that are costly to validate; the route refuses bodies that are not JSON.
 
     Raises:
-        Malformed: it is too deep, or has a number of too many digits or a name twice in an object.
+        Malformed: it is nested too deeply, a number has too many digits, or an object has the same
+            name twice.
         Invalid: it has too many values or keys.
     """
     try:

@@ -165,7 +165,11 @@ class RateLimit:
 
 
 def caller_key(route_class: str, identity: object, client_address: str) -> str:
-    """The name of the window: the account's, but the address's where passwords can be guessed."""
+    """The name of the caller's window.
+
+    Requests are counted by account. Requests without a token and those of the class `auth`, where
+    passwords can be guessed, are counted by address.
+    """
     if isinstance(identity, AccessClaims) and route_class != "auth":
         return f"user:{identity.user_id}"
     return f"ip:{limit_key(client_address)}"

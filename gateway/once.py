@@ -19,7 +19,7 @@ async def once(
 
     Args:
         key: the request's `Idempotency-Key`, if any.
-        body: what requests with one key must have in common.
+        body: the content, which must be the same in all requests with one key.
         make: does the work; it gets the key for the row that it inserts.
         answer: finds or stores the receipt, such as a `partial` of `answer_by_row`.
     """

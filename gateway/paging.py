@@ -123,7 +123,7 @@ async def page_of(
         rows: up to `page.row_limit` rows in the order of the list.
         page: the caller's request.
         to_wire: converts a row; a row that it can't convert is logged and left out.
-        position: where a row stands in the order of the list.
+        position: returns the position of a row in the order of the list.
     """
     visible = rows[: page.limit]
     next_cursor = position(visible[-1]).encode() if len(rows) > page.limit else None

@@ -79,7 +79,7 @@ class Resources:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Starts the background tasks; at the end stops them and finishes what they still hold."""
+        """Starts the background tasks; at the end stops them and completes their pending work."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(flushing(configure_logging()))
             await stack.enter_async_context(aclosing(self.background))

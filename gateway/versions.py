@@ -1,4 +1,4 @@
-"""What the routes of index versions and of regressor versions share."""
+"""The wire shapes and the paging that index versions and regressor versions share."""
 
 from typing import Annotated
 

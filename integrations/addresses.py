@@ -32,7 +32,7 @@ REFUSED_V6 = tuple(
 
 
 def is_public(address: Address) -> bool:
-    """Whether the studio may connect to this address for a stranger's URL."""
+    """Whether the studio may connect to this address to fetch a URL that a caller sent."""
     if isinstance(address, IPv4Address):
         listed = any(address in network for network in REFUSED_V4)
     else:

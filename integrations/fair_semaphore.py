@@ -1,4 +1,4 @@
-"""Limits concurrent work: in all, for each owner and for each network, with bounded queues."""
+"""Limits concurrent work in total, for each owner and for each network, with bounded queues."""
 
 import asyncio
 import sys
@@ -31,14 +31,14 @@ def owner_busy() -> StudioError:
 
 
 def all_busy() -> StudioError:
-    """The default error if there is too much work in all."""
+    """The default error if all owners together have too much work."""
     return AllBusy("too many requests of this kind are running already")
 
 
 class Caller(NamedTuple):
     """Who sent a request: an account, or an address without one, and its network.
 
-    Anybody can register many accounts, so whatever is limited for an account is also limited for a
+    Anybody can register many accounts, so a limit for an account comes with a limit for its
     network.
     """
 
@@ -69,7 +69,7 @@ class FairSemaphore:
     """Limits concurrent work.
 
     A free place goes to a waiting owner of the network that holds the fewest places. Within a
-    network it goes to the owner that holds the fewest, and among equals to the first that came.
+    network it goes to the owner that holds the fewest places; a tie goes to the earliest request.
     The owner None is the studio's own work, which only the total number of places limits.
 
     wait_s: the longest wait.
@@ -119,7 +119,7 @@ class FairSemaphore:
 
     async def enter(self, owner: Hashable, *, is_patient: bool = False) -> None:
         """Waits for a place as `place` does; the caller calls `leave` at the end of its work."""
-        if self._has_place(owner):  # those who wait are over a limit of their own
+        if self._has_place(owner):  # waiting owners are at a limit of their own
             self._count(owner, 1)
             return
         if not is_patient:

@@ -124,8 +124,8 @@ class Fetcher:
     ) -> bytes:
         """The bytes of a picture: at most `MAX_BYTES`, within `TOTAL_S` without the waiting time.
 
-        caller: whose limits count, usually a `Caller`; None is the studio's own work, which limits
-            itself.
+        caller: the owner whose limits apply, usually a `Caller`; None is the studio's own work,
+            which limits itself.
         is_patient: whether to wait for a place without a time limit.
 
         Raises:

@@ -1,7 +1,7 @@
 """Sliding-window counters in Valkey or Redis: one round trip counts many callers' requests.
 
 The algorithm is the one of the package `limits`, which counts the same way in memory. Its own
-scripts need two round trips a request: one to count it, and one to read what is left.
+scripts need two round trips for each request: one to count it, one to read the remaining quota.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,1 +1,1 @@
-"""What `make up` starts on one machine: the servers, the PayPal simulator, Ray and the demo."""
+"""The parts that `make up` starts: the servers, the PayPal simulator, Ray and the demo."""

@@ -85,7 +85,7 @@ class Cluster:
         self._clear_folder()
 
     def last_lines(self, count: int = 12) -> str:
-        """The last lines of the logs that tell why a Ray process ended."""
+        """The last lines of the logs that show why a Ray process ended."""
         logs = log_folder(self._data_dir)
         lines = [
             f"  {name}: {line}"

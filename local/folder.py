@@ -123,7 +123,7 @@ def require_space(folder: Path) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a file atomically; at no time can other users read it."""
+    """Writes a file atomically; other users can't read it at any time."""
     staging = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:

@@ -1,4 +1,4 @@
-"""What a running studio reports: lines for the operator, addresses for other `studio` commands."""
+"""The reports of a running studio: lines for the operator, addresses for `studio` commands."""
 
 import os
 from typing import Any

@@ -38,7 +38,7 @@ def free_port() -> int:
 
 
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:
-    """Our environment without the variables of a studio, of Ray, of make or of the test run."""
+    """This process's environment, without variables of a studio, Ray, make or the test run."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -127,7 +127,7 @@ class RunningStudio:
         return [" ".join(process.cmdline()) for process in alive]
 
     def end(self) -> None:
-        """Stops it in whatever state it is, for a `finally`."""
+        """Stops the process in any state; for use in a `finally` block."""
         if self._process.poll() is None:
             self.send(signal.SIGTERM)
             try:

@@ -15,7 +15,7 @@ class Terminal:
         self._count_s = 0.0
 
     def say(self, text: str, style: str | None = None) -> None:
-        """Prints one line; brackets in it are no markup."""
+        """Prints one line; brackets in the text are not read as markup."""
         self._console.print(text, style=style, markup=False)
 
     @contextmanager

@@ -42,7 +42,7 @@ CheckStop = Callable[[], None]
 
 
 class Application(Protocol):
-    """The Serve application: `deployments.serve.deploy`, which is a floor above."""
+    """The Serve application: `deployments.serve.deploy`, which `local` must not import."""
 
     def start(self, settings: Settings, check_stop: CheckStop, /) -> None:
         """Deploys it and waits until it is ready."""

@@ -23,7 +23,7 @@ class CleanCopy:
 
 
 def clean_copy(data: bytes) -> CleanCopy:
-    """Re-encodes a picture: PNG where the original may be lossless (a mask, say), JPEG otherwise.
+    """Re-encodes a picture, as PNG if the original may be lossless (such as a mask), else as JPEG.
 
     Raises:
         NotAnImage, Invalid, TooLarge: as `models.images.inspect_image`.

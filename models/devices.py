@@ -1,6 +1,6 @@
-"""Where a model runs and in which numeric type: device, threads and precision, for all models."""
+"""The device, the threads and the numeric precision that a model runs with, for all models."""
 
-# ruff: noqa: PLC0415 - torch comes in when a model is loaded; the names alone stay cheap
+# ruff: noqa: PLC0415 - torch is imported when a model is loaded; the names need no torch
 
 import ctypes
 from typing import TYPE_CHECKING, Literal
@@ -18,7 +18,7 @@ def select_device(device: str, threads: int | None = None) -> str:
 
     Args:
         device: "auto" for CUDA if torch finds a GPU, else the CPU; or the name of a device.
-        threads: of torch within one operation, set where the device is the CPU.
+        threads: torch's threads within one operation; they are set only if the device is the CPU.
 
     Raises:
         SetupError: torch does not find the requested device.

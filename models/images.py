@@ -64,14 +64,14 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, Format]]:
         raise TooLarge(f"the image has {len(data):,} bytes; at most {MAX_BYTES:,} are allowed")
     kind = find_format(data)
     if kind is None:
-        raise NotAnImage("the data is no JPEG, PNG, WebP, GIF, BMP or TIFF image")
+        raise NotAnImage("the data is not a JPEG, PNG, WebP, GIF, BMP or TIFF image")
     kind.check(data)
     try:
         with Image.open(io.BytesIO(data), formats=(kind.name,)) as image:
             check_size(*image.size)
             yield image, kind
     except UnidentifiedImageError:
-        raise NotAnImage(f"the data is no {kind.name} image that can be read") from None
+        raise NotAnImage(f"the data is not a readable {kind.name} image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Invalid(f"the image has more than {MAX_PIXELS // 1_000_000} megapixels") from None
     except (

@@ -50,7 +50,7 @@ def _compress(rows: NDArray[np.uint8]) -> bytes:
         band[:, 0] = UP
         if top == 0:
             band[0, 1:] = rows[0]
-        first = max(top, 1)  # modulo 256, as the format specifies
+        first = max(top, 1)  # uint8 wraps modulo 256, as PNG specifies
         np.subtract(rows[first:end], rows[first - 1 : end - 1], out=filtered[first:end, 1:])
         packer = isal_zlib.compressobj(PACKING, wbits=RAW)
         last = isal_zlib.Z_FINISH if end == height else isal_zlib.Z_FULL_FLUSH

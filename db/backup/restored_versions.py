@@ -10,7 +10,7 @@ from db.tables import IndexVersion, RegressorVersion
 
 
 async def mark_index_versions(session: AsyncSession, backup_id: str) -> None:
-    """Marks every index version as restored, so that replicas that have it load it again."""
+    """Marks every index version as restored, so that replicas with a loaded version reload it."""
     restored = func.jsonb_build_object("restored", backup_id)
     await session.exec(
         update(IndexVersion).values(stats=col(IndexVersion.stats).op("||")(restored))
@@ -18,7 +18,7 @@ async def mark_index_versions(session: AsyncSession, backup_id: str) -> None:
 
 
 async def fail_versions_without_files(session: AsyncSession, keys: Collection[str]) -> None:
-    """Fails versions whose files are not among these blobs: they were removed during the backup."""
+    """Fails versions whose files are not all in `keys`, as they were removed during the backup."""
     for table, prefix in ((IndexVersion, "indexes"), (RegressorVersion, "regressors")):
         usable = col(table.status).in_(("ready", "active", "retired"))
         versions = await session.exec(select(table.version, table.manifest).where(usable))

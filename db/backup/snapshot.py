@@ -36,9 +36,10 @@ LIMIT_S = 24 * 3600.0
 BACKUP_LOCK = 0x62_61_63_6B_75_70
 CHUNK_BYTES = 1 << 20
 LEFT_OUT = frozenset({"refresh_token"})
-"""Not in a backup. Restored tokens would revive ended sessions, so everybody signs in anew."""
+"""Tables that a backup leaves out. Restored tokens would revive ended sessions, so all users have
+to sign in again after a restore."""
 KEYLESS = frozenset({"search_log", "audit_log", "erasure", "doomed_blob"})
-"""Tables whose keys of blobs do not count, because nobody may read these blobs any more."""
+"""Tables whose blob keys are ignored, because nobody may read these blobs any more."""
 
 Columns = dict[str, dict[str, str]]
 """Table -> column -> type."""
@@ -108,7 +109,7 @@ async def sole_backup(database: Database) -> AsyncIterator[None]:
 
 
 async def take_snapshot(database: Database, folder: Path, report: BackupProgress) -> Snapshot:
-    """Writes every table into `folder`, all as of one moment; others may read and write meanwhile.
+    """Writes every table into `folder`, all from one snapshot; others can read and write meanwhile.
 
     Raises:
         Conflict: the database was never migrated.
@@ -130,7 +131,7 @@ async def take_snapshot(database: Database, folder: Path, report: BackupProgress
             tables.append(await _copy_out(connection, name, list(columns[name]), folder))
         keys = await _blob_keys(connection, columns)
         versions = [row["prefix"] for row in await connection.fetch(VERSIONS)]
-        # Numbers that were used meanwhile are skipped after a restore; none is used twice.
+        # After a restore, numbers that were used during the backup are skipped: none is used twice.
         sequences = {row["name"]: row["last"] for row in await connection.fetch(SEQUENCES)}
     return Snapshot(at, revision, server, tables, sequences, keys, versions)
 

@@ -89,7 +89,7 @@ class DoomedClaim:
 async def claim_doomed(
     session: AsyncSession, *, limit: int, keys: Sequence[str] | None = None
 ) -> DoomedClaim:
-    """Claims doomed blobs that are due, only of these keys if there are any. Returns the claim."""
+    """Claims doomed blobs that are due; with `keys`, only these. Returns the claim."""
     until: datetime = (await session.exec(select(func.clock_timestamp() + CLAIM_TIME))).one()
     only = None if keys is None else list(keys)
     rows = await run_statement(session, CLAIM, keys=only, limit=limit, until=until)

@@ -41,7 +41,7 @@ async def share_lineage(session: AsyncSession, user_id: UUID) -> None:
 
 
 async def list_present(session: AsyncSession, keys: Collection[str]) -> set[str]:
-    """Those of these keys that have a row; live products stay live until the transaction ends."""
+    """The subset of the keys that have a row; live products stay live in this transaction."""
     live = select(Product.image_key).where(
         col(Product.image_key).in_(keys), col(Product.deleted_at).is_(None)
     )
@@ -79,7 +79,7 @@ class DeletedTryon(NamedTuple):
 async def delete_tryons(
     session: AsyncSession, *, people: Collection[str] = (), ids: Collection[UUID] = ()
 ) -> list[DeletedTryon]:
-    """Deletes try-ons, by the pictures of their persons or by id. Returns what they leave."""
+    """Deletes try-ons by their persons' pictures or by id. Returns what else must be removed."""
     those = or_(col(TryonJob.person_key).in_(people), col(TryonJob.id).in_(ids))
     jobs = select(Job.id).where(col(Job.id).in_(select(TryonJob.job_id).where(those)))
     await session.exec(jobs.order_by(col(Job.id)).with_for_update())  # a finish locks it first, too

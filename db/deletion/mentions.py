@@ -19,7 +19,8 @@ PAGES = {
     "search_log": ("user_id", "at", 2000),
     "job": ("owner_id", "created_at", 100),
 }
-"""Table -> owner, order, and rows at a time: a job's documents may have a megabyte."""
+"""Table -> column of the owner, column of the order, and rows per page. The pages of `job` are
+small because the documents of one job may have a megabyte."""
 
 HOLDS = f"""EXISTS (
     SELECT FROM regexp_matches(%s, '{NAME}', 'g') AS held(name)
@@ -68,19 +69,19 @@ async def list_mention_page(session: AsyncSession, mention: Mention) -> tuple[Se
 
 
 async def strip_searches(session: AsyncSession, ids: Sequence[UUID], names: Sequence[str]) -> None:
-    """Removes the picture from those of these searches that used one of the names."""
+    """Removes the picture from the searches with these ids that used one of the names."""
     await run_statement(session, STRIP_SEARCHES, ids=list(ids), names=list(names))
 
 
 async def list_jobs_mentioning(
     session: AsyncSession, ids: Sequence[UUID], names: Sequence[str]
 ) -> Sequence[Any]:
-    """Those of these jobs whose payload or result contains one of the names, locked."""
+    """Locks and returns the jobs with these ids whose payload or result contains a name."""
     rows = await run_statement(session, MENTIONING, ids=list(ids), names=list(names))
     jobs: Sequence[Any] = rows.all()
     return jobs
 
 
 async def strip_events(session: AsyncSession, job_id: UUID) -> None:
-    """Removes single pictures from the progress events of a batch."""
+    """Removes the entry `pictures` from the progress events of a job."""
     await run_statement(session, STRIP_EVENTS, job_id=job_id)

@@ -10,7 +10,7 @@ from db.deletion.statement import run_statement
 from db.tables import PERSONAL_SEARCH, IndexVersion
 
 OTHER_VERSIONS = 3
-"""How many index versions are stored beside the active one, to be activated again."""
+"""The number of inactive index versions that are kept, so that they can be activated again."""
 
 STRIP_SEARCHES = f"""
 UPDATE search_log SET user_id = NULL, params = params - ARRAY['query', 'image_url', 'file_id']
@@ -45,12 +45,12 @@ async def delete_old(session: AsyncSession, table: str, *, before: datetime, lim
 
 
 async def strip_old_searches(session: AsyncSession, *, before: datetime, limit: int) -> int:
-    """Removes who searched for what from old searches. Returns how many."""
+    """Removes the account and the inputs from old searches. Returns how many rows changed."""
     return int((await run_statement(session, STRIP_SEARCHES, before=before, limit=limit)).rowcount)
 
 
 async def delete_old_versions(session: AsyncSession, *, failed_before: datetime) -> list[str]:
-    """Deletes index versions that are neither active nor among the newest others. Returns them."""
+    """Deletes old failed versions, and all but the newest ready or retired ones. Returns them."""
     rows = await run_statement(session, OLD_VERSIONS, before=failed_before, kept=OTHER_VERSIONS)
     return [str(row[0]) for row in rows]
 
@@ -58,7 +58,7 @@ async def delete_old_versions(session: AsyncSession, *, failed_before: datetime)
 async def get_oldest_base_seq(session: AsyncSession) -> int:
     """The number of the last change that every index version contains.
 
-    0 while one is being built, and without any.
+    It is 0 while a version is being built, and if there are no versions.
     """
     query = select(func.min(col(IndexVersion.base_seq))).where(IndexVersion.status != "failed")
     return (await session.exec(query)).one() or 0

@@ -9,7 +9,7 @@ PAGE = 1000
 
 
 async def list_recorded_keys(session: AsyncSession, query: str, keys: Sequence[str]) -> set[str]:
-    """Those of the keys that the query selects; its parameter `:keys` are the keys."""
+    """The subset of the keys that the query selects; the query has a parameter `:keys`."""
     rows = await session.exec(text(query), params={"keys": list(keys)})  # type: ignore[call-overload]
     return {str(row[0]) for row in rows}
 

@@ -1,7 +1,7 @@
 """Calls of a deployment: errors become those of `studio.ports`, and searches travel in batches.
 
-A call between processes costs more than many a search. So searches that arrive while others are on
-their way wait and travel together; a lone search leaves at once.
+A call between processes may cost more than the search itself. So searches that arrive while other
+calls are in flight wait and share the next call; a single search is sent at once.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from studio.context import Origin, continuing, current_request_id
 Handle = DeploymentHandle[Any]
 DEADLINE_S = 30.0
 MESSAGE_BYTES = 4 * 2**20
-"""The most that travels in one batch; a larger picture travels alone."""
+"""The largest total size of a batch; a larger picture is sent alone."""
 
 _Query = TypeVar("_Query")
 _Answer = TypeVar("_Answer")

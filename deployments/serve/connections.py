@@ -12,7 +12,7 @@ PRODUCTION_CONFIG = PROJECT_ROOT / "serve_config.yaml"
 INDEX_POOL = 2
 DISPATCHER_POOL = 3
 JOB_POOL = 3
-"""One for a job's work, one for its progress, and one to spare."""
+"""The connections of one job: one for its work, one for its progress, and a spare one."""
 LISTENER = 1
 LEASE_KEEPER = 1
 
@@ -24,7 +24,7 @@ def config_of(settings: Settings) -> Path:
 
 
 def wanted_connections(settings: Settings, config: Path | None = None) -> dict[str, int]:
-    """Connections by deployment at the most replicas that the config allows, and those of jobs."""
+    """The connections of each deployment at its largest number of replicas, and those of jobs."""
     (application,) = yaml.safe_load((config or config_of(settings)).read_text())["applications"]
     replicas = {
         deployment["name"]: most_replicas(deployment) for deployment in application["deployments"]

@@ -1,7 +1,8 @@
 """Limits of time and size for the heads of HTTP/1.1 messages, which uvicorn does not set.
 
-uvicorn closes connections that are idle between requests. It keeps a connection that sends its head
-a byte at a time, or never reads its answer, for ever; and httptools collects headers of any size.
+uvicorn closes connections that are idle between requests. But it never closes a connection that
+sends its head a byte at a time or does not read its answer, and httptools collects headers of any
+size.
 """
 
 import asyncio

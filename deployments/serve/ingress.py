@@ -30,11 +30,11 @@ def ingress_environment(port: int, *, drain_s: float = 30.0) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(port + 1),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(drain_s),
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.serve.ingress:middlewares",
-        # A restarted Gateway takes the port of the dead one at once.
+        # A restarted Gateway reuses the port of the dead one immediately.
         "RAY_SERVE_PORT_QUARANTINE_S": "0",
         # Pictures travel between deployments as bytes of up to 15 MB.
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(32 * 2**20),
-        # Only `STUDIO_TRUSTED_PROXIES` may say who the client is; uvicorn would believe loopback.
+        # Only `STUDIO_TRUSTED_PROXIES` may say who the client is; uvicorn would trust loopback.
         "FORWARDED_ALLOW_IPS": "none",
     }
 
@@ -81,7 +81,7 @@ def clean_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, b
 class CleanHead:
     """The outermost ASGI layer: removes Serve's headers and settles the request id.
 
-    Serve would echo any `X-Request-ID`, well formed or not, beside the studio's.
+    Serve would return any `X-Request-ID`, even a malformed one, in addition to the studio's.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -78,7 +78,7 @@ class IndexMetrics:
 
 
 class JobMetrics:
-    """The queue of jobs. Every dispatcher reports the database's numbers, so take their maximum."""
+    """The job queue. All dispatchers report the same numbers, so queries take their maximum."""
 
     def __init__(self, types: list[str]) -> None:
         self._types = types

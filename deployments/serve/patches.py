@@ -1,7 +1,7 @@
-"""Every private name of Ray and uvicorn that the deployments use, and what they replace there.
+"""Every private name of Ray and uvicorn that the deployments use, and the patches of them.
 
-Ray Serve 2.60 has the switches but no settings for them. `tests/deployments/serve/test_patches.py`
-fails by name when a new version of Ray or uvicorn lacks one of these.
+Ray Serve 2.60 has no settings for these behaviours. `tests/deployments/serve/test_patches.py` fails
+and names the missing name when a new version of Ray or uvicorn lacks one of them.
 """
 
 import asyncio
@@ -98,10 +98,10 @@ def node_address() -> str:
 
 
 def _patch(owner: Any, name: str, replacement: object) -> None:
-    """Replaces an attribute that is there.
+    """Replaces an existing attribute.
 
     Raises:
-        AttributeError: it is not; assigning it would change nothing, silently.
+        AttributeError: there is no such attribute; setting it would silently have no effect.
     """
     getattr(owner, name)
     setattr(owner, name, replacement)

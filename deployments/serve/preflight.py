@@ -10,7 +10,7 @@ from settings import Settings
 
 
 def require_closed_cluster(settings: Settings) -> None:
-    """Checks that Ray requires a token in production: an open Ray runs the code of anyone.
+    """Checks that Ray requires a token in production; without one, Ray runs anybody's code.
 
     Raises:
         SetupError: Ray was started without token authentication.

@@ -1,6 +1,6 @@
 """Spans over OTLP, where an exporter is configured; Ray Serve records most of them itself.
 
-Serve has the switch and carries the trace from replica to replica; this module says where spans go.
+Serve propagates the trace from replica to replica; this module exports the spans.
 Without `STUDIO_OTLP_URL` or the standard `OTEL_*` variables nothing imports it, and no span is
 recorded.
 """

@@ -11,7 +11,7 @@ from errors import Unavailable
 MOST_WAITING_EACH = 2
 """How many direct requests of one owner may wait; one network may fill half of the queue."""
 MOST_REMEMBERED = 1024
-"""How many owners and networks the order of turns remembers."""
+"""The number of owners and networks whose last turns are remembered."""
 
 
 @dataclass(eq=False)
@@ -76,7 +76,7 @@ class Turns:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
             else:
-                self._pass_on()  # the turn came while the request was cancelled
+                self._pass_on()  # the request got its turn just before the cancellation
             raise
 
     def _refuse_if_full(self, owner: str, network: str) -> None:

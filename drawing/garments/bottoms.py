@@ -35,7 +35,7 @@ def skirt(style: Generator) -> list[Part]:
 
 
 def _legs(style: Generator, hem: float, ankle: float, lean: float, rise: float) -> list[Part]:
-    """Waistband and two legs; ankle: a leg's width at the hem, lean: how far it stands out."""
+    """Waistband and two legs; ankle: a leg's width at the hem, lean: its offset from the waist."""
     waist, y0 = uniform(style, 0.34, 0.44), -0.92
     out = waist + lean
     crotch = y0 + rise

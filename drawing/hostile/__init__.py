@@ -1,1 +1,1 @@
-"""Picture files that cost their decoder as much as they can."""
+"""Picture files that take their decoder as much time or memory as possible."""

@@ -1,4 +1,4 @@
-"""Hand-made pictures that cost their decoder as much as a format allows, for tests and fuzzers.
+"""Hand-made pictures that are as expensive to decode as their format allows, for tests and fuzzers.
 
 Each function writes the bytes itself, without an encoder, so that a file of a few kilobytes can
 claim any number of scans, chunks, tags, blocks or frames.
@@ -30,8 +30,8 @@ def jpeg(
 ) -> bytes:
     """A JPEG of these scans. frame: the marker of the frame's header, 0xC2 is progressive.
 
-    before: segments after the start of the image. symbol: what the AC table's only code, one zero
-    bit, stands for; 0xE0 skips a long run of blocks.
+    before: segments after the start of the image. symbol: the symbol of the AC table's only code,
+    which is one zero bit; 0xE0 skips a long run of blocks.
     """
     parts = b"".join(bytes((number, 0x11, 0)) for number in range(1, components + 1))
     head = struct.pack(">BHHB", 8, height, width, components) + parts
@@ -56,7 +56,7 @@ def ac_scan(data: bytes, *, component: int = 1, refine: bool = True) -> bytes:
 
 
 def scan_bomb(width: int, height: int, scans: int, components: int = 1) -> bytes:
-    """A progressive JPEG whose scans, but the first, refine nothing; about 90 bytes each."""
+    """A progressive JPEG whose scans after the first refine nothing; they have about 90 bytes."""
     blocks = -(-width // 8) * -(-height // 8)
     nothing = bytes(-(-blocks // LONG_RUN) * 15 // 8 + 1)
     refining = [ac_scan(nothing, component=1 + turn % components) for turn in range(scans - 1)]
@@ -75,7 +75,7 @@ def segment_flood(width: int, height: int, count: int, body: bytes = b"Exif\0\0"
 
 
 def exif_flood(width: int, height: int, count: int) -> bytes:
-    """A small JPEG with so many tags of EXIF, in as many segments as it takes."""
+    """A small JPEG with `count` EXIF tags, in as many segments as they need."""
     entries = b"".join(struct.pack("<HHII", 1 + tag, 3, 1, 0) for tag in range(count))
     body = b"II*\0\x08\0\0\0" + struct.pack("<H", count) + entries + bytes(4)
     parts = (body[at : at + 65_000] for at in range(0, len(body), 65_000))
@@ -107,15 +107,15 @@ def png(
 ) -> bytes:
     """A PNG of zeros. before: chunks in front of its data. data: chunks instead of its own.
 
-    colour: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA. line_filter: of every line, 4 is
-    Paeth's, the dearest.
+    colour: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA. line_filter: the filter of every
+    line; 4 is Paeth's, the slowest one.
     """
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
     if data is None:
         samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
         line = bytes((line_filter,)) + bytes((width * samples * depth + 7) // 8)
         packer = zlib.compressobj(9)
-        spare = bytes(len(line)) if interlaced else b""  # seven passes round each line up
+        spare = bytes(len(line)) if interlaced else b""  # each of seven passes rounds up
         packed = [packer.compress(line) for _ in range(height)]
         packed += [packer.compress(spare) for _ in range(height // 4)]
         data = chunk(b"IDAT", b"".join(packed) + packer.flush())
@@ -135,7 +135,7 @@ def png_data_flood(width: int, height: int, count: int) -> bytes:
 
 
 def png_profile_flood(width: int, height: int, count: int, size: int = 1 << 20) -> bytes:
-    """A PNG with many colour profiles, each packed from so many zeros; the last one counts."""
+    """A PNG with many colour profiles, each packed from `size` zeros; decoders use the last one."""
     packed = chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(size), 9))
     return png(width, height, before=packed * count)
 
@@ -196,7 +196,7 @@ def tiff(
 
 
 def tiff_tag_flood(width: int, height: int, count: int) -> bytes:
-    """A packed TIFF with many tags that nobody knows."""
+    """A packed TIFF with many unknown tags."""
     tags: TiffTags = {30_000 + number: (3, [0]) for number in range(count)}
     return tiff(width, height, tags | {259: (3, [8])}, zlib.compress(bytes(width * height)))
 
@@ -210,7 +210,7 @@ def tiff_ifd_flood(width: int, height: int, count: int) -> bytes:
 
 
 def tiff_strip_flood(width: int, height: int) -> bytes:
-    """A packed TIFF with a strip a line; each claims the same bytes, which are all of the file."""
+    """A packed TIFF with a strip for each line; every strip refers to the same bytes."""
     data = zlib.compress(bytes(width)) + bytes(2_000_000)
     tags: TiffTags = {
         259: (3, [8]), 278: (4, [1]), 273: (4, [8] * height), 279: (4, [len(data)] * height),
@@ -219,7 +219,7 @@ def tiff_strip_flood(width: int, height: int) -> bytes:
 
 
 def tiff_tile_flood(width: int, height: int, side: int = 1) -> bytes:
-    """An uncompressed TIFF in tiles of so many pixels a side."""
+    """An uncompressed TIFF in tiles of `side` x `side` pixels; all refer to the same bytes."""
     count = -(-width // side) * -(-height // side)
     tags: TiffTags = {
         322: (4, [side]), 323: (4, [side]), 324: (4, [8] * count), 325: (4, [side * side] * count)
@@ -230,7 +230,7 @@ def tiff_tile_flood(width: int, height: int, side: int = 1) -> bytes:
 def tiff_flat(
     width: int, height: int, *, samples: int = 1, depth: int = 8, rows: int | None = None
 ) -> bytes:
-    """A TIFF of zeros packed by Deflate, in strips of so many rows; all have the same bytes."""
+    """A TIFF of zeros packed by Deflate, in strips of `rows` rows with the same content."""
     rows = rows or height
     strip = zlib.compress(bytes(width * rows * samples * depth // 8), 9)
     count = -(-height // rows)
@@ -260,7 +260,7 @@ def gif(width: int, height: int, *, before: bytes = b"", frames: int = 1) -> byt
 
 
 def lzw_zeros(count: int) -> bytes:
-    """So many zeros in GIF's sub-blocks: each code stands for one pixel more than the last."""
+    """`count` zeros in GIF's sub-blocks; each code stands for one pixel more than the last code."""
     bits, length, value = 0, 0, 0
     size, following, left, run = 3, 6, count, 1
     packed = bytearray()

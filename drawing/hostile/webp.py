@@ -1,4 +1,4 @@
-"""WebP files that cost their decoder much; other formats are in `drawing/hostile/pictures.py`."""
+"""WebP files that are expensive to decode; `drawing/hostile/pictures.py` has other formats."""
 
 import struct
 
@@ -35,7 +35,7 @@ def vp8l_flat(width: int, height: int) -> bytes:
 
 
 def alpha_tables(width: int, height: int, groups: int) -> bytes:
-    """A lossy picture, of which only the header is whole, with the tables in its alpha plane."""
+    """A lossy picture that consists of a header only, with the tables in its alpha plane."""
     size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
     head = webp_chunk(b"VP8X", b"\x10\0\0\0" + size)
     stream = vp8l_tables(width, height, groups)[13:]
@@ -64,7 +64,7 @@ class _Bits:
 
 
 def vp8l_tables(width: int, height: int, groups: int = 1 << 16) -> bytes:
-    """A lossless WebP chunk with so many groups of Huffman tables, each of five tables.
+    """A lossless WebP chunk with `groups` groups of five Huffman tables each.
 
     Tiles of 4 x 4 pixels choose their group; every group has to be built before the first pixel.
     """
@@ -92,12 +92,12 @@ def vp8l_tables(width: int, height: int, groups: int = 1 << 16) -> bytes:
 
 
 def _single_table(bits: _Bits) -> None:
-    """A table of the one symbol 0."""
+    """A table with the single symbol 0."""
     bits.put(0b0001, 4)
 
 
 def _even_table(bits: _Bits, symbols: int) -> None:
-    """256 codes of 8 bits, in the order of their symbols; what is above them has none."""
+    """A table of 256 codes of 8 bits, in the order of the symbols; higher symbols have no code."""
     bits.put(0, 1)
     bits.put(12 - 4, 4)  # lengths of code lengths, in the format's own order: 17 18 0 1 ... 8
     for place in range(12):

@@ -80,7 +80,7 @@ def _belt(body: BodyShape, rng: Generator) -> list[Part]:
 
 
 def _bag(body: BodyShape, rng: Generator) -> list[Part]:
-    """In the hand, or on a strap across the front or over a shoulder."""
+    """A bag in the hand, or on a strap across the front or over a shoulder."""
     side = int(rng.integers(2))
     sign = 1 if side else -1
     w, h = uniform(rng, 0.045, 0.09), uniform(rng, 0.05, 0.12)

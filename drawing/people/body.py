@@ -18,7 +18,7 @@ Line = list[Point]
 @dataclass(frozen=True)
 class BodyShape:
     """Measures (shares of the height) and joints. arms, legs: (right, left) lines of three joints:
-    shoulder, elbow, wrist; hip, knee, ankle. in_front: whether that arm lies before the torso.
+    shoulder, elbow, wrist; hip, knee, ankle. in_front: whether each arm is in front of the torso.
     """
 
     shoulder: float
@@ -88,7 +88,7 @@ def _arm(sign: int, at: float, rng: Generator) -> tuple[Line, bool]:
 
 
 def along(line: Line, distance: float) -> tuple[Point, Point]:
-    """The point at a distance along a line (past its end too), and the unit direction there."""
+    """The point at a distance along a line, or beyond its end, and the unit direction there."""
     for (ax, ay), (bx, by) in pairwise(line):
         length = hypot(bx - ax, by - ay)
         direction = ((bx - ax) / length, (by - ay) / length)

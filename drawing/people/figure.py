@@ -49,8 +49,8 @@ _HAIRS: tuple[Rgb, ...] = ((28, 22, 20), (60, 40, 28), (98, 66, 40), (150, 110, 
 class FigureLayer:
     """Pieces of one class and one cloth.
 
-    to_garment: from body to pattern coordinates; garment: the pieces' garment, None for those of
-    the body and of accessories.
+    to_garment: from body to pattern coordinates; garment: the garment of the pieces, None for
+    pieces of the body and of accessories.
     """
 
     parts: list[Part]

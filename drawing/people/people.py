@@ -1,4 +1,4 @@
-"""Draws people in any garments, with exact parse maps; a seed is always the same person."""
+"""Draws people in any garments, with exact parse maps; a seed always gives the same person."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class DrawnPerson:
 
 
 def kind_of(garment: Garment) -> str:
-    """upper, lower or dress."""
+    """The place of the garment on the body: "upper", "lower" or "dress"."""
     return KINDS[garment.category]
 
 

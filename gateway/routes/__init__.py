@@ -1,1 +1,1 @@
-"""One file of routes an area; a route's signature says who may call it."""
+"""The routes, one file for each area; a route's signature says who may call it."""

@@ -135,7 +135,7 @@ async def get_audit(
     page: PageDep,
     action: Annotated[Storable | None, Query(max_length=100)] = None,
 ) -> Page[AuditResponse]:
-    """Lists the audit log, newest entry first; only one `action` if it is given."""
+    """Lists the audit log, newest entry first; `action` selects the entries of one action."""
     rows = await list_audit_log(
         studio.database, limit=page.row_limit, after=page.after_key, action=action
     )

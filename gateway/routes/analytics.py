@@ -89,7 +89,7 @@ class PredictResponse(WireResponse):
 
 
 class MeasuresResponse(WireResponse):
-    """Errors on the score, 0 to 100; wape on units. Null where a figure is undefined."""
+    """Measures on the score, 0 to 100, and wape on units; null if a measure is undefined."""
 
     mae: float
     rmse: float

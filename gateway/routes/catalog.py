@@ -92,7 +92,7 @@ async def put_product(
 
     async def make_answer(product: Product) -> None:
         answers.append(await to_response(studio, product))
-        answers[0].model_dump_json(by_alias=True)  # what can't be answered is not committed
+        answers[0].model_dump_json(by_alias=True)  # an error here prevents the commit
 
     _, is_new = await catalog.put_product(
         studio, owner_of(user), product_id, form, check=make_answer

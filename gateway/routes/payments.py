@@ -59,7 +59,7 @@ class PaymentResponse(WireResponse):
 
     @classmethod
     def of(cls, payment: Payment) -> Self:
-        """Adds the sums, the refunds, and what PayPal's documents say of items and payer."""
+        """Adds the sums, the refunds, and the items and the payer from PayPal's documents."""
         receipt = ReceiptResponse.of(payment)
         refunds = read_lines(payment.refunds).values()
         return cls.from_row(
@@ -79,7 +79,7 @@ async def read_payments(
     page: PageDep,
     status: Annotated[Status | None, Query()] = None,
 ) -> Page[PaymentResponse]:
-    """Lists all payments, newest first; only those of one `status` if it is given."""
+    """Lists all payments, newest first; `status` selects the payments in one state."""
     rows = await overview.list_payments(
         studio.database, limit=page.row_limit, after=page.after_key, status=status
     )

@@ -26,7 +26,7 @@ class BoxResponse(WireResponse):
 
 
 class SegmentationResponse(WireResponse):
-    """The mask (PNG, one 8-bit channel, 255 inside) and what it shows; area in pixels."""
+    """The mask (PNG, one 8-bit channel, 255 inside) and the label of the piece; area in pixels."""
 
     mask_url: str
     width: int

@@ -38,7 +38,7 @@ class TryOnRequest(TryOnForm):
 
 
 class TryOnResponse(WireResponse):
-    """A finished try-on: a lossless PNG of the person's size; `steps` lists what ran."""
+    """A finished try-on: a lossless PNG of the person's size; `steps` lists the steps that ran."""
 
     output_url: str
     tryon_id: UUID

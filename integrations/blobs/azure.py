@@ -169,8 +169,8 @@ class AzureBlobStore:
             return
 
     async def bury(self, key: str, *, until: datetime) -> None:
-        """Replaces a blob by an empty tombstone, which refuses uploads by a signature that only
-        creates.
+        """Replaces a blob by an empty tombstone, which makes later uploads to its key fail: the
+        signature of an upload allows only the creation of a blob.
 
         Such a signature also allows snapshots of the blob; they are deleted with it.
         """
@@ -208,7 +208,7 @@ class AzureBlobStore:
     async def sign_put(
         self, key: str, *, content_type: str, max_bytes: int, lifetime_s: int
     ) -> SignedUpload:
-        """Signs a URL for one PUT of a new blob; `create` without `write` refuses a second one.
+        """Signs a URL for one PUT of a new blob; `create` without `write` forbids a second PUT.
 
         An Azure signature can't limit type or size; `studio.files.files` checks both afterwards.
         """
@@ -224,7 +224,7 @@ class AzureBlobStore:
     async def sign_get(self, key: str, *, lifetime_s: int = READ_URL_S) -> str:
         """Signs a URL to read a blob; a round trip is only needed to renew the delegation key.
 
-        The response has the type of the key's extension, whatever the uploader declared.
+        The response has the type of the key's extension, not the type that the uploader declared.
         """
         expires_at = read_url_end(lifetime_s)
         return await self._sign(

@@ -88,7 +88,7 @@ def bury(folder: Path, key: str, until: datetime) -> None:
     """Writes a tombstone, then deletes the blob; `link_new` checks the tombstone after its link."""
     if until.timestamp() > time():
         tombstone = tombstone_of(folder, key)
-        # Its end is set before it has its name: `drop_ended` could remove it between the two.
+        # The file gets its end before its final name, as else `drop_ended` could remove it early.
         descriptor, staging = tempfile.mkstemp(dir=folder / UNFINISHED)
         os.close(descriptor)
         os.utime(staging, (until.timestamp(), until.timestamp()))

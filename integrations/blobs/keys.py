@@ -1,4 +1,4 @@
-"""What all blob stores share: valid keys, results, and content types by extension."""
+"""The parts that all blob stores share: valid keys, results, and content types by extension."""
 
 import re
 from dataclasses import dataclass

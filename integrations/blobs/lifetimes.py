@@ -1,4 +1,4 @@
-"""How long the URL of an upload is valid, and when no upload can arrive any more."""
+"""The lifetime of an upload's URL, and the time after which no upload can arrive any more."""
 
 from datetime import timedelta
 

@@ -20,7 +20,7 @@ MAX_EXPIRY_DIGITS = 12
 
 @dataclass(frozen=True)
 class Grant:
-    """What a signed URL allows; content type and size are for `put` only."""
+    """The permission in a signed URL; content type and size are for `put` only."""
 
     operation: Operation
     key: str

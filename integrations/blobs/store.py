@@ -22,11 +22,11 @@ AZURE_OPTIONS: dict[str, Any] = {
     "connection_timeout": CONNECT_TIMEOUT_S,
     "read_timeout": READ_TIMEOUT_S,
     "retry_total": 2,
-    # The default waits 15 s before the first retry; a request waits for it.
+    # By default the first retry is after 15 s, which is too long for a waiting request.
     "initial_backoff": 0.2,
     "increment_base": 0.5,
     "random_jitter_range": 0.2,
-    # Larger pieces of a file are sent without giving the event loop back.
+    # Larger blocks would be sent without yielding to the event loop.
     "max_single_put_size": 1 << 20,
     "max_block_size": 1 << 20,
 }

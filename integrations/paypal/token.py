@@ -22,8 +22,8 @@ EARLY_S = 300
 class SharedToken:
     """Supplies an OAuth client with a token, which is stored in the cache.
 
-    The token is encrypted with a key of the client's secret, because it can move money. Without the
-    cache each replica fetches a token of its own.
+    The token can move money, so it is encrypted with a key that is derived from the client's
+    secret. Without the cache each replica fetches a token of its own.
     """
 
     def __init__(

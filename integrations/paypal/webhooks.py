@@ -91,7 +91,7 @@ class WebhookVerifier:
             await self._ask(transmission, body)
             return
         if transmission.auth_algo != ALGORITHM:
-            raise ForgedEvent("the signature has another algorithm than agreed")
+            raise ForgedEvent("the algorithm of the signature is not the expected one")
         key = await self._trusted_key(transmission.cert_url)
         try:
             signature = base64.b64decode(transmission.transmission_sig, validate=True)
@@ -112,7 +112,7 @@ class WebhookVerifier:
     async def _ask(self, transmission: TransmissionHeaders, body: bytes) -> None:
         """Asks PayPal whether it sent this event; raises as `verify`."""
         try:
-            json.loads(body)  # it becomes one value of the request's document
+            json.loads(body)  # the request to PayPal contains the event as one JSON value
         except ValueError:
             raise ForgedEvent("the event is not JSON") from None
         request = {name: getattr(transmission, name) for name in FIELDS}

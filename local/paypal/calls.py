@@ -121,7 +121,7 @@ async def read_call(name: str, request: Request, fault: Fault | None) -> Call:
 
 
 def perform(state: State, request: Request, call: Call, work: Work) -> tuple[int, Json]:
-    """Runs `work` in one transaction; a problem that is kept for its request id is written, too."""
+    """Runs `work` in one transaction, which also stores a problem that belongs to a request id."""
     refusal: Problem | None = None
     with state.store.transaction():
         try:
@@ -136,7 +136,7 @@ def perform(state: State, request: Request, call: Call, work: Work) -> tuple[int
 def once(
     state: State, call: Call, make: Callable[[], Json], find: Callable[[str], Json]
 ) -> tuple[Json, bool]:
-    """Makes a document and returns it with True; for a known request id finds the one it made."""
+    """Makes a document and returns it with True; for a known request id, the former document."""
     if call.request_id is None:
         return make(), True
     key = f"{call.name} {call.request_id}"

@@ -24,7 +24,7 @@ def state_of(request: Request) -> State:
 
 
 async def show_approval(request: Request) -> Response:
-    """GET /checkoutnow?token=…: the approval page, to which the link `payer-action` leads."""
+    """GET /checkoutnow?token=…: the approval page; an order's link `payer-action` points to it."""
     order = state_of(request).store.get("order", request.query_params.get("token", ""))
     if order is None:
         return HTMLResponse(message_page("There is no such order."), 404)

@@ -1,4 +1,4 @@
-"""Scripted faults: at which call, of which kind, how often."""
+"""Scripted faults: the call that fails, the kind of fault, and how often it occurs."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Fault:
 
 @dataclass
 class Script:
-    """An ordered list of faults; a call gets the first one that fits it."""
+    """An ordered list of faults; a call gets the first fault that matches it."""
 
     waiting: deque[Fault] = field(default_factory=deque)
 

@@ -202,7 +202,7 @@ def order_shape(store: SimulatorStore, order: Json) -> Json:
         refunds = list_refunds(store, capture) if capture else []
         captures = [capture_shape(capture)] if capture else []
         for shape in captures:
-            del shape["supplementary_data"]  # only in events and where a capture stands alone
+            del shape["supplementary_data"]  # only in events and if a capture is read alone
         unit["payments"] = {"captures": captures}
         if refunds:
             unit["payments"]["refunds"] = [refund_shape(refund) for refund in refunds]

@@ -21,7 +21,7 @@ NAMES = {
 
 
 class Problem(Exception):
-    """An error response; with `keep` the same request id gets it again."""
+    """An error response; with `keep`, repeated calls with the same request id get it again."""
 
     def __init__(self, status: int, issue: str, field: str = "", *, keep: bool = False) -> None:
         super().__init__(issue)

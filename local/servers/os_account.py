@@ -37,7 +37,7 @@ def server_account(folder: Path) -> OsAccount | None:
 
 
 def can_reach(account: OsAccount | None, folder: Path) -> bool:
-    """Whether the account can enter the folder; tries it, as permission bits are not all."""
+    """Whether the account can enter the folder; tries it, as not only permission bits decide."""
     if account is None:
         return os.access(folder, os.X_OK)
     return (
@@ -131,7 +131,7 @@ def _make_system_user() -> None:
     advice = f"start the studio as an ordinary user, or make the system user {SYSTEM_USER}"
     program = shutil.which("useradd") or shutil.which("useradd", path="/usr/sbin:/sbin")
     if program is None:
-        raise SetupError(f"PostgreSQL refuses to run as root and `useradd` is not there: {advice}")
+        raise SetupError(f"PostgreSQL refuses to run as root and there is no `useradd`: {advice}")
     command = [program, "--system", "--no-create-home", "--home-dir", str(STATE_ROOT)]
     done = subprocess.run(
         [*command, "--user-group", "--shell", "/usr/sbin/nologin", SYSTEM_USER],

@@ -55,7 +55,7 @@ class Postgres:
 
     @property
     def home(self) -> Path:
-        """The folder of its data; outside the data folder where servers can't enter that."""
+        """The folder of its data, which is outside a data folder that servers can't enter."""
         return self._home
 
     @property
@@ -107,7 +107,8 @@ class Postgres:
         missing = [mark for mark in marks if not (self.cluster / mark).exists()]
         if missing:
             raise SetupError(
-                f"{self.cluster} is no complete PostgreSQL folder ({', '.join(missing)} missing): "
+                f"{self.cluster} is not a complete PostgreSQL folder "
+                f"({', '.join(missing)} missing): "
                 f"restore it from a backup, or move it away to start with an empty database"
             )
         if (version := (self.cluster / "PG_VERSION").read_text().strip()) != MAJOR:
@@ -135,7 +136,7 @@ class Postgres:
             raise SetupError(
                 f"a PostgreSQL (process {pid}) already runs on {self.cluster}: stop it"
             )
-        # After a crash another process may have this id by now, and PostgreSQL would not start.
+        # After a crash another process may have this id, and PostgreSQL would refuse to start.
         pid_file.unlink(missing_ok=True)
 
     def _postmaster(self, pid_file: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""Servers as child processes: each has a log and a time limit to stop, and ends with its parent."""
+"""Servers as child processes, which have a log and a time limit to stop and end with the parent."""
 
 import contextlib
 import ctypes

@@ -1,4 +1,4 @@
-"""TCP ports of this machine: which are free, which process uses one, and each server's last one."""
+"""TCP ports of this machine: whether a port is free, its process, and each server's last port."""
 
 import json
 import socket
@@ -17,7 +17,7 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
     """Whether a server can listen on the port now.
 
     Raises:
-        SetupError: this user has no right to, or the host is not this machine.
+        SetupError: this user must not use the port, or the host is not this machine.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -34,7 +34,7 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def holder(port: int) -> str:
-    """Describes the process that listens on a port; empty where the system does not tell."""
+    """Describes the process that listens on a port; empty if the system does not reveal it."""
     try:
         connections = psutil.net_connections("tcp")
     except psutil.AccessDenied:
@@ -86,7 +86,7 @@ def require_reachable(variable: str, url: str, default_port: int) -> None:
 
 
 def choose_port(data_dir: Path, name: str, *, avoid: int | None = None) -> int:
-    """The port that this server had last time, or if that is in use a free one, which is stored."""
+    """The port of this server's last start; if it is in use, a free port, which is stored."""
     path = data_dir / "ports.json"
     try:
         ports = {str(key): int(port) for key, port in json.loads(path.read_text()).items()}

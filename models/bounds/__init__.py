@@ -1,1 +1,1 @@
-"""Limits on what decoding an untrusted picture may cost, checked on its bytes before decoding."""
+"""Limits on the cost of decoding an untrusted picture, checked on its bytes before decoding."""

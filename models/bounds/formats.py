@@ -1,4 +1,4 @@
-"""The table of supported formats: how their files begin, and what bounds their decoding."""
+"""The table of supported formats: the first bytes of their files, and the checks of their cost."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ import struct
 from models.bounds.limits import check_most, check_size, damaged
 
 MAX_BLOCKS = 20_000
-"""About 5 MB of sub-blocks of the usual size."""
+"""This number of sub-blocks of the usual size has about 5 MB."""
 HEADER_BYTES = 13
 EXTENSION, PICTURE, TRAILER = 0x21, 0x2C, 0x3B
 COMMENT, APPLICATION = 0xFE, 0xFF
@@ -59,7 +59,10 @@ def _skip_extensions(data: bytes, place: int) -> int:
 
 
 def _check_extension(data: bytes) -> None:
-    """Refuses an extension without blocks, or a loop without a count: Pillow would read on."""
+    """Refuses an extension without blocks, or a loop without a count.
+
+    Pillow would continue to read after such an extension.
+    """
     blocks = data[1:]
     loop = blocks[1:].startswith(LOOP) and data[0] == APPLICATION
     if data[0] != COMMENT and (not blocks or (loop and len(blocks) == 1 + blocks[0])):

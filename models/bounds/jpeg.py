@@ -74,7 +74,7 @@ def check_jpeg(data: bytes) -> None:
         return  # libjpeg decodes one scan and refuses a second one
     total = sum(frame.samples.values())
     _check_memory(2 * total)  # the coefficients of all components, two bytes each
-    marks = data.count(START_OF_SCAN, scans_at)  # at least as many as there are scans
+    marks = data.count(START_OF_SCAN, scans_at)  # an upper limit of the number of scans
     if marks > MAX_SCANS or marks * total > MAX_SCANNED_SAMPLES:
         _check_scans(data, scans_at, frame)
 

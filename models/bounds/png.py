@@ -60,7 +60,7 @@ def _check_chunks(data: bytes) -> None:
                 check_most("chunks of data", data_chunks, MAX_DATA_CHUNKS)
             continue
         other_chunks += 1
-        check_most("chunks beside those of data", other_chunks, MAX_OTHER_CHUNKS)
+        check_most("chunks other than image data", other_chunks, MAX_OTHER_CHUNKS)
         sizes.setdefault(kind, []).append(length)
     _check_sizes(sizes)
 

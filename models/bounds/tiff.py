@@ -21,9 +21,9 @@ MAX_TAGS = 512
 MAX_NUMBERS = 100_000
 """The numbers in all tags; bytes and characters are not counted."""
 MAX_STRIPS = 32_768
-"""More than the rows of the highest picture of 40 megapixels, if each row is a strip."""
+"""This is more than the number of rows of the tallest picture of 40 megapixels."""
 TILE_SLACK = 1 << 20
-"""How many pixels more than twice the picture's the tiles may have."""
+"""The tiles may have twice the picture's pixels, and this many more."""
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 STRIP_OFFSETS, SAMPLES, ROWS, STRIP_BYTES, PLANES = 273, 277, 278, 279, 284
@@ -33,9 +33,9 @@ DIRECTORIES = (34665, 34853, 40965)
 """EXIF, GPS and interoperability: Pillow reads them too."""
 UNCOMPRESSED = 1
 COMPRESSIONS = frozenset({UNCOMPRESSED, 5, 8, 32946, 32773})
-"""Uncompressed, LZW, Deflate (two numbers) and PackBits."""
+"""The accepted compressions: none, LZW, Deflate (two numbers) and PackBits."""
 PHOTOMETRICS = frozenset({0, 1, 2, 3, 5})
-"""Grey, RGB, palette and CMYK."""
+"""The accepted colour spaces: grey, RGB, palette and CMYK."""
 SEPARATE = 2
 BYTES, SHORT, LONG, IFD = frozenset({1, 2, 6, 7}), 3, 4, 13
 UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}

@@ -134,7 +134,7 @@ class _Reader:
         self.budget -= width * height
         if self.budget < 0:
             raise Invalid(
-                f"the image has more than {MAX_SMALL_PIXELS:,} pixels that only steer its decoding"
+                f"the image has more than {MAX_SMALL_PIXELS:,} pixels that only control decoding"
             )
         cache_bits = self._read_cache_bits()
         cached = (1 << cache_bits) if cache_bits else 0
@@ -241,7 +241,7 @@ def _build_table(lengths: list[int]) -> Table:
         return [(0, used[0][1])], 0
     longest = max(length for length, _ in used)
     if sum(1 << longest - length for length, _ in used) != 1 << longest:
-        raise damaged()  # some bits have no meaning, or two
+        raise damaged()  # some codes have no symbol, or two symbols
     entries = [(0, 0)] * (1 << longest)
     code, before = 0, 0
     for length, symbol in sorted(used):

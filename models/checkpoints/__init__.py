@@ -1,1 +1,1 @@
-"""Checkpoints: where weights come from, which are known, and their pins."""
+"""Checkpoints: the sources of weights, the licences of published weights, and their pins."""

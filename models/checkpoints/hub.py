@@ -1,6 +1,6 @@
-"""Asks a hub about a checkpoint: its current revision, and the files that its loader reads."""
+"""Queries a hub for a checkpoint's current revision and the files that its loader reads."""
 
-# ruff: noqa: PLC0415 - only operators' commands ask a hub
+# ruff: noqa: PLC0415 - only operators' commands query a hub
 
 import hashlib
 import json
@@ -35,7 +35,8 @@ def pins_of(checkpoint: str, model: Model) -> Iterator[tuple[str, Pin]]:
     "owner/name:folder:file".
 
     Raises:
-        SetupError: the hub doesn't have it or can't be reached, or it has no loadable file.
+        SetupError: the hub does not have the checkpoint or can't be reached, or the checkpoint has
+            no loadable file.
     """
     name = checkpoint.removeprefix(HUB_PREFIX)
     repository, prefixes = _split(name)
@@ -46,7 +47,9 @@ def pins_of(checkpoint: str, model: Model) -> Iterator[tuple[str, Pin]]:
 
 
 def borrowed_tokenizer(config: Path) -> str | None:
-    """The repository whose tokenizer an open_clip checkpoint uses; None: its own or open_clip's.
+    """The repository whose tokenizer an open_clip checkpoint uses.
+
+    None if the checkpoint has a tokenizer of its own, or uses open_clip's.
 
     Raises:
         SetupError: it borrows a whole text tower, which can't be pinned.
@@ -70,7 +73,9 @@ def _split(name: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _select(files: Iterable[str], pattern: str, prefixes: tuple[str, ...]) -> list[str]:
-    """The files to load: no other precision or framework, no pickles beside safetensors."""
+    """The files to load: none of other precisions or frameworks, and no pickle files in a folder
+    with safetensors.
+    """
     loadable = [
         file
         for file in files
@@ -99,7 +104,7 @@ def _pin(repository: str, pattern: str, prefixes: tuple[str, ...]) -> Pin:
             {file: hashes[file] for file in _select(hashes, pattern, prefixes)},
         )
         for file, sha256 in pin.files.items():
-            if not sha256:  # of a small file the hub has git's own hash only
+            if not sha256:  # for a small file the hub has only git's own hash
                 pin.files[file] = hashlib.sha256(_download(pin, file).read_bytes()).hexdigest()
     except (OSError, HfHubHTTPError, ValueError) as error:
         raise SetupError(f"{repository} can't be looked up: {type(error).__name__}") from error

@@ -106,9 +106,10 @@ def pinned_folder(checkpoint: str, pinning: Pinning) -> Iterator[Path | None]:
 def checkpoint_source(
     checkpoint: str, folder: Path | str | None, pinning: Pinning
 ) -> Iterator[str]:
-    """What a loader opens, while the block runs: the checkpoint's own folder, if it is one.
+    """The folder or name that a loader opens; a folder is valid while the block runs.
 
-    Otherwise the folder with the pinned files; a hub's name where the checkpoint is not pinned.
+    It is the checkpoint itself if that is a folder, else the folder with the pinned files, or the
+    hub's name where the checkpoint is not pinned.
     """
     if folder is not None:
         yield str(folder)

@@ -1,4 +1,4 @@
-"""Where a checkpoint is stored, how its tensors are written, and the fingerprint that names it."""
+"""The folder of a checkpoint, its files of tensors, and the fingerprint that names it."""
 
 # ruff: noqa: PLC0415 - torch is imported only where tensors are used
 
@@ -42,7 +42,7 @@ def short_name(checkpoint: str) -> str:
 def fingerprint(tensors: "Mapping[str, torch.Tensor]", config: object) -> str:
     """The first 12 hex digits of the sha256 over config and every tensor: name, type, shape, bytes.
 
-    config: anything that `json.dumps` accepts; include whatever turns inputs into tensors.
+    config: a value that `json.dumps` accepts; it should include the preprocessing of inputs.
     """
     import torch
 

@@ -20,13 +20,13 @@ def studio_resnet(pretrained: bool = False, **kwargs: Any) -> ResNet:
 
 
 def kinds_resnet(**kwargs: Any) -> ResNet:
-    """Like `studio_resnet` with two blocks a stage, 2.8 M parameters, one logit for each kind."""
+    """Like `studio_resnet`, with two blocks per stage (2.8 M parameters) and one logit per kind."""
     return _build((2, 2, 2, 2), (32, 64, 128, 256), False, {**kwargs, "num_classes": KINDS})
 
 
 @register_model
 def studio_garment(pretrained: bool = False, **kwargs: Any) -> "GarmentNetwork":
-    """Both networks in one; the arguments are those of `studio_resnet`."""
+    """Builds a module of both networks, with the arguments of `studio_resnet`."""
     return GarmentNetwork(studio_resnet(pretrained, **kwargs), kinds_resnet())
 
 
@@ -35,9 +35,9 @@ class GarmentNetwork(torch.nn.Module):
 
     `looks` maps a picture to the space of the texts; `kinds` is a classifier that was trained for
     the kind of garment only. Their predictions are added as logits. The vector is shifted by each
-    kind's offset (`ways`), weighted by the probability of that kind: what both networks take for a
-    skirt comes closer to the text "skirt" and to all other skirts. The offsets avoid the
-    directions that distinguish colours and patterns.
+    kind's offset (`ways`), weighted by the probability of that kind: a picture that both networks
+    classify as a skirt comes closer to the text "skirt" and to all other skirts. The offsets avoid
+    the directions that distinguish colours and patterns.
     """
 
     def __init__(self, looks: ResNet, kinds: ResNet) -> None:

@@ -1,6 +1,6 @@
 """Images and texts to unit vectors of one space, by any open_clip checkpoint."""
 
-# ruff: noqa: PLC0415 - torch is imported when a model is loaded, so that a config alone stays cheap
+# ruff: noqa: PLC0415 - torch is imported when a model is loaded; the configuration needs no torch
 
 import gzip
 import tempfile
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 Vectors = NDArray[np.float32]
 _Item = TypeVar("_Item")
 
-_BYTE_TOKENS, _SPECIAL_TOKENS = 512, 2  # what a byte-pair vocabulary holds besides its merges
+_BYTE_TOKENS, _SPECIAL_TOKENS = 512, 2  # a byte-pair vocabulary has these besides its merges
 _TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "bf16": 3e-2}
 
 
 @dataclass(frozen=True)
 class EmbedderConfig:
-    """Which checkpoint, where and how it runs.
+    """The checkpoint to load, and the device and the numbers that it runs with.
 
     checkpoint: "starter"; a folder in open_clip's published format ("local-dir:/path" or its
-    path); "hf-hub:owner/name"; or open_clip's "architecture/tag". device: "auto" takes CUDA where
-    torch sees it. threads: torch's threads within one operation, on the CPU only.
+    path); "hf-hub:owner/name"; or open_clip's "architecture/tag". device: "auto" is CUDA if torch
+    finds a GPU. threads: torch's threads within one operation, on the CPU only.
     """
 
     checkpoint: str = "starter"
@@ -53,8 +53,8 @@ class EmbedderConfig:
 class PictureReader:
     """Encoded pictures -> input of a checkpoint's network; needs no weights.
 
-    side: the pixels of the shorter side of that input. is_cropped: the longer side is cut to it;
-    otherwise the whole picture is resized.
+    side: the pixels of the shorter side of that input. is_cropped: whether the longer side is
+    cropped to it; otherwise the whole picture is resized.
     """
 
     def __init__(self, transform: "Transform", visual: Any) -> None:
@@ -131,7 +131,7 @@ class Embedder:
         return self._in_chunks(texts, self._encode_texts)
 
     def warm_up(self) -> None:
-        """Runs both towers at the largest batch and at one, so that no request pays for it."""
+        """Runs both towers on the largest batch and on a single item, before requests arrive."""
         for count in (self.config.max_batch, 1):
             self.embed_images([self._blank()] * count)
             self.embed_texts(["warm up"] * count)
@@ -140,7 +140,7 @@ class Embedder:
         """Runs the model on one image and one text.
 
         Raises:
-            RuntimeError: a vector has not unit length.
+            RuntimeError: a vector does not have unit length.
         """
         for vector in (self.embed_images([self._blank()])[0], self.embed_texts(["check"])[0]):
             length = float(np.linalg.norm(vector))
@@ -252,7 +252,7 @@ def _bound_cache(tokenizer: Any, most: int = 50_000) -> None:
 
 
 def _describe_tokenizer(tokenizer: Any) -> list[object]:
-    """What a tokenizer's output depends on: its vocabulary, cleaning and context length."""
+    """The values that determine a tokenizer's output: vocabulary, cleaning and context length."""
     inner = getattr(tokenizer, "tokenizer", None)
     backend = getattr(inner, "backend_tokenizer", None)
     if backend is not None:

@@ -14,7 +14,7 @@ PATTERNS = ("plain", "striped", "dotted", "checked", "floral", "printed", "knitt
 GROUPS = (COLOURS, PATTERNS)
 PROMPTS = tuple(f"a {word} garment" for group in GROUPS for word in group)
 SHARPNESS = 100.0
-"""The scale of cosines before the softmax (logit scale): the cap of CLIP's own training."""
+"""The logit scale: the factor of cosines before the softmax, which is the maximum in CLIP."""
 
 
 @dataclass(frozen=True)

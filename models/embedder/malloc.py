@@ -10,7 +10,7 @@ def retain_freed_memory() -> None:
     """Sets malloc's thresholds once for a process that runs batches on the CPU.
 
     One batch's intermediate arrays are tens of megabytes. By default glibc returns them to the
-    kernel after each batch, and the kernel clears every page anew for the next one: 34,000 page
+    kernel after each batch, and the kernel clears every page again for the next one: 34,000 page
     faults and a fifth of the time of a heatmap's 114 crops (`python -m benchmarks.sales.predict`).
     Does nothing where the C library is not glibc.
     """

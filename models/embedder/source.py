@@ -38,7 +38,7 @@ def _unpinned(checkpoint: str, pinning: Pinning) -> Source:
         return f"{LOCAL_PREFIX}{folder}", None
     architecture, slash, tag = checkpoint.partition("/")
     if not slash:
-        raise ValueError(f"{checkpoint!r} is no folder, hf-hub: name or architecture/tag")
+        raise ValueError(f"{checkpoint!r} is not a folder, an hf-hub: name or architecture/tag")
     if pinning.required:
         raise SetupError(
             f"the embedder {checkpoint} can't be pinned by open_clip's tag: name its repository as "

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 EXACT_ROWS = 20_000
 """Smaller catalogues are searched exhaustively."""
 LIST_ROWS = 50_000
-"""From this size on the codes lie in many lists, of which a search probes a few."""
+"""Catalogues of at least this size have many inverted lists, of which a search probes a few."""
 LISTS_PER_ROOT = 2.0
 TRAINING_PER_LIST = 50
 TRAINING_ROWS = 20_000
@@ -90,8 +90,9 @@ def train_approximate(vectors: NDArray[np.float16]) -> ApproximateIndex | None:
 
 
 def main_axes(sample: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The principal axes that the vectors lie near, float32 (axes, dim); none where it takes more
-    than half of them. `sample`: (n, dim).
+    """The principal axes that the vectors lie near, float32 (axes, dim).
+
+    The result has no rows if more than half of all axes are needed. `sample`: (n, dim).
     """
     dim = sample.shape[1]
     lengths, axes = np.linalg.eigh(sample.T @ sample)
@@ -106,8 +107,8 @@ def main_axes(sample: NDArray[np.float32]) -> NDArray[np.float32]:
 def code_parts(dim: int) -> int:
     """How many 4-bit codes a vector gets: one for every 4 numbers, or a little fewer.
 
-    Short vectors get one for every 2 numbers, up to 128. The starter embedder's vectors, of which
-    many are nearly alike, answer texts twice as fast with these 32 bytes more.
+    Short vectors get one for every 2 numbers, up to 128 codes. Many vectors of the starter embedder
+    are nearly alike; with these additional 32 bytes a search by text is twice as fast.
     """
     most = max(dim // 4, min(dim // 2, 128), 1)
     return next(parts for parts in range(most, 0, -1) if dim % parts == 0)

@@ -1,4 +1,4 @@
-"""Decides whether a built version may serve: opened as a replica opens it, tuned and measured."""
+"""Opens a built version as a replica does, tunes and measures it, and decides if it may serve."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ MIN_RECALL = 0.95
 
 @dataclass(frozen=True)
 class CheckedIndex:
-    """What was measured and tuned; the row of the version stores it as its stats."""
+    """The measured and tuned values of a version; its row stores them as its stats."""
 
     count: int
     scores: ScoreStats

@@ -54,7 +54,7 @@ class DeviceIndex:
         return rows
 
     def _allowed(self, bits: NDArray[np.uint8]) -> torch.Tensor:
-        """Which places a search may return, bool (n,). Bits go to the device, not a byte a row."""
+        """Which stored rows a search may return, bool (n,); the bits reach the device packed."""
         packed = torch.from_numpy(bits).to(self._device)
         shifts = torch.arange(8, dtype=torch.uint8, device=self._device)
         single = (packed[:, None] >> shifts).bitwise_and_(1).flatten()

@@ -15,7 +15,7 @@ TIE = 1e-5
 def inner_products(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Similarity of the query, (dim,), to contiguous rows, (n, dim): float32 (n,).
 
-    FAISS's kernel: three times as fast as numpy's product of a matrix and a vector.
+    Uses a kernel of FAISS, which is three times as fast as numpy's matrix-vector product.
     """
     scores = np.empty(len(vectors), dtype=np.float32)
     kernel: Any = faiss

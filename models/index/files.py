@@ -103,7 +103,7 @@ def open_files(folder: Path) -> IndexFiles:
 
 
 def is_readable(manifest: Manifest) -> bool:
-    """Whether a version has the files that `open_files` opens; those of older studios have not."""
+    """Whether a version has the files that `open_files` opens; versions of older studios don't."""
     return {VECTORS, ID_TEXT, ID_ENDS, *COLUMNS.values(), VOCABULARY} <= set(manifest)
 
 

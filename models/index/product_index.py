@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DECIMALS = 6
 DEPTH_PER_RESULT = 4
-"""Candidates rescored for each result, where that is more than the version's depth."""
+"""The least number of candidates rescored for each result; the version's depth may be larger."""
 GATHER_ROWS = 1000
 GATHER_SHARE = 0.01
 """A search is exhaustive where at most this many rows, or this share of them, pass its filters."""
@@ -28,11 +28,11 @@ TAIL_ROWS = 4096
 SEAL_ROWS = 256
 """Rows of a full tail that are encoded at a time, so that no search waits long for it."""
 CHURN_SHARE = 0.1
-"""Share of appended and dead rows from which on the version should be rebuilt."""
+"""The version should be rebuilt when appended and dead rows exceed this share of its rows."""
 
 
 class ProductIndex:
-    """Products by vector. Not thread-safe: one thread searches and changes it.
+    """Products by vector. Not thread-safe: only one thread may search and change it.
 
     Rows of the version come first, appended ones behind them, at the next multiple of 8 so that
     bitmaps can be joined. A product whose vector changes leaves a dead row; its new row is
@@ -71,7 +71,7 @@ class ProductIndex:
 
     @property
     def is_rebuild_due(self) -> bool:
-        """Whether a new version would be clearly smaller or faster than this one has become."""
+        """Whether a new version would be clearly smaller or faster than this one."""
         if self._approximate is None:
             return self.count >= EXACT_ROWS
         return len(self._appended.ids) + self._base.dead > CHURN_SHARE * self._base.count

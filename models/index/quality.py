@@ -14,16 +14,16 @@ RECALL_AT = 10
 TARGET = 0.97
 """The recall that search parameters are tuned to."""
 NOISE = 0.3
-"""Length of the noise that turns a product's vector into a query unlike any product."""
+"""Length of the noise that is added to a product's vector, so that the query equals no product."""
 BLOCK_ROWS = 8192
 SCORE_TOLERANCE = 2e-6
 """Scores this close are equal: both are rounded or in single precision."""
 LIST_CHOICES = (1, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 DEPTH_CHOICES = (50, 100, 200, 400, 800, 1600, 3200, 6400)
 ROW_COST = 7
-"""Nanoseconds for a row whose code is compared, as measured."""
+"""The measured time to compare the code of one row, in nanoseconds."""
 CANDIDATE_COST = 400
-"""Nanoseconds for a candidate that is read and rescored, as measured."""
+"""The measured time to read and rescore one candidate, in nanoseconds."""
 PILOT_QUERIES = 40
 """Queries that are enough to reject parameters far below the target."""
 
@@ -104,7 +104,10 @@ def tune(
     kth: NDArray[np.float32],
     target: float = TARGET,
 ) -> SearchParameters:
-    """The cheapest parameters of a side that reach the target recall, else those of the highest."""
+    """The cheapest parameters of a side that reach the target recall.
+
+    If none reach it, the result is the parameters with the highest recall.
+    """
     lists = index.list_count
     rows = index.count / max(lists, 1)
     pairs = [(n, depth) for n in LIST_CHOICES if n <= lists for depth in DEPTH_CHOICES]

@@ -10,13 +10,14 @@ from models.index.filter_columns import ColumnStore
 from models.index.shapes import Filters, ProductAttributes
 
 CACHED_FILTERS = 64
-"""Filters whose bitmaps are cached, an eighth of a byte a row each."""
+"""The number of filters whose bitmaps are cached; a bitmap takes one bit per row."""
 TRACKED_CHANGES = 4096
 
 
 class BaseRows:
-    """Vectors and ids never change. A product whose vector is replaced loses its row; attributes
-    change in place.
+    """The rows of a version, whose vectors and ids never change.
+
+    A product whose vector is replaced loses its row; attributes change in place.
     """
 
     def __init__(self, files: IndexFiles) -> None:

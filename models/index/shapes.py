@@ -1,4 +1,4 @@
-"""The values of a search, passed unchanged through every floor: filters, query, answer, product."""
+"""The values of a search that all packages share: filters, query, answer, product."""
 
 from dataclasses import dataclass
 
@@ -48,9 +48,9 @@ NO_FILTERS = Filters()
 class SearchQuery:
     """One search by an image, a text, or both blended by alpha: 1 is the image alone, 0 the text.
 
-    `image` and `text` are unit vectors, float32 (dim,), of `embedder_version`. What is not embedded
-    yet travels as `picture` (an encoded image) and `words`; the Embedder puts vectors in their
-    place before it asks the Index. `exclude`: ids of products that the answer leaves out.
+    `image` and `text` are unit vectors, float32 (dim,), of `embedder_version`. Inputs that are not
+    embedded yet are in `picture` (an encoded image) and `words`; the Embedder replaces them by
+    vectors before it calls the Index. `exclude`: ids of products that the answer leaves out.
     """
 
     top_k: int

@@ -1,4 +1,4 @@
-"""What is measured and tuned when a version is built: scores, search parameters, recall."""
+"""The values measured and tuned when a version is built: scores, search parameters, recall."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

@@ -1,4 +1,4 @@
-"""Sales as columns: what is known of a product before it is sold, and the units it sold."""
+"""Sales as columns: the known properties of a product before its sale, and the units sold."""
 
 from dataclasses import dataclass, fields
 from datetime import date

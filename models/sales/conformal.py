@@ -1,4 +1,4 @@
-"""Conformalised quantile regression: intervals with the coverage that they promise."""
+"""Conformalised quantile regression: gives intervals a guaranteed coverage."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,9 @@ LEAST = 100
 
 @dataclass(frozen=True)
 class Correction:
-    """By how much both ends of an interval move, in ln(1 + units), by category; "" is the default.
+    """The distance that both ends of an interval move, in ln(1 + units), by category.
+
+    The category "" is the default.
 
     Follows Romano, Patterson and Candès 2019. The distance is positive where the boosted quantiles
     are too narrow, and negative where they are too wide.

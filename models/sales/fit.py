@@ -46,8 +46,8 @@ class Parts:
 def split(sales: Sales) -> Parts:
     """Splits by the order of the products' hashes: test, calibration, fit.
 
-    Two versions of one merchant can so be compared on the test part: as long as less than a third
-    of the assortment changes between them, neither was fitted on the other's test products.
+    So two versions of one merchant can be compared on the test part: if less than a third of the
+    products changes between them, neither version was fitted on test products of the other one.
     """
     keys = np.unique(sales.key)
     order = np.argsort([hashlib.sha256(str(key).encode()).hexdigest() for key in keys])
@@ -118,8 +118,10 @@ def _folds(keys: Texts) -> NDArray[np.int64]:
 
 
 def _one_row_per_product(sales: Sales) -> Sales:
-    """One random row of each product: rows of one product are alike, so that only products are
-    exchangeable with a new product, which conformal calibration needs.
+    """One random row of each product.
+
+    Conformal calibration needs rows that are exchangeable with the row of a new product. Rows of
+    the same product are similar to each other, so only one of them may be used.
     """
     shuffled = sales.take(np.random.default_rng(0).permutation(len(sales)))
     return shuffled.take(np.unique(shuffled.key, return_index=True)[1])

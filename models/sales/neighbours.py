@@ -33,8 +33,8 @@ def find_nearest(
 ) -> Nearest:
     """Exact search by cosine. own: (n,) the picture's own row in `sold`, -1 for none.
 
-    A picture is never its own neighbour, so that what the regressor learns from neighbours also
-    holds for pictures that have not been sold yet.
+    A picture is never its own neighbour, so that the relations that the regressor learns from
+    neighbours also hold for products that have not been sold yet.
     """
     k = min(k, len(sold) - 1 if own is not None and len(sold) > 1 else len(sold))
     rows = np.empty((len(vectors), k), np.int64)

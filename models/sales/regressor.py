@@ -19,7 +19,7 @@ COMPARABLES = FEW
 
 @dataclass(frozen=True)
 class RegressorConfig:
-    """Where the boosted trees run. device: "auto" is CUDA where xgboost and the driver have it."""
+    """The device of the boosted trees; "auto" is CUDA if xgboost and the driver support it."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = 1
@@ -29,7 +29,7 @@ class RegressorConfig:
 class Novelty:
     """How unlike all sold products a picture is, by its distance to the nearest ones.
 
-    usual: the distance that 99 of 100 calibration pictures stay below (see `Nearest.distance`);
+    usual: the 99 % quantile of the calibration pictures' distances (see `Nearest.distance`);
     low, high: the 5 % and 95 % quantiles of ln(1 + units) by category, and under "" over all.
     """
 
@@ -38,7 +38,7 @@ class Novelty:
     high: dict[str, float]
 
     def degree(self, distance: Floats) -> Floats:
-        """(n,) in [0, 1]: 0 up to the usual distance, 1 from twice that on."""
+        """(n,) in [0, 1]: 0 up to the usual distance, 1 from twice the usual distance on."""
         return np.asarray(np.clip(distance / max(self.usual, 1e-6) - 1.0, 0.0, 1.0))
 
     def widen(
@@ -46,8 +46,9 @@ class Novelty:
     ) -> tuple[Floats, Floats]:
         """Interval ends (n,), moved outwards to those of the category's sales.
 
-        degree: (n,) from `degree`; at 1 the interval is the one that holds 90 % of all sales, for
-        nothing else is known of a picture that is unlike everything sold.
+        degree: (n,) from `degree`; at 1 the interval contains at least the middle 90 % of the
+        category's sales, because nothing else is known about a picture that is unlike all sold
+        products.
         """
         far_low = np.array([self.low.get(str(word), self.low[""]) for word in category])
         far_high = np.array([self.high.get(str(word), self.high[""]) for word in category])

@@ -29,9 +29,9 @@ def fit_ridge(
 ) -> tuple[Ridge, Floats]:  # fmt: skip
     """The model of all rows, and for each row the prediction of a model without the row's fold.
 
-    fold: (n,) in [0, FOLDS); all rows of a product have the same (Hoerl and Kennard 1970;
-    out-of-fold predictions as input of a second model: Wolpert 1992). weight: (n,) above 0, by
-    default 1.
+    Follows Hoerl and Kennard 1970; out-of-fold predictions as input of a second model: Wolpert
+    1992. fold: (n,) in [0, FOLDS); all rows of a product have the same fold. weight: (n,) above 0,
+    by default 1.
     """
     if weight is None:
         weight = np.ones(len(target))

@@ -41,6 +41,6 @@ class ScoreScale:
 
 
 def _percentiles(log_units: Floats) -> Floats:
-    """Strictly ascending, so that `np.interp` is well defined where sales are equal."""
+    """The percentiles, strictly ascending, so that `np.interp` is well defined for equal sales."""
     values = np.quantile(log_units, np.linspace(0.0, 1.0, POINTS))
     return np.asarray(values + np.arange(POINTS) * 1e-9)

@@ -38,7 +38,7 @@ class Offer:
     key: str = ""
 
     def completed_from(self, catalogue: "Offer") -> "Offer":
-        """The offer with the catalogue's key, and its fields where this offer lacks them."""
+        """The offer with the catalogue's key, and its category, brand and price where missing."""
         return Offer(
             category=self.category or catalogue.category,
             brand=self.brand or catalogue.brand,

@@ -53,11 +53,11 @@ LEGS = frozenset({Atr.LEFT_LEG, Atr.RIGHT_LEG})
 HEAD = frozenset({Atr.FACE, Atr.HAIR})
 HEADWEAR = frozenset({Atr.HAT, Atr.SUNGLASSES})
 BODY = HEAD | ARMS | LEGS
-"""What only a person has; a flat-lay picture of a garment shows none of it."""
+"""The classes of a person's body; a flat-lay picture of a garment shows none of them."""
 CLOTHES = UPPER | LOWER | DRESS
 GARMENTS = CLOTHES | SHOES | {Atr.HAT, Atr.BELT, Atr.BAG, Atr.SCARF, Atr.SUNGLASSES}
 PERSON = BODY | GARMENTS
-"""All that a person is, wears and carries."""
+"""The classes of a person's body, clothes and accessories."""
 
 CATEGORIES: Mapping[Category, frozenset[Atr]] = MappingProxyType(
     {"upper": UPPER, "lower": LOWER, "dress": DRESS}

@@ -1,6 +1,6 @@
 """Pictures to class probabilities by a SegFormer of transformers, or by the starter's network."""
 
-# ruff: noqa: PLC0415 - torch comes in when a model is loaded; the configuration alone stays cheap
+# ruff: noqa: PLC0415 - torch is imported when a model is loaded; the configuration needs no torch
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ParserConfig:
-    """Which checkpoint, where and how it runs.
+    """The checkpoint to load, and the device and the options that it runs with.
 
     checkpoint: "starter"; a folder in transformers' published format ("local-dir:/path" or its
-    path); or "hf-hub:owner/name". mirror: whether a picture and its mirror image are averaged,
-    which costs twice the time. threads: torch's, on the CPU only.
+    path); or "hf-hub:owner/name". mirror: whether to average the results for a picture and its
+    mirror image, which takes twice the time. threads: torch's threads, on the CPU only.
     """
 
     checkpoint: str = "starter"
@@ -70,7 +70,7 @@ class Parser:
         self.version = f"{short_name(config.checkpoint)}-{digest}"
 
     def preprocess(self, image: Image.Image) -> NDArray[np.float32]:
-        """A decoded, upright RGB image -> (3, height, width) float32, as the network wants it."""
+        """A decoded, upright RGB image -> (3, height, width) float32, the network's input."""
         height, width = self.size
         small = image.resize((width, height), Image.Resampling.BOX, reducing_gap=2.0) if (
             image.width >= width and image.height >= height
@@ -103,7 +103,7 @@ class Parser:
         return Parsing(self.probabilities([pixels])[0], height, width)
 
     def warm_up(self) -> None:
-        """Runs the largest batch and a single picture, so that no request pays for it."""
+        """Runs the largest batch and a single picture before the first request does."""
         blank = np.zeros((3, *self.size), np.float32)
         for count in (self.config.max_batch, 1):
             self.probabilities([blank] * count)
@@ -129,7 +129,7 @@ def load(config: ParserConfig) -> Parser:
     """Loads the checkpoint's network and processor.
 
     Raises:
-        SetupError: its licence does not allow commercial use, which the settings don't permit.
+        SetupError: its licence does not allow commercial use, and the operator has not consented.
         ValueError: it lacks some of ATR's classes.
         OSError: there is no such checkpoint.
     """

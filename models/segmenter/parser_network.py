@@ -27,10 +27,10 @@ class ConvParserConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
 class _Context(nn.Module):
     """Self-attention (Vaswani et al., 2017) over the whole picture at stride 32.
 
-    Whether a pixel belongs to a dress or a top often shows far away from it. The residual passes a
-    layer norm: the decoder's batch norms remove any offset, so that without it the offset would
-    grow during training until the running averages no longer fit. Untrained, it adds nothing and
-    can be put into a network that was trained without it.
+    Whether a pixel belongs to a dress or to a top often depends on distant parts of the picture.
+    The residual passes a layer norm. The decoder's batch norms remove any offset; without the layer
+    norm such an offset would grow during training until the running averages no longer fit.
+    Untrained, the block adds nothing, so it can be put into a network that was trained without it.
     """
 
     def __init__(self, width: int, layers: int) -> None:
@@ -90,9 +90,10 @@ class _Step(nn.Module):
 
 
 class ConvParser(PreTrainedModel):  # type: ignore[no-untyped-call]
-    """A U-Net (Ronneberger et al., 2015) on the embedder's ResNet-D, called and saved as
-    transformers' SegFormer is. From scratch a SegFormer of this size learns several times slower
-    on so few photographs (its model card has the figures).
+    """A U-Net (Ronneberger et al., 2015) on the embedder's ResNet-D.
+
+    It is called and saved like transformers' SegFormer. A SegFormer of this size that is trained
+    from scratch on so few photographs learns several times slower; the model card has the figures.
     """
 
     config_class = ConvParserConfig

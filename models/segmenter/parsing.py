@@ -16,8 +16,8 @@ from models.segmenter.shapes import Category, Mask, Plane
 class Parsing:
     """Probabilities (18, h, w) float32 at the network's resolution, for a picture of height, width.
 
-    Planes are enlarged one at a time and only when asked for, so that a photograph of 12
-    megapixels costs two planes of its size and not eighteen.
+    Planes are enlarged one at a time and only when they are needed, so that a photograph of 12
+    megapixels takes the memory of two full-size planes instead of eighteen.
     """
 
     probabilities: NDArray[np.float32]
@@ -31,7 +31,7 @@ class Parsing:
         best = self.enlarge(self.probabilities[0]).copy()
         for number in range(1, len(self.probabilities)):
             if self.probabilities[number].max() < 1 / len(self.probabilities):
-                continue  # can't be the likeliest anywhere
+                continue  # this class is nowhere the likeliest
             plane = self.enlarge(self.probabilities[number])
             better = plane > best
             labels[better] = number

@@ -1,4 +1,4 @@
-"""What a prompt is judged by: a picture's features, candidate pieces, and the segment cut out."""
+"""The steps from a picture and a prompt to a segment: features, candidates, selection."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -85,11 +85,11 @@ class Segment:
 
 
 def require_inside(prompt: SegmentPrompt, height: int, width: int) -> None:
-    """Checks that points and box lie in the picture and mean something.
+    """Checks that points and box lie in the picture and can select a piece.
 
     Raises:
-        Invalid: a point or the box lies outside of the picture, the box is empty, or no point is
-            to be inside.
+        Invalid: a point or the box lies outside of the picture, the box is empty, or there are
+            points that mark the outside only, and no box.
     """
     for x, y, _ in prompt.points:
         if not (0 <= x < width and 0 <= y < height):

@@ -1,4 +1,4 @@
-"""Cleans masks and takes them apart: connected pieces, holes, bounding boxes, IoU."""
+"""Cleans and splits masks: connected pieces, holes, bounding boxes, IoU."""
 
 import numpy as np
 from scipy import ndimage
@@ -6,7 +6,7 @@ from scipy import ndimage
 from models.segmenter.shapes import Bbox, Mask
 
 WORKING_SIDE = 640
-"""The longest side, in pixels, at which masks are taken apart."""
+"""The longest side, in pixels, of masks that are split into pieces."""
 LEAST_SHARE = 0.0008
 """Pieces below this share of the picture are ignored."""
 

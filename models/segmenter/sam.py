@@ -1,6 +1,6 @@
 """Prompts to masks by segment-anything's networks: encode a picture once, decode many times."""
 
-# ruff: noqa: PLC0415 - torch comes in when a model is loaded; the configuration alone stays cheap
+# ruff: noqa: PLC0415 - torch is imported when a model is loaded; the configuration needs no torch
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -28,11 +28,11 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class SamConfig:
-    """Which checkpoint, where and how it runs.
+    """The checkpoint to load, and the device and the precision that it runs with.
 
     checkpoint: "starter"; a folder with `sam_config.json`; a published file `sam_vit_b_….pth`, or
     a folder that holds one; or "hf-hub:owner/name/path/of/sam_vit_b_….pth". precision: of the
-    picture's encoder; prompts and masks take little time, and segment-anything wants them in fp32.
+    picture's encoder; prompts and masks take little time, and segment-anything needs them in fp32.
     """
 
     checkpoint: str = "starter"
@@ -45,7 +45,7 @@ class SamConfig:
 
 @dataclass(frozen=True)
 class ImageEmbedding:
-    """A picture as the mask decoder takes it.
+    """The encoder's output for a picture, which is the mask decoder's input.
 
     planes: (prompt_width, side, side) float32. inner: (height, width) of the scaled picture inside
     of the network's square; the rest is padding.
@@ -57,7 +57,7 @@ class ImageEmbedding:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What to cut out, in shares of the picture's width and height.
+    """The prompt of a cutout, in shares of the picture's width and height.
 
     points: (x, y), with labels 1 for inside and 0 for outside. box: (x0, y0, x1, y1). mask: a
     guess, (h, w) float32 in 0..1 over the whole picture.
@@ -106,7 +106,7 @@ class SamModel:
         return square, (height, width)
 
     def encode(self, square: Plane, inner: tuple[int, int]) -> ImageEmbedding:
-        """The image encoder, the expensive half; once for each picture."""
+        """Runs the image encoder, which is the expensive half and needed once for each picture."""
         import torch
 
         with torch.inference_mode():
@@ -132,7 +132,7 @@ class SamModel:
         embedding = self.encode(blank, (self.side, self.side))
         cutout = self.decode(embedding, [Prompt(box=(0.2, 0.2, 0.8, 0.8))])[0]
         if not (np.isfinite(cutout.probability).all() and np.isfinite(cutout.iou)):
-            raise RuntimeError(f"{self.version} gave a mask that is no number")
+            raise RuntimeError(f"{self.version} returned a mask with non-finite values")
 
     def _decode(self, embedding: ImageEmbedding, prompt: Prompt) -> Cutout:
         import torch
@@ -182,8 +182,8 @@ def load(config: SamConfig) -> SamModel:
     """Loads the checkpoint's network.
 
     Raises:
-        SetupError: its licence does not allow commercial use, which the settings don't permit.
-        ValueError, OSError: there is no such checkpoint, or it is of none of the known sizes.
+        SetupError: its licence does not allow commercial use, and the operator has not consented.
+        ValueError, OSError: there is no such checkpoint, or its size is not one of the known ones.
     """
     require_licence(config.checkpoint, "sam", allow_noncommercial=config.allow_noncommercial)
     device = select_device(config.device, config.threads)

@@ -1,6 +1,6 @@
 """Checkpoints of segment-anything: their sizes, their tensors, and the network built of them."""
 
-# ruff: noqa: PLC0415 - torch comes in when a model is loaded; the sizes alone stay cheap
+# ruff: noqa: PLC0415 - torch is imported when a model is loaded; the sizes need no torch
 
 import json
 from collections.abc import Iterator
@@ -38,8 +38,8 @@ class SamArchitecture:
 
 @dataclass(frozen=True)
 class Acceptance:
-    """From which values on a cutout is accepted: the IoU that the network predicts for it, and its
-    IoU with the parser's mask. `benchmarks/segmentation/sam_acceptance.py` finds them.
+    """The least values of an accepted cutout: its IoU as the network predicts it, and its IoU with
+    the parser's mask. `benchmarks/segmentation/sam_acceptance.py` measures these thresholds.
     """
 
     iou: float = 0.9
@@ -100,7 +100,8 @@ def read_checkpoint(
     """A checkpoint's sizes, its acceptance, and its tensors, in either format.
 
     Raises:
-        ValueError: it is in none of the formats. OSError: there is no such file.
+        ValueError: the checkpoint has an unknown format.
+        OSError: there is no such file.
     """
     import torch
 

@@ -61,7 +61,7 @@ class Segmenter:
         return max(*self.parser.size, self.sam.side if self.sam else 0)
 
     def warm_up(self) -> None:
-        """Runs every network, so that no request pays for it."""
+        """Runs every network before the first request does."""
         self.parser.warm_up()
         if self.sam:
             self.sam.warm_up()
@@ -75,7 +75,7 @@ class Segmenter:
     def prepare(self, data: bytes) -> PreparedPicture:
         """An encoded picture -> the networks' inputs.
 
-        Large JPEGs are decoded at a fraction of their size, twice what the networks look at.
+        Large JPEGs are decoded at a fraction of their size, at least twice the networks' input.
 
         Raises:
             NotAnImage, Invalid, TooLarge: as `models.images.inspect_image`.
@@ -88,7 +88,7 @@ class Segmenter:
         return self._prepare(image, image.size)
 
     def encode(self, pictures: Sequence[PreparedPicture]) -> list[Features]:
-        """The networks' part that no prompt is needed for; the parser runs in batches."""
+        """Runs the part of the networks that needs no prompt; the parser runs in batches."""
         planes = self.parser.probabilities([picture.pixels for picture in pictures])
         return [
             Features(
@@ -99,7 +99,7 @@ class Segmenter:
         ]
 
     def decode(self, features: Features, prompt: SegmentPrompt) -> Segment:
-        """One mask.
+        """Computes the mask of one prompt.
 
         Raises:
             Invalid: as `select`.
@@ -110,7 +110,7 @@ class Segmenter:
         """The piece that the prompt means, at the working size.
 
         Raises:
-            Invalid: it is not in the picture, or points and box lie outside.
+            Invalid: the piece is not in the picture, or points or box lie outside of it.
         """
         require_inside(prompt, features.parsing.height, features.parsing.width)
         candidate = (

@@ -19,7 +19,7 @@ Bbox = tuple[int, int, int, int]
 Category = Literal["upper", "lower", "dress"]
 """The garments that a try-on can replace."""
 Target = Literal["garment", "upper", "lower", "dress", "person"]
-"""What a prompt can ask for by name."""
+"""The targets that a prompt can name."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class SegmentPrompt:
     """What to cut out of a picture.
 
     points: (x, y, inside?) and box: (x0, y0, x1, y1), in pixels of the picture as a viewer shows
-    it. target: None where points or a box say what is meant.
+    it. target: the name of the piece; None if points or a box select it.
     """
 
     target: Target | None = None
@@ -39,9 +39,9 @@ class SegmentPrompt:
 class SegmentAnswer:
     """A mask in the blob store.
 
-    bbox: x, y, width, height in pixels. area: pixels inside. score: 0 to 1. label: the name of
-    what was cut out. version: of the networks. size_bytes: of the blob. category_shares: as in
-    `models.segmenter.prompts.Segment`; no caller sees them.
+    bbox: x, y, width, height in pixels. area: pixels inside. score: 0 to 1. label: the name of the
+    piece. version: of the networks. size_bytes: of the blob. category_shares: as in
+    `models.segmenter.prompts.Segment`; responses to callers do not contain them.
     """
 
     width: int

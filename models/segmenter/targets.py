@@ -23,11 +23,11 @@ from models.segmenter.sam import Prompt
 from models.segmenter.shapes import Category, Mask, SegmentPrompt, Target
 
 FAINT = 0.15
-"""The least probability of a flat-lay garment's pixels where none reach 0.5."""
+"""The least probability of a flat-lay garment's pixels if no pixel reaches 0.5."""
 LEAST_FLAT_LAY, LEAST_SURE, MOST_DOUBT = 0.08, 0.8, 1.6
-"""A flat-lay picture shows no garment where the piece is a smaller share of the picture, where the
-surest fiftieth of pixels is less probable, or where the mean entropy of the classes inside (nats)
-is higher. Measured by benchmarks/segmentation/no_garment.py.
+"""A flat-lay picture shows no garment if the piece is a smaller share of the picture, if the 98 %
+quantile of the pixels' garment probability is lower, or if the mean entropy of the classes inside
+(in nats) is higher. Measured by benchmarks/segmentation/no_garment.py.
 """
 LEAST_FILLED = 0.5
 """The least IoU of a caller's box and the bounding box of the piece that is cut off at it."""
@@ -47,7 +47,7 @@ def find_target(features: Features, target: Target) -> Candidate:
     """The piece that a target's name means in this picture.
 
     Raises:
-        Invalid: it is not there.
+        Invalid: the picture does not show such a piece.
     """
     parsing = features.parsing
     is_worn = shows_person(parsing)
@@ -58,7 +58,7 @@ def find_target(features: Features, target: Target) -> Candidate:
     if target != "garment":
         piece = _largest(features, CATEGORIES[target], together=0.1, what=NOUNS[target])
         return piece if is_worn else _require_garment(features, piece)
-    if not is_worn:  # flat-lay: one garment, whatever classes the parser gives to its parts
+    if not is_worn:  # flat-lay: one garment, even if the parser gives its parts several classes
         piece = _largest(features, GARMENTS, together=0.25, what="garment", least=FAINT)
         return _require_garment(features, piece)
     groups = list(CATEGORIES.values())
@@ -67,11 +67,12 @@ def find_target(features: Features, target: Target) -> Candidate:
 
 
 def _require_garment(features: Features, piece: Candidate) -> Candidate:
-    """The piece of a flat-lay picture, if it looks like a garment: in landscapes and on bare
-    grounds the parser finds small pieces, or a little of every class.
+    """The piece of a flat-lay picture, if it looks like a garment.
+
+    In landscapes and on bare backgrounds the parser finds small pieces, or a little of every class.
 
     Raises:
-        Invalid: it doesn't.
+        Invalid: the piece does not look like a garment.
     """
     probabilities = features.parsing.probabilities
     entropy = -(probabilities * np.log(probabilities + 1e-6)).sum(axis=0)
@@ -96,7 +97,7 @@ def _largest(
 
 
 def list_candidates(features: Features, target: Target | None) -> list[Candidate]:
-    """All pieces that a prompt may mean, each on its own.
+    """All pieces that a prompt may select, as separate candidates.
 
     A skirt is not offered without the trousers that the parser saw in the middle of it. Shoes that
     nobody wears are offered as a pair, because one may hide the other.
@@ -122,11 +123,11 @@ def list_candidates(features: Features, target: Target | None) -> list[Candidate
 def choose(
     candidates: Sequence[Candidate], features: Features, prompt: SegmentPrompt
 ) -> Candidate | None:
-    """By points: the smallest piece that fits. By a box: the group whose pieces fill it best.
+    """With points only, the smallest piece that fits; with a box, the group that fills it best.
 
-    Where no group nearly fills the box, as where the parser took shirt and skirt for one dress,
-    pieces are cut off at the box; of those that then fill it about equally well, the smallest one
-    is chosen.
+    If no group nearly fills the box (for example because the parser labelled a shirt and a skirt as
+    one dress), the pieces are clipped to the box. Among the pieces that then fill it about equally
+    well, the smallest one is chosen.
     """
     fitting = [piece for piece in candidates if fits(piece.mask, features, prompt)]
     if prompt.box is None:
@@ -145,7 +146,7 @@ def choose(
 
 
 def _merge(parts: Sequence[Candidate]) -> list[Candidate]:
-    """One candidate for each group of classes, of all its pieces."""
+    """One candidate for each group of classes, which joins all pieces of the group."""
     groups: dict[frozenset[Atr], list[Candidate]] = {}
     for part in parts:
         groups.setdefault(part.classes, []).append(part)

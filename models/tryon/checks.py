@@ -52,7 +52,7 @@ def check_garment(garment: GarmentPicture) -> None:
 
 
 def check_mask_size(mask_size: tuple[int, int], garment_size: tuple[int, int]) -> None:
-    """Both (width, height).
+    """Checks that mask and garment have the same size; both are (width, height).
 
     Raises:
         Invalid: about the mask: its size is not the garment's.

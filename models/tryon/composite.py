@@ -21,7 +21,7 @@ from models.tryon.warping.splines import Cover, Fit, WarpedLayer, fit_piece, fla
 LABEL_SIDE = 320
 """The longest side of the map in which landmarks are searched."""
 SHADING = 0.5
-"""The share of the old clothes' light and shade that the new ones take over."""
+"""The share of the old clothes' light and shade that is applied to the new clothes."""
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def find_zones(labels: Labels, body: Pose, category: Category) -> Zones:
     rows = np.arange(len(labels))[:, None]
     protected = mask_of(labels, HEAD | HEADWEAR | SHOES | {Atr.BAG}) | body.hands
     if category == "upper":
-        if body.tucked:  # a top that was tucked in stays tucked in
+        if body.tucked:  # the new top is tucked in as well
             protected |= mask_of(labels, LOWER | {Atr.BELT})
         old = mask_of(labels, UPPER) | (mask_of(labels, DRESS) & (rows < body.waist))
     elif category == "lower":
@@ -122,8 +122,8 @@ def _mirror(person: Pixels, source: Mask, hole: Mask) -> Colour:
 def skin_colour(person: Pixels, labels: Labels, first: frozenset[Atr]) -> NDArray[np.float32]:
     """The median colour, (3,), of the first group of classes with enough visible skin.
 
-    Arms whose hue differs from the face's are a sleeve that the parser took for skin. Legs are not
-    compared, since they may wear stockings.
+    Arms whose hue differs from that of the face are sleeves that the parser labelled as skin. Legs
+    are not compared, since they may be in stockings.
     """
     face = _median_of(person, labels, FACE)
     for classes in (first, ARMS, FACE, LEGS):

@@ -1,6 +1,6 @@
 """Painters that finish a composite: none, or a diffusers inpainting checkpoint."""
 
-# ruff: noqa: PLC0415 - torch and diffusers come in when a checkpoint is loaded, never before
+# ruff: noqa: PLC0415 - torch and diffusers are imported when a checkpoint is loaded, not earlier
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ MARGIN = 0.12
 
 @dataclass(frozen=True)
 class PainterConfig:
-    """Which checkpoint paints, and how.
+    """The checkpoint that paints, and its options.
 
     checkpoint: "composite"; a diffusers inpainting folder ("local-dir:/path" or its path) or a
     hub's "owner/name" (StableDiffusionXLInpaintPipeline and its kin). adapter: an IP-Adapter
@@ -90,7 +90,7 @@ class CompositePainter:
         steps: int,
         on_step: OnStep,
     ) -> tuple[Pixels, list[str]]:
-        """The composite's picture, whatever the seed and the number of steps."""
+        """The composite's picture, regardless of the seed and the number of steps."""
         on_step(0, 1)
         return composite.picture, []
 
@@ -183,7 +183,7 @@ def _cropped(
 
 
 def _described(config: PainterConfig, pipeline: Any) -> list[object]:
-    """What the version depends on: the networks' configurations and how they are used."""
+    """The values that determine the version: the networks' configurations and their options."""
     parts = {
         name: sorted(
             (key, str(value)) for key, value in dict(part.config).items() if key != "_name_or_path"
@@ -196,7 +196,7 @@ def _described(config: PainterConfig, pipeline: Any) -> list[object]:
 
 
 def load_painter(config: PainterConfig) -> Painter:
-    """Load the painter of a checkpoint, or raise."""
+    """Loads the painter of a checkpoint."""
     if config.checkpoint == COMPOSITE:
         return CompositePainter()
     from diffusers import AutoPipelineForInpainting

@@ -1,6 +1,6 @@
 """Builds the try-on pipeline of a configuration, and checks that it works."""
 
-# ruff: noqa: PLC0415 - the parser brings torch in, and only where a pipeline is loaded
+# ruff: noqa: PLC0415 - the parser imports torch, which is needed only to load a pipeline
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ class TryOnConfig:
 
 
 def load_pipeline(config: TryOnConfig) -> TryOnPipeline:
-    """Load the networks.
+    """Loads the networks.
 
     Raises:
         SetupError: a checkpoint's licence does not allow its use here.

@@ -54,7 +54,7 @@ def extreme(mask: Mask, direction: tuple[float, float]) -> Points:
 
 
 def travel(mask: Mask, start: Points, limit: int = 2000) -> NDArray[np.float64]:
-    """The geodesic distance of each pixel of the mask from `start`; inf where no way leads inside.
+    """The geodesic distance of each pixel of the mask from `start`; inf for unreachable pixels.
 
     Steps alternate between four and eight neighbours, so that fronts grow as octagons.
     """

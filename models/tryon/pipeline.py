@@ -22,9 +22,9 @@ from models.tryon.shapes import GarmentPicture, TryOnOptions
 from models.tryon.warping.flow import FlowModel
 
 SURE = 0.85
-"""Above this share of another category, the caller's category is refused."""
+"""If another category has more than this share, the caller's category may be refused."""
 LEAST_LIKELY = 0.2
-"""Up to this share of the likeliest category, the shape of the mask decides instead."""
+"""If the likeliest category has at most this share, the mask's shape decides the category."""
 
 
 class HumanParser(Protocol):
@@ -61,8 +61,8 @@ class Sizes:
 class DressedPerson:
     """A finished try-on.
 
-    picture: at the person's size. category: the caller's, or the guessed one. steps: what ran, in
-    order. timings_ms: by step. composite: the parts that the picture was made of.
+    picture: at the person's size. category: the caller's, or the guessed one. steps: the names of
+    the steps in order. timings_ms: by step. composite: the parts of the picture.
     """
 
     picture: Image.Image
@@ -178,7 +178,7 @@ class TryOnPipeline:
         else by parsing the garment.
 
         Raises:
-            Invalid: about the category: the garment is surely of another one.
+            Invalid: about the category: the garment clearly belongs to another category.
         """
         shares = options.category_shares
         if shares is None:
@@ -189,10 +189,11 @@ class TryOnPipeline:
 def fit_category(
     category: Category | None, shares: Mapping[Category, float], cut: Mask
 ) -> Category:
-    """The caller's category; without one, the likeliest by the shares, or by the mask's shape.
+    """The caller's category, else the likeliest category by the shares or by the mask's shape.
 
     Raises:
-        Invalid: about the category: trousers or a skirt were called a top, or the reverse.
+        Invalid: about the category: the caller calls clear trousers or a clear skirt a top, or the
+            reverse.
     """
     likeliest = max(CATEGORIES, key=lambda name: shares.get(name, 0.0))
     share = shares.get(likeliest, 0.0)
@@ -220,7 +221,7 @@ class _Clock:
         self._last_s = time.perf_counter()
 
     def lap(self, name: str, before_ms: float = 0.0) -> None:
-        """Records the time since the last lap under a name, with what it has taken before."""
+        """Records the time since the last lap under a name, plus `before_ms`."""
         now_s = time.perf_counter()
         self.laps_ms[name] = round(before_ms + (now_s - self._last_s) * 1000, 2)
         self._last_s = now_s

@@ -65,7 +65,7 @@ class TryOnTicket:
 
 @dataclass(frozen=True)
 class TryOnStep:
-    """Progress of a try-on: steps done, steps in all, and the step that begins."""
+    """Progress of a try-on: steps done, the total number of steps, and the step that begins."""
 
     done: int
     total: int
@@ -87,7 +87,7 @@ class TryOnResult:
 
 @dataclass(frozen=True)
 class TryOnLoad:
-    """How many try-ons wait or are being made at the TryOn replica that answers, and the limits of
+    """The number of try-ons that wait or run at the TryOn replica that answers, and the limits of
     direct try-ons.
     """
 

@@ -64,7 +64,7 @@ async def test_no_statement_and_no_lock_lasts_for_ever(
             await execute(session, "SELECT pg_sleep(30)")
     async with database.transaction() as holder:
         await execute(holder, "SELECT pg_advisory_xact_lock(1)")
-        with pytest.raises(Unavailable, match="being changed by others"):
+        with pytest.raises(Unavailable, match="are changing the same rows"):
             async with database.transaction() as session:
                 await execute(session, "SELECT pg_advisory_xact_lock(1)")
     assert await database.check()

@@ -119,8 +119,8 @@ def test_an_unfinished_initdb_is_done_again(postgres: Postgres, data_dir: Path) 
 @pytest.mark.parametrize(
     ("lost", "said"),
     [
-        ("cluster/global/pg_control", "no complete PostgreSQL folder .global/pg_control missing"),
-        ("cluster/PG_VERSION", "no complete PostgreSQL folder .PG_VERSION missing"),
+        ("cluster/global/pg_control", "a complete PostgreSQL folder .global/pg_control missing"),
+        ("cluster/PG_VERSION", "not a complete PostgreSQL folder .PG_VERSION missing"),
         ("password", "password is missing"),
     ],
 )

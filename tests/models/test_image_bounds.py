@@ -35,7 +35,7 @@ FLOODS = {
     ),
     "segments": (pictures.segment_flood(8, 8, jpeg.MAX_SEGMENTS + 1, b"x"), "segments"),
     "fill bytes": (pictures.fill_flood(8, 8, jpeg.MAX_FILL_BYTES + 5), "fill bytes"),
-    "PNG chunks": (pictures.png_chunk_flood(8, 8, png.MAX_OTHER_CHUNKS), "chunks beside"),
+    "PNG chunks": (pictures.png_chunk_flood(8, 8, png.MAX_OTHER_CHUNKS), "chunks other"),
     "PNG chunks of data": (pictures.png_data_flood(8, 8, png.MAX_DATA_CHUNKS), "chunks of data"),
     "PNG frames": (pictures.png_frame_flood(2, 2, png.MAX_DATA_CHUNKS // 2 + 1), "chunks of data"),
     "PNG texts": (pictures.png_text_bomb(8, 8, png.MAX_PACKED_TEXTS + 1, 100), "packed texts"),
@@ -71,7 +71,7 @@ FLOODS = {
         webp_pictures.alpha_tables(264, 264, 4097), "groups of Huffman tables",
     ),
     "WebP pixels that steer": (
-        webp_pictures.webp(webp_pictures.vp8l_tables(2560, 2560, 1)), "only steer",
+        webp_pictures.webp(webp_pictures.vp8l_tables(2560, 2560, 1)), "only control",
     ),
     "sides, JPEG": (pictures.scan_bomb(8, 161, 1), "at most 20 times"),
     "sides, PNG": (pictures.png(161, 8), "at most 20 times"),

@@ -1,4 +1,4 @@
-"""jobs keep the span that asked for them; ended jobs and unfinished uploads are found by time."""
+"""jobs keep the span that submitted them; ended jobs and unfinished uploads are found by time."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The route of a job's server-sent events; it resumes after `Last-Event-ID`, ends with the job."""
+"""The route of a job's server-sent events; a stream resumes after `Last-Event-ID`."""
 
 import json
 import time

@@ -17,8 +17,9 @@ GROUPS = 8
 
 
 def plot_calibration(report: SalesReport) -> bytes:
-    """Actual scores in groups of rising predicted score: their medians and 5 to 95 % ranges beside
-    the diagonal, and the coverage of the intervals.
+    """Actual scores in groups of rising predicted score, and the coverage of the intervals.
+
+    For each group the plot shows the median and the range from 5 to 95 %, and the diagonal.
     """
     order = np.argsort(report.predicted, kind="stable")
     groups = [rows for rows in np.array_split(order, min(GROUPS, len(order))) if len(rows)]
@@ -30,16 +31,16 @@ def plot_calibration(report: SalesReport) -> bytes:
         axes.plot([0, 100], [0, 100], color="grey", linewidth=1, linestyle="--")
         axes.errorbar(
             predicted, middle, yerr=[middle - low, high - middle], fmt="o", color=INK, ecolor=SOFT,
-            elinewidth=3, label="what was sold: median, 5 to 95 %",
+            elinewidth=3, label="actual score: median, 5 to 95 %",
         )  # fmt: skip
         axes.set_title(f"{report.coverage:.0%} of {len(report.actual)} inside their interval")
         axes.legend(loc="upper left", fontsize=8, frameon=False)
 
-    return _render(draw, "expected score, groups of equal size", "score of what was sold")
+    return _render(draw, "expected score (groups of equal size)", "actual score")
 
 
 def plot_actual(report: SalesReport) -> bytes:
-    """Every row: predicted score with its interval against the actual score."""
+    """Plots the predicted score of every row, with its interval, against the actual score."""
 
     def draw(axes: "Axes") -> None:
         axes.plot([0, 100], [0, 100], color="grey", linewidth=1, linestyle="--")
@@ -49,7 +50,7 @@ def plot_actual(report: SalesReport) -> bytes:
         correlation = "" if spearman is None else f", rank correlation {spearman:.2f}"
         axes.set_title(f"mean absolute error {report.measures.mae:.1f} points{correlation}")
 
-    return _render(draw, "expected score, interval drawn", "score of what was sold")
+    return _render(draw, "expected score, with its interval", "actual score")
 
 
 def _render(draw: Any, xlabel: str, ylabel: str) -> bytes:

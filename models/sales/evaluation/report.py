@@ -61,7 +61,7 @@ def report_on(regressor: Regressor, sales: Sales, reference: Sales) -> SalesRepo
 def report_of(
     regressor: Regressor, sales: Sales, forecast: Forecast, by_category: Floats, by_image: Floats
 ) -> SalesReport:
-    """The same from the predictions of all three: ln(1 + units), (n,)."""
+    """The report from the regressor's predictions and both baselines' ln(1 + units), (n,)."""
     log_units = sales.log_units
 
     def score(values: Floats) -> Floats:

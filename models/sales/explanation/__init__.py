@@ -1,1 +1,1 @@
-"""Why a picture has its score: occlusion, drawn as a heatmap."""
+"""Explains a picture's score by occlusion, drawn as a heatmap."""

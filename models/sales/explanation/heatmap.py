@@ -14,7 +14,7 @@ SIDE_PX = 448
 LEGEND_PX = 44
 RAISES, LOWERS = (214, 39, 40), (31, 99, 196)
 STRONGEST = 0.78  # the opacity of the strongest colour
-FADED = 0.15  # the share of the photograph's own colours, faded so that the map's stand out
+FADED = 0.15  # the share of the photograph's colours that remains, so that the map is visible
 STRONG_FROM = 0.95  # cells above this quantile have the full colour, so no outlier dominates
 FLAT = 1e-9
 

@@ -45,7 +45,7 @@ def find_bottom(mask: Mask) -> Bottom:
 
 
 def _find_crotch(mask: Mask, y0: int, y1: int, wide: int) -> int | None:
-    """The first row, from above, below which two legs are apart; None for a skirt."""
+    """The topmost row below which two legs are separate; None for a skirt."""
     apart = []
     for y in range(y0, y1 + 1):
         legs = [run for run in runs(mask[y]) if run[1] - run[0] > 0.1 * wide]

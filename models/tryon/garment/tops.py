@@ -160,7 +160,7 @@ def _find_armpit(
 
 
 def _top_at(mask: Mask, x: float, limit: int) -> Points:
-    """The highest pixel of the mask in a column; the limit where none lies above it."""
+    """The topmost pixel of the mask in a column, but at least as high as the limit."""
     column = int(np.clip(round(x), 0, mask.shape[1] - 1))
     rows = np.flatnonzero(mask[:limit, column])
     return np.array([x, float(rows[0]) if len(rows) else float(limit)])

@@ -33,8 +33,9 @@ def upright(garment: Pixels, mask: Mask) -> tuple[Pixels, Mask]:
 
 
 def tilt_of(mask: Mask) -> float:
-    """The tilt in degrees, clockwise: turned back by it, the mask is most like its mirror image. 0
-    where no rotation makes it clearly more symmetric.
+    """The tilt in degrees, clockwise; 0 if no rotation makes the mask clearly more symmetric.
+
+    A mask that is turned back by its tilt is most similar to its mirror image.
     """
     x0, y0, x1, y1 = bounds(mask)
     part = Image.fromarray(mask[y0 : y1 + 1, x0 : x1 + 1].astype(np.uint8) * 255)

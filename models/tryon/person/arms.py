@@ -70,7 +70,7 @@ def _outline_at(worn: Mask, body: Pose, y: float, sign: float) -> float:
 
 
 def _on_side(labels: Labels, body: Pose, side: int) -> Mask:
-    """The pixels that belong to one side: by label where both arms have their own, else by half."""
+    """The pixels of one side: by label if both arms are labelled, else by half of the body."""
     columns, rows = np.arange(labels.shape[1])[None], np.arange(len(labels))[:, None]
     middle = body.axis[0] + (body.axis[1] - body.axis[0]) * np.clip(
         (rows - body.top) / max(body.crotch - body.top, 1.0), 0.0, 1.0

@@ -20,13 +20,13 @@ from models.tryon.person.pose import (
 )
 
 LOWEST = 0.5
-"""The lowest place of shoulders below the first row in which they may be, in heights of the face:
-on nine of ten street photographs they are within 0.6, on drawn people within 0.45.
+"""The largest distance of the shoulders from the first row in which they may be, in heights of the
+face. The distance is at most 0.6 on nine of ten street photographs, and 0.45 on drawn people.
 """
 
 
 def find_shoulders(labels: Labels) -> tuple[Points, float]:
-    """Both tips of the shoulders and half their distance, within the limits that the head sets."""
+    """Both tips of the shoulders and half their distance, limited by the size of the head."""
     trunk = mask_of(labels, UPPER | DRESS | ARMS)
     if not trunk.any():
         return _shoulders_above(labels)
@@ -47,7 +47,7 @@ def find_shoulders(labels: Labels) -> tuple[Points, float]:
     if is_visible:
         half = float(np.clip(half, NARROWEST * tall, WIDEST * tall))
     half = _limit_by_stature(max(half, 1.0), labels)
-    for number, side in enumerate(sides):  # what looks like a tip near the neck is a scarf's edge
+    for number, side in enumerate(sides):  # a tip near the neck is the edge of a scarf
         out = np.abs(columns - middle) > 0.75 * half
         if reach[number] < 0.7 * half and (side & out).any():
             tips[number] = extreme(side & out, (0.0, -1.0))
@@ -55,7 +55,7 @@ def find_shoulders(labels: Labels) -> tuple[Points, float]:
     level = float(np.mean([tip[1] for tip in both])) if both else start + 0.4 * tall
     if not even and len(both) == 2:
         level = float(both[int(np.argmin(reach))][1])
-    if is_visible:  # of someone turned aside the outermost point may be an elbow or a hip
+    if is_visible:  # if the person is turned aside, the tip may be an elbow or a hip
         level = min(level, start + LOWEST * tall)
     centre = middle + 0.5 * (reach[1] - reach[0]) if even else middle
     steep = both[-1][1] - both[0][1] if len(both) == 2 and even else 0.0

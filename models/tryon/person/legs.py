@@ -33,7 +33,7 @@ def leg_tracks(labels: Labels, body: Pose) -> list[NDArray[np.float64]]:
         stretches = [run for run in runs(worn[y]) if run[1] - run[0] > 0.12 * body.half]
         alone = (
             len(stretches) == 1 and stretches[0][1] - stretches[0][0] < 0.5 * body.half
-        )  # one leg hides
+        )  # only one leg is visible
         if not stretches or alone or skirt > 0.5 * worn[y].sum():
             continue
         if len(stretches) >= 2:

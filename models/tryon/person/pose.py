@@ -63,11 +63,11 @@ class Pose:
     """The landmarks of a body that stands upright in a picture; "left" is the picture's left.
 
     neck, shoulders: left and right point, (2, 2). half: half the shoulder width, the unit of
-    widths. axis: x of the spine at the neck and at the hip. waist, crotch, ankle: rows. span: from
-    the shoulders to where the legs begin, the unit of lengths; the crotch of clothes may hang
-    lower. tucked: whether trousers or a skirt are visible up to the waist. trunk: left and right
-    edge of the torso without arms in each row, (h, 2), NaN where there is none. arms: left and
-    right, None where not visible. hands: (h, w). last_row: of the body.
+    widths. axis: x of the spine at the neck and at the hip. waist, crotch, ankle: rows. span: the
+    distance from the shoulders to the top of the legs, the unit of lengths; the crotch of clothes
+    may hang lower. tucked: whether trousers or a skirt are visible up to the waist. trunk: left and
+    right edge of the torso without arms in each row, (h, 2), NaN in rows without a torso. arms:
+    left and right, None if not visible. hands: (h, w). last_row: the last row of the body.
     """
 
     neck: Points

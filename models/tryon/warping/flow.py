@@ -118,7 +118,7 @@ def frame_person(person: Mask, size: tuple[int, int]) -> GridCrop:
 def make_flow_inputs(
     labels: Labels, crop: GridCrop, mask: Mask, pieces: Sequence[Piece], fits: Sequence[Fit]
 ) -> FlowInputs:
-    """The network's inputs for a first warp. labels: (h, w) of the frame. mask: the garment's."""
+    """The network's inputs for a first warp. labels: (h, w) of the frame. mask: of the garment."""
     points = crop.points()
     cover, source = np.zeros(GRID, np.float32), np.zeros((2, *GRID), np.float32)
     for piece, fit in zip(pieces, fits, strict=True):

@@ -12,7 +12,7 @@ from models.tryon.warping.flow import OUTSIDE, STRIDE, FlowInputs, Planes, mirro
 
 WEIGHTS_FILE = "model.safetensors"
 CHANNELS = OUTSIDE + 1 + 1 + 2
-"""One for each label, one for the cover, two for the places."""
+"""The input channels: one for each label, one for the cover, two for the places."""
 WIDTHS = (32, 64, 96, 128, 160)
 CUT = 128
 
@@ -97,7 +97,7 @@ class FlowPredictor:
 
 
 def load_flow(folder: Path = STARTER_FOLDER / "flow") -> FlowPredictor:
-    """Load the weights of a folder, by default the shipped ones, on the CPU."""
+    """Loads the weights of a folder, by default the shipped weights, on the CPU."""
     network = FlowNetwork()
     tensors = read_tensors(folder / WEIGHTS_FILE)
     network.load_state_dict(

@@ -120,7 +120,7 @@ def _is_in_front(arm: Limb, body: Pose) -> bool:
 def _place_sleeve(
     sleeve: Sleeve, arm: Limb, body: Pose, scale: float, side: int, tip: Points, pit: Points
 ) -> Piece:
-    """A sleeve along the arm, as far as it is long but not past the wrist."""
+    """Places a sleeve along the arm, at its own length but not beyond the wrist."""
     along = (sleeve.outer_end + sleeve.inner_end - sleeve.outer_start - sleeve.inner_start) / 2
     long = float(np.hypot(*along)) * scale
     wrist = max(arm.length - 0.62 * body.half, 0.6 * arm.length)

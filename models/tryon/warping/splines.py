@@ -81,7 +81,7 @@ class WarpedLayer:
 
     colour: (h, w, 3) float32, 0 to 255. cover: (h, w). folds: the share of the piece that the
     softest spline would fold over. affine: whether only an affine map was free of folds. torn: the
-    share that the map in use folds over.
+    share of the piece that the applied map folds over.
     """
 
     colour: NDArray[np.float32]
@@ -113,7 +113,7 @@ def fit_piece(piece: Piece, size: tuple[int, int]) -> Fit:
             first_folds = folds
         if folds <= FOLDED:
             return Fit(spline, first_folds, affine=not np.isfinite(stiffness))
-    # the points are so out of order that even the affine map mirrors the piece
+    # the points are in an order by which even the affine map mirrors the piece
     upright = fit_spline(_corners(piece.target), _corners(piece.source), np.inf)
     return Fit(upright, first_folds, affine=True)
 

@@ -38,7 +38,7 @@ async def test_no_mask_is_left_where_its_row_could_not_be_written(
     studio: Studio, owner: UUID
 ) -> None:
     async def fail(_session: AsyncSession) -> None:
-        raise Unavailable("what is to be changed is being changed by others")
+        raise Unavailable("other transactions are changing the same rows")
 
     before = {key async for key in studio.blobs.list("masks/")}
     with pytest.raises(Unavailable):
