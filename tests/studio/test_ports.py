@@ -27,7 +27,7 @@ def parts(*names: str) -> Any:
 
 async def test_a_part_that_was_left_out_says_so() -> None:
     studio = Studio(Settings(), **parts("database"))
-    with pytest.raises(Unavailable, match="without that part"):
+    with pytest.raises(Unavailable, match="without this part"):
         await studio.embedder.version()
     with pytest.raises(Unavailable):
         await studio.cache.get("key")
