@@ -95,7 +95,7 @@ class IndexWriter:
         if self._vectors is None:
             self._open_vectors(len(vector))
         if self._vectors is None or vector.shape != (self._dim,):
-            raise Invalid(f"a vector has shape {vector.shape} instead of ({self._dim},)")
+            raise Invalid(f"a vector of shape {vector.shape} does not have {self._dim} numbers")
         if self.count and product_id <= self._last:
             raise ValueError("products must come in ascending order of their ids")
         encoded = np.frombuffer(product_id.encode(), dtype=np.uint8)

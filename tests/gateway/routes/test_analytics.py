@@ -166,7 +166,7 @@ async def test_another_embedder_is_told_apart(client: httpx.AsyncClient, studio:
     studio.embedder._version = "another"
     answer = await predict(client, headers, fileId=file_id)
     assert answer.status_code == 409
-    assert "train one" in answer.json()["detail"]
+    assert "train a new version" in answer.json()["detail"]
     health = (await client.get("/api/health/reg")).json()
     assert health["status"] == "ok" and "merchants' own" in health["detail"]
 
