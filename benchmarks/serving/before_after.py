@@ -49,7 +49,7 @@ def running(tree: Path) -> Iterator[tuple[RunningStudio, float]]:
     started_s = time.monotonic()
     studio = RunningStudio(
         folder / "data",
-        command=["env", "-C", str(tree), interpreter, "-m", "cli", "up"],
+        command=["env", "-C", str(tree), f"PYTHONPATH={tree}", interpreter, "-m", "cli", "up"],
         STUDIO_LIMIT_SEARCH="10000000",
         STUDIO_LIMIT_DEFAULT="10000000",
     )
@@ -145,7 +145,7 @@ def main() -> None:
             studios[name], seconds = stack.enter_context(running(tree))
         loads = alternate(studios, args.rounds, args.seconds)
         memory = [memory_gib(studios[name]) for name in NAMES]
-    ready = [statistics.median(ready_s[name] or [0.0]) for name in NAMES]
+    ready = [statistics.median(ready_s[name] or [float("nan")]) for name in NAMES]
     keep("before_after", [
         f"{head(f'python -m benchmarks.serving.before_after {args.before.name}')}; medians of "
         f"{args.rounds} alternating rounds of {args.seconds:g} s; load average before "
