@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +75,27 @@ def free_port() -> int:
     """A free TCP port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+@contextmanager
+def servers(folder: Path) -> Iterator[dict[str, str]]:
+    """Addresses of an empty PostgreSQL with the studio's tables and of a Valkey."""
+    from db.migrate import upgrade
+    from local.servers.postgres import Postgres
+    from local.servers.valkey import Valkey
+
+    postgres, valkey = Postgres(folder, durable=False), Valkey(folder)
+    try:
+        postgres.start()
+        environment = {
+            "database": postgres.url("postgres"), "redis": valkey.start(),
+            "folder": str(folder / "blobs"),
+        }  # fmt: skip
+        upgrade(environment["database"])
+        yield environment
+    finally:
+        valkey.stop()
+        postgres.stop()
 
 
 def run_variant(variant: str, environment: dict[str, str]) -> list[str]:
@@ -166,34 +189,23 @@ def write_table(turns_of: Turns) -> str:
 
 def main() -> None:
     """Starts servers and variants, measures, and writes the table."""
-    from db.migrate import upgrade
-    from local.servers.postgres import Postgres
-    from local.servers.valkey import Valkey
-
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
     folder = Path(tempfile.mkdtemp(prefix="studio-cost-"))
-    folder.chmod(0o711)
-    postgres, valkey = Postgres(folder, durable=False), Valkey(folder)
+    folder.chmod(0o711)  # PostgreSQL runs as another user where this one is root
     running: dict[str, RunningVariant] = {}
     try:
-        postgres.start()
-        environment = {
-            "database": postgres.url("postgres"), "redis": valkey.start(),
-            "folder": str(folder / "blobs"),
-        }  # fmt: skip
-        upgrade(environment["database"])
-        prepared = prepare(environment)
-        token = prepared.pop("token")
-        environment |= prepared
-        for variant in VARIANTS:
-            running[variant] = start(variant, environment)
-        table = write_table(measure(running, token, seconds))
+        with servers(folder) as addresses:
+            prepared = prepare(addresses)
+            token = prepared.pop("token")
+            for variant in VARIANTS:
+                running[variant] = start(variant, addresses | prepared)
+            table = write_table(measure(running, token, seconds))
+            for server in running.values():
+                server.process.terminate()
+                server.process.wait(20)
     finally:
         for server in running.values():
-            server.process.terminate()
-            server.process.wait(20)
-        valkey.stop()
-        postgres.stop()
+            server.process.kill()
         shutil.rmtree(folder, ignore_errors=True)
     title = head(f"python -m benchmarks.serving.gateway_cost {seconds:g}")
     keep("gateway_cost", [f"{title}, load before {load_average():.1f}", "", table])
