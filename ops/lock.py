@@ -1,9 +1,11 @@
 """Writes the lock files: all direct and indirect dependencies of pyproject.toml, with hashes.
 
-`requirements.lock` has the packages of the product, `requirements-azure.lock` those that only the
-autoscaler of `ray up` on Azure needs, `requirements-dev.lock` those that only tests and checks need.
-Each is installed together with the one before. Versions are those of this venv. Markers and hashes cover every Python and
-platform of `SUPPORTED`; a package that only another Python needs keeps its former version.
+- `requirements.lock`: the packages of the product;
+- `requirements-azure.lock`: those that only the autoscaler of `ray up` on Azure needs;
+- `requirements-dev.lock`: those that only tests and checks need.
+
+Versions are those of this venv. Markers and hashes cover every Python and platform of `SUPPORTED`;
+a package that only another Python needs keeps its former version.
 """
 
 import importlib.metadata
@@ -21,7 +23,11 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = "# Made by `make lock` from pyproject.toml and the packages in .venv.\n"
 OLDEST = "3.11"
-LOCKS = {"requirements.lock": None, "requirements-azure.lock": "azure", "requirements-dev.lock": "test"}
+LOCKS = {
+    "requirements.lock": None,
+    "requirements-azure.lock": "azure",
+    "requirements-dev.lock": "test",
+}
 """Each file, and the extra of pyproject.toml whose packages it adds."""
 OVERRIDES = ["python-dateutil"]
 """Packages of any version: adal, which azure-common imports and nobody calls, forbids the present
