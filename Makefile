@@ -1,7 +1,7 @@
 # make up: the studio on this machine. make test: the whole suite. Needs Python 3.11+, nothing else.
 # make test ARGS="tests/gateway -x": a part. ARGS="--lf -x": what failed last, within seconds.
 # ARGS="-n0": in one process; tests/support/workers.py says when there are two.
-.PHONY: chromium up test check proof bench install install-test lock clean
+.PHONY: chromium up test check proof bench install install-test lock sbom clean
 .DEFAULT_GOAL := up
 
 VENV := .venv
@@ -56,16 +56,21 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PIP) install -q --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.installing $(VENV)/.installed-* && touch $@
 
-$(TEST_STAMP): $(STAMP) requirements-dev.lock
+$(TEST_STAMP): $(STAMP) requirements-dev.lock requirements-azure.lock
 	@echo $$PPID > $(VENV)/.installing
 	@$(PIP) install --progress-bar on --require-hashes \
 	  -r requirements.lock -r requirements-dev.lock
+	@$(PIP) install -q --require-hashes --no-deps -r requirements-azure.lock
 	@rm -f $(VENV)/.installing $(VENV)/.tested-* && touch $@
 
 # Pins what is installed now, with the hashes of all its files: change pyproject.toml, install it,
 # then `make lock`.
 lock:
 	@$(BIN)/python -m ops.lock
+
+# Every package of the locks, with versions, hashes and licences, as CycloneDX JSON.
+sbom: install
+	@$(BIN)/python -m ops.sbom > sbom.json && echo "sbom.json: written"
 
 # Tests name what is missing and skip it; under CI=true that is a failure.
 $(AZURITE): ops/azurite/package-lock.json | install-test

@@ -11,6 +11,13 @@ from errors import SetupError
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 VERIFIED = ("verify-ca", "verify-full")
 TLS_NAMES = ("ssl", "sslmode", "sslrootcert", "sslcert", "sslkey")
+UNSUPPORTED = (
+    "channel_binding", "connect_timeout", "gssencmode", "hostaddr", "keepalives",
+    "keepalives_count", "keepalives_idle", "keepalives_interval", "requiressl",
+    "ssl_max_protocol_version", "ssl_min_protocol_version", "sslcompression", "sslcrl",
+    "sslcrldir", "sslpassword", "sslsni", "tcp_user_timeout",
+)  # fmt: skip
+"""Parameters of libpq that would be ignored, or sent to the server, which doesn't know them."""
 
 
 async def connect(url: str, **options: Any) -> Any:
@@ -35,17 +42,25 @@ def read_url(url: str) -> tuple[str, ssl.SSLContext | str | None]:
     The value is None where the URL has none: then TLS is tried first and nothing is verified.
 
     Raises:
-        SetupError: an unknown `sslmode`, or a certificate file that can't be read.
+        SetupError: an unknown `sslmode`, a parameter that can't be obeyed, or a certificate file
+            that can't be read.
     """
     parts = urlsplit(url)
     query = parse_qsl(parts.query, keep_blank_values=True)
+    for name, _ in query:
+        if name in UNSUPPORTED:
+            raise SetupError(f"the database's URL: {name} is not supported; remove it")
     tls = {name: value for name, value in query if name in TLS_NAMES}
     left = urlencode([(name, value) for name, value in query if name not in TLS_NAMES])
     scheme = parts.scheme.partition("+")[0]
     address = urlunsplit((scheme, parts.netloc, parts.path, left, ""))
     mode = ssl_mode(url)
-    if mode in VERIFIED:
-        return address, _verifying(mode, tls)
+    if mode == "require" and "sslrootcert" in tls:
+        mode = "verify-ca"  # as libpq does
+    if mode in VERIFIED or (mode == "require" and "sslcert" in tls):
+        return address, _context(mode, tls)
+    if "sslcert" in tls:
+        raise SetupError("the database's URL: sslcert needs an sslmode of require or verify-full")
     return address, mode
 
 
@@ -62,7 +77,7 @@ def ssl_mode(url: str) -> str | None:
     return mode
 
 
-def _verifying(mode: str, tls: dict[str, str]) -> ssl.SSLContext:
+def _context(mode: str, tls: dict[str, str]) -> ssl.SSLContext:
     roots = tls.get("sslrootcert")
     try:
         context = ssl.create_default_context(cafile=None if roots in (None, "system") else roots)
@@ -73,4 +88,5 @@ def _verifying(mode: str, tls: dict[str, str]) -> ssl.SSLContext:
             f"the database's URL: a certificate file can't be read: {error}"
         ) from error
     context.check_hostname = mode == "verify-full"
+    context.verify_mode = ssl.CERT_REQUIRED if mode in VERIFIED else ssl.CERT_NONE
     return context

@@ -1,8 +1,11 @@
 """Writes the lock files: all direct and indirect dependencies of pyproject.toml, with hashes.
 
-`requirements.lock` has the packages of the product, `requirements-dev.lock` those that only tests
-and checks need. Versions are those of this venv. Markers and hashes cover every Python and
-platform of `SUPPORTED`; a package that only another Python needs keeps its former version.
+- `requirements.lock`: the packages of the product;
+- `requirements-azure.lock`: those that only the autoscaler of `ray up` on Azure needs;
+- `requirements-dev.lock`: those that only tests and checks need.
+
+Versions are those of this venv. Markers and hashes cover every Python and platform of `SUPPORTED`;
+a package that only another Python needs keeps its former version.
 """
 
 import importlib.metadata
@@ -20,6 +23,15 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = "# Made by `make lock` from pyproject.toml and the packages in .venv.\n"
 OLDEST = "3.11"
+LOCKS = {
+    "requirements.lock": None,
+    "requirements-azure.lock": "azure",
+    "requirements-dev.lock": "test",
+}
+"""Each file, and the extra of pyproject.toml whose packages it adds."""
+OVERRIDES = ["python-dateutil"]
+"""Packages of any version: adal, which azure-common imports and nobody calls, forbids the present
+python-dateutil. Therefore requirements-azure.lock is installed with `--no-deps`."""
 SUPPORTED = [
     {
         "python_version": ".".join(version.split(".")[:2]),
@@ -62,9 +74,11 @@ def present_pins(*locks: Path) -> dict[str, str]:
     for lock in locks:
         for name, block in blocks_of(lock.read_text() if lock.exists() else "").items():
             pins[name] = str(requirement_of(block).specifier).removeprefix("==")
-    for package in importlib.metadata.distributions():
-        pins[canonicalize_name(package.metadata["Name"])] = package.version.partition("+")[0]
-    return pins
+    installed: dict[str, str] = {}
+    for package in importlib.metadata.distributions():  # of two, the first is imported
+        name = canonicalize_name(package.metadata["Name"])
+        installed.setdefault(name, package.version.partition("+")[0])
+    return pins | installed
 
 
 def compile_lock(requirements: Iterable[str], pins: dict[str, str]) -> dict[str, str]:
@@ -75,10 +89,13 @@ def compile_lock(requirements: Iterable[str], pins: dict[str, str]) -> dict[str,
     """
     with tempfile.TemporaryDirectory() as folder:
         source, constraints = Path(folder, "requirements.in"), Path(folder, "pins.txt")
+        overrides = Path(folder, "overrides.txt")
         source.write_text("".join(f"{requirement}\n" for requirement in requirements))
         constraints.write_text("".join(f"{name}=={pins[name]}\n" for name in sorted(pins)))
+        overrides.write_text("".join(f"{name}\n" for name in OVERRIDES))
         command = [sys.executable, "-m", "uv", "pip", "compile", str(source), "--universal"]
         command += ["--python-version", OLDEST, "--constraint", str(constraints)]
+        command += ["--override", str(overrides)]
         command += ["--generate-hashes", "--no-header", "--no-annotate", "--no-config", "--quiet"]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
@@ -87,18 +104,23 @@ def compile_lock(requirements: Iterable[str], pins: dict[str, str]) -> dict[str,
 
 
 def main() -> None:
-    """Writes both lock files."""
+    """Writes the lock files; each has what its requirements add to the files before it."""
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project, build = document["project"], document["build-system"]
-    run_lock, test_lock = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
-    pins = present_pins(run_lock, test_lock)
+    extras = project["optional-dependencies"]
+    pins = present_pins(*(ROOT / name for name in LOCKS))
     needed = [*project["dependencies"], *build["requires"]]
-    run = compile_lock(needed, pins)
-    every = compile_lock([*needed, *project["optional-dependencies"]["test"]], pins)
-    test = {name: block for name, block in every.items() if name not in run}
-    for lock, blocks in ((run_lock, run), (test_lock, test)):
-        lock.write_text(HEAD + "".join(blocks[name] for name in sorted(blocks)))
-    sys.stdout.write(f"{len(run)} packages to run, {len(test)} more to test\n")
+    former: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    for name, extra in LOCKS.items():
+        needed += extras[extra] if extra else []
+        blocks = compile_lock(needed, pins)
+        own = sorted(blocks.keys() - former.keys())
+        texts[name] = HEAD + "".join(blocks[package] for package in own)
+        former |= blocks
+        sys.stdout.write(f"{name}: {len(own)} packages\n")
+    for name, text in texts.items():
+        (ROOT / name).write_text(text)
 
 
 if __name__ == "__main__":

@@ -296,5 +296,7 @@ class AzureBlobStore:
             raise Unavailable("the blob container does not exist") from None
 
     async def aclose(self) -> None:
-        """Closes the connections."""
+        """Closes the connections, also those to the identity's service."""
         await self._service.close()
+        if close := getattr(self._service.credential, "close", None):
+            await close()

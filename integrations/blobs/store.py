@@ -3,10 +3,9 @@
 - `file:///absolute/folder`: files, reached through signed URLs of the studio itself.
 - `azure://<container>;<connection string>`: Azure by account key, as the portal shows it.
 - `https://<account>.blob.core.windows.net/<container>`: Azure by managed identity, signing
-  with user-delegation keys (needs the package azure-identity).
+  with user-delegation keys.
 """
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -86,11 +85,9 @@ def open_azure_by_identity(url: str) -> AzureBlobStore:
     container = parts.path.strip("/")
     if not container or "/" in container:
         raise SetupError("STUDIO_BLOB_URL must be https://<account>.blob…/<container>")
-    try:
-        identity = import_module("azure.identity.aio")
-    except ImportError:
-        raise SetupError("a managed identity needs the package azure-identity") from None
+    from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - few need it
+
     service = BlobServiceClient(
-        f"https://{parts.netloc}", credential=identity.DefaultAzureCredential(), **AZURE_OPTIONS
+        f"https://{parts.netloc}", credential=DefaultAzureCredential(), **AZURE_OPTIONS
     )
     return AzureBlobStore(service, container, account_key=None)

@@ -81,10 +81,18 @@ def pump(outer: ssl.SSLSocket, inner: socket.socket) -> None:
 
 
 @contextmanager
-def tls_server(url: str, certificate: tuple[Path, Path]) -> Iterator[str]:
-    """A TLS proxy before the PostgreSQL of the tests, whose wheel is built without TLS."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+def tls_server(
+    url: str, certificate: tuple[Path, Path], *, clients: Path | None = None
+) -> Iterator[str]:
+    """A TLS proxy before the PostgreSQL of the tests, whose wheel is built without TLS.
+
+    `clients`: it requires a certificate of its callers that this file issued.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=clients)
     context.load_cert_chain(*certificate)
+    if clients:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.maximum_version = ssl.TLSVersion.TLSv1_2  # its handshake ends with that check
     parts = urlsplit(url)
     values = {"context": context, "behind": (parts.hostname, parts.port)}
     handler = type("Front", (TlsFront,), values)
@@ -147,9 +155,38 @@ async def test_a_server_without_tls_is_refused_where_the_url_asks_for_it(databas
         await database.aclose()
 
 
+async def test_with_a_root_require_verifies_it_as_libpq_does(
+    database_url: str, tmp_path: Path
+) -> None:
+    ours, other = make_certificate(tmp_path, "localhost"), make_certificate(tmp_path, "elsewhere")
+    with tls_server(database_url, other) as url:
+        connection = await connect(f"{url}?sslmode=require&sslrootcert={other[0]}")
+        await connection.close()
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await connect(f"{url}?sslmode=require&sslrootcert={ours[0]}")
+
+
+async def test_a_certificate_of_the_client_is_shown_in_every_mode_with_tls(
+    database_url: str, tmp_path: Path
+) -> None:
+    ours, client = make_certificate(tmp_path, "localhost"), make_certificate(tmp_path, "studio")
+    own = f"sslcert={client[0]}&sslkey={client[1]}"
+    with tls_server(database_url, ours, clients=client[0]) as url:
+        for mode in ("require", f"verify-full&sslrootcert={ours[0]}"):
+            connection = await connect(f"{url}?sslmode={mode}&{own}")
+            assert await connection.fetchval("SELECT 1") == 1
+            await connection.close()
+        with pytest.raises(OSError, match=r"(?i)ssl|reset|unexpected"):
+            await connect(f"{url}?sslmode=require")
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [
+        ("sslmode=require&channel_binding=require", "channel_binding is not supported"),
+        ("sslmode=verify-full&sslcrl=/crl.pem", "sslcrl is not supported"),
+        ("connect_timeout=10", "connect_timeout is not supported"),
+        ("sslmode=prefer&sslcert=/client.pem", "sslcert needs an sslmode"),
         ("sslmode=verify", "sslmode must be one of disable"),
         ("sslmode=verify-full&sslrootcert=/nowhere.pem", "can't be read"),
     ],

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, cast
 
 import pytest
+from azure.identity.aio import DefaultAzureCredential
 from azure.storage.blob.aio import BlobServiceClient
 
 from errors import Unavailable
@@ -26,6 +27,17 @@ async def test_an_identity_signs_with_a_key_of_the_service(azure: Azurite) -> No
     assert store._delegation is first
     await store.aclose()
     await asyncio.sleep(0.1)
+
+
+async def test_a_managed_identity_opens_with_the_locked_packages() -> None:
+    """The URL of the README; only Azure itself gives such an identity a token."""
+    store = open_blob_store(settings_for("https://account.blob.core.windows.net/pictures"))
+    assert isinstance(store, AzureBlobStore)
+    credential = store._service.credential
+    assert isinstance(credential, DefaultAzureCredential)
+    assert store._container.url == "https://account.blob.core.windows.net/pictures"
+    assert store._account_key is None
+    await store.aclose()
 
 
 async def test_a_server_that_is_gone() -> None:

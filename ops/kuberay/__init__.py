@@ -1,0 +1,1 @@
+"""The studio on Kubernetes with the KubeRay operator."""
