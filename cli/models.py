@@ -30,7 +30,7 @@ def lock_models() -> None:
         settings = load_settings()
         pins = read_lock(settings.models_lock)
         for checkpoint, model in hub_checkpoints(settings):
-            for name, pin in pins_of(checkpoint, model):
+            for name, pin in pins_of(checkpoint, model, settings.model_precision):
                 pins[name] = pin
                 typer.echo(f"{name}: {len(pin.files)} files at {pin.revision}")
         write_lock(settings.models_lock, pins)
@@ -47,7 +47,8 @@ def fetch_models() -> None:
         settings = load_settings()
         for checkpoint, model in hub_checkpoints(settings):
             pin = find_pin(checkpoint, pinning(settings))
-            pins = list_pins(checkpoint, settings) if pin else pins_of(checkpoint, model)
+            precision = settings.model_precision
+            pins = list_pins(checkpoint, settings) if pin else pins_of(checkpoint, model, precision)
             for name, name_pin in pins:
                 typer.echo(f"{name} at {name_pin.revision}: {fetch(name_pin)}")
         if not settings.embedder_checkpoint.startswith("hf-hub:"):

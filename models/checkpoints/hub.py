@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from errors import SetupError
+from models.checkpoints.adapter import AdapterName
 from models.checkpoints.pins import Pin
 from models.checkpoints.registry import Model
+from models.checkpoints.variants import select_weights
 from models.checkpoints.weights import HUB_PREFIX
 
 TOKENIZER = (
@@ -23,16 +25,15 @@ READ: dict[Model, str] = {
     "tryon": r"model_index\.json|.+/[^/]+\.(json|txt|model|safetensors|bin)",
 }
 """The paths that a model's loader reads, as patterns."""
-VARIANT = re.compile(r"\.(fp16|fp32|bf16|non_ema|ema)\.|(flax|tf|onnx|openvino)_")
 CONFIG_FILE = "open_clip_config.json"
 PICKLED = (".bin", ".pth", ".pt")
 
 
-def pins_of(checkpoint: str, model: Model) -> Iterator[tuple[str, Pin]]:
+def pins_of(checkpoint: str, model: Model, precision: str) -> Iterator[tuple[str, Pin]]:
     """The pins of a checkpoint and of the tokenizer that it borrows, by their names in the lock.
 
-    checkpoint: "hf-hub:owner/name", for SAM with "/path/of/file", for an adapter
-    "owner/name:folder:file".
+    checkpoint: "hf-hub:owner/name", for SAM with "/path/of/file", for an adapter as `AdapterName`.
+    precision: of the network; where the hub has weights in half precision, they are pinned for it.
 
     Raises:
         SetupError: the hub does not have the checkpoint or can't be reached, or the checkpoint has
@@ -40,10 +41,10 @@ def pins_of(checkpoint: str, model: Model) -> Iterator[tuple[str, Pin]]:
     """
     name = checkpoint.removeprefix(HUB_PREFIX)
     repository, prefixes = _split(name)
-    pin = _pin(repository, READ[model], prefixes)
+    pin = _pin(repository, READ[model], prefixes, precision)
     yield name, pin
     if model == "embedder" and (tokenizer := borrowed_tokenizer(_download(pin, CONFIG_FILE))):
-        yield tokenizer, _pin(tokenizer, TOKENIZER, ())
+        yield tokenizer, _pin(tokenizer, TOKENIZER, (), precision)
 
 
 def borrowed_tokenizer(config: Path) -> str | None:
@@ -66,30 +67,30 @@ def borrowed_tokenizer(config: Path) -> str | None:
 def _split(name: str) -> tuple[str, tuple[str, ...]]:
     """owner/name, and the prefixes of the paths that are needed; none means all paths."""
     if ":" in name:
-        repository, folder, file = name.split(":")
-        return repository, (f"{folder}/{file}", f"{folder}/image_encoder/")
+        adapter = AdapterName.parse(name)
+        return adapter.repository, adapter.paths
     owner, repository, *path = name.split("/", 2)
     return f"{owner}/{repository}", tuple(path)
 
 
-def _select(files: Iterable[str], pattern: str, prefixes: tuple[str, ...]) -> list[str]:
-    """The files to load: none of other precisions or frameworks, and no pickle files in a folder
-    with safetensors.
-    """
+def _select(
+    files: Iterable[str], pattern: str, prefixes: tuple[str, ...], precision: str
+) -> list[str]:
+    """The files to load: of one precision, and no pickle files in a folder with safetensors."""
     loadable = [
         file
         for file in files
-        if re.fullmatch(pattern, file)
-        and (not prefixes or file.startswith(prefixes))
-        and not VARIANT.search(file)
+        if re.fullmatch(pattern, file) and (not prefixes or file.startswith(prefixes))
     ]
     safe = {str(Path(file).parent) for file in loadable if file.endswith(".safetensors")}
-    return [
-        file for file in loadable if not (file.endswith(PICKLED) and str(Path(file).parent) in safe)
-    ]
+    return select_weights(
+        (file for file in loadable
+         if not (file.endswith(PICKLED) and str(Path(file).parent) in safe)),
+        precision,
+    )  # fmt: skip
 
 
-def _pin(repository: str, pattern: str, prefixes: tuple[str, ...]) -> Pin:
+def _pin(repository: str, pattern: str, prefixes: tuple[str, ...], precision: str) -> Pin:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -101,7 +102,7 @@ def _pin(repository: str, pattern: str, prefixes: tuple[str, ...]) -> Pin:
         pin = Pin(
             repository,
             str(info.sha),
-            {file: hashes[file] for file in _select(hashes, pattern, prefixes)},
+            {file: hashes[file] for file in _select(hashes, pattern, prefixes, precision)},
         )
         for file, sha256 in pin.files.items():
             if not sha256:  # for a small file the hub has only git's own hash

@@ -35,8 +35,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield hub
 
 
-def lock(path: Path, *checkpoints: tuple[str, Any]) -> Pinning:
-    write_lock(path, dict(pin for name, model in checkpoints for pin in pins_of(name, model)))
+def lock(path: Path, *checkpoints: tuple[str, Any], precision: str = "fp32") -> Pinning:
+    pins = (pin for name, model in checkpoints for pin in pins_of(name, model, precision))
+    write_lock(path, dict(pins))
     return Pinning(path, required=True)
 
 
