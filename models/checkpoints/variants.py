@@ -36,7 +36,8 @@ def select_weights(files: Iterable[str], precision: str) -> list[str]:
 def find_variant(folder: Path | str, precision: str) -> str | None:
     """The `variant` argument of diffusers for a pipeline's folder: "fp16" or None.
 
-    It is None for a hub's name, too. With "fp16", diffusers reads the full weights of those parts that have no others.
+    It is None for a hub's name, too. With "fp16", diffusers reads the full weights of those parts
+    that have no others.
     """
     files = (path.relative_to(folder).as_posix() for path in Path(folder).glob("*/*"))
     return FP16 if any(_is_half(file) for file in select_weights(files, precision)) else None
