@@ -1,16 +1,16 @@
-"""Queries a hub for a checkpoint's current revision and the files that its loader reads."""
+"""The files of a hub's checkpoint that its loader reads: their pins, and where they lie."""
 
 # ruff: noqa: PLC0415 - only operators' commands query a hub
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from errors import SetupError
 from models.checkpoints.adapter import AdapterName
-from models.checkpoints.pins import Pin
+from models.checkpoints.pins import Pin, Pinning, find_pin, hub_errors
 from models.checkpoints.registry import Model
 from models.checkpoints.variants import select_weights
 from models.checkpoints.weights import HUB_PREFIX
@@ -20,7 +20,8 @@ TOKENIZER = (
 )
 READ: dict[Model, str] = {
     "embedder": rf"open_clip_[^/]+|{TOKENIZER}",
-    "parser": r"(config|preprocessor_config)\.json|model\.safetensors|pytorch_model\.bin",
+    "parser": r"(config|preprocessor_config)\.json|model\.safetensors|pytorch_model\.bin"
+    r"|(.+/)?exp-schp-[^/]+\.pth",
     "sam": r".+",
     "tryon": r"model_index\.json|.+/[^/]+\.(json|txt|model|safetensors|bin)",
 }
@@ -45,6 +46,27 @@ def pins_of(checkpoint: str, model: Model, precision: str) -> Iterator[tuple[str
     yield name, pin
     if model == "embedder" and (tokenizer := borrowed_tokenizer(_download(pin, CONFIG_FILE))):
         yield tokenizer, _pin(tokenizer, TOKENIZER, (), precision)
+
+
+def open_pinned(
+    checkpoint: str, pinning: Pinning, open_pin: Callable[[Pin], Path]
+) -> Iterator[tuple[str, Pin, Path]]:
+    """The name, the pin and the folder of a checkpoint and of the tokenizer that it borrows.
+
+    open_pin: `fetch` or `require_cached`. Yields nothing if it is not pinned and need not be.
+
+    Raises:
+        SetupError: as `open_pin`; or the checkpoint must be pinned and is not.
+    """
+    pin = find_pin(checkpoint, pinning)
+    if pin is None:
+        return
+    folder = open_pin(pin)
+    yield checkpoint.removeprefix(HUB_PREFIX), pin, folder
+    if CONFIG_FILE in pin.files and (tokenizer := borrowed_tokenizer(folder / CONFIG_FILE)):
+        borrowed = find_pin(tokenizer, pinning)
+        if borrowed is not None:
+            yield tokenizer, borrowed, open_pin(borrowed)
 
 
 def borrowed_tokenizer(config: Path) -> str | None:
@@ -92,9 +114,8 @@ def _select(
 
 def _pin(repository: str, pattern: str, prefixes: tuple[str, ...], precision: str) -> Pin:
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
-    try:
+    with hub_errors(f"{repository} can't be looked up"):
         info = HfApi().model_info(repository, files_metadata=True)
         hashes = {
             file.rfilename: file.lfs.sha256 if file.lfs else "" for file in info.siblings or []
@@ -107,8 +128,6 @@ def _pin(repository: str, pattern: str, prefixes: tuple[str, ...], precision: st
         for file, sha256 in pin.files.items():
             if not sha256:  # for a small file the hub has only git's own hash
                 pin.files[file] = hashlib.sha256(_download(pin, file).read_bytes()).hexdigest()
-    except (OSError, HfHubHTTPError, ValueError) as error:
-        raise SetupError(f"{repository} can't be looked up: {type(error).__name__}") from error
     if not pin.files:
         raise SetupError(f"{repository} has no file that a loader could read")
     return pin
