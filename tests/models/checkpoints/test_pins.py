@@ -1,12 +1,10 @@
 """Published checkpoints: pinned by revision and checksum, and refused where they aren't."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import constants
 
 from errors import SetupError
 from models.checkpoints.hub import pins_of
@@ -22,18 +20,6 @@ from models.tryon.inpaint import PainterConfig, load_painter
 from tests.support.hub import Hub
 
 EMBEDDER, PARSER = "shop/tiny-embedder", "shop/tiny-parser"
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    hub = Hub()
-    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
-    with hub.running():
-        yield hub
 
 
 def lock(path: Path, *checkpoints: tuple[str, Any], precision: str = "fp32") -> Pinning:
