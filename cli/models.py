@@ -2,9 +2,9 @@
 
 # ruff: noqa: PLC0415 - each command imports what it needs; `studio --help` needs nothing
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,102 +13,87 @@ from errors import SetupError
 from settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from models.checkpoints.pins import Pin
-    from models.checkpoints.registry import Model
+    from jobs.checkpoints.preparation import ModelConfig
     from models.embedder.embedder import Embedder
 
+ONLINE = {"HF_HUB_OFFLINE": "0"}
+OFFLINE = {"HF_HUB_OFFLINE": "1"}
+
 commands = typer.Typer(help="Checkpoints of the profile.", no_args_is_help=True)
+EveryNode = Annotated[
+    bool,
+    typer.Option("--every-node", help="On every node of the Ray cluster, not only on this one."),
+]
 
 
 @commands.command("lock")
 def lock_models() -> None:
     """Write the current revision and checksums of the profile's checkpoints into models.lock."""
     with plain_errors():
+        os.environ.update(ONLINE)
+        from deployments.profile import model_configs
+        from jobs.checkpoints.preparation import hub_checkpoints
         from models.checkpoints.hub import pins_of
         from models.checkpoints.pins import read_lock, write_lock
 
         settings = load_settings()
         pins = read_lock(settings.models_lock)
-        for checkpoint, model in hub_checkpoints(settings):
-            for name, pin in pins_of(checkpoint, model):
+        for each in hub_checkpoints(model_configs(settings)):
+            for name, pin in pins_of(each.name, each.model, each.precision):
                 pins[name] = pin
                 typer.echo(f"{name}: {len(pin.files)} files at {pin.revision}")
         write_lock(settings.models_lock, pins)
 
 
 @commands.command("fetch")
-def fetch_models() -> None:
-    """Download the profile's checkpoints to this node, so that a start needs no network."""
+def fetch_models(every_node: EveryNode = False) -> None:
+    """Download the profile's checkpoints into HF_HOME, so that a start needs no network."""
     with plain_errors():
-        from deployments.profile import pinning
-        from models.checkpoints.hub import pins_of
-        from models.checkpoints.pins import fetch, find_pin
+        os.environ.update(ONLINE)
+        from jobs.checkpoints.preparation import fetch_checkpoints
 
-        settings = load_settings()
-        for checkpoint, model in hub_checkpoints(settings):
-            pin = find_pin(checkpoint, pinning(settings))
-            pins = list_pins(checkpoint, settings) if pin else pins_of(checkpoint, model)
-            for name, name_pin in pins:
-                typer.echo(f"{name} at {name_pin.revision}: {fetch(name_pin)}")
-        if not settings.embedder_checkpoint.startswith("hf-hub:"):
-            typer.echo(f"{settings.embedder_checkpoint}: {load_embedder(settings).version}")
+        run(fetch_checkpoints, ONLINE, every_node=every_node)
 
 
 @commands.command("verify")
-def verify_models() -> None:
-    """Compare the files of all pinned checkpoints, then load the embedder and run it once."""
+def verify_models(every_node: EveryNode = False) -> None:
+    """Compare the files of all pinned checkpoints, then load and run every model once."""
     with plain_errors():
-        settings = load_settings()
-        from models.checkpoints.pins import fetch
+        os.environ.update(OFFLINE)
+        from jobs.checkpoints.preparation import verify_checkpoints
 
-        for checkpoint, _ in hub_checkpoints(settings):
-            for name, pin in list_pins(checkpoint, settings):
-                fetch(pin)
-                typer.echo(f"ok   {name}: {len(pin.files)} files as in models.lock")
-        embedder = load_embedder(settings)
-        check(settings.embedder_checkpoint, embedder.check)
-        typer.echo(f"ok   {embedder.version}: {embedder.dim} dimensions")
+        lines = run(verify_checkpoints, OFFLINE, every_node=every_node)
+        if len({tuple(each) for each in lines.values()}) > 1:
+            raise SetupError("the nodes have different models: compare the lines above")
 
 
-def hub_checkpoints(settings: Settings) -> "list[tuple[str, Model]]":
-    """The profile's checkpoints that come from a hub, each with the model that loads it."""
-    checkpoints: list[tuple[str | None, Model]] = [
-        (settings.embedder_checkpoint, "embedder"),
-        (settings.parser_checkpoint, "parser"),
-        (settings.sam_checkpoint, "sam"),
-        (settings.tryon_checkpoint, "tryon"),
-        (settings.tryon_adapter_checkpoint, "tryon"),
-    ]
-    own = {"starter", "off", "composite"}
-    return [
-        (name, model)
-        for name, model in checkpoints
-        if name and name not in own and is_at_hub(name, model)
-    ]
+def run(
+    function: "Callable[[Sequence[ModelConfig]], Iterator[str]]", environment: dict[str, str], *,
+    every_node: bool,
+) -> dict[str, list[str]]:  # fmt: skip
+    """Runs a function on the profile's models, here or on every node; prints and returns its lines.
 
+    Raises:
+        SetupError: it failed; on a cluster: on one of the nodes at least.
+    """
+    from deployments.profile import model_configs
 
-def is_at_hub(checkpoint: str, model: "Model") -> bool:
-    """Whether a checkpoint comes from a hub; painters and adapters need no `hf-hub:` prefix."""
-    if checkpoint.startswith("hf-hub:"):
-        return True
-    is_local = checkpoint.startswith("local-dir:") or Path(checkpoint).exists()
-    return model == "tryon" and not is_local
+    configs = model_configs(load_settings())
+    lines: dict[str, list[str]] = {}
+    if not every_node:
+        for line in function(configs):
+            typer.echo(line)
+        return lines
+    from jobs.checkpoints.nodes import run_on_nodes
 
-
-def list_pins(checkpoint: str, settings: Settings) -> "list[tuple[str, Pin]]":
-    """The pins of a checkpoint and of the tokenizer that it uses; none where it is not pinned."""
-    from deployments.profile import pinning
-    from models.checkpoints.hub import CONFIG_FILE, borrowed_tokenizer
-    from models.checkpoints.pins import fetch, find_pin
-
-    pin = find_pin(checkpoint, pinning(settings))
-    if pin is None:
-        return []
-    pins = [(checkpoint.removeprefix("hf-hub:"), pin)]
-    if CONFIG_FILE in pin.files and (tokenizer := borrowed_tokenizer(fetch(pin) / CONFIG_FILE)):
-        tokenizer_pin = find_pin(tokenizer, pinning(settings))
-        pins += [(tokenizer, tokenizer_pin)] if tokenizer_pin else []
-    return pins
+    failures = set()
+    for report in run_on_nodes(function, configs, environment=environment):
+        typer.echo(f"{report.node}: {'failed: ' if report.is_failure else ''}{report.line}")
+        lines.setdefault(report.node, []).append(report.line)
+        failures |= {report.node} if report.is_failure else set()
+    if failures:
+        raise SetupError(f"failed on {len(failures)} of {len(lines)} nodes: see the lines above")
+    return lines
 
 
 def load_embedder(settings: Settings) -> "Embedder":
@@ -125,15 +110,3 @@ def load_embedder(settings: Settings) -> "Embedder":
         return load(config)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise SetupError(f"the checkpoint {config.checkpoint} can't be loaded: {error}") from error
-
-
-def check(checkpoint: str, run: Callable[[], None]) -> None:
-    """Runs a model once.
-
-    Raises:
-        SetupError: the model does not work.
-    """
-    try:
-        run()
-    except RuntimeError as error:
-        raise SetupError(f"{checkpoint} does not work: {error}") from error

@@ -3,6 +3,7 @@
 A replica adds its own capacity and device. A configuration contains no secrets, so it may be bound.
 """
 
+from jobs.checkpoints.preparation import ModelConfig
 from models.checkpoints.pins import Pinning
 from models.embedder.embedder import EmbedderConfig
 from models.segmenter.parser import ParserConfig
@@ -10,6 +11,17 @@ from models.segmenter.sam import SamConfig
 from models.tryon.inpaint import PainterConfig
 from models.tryon.loading import TryOnConfig
 from settings import Settings
+
+
+def model_configs(settings: Settings) -> list[ModelConfig]:
+    """Every model of the profile; `studio models` locks, fetches and verifies their checkpoints."""
+    configs: tuple[ModelConfig | None, ...] = (
+        embedder_config(settings),
+        parser_config(settings),
+        sam_config(settings),
+        tryon_config(settings),
+    )
+    return [config for config in configs if config is not None]
 
 
 def pinning(settings: Settings) -> Pinning:
@@ -23,6 +35,7 @@ def embedder_config(settings: Settings) -> EmbedderConfig:
         checkpoint=settings.embedder_checkpoint,
         precision=settings.model_precision,
         pinning=pinning(settings),
+        allow_noncommercial=settings.allow_noncommercial,
     )
 
 

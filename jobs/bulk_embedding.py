@@ -234,7 +234,7 @@ class EmbedPictures:
         if not args.model_gpus:
             os.nice(args.niceness)
         self._logs = configure_logging()
-        device = "cuda" if args.model_gpus else embedder.device
+        device = "cuda" if args.model_gpus else "cpu"  # Ray does not hide a node's other GPUs
         self._model = load(
             replace(embedder, device=device, max_batch=args.max_batch, threads=args.threads)
         )

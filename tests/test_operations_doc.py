@@ -84,6 +84,7 @@ def test_published_checkpoints(hub: Hub, tmp_path: Path) -> None:
             STUDIO_PROFILE="production", STUDIO_EMBEDDER="hf-hub:shop/tiny-embedder",
             STUDIO_SAM="off", STUDIO_TRYON="composite", STUDIO_MODELS_LOCK=str(lock),
             STUDIO_PRECISION="fp32", STUDIO_DATA_DIR=str(tmp_path / "data"),
+            STUDIO_ALLOW_NONCOMMERCIAL="true",
         )  # fmt: skip
 
     pin, fetch, verify = commands("Published checkpoints")

@@ -124,31 +124,80 @@ def fetch(pin: Pin) -> Path:
     Raises:
         SetupError: a file can't be fetched, or is not the pinned one.
     """
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only hub names need it
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+    cached = find_cached(pin)
+    if cached is not None:
+        return _verified(cached, pin)
+    with hub_errors(f"{pin.repository} at {pin.revision} can't be fetched"):
+        folder = _snapshot(pin, offline=False)
+    return _verified(folder, pin)
 
-    def folder(*, offline: bool) -> Path:
-        return Path(
-            snapshot_download(
-                pin.repository,
-                revision=pin.revision,
-                allow_patterns=[*pin.files],
-                local_files_only=offline,
-            )
-        )
 
-    try:
-        cached = folder(offline=True)
-        if all((cached / file).exists() for file in pin.files):
-            return _verified(cached, pin)
-    except LocalEntryNotFoundError:
-        pass
-    try:
-        return _verified(folder(offline=False), pin)
-    except (OSError, HfHubHTTPError) as error:
+def require_cached(pin: Pin) -> Path:
+    """Like `fetch`, of what this machine has.
+
+    Raises:
+        SetupError: a file is missing, or is not the pinned one.
+    """
+    cached = find_cached(pin)
+    if cached is None:
         raise SetupError(
-            f"{pin.repository} at {pin.revision} can't be fetched: {type(error).__name__}"
-        ) from error
+            f"{pin.repository} at {pin.revision} is not on this machine: run `studio models fetch`"
+        )
+    return _verified(cached, pin)
+
+
+def find_cached(pin: Pin) -> Path | None:
+    """The cache folder of the pinned revision; None unless it has every pinned file."""
+    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415 - as in `_snapshot`
+
+    try:
+        folder = _snapshot(pin, offline=True)
+    except LocalEntryNotFoundError:
+        return None
+    return folder if all((folder / file).exists() for file in pin.files) else None
+
+
+def remove_damaged(pin: Pin) -> None:
+    """Removes cached files that are not the pinned ones, so that `fetch` downloads them again."""
+    folder = find_cached(pin)
+    for file, sha256 in pin.files.items() if folder else ():
+        path = Path(folder or "") / file
+        if _sha256(path) != sha256:
+            path.resolve().unlink()  # the cache links to one file for all revisions
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def hub_errors(failure: str) -> Iterator[None]:
+    """Turns what the hub's client raises into a SetupError that begins with `failure`."""
+    from huggingface_hub import constants, errors  # noqa: PLC0415 - as in `_snapshot`
+
+    try:
+        yield
+    except errors.RepositoryNotFoundError:
+        reason = "the hub does not have this repository, or HF_TOKEN may not read it"
+    except errors.RevisionNotFoundError:
+        reason = "the hub does not have this revision"
+    except (OSError, ValueError, *errors.HfHubHTTPError.__bases__) as error:  # and httpx's errors
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        if constants.HF_HUB_OFFLINE:
+            reason = "HF_HUB_OFFLINE=1 forbids downloads; run `studio models fetch`"
+    else:
+        return
+    raise SetupError(f"{failure}: {reason}")
+
+
+def _snapshot(pin: Pin, *, offline: bool) -> Path:
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only hub names need it
+
+    return Path(
+        snapshot_download(
+            pin.repository,
+            revision=pin.revision,
+            allow_patterns=[*pin.files],
+            local_files_only=offline,
+        )
+    )
 
 
 def _verified(folder: Path, pin: Pin) -> Path:
@@ -156,10 +205,14 @@ def _verified(folder: Path, pin: Pin) -> Path:
         path = folder / file
         if not path.exists():
             raise SetupError(f"{pin.repository} has no {file} at {pin.revision}")
-        with path.open("rb") as opened:
-            if hashlib.file_digest(opened, "sha256").hexdigest() != sha256:
-                raise SetupError(
-                    f"{path} is not the file that is pinned in models.lock (SHA-256 {sha256}): "
-                    "remove it and fetch it again, or find out who changed it"
-                )
+        if _sha256(path) != sha256:
+            raise SetupError(
+                f"{path} is not the file that is pinned in models.lock (SHA-256 {sha256}): run "
+                "`studio models fetch`, which downloads it again, and find out who changed it"
+            )
     return folder
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

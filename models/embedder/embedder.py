@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.checkpoints.pins import NO_PINS, Pinning
+from models.checkpoints.registry import require_licence
 from models.checkpoints.weights import fingerprint, short_name
 from models.devices import Precision, select_device, torch_type
 from models.embedder.malloc import retain_freed_memory
@@ -48,6 +49,7 @@ class EmbedderConfig:
     max_batch: int = 16
     threads: int = 1
     pinning: Pinning = NO_PINS
+    allow_noncommercial: bool = False
 
 
 class PictureReader:
@@ -179,12 +181,19 @@ class Embedder:
 
 
 def load(config: EmbedderConfig) -> Embedder:
-    """Builds the checkpoint's networks with open_clip's factory and loads its weights."""
+    """Builds the checkpoint's networks with open_clip's factory and loads its weights.
+
+    Raises:
+        SetupError: its licence does not allow commercial use, and the operator has not consented;
+            or it must be pinned and is not, or differs from the pin.
+        ValueError, OSError, RuntimeError: there is no such checkpoint, or it has another format.
+    """
     import open_clip
     import torch
 
     import models.embedder.backbone  # noqa: F401 - registers the starter's image network
 
+    require_licence(config.checkpoint, "embedder", allow_noncommercial=config.allow_noncommercial)
     device = select_device(config.device, config.threads)
     if device == "cpu":
         retain_freed_memory()

@@ -3,16 +3,14 @@
 # ruff: noqa: PLC0415 - torch is imported when a model is loaded; the sizes need no torch
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from models.checkpoints.pins import Pinning, pinned_folder
-from models.checkpoints.weights import HUB_PREFIX, LOCAL_PREFIX, checkpoint_folder, read_tensors
+from models.checkpoints.pins import Pinning
+from models.checkpoints.single_file import open_single_file
+from models.checkpoints.weights import read_tensors
 from models.segmenter.shapes import Plane
 
 CONFIG_FILE, WEIGHTS_FILE = "sam_config.json", "model.safetensors"
@@ -100,12 +98,12 @@ def read_checkpoint(
     """A checkpoint's sizes, its acceptance, and its tensors, in either format.
 
     Raises:
-        ValueError: the checkpoint has an unknown format.
+        ValueError: the checkpoint has an unknown format, or names no file of a hub's repository.
         OSError: there is no such file.
     """
     import torch
 
-    with open_source(checkpoint, pinning) as path:
+    with open_single_file(checkpoint, pinning, starter="sam", example="sam_vit_b_….pth") as path:
         if path.is_dir() and (path / CONFIG_FILE).exists():
             sizes = json.loads((path / CONFIG_FILE).read_text())
             sizes["global_layers"] = tuple(sizes["global_layers"])
@@ -117,40 +115,6 @@ def read_checkpoint(
                 state = torch.load(file, map_location="cpu", weights_only=True)
                 return architecture, Acceptance(), state
     raise ValueError(f"{checkpoint!r} holds no {CONFIG_FILE} and no sam_vit_b, _l or _h .pth file")
-
-
-@contextmanager
-def open_source(checkpoint: str, pinning: Pinning) -> Iterator[Path]:
-    """The checkpoint's file or folder on this machine; a hub's file is fetched.
-
-    Raises:
-        ValueError: it names a repository of the hub, but no file in it.
-    """
-    folder = checkpoint_folder(checkpoint, starter="sam")
-    if folder is not None:
-        yield folder
-        return
-    if not checkpoint.startswith(HUB_PREFIX):
-        yield Path(checkpoint.removeprefix(LOCAL_PREFIX))
-        return
-    owner, name, file = _split_hub_name(checkpoint)
-    with pinned_folder(checkpoint, pinning) as pinned:
-        if pinned is not None:
-            yield pinned / file
-            return
-        from huggingface_hub import hf_hub_download
-
-        yield Path(hf_hub_download(f"{owner}/{name}", file))
-
-
-def _split_hub_name(checkpoint: str) -> tuple[str, str, str]:
-    owner, name, file = [*checkpoint.removeprefix(HUB_PREFIX).split("/", 2), "", ""][:3]
-    if not (owner and name and file):
-        raise ValueError(
-            f"{checkpoint!r} names no file: a SAM of the hub is named "
-            f"{HUB_PREFIX}owner/name/path/of/sam_vit_b_….pth"
-        )
-    return owner, name, file
 
 
 def pixel_statistics() -> tuple[Plane, Plane]:

@@ -13,7 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from models.checkpoints.pins import NO_PINS, Pinning, checkpoint_source, pinned_folder
+from models.checkpoints.adapter import AdapterName
+from models.checkpoints.pins import NO_PINS, Pinning, checkpoint_source
+from models.checkpoints.variants import find_variant
 from models.checkpoints.weights import LOCAL_PREFIX, short_name
 from models.devices import Precision, select_device, torch_type
 from models.segmenter.shapes import Category, Pixels
@@ -36,8 +38,8 @@ class PainterConfig:
     """The checkpoint that paints, and its options.
 
     checkpoint: "composite"; a diffusers inpainting folder ("local-dir:/path" or its path) or a
-    hub's "owner/name" (StableDiffusionXLInpaintPipeline and its kin). adapter: an IP-Adapter
-    "owner/name:subfolder:file" that conditions the network on the garment, or None. side: the
+    hub's "owner/name" (StableDiffusionXLInpaintPipeline and its kin). adapter: the name of an
+    IP-Adapter, see `AdapterName`, that conditions the network on the garment; or None. side: the
     longest side that is painted. strength: the share of noise added to the composite, above 0 and
     at most 1.
     """
@@ -218,13 +220,18 @@ def load_painter(config: PainterConfig) -> Painter:
             name,
             dtype=torch_type(config.precision),
             use_safetensors=True,
+            variant=find_variant(name, config.precision),
             local_files_only=Path(name).is_dir(),
         )
     if config.adapter:
-        repository, subfolder, file = config.adapter.split(":")
-        with pinned_folder(config.adapter, config.pinning) as folder:
-            place = str(folder or repository)
-            pipeline.load_ip_adapter(place, subfolder=subfolder, weight_name=file)
+        adapter = AdapterName.parse(config.adapter)
+        with checkpoint_source(config.adapter, adapter.local_folder, config.pinning) as source:
+            pipeline.load_ip_adapter(
+                source if Path(source).is_dir() else adapter.repository,
+                subfolder=adapter.folder,
+                weight_name=adapter.file,
+                image_encoder_folder=adapter.encoder,
+            )
         pipeline.set_ip_adapter_scale(config.adapter_scale)
     pipeline.set_progress_bar_config(disable=True)
     return Diffusion(config, pipeline.to(device))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models.checkpoints.adapter import AdapterName
 from models.checkpoints.registry import require_licence
 from models.segmenter.atr import Atr
 from models.segmenter.shapes import Mask, Pixels
@@ -43,8 +44,9 @@ def load_pipeline(config: TryOnConfig) -> TryOnPipeline:
     if config.painter.checkpoint != COMPOSITE:
         require_licence(config.painter.checkpoint, "tryon", allow_noncommercial=allowed)
     if config.painter.adapter:
-        adapter = config.painter.adapter.split(":")[0]
-        require_licence(adapter, "tryon", allow_noncommercial=allowed)
+        adapter = AdapterName.parse(config.painter.adapter)
+        if adapter.local_folder is None:
+            require_licence(adapter.repository, "tryon", allow_noncommercial=allowed)
     parser = load(config.parser)
     parser.warm_up()
     return TryOnPipeline(parser, load_painter(config.painter), config.sizes, load_flow())

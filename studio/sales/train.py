@@ -34,7 +34,8 @@ from studio.sales.store import fetch_regressor, store_regressor
 from studio.sales.versions import put_in_service, trained_version
 
 PROGRESS_S = 0.5
-CONFIG = RegressorConfig()
+CONFIG = RegressorConfig(device="cpu")
+"""A job has no grant of a GPU, and Ray does not hide a node's GPUs from it."""
 
 
 class TrainForm(Form):

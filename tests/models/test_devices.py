@@ -4,11 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import xgboost
 
-from errors import SetupError
+from db.embeddings import MissingVectors
+from errors import SetupError, Unavailable
+from jobs.bulk_embedding import BulkEmbeddingArgs, EmbedPictures
 from models import devices
 from models.devices import select_boosting_device, select_device, torch_type
 from models.embedder import embedder
@@ -19,6 +22,7 @@ from models.segmenter import parser, sam
 from models.segmenter.parser import ParserConfig
 from models.segmenter.sam import SamConfig
 from models.tryon.inpaint import PainterConfig, load_painter
+from studio.sales.train import CONFIG
 
 
 @pytest.fixture
@@ -82,6 +86,16 @@ LOADS: dict[str, Callable[[], object]] = {
     "painter": lambda: load_painter(PainterConfig("local-dir:/nowhere", device="cuda")),
     "regressor": lambda: read_starter(RegressorConfig(device="cuda")),
 }
+
+
+def test_a_job_leaves_a_gpu_alone_that_it_was_not_granted(gpus: Any) -> None:
+    """Ray shows a node's GPUs to tasks and actors without a grant, too."""
+    gpus(1)
+    assert select_boosting_device(CONFIG.device) == "cpu"
+    args = BulkEmbeddingArgs(model_gpus=0, niceness=0)
+    stage = EmbedPictures(EmbedderConfig(), MissingVectors("another"), args)
+    with pytest.raises(Unavailable, match="replaced by another one"):
+        stage({"id": np.array(["a"])})
 
 
 @pytest.mark.parametrize("model", LOADS)

@@ -9,16 +9,26 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import pytest
+from huggingface_hub import constants
+
 Files = dict[str, bytes]
 LFS = (".safetensors", ".bin", ".pth")
 
 
 class Hub:
-    """Repositories with their revisions; counts downloads by path."""
+    """Repositories with their revisions.
+
+    downloads: every file that was sent, as repository/path. ranges: the Range headers of these
+    requests. weak: the files, as in `downloads`, whose connection breaks halfway at the first
+    request; later requests get 503 until the name is removed.
+    """
 
     def __init__(self) -> None:
         self.repositories: dict[str, dict[str, Files]] = {}
         self.downloads: list[str] = []
+        self.ranges: list[str | None] = []
+        self.weak: set[str] = set()
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -74,7 +84,8 @@ class Hub:
     def _describe(self, request: BaseHTTPRequestHandler, repository: str, rest: list[str]) -> None:
         entry = self._find(repository, rest[1] if len(rest) > 1 else "main")
         if entry is None:
-            request.send_error(404)
+            exists = repository in self.repositories
+            self._refuse(request, 404, "RevisionNotFound" if exists else "RepoNotFound")
             return
         revision, files = entry
         if rest[:1] == ["tree"]:
@@ -96,20 +107,48 @@ class Hub:
     ) -> None:
         entry = self._find(repository, revision)
         if entry is None or name not in entry[1]:
-            request.send_response(404)
-            request.send_header("X-Error-Code", "EntryNotFound")
-            request.send_header("Content-Length", "0")
-            request.end_headers()
+            self._refuse(request, 404, "EntryNotFound")
             return
-        data = entry[1][name]
-        request.send_response(200)
+        data, path = entry[1][name], f"{repository}/{name}"
+        is_download = request.command == "GET"
+        if is_download and path in self.weak and path in self.downloads:
+            self._refuse(request, 503, "Unavailable")
+            return
+        wish = request.headers.get("Range") if is_download else None
+        start = int(wish.removeprefix("bytes=").partition("-")[0]) if wish else 0
+        whole, data = data, data[start:]
+        request.send_response(206 if start else 200)
+        if start:
+            request.send_header("Content-Range", f"bytes {start}-{len(whole) - 1}/{len(whole)}")
         request.send_header("Content-Length", str(len(data)))
-        request.send_header("ETag", f'"{hashlib.sha256(data).hexdigest()}"')
+        request.send_header("ETag", f'"{hashlib.sha256(whole).hexdigest()}"')
         request.send_header("X-Repo-Commit", entry[0])
         request.end_headers()
-        if request.command == "GET":
-            self.downloads.append(f"{repository}/{name}")
-            request.wfile.write(data)
+        if is_download:
+            self.downloads.append(path)
+            self.ranges.append(wish)
+            is_weak = path in self.weak
+            request.wfile.write(data[: len(data) // 2] if is_weak else data)
+            request.close_connection = is_weak
+
+    def _refuse(self, request: BaseHTTPRequestHandler, status: int, code: str) -> None:
+        request.send_response(status)
+        request.send_header("X-Error-Code", code)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+
+@contextmanager
+def hub_of_this_process(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub that this process's client asks, with an empty cache."""
+    hub = Hub()
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
+    with hub.running():
+        yield hub
 
 
 def sizes(name: str, data: bytes) -> dict[str, object]:

@@ -1,42 +1,30 @@
 """Published checkpoints: pinned by revision and checksum, and refused where they aren't."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import constants
 
 from errors import SetupError
 from models.checkpoints.hub import pins_of
 from models.checkpoints.pins import Pin, Pinning, fetch, pinned_folder, read_lock, write_lock
+from models.checkpoints.single_file import open_single_file
 from models.checkpoints.weights import STARTER_FOLDER
 from models.embedder.embedder import EmbedderConfig, load, load_reader
 from models.segmenter.parser import ParserConfig
 from models.segmenter.parser import load as load_parser
 from models.segmenter.sam import SamConfig
-from models.segmenter.sam_checkpoint import open_source
+from models.segmenter.sam_checkpoint import read_checkpoint
 from models.tryon.inpaint import PainterConfig, load_painter
 from tests.support.hub import Hub
 
 EMBEDDER, PARSER = "shop/tiny-embedder", "shop/tiny-parser"
 
 
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    hub = Hub()
-    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
-    with hub.running():
-        yield hub
-
-
-def lock(path: Path, *checkpoints: tuple[str, Any]) -> Pinning:
-    write_lock(path, dict(pin for name, model in checkpoints for pin in pins_of(name, model)))
+def lock(path: Path, *checkpoints: tuple[str, Any], precision: str = "fp32") -> Pinning:
+    pins = (pin for name, model in checkpoints for pin in pins_of(name, model, precision))
+    write_lock(path, dict(pins))
     return Pinning(path, required=True)
 
 
@@ -48,7 +36,7 @@ def test_a_pinned_checkpoint_stays_what_it_was(hub: Hub, tmp_path: Path) -> None
     config = json.loads(files["open_clip_config.json"])
     config["preprocess_cfg"]["mean"] = [0.1, 0.2, 0.3]
     hub.push(EMBEDDER, files | {"open_clip_config.json": json.dumps(config).encode()})
-    pinned = EmbedderConfig(f"hf-hub:{EMBEDDER}", pinning=pinning)
+    pinned = EmbedderConfig(f"hf-hub:{EMBEDDER}", pinning=pinning, allow_noncommercial=True)
     assert read_lock(pinning.lock)[EMBEDDER].revision == first
     own = load(EmbedderConfig("starter")).version
     assert load(pinned).version.rpartition("-")[2] == own.rpartition("-")[2]
@@ -72,14 +60,14 @@ def test_what_is_not_pinned_is_refused_in_production(hub: Hub, tmp_path: Path) -
     pinning = Pinning(tmp_path / "models.lock", required=True)
     hints = "studio models lock"
     with pytest.raises(SetupError, match=hints):
-        load(EmbedderConfig(f"hf-hub:{EMBEDDER}", pinning=pinning))
+        load(EmbedderConfig(f"hf-hub:{EMBEDDER}", pinning=pinning, allow_noncommercial=True))
     with pytest.raises(SetupError, match=hints):
         load_reader(EmbedderConfig("ViT-B-16/laion2b_s34b_b88k", pinning=pinning))
     with pytest.raises(SetupError, match=hints):
         load_parser(ParserConfig("hf-hub:a/b", pinning=pinning, allow_noncommercial=True))
     sam = SamConfig("hf-hub:a/b/sam_vit_b.pth", pinning=pinning)
-    with pytest.raises(SetupError, match=hints), open_source(sam.checkpoint, sam.pinning):
-        pass
+    with pytest.raises(SetupError, match=hints):
+        read_checkpoint(sam.checkpoint, sam.pinning)
     for name in ("hf-hub:a/b", "a/b"):
         with pytest.raises(SetupError, match=hints):
             load_painter(PainterConfig(name, pinning=pinning))
@@ -90,8 +78,8 @@ def test_what_is_not_pinned_is_refused_in_production(hub: Hub, tmp_path: Path) -
 def test_a_sam_of_the_hub_needs_the_path_of_its_file(tmp_path: Path) -> None:
     pinning = Pinning(tmp_path / "models.lock", required=True)
     for name in ("hf-hub:facebook/sam-vit-base", "hf-hub:a", "hf-hub:a/b/"):
-        with pytest.raises(ValueError, match="owner/name/path/of"), open_source(name, pinning):
-            pass
+        with pytest.raises(ValueError, match="owner/name/path/of"):
+            read_checkpoint(name, pinning)
 
 
 def test_a_file_that_was_changed_is_refused(hub: Hub, tmp_path: Path) -> None:
@@ -100,17 +88,13 @@ def test_a_file_that_was_changed_is_refused(hub: Hub, tmp_path: Path) -> None:
     revision = hub.push("shop/sam", {file: b"weights", "other.pth": b"x", "README.md": b"hello"})
     name = f"hf-hub:shop/sam/{file}"
     pinning = lock(tmp_path / "models.lock", (name, "sam"))
-    config = SamConfig(name, pinning=pinning)
-    with open_source(config.checkpoint, config.pinning) as path:
+    with open_single_file(name, pinning, starter="sam", example=file) as path:
         assert path.read_bytes() == b"weights"
     assert "shop/sam/other.pth" not in hub.downloads
     pin = read_lock(pinning.lock)[f"shop/sam/{file}"]
     (fetch(pin) / file).resolve().write_bytes(b"weightz")
-    with (
-        pytest.raises(SetupError, match="not the file that is pinned"),
-        open_source(config.checkpoint, config.pinning),
-    ):
-        pass
+    with pytest.raises(SetupError, match="not the file that is pinned"):
+        read_checkpoint(name, pinning)
     hub.push("shop/more", {file: b"original"})
     other = Pin("shop/more", [*hub.repositories["shop/more"]][-1], {file: pin.files[file]})
     with pytest.raises(SetupError, match="not the file that is pinned"):

@@ -116,7 +116,7 @@ def test_segformer_b2_runs_as_published(tmp_path: Path) -> None:
 
 def test_non_commercial_checkpoints_need_a_word() -> None:
     refused = [one for one in REGISTRY.values() if not one.commercial]
-    assert {one.model for one in refused} == {"parser", "tryon"}
+    assert {one.model for one in refused} == {"parser"}
     for one in refused:
         with pytest.raises(SetupError, match="STUDIO_ALLOW_NONCOMMERCIAL"):
             require_licence(one.name, one.model, allow_noncommercial=False)

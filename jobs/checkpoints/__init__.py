@@ -1,0 +1,1 @@
+"""Checkpoints on the nodes of a cluster: fetched, verified and run once."""
