@@ -10,7 +10,7 @@ import xgboost
 
 from errors import SetupError
 from models import devices
-from models.devices import select_boosting_device, select_device, torch_type
+from models.devices import gpu_memory, select_boosting_device, select_device, torch_type
 from models.embedder import embedder
 from models.embedder.embedder import EmbedderConfig
 from models.sales.files import read_starter
@@ -88,3 +88,11 @@ LOADS: dict[str, Callable[[], object]] = {
 def test_no_model_runs_on_the_cpu_instead_of_its_gpu(gpus: Any, model: str) -> None:
     with pytest.raises(SetupError, match="GPU"):
         LOADS[model]()
+
+
+def test_gpu_memory_is_that_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gpu_memory() == {}
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 5)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 8)
+    assert gpu_memory() == {"allocated": 5, "reserved": 8}
