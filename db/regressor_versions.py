@@ -26,6 +26,14 @@ async def get_active_regressor(session: AsyncSession, owner_id: UUID) -> Regress
     return (await session.exec(query)).one_or_none()
 
 
+async def least_coverage(session: AsyncSession) -> float | None:
+    """The least coverage that an active version had on held-out sales; None without any."""
+    coverage = col(RegressorVersion.metrics)["coverage"].as_float()
+    query = select(func.min(coverage)).where(RegressorVersion.status == "active")
+    least: float | None = (await session.exec(query)).one()
+    return least
+
+
 async def list_regressors(
     session: AsyncSession, owner_id: UUID, *, limit: int, after: tuple[datetime, str] | None = None
 ) -> list[RegressorVersion]:

@@ -11,11 +11,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
 from db.job_counts import count_backlog, count_overdue, count_states
+from db.regressor_versions import least_coverage
+from db.server import count_connections
 from deployments.handles import IndexHandle
 from deployments.serve.calls import Handle
 from deployments.serve.connections import DISPATCHER_POOL
 from deployments.serve.log_files import log_to_worker_files
-from deployments.serve.metrics import JobMetrics
+from deployments.serve.metrics import DatabaseMetrics, JobMetrics
 from deployments.serve.replica import Replica
 from deployments.serve.studio import job_studio
 from errors import StudioError
@@ -37,6 +39,7 @@ from studio.payments.settlement import settle_forever
 
 WATCH_S = 10.0
 TIDY_S = 600.0
+MEASURE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Dispatcher(Replica):
         self._background.watch("dispatcher", lambda: not self._running.done())
         self._background.start("watch", self._watch_backlog_and_index)
         self._background.start("tidy", self._tidy_up)
+        self._background.start("measure", self._measure_database)
         if self._paypal is not None:
             settle = partial(settle_forever, self._database, self._paypal)
             self._background.start("settlement", settle)
@@ -130,6 +134,16 @@ class Dispatcher(Replica):
                 await self.status()
                 self._rebuild_warning = await rebuild_if_due(self._database, self._index)
             await asyncio.sleep(WATCH_S)
+
+    async def _measure_database(self) -> None:
+        """Updates the gauges of connections and of regressors, which change slowly."""
+        metrics = DatabaseMetrics()
+        while True:
+            with suppress(StudioError, SQLAlchemyError):
+                async with self._database.transaction() as session:
+                    coverage = await least_coverage(session)
+                    metrics.show(*await count_connections(session), coverage)
+            await asyncio.sleep(MEASURE_S)
 
     async def _tidy_up(self) -> None:
         """Removes leftovers from time to time; only one replica at a time does this."""

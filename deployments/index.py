@@ -12,13 +12,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.engine import Database
 from deployments.handles import TracedQuery
 from deployments.serve.connections import INDEX_POOL
-from deployments.serve.metrics import IndexMetrics
+from deployments.serve.metrics import BatchMetrics, IndexMetrics
 from deployments.serve.replica import Replica, replica_id
 from errors import NotLoaded, StudioError
 from integrations.blobs.store import open_blob_store
 from models.devices import select_device
 from models.index.shapes import SearchAnswer
 from settings import load_settings
+from studio.batching import BatchReport
 from studio.context import continuing, span
 from studio.index.files import cache_folder
 from studio.index.live import LiveIndex
@@ -63,13 +64,22 @@ class Index(Replica):
             device=args.device,
         )
         self._metrics = IndexMetrics()
+        self._observe = BatchMetrics().of("searches")
+        self._running = 0
         self._replica_id = replica_id()
         await self._load_active()
         self._following = asyncio.get_running_loop().create_task(self._follow(), name="follow")
 
     async def search(self, queries: list[TracedQuery]) -> list[SearchAnswer | StudioError]:
         """The answer to each query, or its own error; see `LiveIndex.search`."""
-        return list(await asyncio.gather(*(self._search_or_error(query) for query in queries)))
+        started_s = time.perf_counter()
+        self._running += len(queries)
+        try:
+            return list(await asyncio.gather(*(self._search_or_error(query) for query in queries)))
+        finally:
+            self._running -= len(queries)
+            run_s = time.perf_counter() - started_s  # with the wait for the thread
+            self._observe(BatchReport(len(queries), self._running, 0.0, run_s))
 
     async def _search_or_error(self, traced: TracedQuery) -> SearchAnswer | StudioError:
         started_s = time.perf_counter()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from deployments.serve.decoding import Decoders
+from deployments.serve.metrics import BatchMetrics
 from deployments.serve.replica import Replica, replica_device
 from deployments.serve.watched_threads import model_thread
 from integrations.blobs.store import open_blob_store
@@ -51,6 +52,7 @@ class Segmenter(Replica):
             in_thread(self._thread, self._model.encode),
             max_batch=args.max_batch,
             max_waiting=args.max_waiting,
+            observe=BatchMetrics().of("pictures"),
         )
 
     async def segment(self, image_key: str, prompt: SegmentPrompt, mask_key: str) -> SegmentAnswer:

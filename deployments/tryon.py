@@ -3,13 +3,15 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from PIL import Image
 
 from deployments.serve.decoding import Decoders
+from deployments.serve.metrics import TryOnMetrics
 from deployments.serve.replica import Replica, replica_device
 from deployments.serve.turns import Turns
 from deployments.serve.watched_threads import model_thread
@@ -74,6 +76,7 @@ class TryOn(Replica):
         self._thread = model_thread()
         self._codec = Decoders(1, name="codec")
         self._turns = Turns(args.max_waiting)
+        self._metrics = TryOnMetrics()
 
     async def dress(
         self, order: TryOnOrder, ticket: TryOnTicket
@@ -123,15 +126,17 @@ class TryOn(Replica):
         is_abandoned: threading.Event,
     ) -> TryOnResult:  # fmt: skip
         loop = asyncio.get_running_loop()
+        observe_step = self._metrics.step_observer()
 
         def on_progress(done: int, total: int, message: str) -> None:
             if is_abandoned.is_set():
                 raise CancelRequested("the caller no longer waits for this try-on")
             self._thread.beat()
+            observe_step(message)
             loop.call_soon_threadsafe(steps.put_nowait, TryOnStep(done, total, message))
 
         queued_s = time.perf_counter()
-        async with self._turns.take(ticket.accepted_s, ticket.owner, ticket.network):
+        async with self._turn(ticket):
             started_s = time.perf_counter()
             inputs = await self._read(order, on_progress)
             args = (inputs.person, inputs.garment, order, on_progress, inputs.parsed)
@@ -142,16 +147,27 @@ class TryOn(Replica):
             "queueMs": (started_s - queued_s) * 1000,
             "readMs": inputs.read_ms,
             "writeMs": (time.perf_counter() - dressed_s) * 1000,
-        }
+        } | dressed.timings_ms
+        self._metrics.observe_phases(timings)
         return TryOnResult(
             dressed.category,
             dressed.picture.width,
             dressed.picture.height,
             list(dressed.steps),
-            {name: round(value, 2) for name, value in timings.items()} | dressed.timings_ms,
+            {name: round(value, 2) for name, value in timings.items()},
             self._pipeline.version,
             size_bytes,
         )
+
+    @asynccontextmanager
+    async def _turn(self, ticket: TryOnTicket) -> AsyncIterator[None]:
+        """The turn of a try-on; the gauge follows the queue."""
+        self._metrics.show_waiting(self._turns.waiting + 1)
+        try:
+            async with self._turns.take(ticket.accepted_s, ticket.owner, ticket.network):
+                yield
+        finally:
+            self._metrics.show_waiting(self._turns.waiting)
 
     async def _read(self, order: TryOnOrder, on_progress: OnProgress) -> TryOnInputs:
         """The pictures; the person is parsed while the garment is read."""

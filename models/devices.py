@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - torch is imported when a model is loaded; the names need no torch
 
 import ctypes
+import sys
 from typing import TYPE_CHECKING, Literal
 
 from errors import SetupError
@@ -66,6 +67,16 @@ def torch_type(precision: Precision) -> "torch.dtype":
     import torch
 
     return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+
+
+def gpu_memory() -> dict[str, int]:
+    """The bytes of GPU memory that torch has `allocated` for tensors and `reserved` in this
+    process; empty where it uses no GPU. Does not import torch.
+    """
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is None or not cuda.is_initialized():
+        return {}
+    return {"allocated": cuda.memory_allocated(), "reserved": cuda.memory_reserved()}
 
 
 def count_gpus() -> int:

@@ -5,18 +5,35 @@ grow until the model is free, and runs a single item at once.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextvars import Context
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from errors import StudioError, Unavailable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Waiting = tuple[Item, asyncio.Future[Result]]
+Waiting = tuple[Item, asyncio.Future[Result], float]
+"""An item, its result, and the time of its arrival."""
 Run = Callable[[list[Item]], Awaitable[Iterable[Result | StudioError]]]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """One call of a batcher, for metrics.
+
+    size: its items. waiting: the items that wait after it. wait_s: how long its oldest item has
+    waited for it. run_s: how long the model took.
+    """
+
+    size: int
+    waiting: int
+    wait_s: float
+    run_s: float
 
 
 def in_thread(
@@ -42,7 +59,7 @@ class MicroBatcher(Generic[Item, Result]):
         calls: how many calls run in parallel.
         weigh, max_weight: the weight of an item, and the most that one call may weigh; a single
             item may weigh more.
-        observe: called for every call with the number of its items and of those that wait.
+        observe: receives a report after every call.
     """
 
     def __init__(
@@ -54,7 +71,7 @@ class MicroBatcher(Generic[Item, Result]):
         calls: int = 1,
         weigh: Callable[[Item], int] = lambda _: 0,
         max_weight: int = 0,
-        observe: Callable[[int, int], None] = lambda _size, _waiting: None,
+        observe: Callable[[BatchReport], None] = lambda _: None,
     ) -> None:
         self._run = run
         self._max_batch = max_batch
@@ -76,7 +93,7 @@ class MicroBatcher(Generic[Item, Result]):
         if len(self._waiting) >= self._max_waiting:
             raise Unavailable(f"{self._max_waiting} requests are waiting already")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._waiting.append((item, future, time.perf_counter()))
         if len(self._loops) < self._calls:
             # In a context of its own, because it works for all callers; in the context of the
             # first one, Serve would cancel it when that caller disconnects.
@@ -98,8 +115,10 @@ class MicroBatcher(Generic[Item, Result]):
 
     async def _drain(self) -> None:
         while batch := self._take():
-            self._observe(len(batch), len(self._waiting))
+            started_s = time.perf_counter()
             await self._run_batch(batch)
+            wait_s, run_s = started_s - batch[0][2], time.perf_counter() - started_s
+            self._observe(BatchReport(len(batch), len(self._waiting), wait_s, run_s))
         # Here, not only in the done callback: a caller who submits again at once runs before that
         # callback, and would take this task for a loop that is still draining.
         self._loops.discard(asyncio.current_task())
@@ -120,7 +139,7 @@ class MicroBatcher(Generic[Item, Result]):
 
     async def _run_batch(self, batch: Sequence[Waiting[Item, Result]]) -> None:
         try:
-            results = await self._run([item for item, _ in batch])
+            results = await self._run([item for item, _, _ in batch])
         except Exception as error:
             if len(batch) == 1:
                 _settle(batch[0][1], error)
@@ -129,7 +148,7 @@ class MicroBatcher(Generic[Item, Result]):
             await self._run_batch(batch[:middle])
             await self._run_batch(batch[middle:])
             return
-        for (_, future), result in zip(batch, results, strict=True):
+        for (_, future, _), result in zip(batch, results, strict=True):
             _settle(future, result)
 
 

@@ -3,9 +3,13 @@
 `ops/` has the dashboard and the alerts that use these names, along with Serve's own metrics.
 """
 
+import time
 from collections.abc import Callable, Mapping
 
 from ray.util.metrics import Counter, Gauge, Histogram
+
+from models.devices import gpu_memory
+from studio.batching import BatchReport
 
 SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0]
 SIZES = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]
@@ -33,7 +37,10 @@ class RequestMetrics:
 
 
 class BatchMetrics:
-    """How full the batches of one deployment are, and how many items wait for the next."""
+    """How full the batches of one deployment are, how long they take, and what waits for the next.
+
+    `rate(…_seconds_sum)` is the share of time in which the model of a replica is busy.
+    """
 
     def __init__(self) -> None:
         self._sizes = Histogram(
@@ -42,16 +49,113 @@ class BatchMetrics:
         self._waiting = Gauge(
             "studio_batch_waiting", "Items that wait for a batch.", tag_keys=("batcher",)
         )
+        self._wait_seconds = Histogram(
+            "studio_batch_wait_seconds",
+            "How long the oldest item of a batch has waited for it.",
+            boundaries=SECONDS,
+            tag_keys=("batcher",),
+        )
+        self._seconds = Histogram(
+            "studio_batch_seconds",
+            "How long the model takes for a batch.",
+            boundaries=SECONDS,
+            tag_keys=("batcher",),
+        )
 
-    def of(self, batcher: str) -> Callable[[int, int], None]:
+    def of(self, batcher: str) -> Callable[[BatchReport], None]:
         """The observer of one `studio.batching.MicroBatcher`."""
         tags = {"batcher": batcher}
 
-        def observe(size: int, waiting: int) -> None:
-            self._sizes.observe(size, tags=tags)
-            self._waiting.set(waiting, tags=tags)
+        def observe(report: BatchReport) -> None:
+            self._sizes.observe(report.size, tags=tags)
+            self._waiting.set(report.waiting, tags=tags)
+            self._wait_seconds.observe(report.wait_s, tags=tags)
+            self._seconds.observe(report.run_s, tags=tags)
 
         return observe
+
+
+class TryOnMetrics:
+    """The queue, the phases and the painter's steps of try-ons."""
+
+    def __init__(self) -> None:
+        self._waiting = Gauge("studio_tryon_waiting", "Try-ons that wait or are being made.")
+        self._phases = Histogram(
+            "studio_tryon_phase_seconds",
+            "The phases of a try-on; `queue` is the wait for its turn.",
+            boundaries=SECONDS,
+            tag_keys=("phase",),
+        )
+        self._steps = Histogram(
+            "studio_tryon_step_seconds", "One step of the painter.", boundaries=SECONDS
+        )
+
+    def show_waiting(self, count: int) -> None:
+        """Sets the length of the queue."""
+        self._waiting.set(count)
+
+    def step_observer(self) -> Callable[[str], None]:
+        """A function to call with the phase that each progress report of one try-on begins.
+
+        Two reports of `inpaint` in a row are one step apart.
+        """
+        last_phase, last_s = "", 0.0
+
+        def observe(phase: str) -> None:
+            nonlocal last_phase, last_s
+            now_s = time.perf_counter()
+            if phase == last_phase == "inpaint":
+                self._steps.observe(now_s - last_s)
+            last_phase, last_s = phase, now_s
+
+        return observe
+
+    def observe_phases(self, timings_ms: Mapping[str, float]) -> None:
+        """Counts one try-on; the keys are those of its answer, such as `warpMs`."""
+        for name, elapsed_ms in timings_ms.items():
+            self._phases.observe(elapsed_ms / 1000, tags={"phase": name.removesuffix("Ms")})
+
+
+class GpuMetrics:
+    """The GPU memory of this replica's process; nothing where torch uses no GPU.
+
+    Ray exports the use of each GPU (`ray_node_gpus_utilization`), but what it says of a process
+    needs the process's number outside of its container.
+    """
+
+    def __init__(self, deployment: str) -> None:
+        self._bytes = Gauge(
+            "studio_gpu_memory_bytes",
+            "GPU memory of torch in one replica: in use by tensors, and reserved.",
+            tag_keys=("deployment", "kind"),
+        )
+        self._deployment = deployment
+
+    def show(self) -> None:
+        """Sets the gauges."""
+        for kind, size_bytes in gpu_memory().items():
+            self._bytes.set(size_bytes, tags={"deployment": self._deployment, "kind": kind})
+
+
+class DatabaseMetrics:
+    """What rows say, read seldom. All dispatchers report the same numbers."""
+
+    def __init__(self) -> None:
+        self._connections = Gauge("studio_database_connections", "Open PostgreSQL connections.")
+        self._limit = Gauge(
+            "studio_database_connections_limit", "Connections that PostgreSQL allows."
+        )
+        self._coverage = Gauge(
+            "studio_regressor_coverage",
+            "The least share of held-out sales inside the bounds, of all active regressors.",
+        )
+
+    def show(self, connections: int, limit: int, coverage: float | None) -> None:
+        """Sets the gauges; `coverage` is None where no merchant has trained a regressor."""
+        self._connections.set(connections)
+        self._limit.set(limit)
+        if coverage is not None:
+            self._coverage.set(coverage)
 
 
 class IndexMetrics:

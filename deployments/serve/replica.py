@@ -1,24 +1,36 @@
 """`Replica`: the base class of every deployment; it prepares the process of a replica."""
 
+import asyncio
+from contextlib import suppress
 from typing import Any, Literal, Self
 
 import ray
 from ray.serve import deployment, get_replica_context
 
 from deployments.serve.log_files import log_to_worker_files
+from deployments.serve.metrics import GpuMetrics
 from deployments.serve.patches import prepare_replica
+from studio.background import Background
+
+GPU_EVERY_S = 10.0
+
+_background = Background()
+"""Runs the task that reports this process's GPU memory."""
 
 
 class Replica:
     """A class that Serve may deploy.
 
     Serve creates the object before it calls the constructor, so no deployment can forget the
-    preparation: the replica listens on a private address, and its log lines go to Ray's log folder.
+    preparation: the replica listens on a private address, its log lines go to Ray's log folder, and
+    it reports the GPU memory that it uses.
     """
 
     def __new__(cls, *_: object, **__: object) -> Self:
         prepare_replica()
         log_to_worker_files()
+        if replica_device() == "cuda":
+            _report_gpu_memory(cls.__name__)
         return super().__new__(cls)
 
 
@@ -42,3 +54,17 @@ def replica_device() -> Literal["auto", "cuda"]:
 def replica_id() -> str:
     """The id by which handles know this replica; its constructor may ask for it."""
     return str(get_replica_context().replica_id.unique_id)
+
+
+def _report_gpu_memory(deployment_name: str) -> None:
+    """Reports the GPU memory of this process as long as it runs."""
+    metrics = GpuMetrics(deployment_name)
+
+    async def report() -> None:
+        while True:
+            metrics.show()
+            await asyncio.sleep(GPU_EVERY_S)
+
+    with suppress(RuntimeError):  # without an event loop this is no replica
+        asyncio.get_running_loop()
+        _background.start("gpu-memory", report)

@@ -13,7 +13,7 @@ from db.embeddings import MissingVectors
 from errors import SetupError, Unavailable
 from jobs.bulk_embedding import BulkEmbeddingArgs, EmbedPictures
 from models import devices
-from models.devices import select_boosting_device, select_device, torch_type
+from models.devices import gpu_memory, select_boosting_device, select_device, torch_type
 from models.embedder import embedder
 from models.embedder.embedder import EmbedderConfig
 from models.sales.files import read_starter
@@ -102,3 +102,11 @@ def test_a_job_leaves_a_gpu_alone_that_it_was_not_granted(gpus: Any) -> None:
 def test_no_model_runs_on_the_cpu_instead_of_its_gpu(gpus: Any, model: str) -> None:
     with pytest.raises(SetupError, match="GPU"):
         LOADS[model]()
+
+
+def test_gpu_memory_is_that_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gpu_memory() == {}
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 5)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 8)
+    assert gpu_memory() == {"allocated": 5, "reserved": 8}

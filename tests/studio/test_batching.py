@@ -9,7 +9,7 @@ from contextvars import ContextVar
 import pytest
 
 from errors import Invalid, StudioError, Unavailable
-from studio.batching import MicroBatcher, in_thread
+from studio.batching import BatchReport, MicroBatcher, in_thread
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ async def test_a_call_carries_no_more_than_it_may_weigh() -> None:
 async def test_a_batch_belongs_to_nobody_in_particular() -> None:
     caller: ContextVar[str] = ContextVar("caller", default="nobody")
     callers: list[str] = []
-    calls: list[tuple[int, int]] = []
+    reports: list[BatchReport] = []
     free = asyncio.Event()
 
     async def run(items: list[int]) -> list[int]:
@@ -181,9 +181,7 @@ async def test_a_batch_belongs_to_nobody_in_particular() -> None:
         await free.wait()
         return items
 
-    batcher = MicroBatcher(
-        run, max_batch=2, max_waiting=9, observe=lambda size, waiting: calls.append((size, waiting))
-    )
+    batcher = MicroBatcher(run, max_batch=2, max_waiting=9, observe=reports.append)
 
     async def submit(item: int) -> int:
         caller.set(f"caller {item}")
@@ -195,4 +193,6 @@ async def test_a_batch_belongs_to_nobody_in_particular() -> None:
     free.set()
     assert await asyncio.gather(*tasks) == [0, 1, 2, 3]
     assert set(callers) == {"nobody"}
-    assert sum(size for size, _ in calls) == 4 and calls[-1][1] == 0
+    assert sum(report.size for report in reports) == 4 and reports[-1].waiting == 0
+    assert all(report.wait_s >= 0 and report.run_s > 0 for report in reports)
+    assert reports[-1].wait_s >= reports[0].run_s  # it waited for the call before it
