@@ -20,6 +20,7 @@ from models.devices import select_device
 from models.index.shapes import SearchAnswer
 from settings import load_settings
 from studio.context import continuing, span
+from studio.deadline import within
 from studio.index.files import cache_folder
 from studio.index.live import LiveIndex
 
@@ -69,7 +70,8 @@ class Index(Replica):
         started_s = time.perf_counter()
         with continuing(traced.origin), span("Index.search", top_k=traced.query.top_k):
             try:
-                answer: SearchAnswer | StudioError = await self._live.search(traced.query)
+                async with within(traced.origin.deadline):
+                    answer: SearchAnswer | StudioError = await self._live.search(traced.query)
             except StudioError as error:
                 answer = error
             summary = answer.detail if isinstance(answer, StudioError) else answer.index_version

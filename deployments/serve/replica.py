@@ -1,5 +1,8 @@
 """`Replica`: the base class of every deployment; it prepares the process of a replica."""
 
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Any, Literal, Self
 
 import ray
@@ -7,6 +10,7 @@ from ray.serve import deployment
 
 from deployments.serve.log_files import log_to_worker_files
 from deployments.serve.patches import prepare_replica
+from studio.deadline import Deadline, within
 
 
 class Replica:
@@ -14,12 +18,33 @@ class Replica:
 
     Serve creates the object before it calls the constructor, so no deployment can forget the
     preparation: the replica listens on a private address, and its log lines go to Ray's log folder.
+
+    Every public `async def` accepts the keyword argument `deadline`, and is cancelled when it
+    passes. An async generator takes a deadline itself, because its block may end in another task.
     """
+
+    def __init_subclass__(cls) -> None:
+        """Makes the public methods accept a deadline."""
+        super().__init_subclass__()
+        for name, method in list(vars(cls).items()):
+            if inspect.iscoroutinefunction(method) and not name.startswith("_"):
+                setattr(cls, name, in_time(method))
 
     def __new__(cls, *_: object, **__: object) -> Self:
         prepare_replica()
         log_to_worker_files()
         return super().__new__(cls)
+
+
+def in_time(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The method with the keyword argument `deadline`: a `Deadline`, or None for none."""
+
+    @wraps(method)
+    async def run(*args: Any, deadline: Deadline | None = None, **options: Any) -> Any:
+        async with within(deadline):
+            return await method(*args, **options)
+
+    return run
 
 
 def bind(replica: type[Replica], *args: object, **options: Any) -> Any:
