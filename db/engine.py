@@ -1,8 +1,9 @@
 """The connection pool and transactions; the caller of a query owns the transaction."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import asyncpg
@@ -82,8 +83,15 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, pool_size: int = 5, statement_limit_s: float = STATEMENT_LIMIT_S
+        self,
+        url: str,
+        *,
+        pool_size: int = 5,
+        statement_limit_s: float = STATEMENT_LIMIT_S,
+        committing: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
+        """No connection is opened yet. `committing` is entered around every commit."""
+        self._committing = committing
         limits = {
             "statement_timeout": statement_limit_s,
             "lock_timeout": LOCK_LIMIT_S,
@@ -111,6 +119,8 @@ class Database:
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """A session in one transaction, which is committed at the end and rolled back on any error.
 
+        A task that is cancelled during the commit is cancelled after it.
+
         Raises:
             Unavailable: PostgreSQL can't be reached.
             NotAuthenticated: the account of an inserted row was deleted meanwhile.
@@ -121,6 +131,8 @@ class Database:
             session.begin(),
         ):
             yield session
+            with self._committing():
+                await _to_its_end(session.commit())
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
@@ -149,6 +161,18 @@ class Database:
     async def aclose(self) -> None:
         """Closes every pooled connection."""
         await self._engine.dispose()
+
+
+async def _to_its_end(commit: Coroutine[Any, Any, None]) -> None:
+    """Awaits a commit; a cancelled caller waits for its end too, so that it isn't interrupted."""
+    task = asyncio.ensure_future(commit)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # retrieved, so that asyncio does not log it
+        raise
 
 
 @asynccontextmanager

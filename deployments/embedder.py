@@ -25,6 +25,7 @@ from models.sales.explanation.occlusion import background, cover
 from models.sales.shapes import CoveredEmbedding
 from studio.batching import MicroBatcher, in_thread
 from studio.context import continuing, span
+from studio.deadline import within
 
 Result = TypeVar("Result")
 
@@ -162,26 +163,38 @@ class Embedder(Replica):
         All pictures of a call are decoded before the first is embedded, so that they form one batch
         and their searches form one call of the index.
         """
-        decoded = await asyncio.gather(*(self._decode(traced.query) for traced in queries))
+        decoded = await asyncio.gather(*(self._decode(traced) for traced in queries))
         searches = (
             self._search_or_error(traced, pixels)
             for traced, pixels in zip(queries, decoded, strict=True)
         )
         return list(await asyncio.gather(*searches))
 
-    async def _decode(self, query: SearchQuery) -> NDArray[np.float32] | StudioError | None:
-        return None if query.picture is None else await _or_error(self._read(query.picture))
+    async def _decode(self, traced: TracedQuery) -> NDArray[np.float32] | StudioError | None:
+        if traced.query.picture is None:
+            return None
+        try:
+            async with within(traced.origin.deadline):
+                return await self._read(traced.query.picture)
+        except StudioError as error:
+            return error
 
     async def _search_or_error(
         self, traced: TracedQuery, pixels: NDArray[np.float32] | StudioError | None
     ) -> SearchAnswer | StudioError:
         started_s = time.perf_counter()
         with continuing(traced.origin), span("Embedder.search"):
-            answer = await _or_error(self._search(traced.query, pixels))
+            answer = await _or_error(self._search_in_time(traced, pixels))
             summary = answer.detail if isinstance(answer, StudioError) else answer.embedder_version
             elapsed_ms = round((time.perf_counter() - started_s) * 1000, 1)
             log.info("embedder.search", answer=summary, ms=elapsed_ms)
         return answer
+
+    async def _search_in_time(
+        self, traced: TracedQuery, pixels: NDArray[np.float32] | StudioError | None
+    ) -> SearchAnswer:
+        async with within(traced.origin.deadline):
+            return await self._search(traced.query, pixels)
 
     async def _search(
         self, query: SearchQuery, pixels: NDArray[np.float32] | StudioError | None

@@ -14,6 +14,7 @@ from deployments.serve.calls import (
     Handle,
     HandleArgs,
     call,
+    deadline_option,
     read_stream,
     search_in_batches,
 )
@@ -207,7 +208,8 @@ class TryOnHandle:
     ) -> AsyncIterator[TryOnStep | TryOnResult]:
         """The steps of a try-on, then its result; leaving the iteration cancels it."""
         write_request_id(current_request_id())
-        stream: Any = self._handle.options(stream=True).dress.remote(order, ticket)
+        dress = self._handle.options(stream=True).dress
+        stream: Any = dress.remote(order, ticket, **deadline_option())
         try:
             async for step in read_stream("TryOn", stream):
                 yield step

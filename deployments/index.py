@@ -21,6 +21,7 @@ from models.index.shapes import SearchAnswer
 from settings import load_settings
 from studio.batching import BatchReport
 from studio.context import continuing, span
+from studio.deadline import within
 from studio.index.files import cache_folder
 from studio.index.live import LiveIndex
 
@@ -85,7 +86,8 @@ class Index(Replica):
         started_s = time.perf_counter()
         with continuing(traced.origin), span("Index.search", top_k=traced.query.top_k):
             try:
-                answer: SearchAnswer | StudioError = await self._live.search(traced.query)
+                async with within(traced.origin.deadline):
+                    answer: SearchAnswer | StudioError = await self._live.search(traced.query)
             except NotLoaded as error:
                 error.replica = self._replica_id
                 answer = error

@@ -1,7 +1,7 @@
 """`Segmenter`: cuts garments and people out of stored pictures, which it encodes in batches."""
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -18,6 +18,7 @@ from models.segmenter.segmenter import draw, encode_mask, load
 from models.segmenter.shapes import SegmentAnswer, SegmentPrompt
 from settings import load_settings
 from studio.batching import MicroBatcher, in_thread
+from studio.deadline import shared_task
 
 Result = TypeVar("Result")
 
@@ -48,6 +49,7 @@ class Segmenter(Replica):
         self._decoders = Decoders(args.decoders)
         self._cache: OrderedDict[str, asyncio.Task[Features]] = OrderedDict()
         self._cache_size = args.cached_pictures
+        self._callers: Counter[asyncio.Task[Features]] = Counter()
         self._pictures: MicroBatcher[PreparedPicture, Features] = MicroBatcher(
             in_thread(self._thread, self._model.encode),
             max_batch=args.max_batch,
@@ -82,16 +84,27 @@ class Segmenter(Replica):
 
     async def _features_of(self, key: str) -> Features:
         """A picture's features, cached by its key: blobs never change. Prompts on one picture share
-        them, also when they arrive at the same time.
+        them, also when they arrive at the same time. They are not computed if all callers leave.
         """
         task = self._cache.get(key)
         if task is None:
-            task = self._cache[key] = asyncio.create_task(self._encode_blob(key))
+            task = self._cache[key] = shared_task(self._encode_blob(key), name="encode")
             task.add_done_callback(lambda task: self._forget_failed(key, task))
         self._cache.move_to_end(key)
         while len(self._cache) > self._cache_size:
             self._cache.popitem(last=False)
-        return await asyncio.shield(task)
+        self._callers[task] += 1
+        try:
+            return await asyncio.shield(task)
+        finally:
+            self._callers[task] -= 1
+            if not self._callers[task]:
+                del self._callers[task]
+                self._drop_unfinished(key, task)
+
+    def _drop_unfinished(self, key: str, task: "asyncio.Task[Features]") -> None:
+        if task.cancel() and self._cache.get(key) is task:
+            del self._cache[key]  # at once, so that no new caller waits for the cancelled task
 
     def _forget_failed(self, key: str, task: "asyncio.Task[Features]") -> None:
         failed = task.cancelled() or task.exception() is not None

@@ -29,6 +29,7 @@ from models.tryon.shapes import (
     TryOnTicket,
 )
 from settings import load_settings
+from studio.deadline import Deadline, within
 
 HEARTBEAT_S = 3.0
 """The last step is sent again after this many seconds without a new step."""
@@ -79,12 +80,16 @@ class TryOn(Replica):
         self._metrics = TryOnMetrics()
 
     async def dress(
-        self, order: TryOnOrder, ticket: TryOnTicket
+        self, order: TryOnOrder, ticket: TryOnTicket, deadline: Deadline | None = None
     ) -> AsyncGenerator[TryOnStep | TryOnResult, None]:
-        """Creates the order's picture; yields its steps, then its result."""
+        """Creates the order's picture; yields its steps, then its result.
+
+        A caller who leaves or runs out of time gives its place in the queue back at once; a try-on
+        that runs ends at its next step.
+        """
         steps: asyncio.Queue[TryOnStep] = asyncio.Queue()
         is_abandoned = threading.Event()
-        work = asyncio.ensure_future(self._dress(order, ticket, steps, is_abandoned))
+        work = asyncio.ensure_future(self._dress(order, ticket, steps, is_abandoned, deadline))
         last = TryOnStep(0, 1, "waiting")
         try:
             while not work.done():
@@ -123,7 +128,7 @@ class TryOn(Replica):
 
     async def _dress(
         self, order: TryOnOrder, ticket: TryOnTicket, steps: "asyncio.Queue[TryOnStep]",
-        is_abandoned: threading.Event,
+        is_abandoned: threading.Event, deadline: Deadline | None,
     ) -> TryOnResult:  # fmt: skip
         loop = asyncio.get_running_loop()
         observe_step = self._metrics.step_observer()
@@ -133,10 +138,12 @@ class TryOn(Replica):
                 raise CancelRequested("the caller no longer waits for this try-on")
             self._thread.beat()
             observe_step(message)
+            if deadline is not None:
+                deadline.check()
             loop.call_soon_threadsafe(steps.put_nowait, TryOnStep(done, total, message))
 
         queued_s = time.perf_counter()
-        async with self._turn(ticket):
+        async with within(deadline), self._turn(ticket):
             started_s = time.perf_counter()
             inputs = await self._read(order, on_progress)
             args = (inputs.person, inputs.garment, order, on_progress, inputs.parsed)

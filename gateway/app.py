@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from gateway.body_limit import BodyLimit
 from gateway.client_address import ClientAddress
 from gateway.concurrency import Concurrency
+from gateway.deadline import DeadlineLayer
 from gateway.docs import add_docs
 from gateway.envelope import Envelope, Observe
 from gateway.error_answers import register_handlers
@@ -102,6 +103,7 @@ def add_layers(app: FastAPI, observers: Sequence[Observe]) -> None:
     app.add_middleware(Concurrency, settings=settings)
     app.add_middleware(BodyLimit)  # outside Concurrency: an arriving body takes no place
     app.add_middleware(RateLimit, limits=resources.limits, tokens=resources.tokens)
+    app.add_middleware(DeadlineLayer)
     app.add_middleware(LastHandler)
     app.add_middleware(
         Envelope,

@@ -9,6 +9,8 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from gateway.deadline import describe_header
+
 DOCS_PATH = "/api/docs"
 OPENAPI_PATH = "/api/openapi.json"
 ASSETS_PATH = "/api/docs/assets"
@@ -27,7 +29,8 @@ def add_docs(app: FastAPI) -> None:
         """Renders the document once; FastAPI would render it for every request, and it is large."""
         root = request.scope.get("root_path", "").rstrip("/")
         if root not in rendered:
-            document = app.openapi() | ({"servers": [{"url": root}]} if root else {})
+            servers = {"servers": [{"url": root}]} if root else {}
+            document = describe_header(app.openapi()) | servers
             rendered[root] = json.dumps(document, separators=(",", ":")).encode()
         return Response(rendered[root], media_type="application/json")
 

@@ -7,7 +7,7 @@ grow until the model is free, and runs a single item at once.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextvars import Context
 from dataclasses import dataclass
@@ -19,7 +19,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Waiting = tuple[Item, asyncio.Future[Result], float]
 """An item, its result, and the time of its arrival."""
-Run = Callable[[list[Item]], Awaitable[Iterable[Result | StudioError]]]
+Run = Callable[[list[Item]], Coroutine[Any, Any, Iterable[Result | StudioError]]]
+
+
+class CallersLeft(Exception):
+    """All callers of a batch have left before its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class BatchReport:
 
 def in_thread(
     executor: Executor, run: Callable[[list[Item]], Iterable[Result]]
-) -> Callable[[list[Item]], Awaitable[Iterable[Result | StudioError]]]:
+) -> Run[Item, Result]:
     """Turns a blocking `run` into an async one that uses the executor."""
 
     async def run_in_thread(items: list[Item]) -> Iterable[Result | StudioError]:
@@ -59,6 +63,8 @@ class MicroBatcher(Generic[Item, Result]):
         calls: how many calls run in parallel.
         weigh, max_weight: the weight of an item, and the most that one call may weigh; a single
             item may weigh more.
+        is_cancellable: whether a call is cancelled once all of its callers have left; work in a
+            thread can't be.
         observe: receives a report after every call.
     """
 
@@ -71,6 +77,7 @@ class MicroBatcher(Generic[Item, Result]):
         calls: int = 1,
         weigh: Callable[[Item], int] = lambda _: 0,
         max_weight: int = 0,
+        is_cancellable: bool = False,
         observe: Callable[[BatchReport], None] = lambda _: None,
     ) -> None:
         self._run = run
@@ -79,6 +86,7 @@ class MicroBatcher(Generic[Item, Result]):
         self._calls = calls
         self._weigh = weigh
         self._max_weight = max_weight
+        self._is_cancellable = is_cancellable
         self._observe = observe
         self._waiting: deque[Waiting[Item, Result]] = deque()
         self._loops: set[asyncio.Task[Any] | None] = set()
@@ -139,7 +147,9 @@ class MicroBatcher(Generic[Item, Result]):
 
     async def _run_batch(self, batch: Sequence[Waiting[Item, Result]]) -> None:
         try:
-            results = await self._run([item for item, _, _ in batch])
+            results = await self._call(batch)
+        except CallersLeft:
+            return
         except Exception as error:
             if len(batch) == 1:
                 _settle(batch[0][1], error)
@@ -150,6 +160,38 @@ class MicroBatcher(Generic[Item, Result]):
             return
         for (_, future, _), result in zip(batch, results, strict=True):
             _settle(future, result)
+
+    async def _call(self, batch: Sequence[Waiting[Item, Result]]) -> Iterable[Result | StudioError]:
+        work = self._run([item for item, _ in batch])
+        if not self._is_cancellable:
+            return await work
+        return await while_awaited(work, [future for _, future, _ in batch])
+
+
+async def while_awaited(
+    work: Coroutine[Any, Any, Result], futures: Iterable[asyncio.Future[Any]]
+) -> Result:
+    """Awaits the work; cancels it when all of the futures are cancelled.
+
+    Raises:
+        CallersLeft: nobody waits for the result any longer.
+    """
+    task = asyncio.ensure_future(work)
+    waiting = set(futures)
+
+    def leave(future: asyncio.Future[Any]) -> None:
+        waiting.discard(future)
+        if not waiting:
+            task.cancel()
+
+    for future in tuple(waiting):
+        future.add_done_callback(leave)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if waiting:
+            raise
+        raise CallersLeft from None
 
 
 def _settle(future: asyncio.Future[Result], outcome: Result | Exception) -> None:

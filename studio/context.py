@@ -10,6 +10,7 @@ from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from integrations.fair_semaphore import Caller
+from studio.deadline import Deadline, current_deadline
 
 OFFLINE = "offline"
 """The request id of work that no request has caused: the command line, the demo seed."""
@@ -62,13 +63,14 @@ def acting_for(caller: Caller) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Origin:
-    """The request and the span that a piece of work belongs to; sent along to other processes.
+    """The request, the span and the deadline of a piece of work; sent along to other processes.
 
     `traceparent` is as in W3C Trace Context; None where no spans are recorded.
     """
 
     request_id: str = OFFLINE
     traceparent: str | None = None
+    deadline: Deadline | None = None
 
 
 def current_traceparent() -> str | None:
@@ -80,12 +82,15 @@ def current_traceparent() -> str | None:
 
 def current_origin() -> Origin:
     """The origin of the current task."""
-    return Origin(current_request_id(), current_traceparent())
+    return Origin(current_request_id(), current_traceparent(), current_deadline())
 
 
 @contextmanager
 def continuing(origin: Origin) -> Iterator[None]:
-    """Sets the request id of the origin in the block; its span is the parent of new spans."""
+    """Sets the request id of the origin in the block; its span is the parent of new spans.
+
+    The deadline is not set: `studio.deadline.within` does that for the work of a single request.
+    """
     with serving(origin.request_id):
         if origin.traceparent is None:
             yield

@@ -18,6 +18,7 @@ from deployments.serve.patches import write_request_id
 from errors import DeadlinePassed, NotLoaded, StudioError, Unavailable
 from studio.batching import MicroBatcher
 from studio.context import Origin, continuing, current_request_id
+from studio.deadline import Deadline, current_deadline
 
 Handle = DeploymentHandle[Any]
 DEADLINE_S = 30.0
@@ -49,12 +50,22 @@ async def call(name: str, method: Any, *args: Any) -> Any:
     Raises:
         StudioError: the method raised it.
         Unavailable: the deployment is saturated, starting or gone.
-        DeadlinePassed: no answer within 30 s.
+        DeadlinePassed: no answer within 30 s, or before the current deadline.
     """
     with _translating(name):
         async with asyncio.timeout(DEADLINE_S):
             write_request_id(current_request_id())
-            return await method.remote(*args)
+            return await method.remote(*args, **deadline_option())
+
+
+def deadline_option() -> dict[str, Deadline]:
+    """The keyword argument by which a replica gets the caller's deadline; see `Replica`.
+
+    A caller whose deadline passes or who leaves is cancelled. Serve then cancels the call, and the
+    replica's queues drop it; the argument also holds where this process dies.
+    """
+    deadline = current_deadline()
+    return {} if deadline is None else {"deadline": deadline}
 
 
 async def call_another(name: str, replica: str, method: Any, *args: Any) -> Any:
@@ -136,6 +147,7 @@ def search_in_batches(
         calls=args.calls,
         weigh=weigh,
         max_weight=MESSAGE_BYTES,
+        is_cancellable=True,
     )
 
 

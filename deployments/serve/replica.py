@@ -1,7 +1,10 @@
 """`Replica`: the base class of every deployment; it prepares the process of a replica."""
 
 import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import wraps
 from typing import Any, Literal, Self
 
 import ray
@@ -11,6 +14,7 @@ from deployments.serve.log_files import log_to_worker_files
 from deployments.serve.metrics import GpuMetrics
 from deployments.serve.patches import prepare_replica
 from studio.background import Background
+from studio.deadline import Deadline, within
 
 GPU_EVERY_S = 10.0
 
@@ -24,7 +28,17 @@ class Replica:
     Serve creates the object before it calls the constructor, so no deployment can forget the
     preparation: the replica listens on a private address, its log lines go to Ray's log folder, and
     it reports the GPU memory that it uses.
+
+    Every public `async def` accepts the keyword argument `deadline`, and is cancelled when it
+    passes. An async generator takes a deadline itself, because its block may end in another task.
     """
+
+    def __init_subclass__(cls) -> None:
+        """Makes the public methods accept a deadline."""
+        super().__init_subclass__()
+        for name, method in list(vars(cls).items()):
+            if inspect.iscoroutinefunction(method) and not name.startswith("_"):
+                setattr(cls, name, in_time(method))
 
     def __new__(cls, *_: object, **__: object) -> Self:
         prepare_replica()
@@ -32,6 +46,17 @@ class Replica:
         if replica_device() == "cuda":
             _report_gpu_memory(cls.__name__)
         return super().__new__(cls)
+
+
+def in_time(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The method with the keyword argument `deadline`: a `Deadline`, or None for none."""
+
+    @wraps(method)
+    async def run(*args: Any, deadline: Deadline | None = None, **options: Any) -> Any:
+        async with within(deadline):
+            return await method(*args, **options)
+
+    return run
 
 
 def bind(replica: type[Replica], *args: object, **options: Any) -> Any:

@@ -22,6 +22,7 @@ from integrations.cache import RedisCache
 from integrations.fetch import Fetcher
 from integrations.paypal.paypal import open_paypal
 from settings import Settings, load_settings
+from studio.deadline import committing
 from studio.ports import Studio
 
 APPLICATION = "studio"
@@ -40,7 +41,9 @@ def open_studio(
     connections = pool_size or settings.database_pool_size
     return Studio(
         settings=settings,
-        database=Database(settings.required("database_url"), pool_size=connections),
+        database=Database(
+            settings.required("database_url"), pool_size=connections, committing=committing
+        ),
         blobs=open_blob_store(settings),
         cache=cache,
         fetcher=Fetcher(allow=settings.fetch_allow),

@@ -13,6 +13,7 @@ from db.tables import File
 from errors import Conflict, DeadlinePassed, Invalid, NotAnImage
 from integrations.blobs.keys import BlobInfo, content_type_of
 from integrations.fair_semaphore import FairSemaphore
+from studio.deadline import shared_task
 from studio.files.rules import DATASET_TYPES, DatasetCheck, FileFacts, inspect_file
 from studio.ports import BlobStore
 
@@ -50,7 +51,7 @@ class FileChecks:
         """
         task = self._running.get(file_id)
         if task is None:
-            task = asyncio.create_task(self._run(owner_id, check), name="file check")
+            task = shared_task(self._run(owner_id, check), name="file check")
             self._running[file_id] = task
             task.add_done_callback(lambda _: self._running.pop(file_id, None))
         return await asyncio.shield(task)

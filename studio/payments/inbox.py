@@ -13,6 +13,7 @@ from db.tables import WebhookEvent
 from errors import Malformed, StudioError, Unavailable, UpstreamFailed
 from integrations.paypal.paypal import PayPal
 from integrations.paypal.webhooks import ForgedEvent, WebhookVerifier
+from studio.deadline import shared_task
 from studio.payments.webhooks import apply_event, read_event, store_event
 
 REFUSAL_LOG_EVERY_S = 60.0
@@ -52,7 +53,7 @@ class WebhookInbox:
             raise Malformed("this is not a webhook of PayPal's") from error
         is_new = await store_event(self._database, event)
         if is_new:
-            task = asyncio.create_task(self._apply(event), name=f"webhook {event.event_id}")
+            task = shared_task(self._apply(event), name=f"webhook {event.event_id}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return is_new

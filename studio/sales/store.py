@@ -10,6 +10,7 @@ from errors import Invalid
 from models.sales.files import NAMES, Files, Manifest, manifest_of, read_regressor
 from models.sales.regressor import Regressor, RegressorConfig
 from models.sales.shapes import TrainedVersion
+from studio.deadline import shared_task
 from studio.ports import BlobStore
 
 CONTENT_TYPE = "application/octet-stream"
@@ -77,7 +78,7 @@ class RegressorCache:
         load = self._loads.get(model.version)
         if load is None or (load.done() and (load.cancelled() or load.exception())):
             work = fetch_regressor(self._blobs, model, self._config, self._executor)
-            load = self._loads[model.version] = asyncio.create_task(work, name="load-regressor")
+            load = self._loads[model.version] = shared_task(work, name="load-regressor")
         self._loads.move_to_end(model.version)
         while len(self._loads) > self._most:
             self._loads.popitem(last=False)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 from errors import StudioError, Unavailable
+from studio.deadline import shared_task
 from studio.ports import Studio
 
 TIMEOUT_S = 1.0
@@ -207,7 +208,7 @@ class SharedCheck(Generic[Result]):
     def start(self) -> asyncio.Task[Result]:
         """The running check, or a new one."""
         if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._check(), name="health")
+            self._running = shared_task(self._check(), name="health")
         return self._running
 
     async def _check(self) -> Result:

@@ -1,5 +1,6 @@
 """Try-ons over HTTP: made directly or as a job; both store the same kind of row."""
 
+import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ async def _make_directly(
         async with studio.database.transaction() as session:
             if not await insert_present(session, row):
                 raise Overtaken("a request with this Idempotency-Key was answered meanwhile")
-    except (Unavailable, DeadlinePassed):
+    except (Unavailable, DeadlinePassed, asyncio.CancelledError):
         await delete_unrecorded_blob(studio, TryonJob, tryon_id, output_key)
         raise
     except BaseException:

@@ -51,6 +51,7 @@ from models.segmenter.shapes import SegmentAnswer, SegmentPrompt
 from models.tryon.shapes import TryOnLoad, TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 from settings import Settings
 from studio.accounts.accounts import create_user
+from studio.deadline import committing
 from studio.ports import (
     BlobStore,
     Index,
@@ -358,7 +359,7 @@ async def open_studio(
     cache = RedisCache(settings.required("redis_url"))
     studio = Studio(
         settings=settings,
-        database=Database(settings.required("database_url"), pool_size=5),
+        database=Database(settings.required("database_url"), pool_size=5, committing=committing),
         blobs=blobs,
         cache=cache,
         fetcher=fetcher or Fetcher(allow=settings.fetch_allow, tls=public_roots()),
