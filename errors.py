@@ -80,6 +80,10 @@ class Unavailable(StudioError):
     retryable = True
 
 
+class EmbedderMismatch(Unavailable):
+    """The vectors come from another embedder than the one that this part works with."""
+
+
 class DeadlinePassed(StudioError):
     """There was no answer in time."""
 
