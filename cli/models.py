@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cli import rollout
 from cli.setup import plain_errors
 from errors import SetupError
 from settings import Settings, load_settings
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
     from models.checkpoints.registry import Model
     from models.embedder.embedder import Embedder
 
-commands = typer.Typer(help="Checkpoints of the profile.", no_args_is_help=True)
+commands = typer.Typer(
+    help="Checkpoints of the profile, and next models beside those in service.",
+    no_args_is_help=True,
+)
+commands.command("share")(rollout.share_traffic)
+commands.command("back")(rollout.take_back)
+commands.command("status")(rollout.show_rollouts)
+commands.command("finish")(rollout.finish_rollout)
 
 
 @commands.command("lock")

@@ -22,12 +22,13 @@ class Replica:
         return super().__new__(cls)
 
 
-def bind(replica: type[Replica], *args: object, **options: Any) -> Any:
-    """A deployment of the class; Serve replaces other deployments in `args` by their handles.
+def bind(replica: type[Replica], *args: object, name: str = "", **options: Any) -> Any:
+    """A deployment of the class, under the class's name unless another one is given.
 
-    Serve pickles `args` and keeps them in its checkpoint, so they must not contain secrets.
+    Serve replaces other deployments in `args` by their handles. It pickles `args`
+    and keeps them in its checkpoint, so they must not contain secrets.
     """
-    return deployment(name=replica.__name__, **options)(replica).bind(*args)
+    return deployment(name=name or replica.__name__, **options)(replica).bind(*args)
 
 
 def replica_device() -> Literal["auto", "cuda"]:
