@@ -89,6 +89,10 @@ class NotLoaded(Unavailable):
     replica = ""
 
 
+class EmbedderMismatch(Unavailable):
+    """The vectors come from another embedder than the one that this part works with."""
+
+
 class DeadlinePassed(StudioError):
     """There was no answer in time."""
 

@@ -1,5 +1,7 @@
 """The Serve application `studio`: its deployments, and which of them call which."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 from ray.serve import Application
 
@@ -8,8 +10,15 @@ from deployments.embedder import Embedder, EmbedderArgs
 from deployments.gateway import Gateway
 from deployments.handles import Handles
 from deployments.index import Index, IndexArgs
-from deployments.profile import embedder_config, parser_config, sam_config, tryon_config
+from deployments.profile import (
+    embedder_config,
+    next_embedder_config,
+    parser_config,
+    sam_config,
+    tryon_config,
+)
 from deployments.regressor import Regressor, RegressorArgs
+from deployments.rollout import NextOptions, bind_next
 from deployments.segmenter import Segmenter, SegmenterArgs
 from deployments.serve.calls import HandleArgs
 from deployments.serve.preflight import require_closed_cluster, require_schema
@@ -17,7 +26,7 @@ from deployments.serve.replica import bind
 from deployments.tryon import TryOn, TryOnArgs
 from settings import load_settings
 
-MODEL = {"max_constructor_retry_count": 3}
+MODEL: dict[str, Any] = {"max_constructor_retry_count": 3}
 
 
 class StudioArgs(BaseModel):
@@ -32,6 +41,7 @@ class StudioArgs(BaseModel):
     dispatcher: DispatcherConfig = DispatcherConfig()
     segmenter: SegmenterArgs = SegmenterArgs()
     tryon: TryOnArgs = TryOnArgs()
+    next: NextOptions = NextOptions()
 
 
 def build(args: StudioArgs) -> Application:
@@ -46,13 +56,17 @@ def build(args: StudioArgs) -> Application:
     index = bind(Index, args.index)
     embedder = embedder_config(settings)
     segmenter = parser_config(settings), sam_config(settings), args.segmenter
+    capacity = args.embedder, args.segmenter, args.tryon
     handles = Handles(
         embedder=bind(Embedder, embedder, args.embedder, index, **MODEL),
         index=index,
         regressor=bind(Regressor, args.regressor),
-        dispatcher=bind(Dispatcher, args.dispatcher, embedder, index),
+        dispatcher=bind(
+            Dispatcher, args.dispatcher, embedder, index, next_embedder_config(settings)
+        ),
         segmenter=bind(Segmenter, *segmenter, **MODEL),
         tryon=bind(TryOn, tryon_config(settings), args.tryon, **MODEL),
+        next=bind_next(settings, args.next, index, *capacity, **MODEL),
     )
     gateway: Application = bind(Gateway, args.gateway, handles)
     return gateway

@@ -59,11 +59,16 @@ class Settings(BaseSettings):
     demo_products: int = Field(648, ge=0, le=100_000)
 
     embedder: str | None = None
+    embedder_next: str | None = None
+    embedder_next_precision: Literal["fp32", "fp16", "bf16"] | None = None
     tryon: str | None = None
+    tryon_next: str | None = None
     tryon_adapter: str | None = None
     precision: Literal["fp32", "fp16", "bf16"] | None = None
     parser: str | None = None
+    parser_next: str | None = None
     sam: str | None = None
+    sam_next: str | None = None
     allow_noncommercial: bool = False
     models_lock: Path = PROJECT_ROOT / "models.lock"
 
@@ -260,6 +265,21 @@ class Settings(BaseSettings):
         if self.tryon_adapter or self.tryon or self.profile == "starter":
             return self.tryon_adapter
         return PRODUCTION_TRYON_ADAPTER
+
+    @property
+    def has_next_embedder(self) -> bool:
+        """Whether a second embedder is deployed: another checkpoint, or another precision."""
+        return bool(self.embedder_next or self.embedder_next_precision)
+
+    @property
+    def has_next_segmenter(self) -> bool:
+        """Whether a second segmenter is deployed, with another parser or another SAM."""
+        return bool(self.parser_next or self.sam_next)
+
+    @property
+    def has_next_tryon(self) -> bool:
+        """Whether a second try-on model is deployed."""
+        return bool(self.tryon_next)
 
     def required(self, name: str) -> str:
         """The value of a setting that a running studio needs, as text.

@@ -39,10 +39,7 @@ def list_versions() -> None:
 def activate_version(version: str) -> None:
     """Activate an index version, newer or older, which then answers searches."""
     with plain_errors():
-        from studio.index.versions import switch_version
-
-        in_service = load_embedder(load_settings()).version
-        on_database(lambda database: switch_version(database, version, in_service))
+        on_database(lambda database: switch(database, version))
         typer.echo(f"index {version} is active")
 
 
@@ -52,6 +49,19 @@ def verify_version(version: str) -> None:
     with plain_errors():
         count = on_database(lambda database: count_products(database, version))
         typer.echo(f"ok   {version}: {count} products, every checksum as in the manifest")
+
+
+async def switch(database: "Database", version: str) -> None:
+    """Activates a version of an embedder in use, or of the one that the settings name."""
+    from db.index_versions import get_index_version
+    from studio.index.versions import embedders_in_use, switch_version
+
+    served = await embedders_in_use(database)
+    async with database.read() as session:
+        row = await get_index_version(session, version)
+    if row is not None and row.embedder_version not in served:
+        served = [load_embedder(load_settings()).version]
+    await switch_version(database, version, served)
 
 
 async def read_versions(database: "Database") -> "list[IndexVersion]":

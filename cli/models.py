@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import rollout
 from cli.setup import plain_errors
 from errors import SetupError
 from settings import Settings, load_settings
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
 ONLINE = {"HF_HUB_OFFLINE": "0"}
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
 
-commands = typer.Typer(help="Checkpoints of the profile.", no_args_is_help=True)
+commands = typer.Typer(
+    help="Checkpoints of the profile, and next models beside those in service.",
+    no_args_is_help=True,
+)
+commands.command("share")(rollout.share_traffic)
+commands.command("back")(rollout.take_back)
+commands.command("status")(rollout.show_rollouts)
+commands.command("finish")(rollout.finish_rollout)
 EveryNode = Annotated[
     bool,
     typer.Option("--every-node", help="On every node of the Ray cluster, not only on this one."),

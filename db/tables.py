@@ -246,6 +246,24 @@ class IndexVersion(SQLModel, table=True):
     activated_at: datetime | None = moment(nullable=True)
 
 
+class ModelRollout(SQLModel, table=True):
+    """The share of the traffic that the next model of a kind answers beside the one in service.
+
+    embedder_version: of the row "embedder" only: the embedder beside that of the active index;
+    replicas of Index hold its newest index too.
+    """
+
+    __tablename__ = "model_rollout"
+    __table_args__ = (
+        one_of("model", "embedder", "segmenter", "tryon"),
+        CheckConstraint("share BETWEEN 0 AND 1", name="share"),
+    )
+    model: str = Field(primary_key=True, sa_type=Text)
+    share: float = 0.0
+    embedder_version: str | None = Field(default=None, sa_type=Text)
+    changed_at: datetime = moment()
+
+
 PERSONAL_SEARCH = (
     "user_id IS NOT NULL OR params ?| ARRAY['query'::text, 'image_url'::text, 'file_id'::text]"
 )

@@ -54,7 +54,13 @@ class DispatcherConfig:
 class Dispatcher(Replica):
     """Any number of replicas is safe; more replicas, or more `cpus` each, run more jobs at once."""
 
-    def __init__(self, config: DispatcherConfig, embedder: EmbedderConfig, index: Handle) -> None:
+    def __init__(
+        self,
+        config: DispatcherConfig,
+        embedder: EmbedderConfig,
+        index: Handle,
+        next_embedder: EmbedderConfig | None = None,
+    ) -> None:
         settings = load_settings()
         self._index = IndexHandle(index)
         self._logs = log_to_worker_files()
@@ -65,7 +71,7 @@ class Dispatcher(Replica):
         self._jobs = JobDispatcher(
             self._database,
             RayExecutor(job_studio, config.retry),
-            on_cluster(config.reindex, embedder),
+            on_cluster(config.reindex, embedder, next_embedder),
             config.run,
             config.retry,
             listen_url=url,

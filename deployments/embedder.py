@@ -17,7 +17,7 @@ from deployments.serve.log_files import log_to_worker_files
 from deployments.serve.metrics import BatchMetrics
 from deployments.serve.replica import Replica, replica_device
 from deployments.serve.watched_threads import model_thread
-from errors import Invalid, StudioError, Unavailable
+from errors import EmbedderMismatch, Invalid, StudioError
 from models.embedder.embedder import EmbedderConfig, load
 from models.embedder.shapes import Embedding, Vector
 from models.index.shapes import SearchAnswer, SearchQuery
@@ -201,7 +201,7 @@ class Embedder(Replica):
     ) -> SearchAnswer:
         version = self._model.version
         if query.embedder_version not in (None, version):
-            raise Unavailable("the embedder is being replaced by another one")
+            raise EmbedderMismatch("the embedder is being replaced by another one")
         if isinstance(pixels, StudioError):
             raise pixels
         image = query.image if pixels is None else await self._images.submit(pixels)

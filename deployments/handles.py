@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -32,12 +32,36 @@ from models.sales.shapes import (
 )
 from models.segmenter.shapes import SegmentAnswer, SegmentPrompt
 from models.tryon.shapes import TryOnLoad, TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
+from settings import Settings
 from studio.batching import MicroBatcher, portions
 from studio.context import Origin, current_origin, current_request_id
 
 VERSION_LIFETIME_S = 2.0
+EMBEDDER_NEXT, SEGMENTER_NEXT, TRYON_NEXT = "EmbedderNext", "SegmenterNext", "TryOnNext"
 PORTION = 16
 """Pictures or texts in one call that embeds many."""
+
+
+@dataclass(frozen=True)
+class NextHandles:
+    """The deployments of models that are being rolled out; None for those that are not."""
+
+    embedder: Handle | None = None
+    segmenter: Handle | None = None
+    tryon: Handle | None = None
+
+    @classmethod
+    def of_application(cls, application: str, settings: Settings) -> Self:
+        """Handles of a running application that was built with these settings."""
+
+        def handle(name: str, *, is_deployed: bool) -> Handle | None:
+            return DeploymentHandle(name, application) if is_deployed else None
+
+        return cls(
+            handle(EMBEDDER_NEXT, is_deployed=settings.has_next_embedder),
+            handle(SEGMENTER_NEXT, is_deployed=settings.has_next_segmenter),
+            handle(TRYON_NEXT, is_deployed=settings.has_next_tryon),
+        )
 
 
 @dataclass(frozen=True)
@@ -53,17 +77,24 @@ class Handles:
     dispatcher: Handle
     segmenter: Handle
     tryon: Handle
+    next: NextHandles = field(default_factory=NextHandles)
 
     @classmethod
-    def of_application(cls, application: str) -> Self:
-        """Handles of a running application."""
+    def of_application(cls, application: str, settings: Settings) -> Self:
+        """Handles of a running application that was built with these settings."""
         names = ("Embedder", "Index", "Regressor", "Dispatcher", "Segmenter", "TryOn")
-        return cls(*(DeploymentHandle(name, application) for name in names))
+        present = (DeploymentHandle(name, application) for name in names)
+        return cls(*present, NextHandles.of_application(application, settings))
 
     async def shut_down(self) -> None:
         """Ends the handles' own tasks, which live in this event loop."""
-        for field in fields(self):
-            await getattr(self, field.name).shutdown_async()
+        for handle in self.all():
+            await handle.shutdown_async()
+
+    def all(self) -> list[Handle]:
+        """Every handle that there is."""
+        handles = (*vars(self).values(), *vars(self.next).values())
+        return [handle for handle in handles if isinstance(handle, DeploymentHandle)]
 
 
 @dataclass(frozen=True)
@@ -77,44 +108,47 @@ class TracedQuery:
 class EmbedderHandle:
     """`studio.ports.Embedder` over the `Embedder` deployment."""
 
-    def __init__(self, handle: Handle, args: HandleArgs | None = None) -> None:
+    def __init__(
+        self, handle: Handle, args: HandleArgs | None = None, name: str = "Embedder"
+    ) -> None:
         self._handle = handle
+        self._name = name
         self._version: str | None = None
         self._version_at_s = 0.0
         self._pictures: MicroBatcher[TracedQuery, SearchAnswer]
         self._texts: MicroBatcher[TracedQuery, SearchAnswer]
         # Texts need not wait for pictures, which take longer.
         self._pictures, self._texts = (
-            search_in_batches("Embedder", handle, args or HandleArgs(), _origin, _picture_bytes)
+            search_in_batches(name, handle, args or HandleArgs(), _origin, _picture_bytes)
             for _ in range(2)
         )
 
     async def embed_image(self, image: bytes) -> Embedding:
         """Embeds an encoded picture."""
-        return self._remember(await call("Embedder", self._handle.embed_image, image))
+        return self._remember(await call(self._name, self._handle.embed_image, image))
 
     async def embed_images(self, images: Sequence[bytes]) -> list[Embedding | StudioError]:
         """Embeds encoded pictures, `PORTION` in a call; each has its result or its own error."""
         answers: list[Embedding | StudioError] = []
         for part in portions(images, PORTION, MESSAGE_BYTES):
-            answers += await call("Embedder", self._handle.embed_images, part)
+            answers += await call(self._name, self._handle.embed_images, part)
         return answers
 
     async def embed_text(self, text: str) -> Embedding:
         """Embeds a text."""
-        return self._remember(await call("Embedder", self._handle.embed_text, text))
+        return self._remember(await call(self._name, self._handle.embed_text, text))
 
     async def embed_texts(self, texts: Sequence[str]) -> list[Embedding]:
         """Embeds texts, `PORTION` in a call."""
         embeddings: list[Embedding] = []
         for start in range(0, len(texts), PORTION):
             part = list(texts[start : start + PORTION])
-            embeddings += await call("Embedder", self._handle.embed_texts, part)
+            embeddings += await call(self._name, self._handle.embed_texts, part)
         return embeddings
 
     async def embed_covered(self, image: bytes, boxes: NDArray[np.float32]) -> CoveredEmbedding:
         """Embeds a picture, whole and with each box covered."""
-        covered: CoveredEmbedding = await call("Embedder", self._handle.embed_covered, image, boxes)
+        covered: CoveredEmbedding = await call(self._name, self._handle.embed_covered, image, boxes)
         return covered
 
     async def search(self, query: SearchQuery) -> SearchAnswer:
@@ -125,7 +159,7 @@ class EmbedderHandle:
     async def version(self) -> str:
         """The version in service, at most 2 s old, so that a cached text needs no call."""
         if self._version is None or time.monotonic() - self._version_at_s > VERSION_LIFETIME_S:
-            self._version = str(await call("Embedder", self._handle.version))
+            self._version = str(await call(self._name, self._handle.version))
             self._version_at_s = time.monotonic()
         return self._version
 
@@ -156,19 +190,20 @@ class IndexHandle:
 class SegmenterHandle:
     """`studio.ports.Segmenter` over the `Segmenter` deployment."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, name: str = "Segmenter") -> None:
         self._handle = handle
+        self._name = name
 
     async def segment(self, image_key: str, prompt: SegmentPrompt, mask_key: str) -> SegmentAnswer:
         """Segments a stored picture; the replica writes the mask under `mask_key`."""
         answer: SegmentAnswer = await call(
-            "Segmenter", self._handle.segment, image_key, prompt, mask_key
+            self._name, self._handle.segment, image_key, prompt, mask_key
         )
         return answer
 
     async def version(self) -> str:
         """Names the loaded networks."""
-        return str(await call("Segmenter", self._handle.version))
+        return str(await call(self._name, self._handle.version))
 
 
 class RegressorHandle:
@@ -200,8 +235,9 @@ class RegressorHandle:
 class TryOnHandle:
     """`studio.ports.TryOn` over the `TryOn` deployment; its steps arrive as a stream."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, name: str = "TryOn") -> None:
         self._handle = handle
+        self._name = name
 
     async def dress(
         self, order: TryOnOrder, ticket: TryOnTicket
@@ -211,15 +247,19 @@ class TryOnHandle:
         dress = self._handle.options(stream=True).dress
         stream: Any = dress.remote(order, ticket, **deadline_option())
         try:
-            async for step in read_stream("TryOn", stream):
+            async for step in read_stream(self._name, stream):
                 yield step
         finally:
             stream.cancel()
 
     async def load(self) -> TryOnLoad:
         """How many try-ons wait or are being made, and the limits of direct try-ons."""
-        load: TryOnLoad = await call("TryOn", self._handle.load)
+        load: TryOnLoad = await call(self._name, self._handle.load)
         return load
+
+    async def version(self) -> str:
+        """Names the loaded networks."""
+        return (await self.load()).model_version
 
 
 class DispatcherHandle:

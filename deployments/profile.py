@@ -3,6 +3,8 @@
 A replica adds its own capacity and device. A configuration contains no secrets, so it may be bound.
 """
 
+from dataclasses import replace
+
 from jobs.checkpoints.preparation import ModelConfig
 from models.checkpoints.pins import Pinning
 from models.embedder.embedder import EmbedderConfig
@@ -39,6 +41,18 @@ def embedder_config(settings: Settings) -> EmbedderConfig:
     )
 
 
+def next_embedder_config(settings: Settings) -> EmbedderConfig | None:
+    """The embedder to roll out: another checkpoint, another precision, or both; None for none."""
+    if not settings.has_next_embedder:
+        return None
+    present = embedder_config(settings)
+    return replace(
+        present,
+        checkpoint=settings.embedder_next or present.checkpoint,
+        precision=settings.embedder_next_precision or present.precision,
+    )
+
+
 def parser_config(settings: Settings) -> ParserConfig:
     """The parser of the profile."""
     return ParserConfig(
@@ -51,10 +65,23 @@ def parser_config(settings: Settings) -> ParserConfig:
 
 def sam_config(settings: Settings) -> SamConfig | None:
     """The SAM of the profile; None where the profile has none."""
-    if settings.sam_checkpoint == "off":
+    return _sam(settings, settings.sam_checkpoint)
+
+
+def next_segmenter_configs(settings: Settings) -> tuple[ParserConfig, SamConfig | None] | None:
+    """The parser and the SAM to roll out, one of them as at present; None for no rollout."""
+    if not settings.has_next_segmenter:
+        return None
+    present = parser_config(settings)
+    parser = replace(present, checkpoint=settings.parser_next or present.checkpoint)
+    return parser, _sam(settings, settings.sam_next or settings.sam_checkpoint)
+
+
+def _sam(settings: Settings, checkpoint: str) -> SamConfig | None:
+    if checkpoint == "off":
         return None
     return SamConfig(
-        checkpoint=settings.sam_checkpoint,
+        checkpoint=checkpoint,
         precision=settings.model_precision,
         allow_noncommercial=settings.allow_noncommercial,
         pinning=pinning(settings),
@@ -72,3 +99,12 @@ def tryon_config(settings: Settings) -> TryOnConfig:
     return TryOnConfig(
         parser_config(settings), painter, allow_noncommercial=settings.allow_noncommercial
     )
+
+
+def next_tryon_config(settings: Settings) -> TryOnConfig | None:
+    """The painter to roll out, without an adapter, and the present parser; None for no rollout."""
+    if not settings.tryon_next:
+        return None
+    present = tryon_config(settings)
+    painter = replace(present.painter, checkpoint=settings.tryon_next, adapter=None)
+    return replace(present, painter=painter)

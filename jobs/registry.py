@@ -31,8 +31,14 @@ HANDLERS: Handlers = {
 }
 
 
-def on_cluster(reindex: BulkEmbeddingArgs, embedder: EmbedderConfig) -> Handlers:
-    """The registry for a Ray cluster, where a large rebuild starts actors with this embedder."""
+def on_cluster(
+    reindex: BulkEmbeddingArgs,
+    embedder: EmbedderConfig,
+    next_embedder: EmbedderConfig | None = None,
+) -> Handlers:
+    """The registry for a Ray cluster, where a large rebuild starts actors with its embedder."""
     rebuild = HANDLERS["rebuild-index"]
-    run = partial(rebuild_index, source=BulkEmbedding(reindex, embedder))
+    source = BulkEmbedding(reindex, embedder)
+    next_source = BulkEmbedding(reindex, next_embedder or embedder)
+    run = partial(rebuild_index, source=source, next_source=next_source)
     return {**HANDLERS, "rebuild-index": replace(rebuild, run=run)}

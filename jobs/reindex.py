@@ -1,4 +1,4 @@
-"""Rebuilds the index from the shell: `ray job submit … -- python -m jobs.reindex [--full]`.
+"""Rebuilds the index from the shell: `ray job submit … -- python -m jobs.reindex`.
 
 It submits a `rebuild-index` job and follows it. Like every rebuild, the job is listed in
 `/api/jobs`, runs alone, and continues if this process is killed. `ray job stop` cancels it.
@@ -26,13 +26,13 @@ def report(done: int, total: int, message: str, errors: Sequence[dict[str, str]]
     print(f"{done}{f' of {total}' if total else ''} {message}", flush=True)  # noqa: T201
 
 
-async def rebuild(database: Database, *, full: bool) -> dict[str, Any]:
-    """Submits the job and waits for its result: the active version and the embedded pictures.
+async def rebuild(database: Database, form: RebuildForm) -> dict[str, Any]:
+    """Submits the job and waits for its result: the new version and the embedded pictures.
 
     Raises:
         StudioError: the job failed or was cancelled.
     """
-    payload = RebuildForm(full=full).model_dump(mode="json", by_alias=True)
+    payload = form.model_dump(mode="json", by_alias=True)
     async with database.transaction() as session:
         job_id = (await enqueue(session, REBUILD_INDEX, payload, owner_id=None)).id
     following = asyncio.create_task(follow(database, job_id))
@@ -65,11 +65,11 @@ async def follow(database: Database, job_id: UUID) -> None:
             await asyncio.sleep(1)
 
 
-async def run(*, full: bool) -> dict[str, Any]:
+async def run(form: RebuildForm) -> dict[str, Any]:
     """Rebuilds on the database of the settings, which come from the cluster's environment."""
     database = Database(load_settings().required("database_url"), pool_size=1)
     try:
-        return await rebuild(database, full=full)
+        return await rebuild(database, form)
     finally:
         await database.aclose()
 
@@ -78,12 +78,15 @@ def main() -> None:
     """Reads the command line and prints the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="embed every picture again")
+    parser.add_argument("--next", action="store_true", help="for the next embedder, inactive")
+    form = RebuildForm(**vars(parser.parse_args()))
     try:
-        result = asyncio.run(run(full=parser.parse_args().full))
+        result = asyncio.run(run(form))
     except StudioError as error:
         raise SystemExit(f"reindex: {error.detail}") from None
+    state = "ready" if form.next else "active"
     print(  # noqa: T201
-        f"index {result['version']} is active: {result['embedded']} pictures embedded, "
+        f"index {result['version']} is {state}: {result['embedded']} pictures embedded, "
         f"{result['failed']} not readable",
         flush=True,
     )

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ with warnings.catch_warnings():
 
     from deployments.handles import Handles
     from deployments.profile import embedder_config
+    from deployments.rollout import NextOptions
     from deployments.serve import preflight, replica
     from deployments.serve.replica import Replica, replica_device
     from deployments.serve.studio import job_studio
@@ -102,10 +104,37 @@ def test_every_deployment_is_bound_once_and_is_a_replica(deployments: dict[str, 
 def test_the_gateway_holds_a_handle_of_every_other_deployment(deployments: dict[str, Any]) -> None:
     _, handles = deployments["Gateway"].init_args
     assert isinstance(handles, Handles)
-    names = {handle.deployment_name for handle in vars(handles).values()}
+    names = {handle.deployment_name for handle in handles.all()}
     assert names == set(NAMES) - {"Gateway"}
-    reached = {handle.deployment_name for handle in vars(Handles.of_application("studio")).values()}
-    assert reached == names
+    running = Handles.of_application("studio", load_settings())
+    assert {handle.deployment_name for handle in running.all()} == names
+
+
+def test_next_models_are_deployed_where_a_setting_names_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    variables = {
+        "STUDIO_EMBEDDER_NEXT_PRECISION": "bf16", "STUDIO_SAM_NEXT": "starter",
+        "STUDIO_TRYON_NEXT": "local-dir:/painter",
+    }  # fmt: skip
+    for name, value in (SECRETS | variables).items():
+        monkeypatch.setenv(name, value)
+    capacity = {"embedder": {"num_replicas": 2, "ray_actor_options": {"num_cpus": 0.2}}}
+    built = build_app(build(StudioArgs(next=NextOptions(**capacity))), name="studio")
+    deployments = {deployment.name: deployment for deployment in built.deployments}
+    assert sorted(deployments) == sorted([*NAMES, "EmbedderNext", "SegmenterNext", "TryOnNext"])
+    assert deployments["EmbedderNext"].num_replicas == 2
+    embedder, following = (deployments[name].init_args[0] for name in ("Embedder", "EmbedderNext"))
+    assert following == replace(embedder, precision="bf16")
+    assert arguments["SegmenterNext"][0] == arguments["Segmenter"][0]
+    assert arguments["SegmenterNext"][1].checkpoint == "starter"
+    assert arguments["TryOnNext"][0].painter.checkpoint == "local-dir:/painter"
+    _, handles = arguments["Gateway"]
+    names = {handle.deployment_name for handle in handles.all()}
+    assert names == deployments.keys() - {"Gateway"}
+    running = Handles.of_application("studio", load_settings())
+    assert {handle.deployment_name for handle in running.all()} == names
+    assert not any(b"-secret" in pickled(deployment) for deployment in deployments.values())
 
 
 def test_a_replica_is_prepared_before_its_constructor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,7 +198,7 @@ async def measure(run: LiveRun, database: Database, versions: list[str], url: st
     during: dict[str, list[tuple[float, float]]] = {"load": [], "back": []}
     for turn, kind in SWAPS:
         asked_at = time.time()
-        await switch_version(database, versions[turn], "bench")
+        await switch_version(database, versions[turn], ["bench"])
         await run.answering(versions[turn])
         during[kind].append((asked_at, time.time()))
         await asyncio.sleep(BETWEEN_S)
@@ -260,7 +260,7 @@ async def run_all(folder: Path, url: str, data: Path) -> list[str]:
     started = time.perf_counter()
     versions = [await build_version(studio) for _ in range(3)]
     print(f"three versions built in {time.perf_counter() - started:.0f} s", flush=True)
-    await switch_version(database, versions[FIRST], "bench")
+    await switch_version(database, versions[FIRST], ["bench"])
     with ThreadPoolExecutor(1) as thread:
         live = LiveIndex(database, blobs, thread, cache_folder(settings))
         await live.sync()

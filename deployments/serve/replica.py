@@ -59,12 +59,13 @@ def in_time(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[An
     return run
 
 
-def bind(replica: type[Replica], *args: object, **options: Any) -> Any:
-    """A deployment of the class; Serve replaces other deployments in `args` by their handles.
+def bind(replica: type[Replica], *args: object, name: str = "", **options: Any) -> Any:
+    """A deployment of the class, under the class's name unless another one is given.
 
-    Serve pickles `args` and keeps them in its checkpoint, so they must not contain secrets.
+    Serve replaces other deployments in `args` by their handles. It pickles `args`
+    and keeps them in its checkpoint, so they must not contain secrets.
     """
-    return deployment(name=replica.__name__, **options)(replica).bind(*args)
+    return deployment(name=name or replica.__name__, **options)(replica).bind(*args)
 
 
 def replica_device() -> Literal["auto", "cuda"]:

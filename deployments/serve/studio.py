@@ -15,6 +15,7 @@ from deployments.handles import (
     SegmenterHandle,
     TryOnHandle,
 )
+from deployments.rollout import with_next_models
 from deployments.serve.calls import HandleArgs
 from deployments.serve.connections import JOB_POOL
 from integrations.blobs.store import open_blob_store
@@ -39,7 +40,7 @@ def open_studio(
     """A studio that calls these deployments; `Studio.aclose` closes its pools."""
     cache = RedisCache(settings.required("redis_url"))
     connections = pool_size or settings.database_pool_size
-    return Studio(
+    studio = Studio(
         settings=settings,
         database=Database(
             settings.required("database_url"), pool_size=connections, committing=committing
@@ -55,6 +56,7 @@ def open_studio(
         tryon=TryOnHandle(handles.tryon),
         paypal=open_paypal(settings, cache),
     )
+    return with_next_models(studio, handles.next, args)
 
 
 @asynccontextmanager
@@ -65,7 +67,7 @@ async def running_studio(
 
     Serve does not keep these handles: they are shut down before their event loop ends.
     """
-    handles = Handles.of_application(APPLICATION)
+    handles = Handles.of_application(APPLICATION, settings)
     studio = open_studio(settings, handles, pool_size=pool_size)
     try:
         yield studio

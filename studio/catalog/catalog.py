@@ -36,6 +36,7 @@ from studio.files.picture_memory import hold_picture
 from studio.files.picture_threads import run_on_picture
 from studio.job_types import Guard
 from studio.ports import Studio
+from studio.rollout.embedders import embed_for_all
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,15 @@ MAX_ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class Picture:
-    """A product's picture: its vector, and the public copy of it.
+    """A product's picture: its vector by each embedder that answers, and the public copy of it.
 
-    embedding: None if the form names the product's own copy, which has a vector already.
+    embeddings: none if the form names the product's own copy, which has vectors already.
     is_same: the product had this copy before.
     """
 
     key: str
     sha256: str
-    embedding: Embedding | None
+    embeddings: tuple[Embedding, ...]
     is_same: bool = False
 
     def is_of(self, product: Product) -> bool:
@@ -154,14 +155,14 @@ async def _write(
     live = row if row is not None and row.deleted_at is None else None
     refuse_foreign(live, write.owner)
     if picture.is_same and (live is None or not picture.is_of(live)):
-        if picture.embedding is None and live is None:
+        if not picture.embeddings and live is None:
             raise NotFound("no such picture")  # the product's own copy was deleted with it
         return None
     former_key = live.image_key if live else None
     values = _to_columns(write, picture, live, file)
     values["change_seq"] = await take_change_seq(session)
     product = await upsert_product(session, write.product_id, values)
-    await _write_vector(session, product, picture)
+    await _write_vectors(session, product, picture)
     await retire_copy(session, former_key, picture.key)
     if write.check is not None:
         await write.check(product)
@@ -179,7 +180,7 @@ def _to_columns(
         "image_sha256": picture.sha256,
         **live_columns(live.created_at if live else None),
     }
-    if picture.embedding is None and live is not None:
+    if not picture.embeddings and live is not None:
         return values | {"file_id": live.file_id, "image_url": live.image_url}
     # The owner of another merchant's upload can still delete it: the product has its own copy.
     is_own = file is not None and file.owner_id == owner_id
@@ -252,18 +253,18 @@ async def _prepare_picture(
     An unchanged picture keeps its copy, and with it the copy's URLs and everything derived from it.
     """
     if before is not None and loaded.key == before.image_key:
-        return Picture(before.image_key, before.image_sha256, None, is_same=True)
+        return Picture(before.image_key, before.image_sha256, (), is_same=True)
     hold_picture(len(loaded.data))
     sha256 = hashlib.sha256(loaded.data).hexdigest()
-    embedding = await studio.embedder.embed_image(loaded.data)
+    embeddings = await embed_for_all(studio, loaded.data)
     if before is not None and await _has_copy(studio, before, sha256):
-        return Picture(before.image_key, sha256, embedding, is_same=True)
+        return Picture(before.image_key, sha256, embeddings, is_same=True)
     folder = hashlib.sha256(product_id.encode()).hexdigest()[:16]
     # Each write creates its own copy, because an older one may be removed at this moment.
     key = f"products/{folder}/{sha256[:24]}-{uuid4().hex[:8]}.jpg"
     copy = await run_on_picture(partial(public_copy, loaded.data))
     await studio.blobs.put(key, copy, "image/jpeg")
-    return Picture(key, sha256, embedding)
+    return Picture(key, sha256, embeddings)
 
 
 async def _has_copy(studio: Studio, product: Product, sha256: str) -> bool:
@@ -273,18 +274,16 @@ async def _has_copy(studio: Studio, product: Product, sha256: str) -> bool:
     return await studio.blobs.head(product.image_key) is not None
 
 
-async def _write_vector(session: AsyncSession, product: Product, picture: Picture) -> None:
-    if picture.embedding is None:
-        return
-    version = picture.embedding.version
-    stored = await get_embedding(session, product.id, version)
-    if stored is None or stored.image_sha256 != picture.sha256:
-        await put_embedding(
-            session,
-            ProductEmbedding(
-                product_id=product.id,
-                embedder_version=version,
-                vector=pack_vector(picture.embedding.vector),
-                image_sha256=picture.sha256,
-            ),
-        )
+async def _write_vectors(session: AsyncSession, product: Product, picture: Picture) -> None:
+    for embedding in picture.embeddings:
+        stored = await get_embedding(session, product.id, embedding.version)
+        if stored is None or stored.image_sha256 != picture.sha256:
+            await put_embedding(
+                session,
+                ProductEmbedding(
+                    product_id=product.id,
+                    embedder_version=embedding.version,
+                    vector=pack_vector(embedding.vector),
+                    image_sha256=picture.sha256,
+                ),
+            )

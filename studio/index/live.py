@@ -1,4 +1,8 @@
-"""The active index version in memory; it follows the catalogue by reading its changes."""
+"""The active index version in memory; it follows the catalogue by reading its changes.
+
+While another embedder is rolled out, the newest index of that embedder is in memory beside it. A
+query is answered from the index of the embedder that made its vectors.
+"""
 
 import asyncio
 import os
@@ -10,11 +14,14 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from db.catalog import Change, last_change_seq, list_changes
 from db.engine import Database
 from db.index_versions import get_active_version
+from db.model_rollouts import find_version_beside
 from db.tables import IndexVersion
-from errors import NotLoaded, Unavailable
+from errors import EmbedderMismatch, NotLoaded, StudioError, Unavailable
 from models.embedder.shapes import unpack_vector
 from models.index.files import empty_files, open_files
 from models.index.product_index import ProductIndex
@@ -40,6 +47,8 @@ NICENESS = 10
 
 No other thread gets it: a thread of low priority delays all others while it holds the GIL.
 """
+
+log = structlog.get_logger("studio.index")
 
 
 @dataclass
@@ -82,6 +91,7 @@ class LiveIndex:
         self._device = device
         self._waiting = 0
         self._loaded: LoadedVersion | None = None
+        self._beside: LoadedVersion | None = None
         self._previous: LoadedVersion | None = None
         self._previous_until = 0.0
         self._last_seq = 0
@@ -90,9 +100,9 @@ class LiveIndex:
         self._load_s = 0.0
 
     async def sync(self) -> None:
-        """Loads the active version if it is not loaded yet, then applies the newest changes.
+        """Loads the versions in use that are not loaded yet, then applies the newest changes.
 
-        Searches continue meanwhile, and the version that answers them follows the catalogue.
+        Searches continue meanwhile, and the versions that answer them follow the catalogue.
 
         Raises:
             Unavailable: database, blob store or disk can't be used.
@@ -100,6 +110,7 @@ class LiveIndex:
         """
         async with self._database.transaction() as session:
             active = await get_active_version(session)
+            beside = await find_version_beside(session, active) if active else None
             last_seq = await last_change_seq(session)
         self._has_active = active is not None
         if active is None:
@@ -107,39 +118,58 @@ class LiveIndex:
         if last_seq < self._last_seq:
             self._forget_changes()
         self._last_seq = last_seq
+        await self._sync_active(active)
+        try:
+            await self._sync_beside(beside)
+        except StudioError as error:  # it must not stop the active version
+            log.warning("index.beside", reason=error.detail)
+
+    async def _sync_active(self, active: IndexVersion) -> None:
         if self._loaded is not None and self._loaded.is_of(active):
             if time.monotonic() > self._previous_until:
                 self._previous = None
             await self._catch_up(self._loaded)
             return
-        loading = asyncio.create_task(self._load(active), name="load index")
+        fresh = await self._load_while_following(active)
+        self._loaded, self._previous = fresh, self._loaded
+        self._previous_until = time.monotonic() + ROLLBACK_S
+
+    async def _sync_beside(self, row: IndexVersion | None) -> None:
+        """Holds the version of the embedder beside that of the active version, if there is one."""
+        if row is None:
+            self._beside = None
+        elif self._beside is not None and self._beside.is_of(row):
+            await self._catch_up(self._beside)
+        else:
+            self._beside = await self._load_while_following(row)
+
+    async def _load_while_following(self, row: IndexVersion) -> LoadedVersion:
+        loading = asyncio.create_task(self._load(row), name="load index")
         try:
             while not loading.done():
-                if self._loaded is not None:
-                    await self._catch_up(self._loaded)
+                for served in (self._loaded, self._beside):
+                    if served is not None and not served.is_of(row):
+                        await self._catch_up(served)
                 await asyncio.wait({loading}, timeout=FOLLOW_S)
             fresh = await loading
         finally:
             loading.cancel()
         await self._catch_up(fresh)
-        self._loaded, self._previous = fresh, self._loaded
-        self._previous_until = time.monotonic() + ROLLBACK_S
+        return fresh
 
     async def search(self, query: SearchQuery) -> SearchAnswer:
         """Answers a query whose vectors are known.
 
         Raises:
-            Unavailable: no version is active, the query's vectors come from another embedder, or
-                too many searches wait.
+            EmbedderMismatch: no loaded version was built for the embedder of the query's vectors.
             NotLoaded: a version is active, but this replica has not loaded any yet.
+            Unavailable: no version is active, or too many searches wait.
         """
-        loaded = self._loaded
-        if loaded is None and self._has_active:
+        if self._loaded is None and self._has_active:
             raise NotLoaded("the search index is loading")
-        if loaded is None:
+        if self._loaded is None:
             raise Unavailable("no search index is active")
-        if query.embedder_version != loaded.embedder_version:
-            raise Unavailable("the search index was built for another embedder: rebuild it")
+        loaded = self._version_of(query.embedder_version)
         if self._waiting >= self._max_waiting:
             raise Unavailable(f"{self._max_waiting} searches wait for the index already")
         self._waiting += 1
@@ -150,6 +180,13 @@ class LiveIndex:
         finally:
             self._waiting -= 1
         return SearchAnswer(loaded.version, hits, loaded.embedder_version)
+
+    def _version_of(self, embedder_version: str | None) -> LoadedVersion:
+        # Just after a swap, callers that do not know of it yet ask the previous version.
+        for candidate in (self._loaded, self._beside, self._previous):
+            if candidate is not None and candidate.embedder_version == embedder_version:
+                return candidate
+        raise EmbedderMismatch("the search index was built for another embedder: rebuild it")
 
     def status(self) -> Mapping[str, object]:
         """The loaded version and its last applied change; `version` is None if none is loaded.
@@ -167,19 +204,22 @@ class LiveIndex:
             "count": loaded.index.count,
             "appliedSeq": loaded.applied_seq,
             "rebuildDue": loaded.index.is_rebuild_due,
+            "beside": self._beside and self._beside.version,
         }
 
     def _forget_changes(self) -> None:
         """Handles a restored database, in which change numbers are used again."""
         self._previous = None
-        if self._loaded is not None:
-            self._loaded.restored = OUTDATED
+        for served in (self._loaded, self._beside):
+            if served is not None:
+                served.restored = OUTDATED
 
     async def _load(self, row: IndexVersion) -> LoadedVersion:
         """Maps, warms up and updates a version while the old one still answers."""
-        if self._previous is not None and self._previous.is_of(row):
-            await self._catch_up(self._previous, is_served=False)
-            return self._previous
+        for known in (self._beside, self._previous):
+            if known is not None and known.is_of(row):
+                await self._catch_up(known, is_served=False)
+                return known
         started_s = time.monotonic()
         folder = await fetch_files(
             self._blobs, row.version, row.manifest, self._cache, self._checker, self._note_bytes
@@ -196,8 +236,9 @@ class LiveIndex:
         self._fetched_bytes += count
 
     async def _catch_up(self, loaded: LoadedVersion, *, is_served: bool = True) -> None:
-        # Searches of the previous version may still wait in the thread: it is changed only there.
-        thread = self._thread if is_served or loaded is self._previous else None
+        # Searches of these versions may wait in the thread: they are changed only there.
+        is_known = loaded is self._previous or loaded is self._beside
+        thread = self._thread if is_served or is_known else None
         while True:
             async with self._database.transaction() as session:
                 changes = await list_changes(

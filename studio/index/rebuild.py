@@ -1,11 +1,13 @@
 """The job `rebuild-index`: embeds missing pictures, builds a version, activates it at the end."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.engine import Database
 from db.jobs import find_newest_keyed_job, get_job
+from db.model_rollouts import put_embedder_beside
 from errors import NotFound
 from studio.forms import Form
 from studio.index.build import build_version, give_up_unfinished
@@ -13,12 +15,19 @@ from studio.index.embed import Source, embed_by_deployment, embed_missing
 from studio.index.versions import switch_in
 from studio.job_types import JobRun, JobType, Outcome, enqueue, read_payload
 from studio.ports import Index, Studio
+from studio.rollout.embedders import next_embedder
 
 
 class RebuildForm(Form):
-    """`full`: embed every picture again, not only those without a vector of this embedder."""
+    """What is rebuilt.
+
+    full: embed every picture again, not only those without a vector of the embedder. next: for the
+    next embedder, without activating the index: it answers a share of the searches, or is
+    activated later.
+    """
 
     full: bool = False
+    next: bool = False
 
 
 REBUILD_INDEX = JobType(
@@ -28,22 +37,33 @@ REBUILD_INDEX = JobType(
 
 
 async def rebuild_index(
-    studio: Studio, run: JobRun, source: Source = embed_by_deployment
+    studio: Studio,
+    run: JobRun,
+    source: Source = embed_by_deployment,
+    next_source: Source = embed_by_deployment,
 ) -> Outcome:
     """Builds a version of the whole catalogue, activated in the transaction that ends the job.
+
+    A version for the next embedder is not activated; replicas of Index hold it beside the active
+    one from then on.
 
     So a worker that has lost its job may still build a version, but never activates it. The
     result names the pictures that can't be read: their products are not in the index.
     """
     form = read_payload(RebuildForm, run.payload)
     since = await _created_at(studio, run) if form.full else None
+    if form.next:
+        studio, source = replace(studio, embedder=next_embedder(studio)), next_source
     counts = await embed_missing(studio, run.progress, since=since, source=source, guard=run.guard)
     await give_up_unfinished(studio, run.guard)
     version = await build_version(studio, run.progress)
-    in_service = await studio.embedder.version()
+    embedder_version = await studio.embedder.version()
 
     async def record(session: AsyncSession) -> None:
-        await switch_in(session, version, in_service, actor_id=run.owner_id)
+        if form.next:
+            await put_embedder_beside(session, embedder_version)
+        else:
+            await switch_in(session, version, [embedder_version], actor_id=run.owner_id)
 
     result = {"version": version, "embedded": counts.count, "failed": counts.failed}
     return Outcome(result | {"errors": counts.errors}, record)

@@ -1,5 +1,6 @@
 """Index versions: listing and activation. A rollback activates an older version."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -7,11 +8,18 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.audit import insert_audit
 from db.engine import Database
-from db.index_versions import activate, get_index_version, list_index_versions
+from db.index_versions import (
+    activate,
+    get_active_version,
+    get_index_version,
+    list_index_versions,
+)
+from db.model_rollouts import embedder_beside, swap_embedders
 from db.tables import IndexVersion
 from errors import Conflict, NotFound
 from studio.context import current_request_id
 from studio.ports import Studio
+from studio.rollout.embedders import served_versions
 
 
 async def list_versions(
@@ -29,32 +37,47 @@ async def activate_version(studio: Studio, version: str, *, actor_id: UUID | Non
         NotFound: there is no such version.
         Conflict: it is not ready, or was built for another embedder than the one in service.
     """
-    in_service = await studio.embedder.version()
-    await switch_version(studio.database, version, in_service, actor_id=actor_id)
+    served = await served_versions(studio)
+    await switch_version(studio.database, version, served, actor_id=actor_id)
 
 
 async def switch_version(
-    database: Database, version: str, in_service: str, *, actor_id: UUID | None = None
+    database: Database, version: str, served: Sequence[str], *, actor_id: UUID | None = None
 ) -> None:
-    """Like `activate_version`, for callers that know which embedder is in service."""
+    """Like `activate_version`, for callers that know which embedders answer."""
     async with database.transaction() as session:
-        await switch_in(session, version, in_service, actor_id=actor_id)
+        await switch_in(session, version, served, actor_id=actor_id)
+
+
+async def embedders_in_use(database: Database) -> list[str]:
+    """The embedder of the active index, and the one beside it where one is rolled out."""
+    async with database.read() as session:
+        active = await get_active_version(session)
+        versions = (active and active.embedder_version, await embedder_beside(session))
+    return [version for version in versions if version]
 
 
 async def switch_in(
-    session: AsyncSession, version: str, in_service: str, *, actor_id: UUID | None = None
+    session: AsyncSession, version: str, served: Sequence[str], *, actor_id: UUID | None = None
 ) -> None:
-    """Like `switch_version`, in the caller's own transaction."""
+    """Like `switch_version`, in the caller's own transaction.
+
+    An index of another one than the active index's switches the
+    embedder too: every process follows the active index.
+    """
     row = await get_index_version(session, version)
     if row is None:
         raise NotFound(f"there is no index version {version}")
-    if row.embedder_version != in_service:
+    if row.embedder_version not in served:
         raise Conflict(
             f"index {version} was built for embedder {row.embedder_version}, but the embedder in "
-            f"service is {in_service}"
+            f"service is {' or '.join(served)}"
         )
+    former = await get_active_version(session)
     if not await activate(session, version):
         raise Conflict(f"index {version} is {row.status} and can't be activated")
+    if former is not None and former.embedder_version != row.embedder_version:
+        await swap_embedders(session, former.embedder_version, row.embedder_version)
     insert_audit(
         session,
         "INDEX_ACTIVATED",

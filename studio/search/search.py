@@ -9,16 +9,18 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
+import structlog
 
 from db.catalog import get_embedding, get_product, get_products
 from db.tables import Product
-from errors import NotFound, Unavailable
+from errors import EmbedderMismatch, NotFound, Unavailable
 from models.embedder.shapes import Embedding, unpack_vector
 from models.index.shapes import SearchAnswer, SearchQuery
 from studio.context import current_request_id
 from studio.files.files import load_image
 from studio.files.picture_memory import hold_picture
 from studio.ports import Studio
+from studio.rollout.embedders import search_order
 from studio.search.forms import (
     HybridSearchForm,
     PictureSearchForm,
@@ -29,6 +31,8 @@ from studio.search.forms import (
 from studio.search.log import SearchLogWriter
 
 TEXT_VECTOR_LIFETIME_S = 7 * 24 * 3600
+
+logger = structlog.get_logger("studio.search")
 
 
 @dataclass(frozen=True)
@@ -60,38 +64,67 @@ async def search(
         Unavailable: no index is active, or a deployment is saturated or down.
     """
     started_s = time.perf_counter()
-    query = await _to_query(studio, user_id, form)
-    answer = await _ask(studio, query)
+    picture = await _load_picture(studio, user_id, form)
+    answer = await _answer(studio, form, picture)
     matches = await _to_matches(studio, answer)
     latency_ms = round((time.perf_counter() - started_s) * 1000, 2)
     log.write(_log_row(user_id, form, answer, latency_ms))
     return SearchResult(matches, answer.index_version, latency_ms)
 
 
-async def _to_query(studio: Studio, user_id: UUID | None, form: SearchForm) -> SearchQuery:
-    """The form with its picture loaded, and with the vectors that are already known."""
-    query = SearchQuery(form.top_k, filters=form.to_filters())
+async def _load_picture(studio: Studio, user_id: UUID | None, form: SearchForm) -> bytes | None:
+    if not isinstance(form, PictureSearchForm):
+        return None
+    picture = await load_image(studio, user_id, image_url=form.image_url, file_id=form.file_id)
+    hold_picture(len(picture.data))
+    return picture.data
+
+
+async def _answer(studio: Studio, form: SearchForm, picture: bytes | None) -> SearchAnswer:
+    """Asks by the caller's embedder; while embedders are exchanged, also by the other one.
+
+    At last everything is embedded again, because a known vector may be of an embedder that has just
+    been replaced.
+    """
+    order = await search_order(studio)
+    for embedder in order:
+        by_embedder = replace(studio, embedder=embedder)
+        try:
+            return await _ask(by_embedder, await _to_query(by_embedder, form, picture))
+        except EmbedderMismatch as error:
+            logger.warning("search.embedder_mismatch", reason=error.detail)
+        except Unavailable:
+            if embedder is order[-1]:
+                raise
+    by_embedder = replace(studio, embedder=order[0])
+    query = await _to_query(by_embedder, form, picture, is_known=False)
+    return await _ask(by_embedder, query)
+
+
+async def _to_query(
+    studio: Studio, form: SearchForm, picture: bytes | None, *, is_known: bool = True
+) -> SearchQuery:
+    """The form with its picture, and with the vectors that are already known unless not wanted."""
+    query = SearchQuery(form.top_k, filters=form.to_filters(), picture=picture)
     if isinstance(form, SimilarSearchForm):
-        return await _with_product(studio, query, form.similar_to)
-    if isinstance(form, PictureSearchForm):
-        picture = await load_image(studio, user_id, image_url=form.image_url, file_id=form.file_id)
-        query = replace(query, picture=picture.data)
-        hold_picture(len(picture.data))
+        return await _with_product(studio, query, form.similar_to, is_known=is_known)
     if isinstance(form, HybridSearchForm):
         query = replace(query, alpha=form.alpha)
     if isinstance(form, TextSearchForm | HybridSearchForm):
-        query = await _with_words(studio, query, form.query)
+        query = await _with_words(studio, query, form.query, is_known=is_known)
     return query
 
 
-async def _with_product(studio: Studio, query: SearchQuery, product_id: str) -> SearchQuery:
+async def _with_product(
+    studio: Studio, query: SearchQuery, product_id: str, *, is_known: bool
+) -> SearchQuery:
     """The query with the product's vector, or with its picture where there is no vector yet."""
     version = await studio.embedder.version()
     async with studio.database.read() as session:
         product = await get_product(session, product_id)
         if product is None:
             raise NotFound(f"there is no product {product_id}")
-        embedding = await get_embedding(session, product_id, version)
+        embedding = await get_embedding(session, product_id, version) if is_known else None
     query = replace(query, exclude=frozenset({product_id}))
     if embedding is None:
         return replace(query, picture=await studio.blobs.get(product.image_key))
@@ -99,10 +132,12 @@ async def _with_product(studio: Studio, query: SearchQuery, product_id: str) -> 
     return replace(query, embedder_version=version, image=vector)
 
 
-async def _with_words(studio: Studio, query: SearchQuery, text: str) -> SearchQuery:
+async def _with_words(
+    studio: Studio, query: SearchQuery, text: str, *, is_known: bool
+) -> SearchQuery:
     """The query with the words' vector where it is cached, so that no model has to run."""
     words = " ".join(unicodedata.normalize("NFC", text).split())
-    cached = await _cached_text(studio, words)
+    cached = await _cached_text(studio, words) if is_known else None
     if cached is None:
         return replace(query, words=words)
     return replace(query, embedder_version=cached.version, text=cached.vector)

@@ -22,7 +22,7 @@ CONTRACT_TABLES = {
     "users", "files", "search_log", "tryon_job", "segmentation_result", "prediction", "payment",
     "webhook_event", "audit_log", "index_version", "product", "product_embedding", "job",
     "job_event", "refresh_token", "regressor_version", "erasure", "doomed_blob",
-    "mention",
+    "mention", "model_rollout",
 }  # fmt: skip
 
 
@@ -183,7 +183,7 @@ def interruption(at: int) -> Iterator[None]:
         event.remove(Engine, "before_cursor_execute", interrupt)
 
 
-@pytest.mark.parametrize("first", ["0007", "0008", "0009", "0010", "0011"])
+@pytest.mark.parametrize("first", ["0007", "0008", "0009", "0010", "0011", "0012"])
 def test_a_migration_that_failed_anywhere_can_be_run_again(
     empty_database_url: str, first: str
 ) -> None:

@@ -22,7 +22,7 @@ from PIL import Image
 
 from db.engine import Database
 from deployments.serve.turns import Turns
-from errors import Invalid, NotAnImage, StudioError, TooLarge, Unavailable
+from errors import EmbedderMismatch, Invalid, NotAnImage, StudioError, TooLarge, Unavailable
 from gateway.app import create_app
 from integrations.blobs.store import open_blob_store
 from integrations.cache import RedisCache
@@ -307,7 +307,7 @@ class FakeIndex:
         if self.version is None:
             raise Unavailable("no search index is active")
         if query.embedder_version != self.embedder_version:
-            raise Unavailable("the search index was built for another embedder: rebuild it")
+            raise EmbedderMismatch("the search index was built for another embedder: rebuild it")
         return SearchAnswer(self.version, self._products.search(query), self.embedder_version)
 
     async def status(self) -> Mapping[str, object]:

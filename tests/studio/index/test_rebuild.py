@@ -36,7 +36,7 @@ async def test_an_outgrown_version_is_rebuilt_once(database_url: str) -> None:
     async with database.read() as session:
         jobs = (await session.exec(select(Job).order_by("created_at"))).all()
     assert [(job.type, job.payload, job.state) for job in jobs] == [
-        ("rebuild-index", {"full": False}, "queued")
+        ("rebuild-index", {"full": False, "next": False}, "queued")
     ] * 2
     await database.aclose()
 

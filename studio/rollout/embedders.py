@@ -1,0 +1,121 @@
+"""Two embedders in service at a time: that of the active index, and one beside it."""
+
+from collections.abc import Sequence
+
+import structlog
+from numpy import float32
+from numpy.typing import NDArray
+
+from db.model_rollouts import EMBEDDER
+from errors import DeadlinePassed, SetupError, StudioError, Unavailable
+from models.embedder.shapes import Embedding
+from models.index.shapes import SearchAnswer, SearchQuery
+from models.sales.shapes import CoveredEmbedding
+from studio.ports import Embedder, Studio
+from studio.rollout.watch import RolloutWatch
+
+log = structlog.get_logger("studio.rollout")
+
+
+class EmbedderPair:
+    """`studio.ports.Embedder`: calls the one of two embedders that the active index was built for.
+
+    So the activation of an index switches the embedder with it.
+    """
+
+    def __init__(self, present: Embedder, following: Embedder, watch: RolloutWatch) -> None:
+        self.following = following
+        self._present = present
+        self._watch = watch
+
+    async def in_order(self) -> list[Embedder]:
+        """The embedders that answer: first the one in service, then the one beside it."""
+        state = await self._watch.state()
+        version = state.next.get(EMBEDDER)
+        if version is None:
+            return [self._present]
+        if version == state.active_embedder:
+            return [self.following, self._present]
+        return [self._present, self.following]
+
+    async def for_search(self) -> list[Embedder]:
+        """Like `in_order`, but the rollout's share of callers begins with the one beside."""
+        order = await self.in_order()
+        return order[::-1] if await self._watch.is_for_next(EMBEDDER) else order
+
+    async def embed_image(self, image: bytes) -> Embedding:
+        """Embeds an encoded picture."""
+        return await (await self.in_order())[0].embed_image(image)
+
+    async def embed_images(self, images: Sequence[bytes]) -> list[Embedding | StudioError]:
+        """Embeds encoded pictures."""
+        return await (await self.in_order())[0].embed_images(images)
+
+    async def embed_text(self, text: str) -> Embedding:
+        """Embeds a text."""
+        return await (await self.in_order())[0].embed_text(text)
+
+    async def embed_texts(self, texts: Sequence[str]) -> list[Embedding]:
+        """Embeds texts."""
+        return await (await self.in_order())[0].embed_texts(texts)
+
+    async def embed_covered(self, image: bytes, boxes: NDArray[float32]) -> CoveredEmbedding:
+        """Embeds a picture, whole and with each box covered."""
+        return await (await self.in_order())[0].embed_covered(image, boxes)
+
+    async def search(self, query: SearchQuery) -> SearchAnswer:
+        """Embeds the query and searches the index with it."""
+        return await (await self.in_order())[0].search(query)
+
+    async def version(self) -> str:
+        """The version in service."""
+        return await (await self.in_order())[0].version()
+
+
+async def search_order(studio: Studio) -> list[Embedder]:
+    """The embedders that may answer this caller's search; each one replaces those before it."""
+    embedder = studio.embedder
+    return await embedder.for_search() if isinstance(embedder, EmbedderPair) else [embedder]
+
+
+async def served_versions(studio: Studio) -> list[str]:
+    """The versions of the embedders that answer; the first one is in service."""
+    embedder = studio.embedder
+    order = await embedder.in_order() if isinstance(embedder, EmbedderPair) else [embedder]
+    return [await each.version() for each in order]
+
+
+def next_embedder(studio: Studio) -> Embedder:
+    """The embedder that `STUDIO_EMBEDDER_NEXT` names.
+
+    Raises:
+        SetupError: none is deployed.
+    """
+    if not isinstance(studio.embedder, EmbedderPair):
+        raise SetupError(
+            "no next embedder is deployed: set STUDIO_EMBEDDER_NEXT or "
+            "STUDIO_EMBEDDER_NEXT_PRECISION, and deploy"
+        )
+    return studio.embedder.following
+
+
+async def embed_for_all(studio: Studio, image: bytes) -> tuple[Embedding, ...]:
+    """The picture's vector by every embedder that answers, so that it is in both indexes.
+
+    Only the embedder in service must succeed: a next rebuild adds what the other one lacks.
+
+    Raises:
+        NotAnImage, Invalid, TooLarge: the picture can't be used.
+        Unavailable: the embedder in service is saturated or down.
+    """
+    if not isinstance(studio.embedder, EmbedderPair):
+        return (await studio.embedder.embed_image(image),)
+    in_service, *beside = await studio.embedder.in_order()
+    embeddings = {(embedding := await in_service.embed_image(image)).version: embedding}
+    for other in beside:
+        try:
+            embedding = await other.embed_image(image)
+            embeddings.setdefault(embedding.version, embedding)
+        except (Unavailable, DeadlinePassed) as error:
+            log.warning("rollout.not_embedded", reason=error.detail)
+    return tuple(embeddings.values())
