@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     tryon: str | None = None
     tryon_adapter: str | None = None
     precision: Literal["fp32", "fp16", "bf16"] | None = None
+    device: Literal["auto", "cpu"] = "auto"
     parser: str | None = None
     sam: str | None = None
     allow_noncommercial: bool = False

@@ -22,6 +22,7 @@ def embedder_config(settings: Settings) -> EmbedderConfig:
     return EmbedderConfig(
         checkpoint=settings.embedder_checkpoint,
         precision=settings.model_precision,
+        device=settings.device,
         pinning=pinning(settings),
     )
 
@@ -31,6 +32,7 @@ def parser_config(settings: Settings) -> ParserConfig:
     return ParserConfig(
         checkpoint=settings.parser_checkpoint,
         precision=settings.model_precision,
+        device=settings.device,
         allow_noncommercial=settings.allow_noncommercial,
         pinning=pinning(settings),
     )
@@ -43,6 +45,7 @@ def sam_config(settings: Settings) -> SamConfig | None:
     return SamConfig(
         checkpoint=settings.sam_checkpoint,
         precision=settings.model_precision,
+        device=settings.device,
         allow_noncommercial=settings.allow_noncommercial,
         pinning=pinning(settings),
     )
@@ -54,6 +57,7 @@ def tryon_config(settings: Settings) -> TryOnConfig:
         checkpoint=settings.tryon_checkpoint,
         adapter=settings.tryon_adapter_checkpoint,
         precision=settings.model_precision,
+        device=settings.device,
         pinning=pinning(settings),
     )
     return TryOnConfig(

@@ -1,12 +1,13 @@
 """`Replica`: the base class of every deployment; it prepares the process of a replica."""
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import ray
 from ray.serve import deployment
 
 from deployments.serve.log_files import log_to_worker_files
 from deployments.serve.patches import prepare_replica
+from models.devices import granted_device
 
 
 class Replica:
@@ -30,10 +31,12 @@ def bind(replica: type[Replica], *args: object, **options: Any) -> Any:
     return deployment(name=replica.__name__, **options)(replica).bind(*args)
 
 
-def replica_device() -> Literal["auto", "cuda"]:
-    """The device for this replica's networks: "cuda" where Ray has granted it a share of a GPU.
+def replica_device(device: str) -> str:
+    """The device for this replica's networks, by the share of a GPU that Ray has granted it.
 
-    Loading a network on "cuda" fails where there is none, so a replica does not fall back to the
-    CPU silently. Without a grant it is "auto".
+    See `models.devices.granted_device`, which also limits the replica's memory to the share.
     """
-    return "cuda" if ray.is_initialized() and ray.get_gpu_ids() else "auto"
+    if not (ray.is_initialized() and ray.get_gpu_ids()):
+        return device
+    resources = ray.get_runtime_context().get_assigned_resources()
+    return granted_device(device, float(resources.get("GPU", 0.0)))
