@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -17,6 +16,7 @@ from deployments.serve.decoding import Decoders
 from deployments.serve.log_files import log_to_worker_files
 from deployments.serve.metrics import BatchMetrics
 from deployments.serve.replica import Replica, replica_device
+from deployments.serve.watched_threads import model_thread
 from errors import Invalid, StudioError, Unavailable
 from models.embedder.embedder import EmbedderConfig, load
 from models.embedder.shapes import Embedding, Vector
@@ -70,7 +70,7 @@ class Embedder(Replica):
             replace(config, device=device, max_batch=args.max_batch, threads=args.threads)
         )
         self._model.warm_up()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._thread = model_thread()
         self._decoders = Decoders(args.decoders)
         metrics = BatchMetrics()
         self._images: MicroBatcher[NDArray[np.float32], Vector] = MicroBatcher(
@@ -212,12 +212,13 @@ class Embedder(Replica):
         return self._model.version
 
     async def check_health(self) -> None:
-        """Runs the model on an image and a text, and checks decoders and batching loops.
+        """Runs the model on an image and a text, and checks threads and batching loops.
 
         Raises:
             RuntimeError: one of them is broken.
         """
         self._decoders.check()
+        self._thread.check()
         self._images.check()
         self._texts.check()
         self._patches.check()

@@ -10,6 +10,7 @@ import structlog
 
 from deployments.serve.metrics import BatchMetrics
 from deployments.serve.replica import Replica
+from deployments.serve.watched_threads import model_thread
 from integrations.blobs.store import open_blob_store
 from models.sales import regressor as model
 from models.sales.files import read_starter
@@ -48,7 +49,7 @@ class Regressor(Replica):
         config = RegressorConfig(threads=args.threads)
         self._starter = read_starter(config)
         self._starter.check()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._thread = model_thread()
         self._loading = ThreadPoolExecutor(1, thread_name_prefix="load")
         blobs = open_blob_store(load_settings())
         self._cache = RegressorCache(blobs, config, self._loading, most=args.versions)
@@ -87,6 +88,7 @@ class Regressor(Replica):
 
     async def check_health(self) -> None:
         """Scores a product; raises if the model or its batching loop is broken."""
+        self._thread.check()
         self._scores.check()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._starter.check)
 

@@ -3,12 +3,12 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from deployments.serve.decoding import Decoders
 from deployments.serve.replica import Replica, replica_device
+from deployments.serve.watched_threads import model_thread
 from integrations.blobs.store import open_blob_store
 from models.segmenter.parser import ParserConfig
 from models.segmenter.prompts import Features, PreparedPicture, Segment, Selection
@@ -43,7 +43,7 @@ class Segmenter(Replica):
             sam and replace(sam, device=device, threads=args.threads),
         )
         self._model.warm_up()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._thread = model_thread()
         self._decoders = Decoders(args.decoders)
         self._cache: OrderedDict[str, asyncio.Task[Features]] = OrderedDict()
         self._cache_size = args.cached_pictures
@@ -74,6 +74,7 @@ class Segmenter(Replica):
     async def check_health(self) -> None:
         """Runs the networks; raises where they, the batches or a decoder are broken."""
         self._decoders.check()
+        self._thread.check()
         self._pictures.check()
         await self._in_model(self._model.check)
 

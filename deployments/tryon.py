@@ -4,7 +4,6 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -13,6 +12,7 @@ from PIL import Image
 from deployments.serve.decoding import Decoders
 from deployments.serve.replica import Replica, replica_device
 from deployments.serve.turns import Turns
+from deployments.serve.watched_threads import model_thread
 from errors import CancelRequested
 from integrations.blobs.store import open_blob_store
 from models.tryon import pictures
@@ -71,7 +71,7 @@ class TryOn(Replica):
         painter = replace(config.painter, device=device)
         self._pipeline = load_pipeline(replace(config, parser=parser, painter=painter))
         check_pipeline(self._pipeline)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._thread = model_thread()
         self._codec = Decoders(1, name="codec")
         self._turns = Turns(args.max_waiting)
 
@@ -110,10 +110,11 @@ class TryOn(Replica):
         )
 
     async def check_health(self) -> None:
-        """Checks the decoder, and the pipeline unless a try-on is running: a long try-on is no
-        reason to restart the replica.
+        """Checks the threads, and the pipeline unless a try-on is running: a long try-on is no
+        reason to restart the replica, but a step that does not end is.
         """
         self._codec.check()
+        self._thread.check()
         if self._turns.waiting == 0:
             await self._in_model(check_pipeline, self._pipeline)
 
@@ -126,6 +127,7 @@ class TryOn(Replica):
         def on_progress(done: int, total: int, message: str) -> None:
             if is_abandoned.is_set():
                 raise CancelRequested("the caller no longer waits for this try-on")
+            self._thread.beat()
             loop.call_soon_threadsafe(steps.put_nowait, TryOnStep(done, total, message))
 
         queued_s = time.perf_counter()

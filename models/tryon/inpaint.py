@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,7 +38,8 @@ class PainterConfig:
     checkpoint: "composite"; a diffusers inpainting folder ("local-dir:/path" or its path) or a
     hub's "owner/name" (StableDiffusionXLInpaintPipeline and its kin). adapter: an IP-Adapter
     "owner/name:subfolder:file" that conditions the network on the garment, or None. side: the
-    longest side that is painted. strength: the share of noise added to the composite, 0 to 1.
+    longest side that is painted. strength: the share of noise added to the composite, above 0 and
+    at most 1.
     """
 
     checkpoint: str = COMPOSITE
@@ -69,8 +71,8 @@ class Painter(Protocol):
     ) -> tuple[Pixels, list[str]]:
         """The finished picture, (h, w, 3) like the composite's, and the names of the steps.
 
-        The same arguments give the same picture. Only pixels with a `composite.share` above 0 are
-        used.
+        steps: how many run, at least 1. The same arguments give the same picture. Only pixels with
+        a `composite.share` above 0 are used.
         """
         ...
 
@@ -121,15 +123,14 @@ class Diffusion:
             return composite.picture, []
         box = _around(composite)
         picture, mask = _cropped(composite, box, self.config.side)
-        started = max(1, min(steps, int(steps * self.config.strength)))
 
         def after_step(
             _pipe: Any, step: int, _time: Any, tensors: dict[str, Any]
         ) -> dict[str, Any]:
-            on_step(step + 1, started)
+            on_step(step + 1, steps)
             return tensors
 
-        on_step(0, started)
+        on_step(0, steps)
         adapter_inputs = (
             {"ip_adapter_image": Image.fromarray(garment)} if self.config.adapter else {}
         )
@@ -143,7 +144,7 @@ class Diffusion:
                 height=picture.height,
                 strength=self.config.strength,
                 guidance_scale=self.config.guidance,
-                num_inference_steps=steps,
+                num_inference_steps=schedule_length(steps, self.config.strength),
                 generator=torch.Generator("cpu").manual_seed(seed),
                 callback_on_step_end=after_step,
                 **adapter_inputs,
@@ -152,7 +153,14 @@ class Diffusion:
         result = composite.picture.copy()
         size = (x1 - x0, y1 - y0)
         result[y0:y1, x0:x1] = np.asarray(painted.resize(size, Image.Resampling.LANCZOS))
-        return result, [f"diffusion x{started}"]
+        return result, [f"diffusion x{steps}"]
+
+
+def schedule_length(steps: int, strength: float) -> int:
+    """The shortest schedule of which diffusers runs `steps` steps: it skips the noisier part of a
+    schedule, int(length * strength) steps remain.
+    """
+    return next(length for length in count(steps) if int(length * strength) >= steps)
 
 
 def _around(composite: Composite) -> tuple[int, int, int, int]:

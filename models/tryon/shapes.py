@@ -23,9 +23,9 @@ class GarmentPicture:
 class TryOnOptions:
     """How to dress a person.
 
-    category: None lets the pipeline guess it. steps: of diffusion; None takes the quality's
-    default. category_shares: how much of the garment is a top, trousers or a dress, where a
-    Segmenter has cut it out; None lets the pipeline parse it.
+    category: None lets the pipeline guess it. steps: of diffusion that run; None takes the
+    quality's default. category_shares: how much of the garment is a top, trousers or a dress, where
+    a Segmenter has cut it out; None lets the pipeline parse it.
     """
 
     category: Category | None = None

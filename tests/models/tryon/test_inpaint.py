@@ -3,6 +3,7 @@
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,8 +13,15 @@ from PIL import Image
 
 from errors import CancelRequested, SetupError
 from models.segmenter.parser import ParserConfig
+from models.tryon.composite import compose
 from models.tryon.inpaint import PainterConfig, load_painter
-from models.tryon.loading import TryOnConfig, load_pipeline, square_shirt, stick_figure
+from models.tryon.loading import (
+    TryOnConfig,
+    check_pipeline,
+    load_pipeline,
+    square_shirt,
+    stick_figure,
+)
 from models.tryon.pipeline import Sizes, TryOnPipeline
 from models.tryon.shapes import GarmentPicture, TryOnOptions
 from tests.models.tryon.support import FixedParser, changed_area
@@ -92,7 +100,7 @@ def test_a_diffusers_checkpoint_paints_inside_the_mask_only(checkpoint: Path) ->
 
         options = TryOnOptions("upper", "balanced", seed, steps=4)
         result = pipeline.dress(photo, garment, options, on_progress)
-        assert "diffusion x2" in result.steps
+        assert "diffusion x4" in result.steps
         area = changed_area(photo.size, result.composite.share, result.composite.protected)
         after = np.asarray(result.picture)
         np.testing.assert_array_equal(after[~area], person[~area])
@@ -108,6 +116,33 @@ def test_a_diffusers_checkpoint_paints_inside_the_mask_only(checkpoint: Path) ->
     with pytest.raises(CancelRequested):
         dress(1, stop_at=1)
     assert messages.count("inpaint") == 2
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("strength", [0.05, 0.3, 0.6, 0.99, 1.0])
+def test_as_many_steps_run_as_are_asked_for(checkpoint: Path, strength: float) -> None:
+    """diffusers skips a share of the steps: of one step at strength 0.6 none was left, an error."""
+    torch.set_num_threads(1)
+    painter = load_painter(PainterConfig(str(checkpoint), side=64, strength=strength))
+    person, labels = stick_figure()
+    cloth, mask = square_shirt()
+    composite = compose(person, labels, cloth, mask, "upper")
+    for steps in (1, 2, 3, 5):
+        on_step = Mock()
+        _, names = painter.paint(composite, cloth, "upper", seed=1, steps=steps, on_step=on_step)
+        assert [step.args for step in on_step.mock_calls] == [
+            (done, steps) for done in range(steps + 1)
+        ]
+        assert names == [f"diffusion x{steps}"]
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_the_health_check_runs_the_diffusion_network(checkpoint: Path) -> None:
+    """The constructor of TryOn makes this check: where it fails, the application can't start."""
+    torch.set_num_threads(1)
+    _, labels = stick_figure()
+    painter = load_painter(PainterConfig(str(checkpoint), side=64))
+    check_pipeline(TryOnPipeline(FixedParser(labels), painter, Sizes()))
 
 
 def test_a_noncommercial_checkpoint_needs_a_word(checkpoint: Path) -> None:
