@@ -1,4 +1,4 @@
-"""Checkpoints of the production profile as folders: published formats, tiny or full-size networks.
+"""Checkpoints of the production profile as folders in their published formats.
 
 The parser and SAM are the trained ones that the repository ships, which are in the same formats: a
 random parser would find no person and no garment, and every answer would be a refusal.
@@ -11,17 +11,9 @@ import open_clip
 import torch
 
 from models.checkpoints.weights import STARTER_FOLDER
-from models.segmenter.sam_checkpoint import PUBLISHED
-from training.published.networks import write_embedder, write_sam
+from training.published.networks import write_embedder
 from training.published.random_weights import Weights
-from training.published.sdxl import (
-    ADAPTER_FILE,
-    ADAPTER_FOLDER,
-    VIT_H,
-    Sdxl,
-    write_adapter,
-    write_sdxl,
-)
+from training.published.sdxl import ADAPTER_FILE, ADAPTER_FOLDER, Sdxl, write_adapter, write_sdxl
 
 EMBEDDER = "ViT-B-16-SigLIP"
 """The architecture of the profile's embedder."""
@@ -55,39 +47,30 @@ def write_tiny(folder: Path) -> dict[str, str]:
     """Writes tiny networks (3 MB); returns the `STUDIO_*` variables that name the checkpoints."""
     weights = Weights(torch.float16, pool=65_537)
     register_tiny_embedder(folder)
-    starter = {
-        "STUDIO_PARSER": f"local-dir:{STARTER_FOLDER / 'parser'}",
-        "STUDIO_SAM": f"local-dir:{STARTER_FOLDER / 'sam'}",
-    }
-    return starter | _write(folder, weights, TINY_EMBEDDER, TINY_SDXL, TINY_EYES)
-
-
-def write_full_size(folder: Path) -> dict[str, str]:
-    """Writes the networks at their published sizes, with random weights (10 GB).
-
-    The parser is the repository's, which is the profile's default.
-    """
-    weights = Weights(torch.float16)
-    (folder / "sam").mkdir(parents=True)
-    write_sam(folder / "sam" / "sam_vit_b_01ec64.pth", weights, PUBLISHED["vit_b"])
-    return {
-        "STUDIO_PARSER": f"local-dir:{STARTER_FOLDER / 'parser'}",
-        "STUDIO_SAM": f"local-dir:{folder / 'sam'}",
-    } | _write(folder, weights, EMBEDDER, Sdxl(), VIT_H)
-
-
-def _write(
-    folder: Path, weights: Weights, embedder: str, sdxl: Sdxl, eyes: dict[str, object]
-) -> dict[str, str]:
     (folder / "fashion-siglip").mkdir(parents=True)
-    write_embedder(folder / "fashion-siglip", weights, embedder)
-    write_sdxl(folder / "sdxl-inpainting", weights, sdxl)
-    write_adapter(folder / "ip-adapter", weights, eyes, sdxl.unet)
+    write_embedder(folder / "fashion-siglip", weights, TINY_EMBEDDER)
+    write_sdxl(folder / "sdxl-inpainting", weights, TINY_SDXL)
+    write_adapter(folder / "ip-adapter", weights, TINY_EYES, TINY_SDXL.unet)
     return {
         "STUDIO_EMBEDDER": f"local-dir:{folder / 'fashion-siglip'}",
+        "STUDIO_PARSER": f"local-dir:{STARTER_FOLDER / 'parser'}",
+        "STUDIO_SAM": f"local-dir:{STARTER_FOLDER / 'sam'}",
         "STUDIO_TRYON": f"local-dir:{folder / 'sdxl-inpainting'}",
         "STUDIO_TRYON_ADAPTER": f"{folder / 'ip-adapter'}:{ADAPTER_FOLDER}:{ADAPTER_FILE}",
     }
+
+
+def write_full_size_embedder(folder: Path) -> dict[str, str]:
+    """Writes the embedder at its published size (400 MB) beside the tiny networks.
+
+    SDXL and SAM at their sizes can't answer a health check in time on a CPU;
+    tests/proof/test_production_size.py runs them once.
+    """
+    tiny = write_tiny(folder)
+    place = folder / "full-size" / "fashion-siglip"
+    place.mkdir(parents=True)
+    write_embedder(place, Weights(torch.float16), EMBEDDER)
+    return tiny | {"STUDIO_EMBEDDER": f"local-dir:{place}"}
 
 
 def register_tiny_embedder(folder: Path) -> None:

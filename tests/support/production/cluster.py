@@ -50,12 +50,16 @@ class ReplicaState:
 
 
 class Servers:
-    """PostgreSQL, Valkey and Azurite, each of which can be stopped and started again."""
+    """PostgreSQL, Valkey and Azurite, each of which can be stopped and started again.
+
+    head_store: the Valkey of a head that can be restarted; it is not started with the others.
+    """
 
     def __init__(self, folder: Path) -> None:
         (folder / "azurite").mkdir()
         self.postgres, self.valkey = Postgres(folder), Valkey(folder)
         self.azurite = Azurite(folder / "azurite")
+        self.head_store = Valkey(make_place(folder / "head-store"))
 
     def start(self) -> None:
         self.postgres.start()
@@ -64,7 +68,7 @@ class Servers:
         self.azurite.make_container(CONTAINER)
 
     def stop(self) -> None:
-        for server in (self.azurite, self.valkey, self.postgres):
+        for server in (self.head_store, self.azurite, self.valkey, self.postgres):
             server.stop()
 
 
@@ -91,12 +95,16 @@ class ProductionCluster:
         self._checkpoints, self._change, self._variables = checkpoints, change, variables
         self.nodes: RayNodes
 
-    def start(self, gpu_nodes: int = 1) -> None:
-        """Starts servers and nodes, deploys, and waits until every deployment is healthy."""
+    def start(self, gpu_nodes: int = 1, *, can_restart_head: bool = False) -> None:
+        """Starts servers and nodes, deploys, and waits until every deployment is healthy.
+
+        can_restart_head: the head keeps its state in a Valkey of its own (GCS fault tolerance).
+        """
         self.servers.start()
         upgrade(self.servers.postgres.url())
         asyncio.run(self._create_people())
-        self.nodes = RayNodes(self.folder, self._environment())
+        store_url = self.servers.head_store.start() if can_restart_head else None
+        self.nodes = RayNodes(self.folder, self._environment(), store_url)
         self.nodes.start_head()
         for number in range(gpu_nodes):
             self.nodes.add("gpu" if number == 0 else f"gpu-{number + 1}", GPU)
@@ -137,8 +145,8 @@ class ProductionCluster:
 
     def actors(self) -> str:
         """The names of the classes of all living actors, in one text."""
-        actors = self.nodes.ask("/logical/actors").json()["data"]["actors"].values()
-        return " ".join(one["className"] for one in actors if one["state"] == "ALIVE")
+        actors = self.nodes.ask("/logical/actors?nocache=1").json()["data"]["actors"].values()
+        return " ".join(one["actorClass"] for one in actors if one["state"] == "ALIVE")
 
     def await_running(self, timeout_s: float = START_S) -> None:
         """Waits until the application runs with all replicas healthy.
@@ -154,7 +162,7 @@ class ProductionCluster:
             states = [one["status"] for one in status.get("deployments", {}).values()]
             if status.get("status") == "RUNNING" and set(states) == {"HEALTHY"}:
                 return
-            if status.get("status") in ("DEPLOY_FAILED", "UNHEALTHY"):
+            if status.get("status") == "DEPLOY_FAILED":
                 break
             time.sleep(0.3)
         raise AssertionError(describe(status))
@@ -235,6 +243,11 @@ def describe(status: dict[str, Any]) -> str:
 
 def make_folder() -> Path:
     """A folder with a short path, for Unix sockets, that the servers' own account can enter."""
-    folder = Path(tempfile.mkdtemp(prefix="prod-", dir="/tmp"))
+    return make_place(Path(tempfile.mkdtemp(prefix="prod-", dir="/tmp")))
+
+
+def make_place(folder: Path) -> Path:
+    """Makes the folder, where it is missing, so that the servers' own account can enter it."""
+    folder.mkdir(exist_ok=True)
     folder.chmod(0o711)
     return folder

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -71,14 +72,19 @@ class Node:
 
 @dataclass
 class RayNodes:
-    """Starts and kills nodes; `variables` is the environment that all nodes share."""
+    """Starts and kills nodes; `variables` is the environment that all nodes share.
+
+    store_url: the Redis or Valkey in which the head keeps its state, so that it can be restarted.
+    """
 
     folder: Path
     variables: Mapping[str, str]
+    store_url: str | None = None
     port: int = field(default_factory=free_port)
     dashboard_port: int = field(default_factory=free_port)
     token: str = field(default_factory=lambda: secrets.token_hex(32))
     nodes: dict[str, Node] = field(default_factory=dict)
+    head_variables: dict[str, str] = field(default_factory=dict)
     _addresses: int = 2
 
     def environment_of(self, name: str) -> dict[str, str]:
@@ -95,14 +101,21 @@ class RayNodes:
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "OMP_NUM_THREADS": "1",
         }
-        return environment(disk, **own) | dict(self.variables)
+        head = self.head_variables if name == "head" else {}
+        return environment(disk, **own) | dict(self.variables) | head
 
     def start_head(self) -> None:
         """Starts the head, or starts it again on its old ports; returns when it answers."""
+        store: list[str] = []
+        if self.store_url is not None:
+            parts = urlsplit(self.store_url)
+            self.head_variables["RAY_REDIS_ADDRESS"] = f"{parts.hostname}:{parts.port}"
+            store = [f"--redis-password={parts.password}"]
         self._start(
             "head", HEAD_ADDRESS, HEAD, "--head", f"--port={self.port}",
             f"--dashboard-host={LOOPBACK}",
             f"--dashboard-port={self.dashboard_port}", f"--ray-client-server-port={free_port()}",
+            *store,
         )  # fmt: skip
         self._await_dashboard()
 
