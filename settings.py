@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     tryon_next: str | None = None
     tryon_adapter: str | None = None
     precision: Literal["fp32", "fp16", "bf16"] | None = None
+    device: Literal["auto", "cpu"] = "auto"
     parser: str | None = None
     parser_next: str | None = None
     sam: str | None = None

@@ -66,8 +66,9 @@ class Embedder(Replica):
         self._logs = log_to_worker_files()
         self._index = IndexHandle(index, args.index)
         self._max_batch = args.max_batch
+        device = replica_device(config.device)
         self._model = load(
-            replace(config, device=replica_device(), max_batch=args.max_batch, threads=args.threads)
+            replace(config, device=device, max_batch=args.max_batch, threads=args.threads)
         )
         self._model.warm_up()
         self._thread = model_thread()

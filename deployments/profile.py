@@ -36,6 +36,7 @@ def embedder_config(settings: Settings) -> EmbedderConfig:
     return EmbedderConfig(
         checkpoint=settings.embedder_checkpoint,
         precision=settings.model_precision,
+        device=settings.device,
         pinning=pinning(settings),
         allow_noncommercial=settings.allow_noncommercial,
     )
@@ -58,6 +59,7 @@ def parser_config(settings: Settings) -> ParserConfig:
     return ParserConfig(
         checkpoint=settings.parser_checkpoint,
         precision=settings.model_precision,
+        device=settings.device,
         allow_noncommercial=settings.allow_noncommercial,
         pinning=pinning(settings),
     )
@@ -83,6 +85,7 @@ def _sam(settings: Settings, checkpoint: str) -> SamConfig | None:
     return SamConfig(
         checkpoint=checkpoint,
         precision=settings.model_precision,
+        device=settings.device,
         allow_noncommercial=settings.allow_noncommercial,
         pinning=pinning(settings),
     )
@@ -94,6 +97,7 @@ def tryon_config(settings: Settings) -> TryOnConfig:
         checkpoint=settings.tryon_checkpoint,
         adapter=settings.tryon_adapter_checkpoint,
         precision=settings.model_precision,
+        device=settings.device,
         pinning=pinning(settings),
     )
     return TryOnConfig(

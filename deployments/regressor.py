@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from deployments.serve.metrics import BatchMetrics
-from deployments.serve.replica import Replica, replica_device
+from deployments.serve.replica import Replica
 from deployments.serve.watched_threads import model_thread
 from integrations.blobs.store import open_blob_store
 from models.sales import regressor as model
@@ -46,7 +46,7 @@ class Regressor(Replica):
     """Every call names its version, so a replica need not know which versions are active."""
 
     def __init__(self, args: RegressorArgs) -> None:
-        config = RegressorConfig(device=replica_device(), threads=args.threads)
+        config = RegressorConfig(threads=args.threads)
         self._starter = read_starter(config)
         self._starter.check()
         self._thread = model_thread()

@@ -39,7 +39,7 @@ class Segmenter(Replica):
 
     def __init__(self, parser: ParserConfig, sam: SamConfig | None, args: SegmenterArgs) -> None:
         self._blobs = open_blob_store(load_settings())
-        device = replica_device()
+        device = replica_device(parser.device)
         self._model = load(
             replace(parser, device=device, max_batch=args.max_batch, threads=args.threads),
             sam and replace(sam, device=device, threads=args.threads),

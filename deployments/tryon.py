@@ -69,7 +69,7 @@ class TryOn(Replica):
     def __init__(self, config: TryOnConfig, args: TryOnArgs) -> None:
         self._args = args
         self._blobs = open_blob_store(load_settings())
-        device = replica_device()
+        device = replica_device(config.painter.device)
         parser = replace(config.parser, device=device, max_batch=1, threads=args.threads)
         painter = replace(config.painter, device=device)
         self._pipeline = load_pipeline(replace(config, parser=parser, painter=painter))

@@ -25,6 +25,7 @@ from db.embeddings import MissingVectors, ProductPicture, list_pictures, list_ra
 from db.engine import Database
 from errors import StudioError, Unavailable
 from integrations.blobs.store import open_blob_store
+from models.devices import granted_device
 from models.embedder.embedder import EmbedderConfig, load, load_reader
 from models.embedder.shapes import pack_vector
 from settings import load_settings
@@ -234,7 +235,8 @@ class EmbedPictures:
         if not args.model_gpus:
             os.nice(args.niceness)
         self._logs = configure_logging()
-        device = "cuda" if args.model_gpus else "cpu"  # Ray does not hide a node's other GPUs
+        # Ray does not hide a node's other GPUs from a task without a share.
+        device = granted_device(embedder.device if args.model_gpus else "cpu", args.model_gpus)
         self._model = load(
             replace(embedder, device=device, max_batch=args.max_batch, threads=args.threads)
         )

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import torch
 
 Precision = Literal["fp32", "fp16", "bf16"]
+CONTEXT_BYTES = 600 * 2**20
+"""The GPU memory that CUDA and its libraries take in every process, before any tensor."""
 
 
 def select_device(device: str, threads: int | None = None) -> str:
@@ -60,6 +62,45 @@ def select_boosting_device(device: str) -> str:
             "the driver and CUDA_VISIBLE_DEVICES, or grant the replica no GPU"
         )
     return device
+
+
+def granted_device(device: str, share: float) -> str:
+    """The device for the networks of a process that was granted a share of a GPU.
+
+    "cuda" with a share, so that loading a network fails where the GPU is missing; the process's
+    memory on it is then limited to the share. Without a share, or if `device` is "cpu" (a rehearsal
+    in which GPUs are only counted), it is `device`.
+
+    Raises:
+        SetupError: the share has no room for a model.
+    """
+    if share <= 0 or device == "cpu":
+        return device
+    limit_gpu_memory(share)
+    return "cuda"
+
+
+def limit_gpu_memory(share: float) -> None:
+    """Limits torch's memory on the GPU to this process's share of the whole, from 0 to 1.
+
+    Processes that share a GPU then run out of their own memory, not of each other's. The CUDA
+    context, which torch does not count, is part of the share. Without a GPU nothing happens.
+
+    Raises:
+        SetupError: the share is smaller than the context alone.
+    """
+    import torch
+
+    if share >= 1 or not torch.cuda.is_available():
+        return
+    total_bytes = torch.cuda.get_device_properties(0).total_memory
+    fraction = share - CONTEXT_BYTES / total_bytes
+    if fraction <= 0:
+        raise SetupError(
+            f"{share:g} of a GPU of {total_bytes / 2**30:.0f} GiB has no room for a model: "
+            "grant the replica more (num_gpus in serve_config.yaml)"
+        )
+    torch.cuda.set_per_process_memory_fraction(fraction, 0)
 
 
 def torch_type(precision: Precision) -> "torch.dtype":

@@ -162,10 +162,18 @@ def test_the_schema_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
         build(StudioArgs())
 
 
-@pytest.mark.parametrize(("ids", "device"), [([], "auto"), (["0"], "cuda")])
+@pytest.mark.parametrize(
+    ("wanted", "gpus", "device"),
+    [("auto", {}, "auto"), ("auto", {"GPU": 0.2}, "cuda"), ("cpu", {"GPU": 0.2}, "cpu")],
+)
 def test_a_replica_with_a_share_of_a_gpu_must_find_it(
-    monkeypatch: pytest.MonkeyPatch, ids: list[str], device: str
+    monkeypatch: pytest.MonkeyPatch, wanted: str, gpus: dict[str, float], device: str
 ) -> None:
+    class Context:
+        def get_assigned_resources(self) -> dict[str, float]:
+            return {"CPU": 4.0} | gpus
+
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
-    monkeypatch.setattr(ray, "get_gpu_ids", lambda: ids)
-    assert replica_device() == device
+    monkeypatch.setattr(ray, "get_gpu_ids", lambda: ["0"] * len(gpus))
+    monkeypatch.setattr(ray, "get_runtime_context", Context)
+    assert replica_device(wanted) == device

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import wraps
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import ray
 from ray.serve import deployment, get_replica_context
@@ -13,6 +13,7 @@ from ray.serve import deployment, get_replica_context
 from deployments.serve.log_files import log_to_worker_files
 from deployments.serve.metrics import GpuMetrics
 from deployments.serve.patches import prepare_replica
+from models.devices import granted_device
 from studio.background import Background
 from studio.deadline import Deadline, within
 
@@ -43,7 +44,7 @@ class Replica:
     def __new__(cls, *_: object, **__: object) -> Self:
         prepare_replica()
         log_to_worker_files()
-        if replica_device() == "cuda":
+        if has_gpu():
             _report_gpu_memory(cls.__name__)
         return super().__new__(cls)
 
@@ -68,13 +69,20 @@ def bind(replica: type[Replica], *args: object, name: str = "", **options: Any) 
     return deployment(name=name or replica.__name__, **options)(replica).bind(*args)
 
 
-def replica_device() -> Literal["auto", "cuda"]:
-    """The device for this replica's networks: "cuda" where Ray has granted it a share of a GPU.
+def replica_device(device: str) -> str:
+    """The device for this replica's networks, by the share of a GPU that Ray has granted it.
 
-    Loading a network on "cuda" fails where there is none, so a replica does not fall back to the
-    CPU silently. Without a grant it is "auto".
+    See `models.devices.granted_device`, which also limits the replica's memory to the share.
     """
-    return "cuda" if ray.is_initialized() and ray.get_gpu_ids() else "auto"
+    if not has_gpu():
+        return device
+    resources = ray.get_runtime_context().get_assigned_resources()
+    return granted_device(device, float(resources.get("GPU", 0.0)))
+
+
+def has_gpu() -> bool:
+    """Whether Ray has granted this process a GPU, or a share of one."""
+    return bool(ray.is_initialized() and ray.get_gpu_ids())
 
 
 def replica_id() -> str:

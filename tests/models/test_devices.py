@@ -13,7 +13,14 @@ from db.embeddings import MissingVectors
 from errors import SetupError, Unavailable
 from jobs.bulk_embedding import BulkEmbeddingArgs, EmbedPictures
 from models import devices
-from models.devices import gpu_memory, select_boosting_device, select_device, torch_type
+from models.devices import (
+    CONTEXT_BYTES,
+    gpu_memory,
+    granted_device,
+    select_boosting_device,
+    select_device,
+    torch_type,
+)
 from models.embedder import embedder
 from models.embedder.embedder import EmbedderConfig
 from models.sales.files import read_starter
@@ -59,6 +66,28 @@ def test_boosted_trees_on_a_gpu_that_is_missing_are_an_error(gpus: Any) -> None:
     gpus(1)
     assert select_boosting_device("cuda") == "cuda"
     assert select_boosting_device("cpu") == "cpu"
+
+
+class Card:
+    total_memory = 10 * CONTEXT_BYTES
+
+
+def test_a_share_of_a_gpu_is_a_share_of_its_memory(
+    gpus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus(1)
+    limits: list[tuple[float, int]] = []
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: Card())
+    monkeypatch.setattr(
+        torch.cuda, "set_per_process_memory_fraction", lambda *limit: limits.append(limit)
+    )
+    assert [granted_device("auto", 0.0), granted_device("cpu", 0.4)] == ["auto", "cpu"]
+    assert granted_device("auto", 1.0) == "cuda"
+    assert not limits
+    assert granted_device("auto", 0.4) == "cuda"
+    assert limits == [(pytest.approx(0.3), 0)]
+    with pytest.raises(SetupError, match=r"0\.05 of a GPU of 6 GiB has no room"):
+        granted_device("auto", 0.05)
 
 
 def test_threads_are_set_on_the_cpu_only(gpus: Any) -> None:

@@ -1,0 +1,98 @@
+"""The production profile as shipped: it starts, answers every class of routes, loses a node."""
+
+import io
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.production.cluster import ProductionCluster
+from tests.support.production.nodes import CPU
+from tests.support.production.shop import Shop
+
+pytestmark = pytest.mark.timeout(600)
+
+BULK_MODEL = "EmbedPictures"
+REPLICAS = {
+    "Gateway": 2, "Embedder": 1, "TryOn": 1, "Index": 2, "Segmenter": 1, "Regressor": 1,
+    "Dispatcher": 2,
+}  # fmt: skip
+
+
+def ask(shop: Shop, path: str, role: str = "customer") -> httpx.Response:
+    return shop.http.get(path, headers=shop.people[role])
+
+
+def test_every_deployment_runs_on_one_gpu(production: ProductionCluster) -> None:
+    replicas = production.replicas()
+    running = [one for one in replicas if one.state == "RUNNING"]
+    counts = {name: sum(one.deployment == name for one in running) for name in REPLICAS}
+    assert counts == REPLICAS
+    assert production.nodes.nodes["head"].address not in {one.address for one in running}
+    assert len({one.address for one in running if one.deployment == "Gateway"}) == 2
+
+
+def test_searches_by_text_photo_and_both(shop: Shop) -> None:
+    assert ask(shop, "/api/health").json()["status"] == "ok"
+    assert shop.find_by_text()["results"]
+    file_id = shop.pictures["product"][0]
+    for path, body in (("image", {}), ("hybrid", {"query": "red dress", "alpha": 0.9})):
+        answer = shop.post(f"/api/search/{path}", fileId=file_id, topK=5, **body)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["results"][0]["id"] == "p-3"
+    similar = shop.http.get("/api/search/similar/p-3", headers=shop.people["customer"])
+    assert similar.status_code == 200 and similar.json()["results"]
+
+
+def test_a_person_is_cut_out_and_dressed(shop: Shop) -> None:
+    cutout = shop.post("/api/cv/segmentation", fileId=shop.pictures["person"][0], target="person")
+    assert cutout.status_code == 200, cutout.text
+    direct = shop.tryon("sync", steps=1)
+    assert direct.status_code == 200, direct.text
+    queued = shop.tryon("queued", steps=1)
+    assert queued.status_code == 202, queued.text
+    job = shop.finish(queued.json()["jobId"], "customer")
+    pictures = [read_picture(url["outputUrl"]) for url in (direct.json(), job["result"])]
+    assert pictures[0].shape == (512, 384, 3)
+    np.testing.assert_array_equal(*pictures)
+
+
+def read_picture(url: str) -> np.ndarray:
+    answer = httpx.get(url, timeout=60)
+    assert answer.status_code == 200, answer.text
+    return np.asarray(Image.open(io.BytesIO(answer.content)))
+
+
+def test_files_jobs_and_what_production_does_not_have_yet(shop: Shop) -> None:
+    assert len(ask(shop, "/api/files").json()["items"]) == 3
+    assert ask(shop, "/api/jobs", "admin").json()["items"]
+    # No regressor is trained on this embedder's vectors: the answer says what to do.
+    score = shop.post("/api/analytics/predict", "merchant", productId="p-3")
+    assert score.status_code == 409 and "/api/analytics/train" in score.json()["detail"]
+    order = {"amount": {"value": "3.00", "currency": "EUR"}, "returnUrl": "https://shop.example.com/",
+             "cancelUrl": "https://shop.example.com/"}  # fmt: skip
+    payment = shop.post("/api/paypal/orders", **order)
+    assert payment.status_code == 503 and "not set up" in payment.json()["detail"]
+
+
+def test_a_reindex_gets_its_share_of_the_same_gpu(
+    production: ProductionCluster, shop: Shop
+) -> None:
+    job_id = shop.queue("rebuild-index", full=True)
+    shop.wait_until(lambda: BULK_MODEL in production.actors())
+    job = shop.finish(job_id)
+    assert job["result"], job
+    assert all(one.state == "RUNNING" for one in production.replicas())
+    assert shop.find_by_text()["indexVersion"]
+
+
+def test_another_node_takes_over(production: ProductionCluster, shop: Shop) -> None:
+    before = shop.find_by_text()["results"]
+    production.nodes.kill("cpu")
+    shop.wait_until(lambda: shop.find_by_text()["results"] == before, 120)
+    assert shop.tryon("sync", steps=1).status_code == 200
+    shop.finish(shop.tryon("queued", steps=1).json()["jobId"], "customer")
+    production.nodes.add("cpu-2", CPU)  # as the autoscaler does
+    production.await_running()
+    assert ask(shop, "/api/health").json()["status"] == "ok"
