@@ -70,7 +70,8 @@ def verify_models(every_node: EveryNode = False) -> None:
         os.environ.update(OFFLINE)
         from jobs.checkpoints.preparation import verify_checkpoints
 
-        lines = run(verify_checkpoints, OFFLINE, every_node=every_node)
+        environment = OFFLINE | {"CUDA_VISIBLE_DEVICES": ""}  # the replicas have the nodes' GPUs
+        lines = run(verify_checkpoints, environment, every_node=every_node)
         if len({tuple(each) for each in lines.values()}) > 1:
             raise SetupError("the nodes have different models: compare the lines above")
 

@@ -28,7 +28,7 @@ REGISTRY: dict[str, Checkpoint] = {
         Checkpoint("ViT-B-32/laion2b_s34b_b79k", "embedder", "MIT", True),
         Checkpoint("ViT-B-16-SigLIP/webli", "embedder", "Apache-2.0", True),
         # A copy of the file that SCHP's authors publish without terms of its own, outside of a hub;
-        # their repository is under MIT. docs/operations.md has its SHA-256.
+        # their repository is under MIT. The card of the starter parser has its SHA-256.
         Checkpoint("hf-hub:panyanyany/Self-Correction-Human-Parsing/schp/"
                    "exp-schp-201908301523-atr.pth", "parser", "MIT", True),
         # Fine-tuned from MiT weights. Their licence allows research and evaluation only

@@ -26,19 +26,14 @@ from models.segmenter.sam_checkpoint import (
     CONFIG_FILE,
     PUBLISHED,
     Acceptance,
-    SamArchitecture,
     build,
 )
 from models.segmenter.segmenter import Segmenter
 from models.segmenter.shapes import SegmentPrompt
 from models.segmenter.targets import sam_prompt
+from tests.support.published import TINY_SAM
 from training.parser.train import build as build_parser
 from training.sam.train import save as save_sam
-
-TINY_SAM = SamArchitecture(
-    image_size=64, patch=16, width=32, depth=2, heads=2, global_layers=(1,), window=2,
-    prompt_width=32, decoder_mlp=32, decoder_heads=2, iou_hidden=16,
-)  # fmt: skip
 
 
 def write_segformer(folder: Path, names: tuple[str, ...] = NAMES, **sizes: Any) -> Path:
