@@ -4,8 +4,11 @@
     kubectl wait --for=condition=complete --timeout=1h job --all
     python -m ops.kuberay --image … --host … --proxies … --gcs-redis … | kubectl apply -f -
 
-They need the KubeRay operator, an ingress controller, the Prometheus operator, a Secret `studio`
-with the `STUDIO_*` secrets and RAY_REDIS_PASSWORD, and one with the certificate of the host.
+They need the KubeRay operator, an ingress controller, the Prometheus operator, and three objects:
+- the Secret `studio`: STUDIO_DATABASE_URL, STUDIO_REDIS_URL, STUDIO_BLOB_URL, STUDIO_JWT_SECRET and
+  RAY_REDIS_PASSWORD, and what `--secret` names; the studio follows its changes;
+- the ConfigMap `studio`: STUDIO_PAYPAL_URL and every other setting;
+- the Secret `studio-tls`: the certificate of the host.
 """
 
 import sys
@@ -29,6 +32,7 @@ GpuLabel = Annotated[str, typer.Option(help="name=value on nodes with a GPU")]
 ModelsClaim = Annotated[str | None, typer.Option(help="a volume claim for the checkpoints")]
 Identity = Annotated[str | None, typer.Option(help="client id of the blobs' managed identity")]
 Otlp = Annotated[str | None, typer.Option(help="an OpenTelemetry collector's URL")]
+Secrets = Annotated[list[str], typer.Option("--secret", help="another key of the Secret")]
 DEFAULTS = {name: field.default for name, field in Installation.model_fields.items()}
 
 
@@ -57,7 +61,7 @@ def print_manifests(manifests: list[Fields]) -> None:
     )
 
 
-def read_options(**options: str | None) -> Installation:
+def read_options(**options: str | list[str] | None) -> Installation:
     """The options, checked.
 
     Raises:
@@ -85,12 +89,13 @@ def main(
     models_claim: ModelsClaim = None,
     identity: Identity = None,
     otlp: Otlp = None,
+    secret: Secrets = [],  # noqa: B006 - typer reads it only
 ) -> None:
     """Print the manifests of the studio on Kubernetes, for `kubectl apply -f -`."""
     options = read_options(
         image=image, host=host, proxies=proxies, gcs_redis=gcs_redis, tls_secret=tls_secret,
         ingress_class=ingress_class, gpu_label=gpu_label, models_claim=models_claim,
-        identity=identity, otlp=otlp,
+        identity=identity, otlp=otlp, secrets=secret,
     )  # fmt: skip
     print_manifests(make_jobs(options) if jobs else make_service(options))
 

@@ -1,5 +1,6 @@
 """What differs from one installation to another, and the sizes of its machines."""
 
+import re
 from ipaddress import ip_network
 from typing import Annotated
 
@@ -9,6 +10,11 @@ PORT = 8000
 USER_ID = 1000
 """The account `studio` of the image."""
 SECRET = "studio"  # noqa: S105 - the name of the Secret
+SETTINGS = "studio"
+"""The ConfigMap with the settings that are no secrets."""
+SECRETS_FOLDER = "/etc/studio"
+SECRETS = ("STUDIO_DATABASE_URL", "STUDIO_REDIS_URL", "STUDIO_BLOB_URL", "STUDIO_JWT_SECRET")
+"""The keys that the Secret must have, with RAY_REDIS_PASSWORD."""
 HOME = "/srv/studio"
 DATA_FOLDER = "/var/lib/studio"
 MODELS_FOLDER = "/srv/models"
@@ -51,6 +57,17 @@ def require_network(network: str) -> str:
     return network
 
 
+def require_variable(name: str) -> str:
+    """The name of a setting.
+
+    Raises:
+        ValueError: it does not look like one.
+    """
+    if not re.fullmatch(r"STUDIO_[A-Z_]+", name):
+        raise ValueError(f"{name}: the name of a setting, STUDIO_PAYPAL_CLIENT_SECRET")
+    return name
+
+
 class Installation(BaseModel):
     """The options of the command; secrets are not among them.
 
@@ -62,6 +79,7 @@ class Installation(BaseModel):
     - `models_claim`: a volume claim with the checkpoints; without it they are in the image.
     - `identity`: the client id of a managed identity, by which the pods open the blob store.
     - `otlp`: an OpenTelemetry collector.
+    - `secrets`: keys that the Secret has besides `SECRETS`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -76,6 +94,7 @@ class Installation(BaseModel):
     models_claim: str | None = None
     identity: str | None = None
     otlp: str | None = None
+    secrets: tuple[Annotated[str, AfterValidator(require_variable)], ...] = ()
 
 
 class PodSize(BaseModel):

@@ -59,9 +59,9 @@ class ObjectName(Fields):
 
 
 class VariableSource(Fields):
-    """A Secret whose keys all become variables."""
+    """A ConfigMap whose keys all become variables."""
 
-    secret_ref: ObjectName
+    config_map_ref: ObjectName
 
 
 class PodResources(Fields):
@@ -140,7 +140,7 @@ class Container(Fields):
     image: str
     command: list[str] | None = None
     env: list[Variable]
-    env_from: list[VariableSource]
+    env_from: list[VariableSource] | None = None
     ports: list[ContainerPort] | None = None
     resources: PodResources
     readiness_probe: Probe | None = None
@@ -163,11 +163,19 @@ class ClaimName(Fields):
     read_only: bool | None = None
 
 
+class SecretFiles(Fields):
+    """A Secret whose keys are files, which follow its changes."""
+
+    secret_name: str
+    default_mode: PositiveInt
+
+
 class Volume(Fields):
-    """A volume of a pod: an empty folder or a claim."""
+    """A volume of a pod: an empty folder, a Secret or a claim."""
 
     name: str
     empty_dir: EmptyFolder | None = None
+    secret: SecretFiles | None = None
     persistent_volume_claim: ClaimName | None = None
 
 

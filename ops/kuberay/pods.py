@@ -12,6 +12,9 @@ from ops.kuberay.options import (
     MODELS_FOLDER,
     PORT,
     SECRET,
+    SECRETS,
+    SECRETS_FOLDER,
+    SETTINGS,
     USER_ID,
     Installation,
     PodSize,
@@ -32,6 +35,7 @@ from ops.kuberay.pod_fields import (
     PodSpec,
     PodTemplate,
     Probe,
+    SecretFiles,
     Toleration,
     Variable,
     VariableSource,
@@ -40,6 +44,7 @@ from ops.kuberay.pod_fields import (
 )
 
 METRICS_PORT = 8080
+LOGS, LOG_FOLDER = "ray-logs", "/tmp/ray"  # noqa: S108 - the names that the operator uses too
 WORKERS = {"studio": "worker"}
 DRAIN = f"""\
 timeout 30 ray drain-node --reason DRAIN_NODE_REASON_PREEMPTION \
@@ -61,6 +66,8 @@ def environment(options: Installation) -> list[Variable]:
         "STUDIO_TRUSTED_PROXIES": json.dumps([options.proxies]),
         "PYTHONPATH": HOME,
     }
+    for name in (*SECRETS, *options.secrets):
+        variables[f"{name}_FILE"] = f"{SECRETS_FOLDER}/{name}"
     if options.models_claim:
         variables |= {"HF_HOME": MODELS_FOLDER, "HF_HUB_OFFLINE": "1"}
     if options.otlp:
@@ -69,9 +76,9 @@ def environment(options: Installation) -> list[Variable]:
     return [Variable(name=name, value=value) for name, value in variables.items()]
 
 
-def secret_variables() -> list[VariableSource]:
-    """The operator's Secret with the URLs and secrets of the settings."""
-    return [VariableSource(secret_ref=ObjectName(name=SECRET))]
+def plain_settings() -> list[VariableSource]:
+    """The operator's ConfigMap with the settings that are no secrets."""
+    return [VariableSource(config_map_ref=ObjectName(name=SETTINGS))]
 
 
 def resources(size: PodSize) -> PodResources:
@@ -92,21 +99,45 @@ def start_parameters(size: PodSize) -> dict[str, str]:
 
 
 def volumes(options: Installation, size: PodSize) -> tuple[list[Volume], list[VolumeMount]]:
-    """Shared memory for the object store, a folder for index files, and the checkpoints."""
+    """Shared memory for the object store; folders of indexes and logs; secrets, checkpoints."""
+    secrets, secrets_mount = secret_files()
     shared, disk = f"{size.object_store_gib + 1}Gi", f"{size.disk_gib // 2}Gi"
     places = [
         Volume(name="shared-memory", empty_dir=EmptyFolder(medium="Memory", size_limit=shared)),
         Volume(name="data", empty_dir=EmptyFolder(size_limit=disk)),
+        Volume(name=LOGS, empty_dir=EmptyFolder(size_limit=f"{size.disk_gib // 4}Gi")),
+        secrets,
     ]
     mounts = [
         VolumeMount(name="shared-memory", mount_path="/dev/shm"),  # noqa: S108 - where Ray looks for it
         VolumeMount(name="data", mount_path=DATA_FOLDER),
+        VolumeMount(name=LOGS, mount_path=LOG_FOLDER),
+        secrets_mount,
     ]
     if options.models_claim:
         claim = ClaimName(claim_name=options.models_claim, read_only=True)
         places.append(Volume(name="models", persistent_volume_claim=claim))
         mounts.append(VolumeMount(name="models", mount_path=MODELS_FOLDER, read_only=True))
     return places, mounts
+
+
+def secret_files() -> tuple[Volume, VolumeMount]:
+    """The operator's Secret, readable by the pod's group."""
+    volume = Volume(name="secrets", secret=SecretFiles(secret_name=SECRET, default_mode=0o440))
+    return volume, VolumeMount(name="secrets", mount_path=SECRETS_FOLDER, read_only=True)
+
+
+def log_container(options: Installation) -> Container:
+    """Copies the logs of the pod's Ray processes to stdout, where the cluster collects them."""
+    needs = {"cpu": "100m", "memory": "256Mi"}
+    return Container(
+        name="logs",
+        image=options.image,
+        command=["python", "-m", "ops.log_tail", "--folder", LOG_FOLDER],
+        env=[Variable(name="PYTHONPATH", value=HOME)],
+        resources=PodResources(requests=needs, limits=needs),
+        volume_mounts=[VolumeMount(name=LOGS, mount_path=LOG_FOLDER)],
+    )
 
 
 def security() -> PodSecurity:
@@ -132,7 +163,7 @@ def head_template(options: Installation) -> PodTemplate:
         name="ray",
         image=options.image,
         env=environment(options),
-        env_from=secret_variables(),
+        env_from=plain_settings(),
         ports=[ContainerPort(name=name, container_port=port) for name, port in ports.items()],
         resources=resources(HEAD),
         volume_mounts=mounts,
@@ -141,7 +172,7 @@ def head_template(options: Installation) -> PodTemplate:
         service_account_name=account_name(options),
         termination_grace_period_seconds=GRACE_S,
         security_context=security(),
-        containers=[container],
+        containers=[container, log_container(options)],
         volumes=places,
     )
     return PodTemplate(metadata=Metadata(labels=pod_labels(options)), spec=spec)
@@ -157,7 +188,7 @@ def worker_template(options: Installation, size: PodSize) -> PodTemplate:
         name="ray",
         image=options.image,
         env=environment(options),
-        env_from=secret_variables(),
+        env_from=plain_settings(),
         ports=[
             ContainerPort(name="metrics", container_port=METRICS_PORT),
             ContainerPort(name="serve", container_port=PORT),
@@ -180,7 +211,7 @@ def worker_template(options: Installation, size: PodSize) -> PodTemplate:
         node_selector={label: value} if size.gpus else None,
         tolerations=taints if size.gpus else None,
         security_context=security(),
-        containers=[container],
+        containers=[container, log_container(options)],
         volumes=places,
     )
     return PodTemplate(metadata=Metadata(labels=WORKERS | pod_labels(options)), spec=spec)
@@ -189,8 +220,8 @@ def worker_template(options: Installation, size: PodSize) -> PodTemplate:
 def job_template(options: Installation, command: list[str]) -> PodTemplate:
     """A pod that runs one command of the image once; it may write the checkpoints' volume."""
     needs = {"cpu": "1", "memory": "2Gi"}
-    places: list[Volume] = []
-    mounts: list[VolumeMount] = []
+    secrets, secrets_mount = secret_files()
+    places, mounts = [secrets], [secrets_mount]
     if options.models_claim:
         claim = ClaimName(claim_name=options.models_claim)
         places.append(Volume(name="models", persistent_volume_claim=claim))
@@ -202,7 +233,7 @@ def job_template(options: Installation, command: list[str]) -> PodTemplate:
         image=options.image,
         command=command,
         env=list(variables.values()),
-        env_from=secret_variables(),
+        env_from=plain_settings(),
         resources=PodResources(requests=needs, limits=needs),
         volume_mounts=mounts,
     )

@@ -108,8 +108,7 @@ def test_the_steps_run_in_order_in_an_empty_root(tmp_path: Path) -> None:
     assert refused.returncode == 1 and "studio models lock" in refused.stderr
 
 
-@pytest.mark.parametrize(
-    "text", ["FROM a AS b\nRUN x \\\n  && y\n", "FROM a AS b\n# c\nRUN  x && y"]
-)
+@pytest.mark.parametrize("run", ["RUN x \\\n  && y", "# c\nRUN  x && y", "RUN x \\\n# c\n&& y"])
 def test_lines_are_joined(run: str) -> None:
-    assert stages(f"FROM a AS b\n{run}")["b"] == [Step("FROM", "a AS b"), Step("RUN", "x && y")]
+    steps = stages(f"FROM a AS b\n{run}\n")["b"]
+    assert steps == [Step("FROM", "a AS b"), Step("RUN", "x && y")]

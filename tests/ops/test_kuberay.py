@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from deployments.serve.ingress import ingress_environment
 from ops.kuberay import fields
-from ops.kuberay.options import CPU, DATA_FOLDER, GPU, HEAD, HOME, MODELS_FOLDER, PodSize
+from ops.kuberay.options import CPU, DATA_FOLDER, GPU, HEAD, HOME, MODELS_FOLDER, SECRETS, PodSize
 from ops.kuberay.pod_fields import Fields
 from settings import PROJECT_ROOT, Settings
 from tests.ops.kuberay import REQUIRED, manifests, printed
@@ -49,8 +49,7 @@ def pods(*options: str) -> dict[str, Any]:
 
 
 def variables(pod: Any) -> dict[str, str]:
-    (container,) = pod["containers"]
-    return {variable["name"]: variable["value"] for variable in container["env"]}
+    return {one["name"]: one["value"] for one in pod["containers"][0]["env"]}
 
 
 def deployments() -> list[Any]:
@@ -78,7 +77,7 @@ def test_the_service_carries_the_shipped_config() -> None:
 def test_what_runs_the_same_code_as_elsewhere() -> None:
     for pod in pods().values():
         assert ingress_environment(8000).items() <= variables(pod).items()
-        names = {name for name in variables(pod) if name.startswith("STUDIO_")}
+        names = {name.removesuffix("_FILE") for name in variables(pod) if name[:7] == "STUDIO_"}
         assert names <= {f"STUDIO_{field.upper()}" for field in Settings.model_fields}
     traced = variables(pods(*ALL)["gpu"])
     assert traced["STUDIO_OTLP_URL"] == traced["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://otel:4318"
@@ -105,9 +104,9 @@ def kubelet_memory_gib(total: float) -> float:
 
 @pytest.mark.parametrize("size", [HEAD, GPU, CPU], ids=lambda size: size.machine)
 def test_a_pod_fits_its_machine_beside_kubelet_and_daemons(size: PodSize) -> None:
-    autoscaler_cpus, autoscaler_gib = (0.5, 1) if size is HEAD else (0, 0)
-    assert size.cpus + autoscaler_cpus <= size.machine_cpus - 0.42 - 0.5
-    needed = size.memory_gib + autoscaler_gib
+    beside_cpus, beside_gib = (0.6, 1.25) if size is HEAD else (0.1, 0.25)  # autoscaler, logs
+    assert size.cpus + beside_cpus <= size.machine_cpus - 0.42 - 0.4
+    needed = size.memory_gib + beside_gib
     assert needed <= size.machine_gib - kubelet_memory_gib(size.machine_gib) - 1
     assert size.object_store_gib < size.memory_gib / 3
 
@@ -143,10 +142,10 @@ def test_no_pod_runs_as_root_or_gains_rights() -> None:
     assert len(jobs) == 2
     for pod in [*pods().values(), *jobs]:
         assert pod["securityContext"]["runAsNonRoot"] is True
-        (container,) = pod["containers"]
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]},
-        }  # fmt: skip
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]},
+            }  # fmt: skip
 
 
 def test_the_cluster_of_pods_is_closed() -> None:
@@ -158,8 +157,6 @@ def test_the_cluster_of_pods_is_closed() -> None:
     assert [port["port"] for rule in open_to_all for port in rule["ports"]] == [8000]
     to_others = {rule["ports"][0]["port"] for rule in spec["ingress"] if "ports" in rule}
     assert to_others == {8000, 8265, 8080}
-    secrets = [source for pod in pods().values() for source in pod["containers"][0]["envFrom"]]
-    assert secrets == [{"secretRef": {"name": "studio"}}] * 3
 
 
 def test_callers_come_by_tls_to_the_running_cluster_only() -> None:
@@ -173,7 +170,7 @@ def test_callers_come_by_tls_to_the_running_cluster_only() -> None:
     assert one("RayService")["spec"]["upgradeStrategy"] == {"type": "NewCluster"}
     assert one("RayService")["spec"]["excludeHeadPodFromServeSvc"] is True
     for group, pod in pods().items():
-        (container,) = pod["containers"]
+        container = pod["containers"][0]
         assert {"name": "serve", "containerPort": 8000} in container["ports"]
         probe = container.get("readinessProbe", {}).get("httpGet")
         assert probe == (
@@ -239,9 +236,9 @@ def test_prometheus_scrapes_the_port_that_every_pod_names() -> None:
 
 def test_volumes() -> None:
     for pod in pods(*ALL).values():
-        (container,) = pod["containers"]
+        container = pod["containers"][0]
         places = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
-        assert places.keys() == {"/dev/shm", DATA_FOLDER, MODELS_FOLDER}
+        assert places.keys() == {"/dev/shm", "/tmp/ray", "/etc/studio", DATA_FOLDER, MODELS_FOLDER}
         assert places[MODELS_FOLDER]["readOnly"] is True
         assert {mount["name"] for mount in places.values()} == {
             one["name"] for one in pod["volumes"]
@@ -265,7 +262,8 @@ def test_migrations_and_checkpoints_come_first_and_once_an_image() -> None:
     assert commands == [["studio", "migrate"], ["studio", "models", "fetch"]]
     for job in jobs:
         (container,) = job["spec"]["template"]["spec"]["containers"]
-        assert "readOnly" not in container["volumeMounts"][0]
+        mounts = {one["name"]: one.get("readOnly") for one in container["volumeMounts"]}
+        assert mounts == {"secrets": True, "models": None}
         assert variables(job["spec"]["template"]["spec"])["HF_HUB_OFFLINE"] == "0"
     newer = yaml.safe_load_all(
         printed(*REQUIRED[:1], "registry.example/studio:1.1", *REQUIRED[2:], "--jobs").stdout
@@ -274,9 +272,40 @@ def test_migrations_and_checkpoints_come_first_and_once_an_image() -> None:
     assert {one["metadata"]["name"] for one in newer}.isdisjoint(names)
 
 
+def test_secrets_are_files_that_follow_their_changes() -> None:
+    """A variable would be of the moment when the pod started."""
+    options = ("--secret", "STUDIO_PAYPAL_CLIENT_SECRET")
+    jobs = [one["spec"]["template"]["spec"] for one in manifests("--jobs", *options)]
+    for pod in [*pods(*options).values(), *jobs]:
+        files = {
+            name.removesuffix("_FILE"): place
+            for name, place in variables(pod).items()
+            if name.startswith("STUDIO_") and name.endswith("_FILE")
+        }
+        assert files == {name: f"/etc/studio/{name}" for name in (*SECRETS, options[1])}
+        assert not files.keys() & variables(pod).keys()
+        container = pod["containers"][0]
+        assert container["envFrom"] == [{"configMapRef": {"name": "studio"}}]
+        (volume,) = [one for one in pod["volumes"] if "secret" in one]
+        assert volume["secret"] == {"secretName": "studio", "defaultMode": 0o440}
+        (mount,) = [one for one in container["volumeMounts"] if one["name"] == volume["name"]]
+        assert mount == {"name": "secrets", "mountPath": "/etc/studio", "readOnly": True}
+
+
+def test_the_logs_of_a_pod_are_on_its_stdout() -> None:
+    for pod in pods().values():
+        logs = pod["containers"][1]
+        module = logs["command"][2]
+        assert (PROJECT_ROOT / module.replace(".", "/")).with_suffix(".py").exists()
+        (mount,) = logs["volumeMounts"]
+        assert mount in pod["containers"][0]["volumeMounts"]
+        assert logs["command"][3:] == ["--folder", mount["mountPath"]]
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
+        ("--secret", "PASSWORD", "the name of a setting"),
         ("--image", "registry.example:5000/studio", "name a version or digest"),
         ("--image", "registry.example/studio:latest", "name a version or digest"),
         ("--host", "https://shop.example.com", "only the host name"),
