@@ -7,6 +7,8 @@ import pytest
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray Serve uses what pydantic deprecates
+    from ray.util.metrics import Gauge
+
     from deployments.serve import metrics as module
     from deployments.serve import replica
     from deployments.serve.metrics import GpuMetrics, TryOnMetrics
@@ -36,7 +38,7 @@ def test_phases_have_the_names_of_the_answer_in_seconds(monkeypatch: pytest.Monk
 async def test_a_replica_with_a_gpu_reports_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[dict[str, str]] = []
     monkeypatch.setattr(module, "gpu_memory", lambda: {"allocated": 7, "reserved": 9})
-    monkeypatch.setattr(module.Gauge, "set", lambda _, value, tags: shown.append(tags))
+    monkeypatch.setattr(Gauge, "set", lambda _, value, tags: shown.append(tags))
     for device in ("auto", "cuda"):
         monkeypatch.setattr(replica, "replica_device", lambda device=device: device)
         monkeypatch.setattr(replica, "prepare_replica", lambda: None)
@@ -54,5 +56,5 @@ class Painter(Replica):
 
 
 def test_a_process_without_cuda_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.Gauge, "set", lambda *_, **__: pytest.fail("no GPU here"))
+    monkeypatch.setattr(Gauge, "set", lambda *_, **__: pytest.fail("no GPU here"))
     GpuMetrics("TryOn").show()
