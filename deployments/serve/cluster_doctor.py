@@ -49,15 +49,14 @@ def examine_cluster(settings: Settings, address: str) -> Iterator[Finding]:
 def _nodes() -> Iterator[Finding]:
     nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     task = ray.remote(num_cpus=0, max_retries=0)(inspect_node)
-    running = {
-        node["NodeManagerAddress"]: (
-            node["Resources"].get("GPU", 0),
-            task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], False)),
-        )
+    answers = [
+        task.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote()
         for node in nodes
-    }
-    answers = {name: (gpus, each.remote()) for name, (gpus, each) in running.items()}
-    for number, (name, (gpus, answer)) in enumerate(answers.items(), 1):
+    ]
+    for number, (node, answer) in enumerate(zip(nodes, answers, strict=True), 1):
+        name, gpus = node["NodeManagerAddress"], node["Resources"].get("GPU", 0)
         try:
             state = ray.get(answer, timeout=PATIENCE_S)
         except RayError as error:

@@ -1,21 +1,13 @@
 """`Replica`: the base class of every deployment; it prepares the process of a replica."""
 
-import asyncio
-from contextlib import suppress
 from typing import Any, Literal, Self
 
 import ray
 from ray.serve import deployment
 
 from deployments.serve.log_files import log_to_worker_files
-from deployments.serve.metrics import GpuMetrics
+from deployments.serve.metrics import report_gauges
 from deployments.serve.patches import prepare_replica
-from studio.background import Background
-
-GPU_EVERY_S = 10.0
-
-_background = Background()
-"""Runs the task that reports this process's GPU memory."""
 
 
 class Replica:
@@ -23,14 +15,13 @@ class Replica:
 
     Serve creates the object before it calls the constructor, so no deployment can forget the
     preparation: the replica listens on a private address, its log lines go to Ray's log folder, and
-    it reports the GPU memory that it uses.
+    it reports its gauges again and again.
     """
 
     def __new__(cls, *_: object, **__: object) -> Self:
         prepare_replica()
         log_to_worker_files()
-        if replica_device() == "cuda":
-            _report_gpu_memory(cls.__name__)
+        report_gauges(cls.__name__)
         return super().__new__(cls)
 
 
@@ -49,17 +40,3 @@ def replica_device() -> Literal["auto", "cuda"]:
     CPU silently. Without a grant it is "auto".
     """
     return "cuda" if ray.is_initialized() and ray.get_gpu_ids() else "auto"
-
-
-def _report_gpu_memory(deployment_name: str) -> None:
-    """Reports the GPU memory of this process as long as it runs."""
-    metrics = GpuMetrics(deployment_name)
-
-    async def report() -> None:
-        while True:
-            metrics.show()
-            await asyncio.sleep(GPU_EVERY_S)
-
-    with suppress(RuntimeError):  # without an event loop this is no replica
-        asyncio.get_running_loop()
-        _background.start("gpu-memory", report)
