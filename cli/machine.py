@@ -13,6 +13,9 @@ from errors import SetupError
 from settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from local.doctor import Finding
     from local.up import Application, ApplicationParts
     from models.progress import Progress
 
@@ -84,17 +87,29 @@ def seed() -> None:
         seed_demo(settings, lambda done, total, what: typer.echo(f"{done} of {total} {what}"))
 
 
-def doctor() -> None:
-    """Report problems of this machine, the settings and the data folder."""
-    with plain_errors():
-        from cli.models import load_embedder
-        from deployments.serve.connections import wanted_connections
-        from local.doctor import examine
+def findings(settings: Settings) -> "Iterator[Finding]":
+    """The findings of the cluster where one is named or it is production, else of this machine."""
+    from deployments.serve.connections import wanted_connections
+    from local.doctor import examine, examine_shared
 
-        settings = load_settings()
-        connections = wanted_connections(settings)
+    connections = wanted_connections(settings)
+    address = os.environ.get("RAY_ADDRESS") or ("auto" if settings.env == "production" else "")
+    if not address:
+        from cli.models import load_embedder
+
+        yield from examine(settings, lambda: load_embedder(settings).check(), connections)
+        return
+    from deployments.serve.cluster_doctor import examine_cluster
+
+    yield from examine_shared(settings, connections)
+    yield from examine_cluster(settings, address)
+
+
+def doctor() -> None:
+    """Report problems of this machine, or of the cluster of RAY_ADDRESS, each with advice."""
+    with plain_errors():
         has_failed = False
-        for finding in examine(settings, lambda: load_embedder(settings).check(), connections):
+        for finding in findings(load_settings()):
             has_failed = has_failed or finding.status == "fail"
             status = typer.style(f"{finding.status:<4}", fg=COLOURS[finding.status])
             advice = f" -> {finding.advice}" if finding.advice else ""

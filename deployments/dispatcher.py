@@ -39,7 +39,6 @@ from studio.payments.settlement import settle_forever
 
 WATCH_S = 10.0
 TIDY_S = 600.0
-MEASURE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,7 @@ class Dispatcher(Replica):
         self._cache = RedisCache(settings.required("redis_url"))
         self._paypal = open_paypal(settings, self._cache)
         self._metrics = JobMetrics(list(HANDLERS))
+        self._database_metrics = DatabaseMetrics()
         self._blobs = open_blob_store(settings)
         self._rebuild_warning: str | None = None
         self._running = asyncio.create_task(self._jobs.run(), name="dispatcher")
@@ -86,7 +86,6 @@ class Dispatcher(Replica):
         self._background.watch("dispatcher", lambda: not self._running.done())
         self._background.start("watch", self._watch_backlog_and_index)
         self._background.start("tidy", self._tidy_up)
-        self._background.start("measure", self._measure_database)
         if self._paypal is not None:
             settle = partial(settle_forever, self._database, self._paypal)
             self._background.start("settlement", settle)
@@ -138,18 +137,15 @@ class Dispatcher(Replica):
         while True:
             with suppress(StudioError, SQLAlchemyError):
                 await self.status()
+                await self._measure_database()
                 self._rebuild_warning = await rebuild_if_due(self._database, self._index)
             await asyncio.sleep(WATCH_S)
 
     async def _measure_database(self) -> None:
-        """Updates the gauges of connections and of regressors, which change slowly."""
-        metrics = DatabaseMetrics()
-        while True:
-            with suppress(StudioError, SQLAlchemyError):
-                async with self._database.transaction() as session:
-                    coverage = await least_coverage(session)
-                    metrics.show(*await count_connections(session), coverage)
-            await asyncio.sleep(MEASURE_S)
+        """Updates the gauges of connections and of regressors."""
+        async with self._database.transaction() as session:
+            coverage = await least_coverage(session)
+            self._database_metrics.show(*await count_connections(session), coverage)
 
     async def _tidy_up(self) -> None:
         """Removes leftovers from time to time; only one replica at a time does this."""

@@ -124,6 +124,12 @@ class RedisCache:
             numbers = await self._windows(keys, [window_ms, *(use.quota for use in uses)])
         return list(read_windows(numbers))
 
+    async def eviction(self) -> tuple[str, int]:
+        """The server's `maxmemory-policy`, and its limit of memory in bytes; 0 is no limit."""
+        async with raising_unavailable():
+            memory = await self._client.info("memory")
+        return str(memory.get("maxmemory_policy", "unknown")), int(memory.get("maxmemory", 0))
+
     async def check(self) -> None:
         """Pings the server.
 

@@ -67,6 +67,16 @@ def examine(
     yield _leftovers(folder, running is not None)
 
 
+def examine_shared(settings: Settings, needed_connections: Mapping[str, int]) -> Iterator[Finding]:
+    """The checks that also hold on a cluster: this node's packages, the settings, the servers."""
+    yield _python()
+    yield from _packages()
+    yield from _variables()
+    yield from _servers(settings, {})
+    yield from _connections(settings.database_url, needed_connections)
+    yield from _blobs(settings, DataFolder(settings.data_dir), {})
+
+
 def _python() -> Finding:
     version = ".".join(str(part) for part in sys.version_info[:3])
     if sys.prefix == sys.base_prefix:

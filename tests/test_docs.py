@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
     path
     for pattern in (
-        "README.md", "CONTRIBUTING.md", "docs/*.md", "benchmarks/results/*.md",
+        "README.md", "CONTRIBUTING.md", "docs/*.md", "docs/*/*.md", "benchmarks/results/*.md",
         "models/starter/*/MODEL_CARD.md",
     )
     for path in ROOT.glob(pattern)

@@ -1,13 +1,21 @@
-"""Every command of docs/operations.md works as it stands, on a small studio and a small hub."""
+"""Every command of docs/operations.md and of the pages below it.
+
+Each is parsed with the program that it belongs to; those that need no cluster run as they stand, on
+a small studio and a small hub.
+"""
 
 import asyncio
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
+import typer
 
 from db.tables import Erasure
 from local.running import studio as run_studio
@@ -19,12 +27,134 @@ from tests.support.hub import Hub
 from tests.support.live import open_live_studio
 
 DOC = (PROJECT_ROOT / "docs" / "operations.md").read_text()
+PAGES = [DOC] + [
+    page.read_text() for page in sorted((PROJECT_ROOT / "docs" / "operations").glob("*.md"))
+]
+LINES = sorted({line for page in PAGES for line in re.findall(r"^    (\S.*)$", page, re.M)})
+"""Every indented line of the pages: a command."""
+OPTIONS = {
+    ("kubectl", "get"): {"-l", "-n"},
+    ("kubectl", "logs"): {"-l", "-f", "-c", "-n"},
+    ("kubectl", "port-forward"): {"-n"},
+    ("curl",): {"-fsS"},
+    ("openssl", "rand"): {"-base64"},
+}
+"""Of programs that a test machine need not have."""
 
 
 def commands(section: str) -> list[list[str]]:
     """The indented lines of a section that start with `studio`."""
     text = DOC.partition(f"## {section}\n")[2].partition("\n## ")[0]
     return [shlex.split(line)[1:] for line in re.findall(r"^    (studio .*)$", text, re.M)]
+
+
+USAGE_ERRORS: tuple[type[Exception], ...] = (click.UsageError, typer.BadParameter.__mro__[1])
+"""Of Ray's commands, and of typer's."""
+
+
+def parse(words: list[str]) -> None:
+    """Parses one command with the program that it names, without running it.
+
+    Raises:
+        AssertionError, click.UsageError: the program has no such command or option.
+    """
+    program, *rest = words
+    if program in CLICK_PROGRAMS:
+        parse_click(CLICK_PROGRAMS[program](), rest)
+    elif program == "python":
+        parse_module(rest)
+    elif program == "make":
+        targets = re.findall(r"^([a-z-]+):", (PROJECT_ROOT / "Makefile").read_text(), re.M)
+        assert set(rest) <= set(targets)
+    else:
+        name = next((key for key in OPTIONS if tuple(words[: len(key)]) == key), None)
+        assert name is not None, f"no test knows {program}"
+        assert {word for word in rest if word.startswith("-")} <= OPTIONS[name]
+
+
+def studio_command() -> Any:
+    from cli.main import app
+
+    return typer.main.get_command(app)
+
+
+def serve_command() -> Any:
+    from ray.serve.scripts import cli
+
+    return cli
+
+
+def ray_command() -> Any:
+    from ray.scripts.scripts import cli
+
+    return cli
+
+
+CLICK_PROGRAMS: dict[str, Callable[[], Any]] = {
+    "studio": studio_command, "serve": serve_command, "ray": ray_command,
+}  # fmt: skip
+
+
+def parse_click(command: Any, words: list[str]) -> None:
+    """Descends to the command of a group, parses its words, and those of a command among them."""
+    while hasattr(command, "commands"):
+        name, *words = words
+        assert name in command.commands, f"{command.name} has no command {name}"
+        command = command.commands[name]
+    if "--" in words:  # `ray job submit -- python …`
+        parse(words[words.index("--") + 1 :])
+    if command.name == "exec":  # `ray exec cluster.yaml "studio …"`
+        parse(shlex.split(words[1]))
+    command.make_context(command.name, list(words))
+
+
+def parse_module(words: list[str]) -> None:
+    """A module of the repository, whose own help knows the options."""
+    assert words[0] == "-m"
+    path = PROJECT_ROOT / Path(*words[1].split("."))
+    assert path.with_suffix(".py").exists() or (path / "__main__.py").exists()
+    options = [word for word in words[2:] if word.startswith("-")]
+    if options:
+        shown = subprocess.run(
+            [sys.executable, "-m", words[1], "--help"],
+            cwd=PROJECT_ROOT, capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        assert [option for option in options if option not in shown] == []
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_command_exists(line: str) -> None:
+    parse(shlex.split(line))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["studio nothing", "studio migrate --now", "studio index verify", "ray up --yess x",
+     "ray job submit -- python -m jobs.reindex --all", "serve undeploy", "make nothing",
+     "kubectl get pods --watch", "rm -rf /", "python -m ops.nothing"],
+)  # fmt: skip
+def test_a_command_that_does_not_exist_is_noticed(line: str) -> None:
+    with pytest.raises((AssertionError, *USAGE_ERRORS)):
+        parse(shlex.split(line))
+
+
+def test_a_secret_and_the_environment_of_ray() -> None:
+    (secret,) = [line for line in LINES if line.startswith("openssl")]
+    printed = subprocess.run(shlex.split(secret), capture_output=True, text=True, check=True)
+    assert len(printed.stdout.strip()) == 64
+    (ingress,) = [line for line in LINES if line.startswith("python -m deployments.serve.ingress")]
+    words = [sys.executable, *shlex.split(ingress)[1:]]
+    exports = subprocess.run(words, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
+    names = re.findall(r"^export (\w+)=\S+$", exports.stdout, re.M)
+    assert "RAY_SERVE_ENABLE_DIRECT_INGRESS" in names
+
+
+def test_the_database_and_its_first_account(empty_database_url: str, tmp_path: Path) -> None:
+    migrate, create, _ = commands("Settings and secrets")
+    for words in (migrate, create, *commands("First catalogue")):
+        output_of(run_studio(tmp_path / "data", *words, STUDIO_DATABASE_URL=empty_database_url))
+    count = "SELECT count(*) FROM users WHERE role = 'admin'"
+    assert asyncio.run(scalar(empty_database_url, count)) == 1
 
 
 @pytest.fixture

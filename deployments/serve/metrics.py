@@ -3,16 +3,62 @@
 `ops/` has the dashboard and the alerts that use these names, along with Serve's own metrics.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from models.devices import gpu_memory
+from studio.background import Background
 from studio.batching import BatchReport
 
 SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0]
 SIZES = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]
+
+
+REPORT_S = 5.0
+"""Ray forgets a gauge that has not been set for two of its reports, which are 10 s apart."""
+
+_background = Background()
+"""Runs the task that reports this process's gauges."""
+_lasting: list["LastingGauge"] = []
+
+
+class LastingGauge:
+    """A gauge that is set when something happens, and keeps its value while nothing does."""
+
+    def __init__(self, name: str, description: str, tag_keys: tuple[str, ...] = ()) -> None:
+        self.gauge = Gauge(name, description, tag_keys=tag_keys)
+        self._values: dict[tuple[tuple[str, str], ...], float] = {}
+        _lasting.append(self)
+
+    def set(self, value: float, **tags: str) -> None:
+        """Sets the value of these tags."""
+        self._values[tuple(tags.items())] = value
+        self.gauge.set(value, tags=tags)
+
+    def report(self) -> None:
+        """Sets all values again."""
+        for tags, value in self._values.items():
+            self.gauge.set(value, tags=dict(tags))
+
+
+def report_gauges(deployment: str) -> None:
+    """Reports the lasting gauges and the GPU memory of this process as long as it runs."""
+    gpu = GpuMetrics(deployment)
+
+    async def report() -> None:
+        while True:
+            for gauge in _lasting:
+                gauge.report()
+            gpu.show()
+            await asyncio.sleep(REPORT_S)
+
+    with suppress(RuntimeError):  # without an event loop this is no replica
+        asyncio.get_running_loop()
+        _background.start("gauges", report)
 
 
 class RequestMetrics:
@@ -46,8 +92,8 @@ class BatchMetrics:
         self._sizes = Histogram(
             "studio_batch_size", "Items of one batch.", boundaries=SIZES, tag_keys=("batcher",)
         )
-        self._waiting = Gauge(
-            "studio_batch_waiting", "Items that wait for a batch.", tag_keys=("batcher",)
+        self._waiting = LastingGauge(
+            "studio_batch_waiting", "Items that wait for a batch.", ("batcher",)
         )
         self._wait_seconds = Histogram(
             "studio_batch_wait_seconds",
@@ -68,7 +114,7 @@ class BatchMetrics:
 
         def observe(report: BatchReport) -> None:
             self._sizes.observe(report.size, tags=tags)
-            self._waiting.set(report.waiting, tags=tags)
+            self._waiting.set(report.waiting, batcher=batcher)
             self._wait_seconds.observe(report.wait_s, tags=tags)
             self._seconds.observe(report.run_s, tags=tags)
 
@@ -79,7 +125,8 @@ class TryOnMetrics:
     """The queue, the phases and the painter's steps of try-ons."""
 
     def __init__(self) -> None:
-        self._waiting = Gauge("studio_tryon_waiting", "Try-ons that wait or are being made.")
+        self._waiting = LastingGauge("studio_tryon_waiting", "Try-ons that wait or run.")
+        self._waiting.set(0)
         self._phases = Histogram(
             "studio_tryon_phase_seconds",
             "The phases of a try-on; `queue` is the wait for its turn.",
@@ -138,7 +185,7 @@ class GpuMetrics:
 
 
 class DatabaseMetrics:
-    """What rows say, read seldom. All dispatchers report the same numbers."""
+    """What the database says. All dispatchers report the same numbers."""
 
     def __init__(self) -> None:
         self._connections = Gauge("studio_database_connections", "Open PostgreSQL connections.")

@@ -1,9 +1,7 @@
 """`Replica`: the base class of every deployment; it prepares the process of a replica."""
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import wraps
 from typing import Any, Self
 
@@ -11,16 +9,10 @@ import ray
 from ray.serve import deployment, get_replica_context
 
 from deployments.serve.log_files import log_to_worker_files
-from deployments.serve.metrics import GpuMetrics
+from deployments.serve.metrics import report_gauges
 from deployments.serve.patches import prepare_replica
 from models.devices import granted_device
-from studio.background import Background
 from studio.deadline import Deadline, within
-
-GPU_EVERY_S = 10.0
-
-_background = Background()
-"""Runs the task that reports this process's GPU memory."""
 
 
 class Replica:
@@ -28,7 +20,7 @@ class Replica:
 
     Serve creates the object before it calls the constructor, so no deployment can forget the
     preparation: the replica listens on a private address, its log lines go to Ray's log folder, and
-    it reports the GPU memory that it uses.
+    it reports its gauges again and again.
 
     Every public `async def` accepts the keyword argument `deadline`, and is cancelled when it
     passes. An async generator takes a deadline itself, because its block may end in another task.
@@ -44,8 +36,7 @@ class Replica:
     def __new__(cls, *_: object, **__: object) -> Self:
         prepare_replica()
         log_to_worker_files()
-        if has_gpu():
-            _report_gpu_memory(cls.__name__)
+        report_gauges(cls.__name__)
         return super().__new__(cls)
 
 
@@ -74,31 +65,12 @@ def replica_device(device: str) -> str:
 
     See `models.devices.granted_device`, which also limits the replica's memory to the share.
     """
-    if not has_gpu():
+    if not (ray.is_initialized() and ray.get_gpu_ids()):
         return device
     resources = ray.get_runtime_context().get_assigned_resources()
     return granted_device(device, float(resources.get("GPU", 0.0)))
 
 
-def has_gpu() -> bool:
-    """Whether Ray has granted this process a GPU, or a share of one."""
-    return bool(ray.is_initialized() and ray.get_gpu_ids())
-
-
 def replica_id() -> str:
     """The id by which handles know this replica; its constructor may ask for it."""
     return str(get_replica_context().replica_id.unique_id)
-
-
-def _report_gpu_memory(deployment_name: str) -> None:
-    """Reports the GPU memory of this process as long as it runs."""
-    metrics = GpuMetrics(deployment_name)
-
-    async def report() -> None:
-        while True:
-            metrics.show()
-            await asyncio.sleep(GPU_EVERY_S)
-
-    with suppress(RuntimeError):  # without an event loop this is no replica
-        asyncio.get_running_loop()
-        _background.start("gpu-memory", report)

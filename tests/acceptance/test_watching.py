@@ -87,7 +87,7 @@ def test_log_lines_of_every_process_carry_the_request(
 def test_the_collector_of_a_pod_gets_the_lines(
     whole_studio: WholeStudio, followed: tuple[str, str], tmp_path: Path
 ) -> None:
-    """As the sidecar of `ops/kuberay.yaml` runs it, on the folder of a real Ray."""
+    """As the sidecar of a pod runs it, on the folder of a real Ray."""
     folder, output = log_folder(whole_studio.data_dir).parent.parent, tmp_path / "stdout"
     with output.open("wb") as stdout:
         tail = subprocess.Popen(
@@ -145,7 +145,7 @@ METRICS = (
     'studio_batch_wait_seconds_count{.*batcher="pictures"',
     'studio_tryon_phase_seconds_count{.*phase="queue"',
     'studio_tryon_phase_seconds_count{.*phase="warp"',
-    'component_rss_bytes{.*Component="gcs_server"',
+    'component_rss_bytes{.*Component="gcs"',
     'component_rss_bytes{.*Component="ray::ServeController',
     'studio_index_version{.*version="2',
     "studio_index_products{",

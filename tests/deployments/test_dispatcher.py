@@ -26,7 +26,7 @@ with warnings.catch_warnings():
     from deployments.dispatcher import Dispatcher, DispatcherConfig
     from deployments.serve import replica
 
-NAMES = ("watch", "measure", "tidy", "job-notices")
+NAMES = ("watch", "tidy", "job-notices")
 
 
 class NoIndex:

@@ -40,9 +40,9 @@ def own_labels() -> dict[str, set[str]]:
         module.IndexMetrics(), module.GpuMetrics("TryOn"), module.DatabaseMetrics(),
         module.JobMetrics([]),
     ]  # fmt: skip
-    metrics = [
-        value for one in holders for value in vars(one).values() if isinstance(value, Metric)
-    ]
+    values = [value for holder in holders for value in vars(holder).values()]
+    values += [value.gauge for value in values if isinstance(value, module.LastingGauge)]
+    metrics = [value for value in values if isinstance(value, Metric)]
     labels = {}
     for metric in metrics:
         endings = ["_bucket", "_sum", "_count"] if isinstance(metric, Histogram) else ["", "_total"]

@@ -17,11 +17,20 @@ OPS = PROJECT_ROOT / "ops"
 def own_metrics() -> set[str]:
     """The studio's metrics, by the names that Ray exports."""
     metrics = re.findall(
-        r'(Counter|Gauge|Histogram)\(\s*"(studio_\w+)"',
+        r'(Counter|LastingGauge|Gauge|Histogram)\(\s*"(studio_\w+)"',
         (PROJECT_ROOT / "deployments" / "serve" / "metrics.py").read_text(),
     )
-    endings = {"Counter": ["_total"], "Gauge": [""], "Histogram": ["_bucket", "_sum", "_count"]}
-    return {f"ray_{name}{ending}" for kind, name in metrics for ending in endings[kind]}
+    endings = {
+        "Counter": ["_total"],
+        "Gauge": [""],
+        "LastingGauge": [""],
+        "Histogram": ["_bucket", "_sum", "_count"],
+    }
+    return {
+        f"ray_{name}{ending}"
+        for kind, name in metrics
+        for ending in endings[kind.removeprefix("Lasting")]
+    }
 
 
 @pytest.mark.parametrize("name", ["grafana.json", "prometheus-rules.yaml"])

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 TOKENS = re.compile(
-    r"""\s*(?:(?P<number>\d+(?:\.\d+)?(?:e\d+)?)(?![\w:])|(?P<text>"(?:[^"\\]|\\.)*")
+    r"""\s*(?:(?P<number>\d+(?:\.\d+)?(?:e\d+)?)(?![\w:])|(?P<duration>\d+[smhd])|(?P<text>"(?:[^"\\]|\\.)*")
     |(?P<name>[A-Za-z_:][\w:]*)|(?P<range>\[(?:\d+[smhd]|\$__rate_interval)\])
     |(?P<symbol>=~|!~|!=|==|>=|<=|[-+*/<>=(){},]))""",
     re.VERBOSE,
@@ -102,9 +102,15 @@ class _Reader:
             query.labels.setdefault(metric, set()).update(labels)
 
     def _selector(self, query: Query, metric: str) -> None:
-        labels = query.labels.setdefault(metric, set())
-        if self._peek() != "{":
-            return
+        if self._peek() == "{":
+            self._matchers(metric, query.labels.setdefault(metric, set()))
+        query.labels.setdefault(metric, set())
+        if self._peek() == "offset":
+            self._take("offset")
+            if self._take()[0] != "duration":
+                raise ValueError(f"the offset of {metric} is no duration, such as 6h")
+
+    def _matchers(self, metric: str, labels: set[str]) -> None:
         self._take("{")
         while self._peek() != "}":
             labels.add(self._take()[1])

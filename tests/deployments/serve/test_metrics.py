@@ -5,12 +5,14 @@ import warnings
 
 import pytest
 
+from studio.batching import BatchReport
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray Serve uses what pydantic deprecates
+    from ray.util.metrics import Gauge
+
     from deployments.serve import metrics as module
-    from deployments.serve import replica
-    from deployments.serve.metrics import GpuMetrics, TryOnMetrics
-    from deployments.serve.replica import Replica
+    from deployments.serve.metrics import BatchMetrics, GpuMetrics, TryOnMetrics, report_gauges
 
 
 def test_a_step_is_the_time_between_two_reports_of_the_painter(
@@ -33,26 +35,39 @@ def test_phases_have_the_names_of_the_answer_in_seconds(monkeypatch: pytest.Monk
     assert phases == {"queue": 1.5, "warp": 0.02}
 
 
-async def test_a_replica_with_a_gpu_reports_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown: list[dict[str, str]] = []
-    monkeypatch.setattr(module, "gpu_memory", lambda: {"allocated": 7, "reserved": 9})
-    monkeypatch.setattr(module.Gauge, "set", lambda _, value, tags: shown.append(tags))
-    for device in ("auto", "cuda"):
-        monkeypatch.setattr(replica, "replica_device", lambda device=device: device)
-        monkeypatch.setattr(replica, "prepare_replica", lambda: None)
-        monkeypatch.setattr(replica, "log_to_worker_files", lambda: None)
-        Painter()
-        await asyncio.sleep(0.01)
-        assert bool(shown) == (device == "cuda")
-    await replica._background.aclose()
-    assert {tags["kind"] for tags in shown} == {"allocated", "reserved"}
-    assert {tags["deployment"] for tags in shown} == {"Painter"}
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float, dict[str, str]]]:
+    """Every call of a gauge: its name, value and tags."""
+    calls: list[tuple[str, float, dict[str, str]]] = []
+
+    def record(gauge: Gauge, value: float, tags: dict[str, str] | None = None) -> None:
+        calls.append((gauge.info["name"], value, tags or {}))
+
+    monkeypatch.setattr(Gauge, "set", record)
+    return calls
 
 
-class Painter(Replica):
-    """A replica of no deployment."""
+async def test_a_replica_reports_gauges_and_gpu_memory_again_and_again(
+    monkeypatch: pytest.MonkeyPatch, settings: list[tuple[str, float, dict[str, str]]]
+) -> None:
+    """Ray forgets a gauge that nobody sets for 20 s: an idle queue would have no length."""
+    monkeypatch.setattr(module, "gpu_memory", lambda: {"allocated": 7})
+    monkeypatch.setattr(module, "REPORT_S", 0.001)
+    monkeypatch.setattr(module, "_lasting", [])
+    BatchMetrics().of("texts")(BatchReport(3, 2, 0.1, 0.1))
+    report_gauges("Embedder")
+    async with asyncio.timeout(10):
+        while len(settings) < 5:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    await module._background.aclose()
+    assert settings[:3] == [
+        ("studio_batch_waiting", 2, {"batcher": "texts"}),
+        ("studio_batch_waiting", 2, {"batcher": "texts"}),
+        ("studio_gpu_memory_bytes", 7, {"deployment": "Embedder", "kind": "allocated"}),
+    ]
+    assert settings[3] == settings[0]
 
 
 def test_a_process_without_cuda_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.Gauge, "set", lambda *_, **__: pytest.fail("no GPU here"))
+    monkeypatch.setattr(Gauge, "set", lambda *_, **__: pytest.fail("no GPU here"))
     GpuMetrics("TryOn").show()
