@@ -55,7 +55,7 @@ class Dispatcher(Replica):
         settings = load_settings()
         self._index = IndexHandle(index)
         self._logs = log_to_worker_files()
-        url = settings.required("database_url")
+        url = settings.secret("database_url")
         self._args = config.run
         self._settings = settings
         self._database = Database(url, pool_size=DISPATCHER_POOL)
@@ -67,7 +67,7 @@ class Dispatcher(Replica):
             config.retry,
             listen_url=url,
         )
-        self._cache = RedisCache(settings.required("redis_url"))
+        self._cache = RedisCache(settings.secret("redis_url"))
         self._paypal = open_paypal(settings, self._cache)
         self._metrics = JobMetrics(list(HANDLERS))
         self._blobs = open_blob_store(settings)

@@ -24,8 +24,7 @@ from models.index.shapes import SearchAnswer, SearchQuery
 from models.sales.explanation.occlusion import background, cover
 from models.sales.shapes import CoveredEmbedding
 from studio.batching import MicroBatcher, in_thread
-from studio.context import continuing, span
-from studio.deadline import within
+from studio.context import continuing, span, within
 
 Result = TypeVar("Result")
 

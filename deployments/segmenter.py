@@ -17,7 +17,7 @@ from models.segmenter.segmenter import draw, encode_mask, load
 from models.segmenter.shapes import SegmentAnswer, SegmentPrompt
 from settings import load_settings
 from studio.batching import MicroBatcher, in_thread
-from studio.deadline import shared_task
+from studio.context import shared_task
 
 Result = TypeVar("Result")
 

@@ -27,7 +27,7 @@ from models.tryon.shapes import (
     TryOnTicket,
 )
 from settings import load_settings
-from studio.deadline import Deadline, within
+from studio.context import Deadline, within
 
 HEARTBEAT_S = 3.0
 """The last step is sent again after this many seconds without a new step."""

@@ -10,7 +10,7 @@ from ray.serve import deployment
 
 from deployments.serve.log_files import log_to_worker_files
 from deployments.serve.patches import prepare_replica
-from studio.deadline import Deadline, within
+from studio.context import Deadline, within
 
 
 class Replica:

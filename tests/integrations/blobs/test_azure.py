@@ -1,13 +1,14 @@
 """What only the store in Azure does."""
 
 import asyncio
+from functools import partial
 from typing import Any, cast
 
 import pytest
 from azure.storage.blob.aio import BlobServiceClient
 
 from errors import Unavailable
-from integrations.blobs.azure import AzureBlobStore
+from integrations.blobs.azure import AzureAccount, AzureBlobStore
 from integrations.blobs.store import open_blob_store
 from tests.integrations.blobs.stores import azure_url, settings_for
 from tests.support.azurite import Azurite, Identity
@@ -18,7 +19,7 @@ async def test_an_identity_signs_with_a_key_of_the_service(azure: Azurite) -> No
     options = cast(Any, {"credential": Identity(), "connection_verify": str(azure.certificate)})
     service = BlobServiceClient(azure.url, **options)
     azure.make_container("delegated")
-    store = AzureBlobStore(service, "delegated", account_key=None)
+    store = AzureBlobStore(partial(AzureAccount, service, "delegated"))
     urls = [await store.sign_get(f"uploads/{number}.jpg") for number in range(3)]
     assert all("skoid=" in url and "spr=https&" in url for url in urls)
     first = store._delegation

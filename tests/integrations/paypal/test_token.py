@@ -57,6 +57,6 @@ async def test_without_the_cache_it_only_takes_longer(simulator: Simulator) -> N
 
 
 async def test_wrong_credentials_are_told(simulator: Simulator, redis_url: str) -> None:
-    async with simulator.paypal(redis_url, client_secret="wrong") as paypal:
+    async with simulator.paypal(redis_url, client_secret=lambda: "wrong") as paypal:
         with pytest.raises(UpstreamFailed, match="credentials"):
             await paypal.get_order("ANY")
