@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.engine import Database
 from db.job_counts import count_backlog, count_overdue, count_states
 from deployments.handles import IndexHandle
+from deployments.serve.autoscaling import DUE
 from deployments.serve.calls import Handle
 from deployments.serve.connections import DISPATCHER_POOL
 from deployments.serve.log_files import log_to_worker_files
@@ -72,6 +73,7 @@ class Dispatcher(Replica):
         self._metrics = JobMetrics(list(HANDLERS))
         self._blobs = open_blob_store(settings)
         self._rebuild_warning: str | None = None
+        self._due = dict.fromkeys(HANDLERS, 0.0)
         self._running = asyncio.create_task(self._jobs.run(), name="dispatcher")
         self._background = Background()
         self._background.watch("dispatcher", lambda: not self._running.done())
@@ -88,6 +90,7 @@ class Dispatcher(Replica):
             overdue = await count_overdue(session, 2 * self._args.lease_s)
             states = await count_states(session)
         self._metrics.show(backlog, states)
+        self._due = {name: float(backlog.get(name, {}).get("due", 0)) for name in HANDLERS}
         return {
             "name": self._jobs.name,
             "silentS": round(time.monotonic() - self._jobs.turned_s, 1),
@@ -96,6 +99,10 @@ class Dispatcher(Replica):
             "overdue": overdue,
             "warnings": self._warnings(),
         }
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """The due jobs by type, as last counted, for `deployments.serve.autoscaling`."""
+        return {DUE + name: count for name, count in self._due.items()}
 
     def _warnings(self) -> list[str]:
         """Problems that an operator should know about, although jobs still run."""

@@ -12,6 +12,7 @@ import structlog
 from numpy.typing import NDArray
 
 from deployments.handles import IndexHandle, TracedQuery
+from deployments.serve.autoscaling import BUSY
 from deployments.serve.calls import Handle, HandleArgs
 from deployments.serve.decoding import Decoders
 from deployments.serve.log_files import log_to_worker_files
@@ -221,6 +222,11 @@ class Embedder(Replica):
     async def version(self) -> str:
         """Fingerprint of the loaded checkpoint."""
         return self._model.version
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Whether the network runs, for `deployments.serve.autoscaling`."""
+        batchers = (self._images, self._texts, self._patches)
+        return {BUSY: float(any(batcher.is_busy for batcher in batchers))}
 
     async def check_health(self) -> None:
         """Runs the model on an image and a text, and checks decoders and batching loops.

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from PIL import Image
 
+from deployments.serve.autoscaling import BUSY
 from deployments.serve.decoding import Decoders
 from deployments.serve.replica import Replica, replica_device
 from deployments.serve.turns import Turns
@@ -113,6 +114,10 @@ class TryOn(Replica):
             self._args.direct_pixels,
             self._pipeline.version,
         )
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Whether a try-on is being made, for `deployments.serve.autoscaling`."""
+        return {BUSY: float(self._turns.waiting > 0)}
 
     async def check_health(self) -> None:
         """Checks the decoder, and the pipeline unless a try-on is running: a long try-on is no

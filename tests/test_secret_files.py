@@ -7,8 +7,8 @@ import pytest
 
 import settings as module
 from errors import SetupError
-from secret_files import SECRETS, Following, variable_of
-from settings import PREFIX, Settings, load_settings, unknown_variables
+from secret_files import PREFIX, SECRETS, Following, variable_of
+from settings import Settings, load_settings, unknown_variables
 
 SECRET = "a secret of more than thirty-two bytes"
 OTHER = "another secret of more than thirty-two bytes"
@@ -86,10 +86,10 @@ def test_a_start_needs_the_file(
     mount: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mount(jwt_secret="")
-    with pytest.raises(SetupError, match="STUDIO_JWT_SECRET_FILE: .* is empty"):
+    with pytest.raises(SetupError, match=r"STUDIO_JWT_SECRET_FILE: .* is empty"):
         load_settings()
     (tmp_path / "data").unlink()
-    with pytest.raises(SetupError, match="STUDIO_JWT_SECRET_FILE: .* can't be read: No such file"):
+    with pytest.raises(SetupError, match=r"STUDIO_JWT_SECRET_FILE: .* can't be read: No such file"):
         load_settings()
     monkeypatch.setenv("STUDIO_JWT_SECRET_FILE", "secret.txt")
     with pytest.raises(SetupError, match="absolute path"):
@@ -106,7 +106,7 @@ def test_one_secret_has_one_place(
 
 
 def test_the_variables_are_known(mount: Callable[..., None]) -> None:
-    mount(**{name: SECRET for name in SECRETS})
+    mount(**dict.fromkeys(SECRETS, SECRET))
     assert not {PREFIX + name.upper() + "_FILE" for name in SECRETS} & set(unknown_variables())
 
 
