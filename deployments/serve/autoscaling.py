@@ -35,7 +35,8 @@ def follow_backlog(contexts: Contexts) -> tuple[dict[Any, float], dict[Any, dict
         work = context.total_num_requests
         if busy_share(context) >= BUSY_SHARE:
             work += sum(due.get(name, 0.0) for name in JOBS_OF.get(deployment.name, ()))
-        wanted[deployment] = work / context.config.get_target_ongoing_requests()
+        config: Any = context.config
+        wanted[deployment] = work / config.get_target_ongoing_requests()
     return wanted, {}
 
 

@@ -30,6 +30,7 @@ CONFIG = AutoscalingConfig(
 def context(
     deployment: DeploymentID, requests: float, replicas: int = 1, **metrics: float
 ) -> AutoscalingContext:
+    """As the controller makes it; `metrics` are the means of each replica, with _ for a colon."""
     ids = [ReplicaID(f"r{number}", deployment) for number in range(replicas)]
     return AutoscalingContext(
         deployment_id=deployment, deployment_name=deployment.name, app_name="studio",
@@ -44,10 +45,10 @@ def context(
     )  # fmt: skip
 
 
-def wanted(tryon: AutoscalingContext, **due: float) -> float:
+def wanted(scaled: AutoscalingContext, **due: float) -> float:
     """The replicas of TryOn for a number of due jobs by type, as two dispatchers report it."""
     metrics = {f"{DUE[:-1]}_{name}": count for name, count in due.items()}
-    contexts = {TRYON: tryon, DISPATCHER: context(DISPATCHER, 0, 2, **metrics)}
+    contexts = {TRYON: scaled, DISPATCHER: context(DISPATCHER, 0, 2, **metrics)}
     return follow_backlog(contexts)[0][TRYON]
 
 
@@ -107,7 +108,7 @@ def test_the_production_config_names_the_policy() -> None:
 
 
 def test_the_controller_needs_no_package_of_the_studio() -> None:
-    policy = AutoscalingPolicy(policy_function=PATH)
+    policy: Any = AutoscalingPolicy(policy_function=PATH)  # type: ignore[no-untyped-call]
     definition = policy.get_serialized_policy_def()
     assert definition is not None
     assert re.search(rb"deployments\.serve\.(?!autoscaling)|studio\.|settings", definition) is None
