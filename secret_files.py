@@ -1,17 +1,22 @@
 """Secrets in files: `STUDIO_…_FILE` names one, and what is built from it follows its changes."""
 
 import os
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import structlog
+from pydantic import PrivateAttr, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from errors import SetupError, StudioError
 
 PREFIX = "STUDIO_"
+REREAD_S = 20.0
+"""How long the secrets in files are used before the files are read again."""
 SECRETS = (
     "database_url", "redis_url", "blob_url", "jwt_secret", "jwt_previous_secret",
     "oidc_client_secret", "paypal_client_secret",
@@ -73,6 +78,81 @@ class SecretFileSource(PydanticBaseSettingsSource):
             SetupError: as `read_secret`.
         """
         return {name: read_secret(name) for name in sorted(names_with_files())}
+
+
+class SecretSettings(BaseSettings):
+    """Settings whose secrets may be in files, which are read again after a change."""
+
+    _in_files: frozenset[str] = PrivateAttr(default_factory=names_with_files)
+    _newest: Self | None = PrivateAttr(default=None)
+    _read_again_s: float = PrivateAttr(default_factory=lambda: time.monotonic() + REREAD_S)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the files of secrets, then the environment."""
+        return init_settings, SecretFileSource(settings_cls), env_settings
+
+    @classmethod
+    def load(cls) -> Self:
+        """Reads the settings from the environment and from the files that it names.
+
+        Raises:
+            SetupError: a variable is wrong; the message names it and says why.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            problems = [
+                f"{PREFIX}{'_'.join(str(part) for part in problem['loc']).upper()}: "
+                f"{problem['msg']}"
+                if problem["loc"]
+                else problem["msg"].removeprefix("Value error, ")
+                for problem in error.errors(include_input=False, include_url=False)
+            ]
+            raise SetupError("; ".join(problems)) from None
+
+    def required(self, name: str) -> str:
+        """The value of a setting that a running studio needs, as text.
+
+        Raises:
+            SetupError: the variable is unset; the message names it.
+        """
+        value = getattr(self, name)
+        if value is None:
+            raise SetupError(
+                f"{PREFIX}{name.upper()} is not set (`studio up` sets it to an embedded server)"
+            )
+        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+    def secret(self, name: str) -> Callable[[], str]:
+        """A function that returns a secret as it is now; see `present`.
+
+        Raises:
+            SetupError: the variable is unset; the message names it.
+        """
+        self.required(name)
+        return partial(self.present, name)
+
+    def present(self, name: str) -> str:
+        """A secret as it is now: at most `REREAD_S` old where it is in a file."""
+        return (self._reread() if name in self._in_files else self).required(name)
+
+    def _reread(self) -> Self:
+        """The settings with the present secrets; the last good ones where a file is wrong."""
+        if time.monotonic() >= self._read_again_s:
+            self._read_again_s = time.monotonic() + REREAD_S
+            try:
+                self._newest = self.load()
+            except SetupError as error:
+                log.error("secrets.unusable", reason=error.detail)
+        return self._newest or self
 
 
 class Following(Generic[Source, Value]):

@@ -1,35 +1,22 @@
 """The studio's settings: read from the environment once, validated, and frozen."""
 
 import os
-import time
-from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
-import structlog
-from pydantic import (
-    Field,
-    PrivateAttr,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
 
-from errors import SetupError
-from secret_files import PREFIX, SECRETS, SecretFileSource, names_with_files, variable_of
+from secret_files import PREFIX, SECRETS, SecretSettings, variable_of
 
 PROJECT_ROOT = Path(__file__).resolve().parent
 PAYPAL_SITES = ("live", "sandbox", "off")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ON_THIS_MACHINE = (*LOOPBACK, None)
 """Hosts in a server's URL that need no network; the URL of a Unix socket names no host."""
-SECRET_FILES_S = 20.0
-"""How long the secrets in files are used before the files are read again."""
 SECRET_BYTES = 32
 SECRET_SYMBOLS = 10
 """How many different bytes a secret must have; 32 random bytes practically always have 20."""
@@ -38,10 +25,8 @@ PRODUCTION_TRYON_ADAPTER = "h94/IP-Adapter:sdxl_models:ip-adapter_sdxl.safetenso
 PRODUCTION_EMBEDDER = "hf-hub:Marqo/marqo-fashionSigLIP"
 PRODUCTION_SAM = "hf-hub:ybelkada/segment-anything/checkpoints/sam_vit_b_01ec64.pth"
 
-log = structlog.get_logger("studio.settings")
 
-
-class Settings(BaseSettings):
+class Settings(SecretSettings):
     """The `STUDIO_*` variables. An unset URL means an embedded server, which `studio up` starts.
 
     A secret, or a URL that contains one, may be in a file that `STUDIO_…_FILE` names instead: see
@@ -107,22 +92,6 @@ class Settings(BaseSettings):
     trusted_proxies: tuple[str, ...] = ()
     fetch_allow: tuple[str, ...] = ()
     otlp_url: str | None = None
-
-    _in_files: frozenset[str] = PrivateAttr(default_factory=names_with_files)
-    _newest: "Settings | None" = PrivateAttr(default=None)
-    _read_again_s: float = PrivateAttr(default_factory=lambda: time.monotonic() + SECRET_FILES_S)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then the files of secrets, then the environment."""
-        return init_settings, SecretFileSource(settings_cls), env_settings
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -295,48 +264,12 @@ class Settings(BaseSettings):
             return self.tryon_adapter
         return PRODUCTION_TRYON_ADAPTER
 
-    def secret(self, name: str) -> Callable[[], str]:
-        """Reads a secret that must be set, as it is now: at most `SECRET_FILES_S` old.
-
-        Raises:
-            SetupError: the variable is unset; the message names it.
-        """
-        self.required(name)
-        return partial(self._present, name)
-
-    def _present(self, name: str) -> str:
-        return (self._reread() if name in self._in_files else self).required(name)
-
     def jwt_secrets(self) -> tuple[str, ...]:
         """The secrets of tokens and signed URLs, as they are now: the first signs, all verify."""
-        newest = self._reread() if self._in_files else self
-        secrets = [self._present("jwt_secret")]
-        if newest.jwt_previous_secret is not None or self.jwt_previous_secret is not None:
-            secrets.append(self._present("jwt_previous_secret"))
+        secrets = [self.present("jwt_secret")]
+        if self.jwt_previous_secret is not None:
+            secrets.append(self.present("jwt_previous_secret"))
         return tuple(secrets)
-
-    def _reread(self) -> "Settings":
-        """The settings with the present secrets; the last good ones where a file is wrong."""
-        if time.monotonic() >= self._read_again_s:
-            self._read_again_s = time.monotonic() + SECRET_FILES_S
-            try:
-                self._newest = load_settings()
-            except SetupError as error:
-                log.error("secrets.unusable", reason=error.detail)
-        return self._newest or self
-
-    def required(self, name: str) -> str:
-        """The value of a setting that a running studio needs, as text.
-
-        Raises:
-            SetupError: the variable is unset; the message names it.
-        """
-        value = getattr(self, name)
-        if value is None:
-            raise SetupError(
-                f"{PREFIX}{name.upper()} is not set (`studio up` sets it to an embedded server)"
-            )
-        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def load_settings() -> Settings:
@@ -345,16 +278,7 @@ def load_settings() -> Settings:
     Raises:
         SetupError: a variable is wrong; the message names it and says why.
     """
-    try:
-        return Settings()
-    except ValidationError as error:
-        problems = [
-            f"{PREFIX}{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
-            if problem["loc"]
-            else problem["msg"].removeprefix("Value error, ")
-            for problem in error.errors(include_input=False, include_url=False)
-        ]
-        raise SetupError("; ".join(problems)) from None
+    return Settings.load()
 
 
 def unknown_variables() -> list[str]:

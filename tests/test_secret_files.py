@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import settings as module
+import secret_files as module
 from errors import SetupError
 from secret_files import PREFIX, SECRETS, Following, variable_of
 from settings import Settings, load_settings, unknown_variables
@@ -17,7 +17,7 @@ OTHER = "another secret of more than thirty-two bytes"
 @pytest.fixture
 def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Replaces mounted secrets as Kubernetes does: a symlink leads to a new folder."""
-    monkeypatch.setattr(module, "SECRET_FILES_S", 0.0)
+    monkeypatch.setattr(module, "REREAD_S", 0.0)
     versions = 0
 
     def replace(**secrets: str) -> None:
@@ -47,10 +47,10 @@ def load_settings_with(name: str) -> Settings:
 
 
 def test_a_changed_file_is_read_again(mount: Callable[..., None]) -> None:
-    mount(jwt_secret=SECRET, database_url="postgresql://db/a")
+    mount(jwt_secret=SECRET, jwt_previous_secret=OTHER, database_url="postgresql://db/a")
     settings = load_settings()
     database_url = settings.secret("database_url")
-    assert (database_url(), settings.jwt_secrets()) == ("postgresql://db/a", (SECRET,))
+    assert (database_url(), settings.jwt_secrets()) == ("postgresql://db/a", (SECRET, OTHER))
     mount(jwt_secret=OTHER, jwt_previous_secret=SECRET, database_url="postgresql://db/b\r\n")
     assert (database_url(), settings.jwt_secrets()) == ("postgresql://db/b", (OTHER, SECRET))
 
@@ -75,7 +75,7 @@ def test_a_file_that_is_gone_changes_nothing(mount: Callable[..., None], tmp_pat
 def test_files_are_not_read_at_every_use(
     mount: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SECRET_FILES_S", 60.0)
+    monkeypatch.setattr(module, "REREAD_S", 60.0)
     mount(jwt_secret=SECRET)
     settings = load_settings()
     mount(jwt_secret=OTHER)

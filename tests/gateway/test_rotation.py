@@ -11,7 +11,7 @@ import httpx
 import pytest
 from redis import Redis
 
-import settings as module
+import secret_files as module
 from gateway.auth import AccessTokens
 from secret_files import variable_of
 from settings import load_settings
@@ -44,7 +44,7 @@ def mount(
     database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Mount]:
     """Secrets of a studio that has a user of its own in both servers."""
-    monkeypatch.setattr(module, "SECRET_FILES_S", 0.0)
+    monkeypatch.setattr(module, "REREAD_S", 0.0)
     mounted = Mount(tmp_path)
     with Redis.from_url(redis_url) as valkey:
         valkey.execute_command("ACL", "SETUSER", mounted.user, "on", ">one", "~*", "&*", "+@all")
