@@ -33,6 +33,8 @@ TOO_SLOW = "57014"
 LOCKED = ("55P03", "40P01")
 """A lock was not free in time, or there was a deadlock."""
 NO_SUCH_ROW = "23503"
+REFUSED = "28"
+"""Errors of authentication, as between the change of a password and that of its file."""
 
 log = structlog.get_logger("studio.database")
 
@@ -199,7 +201,7 @@ async def _translating() -> AsyncIterator[None]:
             raise Unavailable("the database connection was lost") from error
         raise
     except asyncpg.PostgresError as error:  # raised while connecting; SQLAlchemy does not wrap it
-        if is_going_away(error):
+        if is_going_away(error) or state_of(error).startswith(REFUSED):
             raise Unavailable("the database can't be reached") from error
         raise
 

@@ -113,6 +113,15 @@ async def test_the_database_password(
     assert [await ask(client, account) for _ in range(3)] == [200] * 3
 
 
+async def test_a_password_that_is_changed_too_early_is_a_503(
+    client: httpx.AsyncClient, account: Account, mount: Mount, database_url: str
+) -> None:
+    mount.write("database_url", mount.url_with(database_url, "two"))
+    assert await ask(client, account) == 503
+    await execute(database_url, f"ALTER ROLE {mount.user} PASSWORD 'two'")
+    assert await ask(client, account) == 200
+
+
 async def test_connections_with_an_old_url_are_replaced(
     client: httpx.AsyncClient, account: Account, mount: Mount, database_url: str
 ) -> None:
