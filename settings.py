@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
 
-from errors import SetupError
+from secret_files import PREFIX, SECRETS, SecretSettings, variable_of
 
-PREFIX = "STUDIO_"
 PROJECT_ROOT = Path(__file__).resolve().parent
 PAYPAL_SITES = ("live", "sandbox", "off")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -27,8 +26,12 @@ PRODUCTION_EMBEDDER = "hf-hub:Marqo/marqo-fashionSigLIP"
 PRODUCTION_SAM = "hf-hub:ybelkada/segment-anything/checkpoints/sam_vit_b_01ec64.pth"
 
 
-class Settings(BaseSettings):
-    """The `STUDIO_*` variables. An unset URL means an embedded server, which `studio up` starts."""
+class Settings(SecretSettings):
+    """The `STUDIO_*` variables. An unset URL means an embedded server, which `studio up` starts.
+
+    A secret, or a URL that contains one, may be in a file that `STUDIO_…_FILE` names instead: see
+    `secret`. Everything else is read once.
+    """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
@@ -282,18 +285,12 @@ class Settings(BaseSettings):
         """Whether a second try-on model is deployed."""
         return bool(self.tryon_next)
 
-    def required(self, name: str) -> str:
-        """The value of a setting that a running studio needs, as text.
-
-        Raises:
-            SetupError: the variable is unset; the message names it.
-        """
-        value = getattr(self, name)
-        if value is None:
-            raise SetupError(
-                f"{PREFIX}{name.upper()} is not set (`studio up` sets it to an embedded server)"
-            )
-        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    def jwt_secrets(self) -> tuple[str, ...]:
+        """The secrets of tokens and signed URLs, as they are now: the first signs, all verify."""
+        secrets = [self.present("jwt_secret")]
+        if self.jwt_previous_secret is not None:
+            secrets.append(self.present("jwt_previous_secret"))
+        return tuple(secrets)
 
 
 def load_settings() -> Settings:
@@ -302,19 +299,11 @@ def load_settings() -> Settings:
     Raises:
         SetupError: a variable is wrong; the message names it and says why.
     """
-    try:
-        return Settings()
-    except ValidationError as error:
-        problems = [
-            f"{PREFIX}{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
-            if problem["loc"]
-            else problem["msg"].removeprefix("Value error, ")
-            for problem in error.errors(include_input=False, include_url=False)
-        ]
-        raise SetupError("; ".join(problems)) from None
+    return Settings.load()
 
 
 def unknown_variables() -> list[str]:
     """`STUDIO_*` names in the environment that belong to no setting; they are likely misspelt."""
     names = {PREFIX + name.upper() for name in Settings.model_fields}
+    names |= {variable_of(name) for name in SECRETS}
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in names)

@@ -1,6 +1,7 @@
 """Connects to PostgreSQL; every client reads the TLS parameters of the URL in the same way."""
 
 import ssl
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -10,6 +11,7 @@ from errors import SetupError
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 VERIFIED = ("verify-ca", "verify-full")
+DatabaseUrl = str | Callable[[], str]
 TLS_NAMES = ("ssl", "sslmode", "sslrootcert", "sslcert", "sslkey")
 UNSUPPORTED = (
     "channel_binding", "connect_timeout", "gssencmode", "hostaddr", "keepalives",
@@ -20,19 +22,20 @@ UNSUPPORTED = (
 """Parameters of libpq that would be ignored, or sent to the server, which doesn't know them."""
 
 
-async def connect(url: str, **options: Any) -> Any:
+async def connect(url: DatabaseUrl, **options: Any) -> Any:
     """Opens an asyncpg connection by a URL in the form of libpq.
 
     Args:
         url: `postgresql://…?sslmode=…&sslrootcert=…`; `sslrootcert=system`, or no `sslrootcert`
-            with a mode that verifies, means the certificates that the machine trusts.
+            with a mode that verifies, means the certificates that the machine trusts. A function
+            gives the present URL where the password may change.
         options: other arguments of `asyncpg.connect`.
 
     Raises:
         SetupError: a TLS parameter has an unknown value.
         OSError, TimeoutError, asyncpg.PostgresError: no connection; `ssl.SSLError` is an OSError.
     """
-    address, tls = read_url(url)
+    address, tls = read_url(url() if callable(url) else url)
     return await asyncpg.connect(address, **({} if tls is None else {"ssl": tls}), **options)
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.connect import connect
+from db.connect import DatabaseUrl, connect
 from errors import DeadlinePassed, NotAuthenticated, Unavailable
 
 STATEMENT_LIMIT_S = 30.0
@@ -33,11 +33,15 @@ TOO_SLOW = "57014"
 LOCKED = ("55P03", "40P01")
 """A lock was not free in time, or there was a deadlock."""
 NO_SUCH_ROW = "23503"
+REFUSED = "28"
+"""Errors of authentication, as between the change of a password and that of its file."""
 
 log = structlog.get_logger("studio.database")
 
 
-def make_engine(url: str, *, connect_options: dict[str, Any] | None = None, **options: Any) -> Any:
+def make_engine(
+    url: DatabaseUrl, *, connect_options: dict[str, Any] | None = None, **options: Any
+) -> Any:
     """SQLAlchemy's engine over `db.connect`, so that every client reads the URL in the same way."""
 
     async def open_connection() -> Any:
@@ -84,7 +88,7 @@ class Database:
 
     def __init__(
         self,
-        url: str,
+        url: DatabaseUrl,
         *,
         pool_size: int = 5,
         statement_limit_s: float = STATEMENT_LIMIT_S,
@@ -112,6 +116,8 @@ class Database:
             },
         )
         event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
+        if callable(url):
+            follow_url(self._engine.sync_engine, url)
         event.listen(self._engine.sync_engine, "handle_error", _leave_read_only)
         self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -195,9 +201,23 @@ async def _translating() -> AsyncIterator[None]:
             raise Unavailable("the database connection was lost") from error
         raise
     except asyncpg.PostgresError as error:  # raised while connecting; SQLAlchemy does not wrap it
-        if is_going_away(error):
+        if is_going_away(error) or state_of(error).startswith(REFUSED):
             raise Unavailable("the database can't be reached") from error
         raise
+
+
+def follow_url(engine: Any, url: Callable[[], str]) -> None:
+    """Makes the pool replace connections that were opened with another URL than the present one."""
+
+    def note_url(_connection: Any, record: Any) -> None:
+        record.info["url"] = url()
+
+    def refuse_other(_connection: Any, record: Any, _proxy: object) -> None:
+        if record.info.get("url") != url():
+            raise DisconnectionError
+
+    event.listen(engine, "connect", note_url)
+    event.listen(engine, "checkout", refuse_other)
 
 
 def _leave_read_only(context: Any) -> None:

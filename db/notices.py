@@ -6,13 +6,13 @@ from typing import Any
 
 import asyncpg
 
-from db.connect import connect
+from db.connect import DatabaseUrl, connect
 from errors import Unavailable
 
 CONNECT_S = 5
 
 
-async def listen(url: str, channel: str, on_notice: Callable[[], None]) -> None:
+async def listen(url: DatabaseUrl, channel: str, on_notice: Callable[[], None]) -> None:
     """Calls `on_notice` at every message on the channel; returns when the connection is lost.
 
     Raises:

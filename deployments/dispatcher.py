@@ -14,6 +14,7 @@ from db.job_counts import count_backlog, count_overdue, count_states
 from db.regressor_versions import least_coverage
 from db.server import count_connections
 from deployments.handles import IndexHandle
+from deployments.serve.autoscaling import DUE
 from deployments.serve.calls import Handle
 from deployments.serve.connections import DISPATCHER_POOL
 from deployments.serve.log_files import log_to_worker_files
@@ -63,7 +64,7 @@ class Dispatcher(Replica):
         settings = load_settings()
         self._index = IndexHandle(index)
         self._logs = log_to_worker_files()
-        url = settings.required("database_url")
+        url = settings.secret("database_url")
         self._args = config.run
         self._settings = settings
         self._database = Database(url, pool_size=DISPATCHER_POOL)
@@ -75,12 +76,13 @@ class Dispatcher(Replica):
             config.retry,
             listen_url=url,
         )
-        self._cache = RedisCache(settings.required("redis_url"))
+        self._cache = RedisCache(settings.secret("redis_url"))
         self._paypal = open_paypal(settings, self._cache)
         self._metrics = JobMetrics(list(HANDLERS))
         self._database_metrics = DatabaseMetrics()
         self._blobs = open_blob_store(settings)
         self._rebuild_warning: str | None = None
+        self._due = dict.fromkeys(HANDLERS, 0.0)
         self._running = asyncio.create_task(self._jobs.run(), name="dispatcher")
         self._background = Background()
         self._background.watch("dispatcher", lambda: not self._running.done())
@@ -97,6 +99,7 @@ class Dispatcher(Replica):
             overdue = await count_overdue(session, 2 * self._args.lease_s)
             states = await count_states(session)
         self._metrics.show(backlog, states)
+        self._due = {name: float(backlog.get(name, {}).get("due", 0)) for name in HANDLERS}
         return {
             "name": self._jobs.name,
             "silentS": round(time.monotonic() - self._jobs.turned_s, 1),
@@ -105,6 +108,10 @@ class Dispatcher(Replica):
             "overdue": overdue,
             "warnings": self._warnings(),
         }
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """The due jobs by type, as last counted, for `deployments.serve.autoscaling`."""
+        return {DUE + name: count for name, count in self._due.items()}
 
     def _warnings(self) -> list[str]:
         """Problems that an operator should know about, although jobs still run."""

@@ -11,6 +11,7 @@ import structlog
 from numpy.typing import NDArray
 
 from deployments.handles import IndexHandle, TracedQuery
+from deployments.serve.autoscaling import BUSY
 from deployments.serve.calls import Handle, HandleArgs
 from deployments.serve.decoding import Decoders
 from deployments.serve.log_files import log_to_worker_files
@@ -24,8 +25,7 @@ from models.index.shapes import SearchAnswer, SearchQuery
 from models.sales.explanation.occlusion import background, cover
 from models.sales.shapes import CoveredEmbedding
 from studio.batching import MicroBatcher, in_thread
-from studio.context import continuing, span
-from studio.deadline import within
+from studio.context import continuing, span, within
 
 Result = TypeVar("Result")
 
@@ -223,6 +223,11 @@ class Embedder(Replica):
     async def version(self) -> str:
         """Fingerprint of the loaded checkpoint."""
         return self._model.version
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Whether the network runs, for `deployments.serve.autoscaling`."""
+        batchers = (self._images, self._texts, self._patches)
+        return {BUSY: float(any(batcher.is_busy for batcher in batchers))}
 
     async def check_health(self) -> None:
         """Runs the model on an image and a text, and checks threads and batching loops.

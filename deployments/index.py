@@ -20,8 +20,7 @@ from models.devices import select_device
 from models.index.shapes import SearchAnswer
 from settings import load_settings
 from studio.batching import BatchReport
-from studio.context import continuing, span
-from studio.deadline import within
+from studio.context import continuing, span, within
 from studio.index.files import cache_folder
 from studio.index.live import LiveIndex
 
@@ -54,7 +53,7 @@ class Index(Replica):
         if args.device is not None:
             select_device(args.device)  # fails at the start, not at the first large catalogue
         self._args = args
-        self._database = Database(settings.required("database_url"), pool_size=INDEX_POOL)
+        self._database = Database(settings.secret("database_url"), pool_size=INDEX_POOL)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
         self._live = LiveIndex(
             self._database,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from deployments.serve.autoscaling import BUSY
 from deployments.serve.decoding import Decoders
 from deployments.serve.metrics import BatchMetrics
 from deployments.serve.replica import Replica, replica_device
@@ -18,7 +19,7 @@ from models.segmenter.segmenter import draw, encode_mask, load
 from models.segmenter.shapes import SegmentAnswer, SegmentPrompt
 from settings import load_settings
 from studio.batching import MicroBatcher, in_thread
-from studio.deadline import shared_task
+from studio.context import shared_task
 
 Result = TypeVar("Result")
 
@@ -49,6 +50,7 @@ class Segmenter(Replica):
         self._decoders = Decoders(args.decoders)
         self._cache: OrderedDict[str, asyncio.Task[Features]] = OrderedDict()
         self._cache_size = args.cached_pictures
+        self._selecting = 0
         self._callers: Counter[asyncio.Task[Features]] = Counter()
         self._pictures: MicroBatcher[PreparedPicture, Features] = MicroBatcher(
             in_thread(self._thread, self._model.encode),
@@ -61,7 +63,7 @@ class Segmenter(Replica):
         """Writes the mask that the prompt asks for, as `studio.ports.Segmenter.segment` does."""
         features = await self._features_of(image_key)
         if self._model.sam:
-            selection = await self._in_model(self._model.select, features, prompt)
+            selection = await self._select(features, prompt)
         else:  # no network runs
             selection = await self._decoders.run(self._model.select, features, prompt)
         segment, png = await self._decoders.run(_draw_png, features, selection)
@@ -74,6 +76,10 @@ class Segmenter(Replica):
     async def version(self) -> str:
         """Identifies the loaded networks."""
         return self._model.version
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Whether the networks run, for `deployments.serve.autoscaling`."""
+        return {BUSY: float(self._pictures.is_busy or self._selecting > 0)}
 
     async def check_health(self) -> None:
         """Runs the networks; raises where they, the batches or a decoder are broken."""
@@ -115,6 +121,13 @@ class Segmenter(Replica):
         data = await self._blobs.get(key)
         prepared = await self._decoders.run(self._model.prepare, data)
         return await self._pictures.submit(prepared)
+
+    async def _select(self, features: Features, prompt: SegmentPrompt) -> Selection:
+        self._selecting += 1
+        try:
+            return await self._in_model(self._model.select, features, prompt)
+        finally:
+            self._selecting -= 1
 
     async def _in_model(self, work: Callable[..., Result], *args: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from PIL import Image
 
+from deployments.serve.autoscaling import BUSY
 from deployments.serve.decoding import Decoders
 from deployments.serve.metrics import TryOnMetrics
 from deployments.serve.replica import Replica, replica_device
@@ -29,7 +30,7 @@ from models.tryon.shapes import (
     TryOnTicket,
 )
 from settings import load_settings
-from studio.deadline import Deadline, within
+from studio.context import Deadline, within
 
 HEARTBEAT_S = 3.0
 """The last step is sent again after this many seconds without a new step."""
@@ -116,6 +117,10 @@ class TryOn(Replica):
             self._args.direct_pixels,
             self._pipeline.version,
         )
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Whether a try-on is being made, for `deployments.serve.autoscaling`."""
+        return {BUSY: float(self._turns.waiting > 0)}
 
     async def check_health(self) -> None:
         """Checks the threads, and the pipeline unless a try-on is running: a long try-on is no

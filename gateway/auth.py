@@ -1,6 +1,7 @@
 """Access tokens: issues and verifies short-lived JWTs."""
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from errors import NotAuthenticated
+from secret_files import Following
 from settings import Settings
 
 ISSUER = "ai-fashion-studio"
@@ -40,16 +42,31 @@ class AccessClaims:
     version: int
 
 
+class TokenKeys:
+    """The keys of access tokens; `verified` returns the claims of a token signed by one of them."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        """Of the secrets, the first signs and all verify."""
+        self._all = [OctKey.import_key(secret) for secret in secrets]
+        self.signing = self._all[0]
+        # The claims under a valid signature never change; their times are checked at every call.
+        self.verified = lru_cache(maxsize=VERIFIED_TOKENS)(self._verify)
+
+    def _verify(self, token: str) -> dict[str, Any]:
+        """The claims of a token of the studio's type that one of its keys has signed."""
+        for key in self._all:
+            with suppress(JoseError, ValueError, TypeError, KeyError, AttributeError):
+                decoded = jwt.decode(token, key, algorithms=ALGORITHMS)
+                if decoded.header.get("typ") == TOKEN_TYPE:
+                    return decoded.claims
+        raise ValueError("none of the studio's keys signed this token, or its type is wrong")
+
+
 class AccessTokens:
     """Signs tokens with the current secret; accepts those of the previous secret too."""
 
     def __init__(self, settings: Settings) -> None:
-        secrets = [settings.required("jwt_secret")]
-        if settings.jwt_previous_secret is not None:
-            secrets.append(settings.jwt_previous_secret.get_secret_value())
-        self._keys = [OctKey.import_key(secret) for secret in secrets]
-        # The claims under a valid signature never change; `read` checks their times at every call.
-        self._verified = lru_cache(maxsize=VERIFIED_TOKENS)(self._verify)
+        self._keys = Following(settings.jwt_secrets, TokenKeys)
         self.lifetime_s = settings.access_token_minutes * 60
         self._claims = jwt.JWTClaimsRegistry(
             leeway=CLOCK_SKEW_S,
@@ -72,7 +89,7 @@ class AccessTokens:
             "iat": now_s, "exp": now_s + self.lifetime_s,
         }  # fmt: skip
         header = {"alg": ALGORITHMS[0], "typ": TOKEN_TYPE}
-        return jwt.encode(header, claims, self._keys[0], algorithms=ALGORITHMS)
+        return jwt.encode(header, claims, self._keys().signing, algorithms=ALGORITHMS)
 
     def read(self, token: str) -> AccessClaims:
         """Checks a token's signature, type, issuer, audience and times, and returns its claims.
@@ -82,17 +99,8 @@ class AccessTokens:
         """
         if len(token) <= MAX_TOKEN_CHARS:
             with suppress(JoseError, ValueError, TypeError, KeyError, AttributeError):
-                return self._read(self._verified(token))
+                return self._read(self._keys().verified(token))
         raise NotAuthenticated("the access token is not valid or has expired")
-
-    def _verify(self, token: str) -> dict[str, Any]:
-        """The claims of a token of the studio's type that one of its keys has signed."""
-        for key in self._keys:
-            with suppress(JoseError, ValueError, TypeError, KeyError, AttributeError):
-                decoded = jwt.decode(token, key, algorithms=ALGORITHMS)
-                if decoded.header.get("typ") == TOKEN_TYPE:
-                    return decoded.claims
-        raise ValueError("none of the studio's keys signed this token, or its type is wrong")
 
     def _read(self, claims: dict[str, Any]) -> AccessClaims:
         self._claims.validate(claims)

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.error_answers import validation_problem
 from gateway.limits import route_class_of
-from studio.deadline import Deadline, within
+from studio.context import Deadline, within
 
 HEADER = "X-Request-Deadline-Ms"
 MAX_MS = 600_000

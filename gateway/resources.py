@@ -125,7 +125,7 @@ def open_provider(settings: Settings) -> OpenIdProvider | None:
     return OpenIdProvider(
         issuer=settings.oidc_issuer,
         client_id=settings.required("oidc_client_id"),
-        client_secret=settings.required("oidc_client_secret"),
+        client_secret=settings.secret("oidc_client_secret"),
         redirect_uri=f"{settings.base_url}{OPENID_CALLBACK}",
     )
 

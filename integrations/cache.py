@@ -1,12 +1,14 @@
 """The cache in Valkey or Redis, with short timeouts and one error for all failures."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
+from redis.credentials import CredentialProvider
 from redis.exceptions import RedisError
 
 from errors import Unavailable
@@ -34,12 +36,40 @@ async def raising_unavailable() -> AsyncIterator[None]:
         raise Unavailable("the cache does not answer") from error
 
 
+class PresentCredentials(CredentialProvider):
+    """The user and password of the present URL, for every new connection."""
+
+    def __init__(self, url: Callable[[], str]) -> None:
+        """Reads nothing yet."""
+        self._url = url
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """The password, after the user's name if there is one."""
+        parts = urlsplit(self._url())
+        password = unquote(parts.password or "")
+        return (unquote(parts.username), password) if parts.username else (password,)
+
+
+def split_credentials(url: str | Callable[[], str]) -> tuple[str, dict[str, Any]]:
+    """The URL to connect to, and the options of the client that supply its password."""
+    if not callable(url):
+        return url, {}
+    parts = urlsplit(url())
+    if not parts.password:
+        return url(), {}
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return address, {"credential_provider": PresentCredentials(url)}
+
+
 class RedisCache:
     """The client of Valkey or Redis; every key begins with `studio:` and expires."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | Callable[[], str]) -> None:
+        """`url`: a function gives the present URL, whose password new connections use."""
+        address, options = split_credentials(url)
         self._client = Redis.from_url(
-            url,
+            address,
+            **options,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
             health_check_interval=15,

@@ -1,6 +1,7 @@
 """A client of an OpenID provider: authorization code flow with PKCE, and ID token validation."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -50,14 +51,15 @@ class OpenIdProvider:
     """The client of one provider, which is described by its discovery document."""
 
     def __init__(
-        self, *, issuer: str, client_id: str, client_secret: str, redirect_uri: str
+        self, *, issuer: str, client_id: str, client_secret: Callable[[], str], redirect_uri: str
     ) -> None:
         self.issuer = issuer
         self._client_id = client_id
+        self._secret = client_secret
         self._metadata: dict[str, Any] = {}
         self._client = AsyncOAuth2Client(
             client_id,
-            client_secret,
+            client_secret(),
             scope=SCOPE,
             redirect_uri=redirect_uri,
             code_challenge_method="S256",
@@ -90,6 +92,7 @@ class OpenIdProvider:
             UpstreamFailed: the provider does not answer, or not as specified.
         """
         metadata = await self._discover()
+        self._client.client_secret = self._secret()
         try:
             token: dict[str, Any] = await self._client.fetch_token(
                 metadata["token_endpoint"],

@@ -182,7 +182,7 @@ class ReadPictures:
         self._loop = asyncio.new_event_loop()
         self._reader = load_reader(embedder)
         self._shape = self._reader.preprocess(Image.new("RGB", (8, 8))).shape
-        self._database = Database(self._settings.required("database_url"), pool_size=1)
+        self._database = Database(self._settings.secret("database_url"), pool_size=1)
         self._blobs = self._loop.run_until_complete(self._open_blobs())
 
     def __call__(self, batch: Columns) -> Columns:

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.connect import DatabaseUrl
 from db.engine import Database
 from db.job_claims import find_starved_type, renew_leases, watch_claims
 from db.jobs import CHANNEL
@@ -101,7 +102,7 @@ class Dispatcher:
         args: DispatcherArgs,
         policy: RetryPolicy,
         *,
-        listen_url: str | None = None,
+        listen_url: DatabaseUrl | None = None,
     ) -> None:
         self.name = f"dispatcher-{uuid4().hex[:8]}"
         self._database = database
@@ -268,7 +269,7 @@ class Dispatcher:
         await asyncio.gather(*(job.ended for job in jobs), return_exceptions=True)
         self._running.clear()
 
-    async def _listen(self, url: str) -> None:
+    async def _listen(self, url: DatabaseUrl) -> None:
         while True:
             with suppress(StudioError):
                 await listen(url, CHANNEL, self._wake.set)

@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.connect import DatabaseUrl
 from db.engine import Database
 from db.job_claims import renew_leases
 from errors import CancelRequested, JobStopped, StudioError, Superseded
@@ -60,7 +61,7 @@ class LeaseKeeper:
     worker claims it.
     """
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: DatabaseUrl) -> None:
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
         self._url = database_url
         self._leases: dict[tuple[object, int], Lease] = {}

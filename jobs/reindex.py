@@ -67,7 +67,7 @@ async def follow(database: Database, job_id: UUID) -> None:
 
 async def run(form: RebuildForm) -> dict[str, Any]:
     """Rebuilds on the database of the settings, which come from the cluster's environment."""
-    database = Database(load_settings().required("database_url"), pool_size=1)
+    database = Database(load_settings().secret("database_url"), pool_size=1)
     try:
         return await rebuild(database, form)
     finally:

@@ -25,7 +25,7 @@ def run_job(claim: Claim, handler: Handler, open_studio: OpenStudio, policy: Ret
 
     async def run() -> None:
         async with flushing(configure_logging()), open_studio() as studio:
-            keeper = LeaseKeeper(studio.settings.required("database_url"))
+            keeper = LeaseKeeper(studio.settings.secret("database_url"))
             try:
                 await run_leased(studio, claim, handler, policy, keeper)
             finally:

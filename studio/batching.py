@@ -112,6 +112,11 @@ class MicroBatcher(Generic[Item, Result]):
             loop.add_done_callback(self._loops.discard)
         return await future
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call is running."""
+        return bool(self._loops)
+
     def check(self) -> None:
         """Checks that waiting items have a running loop.
 

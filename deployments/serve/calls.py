@@ -17,8 +17,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.serve.patches import write_request_id
 from errors import DeadlinePassed, NotLoaded, StudioError, Unavailable
 from studio.batching import MicroBatcher
-from studio.context import Origin, continuing, current_request_id
-from studio.deadline import Deadline, current_deadline
+from studio.context import Deadline, Origin, continuing, current_deadline, current_request_id
 
 Handle = DeploymentHandle[Any]
 DEADLINE_S = 30.0

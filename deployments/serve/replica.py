@@ -12,7 +12,7 @@ from deployments.serve.log_files import log_to_worker_files
 from deployments.serve.metrics import report_gauges
 from deployments.serve.patches import prepare_replica
 from models.devices import granted_device
-from studio.deadline import Deadline, within
+from studio.context import Deadline, within
 
 
 class Replica:

@@ -23,7 +23,7 @@ from integrations.cache import RedisCache
 from integrations.fetch import Fetcher
 from integrations.paypal.paypal import open_paypal
 from settings import Settings, load_settings
-from studio.deadline import committing
+from studio.context import committing
 from studio.ports import Studio
 
 APPLICATION = "studio"
@@ -38,12 +38,12 @@ def open_studio(
     pool_size: int | None = None,
 ) -> Studio:
     """A studio that calls these deployments; `Studio.aclose` closes its pools."""
-    cache = RedisCache(settings.required("redis_url"))
+    cache = RedisCache(settings.secret("redis_url"))
     connections = pool_size or settings.database_pool_size
     studio = Studio(
         settings=settings,
         database=Database(
-            settings.required("database_url"), pool_size=connections, committing=committing
+            settings.secret("database_url"), pool_size=connections, committing=committing
         ),
         blobs=open_blob_store(settings),
         cache=cache,

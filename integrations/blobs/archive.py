@@ -17,7 +17,7 @@ def open_archive_store(place: str, *, must_exist: bool = False) -> LocalBlobStor
         SetupError: the place is of an unknown kind, incomplete, or does not exist.
     """
     if place.startswith("azure://"):
-        return open_azure_by_key(place.removeprefix("azure://"))
+        return open_azure_by_key(lambda: place.removeprefix("azure://"))
     if place.startswith("https://"):
         return open_azure_by_identity(place)
     folder = folder_of(place)

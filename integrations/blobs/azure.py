@@ -1,7 +1,7 @@
 """The blob store in a container of Azure Blob Storage, with shared access signatures."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from azure.storage.blob import (
     UserDelegationKey,
     generate_blob_sas,
 )
-from azure.storage.blob.aio import BlobServiceClient, StorageStreamDownloader
+from azure.storage.blob.aio import BlobServiceClient, ContainerClient, StorageStreamDownloader
 
 from errors import NotFound, Unavailable
 from integrations.blobs.keys import (
@@ -69,18 +69,33 @@ class DelegationKey:
     renew_at: datetime
 
 
+class AzureAccount:
+    """The client of a storage account, its container, and the account's key where it is known."""
+
+    def __init__(
+        self, service: BlobServiceClient, container: str, *, key: str | None = None
+    ) -> None:
+        self.service = service
+        self.container = service.get_container_client(container)
+        self.key = key
+
+
 class AzureBlobStore:
     """`studio.ports.BlobStore` on Azure; signs by account key, or by user-delegation key."""
 
-    def __init__(
-        self, service: BlobServiceClient, container: str, *, account_key: str | None
-    ) -> None:
-        self._service = service
-        self._container = service.get_container_client(container)
-        self._account_key = account_key
+    def __init__(self, account: Callable[[], AzureAccount]) -> None:
+        """`account` returns the present account; it is called for each operation."""
+        self._account = account
+        self._opened: set[AzureAccount] = set()
         self._delegation: DelegationKey | None = None
         self._renewing = asyncio.Lock()
         self._readers = asyncio.Semaphore(READS)
+
+    @property
+    def _container(self) -> ContainerClient:
+        account = self._account()
+        self._opened.add(account)  # a replaced one may still be in use, and is closed at the end
+        return account.container
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         """Writes or replaces a blob atomically."""
@@ -250,11 +265,12 @@ class AzureBlobStore:
         start: datetime,
         content_type: str | None = None,
     ) -> str:
-        credential: dict[str, Any] = {"account_key": self._account_key}
-        if self._account_key is None:
+        account = self._account()
+        credential: dict[str, Any] = {"account_key": account.key}
+        if account.key is None:
             credential = {"user_delegation_key": await self._delegation_key()}
         token = generate_blob_sas(
-            account_name=str(self._service.account_name),
+            account_name=str(account.service.account_name),
             container_name=self._container.container_name,
             blob_name=check_key(key),
             permission=permission,
@@ -271,7 +287,7 @@ class AzureBlobStore:
             now = datetime.now(UTC)
             if self._delegation is None or now >= self._delegation.renew_at:
                 async with raising_unavailable():
-                    key = await self._service.get_user_delegation_key(
+                    key = await self._account().service.get_user_delegation_key(
                         now - CLOCK_SKEW, now + KEY_LIFETIME
                     )
                 self._delegation = DelegationKey(key, now + KEY_LIFETIME / 2)
@@ -297,6 +313,7 @@ class AzureBlobStore:
 
     async def aclose(self) -> None:
         """Closes the connections, also those to the identity's service."""
-        await self._service.close()
-        if close := getattr(self._service.credential, "close", None):
-            await close()
+        for account in {*self._opened, self._account()}:
+            await account.service.close()
+            if close := getattr(account.service.credential, "close", None):
+                await close()

@@ -1,7 +1,7 @@
 """The local blob store: blobs are files of one folder, behind signed URLs of the studio."""
 
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -40,7 +40,7 @@ from integrations.blobs.keys import (
     is_key,
     read_url_end,
 )
-from integrations.blobs.signature import BlobSigner, Grant
+from integrations.blobs.signature import BlobSigner, Grant, Secrets
 
 BLOBS_PATH = "/blobs/"
 THREADS = 8
@@ -54,7 +54,7 @@ class LocalBlobStore:
     """`studio.ports.BlobStore` on a folder; its URLs are served by `gateway.routes.blobs`."""
 
     def __init__(
-        self, folder: Path, base_url: str, secrets: Sequence[str], *, floor_bytes: int = 0
+        self, folder: Path, base_url: str, secrets: Secrets, *, floor_bytes: int = 0
     ) -> None:
         self._folder = folder
         self._floor_bytes = floor_bytes

@@ -3,7 +3,7 @@
 import base64
 import hmac
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlencode
@@ -12,8 +12,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from errors import Forbidden
+from secret_files import Following
 
 Operation = Literal["get", "put"]
+Secrets = Sequence[str] | Callable[[], Sequence[str]]
+"""The secrets of the signatures, or a function that returns the present ones."""
 VERSION = "v1"
 MAX_EXPIRY_DIGITS = 12
 
@@ -45,15 +48,17 @@ class Grant:
 class BlobSigner:
     """Signs with HMAC-SHA256 and keys that are derived from the studio's secrets."""
 
-    def __init__(self, secrets: Sequence[str]) -> None:
-        self._keys = [derive_key(secret) for secret in secrets]
+    def __init__(self, secrets: Secrets) -> None:
+        """Of the secrets, the first signs and all verify."""
+        present = secrets if callable(secrets) else lambda: secrets
+        self._keys = Following(present, lambda texts: [derive_key(text) for text in texts])
 
     def sign(self, grant: Grant) -> str:
         """The query string of a signed URL."""
         fields = {"op": grant.operation, "exp": str(grant.expires_at_s)}
         if grant.operation == "put":
             fields |= {"ct": grant.content_type, "max": str(grant.max_bytes)}
-        return urlencode(fields | {"sig": self._signature(grant, self._keys[0])})
+        return urlencode(fields | {"sig": self._signature(grant, self._keys()[0])})
 
     def verify(self, operation: Operation, key: str, query: Mapping[str, str]) -> Grant:
         """The grant of a signed query string.
@@ -67,7 +72,7 @@ class BlobSigner:
         content_type = query.get("ct", "")
         grant = Grant(operation, key, int(expires), content_type, int(max_bytes))
         signature = query.get("sig", "").encode("utf-8", "replace")
-        valid = (self._signature(grant, signing_key).encode() for signing_key in self._keys)
+        valid = (self._signature(grant, signing_key).encode() for signing_key in self._keys())
         if not any(hmac.compare_digest(signature, expected) for expected in valid):
             raise Forbidden("the signature of the address is not valid")
         if grant.expires_at_s <= time.time():

@@ -6,6 +6,7 @@
   with user-delegation keys.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -13,8 +14,14 @@ from urllib.parse import unquote, urlsplit
 from azure.storage.blob.aio import BlobServiceClient
 
 from errors import SetupError
-from integrations.blobs.azure import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, AzureBlobStore
+from integrations.blobs.azure import (
+    CONNECT_TIMEOUT_S,
+    READ_TIMEOUT_S,
+    AzureAccount,
+    AzureBlobStore,
+)
 from integrations.blobs.local import LocalBlobStore
+from secret_files import Following
 from settings import Settings
 
 AZURE_OPTIONS: dict[str, Any] = {
@@ -41,7 +48,8 @@ def open_blob_store(settings: Settings) -> LocalBlobStore | AzureBlobStore:
     if url.startswith("file://"):
         return open_local(url, settings)
     if url.startswith("azure://"):
-        return open_azure_by_key(url.removeprefix("azure://"))
+        present = settings.secret("blob_url")
+        return open_azure_by_key(lambda: present().removeprefix("azure://"))
     if url.startswith("https://"):
         return open_azure_by_identity(url)
     raise SetupError("STUDIO_BLOB_URL must start with file://, azure:// or https://")
@@ -52,22 +60,29 @@ def open_local(url: str, settings: Settings) -> LocalBlobStore:
     parts = urlsplit(url)
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
         raise SetupError("STUDIO_BLOB_URL must be file:///absolute/folder")
-    secrets = [settings.required("jwt_secret")]
-    if settings.jwt_previous_secret is not None:
-        secrets.append(settings.jwt_previous_secret.get_secret_value())
+    settings.required("jwt_secret")
     try:
         return LocalBlobStore(
             Path(unquote(parts.path)),
             settings.base_url,
-            secrets,
+            settings.jwt_secrets,
             floor_bytes=settings.disk_floor_mb * 1_000_000,
         )
     except OSError as error:
         raise SetupError(f"STUDIO_BLOB_URL: {error.strerror}: {parts.path}") from error
 
 
-def open_azure_by_key(text: str) -> AzureBlobStore:
-    """A store for `<container>;<connection string>`; the account's key signs its URLs."""
+def open_azure_by_key(text: Callable[[], str]) -> AzureBlobStore:
+    """A store for the present `<container>;<connection string>`; its account key signs URLs."""
+    return AzureBlobStore(Following(text, read_account))
+
+
+def read_account(text: str) -> AzureAccount:
+    """The account of `<container>;<connection string>`.
+
+    Raises:
+        SetupError: a part is missing or malformed.
+    """
     container, _, connection = text.partition(";")
     fields = dict(part.partition("=")[::2] for part in connection.split(";") if part)
     if not container or "AccountKey" not in fields:
@@ -76,7 +91,7 @@ def open_azure_by_key(text: str) -> AzureBlobStore:
         service = BlobServiceClient.from_connection_string(connection, **AZURE_OPTIONS)
     except ValueError as error:
         raise SetupError(f"STUDIO_BLOB_URL: {error}") from None
-    return AzureBlobStore(service, container, account_key=fields["AccountKey"])
+    return AzureAccount(service, container, key=fields["AccountKey"])
 
 
 def open_azure_by_identity(url: str) -> AzureBlobStore:
@@ -90,4 +105,5 @@ def open_azure_by_identity(url: str) -> AzureBlobStore:
     service = BlobServiceClient(
         f"https://{parts.netloc}", credential=DefaultAzureCredential(), **AZURE_OPTIONS
     )
-    return AzureBlobStore(service, container, account_key=None)
+    account = AzureAccount(service, container)
+    return AzureBlobStore(lambda: account)

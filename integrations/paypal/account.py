@@ -1,5 +1,6 @@
 """The PayPal site of the studio (live, sandbox or a simulator) and its credentials there."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -41,13 +42,14 @@ class PayPalAccount:
     """The site, the application's credentials there, and the webhook registered with it.
 
     Attributes:
+        client_secret: returns the present secret.
         ca_file: a PEM file of the trusted roots of webhook certificates.
         postback: whether to ask PayPal about every signature, instead of verifying it here.
     """
 
     site: Site
     client_id: str
-    client_secret: str
+    client_secret: Callable[[], str]
     webhook_id: str
     ca_file: Path
     postback: bool = False
@@ -62,7 +64,7 @@ def paypal_account(settings: Settings) -> PayPalAccount | None:
     return PayPalAccount(
         site=sites.get(url) or simulator_site(url),
         client_id=settings.required("paypal_client_id"),
-        client_secret=settings.required("paypal_client_secret"),
+        client_secret=settings.secret("paypal_client_secret"),
         webhook_id=settings.required("paypal_webhook_id"),
         ca_file=settings.paypal_ca_file or Path(certifi.where()),
         postback=settings.paypal_webhook_verify == "postback",

@@ -54,7 +54,7 @@ class PayPal:
         self._pauses_s = pauses_s
         self._client = AsyncOAuth2Client(
             account.client_id,
-            account.client_secret,
+            account.client_secret(),
             token_endpoint=f"{account.site.api}/v1/oauth2/token",
             grant_type="client_credentials",
             base_url=account.site.api,

@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from errors import Unavailable, UpstreamFailed
 from integrations.cache import RedisCache
 from integrations.paypal.account import PayPalAccount
+from secret_files import Following
 
 EARLY_S = 300
 """A token is renewed this long before it expires."""
@@ -32,8 +33,8 @@ class SharedToken:
         self._client = client
         self._cache = cache
         self._lock = asyncio.Lock()
-        secret = hashlib.sha256(account.client_secret.encode()).digest()
-        self._seal = Fernet(base64.urlsafe_b64encode(secret))
+        self._secret = account.client_secret
+        self._seal = Following(account.client_secret, seal_of)
         whose = hashlib.sha256(f"{account.site.api} {account.client_id}".encode()).hexdigest()[:16]
         self._key = f"paypal:token:{whose}"
 
@@ -57,12 +58,13 @@ class SharedToken:
     async def _read_cache(self) -> dict[str, Any] | None:
         try:
             sealed = await self._cache.get(self._key)
-            token = json.loads(self._seal.decrypt(sealed)) if sealed else None
+            token = json.loads(self._seal().decrypt(sealed)) if sealed else None
         except (Unavailable, InvalidToken, ValueError):
             return None
         return token if is_fresh(token) else None
 
     async def _fetch(self) -> dict[str, Any]:
+        self._client.client_secret = self._secret()
         try:
             token: dict[str, Any] = await self._client.fetch_token()
         except OAuthError as error:
@@ -70,11 +72,16 @@ class SharedToken:
         left_s = int(token["expires_at"] - time.time()) - EARLY_S
         if left_s > 0:
             try:
-                sealed = self._seal.encrypt(json.dumps(token).encode())
+                sealed = self._seal().encrypt(json.dumps(token).encode())
                 await self._cache.set(self._key, sealed, lifetime_s=left_s)
             except Unavailable:
                 pass
         return token
+
+
+def seal_of(client_secret: str) -> Fernet:
+    """Encrypts with a key that is derived from the client's secret."""
+    return Fernet(base64.urlsafe_b64encode(hashlib.sha256(client_secret.encode()).digest()))
 
 
 def is_fresh(token: dict[str, Any] | None) -> bool:

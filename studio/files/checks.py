@@ -13,7 +13,7 @@ from db.tables import File
 from errors import Conflict, DeadlinePassed, Invalid, NotAnImage
 from integrations.blobs.keys import BlobInfo, content_type_of
 from integrations.fair_semaphore import FairSemaphore
-from studio.deadline import shared_task
+from studio.context import shared_task
 from studio.files.rules import DATASET_TYPES, DatasetCheck, FileFacts, inspect_file
 from studio.ports import BlobStore
 

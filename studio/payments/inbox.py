@@ -13,7 +13,7 @@ from db.tables import WebhookEvent
 from errors import Malformed, StudioError, Unavailable, UpstreamFailed
 from integrations.paypal.paypal import PayPal
 from integrations.paypal.webhooks import ForgedEvent, WebhookVerifier
-from studio.deadline import shared_task
+from studio.context import shared_task
 from studio.payments.webhooks import apply_event, read_event, store_event
 
 REFUSAL_LOG_EVERY_S = 60.0

@@ -1,5 +1,6 @@
 """Sales scores for merchants: a picture's score, its interval, comparables and heatmap."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -114,7 +115,7 @@ async def _insert(studio: Studio, row: Prediction) -> None:
         if row.heatmap_key is not None:
             await studio.blobs.delete(row.heatmap_key)
         raise
-    except (Unavailable, DeadlinePassed):
+    except (Unavailable, DeadlinePassed, asyncio.CancelledError):
         if row.heatmap_key is not None:
             await delete_unrecorded_blob(studio, Prediction, row.id, row.heatmap_key)
         raise

@@ -10,7 +10,7 @@ from errors import Invalid
 from models.sales.files import NAMES, Files, Manifest, manifest_of, read_regressor
 from models.sales.regressor import Regressor, RegressorConfig
 from models.sales.shapes import TrainedVersion
-from studio.deadline import shared_task
+from studio.context import shared_task
 from studio.ports import BlobStore
 
 CONTENT_TYPE = "application/octet-stream"

@@ -1,5 +1,6 @@
 """Segments pictures: writes a mask to the blob store, and its row."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -117,7 +118,7 @@ async def _record(
     except (NotFound, NotAuthenticated, Overtaken, SQLAlchemyError):
         await studio.blobs.delete(row.mask_key)  # no row refers to it
         raise
-    except (Unavailable, DeadlinePassed):
+    except (Unavailable, DeadlinePassed, asyncio.CancelledError):
         await delete_unrecorded_blob(studio, SegmentationResult, row.id, row.mask_key)
         raise
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 from errors import StudioError, Unavailable
-from studio.deadline import shared_task
+from studio.context import shared_task
 from studio.ports import Studio
 
 TIMEOUT_S = 1.0

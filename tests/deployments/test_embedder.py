@@ -1,11 +1,8 @@
 """The Embedder and its handle in one process: searches, bulk texts, errors of single queries."""
 
 import io
-import pickle
 import warnings
 from collections.abc import Iterator
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,44 +12,16 @@ from errors import NotAnImage, Unavailable
 from models.embedder.embedder import EmbedderConfig
 from models.index.files import empty_files
 from models.index.product_index import ProductIndex
-from models.index.shapes import ProductAttributes, SearchAnswer, SearchQuery
+from models.index.shapes import ProductAttributes, SearchQuery
 from studio.context import current_request_id, serving
+from tests.support.local_replicas import LocalHandle, LocalIndex
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray Serve uses what pydantic deprecates
     from deployments.embedder import Embedder, EmbedderArgs
-    from deployments.handles import PORTION, EmbedderHandle, TracedQuery
+    from deployments.handles import PORTION, EmbedderHandle
 
 COLOURS = ("red", "navy", "white")
-
-
-class LocalHandle:
-    """Calls methods of a deployment in this process; arguments are pickled as between processes."""
-
-    def __init__(self, deployment: Any) -> None:
-        self._deployment = deployment
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._deployment, name)
-        return SimpleNamespace(remote=lambda *args: method(*pickle.loads(pickle.dumps(args))))
-
-
-class LocalIndex:
-    """The `Index` deployment over an index in memory; records the requests of its queries."""
-
-    def __init__(self) -> None:
-        self.products: ProductIndex | None = None
-        self.version = ""
-        self.request_ids: list[str] = []
-
-    async def search(self, queries: list[TracedQuery]) -> list[SearchAnswer]:
-        assert self.products is not None
-        self.request_ids += [traced.origin.request_id for traced in queries]
-        assert all(traced.query.is_embedded for traced in queries)
-        return [
-            SearchAnswer("v1", self.products.search(traced.query), self.version)
-            for traced in queries
-        ]
 
 
 def drawing(colour: str) -> bytes:

@@ -12,7 +12,7 @@ CLAIMS = {"aud": "studio", "sub": "subject", "email": "a@example.com", "email_ve
 @pytest.fixture
 def provider() -> OpenIdProvider:
     return OpenIdProvider(
-        issuer="https://id.example", client_id="studio", client_secret="secret",
+        issuer="https://id.example", client_id="studio", client_secret=lambda: "secret",
         redirect_uri="https://studio.example/callback",
     )  # fmt: skip
 

@@ -19,7 +19,8 @@ from jobs.bulk_embedding import BulkEmbedding, BulkEmbeddingArgs, EmbedPictures
 from local.client import encode
 from models.embedder.embedder import Embedder, EmbedderConfig, load, load_reader
 from models.embedder.shapes import unpack_vector
-from settings import PREFIX, PROJECT_ROOT
+from secret_files import PREFIX
+from settings import PROJECT_ROOT
 from studio.index.embed import EmbeddingTask, embed_missing
 from studio.ports import Studio
 from tests.studio.index.test_embed import fill, put

@@ -196,3 +196,32 @@ async def test_a_batch_belongs_to_nobody_in_particular() -> None:
     assert sum(report.size for report in reports) == 4 and reports[-1].waiting == 0
     assert all(report.wait_s >= 0 and report.run_s > 0 for report in reports)
     assert reports[-1].wait_s >= reports[0].run_s  # it waited for the call before it
+
+
+async def test_a_call_ends_when_all_of_its_callers_have_left() -> None:
+    """The others of a batch still get their results; the next call runs at once."""
+    cancelled: list[list[int]] = []
+    has_begun, is_free = asyncio.Event(), asyncio.Event()
+
+    async def run(items: list[int]) -> list[int]:
+        has_begun.set()
+        try:
+            await is_free.wait()
+        except asyncio.CancelledError:
+            cancelled.append(items)
+            raise
+        return [2 * item for item in items]
+
+    calls = MicroBatcher(run, max_batch=4, max_waiting=8, is_cancellable=True)
+    alone = asyncio.create_task(calls.submit(1))
+    await has_begun.wait()
+    pair = [asyncio.create_task(calls.submit(item)) for item in (2, 3)]
+    has_begun.clear()
+    alone.cancel()
+    await has_begun.wait()  # of the pair
+    assert cancelled == [[1]]
+    pair[0].cancel()
+    await asyncio.wait({pair[0]})
+    is_free.set()
+    assert await pair[1] == 6 and cancelled == [[1]]
+    calls.check()

@@ -51,7 +51,7 @@ from models.segmenter.shapes import SegmentAnswer, SegmentPrompt
 from models.tryon.shapes import TryOnLoad, TryOnOrder, TryOnResult, TryOnStep, TryOnTicket
 from settings import Settings
 from studio.accounts.accounts import create_user
-from studio.deadline import committing
+from studio.context import committing
 from studio.ports import (
     BlobStore,
     Index,
@@ -356,10 +356,10 @@ async def open_studio(
     """A studio on real servers with fake models; closed at the end."""
     index = FakeIndex()
     blobs = open_blob_store(settings)
-    cache = RedisCache(settings.required("redis_url"))
+    cache = RedisCache(settings.secret("redis_url"))
     studio = Studio(
         settings=settings,
-        database=Database(settings.required("database_url"), pool_size=5, committing=committing),
+        database=Database(settings.secret("database_url"), pool_size=5, committing=committing),
         blobs=blobs,
         cache=cache,
         fetcher=fetcher or Fetcher(allow=settings.fetch_allow, tls=public_roots()),

@@ -66,7 +66,7 @@ class Simulator:
     def account(self, *, postback: bool = False) -> PayPalAccount:
         return PayPalAccount(
             simulator_site(self.url), CREDENTIALS["paypal_client_id"],
-            CREDENTIALS["paypal_client_secret"], CREDENTIALS["paypal_webhook_id"],
+            lambda: CREDENTIALS["paypal_client_secret"], CREDENTIALS["paypal_webhook_id"],
             self.folder / "ca.pem", postback,
         )  # fmt: skip
 

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from db.tables import Job, TryonJob
 from errors import Invalid, Unavailable
+from gateway.deadline import HEADER
 from gateway.routes.tryon import unless_gone
 from jobs.inline import InlineExecutor
 from studio.ports import Studio
@@ -226,6 +227,14 @@ async def test_work_ends_when_its_caller_leaves() -> None:
     with pytest.raises(ClientDisconnect):
         await unless_gone(Request({"type": "http"}, receive), work())
     assert ended.is_set()
+
+
+async def test_a_late_try_on_leaves_nothing(shopper: Shopper, model: FakeTryOn) -> None:
+    model.pause_s = 30.0
+    answer = await shopper.ask(mode="sync", headers={HEADER: "1000"})
+    assert answer.status_code == 504, answer.text
+    assert await shopper.rows() == (0, 0) and (model.waiting, model.ended) == (0, 0)
+    assert [key async for key in shopper.studio.blobs.list("tryon/")] == []
 
 
 async def test_one_key_one_try_on(shopper: Shopper) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ import pytest
 from azure.storage.blob.aio import BlobServiceClient
 
 from integrations.blobs import store as blob
-from integrations.blobs.azure import AzureBlobStore
+from integrations.blobs.azure import AzureAccount, AzureBlobStore
 from integrations.blobs.store import open_blob_store
 from tests.integrations.blobs.stores import Store, callers_of, settings_for
 from tests.support.azurite import Azurite, Identity
@@ -42,7 +43,7 @@ async def store(
         else:  # as `open_azure_by_identity`, whose credential only Azure itself gives
             options = cast(Any, {"credential": Identity()} | trusting)
             service = BlobServiceClient(server.url, **options)
-            opened = AzureBlobStore(service, container, account_key=None)
+            opened = AzureBlobStore(partial(AzureAccount, service, container))
     yield opened
     await opened.aclose()
     await asyncio.sleep(0.1)  # TLS says good-bye in the background

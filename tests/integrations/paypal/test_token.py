@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from errors import UpstreamFailed
 from integrations.paypal.paypal import PayPal
 from tests.integrations.paypal.orders import approved, body
-from tests.support.simulator import Simulator
+from tests.support.simulator import CREDENTIALS, Simulator
 
 
 async def test_replicas_share_one_token_which_the_cache_keeps_sealed(
@@ -57,6 +57,17 @@ async def test_without_the_cache_it_only_takes_longer(simulator: Simulator) -> N
 
 
 async def test_wrong_credentials_are_told(simulator: Simulator, redis_url: str) -> None:
-    async with simulator.paypal(redis_url, client_secret="wrong") as paypal:
+    async with simulator.paypal(redis_url, client_secret=lambda: "wrong") as paypal:
         with pytest.raises(UpstreamFailed, match="credentials"):
             await paypal.get_order("ANY")
+
+
+async def test_new_credentials_are_used_without_a_restart(
+    simulator: Simulator, redis_url: str
+) -> None:
+    secrets = ["wrong"]
+    async with simulator.paypal(redis_url, client_secret=lambda: secrets[-1]) as paypal:
+        with pytest.raises(UpstreamFailed, match="credentials"):
+            await paypal.get_order("ANY")
+        secrets.append(CREDENTIALS["paypal_client_secret"])
+        assert await approved(paypal, simulator)
