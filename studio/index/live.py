@@ -14,7 +14,7 @@ from db.catalog import Change, last_change_seq, list_changes
 from db.engine import Database
 from db.index_versions import get_active_version
 from db.tables import IndexVersion
-from errors import NotLoaded, Unavailable
+from errors import NotLoaded, StudioError, Unavailable
 from models.embedder.shapes import unpack_vector
 from models.index.files import empty_files, open_files
 from models.index.product_index import ProductIndex
@@ -133,13 +133,7 @@ class LiveIndex:
                 too many searches wait.
             NotLoaded: a version is active, but this replica has not loaded any yet.
         """
-        loaded = self._loaded
-        if loaded is None and self._has_active:
-            raise NotLoaded("the search index is loading")
-        if loaded is None:
-            raise Unavailable("no search index is active")
-        if query.embedder_version != loaded.embedder_version:
-            raise Unavailable("the search index was built for another embedder: rebuild it")
+        loaded = self._version_for(query)
         if self._waiting >= self._max_waiting:
             raise Unavailable(f"{self._max_waiting} searches wait for the index already")
         self._waiting += 1
@@ -151,10 +145,47 @@ class LiveIndex:
             self._waiting -= 1
         return SearchAnswer(loaded.version, hits, loaded.embedder_version)
 
+    async def search_many(self, queries: Sequence[SearchQuery]) -> list[SearchAnswer | StudioError]:
+        """The answer to each query, or its error, as `search`: one scan on a GPU for all of them.
+
+        On the CPU they share no work, and the first answer would wait for the last one.
+        """
+        answers: dict[int, SearchAnswer | StudioError] = {}
+        places_of: dict[str, list[int]] = {}
+        versions: dict[str, LoadedVersion] = {}
+        for place, query in enumerate(queries):
+            try:
+                loaded = self._version_for(query)
+            except StudioError as error:
+                answers[place] = error
+                continue
+            versions[loaded.version] = loaded
+            places_of.setdefault(loaded.version, []).append(place)
+        for version, places in places_of.items():
+            loaded = versions[version]
+            hits = await asyncio.get_running_loop().run_in_executor(
+                self._thread, loaded.index.search_many, [queries[place] for place in places]
+            )
+            for place, own in zip(places, hits, strict=True):
+                answers[place] = SearchAnswer(version, own, loaded.embedder_version)
+        return [answers[place] for place in range(len(queries))]
+
+    def _version_for(self, query: SearchQuery) -> LoadedVersion:
+        """The loaded version that can answer the query; raises as `search`."""
+        loaded = self._loaded
+        if loaded is None and self._has_active:
+            raise NotLoaded("the search index is loading")
+        if loaded is None:
+            raise Unavailable("no search index is active")
+        if query.embedder_version != loaded.embedder_version:
+            raise Unavailable("the search index was built for another embedder: rebuild it")
+        return loaded
+
     def status(self) -> Mapping[str, object]:
         """The loaded version and its last applied change; `version` is None if none is loaded.
 
         `loadSeconds`: how long the last load took. `fetchedBytes`: what was fetched by all loads.
+        `lacksMemory`: whether the CPU searches because the configured device is full.
         """
         loaded = self._loaded
         loads = {"loadSeconds": self._load_s, "fetchedBytes": self._fetched_bytes}
@@ -167,6 +198,7 @@ class LiveIndex:
             "count": loaded.index.count,
             "appliedSeq": loaded.applied_seq,
             "rebuildDue": loaded.index.is_rebuild_due,
+            "lacksMemory": loaded.index.lacks_memory,
         }
 
     def _forget_changes(self) -> None:
@@ -180,6 +212,7 @@ class LiveIndex:
         if self._previous is not None and self._previous.is_of(row):
             await self._catch_up(self._previous, is_served=False)
             return self._previous
+        self._previous = None  # before another one needs its memory
         started_s = time.monotonic()
         folder = await fetch_files(
             self._blobs, row.version, row.manifest, self._cache, self._checker, self._note_bytes
