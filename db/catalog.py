@@ -1,19 +1,23 @@
 """Queries over products and their vectors; every change takes the next change number."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import collate, func, text, tuple_
+from sqlalchemy import ColumnElement, collate, func, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.tables import File, Product, ProductEmbedding, product_change_seq
 
-STREAM_PAGE = 1000
+RANGE_PRODUCTS = 2048
+"""Products of a key range: a statement that reads one takes milliseconds in any catalogue."""
+ID_BYTES = collate(col(Product.id), "C")
+"""The order of the bytes of ids, in which index files store products; `ix_product_id_bytes`."""
 CHANGE_LOCK = 0x73_74_75_64_69_6F
 """Advisory lock held from taking a change number to the commit, so that commits are in order of
 the numbers.
@@ -167,10 +171,39 @@ async def read_one_moment(session: AsyncSession) -> None:
     )
 
 
+@dataclass(frozen=True)
+class IdRange:
+    """The products whose ids are after `after` and not after `last`, by the bytes of the ids."""
+
+    after: str
+    last: str
+
+    def includes(self) -> ColumnElement[bool]:
+        """The condition on products."""
+        return (self.after < ID_BYTES) & (self.last >= ID_BYTES)
+
+
+async def id_ranges(session: AsyncSession) -> AsyncIterator[IdRange]:
+    """Divides the catalogue, deleted products included, into ranges of at most `RANGE_PRODUCTS`.
+
+    So reading all of it takes many short statements, where one would reach its time limit.
+    """
+    after = ""
+    while True:
+        ids = select(col(Product.id)).where(after < ID_BYTES).order_by(ID_BYTES)
+        ids_of_range = ids.limit(RANGE_PRODUCTS).subquery()
+        query = select(func.max(collate(ids_of_range.c.id, "C")))
+        last = (await session.exec(query)).one()
+        if last is None:
+            return
+        yield IdRange(after, last)
+        after = last
+
+
 async def stream_embedded(
     session: AsyncSession, embedder_version: str
 ) -> AsyncIterator[tuple[Product, bytes]]:
-    """Every live product that has a vector, in order of the bytes of its id, page by page."""
+    """Every live product that has a vector, in order of the bytes of its id, range by range."""
     query = (
         select(Product, ProductEmbedding.vector)
         .join(
@@ -180,11 +213,10 @@ async def stream_embedded(
             & (col(ProductEmbedding.image_sha256) == col(Product.image_sha256)),
         )
         .where(col(Product.deleted_at).is_(None))
-        .order_by(collate(col(Product.id), "C"))
-        .execution_options(yield_per=STREAM_PAGE)
+        .order_by(ID_BYTES)
     )
-    async for page in (await session.stream(query)).partitions():
-        for product, vector in page:
+    async for ids in id_ranges(session):
+        for product, vector in await session.exec(query.where(ids.includes())):
             yield product, vector
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.catalog import take_change_lock
+from db.catalog import ID_BYTES, id_ranges, take_change_lock
 from db.tables import Product, ProductEmbedding, product_change_seq
 
 
@@ -58,21 +58,27 @@ def _is_missing(missing: MissingVectors) -> ColumnElement[bool]:
 async def count_missing(session: AsyncSession, missing: MissingVectors) -> int:
     """How many products are without a vector."""
     query = select(func.count()).select_from(Product).where(_is_missing(missing))
-    return (await session.exec(query)).one()
+    count = 0
+    async for ids in id_ranges(session):
+        count += (await session.exec(query.where(ids.includes()))).one()
+    return count
 
 
 async def list_ranges(
     session: AsyncSession, missing: MissingVectors, size: int
 ) -> list[tuple[str, str]]:
-    """First and last id of every `size` products without a vector, in order of id."""
-    place = (func.row_number().over(order_by=col(Product.id)) - 1) // size
-    numbered = select(col(Product.id), place.label("batch")).where(_is_missing(missing)).subquery()
-    query = (
-        select(func.min(numbered.c.id), func.max(numbered.c.id))
-        .group_by(numbered.c.batch)
-        .order_by(numbered.c.batch)
-    )
-    return [(first, last) for first, last in await session.exec(query)]
+    """First and last id of at most `size` products without a vector each, in order of id.
+
+    No range goes beyond one of `id_ranges`. Otherwise it would include a large part of the
+    catalogue where few products are without a vector.
+    """
+    query = select(col(Product.id)).where(_is_missing(missing)).order_by(ID_BYTES)
+    ranges: list[tuple[str, str]] = []
+    async for ids in id_ranges(session):
+        names = list(await session.exec(query.where(ids.includes())))
+        parts = (names[start : start + size] for start in range(0, len(names), size))
+        ranges += [(part[0], part[-1]) for part in parts]
+    return ranges
 
 
 async def list_pictures(
@@ -81,8 +87,8 @@ async def list_pictures(
     """Pictures without a vector, of products between two ids, both included."""
     query = (
         select(col(Product.id), col(Product.image_key), col(Product.image_sha256))
-        .where(_is_missing(missing), col(Product.id).between(first, last))
-        .order_by(col(Product.id))
+        .where(_is_missing(missing), first <= ID_BYTES, last >= ID_BYTES)
+        .order_by(ID_BYTES)
     )
     return [ProductPicture(*row) for row in await session.exec(query)]
 

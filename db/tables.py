@@ -187,6 +187,7 @@ class Product(SQLModel, table=True):
         Index(
             "ix_product_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")
         ),
+        Index("ix_product_id_bytes", "id"),  # with COLLATE "C", which Alembic does not compare
     )
     id: str = Field(primary_key=True, sa_type=Text)
     owner_id: UUID | None = Field(default=None, foreign_key="users.id", index=True)

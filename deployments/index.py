@@ -17,14 +17,16 @@ from deployments.serve.replica import Replica, replica_id
 from errors import NotLoaded, StudioError
 from integrations.blobs.store import open_blob_store
 from models.devices import select_device
-from models.index.shapes import SearchAnswer
+from models.index.shapes import SearchAnswer, SearchQuery
 from settings import load_settings
-from studio.batching import BatchReport
+from studio.batching import BatchReport, MicroBatcher
 from studio.context import continuing, span, within
 from studio.index.files import cache_folder
 from studio.index.live import LiveIndex
 
 RETRY_S = 1.0
+SCANNED_TOGETHER = 64
+"""Searches of one scan on a GPU."""
 
 log = structlog.get_logger("studio.index")
 
@@ -63,12 +65,21 @@ class Index(Replica):
             max_waiting=args.max_waiting,
             device=args.device,
         )
+        self._search = self._live.search if args.device is None else self._batches().submit
+        self._lacks_memory = False
         self._metrics = IndexMetrics()
+        self._metrics.show(self._live.status())
         self._observe = BatchMetrics().of("searches")
         self._running = 0
         self._replica_id = replica_id()
         await self._load_active()
         self._following = asyncio.get_running_loop().create_task(self._follow(), name="follow")
+
+    def _batches(self) -> MicroBatcher[SearchQuery, SearchAnswer]:
+        """Joins the searches of all calls: a scan on a GPU answers many in the time of one."""
+        return MicroBatcher(
+            self._live.search_many, max_batch=SCANNED_TOGETHER, max_waiting=self._args.max_waiting
+        )
 
     async def search(self, queries: list[TracedQuery]) -> list[SearchAnswer | StudioError]:
         """The answer to each query, or its own error; see `LiveIndex.search`."""
@@ -86,7 +97,7 @@ class Index(Replica):
         with continuing(traced.origin), span("Index.search", top_k=traced.query.top_k):
             try:
                 async with within(traced.origin.deadline):
-                    answer: SearchAnswer | StudioError = await self._live.search(traced.query)
+                    answer: SearchAnswer | StudioError = await self._search(traced.query)
             except NotLoaded as error:
                 error.replica = self._replica_id
                 answer = error
@@ -135,5 +146,9 @@ class Index(Replica):
         except (StudioError, SQLAlchemyError) as failure:
             log.warning("index.behind", reason=str(failure))
             error = failure
-        self._metrics.show(self._live.status())
+        status = self._live.status()
+        if status.get("lacksMemory") and not self._lacks_memory:
+            log.warning("index.device_full", version=status["version"], searches_on="cpu")
+        self._lacks_memory = bool(status.get("lacksMemory"))
+        self._metrics.show(status)
         return error

@@ -3,6 +3,7 @@
 All of them are async: FastAPI runs a plain function in another thread, for every request.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -80,6 +81,11 @@ async def get_health_watch(request: Request) -> HealthWatch:
     return resources_of(request).health
 
 
+async def get_draining(request: Request) -> asyncio.Event:
+    """Is set when this replica is to end."""
+    return resources_of(request).draining
+
+
 async def get_latency(request: Request) -> LatencyLog:
     """The latencies of the routes."""
     return resources_of(request).latency
@@ -111,6 +117,7 @@ TokensDep = Annotated[AccessTokens, Depends(get_tokens)]
 LimitsDep = Annotated[RateLimits, Depends(get_limits)]
 AccountsDep = Annotated[OpenAccounts, Depends(get_accounts)]
 HealthDep = Annotated[HealthWatch, Depends(get_health_watch)]
+DrainingDep = Annotated[asyncio.Event, Depends(get_draining)]
 LatencyDep = Annotated[LatencyLog, Depends(get_latency)]
 FileChecksDep = Annotated[FileChecks, Depends(get_file_checks)]
 ArrivalsDep = Annotated[Arrivals, Depends(get_arrivals)]

@@ -214,6 +214,9 @@ class IndexMetrics:
         )
         self._products = Gauge("studio_index_products", "Products that can be found.")
         self._applied = Gauge("studio_index_applied_seq", "The last applied catalogue change.")
+        self._loaded = Gauge("studio_index_loaded", "1 once a replica has loaded a version.")
+        self._load_s = Gauge("studio_index_load_seconds", "How long the last load took.")
+        self._fetched = Gauge("studio_index_fetched_bytes", "Bytes fetched from the blob store.")
         self._last_version: str | None = None
 
     def show(self, status: Mapping[str, object]) -> None:
@@ -226,6 +229,9 @@ class IndexMetrics:
             self._last_version = version
         self._products.set(float(str(status.get("count", 0))))
         self._applied.set(float(str(status.get("appliedSeq", 0))))
+        self._loaded.set(float(version is not None))
+        self._load_s.set(float(str(status.get("loadSeconds", 0))))
+        self._fetched.set(float(str(status.get("fetchedBytes", 0))))
 
 
 class JobMetrics:

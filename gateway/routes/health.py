@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter, Response
 
-from errors import NotFound
-from gateway.deps import HealthDep, Public
+from errors import NotFound, Unavailable
+from gateway.deps import DrainingDep, HealthDep, Public
 from gateway.wire import WireResponse
 from studio.telemetry.health import SERVICES
 
@@ -31,6 +31,12 @@ class LiveResponse(WireResponse):
     status: str = "ok"
 
 
+class ReadyResponse(WireResponse):
+    """The answer of a replica that can answer searches."""
+
+    status: str = "ok"
+
+
 def set_status(response: Response, *, is_up: bool) -> None:
     """Answers 503 while the studio is down, for clients that read only the status."""
     if not is_up:
@@ -51,6 +57,15 @@ async def get_health(response: Response, watch: HealthDep) -> HealthResponse:
 async def get_live() -> LiveResponse:
     """Answers while this process runs; checks nothing else."""
     return LiveResponse()
+
+
+@router.get("/ready")
+async def get_ready(watch: HealthDep, draining: DrainingDep) -> ReadyResponse:
+    """Answers while this replica can answer searches; for load balancers, 503 otherwise."""
+    if draining.is_set():
+        raise Unavailable("this replica is stopping")
+    await watch.require_search()
+    return ReadyResponse()
 
 
 @router.get("/{service}", responses={503: {"model": ServiceResponse}})

@@ -73,6 +73,11 @@ class AppendedRows:
         """Rows that every search compares, including dead ones."""
         return len(self.ids) - self.sealed
 
+    @property
+    def live_sealed(self) -> NDArray[np.int64]:
+        """The live ones of the sealed rows."""
+        return np.flatnonzero(self._live.view[: self.sealed])
+
     def append(
         self, product_id: str, vector: NDArray[np.float16], attributes: ProductAttributes
     ) -> None:

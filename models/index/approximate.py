@@ -7,11 +7,14 @@ centring, which preserves inner products), and each axis is quantised alone.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
+
+from models.index.shapes import Scan
 
 EXACT_ROWS = 20_000
 """Smaller catalogues are searched exhaustively."""
@@ -37,6 +40,10 @@ class ApproximateIndex:
     def add(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
         """Encodes more rows with the trained quantiser. `vectors`: float32 (n, dim)."""
         self.index.add_with_ids(vectors, rows)
+
+    def search_many(self, scans: Sequence[Scan]) -> list[NDArray[np.int64]]:
+        """The result of each; they share no work."""
+        return [self.search(scan.query, scan.depth, scan.lists, scan.bits) for scan in scans]
 
     def search(
         self, query: NDArray[np.float32], depth: int, lists: int, bits: NDArray[np.uint8] | None

@@ -1,6 +1,8 @@
 """Nearest products: exhaustive search while they are few, 4-bit codes and rescoring above."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,24 +11,24 @@ from numpy.typing import NDArray
 from errors import Invalid
 from models.index.appended import AppendedRows
 from models.index.approximate import EXACT_ROWS, ApproximateIndex
-from models.index.exact_scores import TIE, Float16Ranker
+from models.index.exact_scores import Float16Ranker
 from models.index.files import IndexFiles, empty_files
 from models.index.rows import BaseRows, are_all_set, rows_of
-from models.index.shapes import Filters, Hit, ProductAttributes, SearchQuery
+from models.index.search_plan import SearchPlan, plan_search
+from models.index.shapes import Filters, Hit, ProductAttributes, Scan, SearchQuery
 from models.index.stats import ScoreStats, SearchParameters
 
 if TYPE_CHECKING:
     from models.index.device_index import DeviceIndex
 
 DECIMALS = 6
-DEPTH_PER_RESULT = 4
-"""The least number of candidates rescored for each result; the version's depth may be larger."""
 GATHER_ROWS = 1000
 GATHER_SHARE = 0.01
 """A search is exhaustive where at most this many rows, or this share of them, pass its filters."""
 TAIL_ROWS = 4096
 SEAL_ROWS = 256
 """Rows of a full tail that are encoded at a time, so that no search waits long for it."""
+NO_ROWS = np.zeros(0, dtype=np.int64)
 CHURN_SHARE = 0.1
 """The version should be rebuilt when appended and dead rows exceed this share of its rows."""
 
@@ -47,11 +49,16 @@ class ProductIndex:
         parameters: SearchParameters | None = None,
         device: str | None = None,
     ) -> None:
-        """`device`: the torch device that searches large versions; None: FAISS on the CPU."""
+        """`device`: the torch device that searches large versions; None: FAISS on the CPU.
+
+        If the device has too little memory, now or later, FAISS searches instead.
+        """
         self.dim = int(files.vectors.shape[1])
         self.stats = stats or ScoreStats()
         self.parameters = parameters or SearchParameters()
-        self._approximate = _open_approximate(files, device)
+        self._faiss = files.approximate
+        self.lacks_memory = False
+        self._approximate = self._open_approximate(files, device)
         nothing = empty_files(self.dim)
         base, appended = (nothing, files) if self._approximate is None else (files, nothing)
         self._base = BaseRows(base)
@@ -68,6 +75,11 @@ class ProductIndex:
     def list_count(self) -> int:
         """Inverted lists of the approximate index; 0 where every row is compared."""
         return 0 if self._approximate is None else self._approximate.lists
+
+    @property
+    def is_on_device(self) -> bool:
+        """Whether a GPU searches, which answers many searches in the time of one."""
+        return self._approximate is not None and not isinstance(self._approximate, ApproximateIndex)
 
     @property
     def is_rebuild_due(self) -> bool:
@@ -94,8 +106,7 @@ class ProductIndex:
         if self._approximate is not None and self._appended.tail_count >= TAIL_ROWS:
             rows = self._appended.seal(SEAL_ROWS)
             if rows.size:
-                vectors = self._appended.vectors[rows].astype(np.float32)
-                self._approximate.add(self._start + rows, vectors)
+                self._add_sealed(rows)
 
     def remove(self, product_id: str) -> None:
         """Takes one product out of all later searches; does nothing where there is none."""
@@ -118,79 +129,97 @@ class ProductIndex:
         Raises:
             Invalid: the query has no vector.
         """
-        blend, offset = self._blend(query)
-        single, tie = blend.astype(np.float32), TIE * math.sqrt(float(blend @ blend))
-        k = query.top_k + len(query.exclude)
-        rows = self._start + self._appended.nearest(single, k, query.filters, tie)
-        if self._approximate is not None:
-            lists, depth = self._effort(query, k)
-            candidates = self._search_base(
-                self._approximate, single, query.filters, lists, depth, k, tie
-            )
+        return self.search_many([query])[0]
+
+    def search_many(self, queries: Sequence[SearchQuery]) -> list[list[Hit]]:
+        """Like `search` for each; on a GPU every vector is read once for all of them."""
+        plans = [plan_search(query, self.stats, self.parameters) for query in queries]
+        candidates = self._search_base(plans)
+        return [self._rank(plan, rows) for plan, rows in zip(plans, candidates, strict=True)]
+
+    def _rank(self, plan: SearchPlan, candidates: NDArray[np.int64]) -> list[Hit]:
+        """The best of the candidates and of the newest rows, by their exact scores."""
+        query = plan.query
+        rows = self._start + self._appended.nearest(plan.single, plan.k, query.filters, plan.tie)
+        if candidates.size:
             rows = np.concatenate([candidates, rows]) if rows.size else candidates
         if not rows.size:
             return []
-        scores = self._vectors(rows).astype(np.float64) @ blend + offset
+        scores = self._vectors(rows).astype(np.float64) @ plan.blend + plan.offset
         ranked = sorted(
             (-round(score, DECIMALS), self._id(row))
             for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
         )
-        hits = [(product_id, -score + 0.0) for score, product_id in ranked[:k]]
+        hits = [(product_id, -score + 0.0) for score, product_id in ranked[: plan.k]]
         if not query.exclude:
             return hits
         return [hit for hit in hits if hit[0] not in query.exclude][: query.top_k]
 
-    def _blend(self, query: SearchQuery) -> tuple[NDArray[np.float64], float]:
-        """The vector whose inner products, plus the offset, are the scores."""
-        image, text, alpha = query.image, query.text, query.alpha
-        if image is not None and (text is None or alpha >= 1.0):
-            return image.astype(np.float64), 0.0
-        if text is not None and (image is None or alpha <= 0.0):
-            return text.astype(np.float64), 0.0
-        if image is None or text is None:
-            raise Invalid("a search needs a picture, words, or both")
-        stats = self.stats
-        image_weight, text_weight = alpha / stats.image_std, (1.0 - alpha) / stats.text_std
-        offset = -image_weight * stats.image_mean - text_weight * stats.text_mean
-        return image_weight * image.astype(np.float64) + text_weight * text, offset
-
-    def _effort(self, query: SearchQuery, k: int) -> tuple[int, int]:
-        """How many lists the query probes and how many candidates it rescores."""
-        parameters, depth = self.parameters, DEPTH_PER_RESULT * k
-        if query.text is None or (query.image is not None and query.alpha >= 1.0):
-            return parameters.image_lists, max(parameters.image_depth, depth)
-        return parameters.text_lists, max(parameters.text_depth, depth)
-
-    def _search_base(
-        self,
-        approximate: "ApproximateIndex | DeviceIndex",
-        query: NDArray[np.float32],
-        filters: Filters,
-        lists: int,
-        depth: int,
-        k: int,
-        tie: float,
-    ) -> NDArray[np.int64]:
-        """The best rows of the version and of the sealed ones.
+    def _search_base(self, plans: Sequence[SearchPlan]) -> list[NDArray[np.int64]]:
+        """The best rows of the version and of the sealed ones, for each plan.
 
         Where few rows pass the filters, all of them are compared. Otherwise the filters are a
         bitmap inside the approximate search, which probes more lists in proportion to the rows
         that the filters take out.
         """
-        bits = self._bits(filters)
+        if self._approximate is None:
+            return [NO_ROWS] * len(plans)
         total = self._base.count + self._appended.sealed
-        matching = total if bits is None else int(np.bitwise_count(bits).sum())
-        if bits is not None and matching <= max(GATHER_ROWS, GATHER_SHARE * total):
-            rows = rows_of(bits)
-        else:
-            rows = approximate.search(query, depth, math.ceil(lists * total / matching), bits)
-            if rows.size < min(k, matching):
-                rows = approximate.search(query, depth, approximate.lists, bits)
-        if bits is not None and not are_all_set(bits, rows):
-            raise RuntimeError("FAISS returned a row that the filter does not allow")
+        candidates: dict[int, NDArray[np.int64]] = {}
+        scans: dict[int, Scan] = {}
+        fewest: dict[int, int] = {}
+        for place, plan in enumerate(plans):
+            bits = self._bits(plan.query.filters)
+            matching = total if bits is None else int(np.bitwise_count(bits).sum())
+            if bits is not None and matching <= max(GATHER_ROWS, GATHER_SHARE * total):
+                candidates[place] = rows_of(bits)
+                continue
+            lists = math.ceil(plan.lists * total / matching)
+            scans[place] = Scan(plan.single, plan.depth, lists, bits)
+            fewest[place] = min(plan.k, matching)
+        candidates |= zip(scans, self._scan(list(scans.values())), strict=True)
+        for place, scan in scans.items():
+            if candidates[place].size < fewest[place]:
+                (candidates[place],) = self._scan([replace(scan, lists=self.list_count)])
+            if scan.bits is not None and not are_all_set(scan.bits, candidates[place]):
+                raise RuntimeError("the index returned a row that the filter does not allow")
+        return [self._nearest(plan, candidates[place]) for place, plan in enumerate(plans)]
+
+    def _nearest(self, plan: SearchPlan, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of the candidates that may be among the k best."""
         if not rows.size:
             return rows
-        return rows[self._ranker.top_k(query, self._vectors(rows), k, tie)]
+        vectors = self._vectors(rows)
+        return rows[self._ranker.top_k(plan.single, vectors, plan.k, plan.tie)]
+
+    def _scan(self, scans: list[Scan]) -> list[NDArray[np.int64]]:
+        """Searches the approximate index."""
+        if not scans or self._approximate is None:
+            return []
+        try:
+            return self._approximate.search_many(scans)
+        except MemoryError:
+            self._fall_back()
+            return self._approximate.search_many(scans)
+
+    def _add_sealed(self, rows: NDArray[np.int64]) -> None:
+        """Adds appended rows to the approximate index."""
+        if self._approximate is None:
+            return
+        vectors = self._appended.vectors[rows].astype(np.float32)
+        try:
+            self._approximate.add(self._start + rows, vectors)
+        except MemoryError:
+            self._fall_back()
+
+    def _fall_back(self) -> None:
+        """Replaces the device by FAISS, with the rows that were added to the device."""
+        self.lacks_memory = True
+        self._approximate = ApproximateIndex(self._faiss)
+        rows = self._appended.live_sealed
+        if rows.size:
+            vectors = self._appended.vectors[rows].astype(np.float32)
+            self._approximate.add(self._start + rows, vectors)
 
     def _bits(self, filters: Filters) -> NDArray[np.uint8] | None:
         """Rows that the approximate search may return, one bit each; None: all of them."""
@@ -221,6 +250,21 @@ class ProductIndex:
         vector: NDArray[np.float16] = self._appended.vectors[row - self._start]
         return vector
 
+    def _open_approximate(
+        self, files: IndexFiles, device: str | None
+    ) -> "ApproximateIndex | DeviceIndex | None":
+        if files.approximate is None:
+            return None
+        if device is not None:
+            # imports torch, which a replica on the CPU does without
+            from models.index.device_index import DeviceIndex  # noqa: PLC0415
+
+            try:
+                return DeviceIndex(files.vectors, device)
+            except MemoryError:
+                self.lacks_memory = True
+        return ApproximateIndex(files.approximate)
+
     def _vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
         """Vectors of rows: float16, shape (n, dim)."""
         newer = rows >= self._start
@@ -230,16 +274,3 @@ class ProductIndex:
         vectors[~newer] = self._base.vectors.take(rows[~newer], axis=0)
         vectors[newer] = self._appended.vectors.take(rows[newer] - self._start, axis=0)
         return vectors
-
-
-def _open_approximate(
-    files: IndexFiles, device: str | None
-) -> "ApproximateIndex | DeviceIndex | None":
-    if files.approximate is None:
-        return None
-    if device is None:
-        return ApproximateIndex(files.approximate)
-    # imports torch, which a replica on the CPU does without
-    from models.index.device_index import DeviceIndex  # noqa: PLC0415
-
-    return DeviceIndex(files.vectors, device)

@@ -70,6 +70,23 @@ class SearchQuery:
 
 
 @dataclass(frozen=True)
+class Scan:
+    """A search of an approximate index for candidates.
+
+    Attributes:
+        query: float32, shape (dim,).
+        depth: how many candidates.
+        lists: how many of the lists nearest to the query are probed.
+        bits: which rows may be returned, one bit a row, lowest first; None: all.
+    """
+
+    query: NDArray[np.float32]
+    depth: int
+    lists: int
+    bits: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True)
 class SearchAnswer:
     """The nearest products, best first, equal scores by id, and which versions answered.
 

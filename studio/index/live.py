@@ -165,11 +165,7 @@ class LiveIndex:
             NotLoaded: a version is active, but this replica has not loaded any yet.
             Unavailable: no version is active, or too many searches wait.
         """
-        if self._loaded is None and self._has_active:
-            raise NotLoaded("the search index is loading")
-        if self._loaded is None:
-            raise Unavailable("no search index is active")
-        loaded = self._version_of(query.embedder_version)
+        loaded = self._version_for(query)
         if self._waiting >= self._max_waiting:
             raise Unavailable(f"{self._max_waiting} searches wait for the index already")
         self._waiting += 1
@@ -181,10 +177,40 @@ class LiveIndex:
             self._waiting -= 1
         return SearchAnswer(loaded.version, hits, loaded.embedder_version)
 
-    def _version_of(self, embedder_version: str | None) -> LoadedVersion:
+    async def search_many(self, queries: Sequence[SearchQuery]) -> list[SearchAnswer | StudioError]:
+        """The answer to each query, or its error, as `search`: one scan on a GPU for all of them.
+
+        On the CPU they share no work, and the first answer would wait for the last one.
+        """
+        answers: dict[int, SearchAnswer | StudioError] = {}
+        places_of: dict[str, list[int]] = {}
+        versions: dict[str, LoadedVersion] = {}
+        for place, query in enumerate(queries):
+            try:
+                loaded = self._version_for(query)
+            except StudioError as error:
+                answers[place] = error
+                continue
+            versions[loaded.version] = loaded
+            places_of.setdefault(loaded.version, []).append(place)
+        for version, places in places_of.items():
+            loaded = versions[version]
+            hits = await asyncio.get_running_loop().run_in_executor(
+                self._thread, loaded.index.search_many, [queries[place] for place in places]
+            )
+            for place, own in zip(places, hits, strict=True):
+                answers[place] = SearchAnswer(version, own, loaded.embedder_version)
+        return [answers[place] for place in range(len(queries))]
+
+    def _version_for(self, query: SearchQuery) -> LoadedVersion:
+        """The loaded version that can answer the query; raises as `search`."""
+        if self._loaded is None and self._has_active:
+            raise NotLoaded("the search index is loading")
+        if self._loaded is None:
+            raise Unavailable("no search index is active")
         # Just after a swap, callers that do not know of it yet ask the previous version.
         for candidate in (self._loaded, self._beside, self._previous):
-            if candidate is not None and candidate.embedder_version == embedder_version:
+            if candidate is not None and candidate.embedder_version == query.embedder_version:
                 return candidate
         raise EmbedderMismatch("the search index was built for another embedder: rebuild it")
 
@@ -192,6 +218,7 @@ class LiveIndex:
         """The loaded version and its last applied change; `version` is None if none is loaded.
 
         `loadSeconds`: how long the last load took. `fetchedBytes`: what was fetched by all loads.
+        `lacksMemory`: whether the CPU searches because the configured device is full.
         """
         loaded = self._loaded
         loads = {"loadSeconds": self._load_s, "fetchedBytes": self._fetched_bytes}
@@ -205,6 +232,7 @@ class LiveIndex:
             "appliedSeq": loaded.applied_seq,
             "rebuildDue": loaded.index.is_rebuild_due,
             "beside": self._beside and self._beside.version,
+            "lacksMemory": loaded.index.lacks_memory,
         }
 
     def _forget_changes(self) -> None:
@@ -220,6 +248,7 @@ class LiveIndex:
             if known is not None and known.is_of(row):
                 await self._catch_up(known, is_served=False)
                 return known
+        self._previous = None  # before another one needs its memory
         started_s = time.monotonic()
         folder = await fetch_files(
             self._blobs, row.version, row.manifest, self._cache, self._checker, self._note_bytes

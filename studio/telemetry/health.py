@@ -245,6 +245,16 @@ class HealthWatch:
         """The health of one service."""
         return await self._services[name].check()
 
+    async def require_search(self) -> None:
+        """Checks what a search needs, and nothing else.
+
+        Raises:
+            Unavailable: this process can't answer searches; the message says which part is down.
+        """
+        for health in await asyncio.gather(*(self.check_service(name) for name in NEEDED)):
+            if health.status == "down":
+                raise Unavailable(f"searches can't be answered: {health.detail}")
+
     async def _check_all(self) -> StudioHealth:
         results = await asyncio.gather(*(check.start() for check in self._services.values()))
         return sum_up(dict(zip(SERVICES, results, strict=True)))

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import SQLModel
@@ -183,12 +184,13 @@ def interruption(at: int) -> Iterator[None]:
         event.remove(Engine, "before_cursor_execute", interrupt)
 
 
-@pytest.mark.parametrize("first", ["0007", "0008", "0009", "0010", "0011", "0012"])
+@pytest.mark.parametrize("first", ["0007", "0008", "0009", "0010", "0011", "0012", "0013"])
 def test_a_migration_that_failed_anywhere_can_be_run_again(
     empty_database_url: str, first: str
 ) -> None:
     config = alembic_config(empty_database_url)
-    command.upgrade(config, f"{int(first) - 1:04}")
+    migration = ScriptDirectory.from_config(config).get_revision(first)
+    command.upgrade(config, str(migration.down_revision))
     interrupted = 0
     while True:
         try:

@@ -58,6 +58,7 @@ def test_only_these_routes_are_public(studio: Studio) -> None:
         "/api/auth/oidc/session",
         "/api/health",
         "/api/health/live",
+        "/api/health/ready",
         "/api/health/{service}",
         "/api/catalog/products",
         "/api/catalog/products/{product_id}",

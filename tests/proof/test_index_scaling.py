@@ -14,8 +14,24 @@ from tests.support.scaling import scale
 SEARCHES = 5000
 
 
-@pytest.mark.proof
-@pytest.mark.timeout(600)
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(600)]
+
+
+async def test_no_search_fails_after_the_first_replica_has_an_index(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """Two replicas start without an index. When it is activated, one of them has it later."""
+    settings = make_settings(database_url, redis_url, tmp_path / "blobs")
+    async with open_live_studio(settings, activate=False) as studio:
+        await insert_products(studio.database, 500)
+        version = await build_version(studio)
+    scaling = scale(settings, tmp_path / "replicas", slow_s=8, version=version, replicas=[2, 2])
+    assert scaling["before"] == "Unavailable: no search index is active"
+    assert scaling["failed"] == {}
+    assert max(scaling["load_s"]) - min(scaling["load_s"]) > 4
+    assert scaling["loaded"] == [version] * 2
+
+
 async def test_no_search_fails_from_one_replica_to_four(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:

@@ -32,8 +32,6 @@ from models.index.shapes import SearchQuery
 from settings import Settings, load_settings
 from studio.index.versions import switch_version
 from studio.ports import BlobStore
-from tests.support.fakes import DIM
-from tests.support.products import EMBEDDER
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray Serve's own, of what it imports
@@ -50,10 +48,15 @@ POLL_S = 0.05
 class Plan:
     """What the program does.
 
-    version: the index version to activate after the start; "": it is active already. replicas: how
-    many at the start, and how many it scales to. searches: the least number of searches.
+    Attributes:
+        embedder, dim: the version of the embedder to search with, and the length of its vectors.
+        version: the index version to activate after the start; "": it is active already.
+        replicas: how many at the start, and how many Serve scales it to.
+        searches: the least number of searches.
     """
 
+    embedder: str
+    dim: int
     version: str = ""
     replicas: tuple[int, int] = (2, 3)
     callers: int = 4
@@ -105,20 +108,28 @@ class SlowIndex(index.Index):
 class Callers:
     """Callers that search one after the other until the end."""
 
-    def __init__(self, handle: IndexHandle) -> None:
+    def __init__(self, handle: IndexHandle, plan: Plan) -> None:
         self.result = Scaling()
         self.is_ending = False
         self._handle = handle
+        self._plan = plan
         self._random = np.random.default_rng(0)
 
+    @property
+    def searches(self) -> int:
+        """How many have ended, with or without an answer."""
+        return self.result.answered + self.result.failed.total()
+
     def vector(self) -> NDArray[np.float32]:
-        vector = self._random.normal(size=DIM)
+        vector = self._random.normal(size=self._plan.dim)
         return (vector / np.linalg.norm(vector)).astype(np.float32)
 
     async def search(self) -> str:
         """Searches once; returns the error's text, or "" after an answer."""
         try:
-            answer = await self._handle.search(SearchQuery(10, EMBEDDER, image=self.vector()))
+            answer = await self._handle.search(
+                SearchQuery(10, self._plan.embedder, image=self.vector())
+            )
         except StudioError as error:
             return f"{type(error).__name__}: {error.detail}"
         assert len(answer.hits) == 10
@@ -132,21 +143,23 @@ class Callers:
                 self.result.answered += 1
 
 
-def deploy(replicas: int) -> Any:
-    """Deploys, and returns when all replicas are running."""
-    # The replica takes no place of the cluster, which has a core for each caller's process.
-    options: dict[str, Any] = {"num_replicas": replicas, "ray_actor_options": {"num_cpus": 0}}
-    options |= {"max_ongoing_requests": 256, "graceful_shutdown_timeout_s": 1}
+def deploy(least: int, most: int) -> Any:
+    """Deploys the least number of replicas; Serve adds others as soon as there are callers."""
+    scaling = {
+        "min_replicas": least, "max_replicas": most, "target_ongoing_requests": 0.25,
+        "upscale_delay_s": 0.5, "metrics_interval_s": 0.5, "look_back_period_s": 1.0,
+    }  # fmt: skip
+    options = {"autoscaling_config": scaling, "ray_actor_options": {"num_cpus": 0}}
     return serve.run(bind(SlowIndex, index.IndexArgs(), **options), name="studio")
 
 
 async def run(plan: Plan) -> Scaling:
-    handle = await asyncio.to_thread(deploy, plan.replicas[0])
-    callers = Callers(IndexHandle(handle, HandleArgs(calls=8, max_batch=4)))
+    handle = await asyncio.to_thread(deploy, *plan.replicas)
+    callers = Callers(IndexHandle(handle, HandleArgs(calls=8, max_batch=4)), plan)
     if plan.version:
         callers.result.before = await callers.search()
         database = Database(load_settings().required("database_url"), pool_size=1)
-        await switch_version(database, plan.version, EMBEDDER)
+        await switch_version(database, plan.version, plan.embedder)
         await database.aclose()
         while await callers.search():  # noqa: ASYNC110 - the first replica that has it answers
             await asyncio.sleep(POLL_S)
@@ -154,14 +167,16 @@ async def run(plan: Plan) -> Scaling:
         for _ in range(plan.callers):
             tasks.create_task(callers.call())
         started_s = time.monotonic()
-        await asyncio.to_thread(deploy, plan.replicas[1])
+        statuses: list[Any] = []
+        while len([one for one in statuses if one["version"]]) < plan.replicas[1]:
+            await asyncio.sleep(POLL_S)
+            statuses = await handle.broadcast("status").results_async()
         callers.result.scaling_s = round(time.monotonic() - started_s, 1)
-        while callers.result.answered + callers.result.failed.total() < plan.searches:  # noqa: ASYNC110
+        while callers.searches < plan.searches:  # noqa: ASYNC110
             await asyncio.sleep(POLL_S)
         callers.is_ending = True
-    for status in await handle.broadcast("status").results_async():
-        callers.result.loaded.append(status["version"])
-        callers.result.load_s.append(round(status["loadSeconds"], 1))
+    callers.result.loaded = [status["version"] for status in statuses]
+    callers.result.load_s = [round(status["loadSeconds"], 1) for status in statuses]
     return callers.result
 
 

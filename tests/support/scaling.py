@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from settings import PROJECT_ROOT, Settings
+from tests.support.fakes import DIM
+from tests.support.products import EMBEDDER
 
 
 def scale(settings: Settings, data_dir: Path, *, slow_s: float, **plan: object) -> dict[str, Any]:
@@ -22,6 +24,7 @@ def scale(settings: Settings, data_dir: Path, *, slow_s: float, **plan: object) 
         "STUDIO_BLOB_URL": settings.required("blob_url"),
         "STUDIO_JWT_SECRET": settings.required("jwt_secret"),
     }
+    plan |= {"embedder": EMBEDDER, "dim": DIM}
     run = subprocess.run(
         [sys.executable, "-m", "tests.support.scaled_index", json.dumps(plan)],
         env=os.environ | variables, capture_output=True, text=True, check=False,

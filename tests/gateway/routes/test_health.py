@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from errors import Unavailable
+from gateway.app import create_app
 from studio.ports import Studio
 from studio.telemetry import health
 from studio.telemetry.health import OLDEST_RESULT_S, TIMEOUT_S, HealthWatch
@@ -21,6 +22,7 @@ from tests.support.fakes import (
     make_settings,
     open_client,
     open_studio,
+    running,
 )
 
 SERVICES = {"rec", "seg", "vto", "reg", "jobs", "db", "cache", "blob"}
@@ -70,6 +72,55 @@ async def test_without_an_embedder_or_an_index_it_is_down(
     assert (await client.get("/api/health")).status_code == 503
     searchable.version = "v2"
     assert (await client.get("/api/health")).status_code == 200
+
+
+async def test_a_gateway_is_ready_while_it_can_answer_searches(
+    client: httpx.AsyncClient, studio: Studio, searchable: FakeIndex, uncached: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    async def away(*_: object) -> Any:
+        raise Unavailable("Index is starting or down")
+
+    async def is_ready() -> bool:
+        answer = await client.get("/api/health/ready")
+        if answer.status_code == 200:
+            assert answer.json() == {"status": "ok"}
+            return True
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.status_code == 503 and int(answer.headers["retry-after"]) > 0
+        assert "searches can't be answered" in answer.json()["detail"]
+        return False
+
+    assert await is_ready()
+    for part, call in ((studio.index, "status"), (studio.embedder, "version")):
+        with monkeypatch.context() as patch:
+            patch.setattr(part, call, away)
+            assert not await is_ready()
+        assert await is_ready()
+    with monkeypatch.context() as patch:
+        patch.setattr(studio.database, "check", away)
+        assert not await is_ready()
+    searchable.version = None
+    assert not await is_ready()
+    searchable.version = "v2"
+    monkeypatch.setattr(studio.segmenter, "version", away)
+    monkeypatch.setattr(studio.blobs, "check", away)
+    assert (await client.get("/api/health")).json()["status"] == "degraded"
+    assert await is_ready()  # searches need neither of them
+
+
+async def test_a_gateway_that_is_stopping_is_not_ready(
+    studio: Studio, searchable: FakeIndex
+) -> None:
+    app = create_app(studio)
+    transport = httpx.ASGITransport(app=app)
+    base = studio.settings.base_url
+    async with running(app), httpx.AsyncClient(transport=transport, base_url=base) as client:
+        assert (await client.get("/api/health/ready")).status_code == 200
+        app.state.resources.draining.set()
+        answer = await client.get("/api/health/ready")
+        assert answer.status_code == 503 and "stopping" in answer.json()["detail"]
+        assert (await client.get("/api/health/live")).status_code == 200
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,14 @@ from models.index.check import check_index, refuse_low
 from models.index.files import open_files
 from models.index.product_index import ProductIndex
 from models.index.quality import perturb
-from models.index.shapes import NO_FILTERS, PRICE_SCALE, Filters, ProductAttributes, SearchQuery
+from models.index.shapes import (
+    NO_FILTERS,
+    PRICE_SCALE,
+    Filters,
+    ProductAttributes,
+    Scan,
+    SearchQuery,
+)
 from models.index.stats import Recall
 
 COUNT, DIM = 25_000, 64
@@ -168,10 +176,12 @@ def test_an_answer_that_the_filter_does_not_allow_is_an_error(
 ) -> None:
     opened, clusters = index
     kind: Any = type(opened._approximate)
-    plain = kind.search
-    monkeypatch.setattr(
-        kind, "search", lambda self, query, depth, lists, bits: plain(self, query, depth, 99, None)
-    )
+    plain = kind.search_many
+
+    def ignore_filters(self: Any, scans: list[Scan]) -> Any:
+        return plain(self, [replace(scan, lists=99, bits=None) for scan in scans])
+
+    monkeypatch.setattr(kind, "search_many", ignore_filters)
     filters = Filters(in_stock=False)
     with pytest.raises(RuntimeError, match="does not allow"):
         opened.search(SearchQuery(10, image=clusters.queries[0], filters=filters))

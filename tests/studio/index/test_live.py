@@ -1,19 +1,26 @@
 """Versions and changes: no change is lost before activation, no damaged version is loaded."""
 
+import asyncio
 import math
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
+import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 from sqlalchemy import text
 
 from db.tables import File, IndexVersion
-from errors import Conflict, Invalid, NotFound
+from errors import Conflict, Invalid, NotFound, NotLoaded, Unavailable
+from models.index import approximate
+from models.index.device_index import Chunk, DeviceIndex
 from models.index.files import IndexFiles, open_files
-from models.index.shapes import SearchQuery
+from models.index.shapes import Scan, SearchQuery
 from settings import Settings
 from studio.accounts.accounts import create_user
 from studio.catalog.catalog import Owner, delete_product, put_product
@@ -24,8 +31,9 @@ from studio.index.files import cache_folder
 from studio.index.live import LiveIndex
 from studio.index.versions import activate_version
 from studio.ports import Studio
-from tests.support.fakes import FakeEmbedder, make_settings, picture
+from tests.support.fakes import DIM, FakeEmbedder, make_settings, picture
 from tests.support.live import SyncedIndex, open_live_studio
+from tests.support.products import EMBEDDER, insert_products
 
 COLOURS = ("red", "green", "blue", "yellow")
 
@@ -232,3 +240,81 @@ async def test_a_replica_follows_a_database_that_was_brought_back(studio: Studio
     assert (await nearest(studio, "red"))[:2] == ["new", "red"]
     await put_product(studio, owner, "newer", form_of(files["red"]))
     assert (await nearest(studio, "red"))[:3] == ["new", "newer", "red"]
+
+
+async def test_many_searches_share_a_scan_of_the_device(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approximate, "EXACT_ROWS", 1000)
+    await insert_products(studio.database, 1500)
+    await activate_version(studio, await build_version(studio))
+    scans: list[int] = []
+    search_many = DeviceIndex.search_many
+
+    def count_and_search(index: DeviceIndex, together: Sequence[Scan]) -> list[NDArray[np.int64]]:
+        scans.append(len(together))
+        return search_many(index, together)
+
+    monkeypatch.setattr(DeviceIndex, "search_many", count_and_search)
+    queries = [
+        SearchQuery(5, EMBEDDER, image=vector)
+        for vector in np.random.default_rng(1).normal(size=(30, DIM)).astype(np.float32)
+    ]
+    with ThreadPoolExecutor(1) as thread:
+        live = LiveIndex(studio.database, studio.blobs, thread, tmp_path / "c", device="cpu")
+        await live.sync()
+        assert live.status()["lacksMemory"] is False
+        scans.clear()
+        other = replace(queries[0], embedder_version="another")
+        *answers, error = await live.search_many([*queries, other])
+        assert scans == [30]
+        assert answers == [await live.search(query) for query in queries]
+        assert isinstance(error, Unavailable) and "another embedder" in error.detail
+
+
+async def test_a_full_device_leaves_the_replica_answering(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approximate, "EXACT_ROWS", 1000)
+    await insert_products(studio.database, 1500)
+    await activate_version(studio, await build_version(studio))
+    query = SearchQuery(5, EMBEDDER, image=np.ones(DIM, dtype=np.float32))
+
+    def fill(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with ThreadPoolExecutor(1) as thread:
+        live = LiveIndex(studio.database, studio.blobs, thread, tmp_path / "c", device="cpu")
+        await live.sync()
+        second = await build_version(studio)
+        await activate_version(studio, second)
+        monkeypatch.setattr(Chunk, "add", fill)
+        await live.sync()
+        assert (await live.search(query)).index_version == second
+        status = live.status()
+        assert (status["version"], status["lacksMemory"]) == (second, True)
+
+
+async def test_the_status_tells_how_a_version_was_loaded(studio: Studio, tmp_path: Path) -> None:
+    await fill(studio)
+    with ThreadPoolExecutor(1) as thread:
+        live = LiveIndex(studio.database, studio.blobs, thread, tmp_path / "another cache")
+        await live.sync()
+        query = SearchQuery(5, EMBEDDER, image=np.ones(DIM, dtype=np.float32))
+        with pytest.raises(Unavailable, match="no search index is active") as nothing:
+            await live.search(query)
+        assert type(nothing.value) is Unavailable
+        version = await build_version(studio)
+        await activate_version(studio, version)
+        async with studio.database.transaction() as session:
+            row = await session.get(IndexVersion, version)
+        assert row is not None
+        loading = asyncio.create_task(live.sync())
+        while not live._has_active:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        with pytest.raises(NotLoaded):
+            await live.search(query)
+        await loading
+        status = live.status()
+        assert status["fetchedBytes"] == sum(int(file["size"]) for file in row.manifest.values())
+        assert float(str(status["loadSeconds"])) > 0
