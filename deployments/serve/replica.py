@@ -3,7 +3,7 @@
 from typing import Any, Literal, Self
 
 import ray
-from ray.serve import deployment
+from ray.serve import deployment, get_replica_context
 
 from deployments.serve.log_files import log_to_worker_files
 from deployments.serve.patches import prepare_replica
@@ -42,3 +42,8 @@ def replica_device() -> Literal["auto", "cuda"]:
     CPU silently. Without a grant it is "auto".
     """
     return "cuda" if ray.is_initialized() and ray.get_gpu_ids() else "auto"
+
+
+def replica_id() -> str:
+    """The id by which handles know this replica; its constructor may ask for it."""
+    return str(get_replica_context().replica_id.unique_id)

@@ -21,7 +21,7 @@ from db.engine import Database
 from db.index_versions import get_active_version
 from db.model_rollouts import find_version_beside
 from db.tables import IndexVersion
-from errors import EmbedderMismatch, StudioError, Unavailable
+from errors import EmbedderMismatch, NotLoaded, StudioError, Unavailable
 from models.embedder.shapes import unpack_vector
 from models.index.files import empty_files, open_files
 from models.index.product_index import ProductIndex
@@ -95,6 +95,9 @@ class LiveIndex:
         self._previous: LoadedVersion | None = None
         self._previous_until = 0.0
         self._last_seq = 0
+        self._has_active = False
+        self._fetched_bytes = 0
+        self._load_s = 0.0
 
     async def sync(self) -> None:
         """Loads the versions in use that are not loaded yet, then applies the newest changes.
@@ -109,6 +112,7 @@ class LiveIndex:
             active = await get_active_version(session)
             beside = await find_version_beside(session, active) if active else None
             last_seq = await last_change_seq(session)
+        self._has_active = active is not None
         if active is None:
             return
         if last_seq < self._last_seq:
@@ -158,8 +162,11 @@ class LiveIndex:
 
         Raises:
             EmbedderMismatch: no loaded version was built for the embedder of the query's vectors.
-            Unavailable: no version is loaded, or too many searches wait.
+            NotLoaded: a version is active, but this replica has not loaded any yet.
+            Unavailable: no version is active, or too many searches wait.
         """
+        if self._loaded is None and self._has_active:
+            raise NotLoaded("the search index is loading")
         if self._loaded is None:
             raise Unavailable("no search index is active")
         loaded = self._version_of(query.embedder_version)
@@ -182,11 +189,16 @@ class LiveIndex:
         raise EmbedderMismatch("the search index was built for another embedder: rebuild it")
 
     def status(self) -> Mapping[str, object]:
-        """The loaded version and its last applied change; `version` is None if none is loaded."""
+        """The loaded version and its last applied change; `version` is None if none is loaded.
+
+        `loadSeconds`: how long the last load took. `fetchedBytes`: what was fetched by all loads.
+        """
         loaded = self._loaded
+        loads = {"loadSeconds": self._load_s, "fetchedBytes": self._fetched_bytes}
         if loaded is None:
-            return {"version": None, "embedderVersion": None, "count": 0, "appliedSeq": 0}
+            return {"version": None, "embedderVersion": None, "count": 0, "appliedSeq": 0, **loads}
         return {
+            **loads,
             "version": loaded.version,
             "embedderVersion": loaded.embedder_version,
             "count": loaded.index.count,
@@ -208,15 +220,20 @@ class LiveIndex:
             if known is not None and known.is_of(row):
                 await self._catch_up(known, is_served=False)
                 return known
+        started_s = time.monotonic()
         folder = await fetch_files(
-            self._blobs, row.version, row.manifest, self._cache, self._checker
+            self._blobs, row.version, row.manifest, self._cache, self._checker, self._note_bytes
         )
         index = await asyncio.to_thread(_open, folder, row, self._device)
         fresh = LoadedVersion(
             row.version, row.embedder_version, index, row.base_seq, restored_from(row)
         )
         await self._catch_up(fresh, is_served=False)
+        self._load_s = time.monotonic() - started_s
         return fresh
+
+    def _note_bytes(self, count: int) -> None:
+        self._fetched_bytes += count
 
     async def _catch_up(self, loaded: LoadedVersion, *, is_served: bool = True) -> None:
         # Searches of these versions may wait in the thread: they are changed only there.
