@@ -216,10 +216,10 @@ class LiveIndex:
 
     async def _load(self, row: IndexVersion) -> LoadedVersion:
         """Maps, warms up and updates a version while the old one still answers."""
-        for known in (self._beside, self._previous):
-            if known is not None and known.is_of(row):
-                await self._catch_up(known, is_served=False)
-                return known
+        for loaded in (self._beside, self._previous):
+            if loaded is not None and loaded.is_of(row):
+                await self._catch_up(loaded, is_served=False)
+                return loaded
         started_s = time.monotonic()
         folder = await fetch_files(
             self._blobs, row.version, row.manifest, self._cache, self._checker, self._note_bytes

@@ -1,5 +1,6 @@
 """`make proof`: replicas are exchanged under load; one that can't start leaves the old in place."""
 
+import logging
 import threading
 import time
 import warnings
@@ -83,7 +84,7 @@ class Load:
 
 @pytest.fixture
 def cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     yield
     serve.shutdown()  # type: ignore[no-untyped-call]
     ray.shutdown()

@@ -170,15 +170,17 @@ async def test_a_next_embedder_that_is_down_costs_no_search_and_no_product(
     shop = await open_shop(studio)
     await shop.rebuild(next=True)
     await set_share(studio.database, EMBEDDER, 1.0)
-    known = unaware(studio, following, OLD)  # its state still says that the next one answers
-    assert isinstance(known.embedder, EmbedderPair)
-    watch = known.embedder._watch
+    gateway_behind = unaware(
+        studio, following, OLD
+    )  # its state still says that the next one answers
+    assert isinstance(gateway_behind.embedder, EmbedderPair)
+    watch = gateway_behind.embedder._watch
     assert isinstance(watch, UnawareWatch)
     watch.fixed = replace(watch.fixed, shares={EMBEDDER: 1.0})
     following.failure = Unavailable("EmbedderNext is starting or down")
-    for gateway in (studio, known):
+    for gateway in (studio, gateway_behind):
         assert await shop.answer(studio=gateway) == (OLD, ALL)
-    shop.studio = known
+    shop.studio = gateway_behind
     await shop.put("new", "purple")
     assert await vectors_of(studio, "new") == {OLD}
     following.failure = None
