@@ -52,25 +52,25 @@ class Searches:
         self._numbers = itertools.count()
         self._callers = [asyncio.create_task(self._search()) for _ in range(CALLERS)]
 
-    def _next(self) -> tuple[str, dict[str, Any]]:
+    async def _ask(self) -> httpx.Response:
         number = next(self._numbers)
         product = self._products[number % len(self._products)]
         if number % 4 == 0:
-            return "similar", {"similarTo": product["id"]}
+            return await self._http.get(f"/api/search/similar/{product['id']}?topK=5")
         if number % 16 == 1:
-            return "image", {"imageUrl": product["image"]}
+            body = {"imageUrl": product["image"], "topK": 5}
+            return await self._http.post("/api/search/image", json=body)
         words = f"{WORDS[number % 10]} {WORDS[number // 10 % 10]} {number % 500}"
-        return "text", {"query": words}
+        return await self._http.post("/api/search/text", json={"query": words, "topK": 5})
 
     async def _search(self) -> None:
         while True:
-            kind, body = self._next()
-            answer = await self._http.post(f"/api/search/{kind}", json=body | {"topK": 5})
+            answer = await self._ask()
             self.statuses[answer.status_code] += 1
             if self.statuses.total() >= SEARCHES:
                 self.has_enough.set()
             if answer.status_code != 200 or len(answer.json()["results"]) != 5:
-                self.wrong.append(f"{kind}: {answer.status_code} {answer.text[:300]}")
+                self.wrong.append(f"{answer.url.path}: {answer.status_code} {answer.text[:300]}")
             else:
                 self.indexes[answer.json()["indexVersion"]] += 1
 
