@@ -20,9 +20,9 @@ from studio.sales.forms import PredictForm
 from studio.sales.predict import predict
 from studio.search.forms import SimilarSearchForm
 from studio.telemetry.health import check_rec
-from tests.studio.rollout.migration import COLOURS, NextEmbedder, open_shop
 from tests.support.fakes import FakeEmbedder
 from tests.support.live import SyncedIndex
+from tests.support.migration import COLOURS, NextEmbedder, open_shop
 
 OLD, NEW = "fake-embedder", "next-embedder"
 ALL = set(COLOURS)
