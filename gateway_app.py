@@ -68,5 +68,6 @@ def build(args: StudioArgs) -> Application:
         tryon=bind(TryOn, tryon_config(settings), args.tryon, **MODEL),
         next=bind_next(settings, args.next, index, *capacity, **MODEL),
     )
-    gateway: Application = bind(Gateway, args.gateway, handles)
+    # Each Gateway listens on its node's port, so a second one can't start there before it stops.
+    gateway: Application = bind(Gateway, args.gateway, handles, max_surge_percent=0)
     return gateway

@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import database, index, jobs, machine, users
+from cli import database, index, jobs, machine, models, users
 from cli.backup import backup, restore
 
 app = typer.Typer(

@@ -83,13 +83,13 @@ class Handles:
     def of_application(cls, application: str, settings: Settings) -> Self:
         """Handles of a running application that was built with these settings."""
         names = ("Embedder", "Index", "Regressor", "Dispatcher", "Segmenter", "TryOn")
-        present = (DeploymentHandle(name, application) for name in names)
-        return cls(*present, NextHandles.of_application(application, settings))
+        present: list[Any] = [DeploymentHandle(name, application) for name in names]
+        return cls(*present, next=NextHandles.of_application(application, settings))
 
     async def shut_down(self) -> None:
         """Ends the handles' own tasks, which live in this event loop."""
         for handle in self.all():
-            await handle.shutdown_async()
+            await handle.shutdown_async()  # type: ignore[no-untyped-call]
 
     def all(self) -> list[Handle]:
         """Every handle that there is."""

@@ -64,22 +64,17 @@ def bind_next(
     **shared: Any,
 ) -> NextHandles:
     """Binds the next models that the settings name, with the capacity of those in service."""
-    next_embedder, next_tryon = next_embedder_config(settings), next_tryon_config(settings)
-    next_segmenter = next_segmenter_configs(settings)
-    return NextHandles(
-        embedder=next_embedder
-        and bind(
-            Embedder, next_embedder, embedder, index,
-            name=EMBEDDER_NEXT, **shared, **options.embedder,
-        ),
-        segmenter=next_segmenter
-        and bind(
-            Segmenter, *next_segmenter, segmenter,
-            name=SEGMENTER_NEXT, **shared, **options.segmenter,
-        ),
-        tryon=next_tryon
-        and bind(TryOn, next_tryon, tryon, name=TRYON_NEXT, **shared, **options.tryon),
-    )  # fmt: skip
+    handles: dict[str, Handle] = {}
+    if (next_embedder := next_embedder_config(settings)) is not None:
+        own = {"name": EMBEDDER_NEXT, **shared, **options.embedder}
+        handles["embedder"] = bind(Embedder, next_embedder, embedder, index, **own)
+    if (next_segmenter := next_segmenter_configs(settings)) is not None:
+        own = {"name": SEGMENTER_NEXT, **shared, **options.segmenter}
+        handles["segmenter"] = bind(Segmenter, *next_segmenter, segmenter, **own)
+    if (next_tryon := next_tryon_config(settings)) is not None:
+        own = {"name": TRYON_NEXT, **shared, **options.tryon}
+        handles["tryon"] = bind(TryOn, next_tryon, tryon, **own)
+    return NextHandles(**handles)
 
 
 def with_next_models(studio: Studio, handles: NextHandles, args: HandleArgs | None) -> Studio:

@@ -124,7 +124,8 @@ def test_next_models_are_deployed_where_a_setting_names_them(
     deployments = {deployment.name: deployment for deployment in built.deployments}
     assert sorted(deployments) == sorted([*NAMES, "EmbedderNext", "SegmenterNext", "TryOnNext"])
     assert deployments["EmbedderNext"].num_replicas == 2
-    embedder, following = (deployments[name].init_args[0] for name in ("Embedder", "EmbedderNext"))
+    arguments: dict[str, Any] = {name: one.init_args for name, one in deployments.items()}
+    embedder, following = (arguments[name][0] for name in ("Embedder", "EmbedderNext"))
     assert following == replace(embedder, precision="bf16")
     assert arguments["SegmenterNext"][0] == arguments["Segmenter"][0]
     assert arguments["SegmenterNext"][1].checkpoint == "starter"

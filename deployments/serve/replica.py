@@ -54,9 +54,13 @@ def in_time(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[An
 def bind(replica: type[Replica], *args: object, name: str = "", **options: Any) -> Any:
     """A deployment of the class, under the class's name unless another one is given.
 
+    By default an update starts each new replica before it stops an old one: a single replica is
+    replaced without a gap, and one that fails to start leaves the old one in place.
+
     Serve replaces other deployments in `args` by their handles. It pickles `args`
     and keeps them in its checkpoint, so they must not contain secrets.
     """
+    options = {"max_surge_percent": 100} | options
     return deployment(name=name or replica.__name__, **options)(replica).bind(*args)
 
 

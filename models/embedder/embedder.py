@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from models.checkpoints.pins import NO_PINS, Pinning
 from models.checkpoints.registry import require_licence
-from models.checkpoints.weights import fingerprint, short_name
+from models.checkpoints.weights import fingerprint
 from models.devices import Precision, select_device, torch_type
 from models.embedder.malloc import retain_freed_memory
+from models.embedder.sample_texts import sample_texts
 from models.embedder.shapes import View
 from models.embedder.source import open_clip_source
 from models.images import decode_image
@@ -95,8 +96,9 @@ class PictureReader:
 class Embedder:
     """A loaded checkpoint. Holds no state of a request; `reader` may be used in any thread.
 
-    version: changes with any weight, the architecture, the preprocessing, the tokenizer or the
-    precision. dim: the length of its vectors.
+    version: changes with any weight, the architecture, the preprocessing, what the tokenizer makes
+    of a text, or the precision; not with the checkpoint's place or the libraries' releases.
+    dim: the length of its vectors.
     """
 
     def __init__(
@@ -118,7 +120,8 @@ class Embedder:
             architecture, network.visual.preprocess_cfg, _describe_tokenizer(tokenizer),
         ]  # fmt: skip
         digest = fingerprint(network.state_dict(), described)
-        self.version = f"{short_name(config.checkpoint)}-{digest}"
+        # Not the checkpoint's name: the same files in a folder of another name embed alike.
+        self.version = f"{'starter' if config.checkpoint == 'starter' else 'openclip'}-{digest}"
 
     def preprocess(self, image: "Image.Image") -> Vectors:
         """A decoded, upright RGB image -> (3, height, width) float32, the network's input."""
@@ -261,12 +264,14 @@ def _bound_cache(tokenizer: Any, most: int = 50_000) -> None:
 
 
 def _describe_tokenizer(tokenizer: Any) -> list[object]:
-    """The values that determine a tokenizer's output: vocabulary, cleaning and context length."""
-    inner = getattr(tokenizer, "tokenizer", None)
-    backend = getattr(inner, "backend_tokenizer", None)
-    if backend is not None:
-        vocabulary: object = backend.to_str()
-    else:
-        vocabulary = inner.get_vocab() if inner is not None else tokenizer.encoder
+    """The values that determine a tokenizer's output.
+
+    Of open_clip's byte-pair tokenizer: vocabulary, cleaning and context length. Of a Hugging Face
+    tokenizer: the tokens of sample texts, because its vocabulary and its settings are written
+    differently by other releases of transformers, without a change of the tokens.
+    """
+    kind = type(tokenizer).__name__
+    if getattr(tokenizer, "tokenizer", None) is not None:
+        return [kind, tokenizer(list(sample_texts())).tolist()]
     cleaning = getattr(tokenizer.clean_fn, "__name__", "none")
-    return [type(tokenizer).__name__, vocabulary, cleaning, tokenizer.context_length]
+    return [kind, tokenizer.encoder, cleaning, tokenizer.context_length]

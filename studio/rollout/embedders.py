@@ -1,6 +1,7 @@
 """Two embedders in service at a time: that of the active index, and one beside it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import structlog
 from numpy import float32
@@ -78,11 +79,24 @@ async def search_order(studio: Studio) -> list[Embedder]:
     return await embedder.for_search() if isinstance(embedder, EmbedderPair) else [embedder]
 
 
-async def served_versions(studio: Studio) -> list[str]:
-    """The versions of the embedders that answer; the first one is in service."""
+async def embedders_in_order(studio: Studio) -> list[Embedder]:
+    """The embedder in service, then the one beside it, if one answers."""
     embedder = studio.embedder
-    order = await embedder.in_order() if isinstance(embedder, EmbedderPair) else [embedder]
-    return [await each.version() for each in order]
+    return await embedder.in_order() if isinstance(embedder, EmbedderPair) else [embedder]
+
+
+async def served_versions(studio: Studio) -> list[str]:
+    """The versions of the embedders that answer; the first one is in service.
+
+    Raises:
+        Unavailable: the embedder in service does not answer.
+    """
+    in_service, *beside = await embedders_in_order(studio)
+    versions = [await in_service.version()]
+    for other in beside:
+        with suppress(Unavailable, DeadlinePassed):
+            versions.append(await other.version())
+    return versions
 
 
 def next_embedder(studio: Studio) -> Embedder:
@@ -108,9 +122,7 @@ async def embed_for_all(studio: Studio, image: bytes) -> tuple[Embedding, ...]:
         NotAnImage, Invalid, TooLarge: the picture can't be used.
         Unavailable: the embedder in service is saturated or down.
     """
-    if not isinstance(studio.embedder, EmbedderPair):
-        return (await studio.embedder.embed_image(image),)
-    in_service, *beside = await studio.embedder.in_order()
+    in_service, *beside = await embedders_in_order(studio)
     embeddings = {(embedding := await in_service.embed_image(image)).version: embedding}
     for other in beside:
         try:

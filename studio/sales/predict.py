@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.catalog import get_embedding, get_product, get_products
 from db.regressor_versions import get_active_regressor
 from db.tables import Prediction, Product
-from errors import DeadlinePassed, NotAuthenticated, NotFound, Unavailable
+from errors import Conflict, DeadlinePassed, NotAuthenticated, NotFound, Unavailable
 from models.embedder.shapes import unpack_vector
 from models.images import decode_image
 from models.sales.explanation.heatmap import change_in_view, draw_heatmap
@@ -35,6 +35,7 @@ from studio.files.picture_memory import hold_picture
 from studio.files.picture_threads import run_on_picture
 from studio.files.storage import require_storage
 from studio.ports import Studio
+from studio.rollout.embedders import embedders_in_order
 from studio.sales.forms import PredictForm, as_float
 from studio.sales.versions import trained_version
 
@@ -83,10 +84,7 @@ async def predict(studio: Studio, user_id: UUID, form: PredictForm) -> PredictAn
         await require_storage(studio, user_id)
     model, product = await _look_up(studio, user_id, form)
     offer = offer_of(form, product, datetime.now(UTC).date())
-    picture = await _load_picture(studio, user_id, form, product)
-    embedding = picture.vector or await _embed(studio, picture.data or b"", covered=form.heatmap)
-    query = ScoreQuery(embedding.vectors, embedding.version, offer, model)
-    answer = await studio.regressor.score(query)
+    picture, embedding, answer = await _score(studio, user_id, form, (model, product, offer))
     row_id, heatmap_key = uuid4(), None
     row = _row(row_id, user_id, form, picture, embedding, answer)
     if form.heatmap and picture.data is not None:
@@ -98,6 +96,31 @@ async def predict(studio: Studio, user_id: UUID, form: PredictForm) -> PredictAn
     url = await studio.blobs.sign_get(heatmap_key) if heatmap_key else None
     comparables = await _add_products(studio, answer.comparables)
     return PredictAnswer(answer, comparables, url, is_category_guessed=not offer.category)
+
+
+async def _score(
+    studio: Studio, user_id: UUID, form: PredictForm,
+    subject: tuple[TrainedVersion | None, Product | None, Offer],
+) -> tuple[_Picture, CoveredEmbedding, ScoreAnswer]:  # fmt: skip
+    """Scores by the embedder in service, or by the one beside it if the regressor is of that one.
+
+    So a change of embedder leaves merchants time to train new versions.
+    """
+    model, product, offer = subject
+    order = await embedders_in_order(studio)
+    for embedder in order:
+        by_embedder = replace(studio, embedder=embedder)
+        picture = await _load_picture(by_embedder, user_id, form, product)
+        embedding = picture.vector or await _embed(
+            by_embedder, picture.data or b"", covered=form.heatmap
+        )
+        query = ScoreQuery(embedding.vectors, embedding.version, offer, model)
+        try:
+            return picture, embedding, await studio.regressor.score(query)
+        except Conflict:
+            if embedder is order[-1]:
+                raise
+    raise AssertionError("there is always an embedder")
 
 
 async def _insert(studio: Studio, row: Prediction) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 from errors import StudioError, Unavailable
 from studio.context import shared_task
 from studio.ports import Studio
+from studio.rollout.embedders import served_versions
 
 TIMEOUT_S = 1.0
 SILENT_S = 15.0
@@ -51,15 +52,17 @@ class StudioHealth:
 async def check_rec(studio: Studio) -> str:
     """Checks that the embedder answers and that an index of its version has products.
 
+    During a rollout it may be the index of the other embedder, until a replica has switched.
+
     Raises:
         Unavailable: search does not work.
     """
-    version, state = await asyncio.gather(studio.embedder.version(), studio.index.status())
+    versions, state = await asyncio.gather(served_versions(studio), studio.index.status())
     if not state.get("version"):
         raise Unavailable("no index is active")
     if not state.get("count"):
         raise Unavailable("the catalogue is empty")
-    if state.get("embedderVersion") != version:
+    if state.get("embedderVersion") not in versions:
         raise Unavailable("the index was built for another embedder")
     return f"{state['count']} products, index {state['version']}"
 

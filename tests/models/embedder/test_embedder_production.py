@@ -8,7 +8,7 @@ import pytest
 
 from drawing.draw import Garment, draw_garment
 from models.checkpoints.weights import write_tensors
-from models.embedder.embedder import Embedder, EmbedderConfig, load
+from models.embedder.embedder import Embedder, EmbedderConfig, _describe_tokenizer, load
 
 TEXTS = ["red striped dress", "", "Ein rotes Kleid", "dress " * 300]
 
@@ -59,7 +59,7 @@ def embedder(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
 
 def test_vectors_are_those_of_the_published_size(embedder: Embedder) -> None:
     assert embedder.dim == 768
-    assert embedder.version.startswith("siglip-")
+    assert embedder.version.startswith("openclip-")
     texts = embedder.embed_texts(TEXTS)
     assert texts.shape == (4, 768)
     np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1.0, atol=1e-5)
@@ -76,3 +76,23 @@ def test_a_batch_equals_its_members_alone(embedder: Embedder) -> None:
     assert np.abs(embedder.embed_images(pixels) - alone).max() < 1e-4
     words = np.concatenate([embedder.embed_texts([text]) for text in TEXTS])
     assert np.abs(embedder.embed_texts(TEXTS) - words).max() < 1e-4
+
+
+def test_a_tokenizer_that_is_only_written_differently_changes_no_version(tmp_path: Path) -> None:
+    """Releases of transformers save one tokenizer as different files; the tokens count."""
+    from open_clip.tokenizer import HFTokenizer
+
+    write_tokenizer(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    original = json.loads(path.read_text())
+
+    def describe(**changes: object) -> list[object]:
+        path.write_text(json.dumps(original | changes))
+        return _describe_tokenizer(HFTokenizer(str(tmp_path), context_length=16))
+
+    plain = describe()
+    assert describe(decoder=None, padding=None) == plain
+    assert describe(normalizer={"type": "Lowercase"}) != plain
+    pieces = original["model"]["vocab"]
+    swapped = [*pieces[:3], pieces[4], pieces[3], *pieces[5:]]
+    assert describe(model=original["model"] | {"vocab": swapped}) != plain

@@ -12,9 +12,9 @@ from studio.ports import Studio
 from studio.rollout import watch
 from studio.rollout.embedders import EmbedderPair
 from studio.rollout.watch import RolloutWatch
-from tests.studio.rollout.migration import NextEmbedder
 from tests.support.fakes import make_settings
 from tests.support.live import open_live_studio
+from tests.support.migration import NextEmbedder
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import col, select
 
 from db.model_rollouts import EMBEDDER
-from db.tables import AuditLog, ProductEmbedding
+from db.tables import AuditLog, Prediction, ProductEmbedding
 from errors import Conflict, Invalid, Unavailable
 from models.index.shapes import SearchAnswer, SearchQuery
 from studio.index.live import LiveIndex
@@ -16,10 +16,13 @@ from studio.ports import Studio
 from studio.rollout.embedders import EmbedderPair
 from studio.rollout.rollouts import finish, read_rollouts, set_share
 from studio.rollout.watch import RolloutState, RolloutWatch
+from studio.sales.forms import PredictForm
+from studio.sales.predict import predict
 from studio.search.forms import SimilarSearchForm
-from tests.studio.rollout.migration import COLOURS, NextEmbedder, open_shop
+from studio.telemetry.health import check_rec
 from tests.support.fakes import FakeEmbedder
 from tests.support.live import SyncedIndex
+from tests.support.migration import COLOURS, NextEmbedder, open_shop
 
 OLD, NEW = "fake-embedder", "next-embedder"
 ALL = set(COLOURS)
@@ -167,20 +170,42 @@ async def test_a_next_embedder_that_is_down_costs_no_search_and_no_product(
     shop = await open_shop(studio)
     await shop.rebuild(next=True)
     await set_share(studio.database, EMBEDDER, 1.0)
-    known = unaware(studio, following, OLD)  # its state still says that the next one answers
-    assert isinstance(known.embedder, EmbedderPair)
-    watch = known.embedder._watch
+    gateway_behind = unaware(
+        studio, following, OLD
+    )  # its state still says that the next one answers
+    assert isinstance(gateway_behind.embedder, EmbedderPair)
+    watch = gateway_behind.embedder._watch
     assert isinstance(watch, UnawareWatch)
     watch.fixed = replace(watch.fixed, shares={EMBEDDER: 1.0})
     following.failure = Unavailable("EmbedderNext is starting or down")
-    for gateway in (studio, known):
+    for gateway in (studio, gateway_behind):
         assert await shop.answer(studio=gateway) == (OLD, ALL)
-    shop.studio = known
+    shop.studio = gateway_behind
     await shop.put("new", "purple")
     assert await vectors_of(studio, "new") == {OLD}
     following.failure = None
     await shop.rebuild(next=True)
     assert await vectors_of(studio, "new") == {OLD, NEW}
+
+
+async def test_scores_go_on_by_the_embedder_of_the_regressor(studio: Studio) -> None:
+    shop = await open_shop(studio)
+    await activate_version(studio, await shop.rebuild(next=True))
+    form = PredictForm.model_validate({"productId": "red", "category": "dress"})
+    answer = await predict(studio, shop.owner.id, form)
+    assert answer.score.model_version
+    async with studio.database.read() as session:
+        (row,) = await session.exec(select(Prediction))
+        assert row.embedder_version == OLD
+
+
+async def test_the_studio_is_well_while_a_replica_has_not_switched(
+    studio: Studio, following: NextEmbedder
+) -> None:
+    shop = await open_shop(studio)
+    await shop.rebuild(next=True)
+    await check_rec(unaware(studio, following, NEW))
+    await check_rec(unaware(studio, following, OLD))
 
 
 async def test_words_of_a_replaced_embedder_are_embedded_again(studio: Studio) -> None:

@@ -60,10 +60,6 @@ class Shop:
 
     studio: Studio
     owner: Owner
-    log: SearchLogWriter = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.log = SearchLogWriter(self.studio.database)
 
     async def put(self, product_id: str, colour: str) -> None:
         """Creates or changes a product: it shows this colour."""
@@ -81,7 +77,10 @@ class Shop:
 
     async def find(self, form: SearchForm, studio: Studio | None = None) -> SearchResult:
         """Searches as a Gateway does."""
-        return await search(studio or self.studio, self.log, None, form)
+        log = SearchLogWriter(self.studio.database)
+        result = await search(studio or self.studio, log, None, form)
+        await log.aclose()
+        return result
 
     async def answer(self, query: str = "red dress", studio: Studio | None = None) -> Any:
         """Searches by words; returns the embedder that answered and the products."""
