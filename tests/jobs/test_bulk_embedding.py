@@ -42,8 +42,8 @@ def cluster(studio: Studio) -> Iterator[None]:
     names = ("database_url", "redis_url", "blob_url", "jwt_secret", "public_url")
     variables = {PREFIX + name.upper(): studio.settings.required(name) for name in names}
     ray.init(
-        num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
-        object_store_memory=128 * 2**20,
+        num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False,
+        logging_level=logging.ERROR, object_store_memory=128 * 2**20,
         runtime_env={"env_vars": {"PYTHONPATH": str(PROJECT_ROOT)} | variables},
     )  # fmt: skip
     holder = ray.remote(num_cpus=1)(dict).remote()
