@@ -80,6 +80,15 @@ class Unavailable(StudioError):
     retryable = True
 
 
+class NotLoaded(Unavailable):
+    """The replica that was asked has not loaded the data yet; another one may have.
+
+    replica: the id of that replica, where it is known.
+    """
+
+    replica = ""
+
+
 class DeadlinePassed(StudioError):
     """There was no answer in time."""
 

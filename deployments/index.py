@@ -13,8 +13,8 @@ from db.engine import Database
 from deployments.handles import TracedQuery
 from deployments.serve.connections import INDEX_POOL
 from deployments.serve.metrics import IndexMetrics
-from deployments.serve.replica import Replica
-from errors import StudioError
+from deployments.serve.replica import Replica, replica_id
+from errors import NotLoaded, StudioError
 from integrations.blobs.store import open_blob_store
 from models.devices import select_device
 from models.index.shapes import SearchAnswer
@@ -43,7 +43,11 @@ class IndexArgs:
 class Index(Replica):
     """Every replica polls the catalogue, so a change is searchable after one poll."""
 
-    def __init__(self, args: IndexArgs) -> None:
+    async def __init__(self, args: IndexArgs) -> None:  # type: ignore[misc]
+        """Loads the active version; Serve awaits this before it sends the first search.
+
+        Serve has no time limit for it, so that a large index may load for as long as it needs.
+        """
         settings = load_settings()
         if args.device is not None:
             select_device(args.device)  # fails at the start, not at the first large catalogue
@@ -59,6 +63,8 @@ class Index(Replica):
             device=args.device,
         )
         self._metrics = IndexMetrics()
+        self._replica_id = replica_id()
+        await self._load_active()
         self._following = asyncio.get_running_loop().create_task(self._follow(), name="follow")
 
     async def search(self, queries: list[TracedQuery]) -> list[SearchAnswer | StudioError]:
@@ -70,6 +76,9 @@ class Index(Replica):
         with continuing(traced.origin), span("Index.search", top_k=traced.query.top_k):
             try:
                 answer: SearchAnswer | StudioError = await self._live.search(traced.query)
+            except NotLoaded as error:
+                error.replica = self._replica_id
+                answer = error
             except StudioError as error:
                 answer = error
             summary = answer.detail if isinstance(answer, StudioError) else answer.index_version
@@ -91,13 +100,29 @@ class Index(Replica):
             raise RuntimeError("the index no longer follows the catalogue")
         await asyncio.get_running_loop().run_in_executor(self._thread, self._live.status)
 
+    async def _load_active(self) -> None:
+        """Waits until the active version is loaded, or there is none.
+
+        It does not wait for an index whose files are gone or damaged: the studio must start, so
+        that the index can be rebuilt.
+        """
+        while (error := await self._sync()) is not None:
+            if isinstance(error, StudioError) and not error.retryable:
+                return
+            await asyncio.sleep(RETRY_S)
+
     async def _follow(self) -> None:
         while True:
-            try:
-                await self._live.sync()
-                self._metrics.show(self._live.status())
-                pause_s = self._args.poll_s
-            except (StudioError, SQLAlchemyError) as error:
-                log.warning("index.behind", reason=str(error))
-                pause_s = RETRY_S
-            await asyncio.sleep(pause_s)
+            error = await self._sync()
+            await asyncio.sleep(self._args.poll_s if error is None else RETRY_S)
+
+    async def _sync(self) -> Exception | None:
+        """Follows the catalogue once; returns the error that prevents it."""
+        error: Exception | None = None
+        try:
+            await self._live.sync()
+        except (StudioError, SQLAlchemyError) as failure:
+            log.warning("index.behind", reason=str(failure))
+            error = failure
+        self._metrics.show(self._live.status())
+        return error

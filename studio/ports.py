@@ -235,6 +235,15 @@ class BlobStore(Protocol):
         """
         ...
 
+    async def get_range(self, key: str, start: int, size: int) -> bytes:
+        """Returns `size` bytes from `start` on, or fewer where the blob ends before.
+
+        Raises:
+            NotFound: there is no such blob.
+            Unavailable: the store does not answer, or the blob ends before `start` (Azure).
+        """
+        ...
+
     def stream(self, key: str) -> AsyncIterator[bytes]:
         """Yields the blob in pieces of at most 1 MB.
 

@@ -5,8 +5,8 @@ calls are in flight wait and share the next call; a single search is sent at onc
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,12 +15,14 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from ray.serve.handle import DeploymentHandle
 
 from deployments.serve.patches import write_request_id
-from errors import DeadlinePassed, StudioError, Unavailable
+from errors import DeadlinePassed, NotLoaded, StudioError, Unavailable
 from studio.batching import MicroBatcher
 from studio.context import Origin, continuing, current_request_id
 
 Handle = DeploymentHandle[Any]
 DEADLINE_S = 30.0
+CHOICES = 16
+"""How often Serve may choose the same replica again before another one is given up."""
 MESSAGE_BYTES = 4 * 2**20
 """The largest total size of a batch; a larger picture is sent alone."""
 
@@ -53,6 +55,22 @@ async def call(name: str, method: Any, *args: Any) -> Any:
         async with asyncio.timeout(DEADLINE_S):
             write_request_id(current_request_id())
             return await method.remote(*args)
+
+
+async def call_another(name: str, replica: str, method: Any, *args: Any) -> Any:
+    """Calls a method of another replica than the one with this id; raises as `call`.
+
+    Serve prefers the replica with the shortest queue, which is the one that can't answer. Each
+    place that is reserved there makes its queue longer, until Serve chooses another replica.
+    """
+    with _translating(name):
+        async with asyncio.timeout(DEADLINE_S), AsyncExitStack() as reserved:
+            write_request_id(current_request_id())
+            for _ in range(CHOICES):
+                choice = await reserved.enter_async_context(method.choose_replica(*args))
+                if choice.replica_id != replica:
+                    return await method.dispatch(choice, *args)
+    raise Unavailable(f"{name} is starting or down")
 
 
 async def read_stream(name: str, stream: AsyncIterator[_Answer]) -> AsyncIterator[_Answer]:
@@ -100,16 +118,16 @@ def search_in_batches(
     """Batches the searches of a deployment whose `search` takes a list of queries.
 
     It answers each query with a result or an error. The call itself has the request id of the first
-    query; each query carries its own.
+    query; each query carries its own. Queries to a replica that is still loading are sent to
+    another one, once.
     """
 
     async def ask(queries: list[_Query]) -> list[_Answer | StudioError]:
-        try:
-            with continuing(origin_of(queries[0])):
-                answers: list[_Answer | StudioError] = await call(name, handle.search, queries)
-        except StudioError as error:  # the call itself failed, so each of its queries did
-            return [error] * len(queries)
-        return answers
+        with continuing(origin_of(queries[0])):
+            answers: list[_Answer | StudioError] = await _or_errors(
+                call(name, handle.search, queries), len(queries)
+            )
+            return await _ask_another(name, handle, queries, answers)
 
     return MicroBatcher(
         ask,
@@ -119,3 +137,34 @@ def search_in_batches(
         weigh=weigh,
         max_weight=MESSAGE_BYTES,
     )
+
+
+async def _or_errors(
+    answers: Awaitable[list[_Answer | StudioError]], count: int
+) -> list[_Answer | StudioError]:
+    """The answers; if the call itself failed, its error for each of its `count` queries."""
+    try:
+        return await answers
+    except StudioError as error:
+        return [error] * count
+
+
+async def _ask_another(
+    name: str, handle: Handle, queries: list[_Query], answers: list[_Answer | StudioError]
+) -> list[_Answer | StudioError]:
+    """The answers, where another replica's replace those that are `NotLoaded`."""
+    unloaded = {
+        place: answer.replica
+        for place, answer in enumerate(answers)
+        if isinstance(answer, NotLoaded)
+    }
+    if not unloaded:
+        return answers
+    replica, again = next(iter(unloaded.values())), [queries[place] for place in unloaded]
+    others: list[_Answer | StudioError] = await _or_errors(
+        call_another(name, replica, handle.search, again), len(again)
+    )
+    for place, answer in zip(unloaded, others, strict=True):
+        # An Embedder passes the error on; its caller must not ask another Embedder for that.
+        answers[place] = Unavailable(answer.detail) if isinstance(answer, NotLoaded) else answer
+    return answers

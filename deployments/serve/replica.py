@@ -3,7 +3,7 @@
 from typing import Any, Self
 
 import ray
-from ray.serve import deployment
+from ray.serve import deployment, get_replica_context
 
 from deployments.serve.log_files import log_to_worker_files
 from deployments.serve.patches import prepare_replica
@@ -40,3 +40,8 @@ def replica_device(device: str) -> str:
         return device
     resources = ray.get_runtime_context().get_assigned_resources()
     return granted_device(device, float(resources.get("GPU", 0.0)))
+
+
+def replica_id() -> str:
+    """The id by which handles know this replica; its constructor may ask for it."""
+    return str(get_replica_context().replica_id.unique_id)

@@ -98,6 +98,12 @@ class AzureBlobStore:
             download = await self._download(key)
             return bytes(await download.readall())
 
+    async def get_range(self, key: str, start: int, size: int) -> bytes:
+        """Up to `size` bytes of a blob from `start` on."""
+        async with self._readers, raising_unavailable():
+            blob = self._container.get_blob_client(check_key(key))
+            return bytes(await (await blob.download_blob(start, size)).readall())
+
     async def stream(self, key: str) -> AsyncIterator[bytes]:
         """The bytes of a blob, in pieces of one request each, because the package buffers 32 MB."""
         async with raising_unavailable():

@@ -159,6 +159,20 @@ class LocalBlobStore:
         except FileNotFoundError:
             raise self._absent() from None
 
+    async def get_range(self, key: str, start: int, size: int) -> bytes:
+        """Up to `size` bytes of a blob from `start` on."""
+        path = self.path_of(key)
+
+        def read() -> bytes:
+            with raising_unavailable(), path.open("rb") as file:
+                file.seek(start)
+                return file.read(size)
+
+        try:
+            return await self._read(read)
+        except FileNotFoundError:
+            raise self._absent() from None
+
     async def head(self, key: str) -> BlobInfo | None:
         """The properties of a blob; None if it does not exist."""
         path = self.path_of(key)

@@ -14,7 +14,7 @@ from db.catalog import Change, last_change_seq, list_changes
 from db.engine import Database
 from db.index_versions import get_active_version
 from db.tables import IndexVersion
-from errors import Unavailable
+from errors import NotLoaded, Unavailable
 from models.embedder.shapes import unpack_vector
 from models.index.files import empty_files, open_files
 from models.index.product_index import ProductIndex
@@ -85,6 +85,9 @@ class LiveIndex:
         self._previous: LoadedVersion | None = None
         self._previous_until = 0.0
         self._last_seq = 0
+        self._has_active = False
+        self._fetched_bytes = 0
+        self._load_s = 0.0
 
     async def sync(self) -> None:
         """Loads the active version if it is not loaded yet, then applies the newest changes.
@@ -98,6 +101,7 @@ class LiveIndex:
         async with self._database.transaction() as session:
             active = await get_active_version(session)
             last_seq = await last_change_seq(session)
+        self._has_active = active is not None
         if active is None:
             return
         if last_seq < self._last_seq:
@@ -125,10 +129,13 @@ class LiveIndex:
         """Answers a query whose vectors are known.
 
         Raises:
-            Unavailable: no version is loaded, the query's vectors come from another embedder, or
+            Unavailable: no version is active, the query's vectors come from another embedder, or
                 too many searches wait.
+            NotLoaded: a version is active, but this replica has not loaded any yet.
         """
         loaded = self._loaded
+        if loaded is None and self._has_active:
+            raise NotLoaded("the search index is loading")
         if loaded is None:
             raise Unavailable("no search index is active")
         if query.embedder_version != loaded.embedder_version:
@@ -145,11 +152,16 @@ class LiveIndex:
         return SearchAnswer(loaded.version, hits, loaded.embedder_version)
 
     def status(self) -> Mapping[str, object]:
-        """The loaded version and its last applied change; `version` is None if none is loaded."""
+        """The loaded version and its last applied change; `version` is None if none is loaded.
+
+        `loadSeconds`: how long the last load took. `fetchedBytes`: what was fetched by all loads.
+        """
         loaded = self._loaded
+        loads = {"loadSeconds": self._load_s, "fetchedBytes": self._fetched_bytes}
         if loaded is None:
-            return {"version": None, "embedderVersion": None, "count": 0, "appliedSeq": 0}
+            return {"version": None, "embedderVersion": None, "count": 0, "appliedSeq": 0, **loads}
         return {
+            **loads,
             "version": loaded.version,
             "embedderVersion": loaded.embedder_version,
             "count": loaded.index.count,
@@ -168,15 +180,20 @@ class LiveIndex:
         if self._previous is not None and self._previous.is_of(row):
             await self._catch_up(self._previous, is_served=False)
             return self._previous
+        started_s = time.monotonic()
         folder = await fetch_files(
-            self._blobs, row.version, row.manifest, self._cache, self._checker
+            self._blobs, row.version, row.manifest, self._cache, self._checker, self._note_bytes
         )
         index = await asyncio.to_thread(_open, folder, row, self._device)
         fresh = LoadedVersion(
             row.version, row.embedder_version, index, row.base_seq, restored_from(row)
         )
         await self._catch_up(fresh, is_served=False)
+        self._load_s = time.monotonic() - started_s
         return fresh
+
+    def _note_bytes(self, count: int) -> None:
+        self._fetched_bytes += count
 
     async def _catch_up(self, loaded: LoadedVersion, *, is_served: bool = True) -> None:
         # Searches of the previous version may still wait in the thread: it is changed only there.

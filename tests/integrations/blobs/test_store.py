@@ -96,6 +96,16 @@ async def test_pieces(store: Store) -> None:
         await whole(store, "uploads/none.csv")
 
 
+async def test_ranges(store: Store) -> None:
+    data = bytes(range(250)) * 20
+    await store.put("indexes/v1/scan.faiss", data, "application/octet-stream")
+    for start, size in ((0, 1), (0, 5000), (4096, 100), (4096, 4096), (4999, 1)):
+        part = await store.get_range("indexes/v1/scan.faiss", start, size)
+        assert part == data[start : start + size]
+    with pytest.raises(NotFound):
+        await store.get_range("indexes/v1/none", 0, 10)
+
+
 async def test_a_scan_goes_on_after_any_key(store: Store) -> None:
     keys = ["a/b/c.png", "a/b-c.png", "a/b.png", "a/b/d/e.png", "a/b0.png", "a.png", "b/a.png"]
     for key in keys:
