@@ -150,7 +150,7 @@ def open_stream(
     )
     vectors = pixels.map_batches(
         EmbedPictures,
-        batch_size=None,
+        batch_size=args.batch,  # Ray Data demands one where GPUs are granted
         compute=ActorPoolStrategy(min_size=1, max_size=args.models),
         num_cpus=args.model_cpus,
         num_gpus=args.model_gpus,

@@ -71,6 +71,9 @@ def test_production_and_its_jobs_fit_on_the_smallest_cluster() -> None:
     """One node of each kind of cluster.yaml; then one node less, without the jobs."""
     kinds = yaml.safe_load((PROJECT_ROOT / "cluster.yaml").read_text())["available_node_types"]
     nodes = [kind["resources"]["CPU"] for kind in kinds.values() for _ in range(kind_count(kind))]
+    gateway = deployments(PRODUCTION)["Gateway"]
+    workers = [cpus for cpus in nodes if cpus]
+    assert least_replicas(gateway) <= gateway["max_replicas_per_node"] * len(workers)
     replicas = least(PRODUCTION, "num_cpus")
     assert replicas + bulk(PRODUCTION)["num_cpus"] + job_cpus(PRODUCTION) <= sum(nodes)
     assert replicas <= max(nodes)

@@ -26,7 +26,11 @@ from studio.ports import Studio
 from tests.studio.index.test_embed import fill, put
 from tests.support.fakes import FakeEmbedder, make_settings, open_studio
 
-ARGS = BulkEmbeddingArgs(from_pictures=1, batch=8, reader_cpus=0, model_cpus=0, in_flight_mb=16)
+ARGS = BulkEmbeddingArgs(
+    from_pictures=1, batch=8, reader_cpus=0, model_cpus=0, model_gpus=0.2, in_flight_mb=16
+)
+COUNTED = EmbedderConfig(device="cpu")
+"""The models get shares of a GPU that is only counted."""
 COUNT = 36
 
 
@@ -39,8 +43,8 @@ def cluster(studio: Studio) -> Iterator[None]:
     names = ("database_url", "redis_url", "blob_url", "jwt_secret", "public_url")
     variables = {PREFIX + name.upper(): studio.settings.required(name) for name in names}
     ray.init(
-        num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
-        object_store_memory=128 * 2**20,
+        num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False,
+        logging_level=logging.ERROR, object_store_memory=128 * 2**20,
         runtime_env={"env_vars": {"PYTHONPATH": str(PROJECT_ROOT)} | variables},
     )  # fmt: skip
     holder = ray.remote(num_cpus=1)(dict).remote()
@@ -76,7 +80,7 @@ async def test_a_long_reindex_gives_the_vectors_of_single_pictures_and_goes_on_w
         await put(studio, owner_id, name, data)
     await put(studio, owner_id, "g007", b"no picture")
     missing = MissingVectors(starter.version)
-    source = BulkEmbedding(ARGS, EmbedderConfig())
+    source = BulkEmbedding(ARGS, COUNTED)
     async with aclosing(source(studio, EmbeddingTask(missing, COUNT + 1))) as batches:
         batch = await anext(batches)
     assert 1 <= len(batch) <= ARGS.batch
@@ -98,7 +102,7 @@ async def test_a_long_reindex_gives_the_vectors_of_single_pictures_and_goes_on_w
 
 
 def test_another_model_than_the_one_in_service_embeds_nothing() -> None:
-    stage = EmbedPictures(EmbedderConfig(), MissingVectors("another"), replace(ARGS, niceness=0))
+    stage = EmbedPictures(COUNTED, MissingVectors("another"), replace(ARGS, niceness=0))
     with pytest.raises(Unavailable, match="replaced by another one"):
         stage({"id": np.array(["a"])})
 

@@ -119,7 +119,11 @@ def test_nodes_and_the_head_are_lost_one_after_another() -> None:
 
 
 def scale_early(schema: dict[str, Any]) -> None:
-    """Asks for more replicas at loads that a test can make; the delays are short."""
+    """Asks for more replicas at loads that a test can make; the delays are short.
+
+    Every replica warms up with its largest batch, which takes a minute on a CPU: it is smaller.
+    """
+    schema["applications"][0]["args"]["embedder"]["max_batch"] = 8
     for deployment in schema["applications"][0]["deployments"]:
         if deployment["name"] in ("Index", "Embedder"):
             deployment["autoscaling_config"] |= {
