@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import matplotlib
@@ -298,12 +299,13 @@ def main() -> None:
     seconds, load = options.minutes * 60, load_average()
     folder = Path(tempfile.mkdtemp(prefix="studio-soak-"))
     folder.chmod(0o711)  # PostgreSQL runs as another user where this one is root
-    limits = dict.fromkeys(("AUTH", "SEARCH", "CV", "DEFAULT"), "10000000")
+    names = ("AUTH", "SEARCH", "CV", "DEFAULT")
+    limits: dict[str, Any] = {f"STUDIO_LIMIT_{name}": "10000000" for name in names}
     studio = RunningStudio(
         folder / "data",
         command=[sys.executable, "-m", "cli", "up"],
         STUDIO_ACCESS_TOKEN_MINUTES="60",
-        **{f"STUDIO_LIMIT_{name}": limit for name, limit in limits.items()},
+        **limits,
     )
     try:
         studio.wait_ready(timeout_s=300)

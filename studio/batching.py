@@ -167,7 +167,7 @@ class MicroBatcher(Generic[Item, Result]):
             _settle(future, result)
 
     async def _call(self, batch: Sequence[Waiting[Item, Result]]) -> Iterable[Result | StudioError]:
-        work = self._run([item for item, _ in batch])
+        work = self._run([item for item, _, _ in batch])
         if not self._is_cancellable:
             return await work
         return await while_awaited(work, [future for _, future, _ in batch])

@@ -79,7 +79,7 @@ def build(args: dict[str, str]) -> Any:
             app.add_middleware(Envelope, client_address=ClientAddress(()))
             return app
 
-    light = {"ray_actor_options": {"num_cpus": 0.1}, "max_ongoing_requests": 200}
+    light: dict[str, Any] = {"ray_actor_options": {"num_cpus": 0.1}, "max_ongoing_requests": 200}
     network = bind(TryOn, autoscaling_config=SCALED, **light)
     two = {"min_replicas": 1, "max_replicas": 1, "metrics_interval_s": 0.5, "look_back_period_s": 2}
     return bind(Gateway, network, bind(Dispatcher, autoscaling_config=two, **light), **light)

@@ -35,10 +35,10 @@ async def test_a_managed_identity_opens_with_the_locked_packages() -> None:
     """The URL of the README; only Azure itself gives such an identity a token."""
     store = open_blob_store(settings_for("https://account.blob.core.windows.net/pictures"))
     assert isinstance(store, AzureBlobStore)
-    credential = store._service.credential
+    credential = store._account().service.credential
     assert isinstance(credential, DefaultAzureCredential)
     assert store._container.url == "https://account.blob.core.windows.net/pictures"
-    assert store._account_key is None
+    assert store._account().key is None
     await store.aclose()
 
 
