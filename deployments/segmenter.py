@@ -18,6 +18,8 @@ from models.segmenter.shapes import SegmentAnswer, SegmentPrompt
 from settings import load_settings
 from studio.batching import MicroBatcher, in_thread
 
+SAM_BATCH = 4
+"""Pictures in one pass of SAM on a GPU; the attention of each takes about a gigabyte meanwhile."""
 Result = TypeVar("Result")
 
 
@@ -40,7 +42,13 @@ class Segmenter(Replica):
         device = replica_device()
         self._model = load(
             replace(parser, device=device, max_batch=args.max_batch, threads=args.threads),
-            sam and replace(sam, device=device, threads=args.threads),
+            sam
+            and replace(
+                sam,
+                device=device,
+                threads=args.threads,
+                max_batch=SAM_BATCH if device == "cuda" else 1,
+            ),
         )
         self._model.warm_up()
         self._thread = model_thread()
