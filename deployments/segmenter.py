@@ -21,6 +21,8 @@ from settings import load_settings
 from studio.batching import MicroBatcher, in_thread
 from studio.context import shared_task
 
+SAM_BATCH = 4
+"""Pictures in one pass of SAM on a GPU; the attention of each takes about a gigabyte meanwhile."""
 Result = TypeVar("Result")
 
 
@@ -43,7 +45,13 @@ class Segmenter(Replica):
         device = replica_device(parser.device)
         self._model = load(
             replace(parser, device=device, max_batch=args.max_batch, threads=args.threads),
-            sam and replace(sam, device=device, threads=args.threads),
+            sam
+            and replace(
+                sam,
+                device=device,
+                threads=args.threads,
+                max_batch=SAM_BATCH if device == "cuda" else 1,
+            ),
         )
         self._model.warm_up()
         self._thread = model_thread()

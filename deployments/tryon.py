@@ -1,9 +1,9 @@
-"""`TryOn`: dresses people, one at a time; reads and writes the blob store itself."""
+"""`TryOn`: dresses people, as many at a time as its painter paints in one batch."""
 
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -20,7 +20,8 @@ from errors import CancelRequested
 from integrations.blobs.store import open_blob_store
 from models.tryon import pictures
 from models.tryon.loading import TryOnConfig, check_pipeline, load_pipeline
-from models.tryon.pipeline import DressedPerson, OnProgress, ParsedPerson
+from models.tryon.painter import Painting
+from models.tryon.pipeline import DressedPerson, OnProgress, ParsedPerson, PreparedTryOn
 from models.tryon.shapes import (
     GarmentPicture,
     TryOnLoad,
@@ -30,6 +31,7 @@ from models.tryon.shapes import (
     TryOnTicket,
 )
 from settings import load_settings
+from studio.batching import MicroBatcher, in_thread
 from studio.context import Deadline, within
 
 HEARTBEAT_S = 3.0
@@ -65,7 +67,10 @@ class TryOnInputs:
 
 
 class TryOn(Replica):
-    """The networks have one thread; reading, decoding and writing have another."""
+    """The networks have one thread, the painter another; so have decoding and encoding.
+
+    While the painter works, other try-ons are prepared; those of one kind are its next batch.
+    """
 
     def __init__(self, config: TryOnConfig, args: TryOnArgs) -> None:
         self._args = args
@@ -76,8 +81,10 @@ class TryOn(Replica):
         self._pipeline = load_pipeline(replace(config, parser=parser, painter=painter))
         check_pipeline(self._pipeline)
         self._thread = model_thread()
+        self._paint_thread = model_thread("paint")
         self._codec = Decoders(1, name="codec")
-        self._turns = Turns(args.max_waiting)
+        self._turns = Turns(args.max_waiting, self._pipeline.painter.max_batch)
+        self._painters: dict[Hashable, MicroBatcher[PreparedTryOn, Painting | Exception]] = {}
         self._metrics = TryOnMetrics()
 
     async def dress(
@@ -128,8 +135,12 @@ class TryOn(Replica):
         """
         self._codec.check()
         self._thread.check()
+        self._paint_thread.check()
+        for painter in self._painters.values():
+            painter.check()
         if self._turns.waiting == 0:
-            await self._in_model(check_pipeline, self._pipeline)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._paint_thread, check_pipeline, self._pipeline)
 
     async def _dress(
         self, order: TryOnOrder, ticket: TryOnTicket, steps: "asyncio.Queue[TryOnStep]",
@@ -142,6 +153,7 @@ class TryOn(Replica):
             if is_abandoned.is_set():
                 raise CancelRequested("the caller no longer waits for this try-on")
             self._thread.beat()
+            self._paint_thread.beat()
             observe_step(message)
             if deadline is not None:
                 deadline.check()
@@ -151,8 +163,7 @@ class TryOn(Replica):
         async with within(deadline), self._turn(ticket):
             started_s = time.perf_counter()
             inputs = await self._read(order, on_progress)
-            args = (inputs.person, inputs.garment, order, on_progress, inputs.parsed)
-            dressed = await _to_its_end(self._in_model(self._pipeline.dress, *args))
+            dressed = await self._make(inputs, order, on_progress)
         dressed_s = time.perf_counter()
         size_bytes = await self._write(ticket.output_key, dressed)
         timings = {
@@ -180,6 +191,27 @@ class TryOn(Replica):
                 yield
         finally:
             self._metrics.show_waiting(self._turns.waiting)
+
+    async def _make(
+        self, inputs: TryOnInputs, order: TryOnOrder, on_progress: OnProgress
+    ) -> DressedPerson:
+        args = (inputs.person, inputs.garment, order, on_progress, inputs.parsed)
+        prepared = await _to_its_end(self._in_model(self._pipeline.prepare, *args))
+        painting = await self._painter_of(prepared).submit(prepared)
+        return await _to_its_end(self._in_model(self._pipeline.finish, prepared, painting))
+
+    def _painter_of(
+        self, prepared: PreparedTryOn
+    ) -> MicroBatcher[PreparedTryOn, Painting | Exception]:
+        """The batches of its kind: of one size and number of steps, so there are few kinds."""
+        kind = self._pipeline.kind(prepared)
+        if kind not in self._painters:
+            self._painters[kind] = MicroBatcher(
+                in_thread(self._paint_thread, self._pipeline.paint),
+                max_batch=prepared.painter.max_batch,
+                max_waiting=self._args.max_waiting + prepared.painter.max_batch,
+            )
+        return self._painters[kind]
 
     async def _read(self, order: TryOnOrder, on_progress: OnProgress) -> TryOnInputs:
         """The pictures; the person is parsed while the garment is read."""

@@ -15,8 +15,10 @@ import torch
 from benchmarks.production.networks import is_same, millions
 from benchmarks.production.section_run import SectionRun
 from models.tryon.composite import compose
-from models.tryon.inpaint import Diffusion, PainterConfig, _around, _cropped, load_painter
+from models.tryon.inpaint import Diffusion, PainterConfig, load_painter
 from models.tryon.loading import square_shirt, stick_figure
+from models.tryon.painter import Painting, Scene
+from models.tryon.window import find_window
 from training.published.random_weights import Weights, sample_sum
 from training.published.sdxl import (
     ADAPTER_FILE,
@@ -27,7 +29,7 @@ from training.published.sdxl import (
     write_sdxl,
 )
 
-STEPS, BATCHES = 20, (1, 2, 4, 8)
+PAINT_STEPS, STEPS, BATCHES = 12, 20, (1, 2, 4, 8)
 HEIGHT, WIDTH, SHRINK = 1024, 768, 8
 COMPILE_LEAST_S, COMPILE_MOST_S, SPARE_S, AGAIN_S = 25.0, 120.0, 6.0, 5.0
 LATENTS, TOKENS = 9, 77
@@ -128,29 +130,31 @@ def paint_row(run: SectionRun, painter: Diffusion, name: str) -> str:
     person, labels = stick_figure()
     cloth, mask = square_shirt()
     composite = compose(person, labels, cloth, mask, "upper")
-    box = x0, y0, x1, y1 = _around(composite)
-    size = _cropped(composite, box, painter.config.side)[0].size
-    steps = STEPS if run.is_gpu else 2
+    window = find_window(composite.share > 0, painter.config.side)
+    steps = PAINT_STEPS if run.is_gpu else 2
+    scene = Scene(
+        person, labels, cloth, mask, "upper", composite, 1, steps, on_step=lambda *_: None
+    )
     pictures, spent, done = [], [], [""]
     for _ in range(2):
         run.sync()
         started = time.perf_counter()
-        picture, done = painter.paint(
-            composite, cloth, "upper", seed=1, steps=steps, on_step=lambda *_: None
-        )
+        [painting] = painter.paint([scene])
         run.sync()
         spent.append(time.perf_counter() - started)
-        pictures.append(picture)
+        assert isinstance(painting, Painting)
+        pictures.append(painting.picture)
+        done = list(painting.steps)
     outside = np.ones(person.shape[:2], bool)
+    x0, y0, x1, y1 = (max(edge, 0) for edge in window.box)
     outside[y0:y1, x0:x1] = False
     if (pictures[0] != composite.picture)[outside].any():
         raise RuntimeError("the painter changed what is outside its box")
     if not (pictures[0] != composite.picture).any():
         raise RuntimeError("the painter changed nothing")
     same = "yes" if np.array_equal(pictures[0], pictures[1]) else "no"
-    return (
-        f"| {name} | {size[1]} × {size[0]} | {done[0]} | {spent[0]:.2f} | {spent[1]:.2f} | {same} |"
-    )
+    width, height = window.size
+    return f"| {name} | {height} × {width} | {done[0]} | {spent[0]:.2f} | {spent[1]:.2f} | {same} |"
 
 
 def denoiser_row(run: SectionRun, pipeline: Any, name: str, batch: int, call: Any = None) -> str:

@@ -22,7 +22,7 @@ from errors import Invalid
 from models.segmenter.parser import Parser, ParserConfig, load
 from models.segmenter.segmenter import Segmenter
 from models.segmenter.shapes import Category, Mask, SegmentPrompt
-from models.tryon.inpaint import CompositePainter
+from models.tryon.painter import CompositePainter
 from models.tryon.pipeline import TryOnPipeline
 from models.tryon.shapes import GarmentPicture, TryOnOptions
 from models.tryon.warping.flow_network import load_flow
@@ -95,10 +95,11 @@ def draw_column(pipeline: TryOnPipeline, pair: Pair) -> Image.Image | None:
     except Invalid as refused:
         print(f"{kind}: {refused.detail}")
         return None
-    layer = result.composite.garment
+    layer = result.garment
+    assert layer is not None
     warp = layer.colour + 255 * (1 - layer.cover[..., None])
     pictures = [
-        person, garment, Image.fromarray((result.composite.share * 255).astype(np.uint8)),
+        person, garment, Image.fromarray((result.share * 255).astype(np.uint8)),
         Image.fromarray(np.clip(warp, 0, 255).astype(np.uint8)), result.picture,
     ]  # fmt: skip
     column = Image.new("RGB", (CELL[0], CELL[1] * len(pictures)), "white")

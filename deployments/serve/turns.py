@@ -1,4 +1,4 @@
-"""A bounded queue for one request at a time; owners take turns, each in order of acceptance."""
+"""A bounded queue for a few requests at a time; owners take turns, each in order of acceptance."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,24 +28,25 @@ class QueueEntry:
 
 
 class Turns:
-    """A queue for work that can't be batched.
+    """A queue for long work; `at_once` requests have their turn at a time.
 
     The next turn goes to the owner whose last turn is the longest ago; accounts of one network
     share their turns. An owner's requests are served in the order in which they were accepted, not
     in the order of arrival: an older job may arrive later because its worker started slowly.
     """
 
-    def __init__(self, max_waiting: int) -> None:
+    def __init__(self, max_waiting: int, at_once: int = 1) -> None:
         self._max_waiting = max_waiting
+        self._at_once = at_once
         self._waiting: list[QueueEntry] = []
         self._numbers = count(1)
         self._served: dict[str, int] = {}
-        self._busy = False
+        self._running = 0
 
     @property
     def waiting(self) -> int:
         """How many requests wait or are being served."""
-        return len(self._waiting) + self._busy
+        return len(self._waiting) + self._running
 
     @asynccontextmanager
     async def take(
@@ -56,7 +57,7 @@ class Turns:
         Raises:
             Unavailable: too many try-ons of this owner, of its network or of all owners wait.
         """
-        if self._busy:
+        if self._running >= self._at_once:
             await self._wait(accepted_s, owner, network)
         else:
             self._begin(owner, network)
@@ -90,8 +91,8 @@ class Turns:
             raise Unavailable("too many of your try-ons are waiting already")
 
     def _pass_on(self) -> None:
-        """Starts the next turn; stays busy meanwhile, so that no new request goes first."""
-        self._busy = False
+        """Starts the next turn in place of one that ends, so that no new request goes first."""
+        self._running -= 1
         if self._waiting:
             next_waiter = min(self._waiting, key=self._place)
             self._waiting.remove(next_waiter)
@@ -103,7 +104,7 @@ class Turns:
         return max(own, near), own, waiter.accepted_s
 
     def _begin(self, owner: str, network: str) -> None:
-        self._busy = True
+        self._running += 1
         number = next(self._numbers)
         for name in filter(None, (owner, network)):
             self._served.pop(name, None)  # so that the dictionary's order is that of the last turns

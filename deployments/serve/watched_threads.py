@@ -44,10 +44,11 @@ class WatchedThreads(ThreadPoolExecutor):
         return super().submit(self._watch, partial(work, *args, **kwargs))
 
     def beat(self) -> None:
-        """Ends a step and begins the next; called by the work, in its thread."""
+        """Ends a step and begins the next, if the caller is work in one of the threads."""
         now_s, thread = time.monotonic(), threading.get_ident()
-        self._slowest_s = max(self._slowest_s, now_s - self._starts.get(thread, now_s))
-        self._starts[thread] = now_s
+        if thread in self._starts:
+            self._slowest_s = max(self._slowest_s, now_s - self._starts[thread])
+            self._starts[thread] = now_s
 
     def check(self) -> None:
         """Checks that no thread is stuck.
@@ -73,6 +74,6 @@ class WatchedThreads(ThreadPoolExecutor):
             del self._starts[threading.get_ident()]
 
 
-def model_thread() -> WatchedThreads:
+def model_thread(name: str = "model") -> WatchedThreads:
     """The thread of a deployment's networks."""
-    return WatchedThreads(1, "model", "step", least_s=STEP_S, slower=SLOWER)
+    return WatchedThreads(1, name, "step", least_s=STEP_S, slower=SLOWER)

@@ -11,12 +11,17 @@ Model = Literal["embedder", "parser", "sam", "tryon"]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A published checkpoint. commercial: whether its licence allows commercial use."""
+    """A published checkpoint.
+
+    commercial: whether its licence allows commercial use. backend: of a try-on checkpoint, the
+    loader in `models.tryon.inpaint.BACKENDS`; it is also that of checkpoints that aren't listed.
+    """
 
     name: str
     model: Model
     licence: str
     commercial: bool
+    backend: str = "inpainting"
 
 
 REGISTRY: dict[str, Checkpoint] = {

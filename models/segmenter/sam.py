@@ -4,7 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -22,8 +22,13 @@ from models.segmenter.sam_checkpoint import (
 )
 from models.segmenter.shapes import Plane
 
+if TYPE_CHECKING:
+    import torch
+
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
+Square = tuple[Plane, tuple[int, int]]
+"""A picture in the network's square, (3, side, side) float32, and its (height, width) in there."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,15 @@ class SamConfig:
     checkpoint: "starter"; a folder with `sam_config.json`; a published file `sam_vit_b_….pth`, or
     a folder that holds one; or "hf-hub:owner/name/path/of/sam_vit_b_….pth". precision: of the
     picture's encoder; prompts and masks take little time, and segment-anything needs them in fp32.
+    max_batch: how many pictures the encoder takes in one pass: on a GPU a few are faster together,
+    but each takes about a gigabyte meanwhile.
     """
 
     checkpoint: str = "starter"
     precision: Precision = "fp32"
     device: str = "auto"
     threads: int = 1
+    max_batch: int = 1
     allow_noncommercial: bool = False
     pinning: Pinning = NO_PINS
 
@@ -47,11 +55,12 @@ class SamConfig:
 class ImageEmbedding:
     """The encoder's output for a picture, which is the mask decoder's input.
 
-    planes: (prompt_width, side, side) float32. inner: (height, width) of the scaled picture inside
-    of the network's square; the rest is padding.
+    planes: (prompt_width, side, side), on the network's device and in its precision, where every
+    prompt needs them. inner: (height, width) of the scaled picture inside of the network's square;
+    the rest is padding.
     """
 
-    planes: Plane
+    planes: "torch.Tensor"
     inner: tuple[int, int]
 
 
@@ -92,7 +101,7 @@ class SamModel:
         digest = fingerprint(network.state_dict(), described)
         self.version = f"{short_name(config.checkpoint)}-{digest}"
 
-    def preprocess(self, image: Image.Image) -> tuple[Plane, tuple[int, int]]:
+    def preprocess(self, image: Image.Image) -> Square:
         """A decoded RGB image -> (3, side, side) float32 with its longer side scaled to `side`,
         padded right and below; and (height, width) of the scaled picture.
         """
@@ -107,12 +116,24 @@ class SamModel:
 
     def encode(self, square: Plane, inner: tuple[int, int]) -> ImageEmbedding:
         """Runs the image encoder, which is the expensive half and needed once for each picture."""
+        return self.encode_all([(square, inner)])[0]
+
+    def encode_all(self, squares: Sequence[Square]) -> list[ImageEmbedding]:
+        """Runs the image encoder for many pictures, `max_batch` in one pass."""
         import torch
 
-        with torch.inference_mode():
-            batch = torch.from_numpy(square)[None].to(self._device, self._dtype)
-            planes = self._network.image_encoder(batch)[0].float().cpu().numpy()
-        return ImageEmbedding(planes, inner)
+        embeddings: list[ImageEmbedding] = []
+        for start in range(0, len(squares), self.config.max_batch):
+            part = squares[start : start + self.config.max_batch]
+            with torch.inference_mode():
+                batch = torch.from_numpy(np.stack([square for square, _ in part]))
+                planes = self._network.image_encoder(batch.to(self._device, self._dtype))
+            # A copy each, so that one cached picture does not keep the whole batch in memory.
+            embeddings += [
+                ImageEmbedding(plane.clone(), inner)
+                for plane, (_, inner) in zip(planes, part, strict=True)
+            ]
+        return embeddings
 
     def decode(self, embedding: ImageEmbedding, prompts: Sequence[Prompt]) -> list[Cutout]:
         """One mask for each prompt: the one with the highest predicted IoU.
@@ -138,7 +159,7 @@ class SamModel:
         import torch
 
         with torch.inference_mode():
-            planes = torch.from_numpy(embedding.planes)[None].to(self._device)
+            planes = embedding.planes[None].float()
             points, box, mask = self._encode_prompt(prompt, embedding.inner)
             sparse, dense = self._network.prompt_encoder(points=points, boxes=box, masks=mask)
             alone = len(prompt.points) == 1 and prompt.box is None and prompt.mask is None

@@ -22,7 +22,7 @@ from models.segmenter.prompts import (
     resize,
 )
 from models.segmenter.regions import bbox_of, fill_holes, iou
-from models.segmenter.sam import SamConfig, SamModel
+from models.segmenter.sam import ImageEmbedding, SamConfig, SamModel
 from models.segmenter.sam import load as load_sam
 from models.segmenter.shapes import Mask, Pixels, Plane, SegmentPrompt
 from models.segmenter.targets import (
@@ -88,14 +88,15 @@ class Segmenter:
         return self._prepare(image, image.size)
 
     def encode(self, pictures: Sequence[PreparedPicture]) -> list[Features]:
-        """Runs the part of the networks that needs no prompt; the parser runs in batches."""
+        """Runs the part of the networks that needs no prompt, in batches."""
         planes = self.parser.probabilities([picture.pixels for picture in pictures])
+        squares = [picture.square for picture in pictures if picture.square is not None]
+        embeddings: Sequence[ImageEmbedding | None] = (
+            self.sam.encode_all(squares) if self.sam else [None] * len(pictures)
+        )
         return [
-            Features(
-                Parsing(plane, picture.height, picture.width),
-                self.sam.encode(*picture.square) if self.sam and picture.square else None,
-            )
-            for plane, picture in zip(planes, pictures, strict=True)
+            Features(Parsing(plane, picture.height, picture.width), embedding)
+            for plane, picture, embedding in zip(planes, pictures, embeddings, strict=True)
         ]
 
     def decode(self, features: Features, prompt: SegmentPrompt) -> Segment:

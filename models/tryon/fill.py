@@ -25,6 +25,8 @@ from models.tryon.person.pose import Labels, Limb, Pose
 from models.tryon.warping.splines import Cover
 
 FACE = frozenset({Atr.FACE})
+NEVER_PAINTED = HEAD | HEADWEAR | SHOES | {Atr.BAG}
+"""The classes that no garment of any category replaces or covers."""
 Colour = NDArray[np.float32]
 """Shape (h, w, 3), float32, 0 to 255."""
 
@@ -53,7 +55,7 @@ class Zones:
 def find_zones(labels: Labels, body: Pose, category: Category) -> Zones:
     """The zones of a category on a person."""
     rows = np.arange(len(labels))[:, None]
-    protected = mask_of(labels, HEAD | HEADWEAR | SHOES | {Atr.BAG}) | body.hands
+    protected = mask_of(labels, NEVER_PAINTED) | body.hands
     if category == "upper":
         if body.tucked:  # the new top is tucked in as well
             protected |= mask_of(labels, LOWER | {Atr.BELT})

@@ -1,36 +1,32 @@
-"""Painters that finish a composite: none, or a diffusers inpainting checkpoint."""
+"""A painter that finishes composites with a diffusers inpainting checkpoint."""
 
 # ruff: noqa: PLC0415 - torch and diffusers are imported when a checkpoint is loaded, not earlier
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 from PIL import Image
 
+from errors import JobStopped, StudioError
 from models.checkpoints.adapter import AdapterName
 from models.checkpoints.pins import NO_PINS, Pinning, checkpoint_source
+from models.checkpoints.registry import licence_of
 from models.checkpoints.variants import find_variant
-from models.checkpoints.weights import LOCAL_PREFIX, short_name
+from models.checkpoints.weights import LOCAL_PREFIX, fingerprint, short_name
 from models.devices import Precision, select_device, torch_type
-from models.segmenter.shapes import Category, Pixels
-from models.tryon.composite import Composite
-from models.tryon.outline import bounds
+from models.segmenter.shapes import Category
+from models.tryon.painter import CompositePainter, Painter, Painting, Scene
+from models.tryon.pictures import square_garment
+from models.tryon.window import Window, find_window
 
 COMPOSITE = "composite"
 """The name of the painter that returns the composite as it is."""
-OnStep = Callable[[int, int], None]
-"""Called with the steps done and the steps in total; an exception ends the painting."""
-
 CLOTHES: Mapping[Category, str] = {"upper": "top", "lower": "trousers or skirt", "dress": "dress"}
+PROMPT = "photograph of a person wearing the {}, natural light"
 AVOIDED = "blurry, distorted, extra limbs, deformed hands, text, watermark"
-MULTIPLE = 8
-MARGIN = 0.12
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class PainterConfig:
     hub's "owner/name" (StableDiffusionXLInpaintPipeline and its kin). adapter: the name of an
     IP-Adapter, see `AdapterName`, that conditions the network on the garment; or None. side: the
     longest side that is painted. strength: the share of noise added to the composite, above 0 and
-    at most 1.
+    at most 1. max_batch: how many scenes are painted in one call on a GPU.
     """
 
     checkpoint: str = COMPOSITE
@@ -52,110 +48,127 @@ class PainterConfig:
     strength: float = 0.6
     guidance: float = 5.0
     adapter_scale: float = 0.7
+    max_batch: int = 4
     pinning: Pinning = NO_PINS
-
-
-class Painter(Protocol):
-    """Finishes a composite; `load_painter` chooses the class."""
-
-    version: str
-    """Changes with the checkpoint and how it is used."""
-
-    def paint(
-        self,
-        composite: Composite,
-        garment: Pixels,
-        category: Category,
-        *,
-        seed: int,
-        steps: int,
-        on_step: OnStep,
-    ) -> tuple[Pixels, list[str]]:
-        """The finished picture, (h, w, 3) like the composite's, and the names of the steps.
-
-        steps: how many run, at least 1. The same arguments give the same picture. Only pixels with
-        a `composite.share` above 0 are used.
-        """
-        ...
-
-
-class CompositePainter:
-    """Returns the composite without painting anything."""
-
-    version = "composite-1"
-
-    def paint(
-        self,
-        composite: Composite,
-        garment: Pixels,
-        category: Category,
-        *,
-        seed: int,
-        steps: int,
-        on_step: OnStep,
-    ) -> tuple[Pixels, list[str]]:
-        """The composite's picture, regardless of the seed and the number of steps."""
-        on_step(0, 1)
-        return composite.picture, []
 
 
 class Diffusion:
     """A diffusers inpainting pipeline that starts from the composite."""
 
+    needs_composite = True
+
     def __init__(self, config: PainterConfig, pipeline: Any) -> None:
         self.config = config
         self._pipeline = pipeline
-        digest = hashlib.sha256(json.dumps(_described(config, pipeline)).encode()).hexdigest()
-        self.version = f"{short_name(config.checkpoint)}-{digest[:12]}"
+        self.version = _version_of(config, pipeline)
+        self.max_batch = config.max_batch if pipeline.device.type == "cuda" else 1
+        if config.adapter:
+            pipeline.prepare_ip_adapter_image_embeds = self._embed_garments
 
-    def paint(
-        self,
-        composite: Composite,
-        garment: Pixels,
-        category: Category,
-        *,
-        seed: int,
-        steps: int,
-        on_step: OnStep,
-    ) -> tuple[Pixels, list[str]]:
+    def kind(self, scene: Scene) -> Hashable:
+        """Scenes of the same size and number of steps share a call."""
+        share = scene.required_composite().share
+        return (find_window(share > 0, self.config.side).size if share.any() else None, scene.steps)
+
+    def paint(self, scenes: Sequence[Scene]) -> list[Painting | Exception]:
         """Paints the part around the changed zone at the network's size and puts it back."""
+        composites = [scene.required_composite() for scene in scenes]
+        if not composites[0].share.any():  # all are of one kind
+            return [Painting(composite.picture, composite.share, ()) for composite in composites]
+        windows = [find_window(one.share > 0, self.config.side) for one in composites]
+        progress = _Progress(scenes)
+        try:
+            pictures = self._run(scenes, windows, progress)
+        except (StudioError, JobStopped):
+            if not progress.is_over:
+                raise
+            return [progress.errors[number] for number in range(len(scenes))]
+        return [
+            progress.errors.get(number)
+            or Painting(
+                window.put_back(picture, composite.picture),
+                composite.share,
+                (f"diffusion x{scenes[0].steps}",),
+            )
+            for number, (window, picture, composite) in enumerate(
+                zip(windows, pictures, composites, strict=True)
+            )
+        ]
+
+    def _run(
+        self, scenes: Sequence[Scene], windows: Sequence[Window], progress: "_Progress"
+    ) -> list[Image.Image]:
+        """The painted windows; each scene has a generator of its own."""
         import torch
 
-        if not (composite.share > 0).any():
-            return composite.picture, []
-        box = _around(composite)
-        picture, mask = _cropped(composite, box, self.config.side)
-
-        def after_step(
-            _pipe: Any, step: int, _time: Any, tensors: dict[str, Any]
-        ) -> dict[str, Any]:
-            on_step(step + 1, steps)
-            return tensors
-
-        on_step(0, steps)
+        composites = [scene.required_composite() for scene in scenes]
+        pairs = list(zip(windows, composites, strict=True))
+        width, height = windows[0].size
         adapter_inputs = (
-            {"ip_adapter_image": Image.fromarray(garment)} if self.config.adapter else {}
+            {"ip_adapter_image": [square_garment(scene.garment, scene.mask) for scene in scenes]}
+            if self.config.adapter
+            else {}
         )
         with torch.inference_mode():
-            painted = self._pipeline(
-                prompt=f"photograph of a person wearing the {CLOTHES[category]}, natural light",
-                negative_prompt=AVOIDED,
-                image=picture,
-                mask_image=mask,
-                width=picture.width,
-                height=picture.height,
+            progress.show(0)
+            pictures: list[Image.Image] = self._pipeline(
+                prompt=[PROMPT.format(CLOTHES[scene.category]) for scene in scenes],
+                negative_prompt=[AVOIDED] * len(scenes),
+                image=[window.cut(composite.picture) for window, composite in pairs],
+                mask_image=[window.cut_mask(composite.share > 0) for window, composite in pairs],
+                width=width,
+                height=height,
                 strength=self.config.strength,
                 guidance_scale=self.config.guidance,
-                num_inference_steps=schedule_length(steps, self.config.strength),
-                generator=torch.Generator("cpu").manual_seed(seed),
-                callback_on_step_end=after_step,
+                num_inference_steps=schedule_length(scenes[0].steps, self.config.strength),
+                generator=[torch.Generator("cpu").manual_seed(scene.seed) for scene in scenes],
+                callback_on_step_end=progress.after_step,
                 **adapter_inputs,
-            ).images[0]
-        x0, y0, x1, y1 = box
-        result = composite.picture.copy()
-        size = (x1 - x0, y1 - y0)
-        result[y0:y1, x0:x1] = np.asarray(painted.resize(size, Image.Resampling.LANCZOS))
-        return result, [f"diffusion x{steps}"]
+            ).images
+        return pictures
+
+    def _embed_garments(
+        self, garments: list[Image.Image], _embeddings: None, device: Any, _count: int, guided: bool
+    ) -> list[Any]:
+        """Each scene's own garment; diffusers' method gives all scenes of a batch the same ones."""
+        import torch
+        from diffusers.models.embeddings import ImageProjection
+
+        projection = self._pipeline.unet.encoder_hid_proj.image_projection_layers[0]
+        is_pooled = isinstance(projection, ImageProjection)
+        own, none = self._pipeline.encode_image(garments, device, 1, not is_pooled)
+        return [torch.cat([none, own] if guided else [own])[:, None]]
+
+
+class _Progress:
+    """Tells the scenes of a call about its steps; `errors` of those that no longer want to know."""
+
+    def __init__(self, scenes: Sequence[Scene]) -> None:
+        self._scenes = scenes
+        self.errors: dict[int, Exception] = {}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no scene is wanted any more."""
+        return len(self.errors) == len(self._scenes)
+
+    def show(self, done: int) -> None:
+        """Tells all scenes; raises where none is wanted any more."""
+        for number, scene in enumerate(self._scenes):
+            if number not in self.errors:
+                try:
+                    scene.on_step(done, scene.steps)
+                except (StudioError, JobStopped) as error:
+                    self.errors[number] = error
+        if self.is_over:
+            raise self.errors[0]
+
+    def after_step(
+        self, _pipeline: Any, step: int, _time: Any, tensors: dict[str, Any]
+    ) -> dict[str, Any]:
+        """As `callback_on_step_end` of diffusers."""
+        self.show(step + 1)
+        return tensors
 
 
 def schedule_length(steps: int, strength: float) -> int:
@@ -165,50 +178,35 @@ def schedule_length(steps: int, strength: float) -> int:
     return next(length for length in count(steps) if int(length * strength) >= steps)
 
 
-def _around(composite: Composite) -> tuple[int, int, int, int]:
-    """The box of the changed zone with a margin: x0, y0, x1, y1, exclusive."""
-    x0, y0, x1, y1 = bounds(composite.share > 0)
-    margin = round(MARGIN * max(x1 - x0, y1 - y0))
-    height, width = composite.share.shape
-    return (
-        max(x0 - margin, 0), max(y0 - margin, 0),
-        min(x1 + 1 + margin, width), min(y1 + 1 + margin, height),
-    )  # fmt: skip
-
-
-def _cropped(
-    composite: Composite, box: tuple[int, int, int, int], side: int
-) -> tuple[Image.Image, Image.Image]:
-    """Picture and mask of the box: longest side near `side`, both sides multiples of MULTIPLE."""
-    x0, y0, x1, y1 = box
-    scale = side / max(x1 - x0, y1 - y0)
-    width, height = (
-        max(MULTIPLE * 8, round(length * scale / MULTIPLE) * MULTIPLE)
-        for length in (x1 - x0, y1 - y0)
-    )
-    picture = Image.fromarray(composite.picture[y0:y1, x0:x1])
-    mask = Image.fromarray((composite.share[y0:y1, x0:x1] > 0).astype(np.uint8) * 255)
-    size = (width, height)
-    return picture.resize(size, Image.Resampling.LANCZOS), mask.resize(size)
-
-
-def _described(config: PainterConfig, pipeline: Any) -> list[object]:
-    """The values that determine the version: the networks' configurations and their options."""
-    parts = {
-        name: sorted(
-            (key, str(value)) for key, value in dict(part.config).items() if key != "_name_or_path"
-        )
-        for name, part in pipeline.components.items()
-        if hasattr(part, "config") and hasattr(part.config, "items")
+def _version_of(config: PainterConfig, pipeline: Any) -> str:
+    """The checkpoint's name, and the fingerprint of its weights, configurations and options."""
+    parts = {name: part for name, part in pipeline.components.items() if hasattr(part, "config")}
+    configs = {
+        name: {key: str(part.config[key]) for key in dict(part.config) if key != "_name_or_path"}
+        for name, part in parts.items()
+        if hasattr(part.config, "items")
     }
-    used = [config.adapter, config.precision, config.side, config.strength, config.guidance]
-    return [type(pipeline).__name__, parts, used, config.adapter_scale]
+    tensors = {
+        f"{name}.{key}": tensor
+        for name, part in parts.items()
+        if hasattr(part, "state_dict")
+        for key, tensor in part.state_dict().items()
+    }
+    options = [config.precision, config.side, config.strength, config.guidance, PROMPT, AVOIDED]
+    adapter_scale = config.adapter_scale if config.adapter else None
+    described = [type(pipeline).__name__, configs, options, adapter_scale]
+    return f"{short_name(config.checkpoint)}-{fingerprint(tensors, described)}"
 
 
 def load_painter(config: PainterConfig) -> Painter:
     """Loads the painter of a checkpoint."""
     if config.checkpoint == COMPOSITE:
         return CompositePainter()
+    return BACKENDS[licence_of(config.checkpoint, "tryon").backend](config)
+
+
+def load_diffusion(config: PainterConfig) -> Painter:
+    """Loads an inpainting checkpoint of diffusers."""
     from diffusers import AutoPipelineForInpainting
 
     device = select_device(config.device)
@@ -235,3 +233,7 @@ def load_painter(config: PainterConfig) -> Painter:
         pipeline.set_ip_adapter_scale(config.adapter_scale)
     pipeline.set_progress_bar_config(disable=True)
     return Diffusion(config, pipeline.to(device))
+
+
+BACKENDS: Mapping[str, Callable[[PainterConfig], Painter]] = {"inpainting": load_diffusion}
+"""The loader of a painter, by the backend that its entry in the registry names."""

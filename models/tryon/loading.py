@@ -13,6 +13,7 @@ from models.segmenter.atr import Atr
 from models.segmenter.shapes import Mask, Pixels
 from models.tryon.composite import compose
 from models.tryon.inpaint import COMPOSITE, PainterConfig, load_painter
+from models.tryon.painter import Scene
 from models.tryon.person.pose import Labels
 from models.tryon.pipeline import Sizes, TryOnPipeline
 
@@ -64,10 +65,13 @@ def check_pipeline(pipeline: TryOnPipeline) -> None:
     composite = compose(person, labels, garment, mask, "upper", pipeline.flow)
     if not (composite.share > 0).any():
         raise RuntimeError("the warp lays no garment on the person")
-    painted, _ = pipeline.painter.paint(
-        composite, garment, "upper", seed=0, steps=1, on_step=lambda *_: None
+    scene = Scene(
+        person, labels, garment, mask, "upper", composite, seed=0, steps=1, on_step=lambda *_: None
     )
-    if painted.shape != person.shape:
+    [painting] = pipeline.painter.paint([scene])
+    if isinstance(painting, Exception):
+        raise painting
+    if painting.picture.shape != person.shape:
         raise RuntimeError("the painter changed the picture's size")
 
 

@@ -65,3 +65,16 @@ def crop_garment(garment: GarmentPicture, side: int) -> tuple[Pixels, Mask]:
     size = (max(8, round(cloth.width * scale)), max(8, round(cloth.height * scale)))
     cloth = cloth.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     return np.asarray(cloth, np.uint8), np.asarray(cut.resize(size)) > MASK_LEVEL
+
+
+def square_garment(cloth: Pixels, cut: Mask) -> Image.Image:
+    """The garment alone, on white, in the middle of a square.
+
+    A network that sees the picture's background would take it for a part of the garment, and one
+    that crops a long picture to its middle would not see neckline and hem.
+    """
+    side = max(cloth.shape[:2])
+    square = Image.new("RGB", (side, side), "white")
+    place = ((side - cloth.shape[1]) // 2, (side - cloth.shape[0]) // 2)
+    square.paste(Image.fromarray(cloth), place, Image.fromarray(cut.astype(np.uint8) * 255))
+    return square

@@ -1,25 +1,27 @@
 """A try-on of decoded pictures in four steps: parse, warp, inpaint, repaint."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from PIL import Image
 
 from errors import Invalid
-from models.segmenter.atr import CATEGORIES, category_shares
+from models.segmenter.atr import CATEGORIES, category_shares, mask_of
 from models.segmenter.parsing import Parsing
 from models.segmenter.shapes import Category, Mask, Pixels
 from models.tryon.checks import check_garment, check_person
-from models.tryon.composite import Composite, compose
-from models.tryon.inpaint import CompositePainter, Painter
+from models.tryon.composite import compose
+from models.tryon.fill import NEVER_PAINTED
 from models.tryon.outline import bounds
-from models.tryon.person.pose import Labels
+from models.tryon.painter import CompositePainter, Painter, Painting, Scene
+from models.tryon.person.pose import Labels, resized
 from models.tryon.pictures import crop_garment, scale_person
 from models.tryon.repaint import repaint
 from models.tryon.shapes import GarmentPicture, TryOnOptions
 from models.tryon.warping.flow import FlowModel
+from models.tryon.warping.splines import Cover, WarpedLayer
 
 SURE = 0.85
 """If another category has more than this share, the caller's category may be refused."""
@@ -62,14 +64,17 @@ class DressedPerson:
     """A finished try-on.
 
     picture: at the person's size. category: the caller's, or the guessed one. steps: the names of
-    the steps in order. timings_ms: by step. composite: the parts of the picture.
+    the steps in order. timings_ms: by step. share, protected: as in `Painting` and `Composite`.
+    garment: the warped layer; None where the painter needed none.
     """
 
     picture: Image.Image
     category: Category
     steps: tuple[str, ...]
     timings_ms: dict[str, float]
-    composite: Composite = field(repr=False)
+    share: Cover = field(repr=False)
+    protected: Mask = field(repr=False)
+    garment: WarpedLayer | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -82,15 +87,30 @@ class ParsedPerson:
 
 
 OnProgress = Callable[[int, int, str], None]
-"""Called with the steps done, the steps in total and the step that begins; an exception ends it."""
+"""Called with the steps done, the steps in total and the step that begins; a `StudioError` or
+`JobStopped` ends the try-on."""
 
 
 def _no_progress(_done: int, _total: int, _message: str) -> None:
     """Ignores the progress."""
 
 
+@dataclass(frozen=True)
+class PreparedTryOn:
+    """A try-on that is ready to be painted."""
+
+    person: Image.Image
+    scene: Scene
+    painter: Painter
+    on_progress: OnProgress
+    clock: "_Clock"
+
+
 class TryOnPipeline:
-    """The loaded networks; holds no state of a request, and takes one call at a time."""
+    """The loaded networks; holds no state of a request.
+
+    `paint` takes one call at a time, and so do the other methods; both may run side by side.
+    """
 
     def __init__(
         self, parser: HumanParser, painter: Painter, sizes: Sizes | None = None,
@@ -122,33 +142,63 @@ class TryOnPipeline:
         Raises:
             Invalid: a picture can't be used; the error has a subject.
         """
+        prepared = self.prepare(person, garment, options, on_progress, parsed)
+        return self.finish(prepared, self.paint([prepared])[0])
+
+    def prepare(
+        self, person: Image.Image, garment: GarmentPicture, options: TryOnOptions,
+        on_progress: OnProgress = _no_progress, parsed: ParsedPerson | None = None,
+    ) -> PreparedTryOn:  # fmt: skip
+        """The part of `dress` before the painting; raises as `dress`."""
         check_person(person)
         check_garment(garment)
         parsed = parsed or self.parse_person(person, options, on_progress)
         clock = _Clock()
-        painter = self._plain if options.quality == "fast" else self.painter
+        painter = self._painter_of(options)
         steps = self._count_steps(options)
         total = steps + 3
         cloth, cut = crop_garment(garment, max(parsed.frame.shape))
         category = self._category_of(options, cloth, cut)
         clock.lap("parseMs", parsed.parse_ms)
-        on_progress(1, total, "warp")
-        composite = compose(parsed.frame, parsed.labels, cloth, cut, category, self.flow)
-        clock.lap("warpMs")
+        composite = None
+        if painter.needs_composite:
+            on_progress(1, total, "warp")
+            composite = compose(parsed.frame, parsed.labels, cloth, cut, category, self.flow)
+            clock.lap("warpMs")
 
         def on_step(done: int, _of: int) -> None:
             on_progress(2 + min(done, steps), total, "inpaint")
 
-        painting, paint_steps = painter.paint(
-            composite, cloth, category, seed=options.seed, steps=steps, on_step=on_step
-        )
+        scene = Scene(
+            parsed.frame, parsed.labels, cloth, cut, category, composite, options.seed, steps,
+            on_step,
+        )  # fmt: skip
+        return PreparedTryOn(person, scene, painter, on_progress, clock)
+
+    def kind(self, prepared: PreparedTryOn) -> Hashable:
+        """Try-ons of one kind may be painted in one call."""
+        return prepared.painter.version, prepared.painter.kind(prepared.scene)
+
+    def paint(self, prepared: Sequence[PreparedTryOn]) -> list[Painting | Exception]:
+        """Paints try-ons of one kind; an error in place of a painting belongs to that try-on."""
+        return prepared[0].painter.paint([one.scene for one in prepared])
+
+    def finish(self, prepared: PreparedTryOn, painting: Painting | Exception) -> DressedPerson:
+        """The part of `dress` after the painting, whose error it raises."""
+        if isinstance(painting, Exception):
+            raise painting
+        scene, clock = prepared.scene, prepared.clock
         clock.lap("inpaintMs")
-        on_progress(2 + steps, total, "repaint")
-        picture = repaint(person, painting, composite.share, composite.protected)
+        prepared.on_progress(2 + scene.steps, scene.steps + 3, "repaint")
+        protected = _protected(scene)
+        picture = repaint(prepared.person, painting.picture, painting.share, protected)
         clock.lap("repaintMs")
-        warp = "affine warp" if composite.garment.affine else "warp"
-        names = ("parse", warp, "blend", *paint_steps, "repaint")
-        return DressedPerson(picture, category, names, clock.laps_ms, composite)
+        layer = scene.composite.garment if scene.composite else None
+        warp = ("affine warp" if layer.affine else "warp", "blend") if layer else ()
+        names = ("parse", *warp, *painting.steps, "repaint")
+        return DressedPerson(
+            picture, scene.category, names, clock.laps_ms, painting.share, protected, layer
+        )
 
     def parse_person(
         self, person: Image.Image, options: TryOnOptions, on_progress: OnProgress = _no_progress
@@ -166,9 +216,12 @@ class TryOnPipeline:
         clock.lap("parseMs")
         return ParsedPerson(frame, labels, clock.laps_ms["parseMs"])
 
+    def _painter_of(self, options: TryOnOptions) -> Painter:
+        return self._plain if options.quality == "fast" else self.painter
+
     def _count_steps(self, options: TryOnOptions) -> int:
         """Steps of the painter; the composite counts as one."""
-        if options.quality == "fast" or isinstance(self.painter, CompositePainter):
+        if isinstance(self._painter_of(options), CompositePainter):
             return 1
         default = getattr(self._sizes, f"{options.quality}_steps")
         return options.steps or int(default)
@@ -205,6 +258,14 @@ def fit_category(
             "leave category out, or show another garment"
         ).about("category")
     return category
+
+
+def _protected(scene: Scene) -> Mask:
+    """The composite's protected pixels, or else those of classes that are never painted."""
+    if scene.composite is not None:
+        return scene.composite.protected
+    height, width = scene.person.shape[:2]
+    return mask_of(resized(scene.labels, (height, width)), NEVER_PAINTED)
 
 
 def _by_shape(cut: Mask) -> Category:

@@ -94,3 +94,18 @@ async def test_a_turn_that_comes_while_leaving_is_passed_on() -> None:
     tasks[0].cancel()  # its turn has come, it has not run yet
     await asyncio.wait(tasks)
     assert served in ([2], [1, 2]) and turns.waiting == 0
+
+
+async def test_some_requests_may_have_their_turn_at_a_time() -> None:
+    turns, running, most = Turns(8, at_once=3), 0, 0
+
+    async def work(number: int) -> None:
+        nonlocal running, most
+        async with turns.take(number):
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0)
+            running -= 1
+
+    await asyncio.gather(*(work(number) for number in range(8)))
+    assert most == 3 and turns.waiting == 0

@@ -185,14 +185,21 @@ def test_both_networks_together(folder: Path, sam_folder: Path) -> None:
 
 
 def test_pictures_of_a_batch_are_encoded_as_each_alone(folder: Path, sam_folder: Path) -> None:
-    segmenter = Segmenter(load(ParserConfig(str(folder))), load_sam(SamConfig(str(sam_folder))))
+    sam = load_sam(SamConfig(str(sam_folder), max_batch=2))
+    passes: list[int] = []
+    sam._network.image_encoder.register_forward_pre_hook(
+        lambda _, args: passes.append(len(args[0]))
+    )
+    segmenter = Segmenter(load(ParserConfig(str(folder))), sam)
     prepared = [segmenter.prepare_pixels(picture(seed, (90 - seed, 60))) for seed in range(3)]
+    segmenter.encode(prepared)
+    assert passes == [2, 1]  # it used to take the pictures of a batch one by one
     for features, alone in zip(segmenter.encode(prepared), prepared, strict=True):
         (single,) = segmenter.encode([alone])
         assert (features.parsing.height, features.parsing.width) == (alone.height, alone.width)
         assert np.allclose(features.parsing.probabilities, single.parsing.probabilities, atol=1e-5)
         assert features.embedding is not None and single.embedding is not None
-        assert np.array_equal(features.embedding.planes, single.embedding.planes)
+        assert np.allclose(features.embedding.planes, single.embedding.planes, atol=1e-5)
 
 
 def test_an_encoded_picture_is_prepared_as_its_pixels(folder: Path, sam_folder: Path) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from errors import NotAnImage, TooLarge
 from models.images import MAX_BYTES
-from models.tryon.pictures import read_garment, read_person
+from models.tryon.pictures import read_garment, read_person, square_garment
 
 
 def png(size: tuple[int, int] = (40, 30), colour: str = "white") -> bytes:
@@ -41,3 +41,14 @@ def test_a_mask_is_where_its_picture_is_bright() -> None:
     assert picture.image.size == (40, 30) and picture.mask.shape == (30, 40)
     assert picture.mask.all()
     assert not np.any(read_garment(png(), png(colour="#7f7f7f")).mask)
+
+
+def test_the_whole_garment_is_alone_in_a_square() -> None:
+    cloth = np.full((90, 30, 3), 40, np.uint8)
+    cut = np.zeros((90, 30), bool)
+    cut[5:85, 4:26] = True
+    square = np.asarray(square_garment(cloth, cut))
+    assert square.shape == (90, 90, 3)
+    is_white = (square == 255).all(-1)
+    np.testing.assert_array_equal(~is_white[:, 30:60], cut)
+    assert is_white[:, :30].all() and is_white[:, 60:].all()

@@ -1,5 +1,6 @@
 """The steps of a try-on: splines without folds, repainting, categories, and refusals."""
 
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +14,11 @@ from errors import CancelRequested, Invalid
 from models.segmenter.atr import ARMS, CATEGORIES, Atr, category_shares
 from models.segmenter.shapes import Category, Pixels
 from models.tryon.fill import skin_colour
-from models.tryon.inpaint import CompositePainter
 from models.tryon.loading import check_pipeline, square_shirt, stick_figure
+from models.tryon.painter import CompositePainter, Painting, Scene
 from models.tryon.person.body import find_body
 from models.tryon.person.joints import find_shoulders
+from models.tryon.person.pose import resized
 from models.tryon.pipeline import DressedPerson, TryOnPipeline, fit_category
 from models.tryon.repaint import repaint
 from models.tryon.shapes import GarmentPicture, Quality, TryOnOptions
@@ -59,7 +61,7 @@ def test_nothing_but_the_mask_changes(category: Category, quality: Quality, scal
     photo, result, pipeline = try_on(person, category, quality, scale)
     before, after = np.asarray(photo), np.asarray(result.picture)
     assert result.picture.size == photo.size
-    area = changed_area(photo.size, result.composite.share, result.composite.protected)
+    area = changed_area(photo.size, result.share, result.protected)
     np.testing.assert_array_equal(before[~area], after[~area])
     face = pipeline.parser.parse(before).labels == Atr.FACE
     np.testing.assert_array_equal(before[face], after[face])
@@ -250,3 +252,46 @@ def test_shoulders_of_someone_turned_aside_are_below_the_head() -> None:
     labels[120:200, 64:96] = Atr.PANTS
     shoulders, _ = find_shoulders(labels)
     assert shoulders[:, 1].max() < 75
+
+
+class DirectPainter:
+    """Paints all but the top red from the photograph alone, as networks without a warp do."""
+
+    version = "direct"
+    needs_composite = False
+    max_batch = 1
+
+    def kind(self, _scene: Scene) -> Hashable:
+        return None
+
+    def paint(self, scenes: Sequence[Scene]) -> list[Painting | Exception]:
+        return [self._paint(scene) for scene in scenes]
+
+    def _paint(self, scene: Scene) -> Painting:
+        assert scene.composite is None
+        share = np.ones(scene.person.shape[:2], np.float32)
+        share[:9] = 0.0
+        red = np.full_like(scene.person, (200, 20, 20))
+        return Painting(red, share, ("direct",))
+
+
+def test_a_painter_may_need_no_composite_and_decide_what_shows() -> None:
+    """Longer sleeves than the warp lays would be cut off; and where landmarks fail, it has none."""
+    person = dressed_in("upper")
+    picture, cover = draw_with_cover(Garment("t-shirt", "blue", "striped", 8), 160, 1)
+    garment = GarmentPicture(picture, np.asarray(cover) > 127)
+    head = np.where(np.isin(person.parse, [Atr.FACE, Atr.HAIR]), person.parse, 0)
+    for labels in (person.parse, head.astype(np.uint8)):
+        pipeline = TryOnPipeline(FixedParser(labels), DirectPainter())
+        result = pipeline.dress(person.image, garment, TryOnOptions("upper", "balanced"))
+        before, after = np.asarray(person.image), np.asarray(result.picture)
+        face = resized(labels, before.shape[:2]) == Atr.FACE
+        np.testing.assert_array_equal(before[face], after[face])
+        area = changed_area(person.image.size, result.share, result.protected)
+        np.testing.assert_array_equal(before[~area], after[~area])
+        np.testing.assert_array_equal(before[:5], after[:5])
+        assert (before != after).mean() > 0.5 and result.garment is None
+        assert result.steps == ("parse", "direct", "repaint")
+        assert result.timings_ms.keys() == {"parseMs", "inpaintMs", "repaintMs"}
+    with pytest.raises(Invalid, match="no person"):  # the composite needs landmarks
+        pipeline.dress(person.image, garment, TryOnOptions("upper", "fast"))
