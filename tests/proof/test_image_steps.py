@@ -1,4 +1,4 @@
-"""`make proof`: the Dockerfile's steps, run in order in an empty root, leave an image that works."""
+"""`make proof`: the Dockerfile's steps, run in order in an empty root, leave a working image."""
 
 import re
 import stat
