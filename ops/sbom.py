@@ -24,16 +24,16 @@ LONGEST_NAME = 64
 
 def licences(metadata: PackageMetadata) -> list[dict[str, Any]]:
     """What a package declares: an SPDX expression, or else names from its classifiers."""
-    if expression := metadata.get("License-Expression"):
-        return [{"expression": expression}]
+    if expressions := metadata.get_all("License-Expression"):
+        return [{"expression": str(expressions[0])}]
     names = [
         classifier.rpartition(" :: ")[2]
         for classifier in metadata.get_all("Classifier") or []
         if classifier.startswith("License :: ") and not classifier.endswith("OSI Approved")
     ]
-    name = metadata.get("License", "")
-    if not names and name and "\n" not in name and len(name) <= LONGEST_NAME:
-        names = [name]
+    if not names:
+        texts = [str(text) for text in metadata.get_all("License") or []]
+        names = [text for text in texts if "\n" not in text and len(text) <= LONGEST_NAME]
     return [{"license": {"name": one}} for one in dict.fromkeys(names)]
 
 

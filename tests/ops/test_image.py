@@ -1,13 +1,11 @@
-"""The Dockerfile: its steps are the Makefile's, run in order, and leave an image that works."""
+"""The Dockerfile: its steps are the Makefile's; tests/proof/test_image_steps.py runs them."""
 
 import re
-import stat
-from pathlib import Path
 
 import pytest
 
 from settings import PROJECT_ROOT
-from tests.ops.dockerfile import Image, Step, context, stages
+from tests.ops.dockerfile import Step, context, stages
 
 TEXT = (PROJECT_ROOT / "Dockerfile").read_text()
 STAGES = stages(TEXT)
@@ -32,9 +30,9 @@ def test_the_installation_is_that_of_make() -> None:
     text = (PROJECT_ROOT / "Makefile").read_text().replace("\\\n", " ")
     pip = re.findall(r"^PIP := \$\(BIN\)/(.*)$", text, re.M)[0]
     lines = [" ".join(line.split()) for line in re.findall(r"@\$\(PIP\) (.*)$", text, re.M)]
-    wanted = [f".venv/bin/{pip} {line}" for line in lines if "requirements-dev.lock" not in line]
+    expected = [f".venv/bin/{pip} {line}" for line in lines if "requirements-dev.lock" not in line]
     own = [line for run in runs("packages") for line in run.split(" && ") if " pip " in line]
-    assert len(own) == 3 and sorted(own) == sorted(wanted)
+    assert len(own) == 3 and sorted(own) == sorted(expected)
     assert all("--require-hashes" in line or "--no-deps" in line for line in own)
 
 
@@ -85,27 +83,6 @@ def test_the_context_holds_what_runs_and_no_data() -> None:
     rooms = {path.split("/")[0] for path in files}
     assert not rooms & {".git", ".venv", ".studio", "tests", "benchmarks", "docs", "Dockerfile"}
     assert [path for path in files if path.endswith((".pyc", ".pem", ".key"))] == []
-
-
-def test_the_steps_run_in_order_in_an_empty_root(tmp_path: Path) -> None:
-    image = Image(tmp_path / "root")
-    for step in [*STAGES["packages"], *STAGES["app"]]:
-        image.take(step)
-    assert (image.root / "system").read_text().count("apt-get") == 2
-    profile = (image.root / "etc/profile.d/studio.sh").read_text()
-    assert profile.strip() == 'export PATH="/srv/studio/.venv/bin:$PATH"'.replace(
-        "/srv", f"{image.root}/srv"
-    )
-    for folder in (variables("app")["STUDIO_DATA_DIR"], variables("app")["HF_HOME"]):
-        assert image.place(folder).is_dir()
-    command = image.place(".venv/bin/studio")
-    assert command.stat().st_mode & stat.S_IXOTH
-    (default,) = [step.text for step in STAGES["app"] if step.word == "CMD"]
-    done = image.run(" ".join(re.findall(r'"([^"]+)"', default)))
-    assert done.returncode == 0 and "Start and operate" in done.stdout, done.stderr
-    fetch = re.sub(r"--mount=\S+ ", "", runs("checkpoints")[0])
-    refused = image.run(fetch, STUDIO_MODELS_LOCK="/no/models.lock")
-    assert refused.returncode == 1 and "studio models lock" in refused.stderr
 
 
 @pytest.mark.parametrize("run", ["RUN x \\\n  && y", "# c\nRUN  x && y", "RUN x \\\n# c\n&& y"])

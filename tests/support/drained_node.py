@@ -9,17 +9,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray import serve
 from ray.cluster_utils import Cluster
-from ray.serve.handle import DeploymentHandle
 
 CALLERS = 8
 LIMIT_S = 90
 
 
-@serve.deployment(graceful_shutdown_timeout_s=30, ray_actor_options={"num_cpus": 1})
 class WhereItRuns:
     """Answers slowly with the id of its node."""
 
@@ -28,7 +27,7 @@ class WhereItRuns:
         return str(ray.get_runtime_context().get_node_id())
 
 
-def ask(handle: DeploymentHandle) -> list[str]:
+def ask(handle: Any) -> list[str]:
     """The answers to several calls at once."""
     return [answer.result(timeout_s=60) for answer in [handle.remote() for _ in range(CALLERS)]]
 
@@ -39,7 +38,10 @@ def main(program: str, command: str, *words: str) -> None:
     for _ in range(2):
         cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False)
-    handle = serve.run(WhereItRuns.bind())
+    deployment: Any = serve.deployment(
+        WhereItRuns, graceful_shutdown_timeout_s=30, ray_actor_options={"num_cpus": 1}
+    )
+    handle = serve.run(deployment.bind())
     (node,) = set(ask(handle))
     place = ["--address", cluster.address, "--node-id", node]
     ray_program = Path(sys.executable).with_name(program)
@@ -49,10 +51,12 @@ def main(program: str, command: str, *words: str) -> None:
             answers += ask(handle)
         code = drain.wait(60)
     moved = node not in answers[-CALLERS:]
-    sys.stdout.write(json.dumps({"drain": code, "calls": len(answers), "has_moved": moved}))
-    serve.shutdown()
+    result = {"drain": code, "calls": len(answers), "has_moved": moved}
+    sys.stdout.write(f"\n{json.dumps(result)}\n")
+    sys.stdout.flush()
+    serve.shutdown()  # type: ignore[no-untyped-call]
     ray.shutdown()
-    cluster.shutdown()
+    cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":
