@@ -115,11 +115,11 @@ def parse_module(words: list[str]) -> None:
     assert path.with_suffix(".py").exists() or (path / "__main__.py").exists()
     options = [word for word in words[2:] if word.startswith("-")]
     if options:
-        shown = subprocess.run(
+        help_text = subprocess.run(
             [sys.executable, "-m", words[1], "--help"],
             cwd=PROJECT_ROOT, capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
-        assert [option for option in options if option not in shown] == []
+        assert [option for option in options if option not in help_text] == []
 
 
 @pytest.mark.parametrize("line", LINES)

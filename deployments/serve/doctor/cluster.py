@@ -11,7 +11,7 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from deployments.serve.node_check import NodeState, inspect_node, needed_driver
+from deployments.serve.doctor.node import NodeState, inspect_node, needed_driver
 from deployments.serve.studio import APPLICATION
 from errors import SetupError, Unavailable
 from integrations.cache import RedisCache
