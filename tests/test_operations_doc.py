@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,9 @@ def studio_command() -> Any:
 
 
 def serve_command() -> Any:
-    from ray.serve.scripts import cli
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray Serve uses what pydantic deprecates
+        from ray.serve.scripts import cli
 
     return cli
 

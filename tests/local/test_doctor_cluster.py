@@ -66,7 +66,7 @@ def test_the_doctor_looks_at_the_cluster(
     assert "s against PostgreSQL" in line_of("ok +clock")
     assert "the application is not deployed -> `serve deploy" in line_of("fail serve")
     assert "pinned checkpoints" in line_of("ok +models")
-    assert "no limit of memory" in line_of("ok +redis")
+    assert "allkeys-lru, at most 128 MB" in line_of("ok +redis")
     assert "of 97 that the server allows" in line_of("(ok|warn) +connections")
 
 

@@ -113,8 +113,8 @@ def test_what_redis_may_evict(redis_url: str, policy: str, may_evict: bool, stat
     try:
         (finding,) = cache_findings("STUDIO_REDIS_URL", redis_url, may_evict=may_evict)
     finally:
-        configure(redis_url, "maxmemory", "0")
-        configure(redis_url, "maxmemory-policy", "noeviction")
+        configure(redis_url, "maxmemory", "128mb")  # as `local/servers/valkey.py` starts it
+        configure(redis_url, "maxmemory-policy", "allkeys-lru")
         empty_cache(redis_url)
     assert finding.status == status and policy in finding.detail
     assert bool(finding.advice) == (status != "ok")
