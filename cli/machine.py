@@ -99,7 +99,7 @@ def findings(settings: Settings) -> "Iterator[Finding]":
 
         yield from examine(settings, lambda: load_embedder(settings).check(), connections)
         return
-    from deployments.serve.cluster_doctor import examine_cluster
+    from deployments.serve.doctor.cluster import examine_cluster
 
     yield from examine_shared(settings, connections)
     yield from examine_cluster(settings, address)

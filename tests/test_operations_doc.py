@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,9 @@ def studio_command() -> Any:
 
 
 def serve_command() -> Any:
-    from ray.serve.scripts import cli
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray Serve uses what pydantic deprecates
+        from ray.serve.scripts import cli
 
     return cli
 
@@ -115,11 +118,11 @@ def parse_module(words: list[str]) -> None:
     assert path.with_suffix(".py").exists() or (path / "__main__.py").exists()
     options = [word for word in words[2:] if word.startswith("-")]
     if options:
-        shown = subprocess.run(
+        help_text = subprocess.run(
             [sys.executable, "-m", words[1], "--help"],
             cwd=PROJECT_ROOT, capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
-        assert [option for option in options if option not in shown] == []
+        assert [option for option in options if option not in help_text] == []
 
 
 @pytest.mark.parametrize("line", LINES)

@@ -53,10 +53,10 @@ def own_labels() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_every_label_belongs_to_its_metric(query: str) -> None:
-    known = own_labels()
+    declared = own_labels()
     for metric, labels in read_query(query).labels.items():
         if metric.startswith("ray_studio_"):
-            assert labels <= known[metric]
+            assert labels <= declared[metric]
 
 
 def test_recorded_series_exist() -> None:

@@ -11,14 +11,16 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from deployments.serve.node_check import NodeState, inspect_node, needed_driver
+from deployments.serve.doctor.node import NodeState, inspect_node, needed_driver
 from deployments.serve.studio import APPLICATION
-from errors import Unavailable
+from errors import SetupError, Unavailable
 from integrations.cache import RedisCache
 from local.doctor import Finding
+from local.servers.tcp_ports import require_reachable
 from settings import Settings
 
 NEEDED_FILES = 65_536
+RAY_PORT = 6379
 LATE_S, VERY_LATE_S = 1.0, 30.0
 PATIENCE_S = 60.0
 
@@ -26,9 +28,11 @@ PATIENCE_S = 60.0
 def examine_cluster(settings: Settings, address: str) -> Iterator[Finding]:
     """Runs all checks, which change nothing; the nodes answer at the same time."""
     try:
+        if address != "auto":  # Ray itself would try for a minute
+            require_reachable("RAY_ADDRESS", f"ray://{address.rpartition('://')[2]}", RAY_PORT)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        advice = "start Ray, or set RAY_ADDRESS and RAY_AUTH_TOKEN"
+    except (SetupError, ConnectionError, RuntimeError, ValueError) as error:
+        advice = "start Ray on a node and run this there, or set RAY_ADDRESS and RAY_AUTH_TOKEN"
         yield Finding("fail", "cluster", f"{address}: {type(error).__name__}", advice)
         return
     try:

@@ -14,9 +14,9 @@ from tests.support.servers import empty_cache
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from deployments.serve import cluster_doctor, node_check
-    from deployments.serve.cluster_doctor import cache_findings, node_findings
-    from deployments.serve.node_check import NodeState, inspect_node, list_gpus, needed_driver
+    from deployments.serve.doctor import cluster, node
+    from deployments.serve.doctor.cluster import cache_findings, node_findings
+    from deployments.serve.doctor.node import NodeState, inspect_node, list_gpus, needed_driver
 
 SOUND = NodeState((("NVIDIA H200", "595.10"),), 100_000, 0.01, pins=3, blob_url="azure")
 
@@ -49,7 +49,7 @@ def test_a_sound_node() -> None:
 def test_a_problem_of_a_node(
     change: dict[str, object], status: str, subject: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_doctor, "needed_driver", lambda: 580)
+    monkeypatch.setattr(cluster, "needed_driver", lambda: 580)
     assert problems(replace(SOUND, **change)) == [(status, subject)]  # type: ignore[arg-type]
 
 
@@ -86,7 +86,7 @@ def test_gpus_are_those_of_the_driver(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_the_needed_driver_is_known() -> None:
     """Of the torch that is installed; a new major version of CUDA needs a line in the table."""
     cuda = needed_driver()
-    assert cuda in {0, *node_check.DRIVER_OF_CUDA.values()}
+    assert cuda in {0, *node.DRIVER_OF_CUDA.values()}
 
 
 def configure(url: str, setting: str, value: str) -> None:
@@ -113,8 +113,8 @@ def test_what_redis_may_evict(redis_url: str, policy: str, may_evict: bool, stat
     try:
         (finding,) = cache_findings("STUDIO_REDIS_URL", redis_url, may_evict=may_evict)
     finally:
-        configure(redis_url, "maxmemory", "0")
-        configure(redis_url, "maxmemory-policy", "noeviction")
+        configure(redis_url, "maxmemory", "128mb")  # as `local/servers/valkey.py` starts it
+        configure(redis_url, "maxmemory-policy", "allkeys-lru")
         empty_cache(redis_url)
     assert finding.status == status and policy in finding.detail
     assert bool(finding.advice) == (status != "ok")

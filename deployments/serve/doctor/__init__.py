@@ -1,0 +1,1 @@
+"""`studio doctor` on a cluster."""
