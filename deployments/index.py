@@ -65,7 +65,9 @@ class Index(Replica):
             max_waiting=args.max_waiting,
             device=args.device,
         )
-        self._search = self._live.search if args.device is None else self._batches().submit
+        self._scans: MicroBatcher[SearchQuery, SearchAnswer] = MicroBatcher(
+            self._live.search_many, max_batch=SCANNED_TOGETHER, max_waiting=args.max_waiting
+        )
         self._lacks_memory = False
         self._metrics = IndexMetrics()
         self._metrics.show(self._live.status())
@@ -74,12 +76,6 @@ class Index(Replica):
         self._replica_id = replica_id()
         await self._load_active()
         self._following = asyncio.get_running_loop().create_task(self._follow(), name="follow")
-
-    def _batches(self) -> MicroBatcher[SearchQuery, SearchAnswer]:
-        """Joins the searches of all calls: a scan on a GPU answers many in the time of one."""
-        return MicroBatcher(
-            self._live.search_many, max_batch=SCANNED_TOGETHER, max_waiting=self._args.max_waiting
-        )
 
     async def search(self, queries: list[TracedQuery]) -> list[SearchAnswer | StudioError]:
         """The answer to each query, or its own error; see `LiveIndex.search`."""
@@ -108,6 +104,12 @@ class Index(Replica):
             log.info("index.search", answer=summary, ms=elapsed_ms)
         return answer
 
+    async def _search(self, query: SearchQuery) -> SearchAnswer:
+        """Searches of all calls that wait share a scan, if a GPU searches."""
+        if self._live.is_on_device:
+            return await self._scans.submit(query)
+        return await self._live.search(query)
+
     async def status(self) -> Mapping[str, object]:
         """The version that this replica has loaded, and how far it follows the catalogue."""
         return self._live.status()
@@ -116,10 +118,11 @@ class Index(Replica):
         """Checks that the replica follows the catalogue and that its thread answers.
 
         Raises:
-            RuntimeError: the replica no longer follows the catalogue.
+            RuntimeError: the replica no longer follows the catalogue, or no longer scans.
         """
         if self._following.done():
             raise RuntimeError("the index no longer follows the catalogue")
+        self._scans.check()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._live.status)
 
     async def _load_active(self) -> None:

@@ -177,6 +177,11 @@ class LiveIndex:
             self._waiting -= 1
         return SearchAnswer(loaded.version, hits, loaded.embedder_version)
 
+    @property
+    def is_on_device(self) -> bool:
+        """Whether a GPU searches, which answers many searches in the time of one."""
+        return self._loaded is not None and self._loaded.index.is_on_device
+
     async def search_many(self, queries: Sequence[SearchQuery]) -> list[SearchAnswer | StudioError]:
         """The answer to each query, or its error, as `search`: one scan on a GPU for all of them.
 

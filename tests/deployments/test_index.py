@@ -1,20 +1,24 @@
 """The constructor of an Index replica: it waits for what may come, and for nothing else."""
 
 import asyncio
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from errors import Invalid, NotFound, StudioError, Unavailable
+from errors import Invalid, NotFound, NotLoaded, StudioError, Unavailable
+from models.index.shapes import SearchAnswer, SearchQuery
 from settings import Settings
+from studio.context import current_origin
 from studio.index.live import LiveIndex
 from tests.support.fakes import make_settings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray Serve's own, of what it imports
     from deployments import index as module
+    from deployments.handles import TracedQuery
     from deployments.index import Index, IndexArgs
     from deployments.serve import replica
 
@@ -73,3 +77,37 @@ async def test_it_starts_without_an_index(syncs: list[StudioError | None]) -> No
     syncs.append(None)
     await start()
     assert syncs == []
+
+
+async def test_searches_of_all_calls_share_the_scans_of_a_gpu(
+    syncs: list[StudioError | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    async def search_many(_: Any, queries: list[SearchQuery]) -> list[SearchAnswer]:
+        sizes.append(len(queries))
+        await asyncio.sleep(0.01)
+        return [SearchAnswer(f"top {query.top_k}", [], "e") for query in queries]
+
+    monkeypatch.setattr(LiveIndex, "search_many", search_many)
+    monkeypatch.setattr(LiveIndex, "is_on_device", True)
+    opened = await start()
+    calls = [[TracedQuery(SearchQuery(k + 1), current_origin()) for k in range(4)]] * 10
+    answers = await asyncio.gather(*(opened.search(call) for call in calls))
+    versions = [[getattr(answer, "index_version", answer) for answer in call] for call in answers]
+    assert versions == [["top 1", "top 2", "top 3", "top 4"]] * 10
+    assert sum(sizes) == 40 and len(sizes) < 10
+
+
+async def test_an_error_names_the_replica_that_has_nothing_loaded(
+    syncs: list[StudioError | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def search(*_: object) -> SearchAnswer:
+        raise NotLoaded("the search index is loading")
+
+    monkeypatch.setattr(LiveIndex, "search", search)
+    opened = await start()
+    (error,) = await opened.search([TracedQuery(SearchQuery(1), current_origin())])
+    assert isinstance(error, NotLoaded)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (copy.replica, copy.detail) == ("a replica", "the search index is loading")
