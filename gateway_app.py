@@ -62,8 +62,13 @@ def build(args: StudioArgs) -> Application:
         index=index,
         regressor=bind(Regressor, args.regressor),
         dispatcher=bind(
-            Dispatcher, args.dispatcher, embedder, index, next_embedder_config(settings)
-        ),
+            Dispatcher,
+            args.dispatcher,
+            embedder,
+            index,
+            next_embedder_config(settings),
+            max_surge_percent=0,  # while one drains its jobs, its successor must not add to them
+        ),  # fmt: skip
         segmenter=bind(Segmenter, *segmenter, **MODEL),
         tryon=bind(TryOn, tryon_config(settings), args.tryon, **MODEL),
         next=bind_next(settings, args.next, index, *capacity, **MODEL),
