@@ -27,6 +27,10 @@ from deployments.tryon import TryOn, TryOnArgs
 from settings import load_settings
 
 MODEL: dict[str, Any] = {"max_constructor_retry_count": 3}
+ONE_AT_A_TIME: dict[str, Any] = {"max_surge_percent": 0}
+"""An update stops a replica before it starts the new one: two Gateways would need a node's port,
+and a Dispatcher that drains its jobs would run them beside those of its successor.
+"""
 
 
 class StudioArgs(BaseModel):
@@ -56,18 +60,16 @@ def build(args: StudioArgs) -> Application:
     index = bind(Index, args.index)
     embedder = embedder_config(settings)
     segmenter = parser_config(settings), sam_config(settings), args.segmenter
+    jobs = args.dispatcher, embedder, index, next_embedder_config(settings)
     capacity = args.embedder, args.segmenter, args.tryon
     handles = Handles(
         embedder=bind(Embedder, embedder, args.embedder, index, **MODEL),
         index=index,
         regressor=bind(Regressor, args.regressor),
-        dispatcher=bind(
-            Dispatcher, args.dispatcher, embedder, index, next_embedder_config(settings)
-        ),
+        dispatcher=bind(Dispatcher, *jobs, **ONE_AT_A_TIME),
         segmenter=bind(Segmenter, *segmenter, **MODEL),
         tryon=bind(TryOn, tryon_config(settings), args.tryon, **MODEL),
         next=bind_next(settings, args.next, index, *capacity, **MODEL),
     )
-    # Each Gateway listens on its node's port, so a second one can't start there before it stops.
-    gateway: Application = bind(Gateway, args.gateway, handles, max_surge_percent=0)
+    gateway: Application = bind(Gateway, args.gateway, handles, **ONE_AT_A_TIME)
     return gateway

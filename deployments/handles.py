@@ -83,8 +83,11 @@ class Handles:
     def of_application(cls, application: str, settings: Settings) -> Self:
         """Handles of a running application that was built with these settings."""
         names = ("Embedder", "Index", "Regressor", "Dispatcher", "Segmenter", "TryOn")
-        present: list[Any] = [DeploymentHandle(name, application) for name in names]
-        return cls(*present, next=NextHandles.of_application(application, settings))
+        handles: dict[str, Any] = {
+            name.lower(): DeploymentHandle(name, application) for name in names
+        }
+        handles["next"] = NextHandles.of_application(application, settings)
+        return cls(**handles)
 
     async def shut_down(self) -> None:
         """Ends the handles' own tasks, which live in this event loop."""

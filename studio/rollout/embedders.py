@@ -1,7 +1,8 @@
 """Two embedders in service at a time: that of the active index, and one beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 import structlog
 from numpy import float32
@@ -14,6 +15,8 @@ from models.index.shapes import SearchAnswer, SearchQuery
 from models.sales.shapes import CoveredEmbedding
 from studio.ports import Embedder, Studio
 from studio.rollout.watch import RolloutWatch
+
+Result = TypeVar("Result")
 
 log = structlog.get_logger("studio.rollout")
 
@@ -44,33 +47,47 @@ class EmbedderPair:
         order = await self.in_order()
         return order[::-1] if await self._watch.is_for_next(EMBEDDER) else order
 
+    async def _ask(self, ask: Callable[[Embedder], Awaitable[Result]]) -> Result:
+        """Asks the embedder in service.
+
+        Where that has just been removed, it asks the other one, if a deploy has made it the same.
+        """
+        in_service, *beside = await self.in_order()
+        try:
+            return await ask(in_service)
+        except Unavailable:
+            active = (await self._watch.state()).active_embedder
+            if not beside or await beside[0].version() != active:
+                raise
+            return await ask(beside[0])
+
     async def embed_image(self, image: bytes) -> Embedding:
         """Embeds an encoded picture."""
-        return await (await self.in_order())[0].embed_image(image)
+        return await self._ask(lambda embedder: embedder.embed_image(image))
 
     async def embed_images(self, images: Sequence[bytes]) -> list[Embedding | StudioError]:
         """Embeds encoded pictures."""
-        return await (await self.in_order())[0].embed_images(images)
+        return await self._ask(lambda embedder: embedder.embed_images(images))
 
     async def embed_text(self, text: str) -> Embedding:
         """Embeds a text."""
-        return await (await self.in_order())[0].embed_text(text)
+        return await self._ask(lambda embedder: embedder.embed_text(text))
 
     async def embed_texts(self, texts: Sequence[str]) -> list[Embedding]:
         """Embeds texts."""
-        return await (await self.in_order())[0].embed_texts(texts)
+        return await self._ask(lambda embedder: embedder.embed_texts(texts))
 
     async def embed_covered(self, image: bytes, boxes: NDArray[float32]) -> CoveredEmbedding:
         """Embeds a picture, whole and with each box covered."""
-        return await (await self.in_order())[0].embed_covered(image, boxes)
+        return await self._ask(lambda embedder: embedder.embed_covered(image, boxes))
 
     async def search(self, query: SearchQuery) -> SearchAnswer:
         """Embeds the query and searches the index with it."""
-        return await (await self.in_order())[0].search(query)
+        return await self._ask(lambda embedder: embedder.search(query))
 
     async def version(self) -> str:
         """The version in service."""
-        return await (await self.in_order())[0].version()
+        return await self._ask(lambda embedder: embedder.version())
 
 
 async def search_order(studio: Studio) -> list[Embedder]:
@@ -122,8 +139,9 @@ async def embed_for_all(studio: Studio, image: bytes) -> tuple[Embedding, ...]:
         NotAnImage, Invalid, TooLarge: the picture can't be used.
         Unavailable: the embedder in service is saturated or down.
     """
-    in_service, *beside = await embedders_in_order(studio)
-    embeddings = {(embedding := await in_service.embed_image(image)).version: embedding}
+    _, *beside = await embedders_in_order(studio)
+    embedding = await studio.embedder.embed_image(image)
+    embeddings = {embedding.version: embedding}
     for other in beside:
         try:
             embedding = await other.embed_image(image)

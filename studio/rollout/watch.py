@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context
 from dataclasses import dataclass, field
 
 import structlog
@@ -61,7 +62,9 @@ class RolloutWatch:
         """The rollouts as of the last second or two, where the database answers."""
         age_s = time.monotonic() - self._read_at_s
         if age_s > FRESH_S and (self._reading is None or self._reading.done()):
-            self._reading = asyncio.create_task(self._read(), name="rollouts")
+            # A context of its own: the deadline of the request that happens to start it is no
+            # limit for the others.
+            self._reading = asyncio.create_task(self._read(), name="rollouts", context=Context())
         if age_s > STALE_S and self._reading is not None:
             await asyncio.wait({self._reading}, timeout=WAIT_S)
         return self._state

@@ -188,6 +188,24 @@ async def test_a_next_embedder_that_is_down_costs_no_search_and_no_product(
     assert await vectors_of(studio, "new") == {OLD, NEW}
 
 
+async def test_a_gateway_that_still_asks_the_removed_next_one_is_answered_by_its_successor(
+    studio: Studio, following: NextEmbedder
+) -> None:
+    """After the deploy that makes the next embedder the only one."""
+    shop = await open_shop(studio)
+    await activate_version(studio, await shop.rebuild(next=True))
+    behind = unaware(studio, following, NEW)
+    assert isinstance(behind.embedder, EmbedderPair)
+    successor = NextEmbedder(NEW, studio.index)
+    pair = EmbedderPair(successor, following, behind.embedder._watch)
+    following.failure = Unavailable("EmbedderNext is starting or down")
+    shop.studio = gateway = replace(studio, embedder=pair)
+    assert await gateway.embedder.version() == NEW
+    await shop.put("new", "purple")
+    assert await vectors_of(studio, "new") == {NEW}
+    assert await shop.answer() == (NEW, ALL | {"new"})
+
+
 async def test_scores_go_on_by_the_embedder_of_the_regressor(studio: Studio) -> None:
     shop = await open_shop(studio)
     await activate_version(studio, await shop.rebuild(next=True))
