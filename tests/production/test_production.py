@@ -1,6 +1,7 @@
 """The production profile as shipped: it starts, answers every class of routes, loses a node."""
 
 import io
+from typing import Any
 
 import httpx
 import numpy as np
@@ -38,7 +39,8 @@ def test_searches_by_text_photo_and_both(shop: Shop, reindex: str) -> None:
     assert ask(shop, "/api/health").json()["status"] == "ok"
     assert shop.find_by_text()["results"]
     file_id = shop.pictures["product"][0]
-    for path, body in (("image", {}), ("hybrid", {"query": "red dress", "alpha": 0.9})):
+    words: dict[str, dict[str, Any]] = {"image": {}, "hybrid": {"query": "dress", "alpha": 0.9}}
+    for path, body in words.items():
         answer = shop.post(f"/api/search/{path}", fileId=file_id, topK=5, **body)
         assert answer.status_code == 200, answer.text
         assert answer.json()["results"][0]["id"] == "p-3"
