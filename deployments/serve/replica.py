@@ -71,7 +71,7 @@ def replica_device(device: str) -> str:
     """
     if not (ray.is_initialized() and ray.get_gpu_ids()):
         return device
-    resources = ray.get_runtime_context().get_assigned_resources()
+    resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
     return granted_device(device, float(resources.get("GPU", 0.0)))
 
 

@@ -8,7 +8,9 @@ import pytest
 from tests.support.production.cluster import ProductionCluster, make_folder
 from tests.support.production.shop import Shop
 
-PRODUCTS = 24
+PRODUCTS = 12
+BULK_MODEL = "EmbedPictures"
+"""The class whose actors embed the pictures of a large re-index."""
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +32,11 @@ def shop(production: ProductionCluster) -> Iterator[Shop]:
         shop.open(PRODUCTS)
         shop.send_pictures()
         yield shop
+
+
+@pytest.fixture(scope="session")
+def reindex(production: ProductionCluster, shop: Shop) -> str:
+    """The id of a re-index whose model has its share of the GPU."""
+    job_id = shop.queue("rebuild-index", full=True)
+    shop.wait_until(lambda: BULK_MODEL in production.actors())
+    return job_id

@@ -1,19 +1,21 @@
 """The production profile as shipped: it starts, answers every class of routes, loses a node."""
 
 import io
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
+from tests.production.conftest import PRODUCTS
 from tests.support.production.cluster import ProductionCluster
 from tests.support.production.nodes import CPU
 from tests.support.production.shop import Shop
 
 pytestmark = pytest.mark.timeout(600)
 
-BULK_MODEL = "EmbedPictures"
 REPLICAS = {
     "Gateway": 2, "Embedder": 1, "TryOn": 1, "Index": 2, "Segmenter": 1, "Regressor": 1,
     "Dispatcher": 2,
@@ -33,11 +35,12 @@ def test_every_deployment_runs_on_one_gpu(production: ProductionCluster) -> None
     assert len({one.address for one in running if one.deployment == "Gateway"}) == 2
 
 
-def test_searches_by_text_photo_and_both(shop: Shop) -> None:
+def test_searches_by_text_photo_and_both(shop: Shop, reindex: str) -> None:
     assert ask(shop, "/api/health").json()["status"] == "ok"
     assert shop.find_by_text()["results"]
     file_id = shop.pictures["product"][0]
-    for path, body in (("image", {}), ("hybrid", {"query": "red dress", "alpha": 0.9})):
+    words: dict[str, dict[str, Any]] = {"image": {}, "hybrid": {"query": "dress", "alpha": 0.9}}
+    for path, body in words.items():
         answer = shop.post(f"/api/search/{path}", fileId=file_id, topK=5, **body)
         assert answer.status_code == 200, answer.text
         assert answer.json()["results"][0]["id"] == "p-3"
@@ -45,7 +48,7 @@ def test_searches_by_text_photo_and_both(shop: Shop) -> None:
     assert similar.status_code == 200 and similar.json()["results"]
 
 
-def test_a_person_is_cut_out_and_dressed(shop: Shop) -> None:
+def test_a_person_is_cut_out_and_dressed(shop: Shop, reindex: str) -> None:
     cutout = shop.post("/api/cv/segmentation", fileId=shop.pictures["person"][0], target="person")
     assert cutout.status_code == 200, cutout.text
     direct = shop.tryon("sync", steps=1)
@@ -58,7 +61,7 @@ def test_a_person_is_cut_out_and_dressed(shop: Shop) -> None:
     np.testing.assert_array_equal(*pictures)
 
 
-def read_picture(url: str) -> np.ndarray:
+def read_picture(url: str) -> NDArray[np.uint8]:
     answer = httpx.get(url, timeout=60)
     assert answer.status_code == 200, answer.text
     return np.asarray(Image.open(io.BytesIO(answer.content)))
@@ -76,23 +79,21 @@ def test_files_jobs_and_what_production_does_not_have_yet(shop: Shop) -> None:
     assert payment.status_code == 503 and "not set up" in payment.json()["detail"]
 
 
-def test_a_reindex_gets_its_share_of_the_same_gpu(
-    production: ProductionCluster, shop: Shop
+def test_the_reindex_ran_beside_all_of_it_on_the_same_gpu(
+    production: ProductionCluster, shop: Shop, reindex: str
 ) -> None:
-    job_id = shop.queue("rebuild-index", full=True)
-    shop.wait_until(lambda: BULK_MODEL in production.actors())
-    job = shop.finish(job_id)
-    assert job["result"], job
+    result = shop.finish(reindex)["result"]
+    assert (result["embedded"], result["failed"]) == (PRODUCTS, 0)
+    shop.wait_until(lambda: shop.find_by_text()["indexVersion"] == result["version"])
     assert all(one.state == "RUNNING" for one in production.replicas())
-    assert shop.find_by_text()["indexVersion"]
 
 
 def test_another_node_takes_over(production: ProductionCluster, shop: Shop) -> None:
     before = shop.find_by_text()["results"]
     production.nodes.kill("cpu")
+    production.nodes.add("cpu-2", CPU)  # as the autoscaler does
     shop.wait_until(lambda: shop.find_by_text()["results"] == before, 120)
     assert shop.tryon("sync", steps=1).status_code == 200
     shop.finish(shop.tryon("queued", steps=1).json()["jobId"], "customer")
-    production.nodes.add("cpu-2", CPU)  # as the autoscaler does
     production.await_running()
     assert ask(shop, "/api/health").json()["status"] == "ok"

@@ -17,7 +17,7 @@ from tests.support.production.shop import Shop
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1500)]
 
-PRODUCTS = 24
+PRODUCTS = 12
 CALLERS = 4
 RECOVERY_S = 120.0
 REFUSED = "refused"
