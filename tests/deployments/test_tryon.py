@@ -84,7 +84,7 @@ async def test_try_ons_that_wait_together_are_one_batch(
     tryon: TryOn, painter: BatchPainter
 ) -> None:
     running = [asyncio.ensure_future(dress(tryon, number)) for number in range(4)]
-    await asyncio.to_thread(painter.began.wait, 30)
+    assert await asyncio.to_thread(painter.began.wait, 30)
     await waiting_at(tryon, 2)
     assert (await tryon.load()).waiting == 4
     painter.may_go_on.set()
@@ -92,15 +92,15 @@ async def test_try_ons_that_wait_together_are_one_batch(
     assert painter.sizes[:2] == [1, 2] and sum(painter.sizes) == 4
     for steps in results:
         assert isinstance(steps[-1], TryOnResult)
-        messages = [step.message for step in steps[:-1] if isinstance(step, TryOnStep)]
-        assert messages[-1] == "repaint" or messages[-1] == "inpaint"
+        assert isinstance(steps[0], TryOnStep) and steps[0].message in ("waiting", "parse")
     pictures = {await tryon._blobs.get(f"tryon/{number}.png") for number in range(4)}
     assert len(pictures) == 1 and (await tryon.load()).waiting == 0
 
 
 async def test_a_caller_who_leaves_is_not_painted(tryon: TryOn, painter: BatchPainter) -> None:
-    first, second, third = (asyncio.ensure_future(dress(tryon, number)) for number in range(3))
-    await asyncio.to_thread(painter.began.wait, 30)
+    first = asyncio.ensure_future(dress(tryon, 0))
+    assert await asyncio.to_thread(painter.began.wait, 30)
+    second, third = (asyncio.ensure_future(dress(tryon, number)) for number in (1, 2))
     await waiting_at(tryon, 2)
     second.cancel()
     await asyncio.wait({second})
