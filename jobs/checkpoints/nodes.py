@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415 - Ray takes seconds to import, and reads the environment then
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ def run_on_nodes(
     try:
         ray.init(
             address=os.environ.get("RAY_ADDRESS") or "auto", log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
         )  # fmt: skip
     except ConnectionError as error:
         raise SetupError(
@@ -47,7 +48,7 @@ def run_on_nodes(
         running = _start(function, args, environment)
         while running:
             ready, _ = ray.wait([*running], num_returns=1)
-            stream = ready[0]
+            stream: Any = ready[0]
             node = running[stream]
             try:
                 yield NodeReport(node, ray.get(next(stream)))
@@ -68,7 +69,7 @@ def _start(
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    task = ray.remote(
+    task: Any = ray.remote(
         num_cpus=0, num_returns="streaming", max_retries=0,
         runtime_env={"env_vars": dict(environment)},
     )(function)  # fmt: skip
