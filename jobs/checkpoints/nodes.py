@@ -13,7 +13,11 @@ from errors import SetupError, StudioError
 
 @dataclass(frozen=True)
 class NodeReport:
-    """A line that the function yielded on a node; `is_failure`: it is why the function ended."""
+    """A line that the function yielded on a node.
+
+    node: its address, and the first digits of its id, because one machine may run several nodes.
+    is_failure: the line says why the function ended.
+    """
 
     node: str
     line: str
@@ -65,7 +69,7 @@ def run_on_nodes(
 def _start(
     function: Callable[..., Iterator[str]], args: tuple[object, ...], environment: Mapping[str, str]
 ) -> dict[Any, str]:
-    """Starts the function on every living node; the address of each node by its stream of lines."""
+    """Starts the function on every living node; each node's address and id by its lines."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -76,7 +80,7 @@ def _start(
     return {
         task.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote(*args): node["NodeManagerAddress"]
+        ).remote(*args): f"{node['NodeManagerAddress']} {node['NodeID'][:8]}"
         for node in ray.nodes()
         if node["Alive"]
     }
