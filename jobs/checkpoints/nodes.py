@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415 - Ray takes seconds to import, and reads the environment then
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,11 @@ from errors import SetupError, StudioError
 
 @dataclass(frozen=True)
 class NodeReport:
-    """A line that the function yielded on a node; `is_failure`: it is why the function ended."""
+    """A line that the function yielded on a node.
+
+    node: its address, and the first digits of its id, because one machine may run several nodes.
+    is_failure: the line says why the function ended.
+    """
 
     node: str
     line: str
@@ -37,7 +42,7 @@ def run_on_nodes(
     try:
         ray.init(
             address=os.environ.get("RAY_ADDRESS") or "auto", log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
         )  # fmt: skip
     except ConnectionError as error:
         raise SetupError(
@@ -47,7 +52,7 @@ def run_on_nodes(
         running = _start(function, args, environment)
         while running:
             ready, _ = ray.wait([*running], num_returns=1)
-            stream = ready[0]
+            stream: Any = ready[0]
             node = running[stream]
             try:
                 yield NodeReport(node, ray.get(next(stream)))
@@ -64,18 +69,18 @@ def run_on_nodes(
 def _start(
     function: Callable[..., Iterator[str]], args: tuple[object, ...], environment: Mapping[str, str]
 ) -> dict[Any, str]:
-    """Starts the function on every living node; the address of each node by its stream of lines."""
+    """Starts the function on every living node; each node's address and id by its lines."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    task = ray.remote(
+    task: Any = ray.remote(
         num_cpus=0, num_returns="streaming", max_retries=0,
         runtime_env={"env_vars": dict(environment)},
     )(function)  # fmt: skip
     return {
         task.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote(*args): node["NodeManagerAddress"]
+        ).remote(*args): f"{node['NodeManagerAddress']} {node['NodeID'][:8]}"
         for node in ray.nodes()
         if node["Alive"]
     }

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from errors import SetupError
 from models.checkpoints.weights import HUB_PREFIX
@@ -172,13 +173,14 @@ def hub_errors(failure: str) -> Iterator[None]:
     """Turns what the hub's client raises into a SetupError that begins with `failure`."""
     from huggingface_hub import constants, errors  # noqa: PLC0415 - as in `_snapshot`
 
+    http_errors = cast("tuple[type[Exception], ...]", errors.HfHubHTTPError.__bases__)
     try:
         yield
     except errors.RepositoryNotFoundError:
         reason = "the hub does not have this repository, or HF_TOKEN may not read it"
     except errors.RevisionNotFoundError:
         reason = "the hub does not have this revision"
-    except (OSError, ValueError, *errors.HfHubHTTPError.__bases__) as error:  # and httpx's errors
+    except (OSError, ValueError, *http_errors) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         if constants.HF_HUB_OFFLINE:
             reason = "HF_HUB_OFFLINE=1 forbids downloads; run `studio models fetch`"

@@ -6,7 +6,7 @@ et al., 2017), a decoder, and a branch that was trained to find the edges betwee
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -117,10 +117,11 @@ class Schp(nn.Module):
 
     def __init__(self, width: int = 64, depths: tuple[int, ...] = (3, 4, 23, 3)) -> None:
         super().__init__()
-        labels = dict(enumerate(NAMES))
-        self.config = PretrainedConfig(
-            id2label=labels, architectures=["Schp"], width=width, depths=list(depths)
-        )  # type: ignore[no-untyped-call]
+        options: dict[str, Any] = {
+            "id2label": dict(enumerate(NAMES)), "architectures": ["Schp"], "width": width,
+            "depths": list(depths),
+        }  # fmt: skip
+        self.config = PretrainedConfig(**options)
         self.conv1, self.bn1 = nn.Conv2d(3, width, 3, 2, 1, bias=False), _Norm(width)
         self.conv2, self.bn2 = nn.Conv2d(width, width, 3, 1, 1, bias=False), _Norm(width)
         self.conv3, self.bn3 = nn.Conv2d(width, 2 * width, 3, 1, 1, bias=False), _Norm(2 * width)

@@ -1,10 +1,10 @@
 """`studio models` on a cluster of two nodes: every command, every model, each node for itself."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ray.cluster_utils import Cluster
@@ -43,19 +43,19 @@ def variables(hub: Hub, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def cluster(variables: dict[str, str], tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster()
+def cluster(variables: dict[str, str], tmp_path: Path) -> Iterator[Any]:
+    cluster: Any = Cluster()
     for node in NODES:
         cluster.add_node(
             num_cpus=0, include_dashboard=False, object_store_memory=100 * 2**20,
-            env_vars=os.environ | variables | {"HF_HOME": str(tmp_path / node)},
+            env_vars=variables | {"HF_HOME": str(tmp_path / node)},
         )  # fmt: skip
     yield cluster
     cluster.shutdown()
 
 
 def test_all_nodes_fetch_verify_and_are_compared(
-    cluster: Cluster, variables: dict[str, str], hub: Hub, tmp_path: Path
+    cluster: Any, variables: dict[str, str], hub: Hub, tmp_path: Path
 ) -> None:
     def models(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -1,8 +1,8 @@
 """`--every-node`: one run on each node of a real cluster, each with a cache of its own."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ray.cluster_utils import Cluster
@@ -21,22 +21,22 @@ NODES = ("head", "worker")
 
 
 @pytest.fixture
-def cluster(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+def cluster(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Two nodes without a free CPU, whose processes have a cache each, and may not use the hub."""
     monkeypatch.setenv("PYTHONPATH", str(PROJECT_ROOT))
-    cluster = Cluster()
+    cluster: Any = Cluster()
     for node in NODES:
         variables = {"HF_HOME": str(tmp_path / node), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "1"}
         cluster.add_node(
             num_cpus=0, include_dashboard=False, object_store_memory=100 * 2**20,
-            env_vars=os.environ | variables,
+            env_vars=variables,
         )  # fmt: skip
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     yield cluster
     cluster.shutdown()
 
 
-def test_every_node_fetches_for_itself(cluster: Cluster, hub: Hub, tmp_path: Path) -> None:
+def test_every_node_fetches_for_itself(cluster: Any, hub: Hub, tmp_path: Path) -> None:
     hub.push("shop/sam", {FILE: b"weights"})
     sam = SamConfig(f"hf-hub:shop/sam/{FILE}", pinning=Pinning(tmp_path / "models.lock"))
     write_lock(tmp_path / "models.lock", dict(pins_of(sam.checkpoint, "sam", "fp32")))
@@ -59,5 +59,6 @@ def test_every_node_fetches_for_itself(cluster: Cluster, hub: Hub, tmp_path: Pat
 
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setenv("RAY_gcs_server_port_wait_time_s", "0")  # one attempt
     with pytest.raises(SetupError, match="no Ray cluster answers"):
         list(run_on_nodes(fetch_checkpoints, [], environment={}))
