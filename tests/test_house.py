@@ -272,7 +272,7 @@ def test_tests_stand_in_the_folder_of_what_they_test() -> None:
         for path in SOURCES
         if room_of(path) == "tests" and path.name.startswith("test_")
     }
-    own = {Path("acceptance"), Path("proof"), Path("web"), Path("ops"), Path()}
+    own = {Path("acceptance"), Path("production"), Path("proof"), Path("web"), Path("ops"), Path()}
     assert {str(folder) for folder in folders - own if not (ROOT / folder).is_dir()} == set()
 
 

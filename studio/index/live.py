@@ -158,7 +158,7 @@ class LiveIndex:
         return fresh
 
     async def search(self, query: SearchQuery) -> SearchAnswer:
-        """Answers a query whose vectors are known.
+        """Answers a query whose vectors are candidate.
 
         Raises:
             EmbedderMismatch: no loaded version was built for the embedder of the query's vectors.
@@ -249,10 +249,10 @@ class LiveIndex:
 
     async def _load(self, row: IndexVersion) -> LoadedVersion:
         """Maps, warms up and updates a version while the old one still answers."""
-        for known in (self._beside, self._previous):
-            if known is not None and known.is_of(row):
-                await self._catch_up(known, is_served=False)
-                return known
+        for candidate in (self._beside, self._previous):
+            if candidate is not None and candidate.is_of(row):
+                await self._catch_up(candidate, is_served=False)
+                return candidate
         self._previous = None  # before another one needs its memory
         started_s = time.monotonic()
         folder = await fetch_files(
