@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,8 +43,8 @@ def test_each_secret_may_be_in_a_file(name: str, mount: Callable[..., None]) -> 
 
 def load_settings_with(name: str) -> Settings:
     """The settings; an OpenID provider needs all of its settings."""
-    others = {"oidc_issuer": "https://id.example", "oidc_client_id": "studio"}
-    return Settings(**(others if name == "oidc_client_secret" else {}))  # type: ignore[arg-type]
+    provider: dict[str, Any] = {"oidc_issuer": "https://id.example", "oidc_client_id": "studio"}
+    return Settings(**(provider if name == "oidc_client_secret" else {}))
 
 
 def test_a_changed_file_is_read_again(mount: Callable[..., None]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -46,7 +47,7 @@ def mount(
     """Secrets of a studio that has a user of its own in both servers."""
     monkeypatch.setattr(module, "REREAD_S", 0.0)
     mounted = Mount(tmp_path)
-    with Redis.from_url(redis_url) as valkey:
+    with cast(Any, Redis.from_url(redis_url)) as valkey:
         valkey.execute_command("ACL", "SETUSER", mounted.user, "on", ">one", "~*", "&*", "+@all")
         mounted.write("database_url", mounted.url_with(database_url, "one"))
         mounted.write("redis_url", mounted.url_with(redis_url, "one"))
@@ -137,7 +138,7 @@ async def test_connections_with_an_old_url_are_replaced(
 async def test_the_cache_password(
     client: httpx.AsyncClient, studio: Studio, account: Account, mount: Mount, redis_url: str
 ) -> None:
-    with Redis.from_url(redis_url) as valkey:
+    with cast(Any, Redis.from_url(redis_url)) as valkey:
         valkey.execute_command("ACL", "SETUSER", mount.user, "resetpass", ">two")
         mount.write("redis_url", mount.url_with(redis_url, "two"))
         valkey.execute_command("CLIENT", "KILL", "USER", mount.user)
