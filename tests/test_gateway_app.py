@@ -164,11 +164,11 @@ def test_the_schema_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "gpus", "device"),
+    ("config", "gpus", "device"),
     [("auto", {}, "auto"), ("auto", {"GPU": 0.2}, "cuda"), ("cpu", {"GPU": 0.2}, "cpu")],
 )
 def test_a_replica_with_a_share_of_a_gpu_must_find_it(
-    monkeypatch: pytest.MonkeyPatch, wanted: str, gpus: dict[str, float], device: str
+    monkeypatch: pytest.MonkeyPatch, config: str, gpus: dict[str, float], device: str
 ) -> None:
     class Context:
         def get_assigned_resources(self) -> dict[str, float]:
@@ -177,4 +177,4 @@ def test_a_replica_with_a_share_of_a_gpu_must_find_it(
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "get_gpu_ids", lambda: ["0"] * len(gpus))
     monkeypatch.setattr(ray, "get_runtime_context", Context)
-    assert replica_device(wanted) == device
+    assert replica_device(config) == device

@@ -81,6 +81,6 @@ def _start(
         task.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         ).remote(*args): f"{node['NodeManagerAddress']} {node['NodeID'][:8]}"
-        for node in ray.nodes()
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
         if node["Alive"]
     }

@@ -174,13 +174,14 @@ def hub_errors(failure: str) -> Iterator[None]:
     from huggingface_hub import constants, errors  # noqa: PLC0415 - as in `_snapshot`
 
     http_errors = cast("tuple[type[Exception], ...]", errors.HfHubHTTPError.__bases__)
+    failures: tuple[type[Exception], ...] = (OSError, ValueError, *http_errors)
     try:
         yield
     except errors.RepositoryNotFoundError:
         reason = "the hub does not have this repository, or HF_TOKEN may not read it"
     except errors.RevisionNotFoundError:
         reason = "the hub does not have this revision"
-    except (OSError, ValueError, *http_errors) as error:
+    except failures as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         if constants.HF_HUB_OFFLINE:
             reason = "HF_HUB_OFFLINE=1 forbids downloads; run `studio models fetch`"

@@ -38,7 +38,7 @@ def least_replicas(deployment: dict[str, Any]) -> int:
 def least(path: str, resource: str) -> float:
     """What all deployments take of a resource with their smallest numbers of replicas."""
     return sum(
-        least_replicas(one) * one["ray_actor_options"].get(resource, 0)
+        least_replicas(one) * float(one["ray_actor_options"].get(resource, 0))
         for one in deployments(path).values()
     )
 

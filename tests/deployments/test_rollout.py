@@ -28,7 +28,7 @@ with warnings.catch_warnings():
     from deployments.embedder import Embedder, EmbedderArgs
     from deployments.handles import EmbedderHandle, NextHandles, TracedQuery
     from deployments.rollout import with_next_models
-    from tests.deployments.test_embedder import LocalHandle
+    from tests.support.local_replicas import LocalHandle
 
 CALLERS = 8
 IN_PHASE = 40

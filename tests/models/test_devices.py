@@ -76,7 +76,7 @@ def test_a_share_of_a_gpu_is_a_share_of_its_memory(
     gpus: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpus(1)
-    limits: list[tuple[float, int]] = []
+    limits: list[Any] = []
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: Card())
     monkeypatch.setattr(
         torch.cuda, "set_per_process_memory_fraction", lambda *limit: limits.append(limit)

@@ -58,7 +58,7 @@ def test_a_person_is_cut_out_and_dressed(shop: Shop, reindex: str) -> None:
     job = shop.finish(queued.json()["jobId"], "customer")
     pictures = [read_picture(url["outputUrl"]) for url in (direct.json(), job["result"])]
     assert pictures[0].shape == (512, 384, 3)
-    np.testing.assert_array_equal(*pictures)
+    np.testing.assert_array_equal(pictures[0], pictures[1])
 
 
 def read_picture(url: str) -> NDArray[np.uint8]:
@@ -73,7 +73,7 @@ def test_files_jobs_and_what_production_does_not_have_yet(shop: Shop) -> None:
     # No regressor is trained on this embedder's vectors: the answer says what to do.
     score = shop.post("/api/analytics/predict", "merchant", productId="p-3")
     assert score.status_code == 409 and "/api/analytics/train" in score.json()["detail"]
-    order = {"amount": {"value": "3.00", "currency": "EUR"}, "returnUrl": "https://shop.example.com/",
+    order: dict[str, Any] = {"amount": {"value": "3.00", "currency": "EUR"}, "returnUrl": "https://shop.example.com/",
              "cancelUrl": "https://shop.example.com/"}  # fmt: skip
     payment = shop.post("/api/paypal/orders", **order)
     assert payment.status_code == 503 and "not set up" in payment.json()["detail"]

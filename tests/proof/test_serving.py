@@ -97,7 +97,7 @@ def test_nothing_is_computed_for_who_left_or_ran_out(tiny: TinyServe) -> None:
         patient = asyncio.create_task(ask(tiny, "patient"))
         await asyncio.sleep(2)  # so that cancellations have arrived
         (tiny.folder / "free").touch()
-        return late + await asyncio.gather(first, patient)
+        return [*late, *await asyncio.gather(first, patient)]
 
     assert asyncio.run(crowd()) == [504, 200, 200]
     assert tiny.computed == ["first", "patient"]

@@ -149,7 +149,7 @@ def deploy(least: int, most: int) -> Any:
         "min_replicas": least, "max_replicas": most, "target_ongoing_requests": 0.25,
         "upscale_delay_s": 0.5, "metrics_interval_s": 0.5, "look_back_period_s": 1.0,
     }  # fmt: skip
-    options = {"autoscaling_config": scaling, "ray_actor_options": {"num_cpus": 0}}
+    options: dict[str, Any] = {"autoscaling_config": scaling, "ray_actor_options": {"num_cpus": 0}}
     return serve.run(bind(SlowIndex, index.IndexArgs(), **options), name="studio")
 
 

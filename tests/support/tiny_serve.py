@@ -106,7 +106,7 @@ def main() -> None:
     try:
         while not (folder / "stop").exists():
             status = serve.status().applications["tiny"]
-            number = status.deployments[NETWORK].replica_states if status.deployments else {}
+            number: Any = status.deployments[NETWORK].replica_states if status.deployments else {}
             text = f"{status.status.value} {number.get('RUNNING', 0)} {status.message}"
             (folder / "replicas.new").write_text(text)
             (folder / "replicas.new").rename(folder / "replicas")

@@ -20,13 +20,13 @@ TWICE = [
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "fp32"])
 def test_one_precision_of_each_part_is_read(precision: str, tmp_path: Path) -> None:
-    chosen = select_weights(TWICE, precision)
-    unet = {file for file in chosen if file.startswith("unet/")} - {"unet/config.json"}
+    selection = select_weights(TWICE, precision)
+    unet = {file for file in selection if file.startswith("unet/")} - {"unet/config.json"}
     assert len(unet) == 3  # the weights, in one file and in parts, and the index of the parts
     assert all(("fp16" in file) == (precision != "fp32") for file in unet)
-    assert {"model_index.json", "vae/x.safetensors", "tokenizer/merges.txt"} <= {*chosen}
-    assert f"{TEXT}.fp16.safetensors" in chosen  # it has no other
-    for files, variant in ((TWICE, "fp16"), (chosen, "fp16"), (["vae/x.safetensors"], None)):
+    assert {"model_index.json", "vae/x.safetensors", "tokenizer/merges.txt"} <= {*selection}
+    assert f"{TEXT}.fp16.safetensors" in selection  # it has no other
+    for files, variant in ((TWICE, "fp16"), (selection, "fp16"), (["vae/x.safetensors"], None)):
         folder = tmp_path / f"{len(files)}"
         for file in files:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)

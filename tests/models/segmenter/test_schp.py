@@ -1,6 +1,7 @@
 """SCHP's parser from a file in its published format, at a small width, with random weights."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ def write_schp(path: Path, seed: int = 0) -> Path:
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.normal_(module.weight)
             torch.nn.init.normal_(module.bias)
+            assert module.running_var is not None
             torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"state_dict": published(network)}, path)
@@ -83,7 +85,8 @@ def test_the_network_is_the_published_one(file: Path) -> None:
     with torch.inference_mode():
         assert torch.allclose(network.bn1(network.conv1(pixels)), expected, atol=1e-5)
         leaky = network.fushion[1](torch.full((1, 16, 2, 2), -3.0))
-        plain = torch.nn.BatchNorm2d.forward(network.fushion[1], torch.full((1, 16, 2, 2), -3.0))
+        norm: Any = network.fushion[1]
+        plain = torch.nn.BatchNorm2d.forward(norm, torch.full((1, 16, 2, 2), -3.0))
         assert torch.allclose(leaky, torch.where(plain > 0, plain, 0.01 * plain))
         planes = network.maxpool(network.conv3(network.conv2(network.conv1(pixels))))
         sides = []

@@ -70,7 +70,7 @@ class Shop:
         answer = self.post("/api/search/text", query="red dress", topK=50)
         return dict(require_success(answer).json())
 
-    def tryon(self, mode: str, **body: object) -> httpx.Response:
+    def tryon(self, mode: str, **body: Any) -> httpx.Response:
         return self.post(
             "/api/cv/tryon", personUrl=self.pictures["person"][1],
             garmentUrl=self.pictures["garment"][1], category="upper", seed=3, mode=mode, **body,
