@@ -16,12 +16,15 @@ from settings import Settings
 
 
 def model_configs(settings: Settings) -> list[ModelConfig]:
-    """Every model of the profile; `studio models` locks, fetches and verifies their checkpoints."""
+    """Every model of the profile and every next one: what `studio models` locks and fetches."""
     configs: tuple[ModelConfig | None, ...] = (
         embedder_config(settings),
         parser_config(settings),
         sam_config(settings),
         tryon_config(settings),
+        next_embedder_config(settings),
+        *(next_segmenter_configs(settings) or ()),
+        next_tryon_config(settings),
     )
     return [config for config in configs if config is not None]
 
