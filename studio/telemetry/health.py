@@ -49,8 +49,8 @@ class StudioHealth:
     services: dict[str, ServiceHealth]
 
 
-async def check_rec(studio: Studio) -> str:
-    """Checks that the embedder answers and that an index of its version has products.
+async def check_search(studio: Studio) -> Mapping[str, object]:
+    """Checks that the embedder answers and an index of its version is active; the index's status.
 
     During a rollout it may be the index of the other embedder, until a replica has switched.
 
@@ -60,11 +60,30 @@ async def check_rec(studio: Studio) -> str:
     versions, state = await asyncio.gather(served_versions(studio), studio.index.status())
     if not state.get("version"):
         raise Unavailable("no index is active")
-    if not state.get("count"):
-        raise Unavailable("the catalogue is empty")
     if state.get("embedderVersion") not in versions:
         raise Unavailable("the index was built for another embedder")
+    return state
+
+
+async def check_rec(studio: Studio) -> str:
+    """Checks that search works and that there is something to find.
+
+    Raises:
+        Unavailable: search does not work, or the catalogue is empty.
+    """
+    state = await check_search(studio)
+    if not state.get("count"):
+        raise Unavailable("the catalogue is empty")
     return f"{state['count']} products, index {state['version']}"
+
+
+async def check_ready(studio: Studio) -> None:
+    """Checks what a search needs; a catalogue without products is searched without an error.
+
+    Raises:
+        Unavailable: searches can't be answered.
+    """
+    await asyncio.gather(check_search(studio), studio.database.check())
 
 
 async def check_seg(studio: Studio) -> str:
@@ -154,13 +173,13 @@ CHECKS: dict[str, Check] = {
 SERVICES = tuple(CHECKS)
 
 
-async def check_service(studio: Studio, name: str) -> ServiceHealth:
-    """The health of one service, checked within `TIMEOUT_S`; unexpected errors are raised."""
+async def check_service(studio: Studio, check: Check) -> ServiceHealth:
+    """The health by one check, made within `TIMEOUT_S`; unexpected errors are raised."""
     started_s = time.perf_counter()
     status: Status = "down"
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            detail = await CHECKS[name](studio)
+            detail = await check(studio)
         status = "ok"
     except Degraded as error:
         status, detail = "degraded", error.detail
@@ -236,8 +255,10 @@ class HealthWatch:
     def __init__(self, studio: Studio) -> None:
         """No check runs before the first call."""
         self._services = {
-            name: SharedCheck(partial(check_service, studio, name)) for name in SERVICES
+            name: SharedCheck(partial(check_service, studio, check))
+            for name, check in CHECKS.items()
         }
+        self._ready = SharedCheck(partial(check_service, studio, check_ready))
         self._whole = SharedCheck(self._check_all)
 
     async def check(self) -> StudioHealth:
@@ -254,9 +275,9 @@ class HealthWatch:
         Raises:
             Unavailable: this process can't answer searches; the message says which part is down.
         """
-        for health in await asyncio.gather(*(self.check_service(name) for name in NEEDED)):
-            if health.status == "down":
-                raise Unavailable(f"searches can't be answered: {health.detail}")
+        health = await self._ready.check()
+        if health.status == "down":
+            raise Unavailable(f"searches can't be answered: {health.detail}")
 
     async def _check_all(self) -> StudioHealth:
         results = await asyncio.gather(*(check.start() for check in self._services.values()))

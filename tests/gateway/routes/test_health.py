@@ -103,6 +103,11 @@ async def test_a_gateway_is_ready_while_it_can_answer_searches(
     searchable.version = None
     assert not await is_ready()
     searchable.version = "v2"
+    vector = (await studio.embedder.embed_text("a dress")).vector
+    searchable.clear()  # the first products come through this Gateway
+    assert (await client.get("/api/health")).status_code == 503
+    assert await is_ready()
+    searchable.put("p1", vector)
     monkeypatch.setattr(studio.segmenter, "version", away)
     monkeypatch.setattr(studio.blobs, "check", away)
     assert (await client.get("/api/health")).json()["status"] == "degraded"
