@@ -13,7 +13,7 @@ from db.embeddings import MissingVectors, count_missing, list_pictures, list_ran
 from db.engine import Database
 from tests.support.catalogue import EMBEDDER, fill_catalogue
 
-PRODUCTS = 12_000
+PRODUCTS = 40_000
 MISSING = MissingVectors(EMBEDDER)
 
 

@@ -34,4 +34,5 @@ async def fill_catalogue(database: Database, count: int, ids: Sequence[str] = ()
         await session.exec(text("SET LOCAL statement_timeout = 0"))  # type: ignore[call-overload]
         await session.exec(text(PRODUCT_ROWS.format(id=expression)), params=values)  # type: ignore[call-overload]
         await session.exec(text(EMBEDDING_ROWS), params={"embedder": EMBEDDER})  # type: ignore[call-overload]
-        await session.exec(text("ANALYZE product, product_embedding"))  # type: ignore[call-overload]
+    async with database.read() as session:  # outside of a transaction, as autovacuum does it
+        await session.exec(text("VACUUM (ANALYZE) product, product_embedding"))  # type: ignore[call-overload]
