@@ -30,14 +30,14 @@ def follow_backlog(contexts: Contexts) -> tuple[dict[Any, float], dict[Any, dict
     A replica is to have `target_ongoing_requests` of the requests in flight and the due jobs.
     """
     due = due_jobs(contexts)
-    wanted = {}
+    replicas = {}
     for deployment, context in contexts.items():
         work = context.total_num_requests
         if busy_share(context) >= BUSY_SHARE:
             work += sum(due.get(name, 0.0) for name in JOBS_OF.get(deployment.name, ()))
         config: Any = context.config
-        wanted[deployment] = work / config.get_target_ongoing_requests()
-    return wanted, {}
+        replicas[deployment] = work / config.get_target_ongoing_requests()
+    return replicas, {}
 
 
 def due_jobs(contexts: Contexts) -> dict[str, float]:

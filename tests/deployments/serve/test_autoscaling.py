@@ -45,7 +45,7 @@ def context(
     )  # fmt: skip
 
 
-def wanted(scaled: AutoscalingContext, **due: float) -> float:
+def replicas_for(scaled: AutoscalingContext, **due: float) -> float:
     """The replicas of TryOn for a number of due jobs by type, as two dispatchers report it."""
     metrics = {f"{DUE[:-1]}_{name}": count for name, count in due.items()}
     contexts = {TRYON: scaled, DISPATCHER: context(DISPATCHER, 0, 2, **metrics)}
@@ -54,18 +54,18 @@ def wanted(scaled: AutoscalingContext, **due: float) -> float:
 
 @pytest.mark.parametrize(("requests", "expected"), [(0, 0), (1, 0.5), (2, 1), (6, 3)])
 def test_without_jobs_requests_decide(requests: float, expected: float) -> None:
-    assert wanted(context(TRYON, requests, busy=1.0)) == expected
+    assert replicas_for(context(TRYON, requests, busy=1.0)) == expected
 
 
 def test_due_jobs_count_where_the_networks_are_busy() -> None:
-    assert wanted(context(TRYON, 2, busy=0.9), tryon=6) == 4
-    assert wanted(context(TRYON, 2, busy=0.1), tryon=6) == 1
-    assert wanted(context(TRYON, 2), tryon=6) == 1  # replicas that report nothing
-    assert wanted(context(TRYON, 0, busy=0.0), tryon=1000) == 0
+    assert replicas_for(context(TRYON, 2, busy=0.9), tryon=6) == 4
+    assert replicas_for(context(TRYON, 2, busy=0.1), tryon=6) == 1
+    assert replicas_for(context(TRYON, 2), tryon=6) == 1  # replicas that report nothing
+    assert replicas_for(context(TRYON, 0, busy=0.0), tryon=1000) == 0
 
 
 def test_jobs_of_other_types_are_no_backlog() -> None:
-    assert wanted(context(TRYON, 2, busy=1.0), **{"rebuild-index": 100}) == 1
+    assert replicas_for(context(TRYON, 2, busy=1.0), **{"rebuild-index": 100}) == 1
 
 
 def decide(tryon: AutoscalingContext, due: float, state: dict[str, Any]) -> tuple[int, Any]:
