@@ -106,7 +106,7 @@ def test_one_secret_has_one_place(
         load_settings()
 
 
-def test_the_variables_are_known(mount: Callable[..., None]) -> None:
+def test_no_variable_counts_as_misspelt(mount: Callable[..., None]) -> None:
     mount(**dict.fromkeys(SECRETS, SECRET))
     assert not {PREFIX + name.upper() + "_FILE" for name in SECRETS} & set(unknown_variables())
 

@@ -76,10 +76,10 @@ async def studio(
         database_url,
         f"CREATE ROLE {mount.user} LOGIN PASSWORD 'one' IN ROLE {owner}",
     )
-    fakes = make_settings(database_url, redis_url, tmp_path / "blobs")
+    base = make_settings(database_url, redis_url, tmp_path / "blobs")
     names = ("database_url", "redis_url", "jwt_secret", "jwt_previous_secret")
     present = load_settings()
-    settings = fakes.model_copy(update={name: getattr(present, name) for name in names})
+    settings = base.model_copy(update={name: getattr(present, name) for name in names})
     async with open_studio(settings) as opened:
         yield opened
     await execute(database_url, f"DROP ROLE {mount.user}")
