@@ -250,7 +250,7 @@ class TryOnHandle:
         dress = self._handle.options(stream=True).dress
         stream: Any = dress.remote(order, ticket, **deadline_option())
         try:
-            async for step in read_stream(self._name, stream):
+            async for step in read_stream(self._name, dress, stream):
                 yield step
         finally:
             stream.cancel()

@@ -6,7 +6,7 @@ calls are in flight wait and share the next call; a single search is sent at onc
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,13 +14,15 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments.serve.patches import write_request_id
+from deployments.serve.patches import has_no_replica, write_request_id
 from errors import DeadlinePassed, NotLoaded, StudioError, Unavailable
 from studio.batching import MicroBatcher
 from studio.context import Deadline, Origin, continuing, current_deadline, current_request_id
 
 Handle = DeploymentHandle[Any]
 DEADLINE_S = 30.0
+PATIENCE_S = 5.0
+"""How long a request waits for a deployment without a replica; a job waits for `DEADLINE_S`."""
 CHOICES = 16
 """How often Serve may choose the same replica again before another one is given up."""
 MESSAGE_BYTES = 4 * 2**20
@@ -52,9 +54,36 @@ async def call(name: str, method: Any, *args: Any) -> Any:
         DeadlinePassed: no answer within 30 s, or before the current deadline.
     """
     with _translating(name):
-        async with asyncio.timeout(DEADLINE_S):
+        async with _time_limit(name, method):
             write_request_id(current_request_id())
             return await method.remote(*args, **deadline_option())
+
+
+@asynccontextmanager
+async def _time_limit(name: str, method: Any) -> AsyncIterator[None]:
+    """Limits the block to 30 s, for a request to 5 s while the deployment has no replica.
+
+    Raises:
+        Unavailable: the time is over, and there is no replica.
+        TimeoutError: the time is over, although there is one.
+    """
+    loop = asyncio.get_running_loop()
+
+    def give_up() -> None:
+        if current_deadline() is not None and has_no_replica(method):
+            limit.reschedule(loop.time())
+
+    try:
+        async with asyncio.timeout(DEADLINE_S) as limit:
+            patience = loop.call_later(PATIENCE_S, give_up)
+            try:
+                yield
+            finally:
+                patience.cancel()
+    except TimeoutError:
+        if has_no_replica(method):
+            raise Unavailable(f"{name} is starting or down") from None
+        raise
 
 
 def deadline_option() -> dict[str, Deadline]:
@@ -83,8 +112,10 @@ async def call_another(name: str, replica: str, method: Any, *args: Any) -> Any:
     raise Unavailable(f"{name} is starting or down")
 
 
-async def read_stream(name: str, stream: AsyncIterator[_Answer]) -> AsyncIterator[_Answer]:
-    """The items of a streaming method; 30 s without an item is an error.
+async def read_stream(
+    name: str, method: Any, stream: AsyncIterator[_Answer]
+) -> AsyncIterator[_Answer]:
+    """The items of a method's stream; 30 s without an item is an error.
 
     Raises:
         StudioError: as `call`.
@@ -92,7 +123,7 @@ async def read_stream(name: str, stream: AsyncIterator[_Answer]) -> AsyncIterato
     while True:
         with _translating(name):
             try:
-                async with asyncio.timeout(DEADLINE_S):
+                async with _time_limit(name, method):
                     item = await anext(stream)
             except StopAsyncIteration:
                 return

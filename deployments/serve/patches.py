@@ -22,6 +22,7 @@ ANY_ADDRESS = "[::]:"
 
 __all__ = [
     "call_when_draining",
+    "has_no_replica",
     "is_token_auth_enabled",
     "prepare_ingress",
     "prepare_replica",
@@ -30,6 +31,13 @@ __all__ = [
     "trace_process",
     "write_request_id",
 ]
+
+
+def has_no_replica(method: Any) -> bool:
+    """Whether Serve knows no running replica of the deployment whose method this is."""
+    router = getattr(method, "_router", None)
+    requests = router._asyncio_router.request_router if router is not None else None
+    return requests is not None and not requests.curr_replicas
 
 
 def prepare_replica() -> None:

@@ -1,5 +1,7 @@
 """Searches in one call: what one replica has not loaded is asked of another one, once."""
 
+import asyncio
+import time
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from errors import Invalid, NotLoaded, StudioError, Unavailable
-from studio.context import Origin, current_origin
+from errors import DeadlinePassed, Invalid, NotLoaded, StudioError, Unavailable
+from studio.context import Deadline, Origin, current_origin, within
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray Serve's own, of what it imports
+    from deployments.serve import calls
     from deployments.serve.calls import CHOICES, HandleArgs, search_in_batches
 
 Answer = str | StudioError
@@ -96,3 +99,31 @@ async def test_answers_of_the_first_replica_stay() -> None:
     replicas = Replicas(empty=unloaded("empty"), busy="an answer")
     assert await ask(replicas, "loaded") == "empty loaded"
     assert replicas.calls == [("empty", ["loaded"])]
+
+
+class Silent:
+    """A method of a deployment with so many replicas, none of which answers."""
+
+    def __init__(self, replicas: int) -> None:
+        requests = SimpleNamespace(curr_replicas=dict.fromkeys(range(replicas)))
+        self._router = SimpleNamespace(_asyncio_router=SimpleNamespace(request_router=requests))
+
+    async def remote(self, **_: object) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("replicas", "is_request", "error"),
+    [(0, True, Unavailable), (0, False, Unavailable), (1, True, DeadlinePassed)],
+)
+async def test_a_request_does_not_wait_long_for_a_deployment_without_a_replica(
+    monkeypatch: pytest.MonkeyPatch, replicas: int, is_request: bool, error: type[StudioError]
+) -> None:
+    """A job waits as long as for an answer: its attempts are few, and a replica may be loading."""
+    monkeypatch.setattr(calls, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(calls, "DEADLINE_S", 0.6)
+    started_s = time.monotonic()
+    with pytest.raises(error):
+        async with within(Deadline.after(5) if is_request else None):
+            await calls.call("TryOn", Silent(replicas))
+    assert (time.monotonic() - started_s < 0.6) == (error is Unavailable and is_request)

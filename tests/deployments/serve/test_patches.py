@@ -27,6 +27,8 @@ CALLED = (
     "ray.serve._private.tracing_utils.setup_tracing",
     "ray.serve.context._get_serve_request_context",
     "ray.serve.context._serve_request_context",
+    "ray.serve._private.router.AsyncioRouter.request_router",
+    "ray.serve._private.request_router.request_router.RequestRouter.curr_replicas",
 )
 EXTENDED = tuple(
     f"uvicorn.protocols.http.httptools_impl.HttpToolsProtocol.{name}"
