@@ -37,6 +37,13 @@ OPTIONS = {
     ("kubectl", "get"): {"-l", "-n"},
     ("kubectl", "logs"): {"-l", "-f", "-c", "-n"},
     ("kubectl", "port-forward"): {"-n"},
+    ("kubectl", "apply"): {"-f", "-"},
+    ("kubectl", "wait"): {"--for=condition=complete", "--timeout=1h", "--all"},
+    ("kubectl", "create", "secret", "generic"): {"--from-env-file=secrets.env"},
+    ("kubectl", "create", "secret", "tls"): {"--cert=tls.crt", "--key=tls.key"},
+    ("kubectl", "create", "configmap"): {"--from-env-file=settings.env"},
+    ("docker", "build"): {"--target", "-t"},
+    ("docker", "push"): set(),
     ("curl",): {"-fsS"},
     ("openssl", "rand"): {"-base64"},
 }
@@ -59,6 +66,10 @@ def parse(words: list[str]) -> None:
     Raises:
         AssertionError, click.UsageError: the program has no such command or option.
     """
+    if "|" in words:
+        parse(words[: words.index("|")])
+        parse(words[words.index("|") + 1 :])
+        return
     program, *rest = words
     if program in CLICK_PROGRAMS:
         parse_click(CLICK_PROGRAMS[program](), rest)
