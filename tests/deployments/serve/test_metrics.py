@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 
+from studio.background import Background
 from studio.batching import BatchReport
 
 with warnings.catch_warnings():
@@ -54,6 +55,9 @@ async def test_a_replica_reports_gauges_and_gpu_memory_again_and_again(
     monkeypatch.setattr(module, "gpu_memory", lambda: {"allocated": 7})
     monkeypatch.setattr(module, "REPORT_S", 0.001)
     monkeypatch.setattr(module, "_lasting", [])
+    monkeypatch.setattr(
+        module, "_background", Background()
+    )  # another test may have begun to report
     BatchMetrics().of("texts")(BatchReport(3, 2, 0.1, 0.1))
     report_gauges("Embedder")
     async with asyncio.timeout(10):
