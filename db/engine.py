@@ -197,10 +197,12 @@ async def _translating() -> AsyncIterator[None]:
             raise Unavailable("other transactions are changing the same rows") from error
         if error.orig is not None and is_without_account(error.orig):
             raise NotAuthenticated("the account was deleted") from error
+        if state.startswith(REFUSED):
+            raise Unavailable("the database can't be reached") from error
         if error.connection_invalidated or is_going_away(error.orig):
             raise Unavailable("the database connection was lost") from error
         raise
-    except asyncpg.PostgresError as error:  # raised while connecting; SQLAlchemy does not wrap it
+    except asyncpg.PostgresError as error:  # SQLAlchemy wraps most of them
         if is_going_away(error) or state_of(error).startswith(REFUSED):
             raise Unavailable("the database can't be reached") from error
         raise

@@ -17,6 +17,7 @@ TABLE: dict[type[StudioError], ProblemType] = {
     errors.UpstreamFailed: ProblemType(502, "upstream-failed", "Another system failed"),
     errors.Unavailable: ProblemType(503, "unavailable", "Not available right now"),
     errors.NotLoaded: ProblemType(503, "unavailable", "Not available right now"),
+    errors.EmbedderMismatch: ProblemType(503, "unavailable", "Not available right now"),
     errors.DeadlinePassed: ProblemType(504, "deadline-passed", "It took too long"),
 }
 
