@@ -15,6 +15,7 @@ from PIL import Image
 
 from drawing.captions import combinations
 from drawing.draw import Garment, caption, draw_garment
+from errors import SetupError
 from models.checkpoints.weights import read_tensors, write_tensors
 from models.embedder.embedder import Embedder, EmbedderConfig, load
 
@@ -163,8 +164,10 @@ def test_a_folder_needs_no_prefix(tmp_path: Path) -> None:
 
 
 def test_an_unknown_checkpoint_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no-such"):
+    with pytest.raises(SetupError, match="licence of the embedder no-such is: not known"):
         load(EmbedderConfig(checkpoint="no-such"))
+    with pytest.raises(ValueError, match="no-such"):
+        load(EmbedderConfig(checkpoint="no-such", allow_noncommercial=True))
     with pytest.raises(FileNotFoundError):
         load(EmbedderConfig(checkpoint=f"local-dir:{tmp_path}/absent"))
 
