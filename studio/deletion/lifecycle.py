@@ -132,6 +132,9 @@ TABLES: dict[str, TableRule] = {
         "version", "the active one and the three newest others; failed ones a week",
         why="belongs to the whole catalogue",
     ),
+    "model_rollout": TableRule(
+        "model", "until `studio models finish`", why="belongs to the whole studio"
+    ),
     "erasure": TableRule("id", "kept", why="contains what was deleted, but not whose it was"),
     "doomed_blob": TableRule("key", "until the blob is gone", why="keys of deleted blobs"),
 }  # fmt: skip

@@ -30,6 +30,11 @@ RETURN_URL = "http://shop.test/return?cart=7"
 CANCEL_URL = "http://shop.test/cancel"
 
 
+def client_secret() -> str:
+    """A function, because crash tests pickle the account."""
+    return CREDENTIALS["paypal_client_secret"]
+
+
 class Simulator:
     """A server in a thread; `stop` and `start` are a restart with the same store."""
 
@@ -66,7 +71,7 @@ class Simulator:
     def account(self, *, postback: bool = False) -> PayPalAccount:
         return PayPalAccount(
             simulator_site(self.url), CREDENTIALS["paypal_client_id"],
-            lambda: CREDENTIALS["paypal_client_secret"], CREDENTIALS["paypal_webhook_id"],
+            client_secret, CREDENTIALS["paypal_webhook_id"],
             self.folder / "ca.pem", postback,
         )  # fmt: skip
 
