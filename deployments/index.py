@@ -143,15 +143,18 @@ class Index(Replica):
 
     async def _sync(self) -> Exception | None:
         """Follows the catalogue once; returns the error that prevents it."""
-        error: Exception | None = None
         try:
             await self._live.sync()
-        except (StudioError, SQLAlchemyError) as failure:
-            log.warning("index.behind", reason=str(failure))
-            error = failure
+        except (StudioError, SQLAlchemyError) as error:
+            log.warning("index.behind", reason=str(error))
+            return error
+        finally:
+            self._show_status()
+        return None
+
+    def _show_status(self) -> None:
         status = self._live.status()
         if status.get("lacksMemory") and not self._lacks_memory:
             log.warning("index.device_full", version=status["version"], searches_on="cpu")
         self._lacks_memory = bool(status.get("lacksMemory"))
         self._metrics.show(status)
-        return error
