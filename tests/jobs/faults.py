@@ -25,7 +25,10 @@ from tests.jobs import dispatcher_process
 STEPS = JobType("steps", role="customer", max_attempts=10_000)
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.jobs.dispatcher_process"])
-POSTGRES_OWN = ("checkpointer", "background writer", "walwriter", "logger")
+POSTGRES_OWN = (
+    "checkpointer", "background writer", "walwriter", "logger", "io worker", "launcher", "startup",
+)  # fmt: skip
+"""PostgreSQL's processes that are no backend; it may stay in recovery where one is killed there."""
 
 
 class DispatcherProcess:
