@@ -11,36 +11,14 @@ import open_clip
 import torch
 
 from models.checkpoints.weights import STARTER_FOLDER
+from tests.support.published import TINY_EYES, TINY_SDXL
 from training.published.networks import write_embedder
 from training.published.random_weights import Weights
-from training.published.sdxl import ADAPTER_FILE, ADAPTER_FOLDER, Sdxl, write_adapter, write_sdxl
+from training.published.sdxl import ADAPTER_FILE, ADAPTER_FOLDER, write_adapter, write_sdxl
 
 EMBEDDER = "ViT-B-16-SigLIP"
 """The architecture of the profile's embedder."""
 TINY_EMBEDDER = "studio-tiny-siglip"
-TINY_TEXT = {
-    "hidden_size": 32, "intermediate_size": 37, "num_attention_heads": 4, "num_hidden_layers": 2,
-    "projection_dim": 32,
-}  # fmt: skip
-TINY_EYES = TINY_TEXT | {"patch_size": 14, "image_size": 28, "projection_dim": 16}
-TINY_SDXL = Sdxl(
-    unet={
-        "sample_size": 32, "in_channels": 9, "out_channels": 4, "block_out_channels": [8, 16],
-        "norm_num_groups": 4, "layers_per_block": 1,
-        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
-        "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"], "attention_head_dim": [2, 4],
-        "use_linear_projection": True, "addition_embed_type": "text_time",
-        "addition_time_embed_dim": 8, "transformer_layers_per_block": [1, 1],
-        "projection_class_embeddings_input_dim": 80, "cross_attention_dim": 64,
-    },
-    vae={
-        "block_out_channels": [4, 4, 8, 8], "norm_num_groups": 4, "layers_per_block": 1,
-        "latent_channels": 4, "force_upcast": False, "mid_block_add_attention": False,
-        "down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4,
-    },
-    text=TINY_TEXT, text_2=TINY_TEXT,
-)  # fmt: skip
-"""As deep as the published VAE, which makes the latents an eighth of the picture's size."""
 
 
 def write_tiny(folder: Path) -> dict[str, str]:
