@@ -5,8 +5,8 @@
 Seconds of CPU differ by a fifth and more between two starts of one program on a shared machine; the
 count of its instructions differs by one to four hundredths. Valgrind's callgrind counts them in the
 whole application of `benchmarks.serving.gateway_cost` (variant "all: with auth"), for this tree and
-for each other tree that is named, with this interpreter. It needs `valgrind`, and counts only what the
-Gateway's process does: neither Ray nor the kernel.
+for each other tree that is named, with this interpreter. It needs `valgrind`, and counts only what
+the Gateway's process does: neither Ray nor the kernel.
 """
 
 import os
