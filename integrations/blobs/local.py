@@ -100,13 +100,10 @@ class LocalBlobStore:
         source = self.path_of(key)
 
         def copy() -> None:
-            with raising_unavailable(), source.open("rb") as file, path.open("wb") as target:
+            with source.open("rb") as file, path.open("wb") as target:
                 shutil.copyfileobj(file, target, CHUNK_BYTES)
 
-        try:
-            await self._read(copy)
-        except FileNotFoundError:
-            raise self._absent() from None
+        await self._find(copy)
 
     async def put_new(
         self, key: str, chunks: AsyncIterator[bytes], max_bytes: int, *, until_s: float = inf
@@ -143,46 +140,30 @@ class LocalBlobStore:
     async def stream(self, key: str) -> AsyncIterator[bytes]:
         """The bytes of a blob, in pieces."""
         path = self.path_of(key)
-        try:
-            with raising_unavailable(), await self._read(lambda: path.open("rb")) as file:
-                while chunk := await self._read(partial(file.read, CHUNK_BYTES)):
-                    yield chunk
-        except FileNotFoundError:
-            raise self._absent() from None
+        with raising_unavailable(), await self._find(lambda: path.open("rb")) as file:
+            while chunk := await self._read(partial(file.read, CHUNK_BYTES)):
+                yield chunk
 
     async def get(self, key: str) -> bytes:
         """The bytes of a blob."""
-        path = self.path_of(key)
-        try:
-            with raising_unavailable():
-                return await self._read(path.read_bytes)
-        except FileNotFoundError:
-            raise self._absent() from None
+        return await self._find(self.path_of(key).read_bytes)
 
     async def get_range(self, key: str, start: int, size: int) -> bytes:
         """Up to `size` bytes of a blob from `start` on."""
         path = self.path_of(key)
 
         def read() -> bytes:
-            with raising_unavailable(), path.open("rb") as file:
+            with path.open("rb") as file:
                 file.seek(start)
                 return file.read(size)
 
-        try:
-            return await self._read(read)
-        except FileNotFoundError:
-            raise self._absent() from None
+        return await self._find(read)
 
     async def head(self, key: str) -> BlobInfo | None:
         """The properties of a blob; None if it does not exist."""
-        path = self.path_of(key)
         try:
-            with raising_unavailable():
-                status = await self._read(path.stat)
-        except FileNotFoundError:
-            absent = self._absent()
-            if isinstance(absent, Unavailable):
-                raise absent from None
+            status = await self._find(self.path_of(key).stat)
+        except NotFound:
             return None
         return BlobInfo(key, status.st_size, content_type_of(key))
 
@@ -280,12 +261,6 @@ class LocalBlobStore:
     async def aclose(self) -> None:
         """Does nothing; this store has nothing to close."""
 
-    def _absent(self) -> NotFound | Unavailable:
-        """The error for a missing blob: if the whole folder is missing, the disk is not mounted."""
-        if (self._folder / UNFINISHED).is_dir():
-            return NotFound("no such blob")
-        return Unavailable("the blob folder is gone")
-
     def path_of(self, key: str) -> Path:
         """The path of a blob's file.
 
@@ -296,6 +271,20 @@ class LocalBlobStore:
 
     def _unfinished(self, coming_bytes: int = 0) -> AbstractContextManager[tuple[IO[bytes], Path]]:
         return unfinished_file(self._folder, self._floor_bytes, coming_bytes)
+
+    async def _find(self, work: Callable[[], Result]) -> Result:
+        """Runs work on a blob's file, which may be missing.
+
+        Raises:
+            NotFound: the file is missing from a folder that is there.
+            Unavailable: the whole folder is missing: the disk is not mounted.
+        """
+        for _ in range(2):  # the folder may come back between the two checks: then look again
+            with raising_unavailable(), suppress(FileNotFoundError):
+                return await self._read(work)
+            if not (self._folder / UNFINISHED).is_dir():
+                raise Unavailable("the blob folder is gone")
+        raise NotFound("no such blob")
 
     async def _read(self, work: Callable[[], Result]) -> Result:
         return await anyio.to_thread.run_sync(work, limiter=self._readers)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from errors import TooLarge, Unavailable
+from errors import NotFound, TooLarge, Unavailable
 from integrations.blobs.local import LocalBlobStore
 from integrations.blobs.store import open_blob_store
 from tests.integrations.blobs.stores import BASE, SECRET, settings_for
@@ -52,3 +52,20 @@ async def test_a_folder_that_is_gone_holds_no_blob_absent(tmp_path: Path) -> Non
     (tmp_path / "aside").rename(tmp_path / "blobs")
     assert await store.get("products/a/b.jpg") == b"x"
     assert await store.head("products/a/c.jpg") is None
+
+
+async def test_a_folder_that_comes_back_after_a_look_holds_its_blobs(tmp_path: Path) -> None:
+    store = LocalBlobStore(tmp_path / "blobs", BASE, [SECRET])
+    key = "products/a/b.jpg"
+    await store.put(key, b"x", "image/jpeg")
+    path, looks = store.path_of(key), []
+
+    def read() -> bytes:
+        looks.append(path)
+        if len(looks) == 1:  # the folder is mounted again just after this look
+            raise FileNotFoundError(path)
+        return path.read_bytes()
+
+    assert await store._find(read) == b"x"
+    with pytest.raises(NotFound):
+        await store._find((tmp_path / "blobs" / "absent").read_bytes)
