@@ -35,6 +35,7 @@ from models.tryon.shapes import TryOnLoad, TryOnOrder, TryOnResult, TryOnStep, T
 from settings import Settings
 from studio.batching import MicroBatcher, portions
 from studio.context import Origin, current_origin, current_request_id
+from studio.ports import Embedder
 
 VERSION_LIFETIME_S = 2.0
 EMBEDDER_NEXT, SEGMENTER_NEXT, TRYON_NEXT = "EmbedderNext", "SegmenterNext", "TryOnNext"
@@ -108,8 +109,8 @@ class TracedQuery:
     origin: Origin
 
 
-class EmbedderHandle:
-    """`studio.ports.Embedder` over the `Embedder` deployment."""
+class EmbedderHandle(Embedder):
+    """One embedder over the `Embedder` deployment."""
 
     def __init__(
         self, handle: Handle, args: HandleArgs | None = None, name: str = "Embedder"

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from db.engine import Database
 from db.receipts import get_receipt
 from db.tables import SegmentationResult, TryonJob
 from errors import Conflict, Unavailable
 from integrations.cache import RedisCache
-from studio.ports import Studio
 
 WORKING_S = 30
 """Lifetime of a lock whose worker has died; a live worker renews its lock."""
@@ -117,7 +117,8 @@ async def hold_lock(cache: RedisCache, key: str, owner: bytes) -> AsyncIterator[
 
 
 async def answer_by_row(
-    studio: Studio,
+    database: Database,
+    cache: RedisCache,
     table: type[TryonJob] | type[SegmentationResult],
     user_id: UUID,
     keyed: KeyedRequest,
@@ -126,12 +127,12 @@ async def answer_by_row(
     """`work_once` with the receipt in the row that `make` inserts."""
 
     async def find() -> Answer | None:
-        async with studio.database.read() as session:
+        async with database.read() as session:
             stored = await get_receipt(session, table, user_id, keyed.key)
         return read_receipt(stored, keyed.fingerprint)
 
     name = f"{table.__tablename__}:{user_id}:{keyed.key}"
-    return await work_once(studio.cache, name, find, make)
+    return await work_once(cache, name, find, make)
 
 
 async def answer_by_cache(

@@ -58,7 +58,7 @@ SHARED_NAMES = {
 FILES_IN_A_FOLDER = 16
 LINES_IN_A_FILE = 350
 LONGER_FILES = {"db/tables.py"}
-STUDIO_ARROWS, MODELS_ARROWS = 80, 20
+STUDIO_ARROWS, MODELS_ARROWS = 70, 20
 
 
 def module_of(path: Path) -> str:

@@ -14,11 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmarks.serving.topology import live_index, make_parts
 from errors import StudioError
 from models.embedder.shapes import Embedding
 from models.index.shapes import SearchAnswer, SearchQuery
+from models.sales.shapes import CoveredEmbedding
 from settings import Settings, load_settings
+from studio.ports import Embedder
 
 CPUS = {"num_cpus": 0.1}
 
@@ -70,8 +75,8 @@ class StockIndex:
         return await self._live.search(query)
 
 
-class StockEmbedderPort:
-    """`studio.ports.Embedder` with a hop for each step."""
+class StockEmbedderPort(Embedder):
+    """One embedder with a hop for each step."""
 
     def __init__(self, embedder: Any, index: Any) -> None:
         self._embedder, self._index = embedder, index
@@ -94,6 +99,9 @@ class StockEmbedderPort:
 
     async def embed_texts(self, texts: Sequence[str]) -> list[Embedding]:
         return list(await asyncio.gather(*(self.embed_text(text) for text in texts)))
+
+    async def embed_covered(self, image: bytes, boxes: NDArray[np.float32]) -> CoveredEmbedding:
+        raise NotImplementedError("scores are not measured here")
 
     async def search(self, query: SearchQuery) -> SearchAnswer:
         image, text = query.image, None

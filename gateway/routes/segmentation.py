@@ -51,7 +51,7 @@ async def segment_picture(
         )  # fmt: skip
         return segmentation_document(segmentation.mask_key, segmentation.answer)
 
-    answer_once = partial(answer_by_row, studio, SegmentationResult, user.id)
+    answer_once = partial(answer_by_row, studio.database, studio.cache, SegmentationResult, user.id)
     result = await once(idempotency_key, body, make, answer_once)
     mask_url = await studio.blobs.sign_get(result.pop("mask_key"))
     return SegmentationResponse(mask_url=mask_url, **result)

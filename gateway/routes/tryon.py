@@ -120,7 +120,12 @@ async def try_on(
         answer = await make_try_on(studio, user.id, body, body.mode, keyed=keyed)
         return answer_document(answer)
 
-    work = once(idempotency_key, body, make, partial(answer_by_row, studio, TryonJob, user.id))
+    work = once(
+        idempotency_key,
+        body,
+        make,
+        partial(answer_by_row, studio.database, studio.cache, TryonJob, user.id),
+    )
     answer = await (unless_gone(request, work) if idempotency_key is None else work)
     if "job_id" in answer:
         accepted = JobAccepted(job_id=answer["job_id"])

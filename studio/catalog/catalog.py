@@ -36,7 +36,6 @@ from studio.files.picture_memory import hold_picture
 from studio.files.picture_threads import run_on_picture
 from studio.job_types import Guard
 from studio.ports import Studio
-from studio.rollout.embedders import embed_for_all
 
 
 @dataclass(frozen=True)
@@ -256,7 +255,7 @@ async def _prepare_picture(
         return Picture(before.image_key, before.image_sha256, (), is_same=True)
     hold_picture(len(loaded.data))
     sha256 = hashlib.sha256(loaded.data).hexdigest()
-    embeddings = await embed_for_all(studio, loaded.data)
+    embeddings = await studio.embedder.embed_for_all(loaded.data)
     if before is not None and await _has_copy(studio, before, sha256):
         return Picture(before.image_key, sha256, embeddings, is_same=True)
     folder = hashlib.sha256(product_id.encode()).hexdigest()[:16]

@@ -15,7 +15,6 @@ from studio.index.embed import Source, embed_by_deployment, embed_missing
 from studio.index.versions import switch_in
 from studio.job_types import JobRun, JobType, Outcome, enqueue, read_payload
 from studio.ports import Index, Studio
-from studio.rollout.embedders import next_embedder
 
 
 class RebuildForm(Form):
@@ -53,7 +52,7 @@ async def rebuild_index(
     form = read_payload(RebuildForm, run.payload)
     since = await _created_at(studio, run) if form.full else None
     if form.next:
-        studio, source = replace(studio, embedder=next_embedder(studio)), next_source
+        studio, source = replace(studio, embedder=studio.embedder.next()), next_source
     counts = await embed_missing(studio, run.progress, since=since, source=source, guard=run.guard)
     await give_up_unfinished(studio, run.guard)
     version = await build_version(studio, run.progress)

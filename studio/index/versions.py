@@ -19,7 +19,6 @@ from db.tables import IndexVersion
 from errors import Conflict, NotFound
 from studio.context import current_request_id
 from studio.ports import Studio
-from studio.rollout.embedders import served_versions
 
 
 async def list_versions(
@@ -37,7 +36,7 @@ async def activate_version(studio: Studio, version: str, *, actor_id: UUID | Non
         NotFound: there is no such version.
         Conflict: it is not ready, or was built for another embedder than the one in service.
     """
-    served = await served_versions(studio)
+    served = await studio.embedder.served_versions()
     await switch_version(studio.database, version, served, actor_id=actor_id)
 
 

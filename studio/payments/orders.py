@@ -18,28 +18,16 @@ from db.payments import (
     move_payment,
 )
 from db.tables import Payment
-from errors import Conflict, NotFound, Unavailable, UpstreamFailed
+from errors import Conflict, NotFound, UpstreamFailed
 from integrations.paypal.paypal import PayPal, Refusal
 from studio.context import current_request_id
 from studio.forms import fingerprint
 from studio.payments.books import record_status, write_order
 from studio.payments.order_form import OrderForm, order_request, price
 from studio.payments.paypal_documents import read_order
-from studio.ports import Studio
 
 LEASE_S = 30.0
 """How long one caller may work on a payment before another takes it over."""
-
-
-def require_paypal(studio: Studio) -> PayPal:
-    """The studio's PayPal client.
-
-    Raises:
-        Unavailable: payments are not configured.
-    """
-    if studio.paypal is None:
-        raise Unavailable("payments are not set up here")
-    return studio.paypal
 
 
 async def create_order(

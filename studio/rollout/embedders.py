@@ -9,11 +9,11 @@ from numpy import float32
 from numpy.typing import NDArray
 
 from db.model_rollouts import EMBEDDER
-from errors import DeadlinePassed, SetupError, StudioError, Unavailable
+from errors import DeadlinePassed, StudioError, Unavailable
 from models.embedder.shapes import Embedding
 from models.index.shapes import SearchAnswer, SearchQuery
 from models.sales.shapes import CoveredEmbedding
-from studio.ports import Embedder, Studio
+from studio.ports import Embedder
 from studio.rollout.watch import RolloutWatch
 
 Result = TypeVar("Result")
@@ -21,15 +21,15 @@ Result = TypeVar("Result")
 log = structlog.get_logger("studio.rollout")
 
 
-class EmbedderPair:
-    """`studio.ports.Embedder`: calls the one of two embedders that the active index was built for.
+class EmbedderPair(Embedder):
+    """Calls the one of two embedders that the active index was built for.
 
     So the activation of an index switches the embedder with it.
     """
 
     def __init__(self, present: Embedder, following: Embedder, watch: RolloutWatch) -> None:
-        self.following = following
         self._present = present
+        self._next = following
         self._watch = watch
 
     async def in_order(self) -> list[Embedder]:
@@ -39,10 +39,10 @@ class EmbedderPair:
         if version is None:
             return [self._present]
         if version == state.active_embedder:
-            return [self.following, self._present]
-        return [self._present, self.following]
+            return [self._next, self._present]
+        return [self._present, self._next]
 
-    async def for_search(self) -> list[Embedder]:
+    async def search_order(self) -> list[Embedder]:
         """Like `in_order`, but the rollout's share of callers begins with the one beside."""
         order = await self.in_order()
         return order[::-1] if await self._watch.is_for_next(EMBEDDER) else order
@@ -89,63 +89,28 @@ class EmbedderPair:
         """The version in service."""
         return await self._ask(lambda embedder: embedder.version())
 
+    async def served_versions(self) -> list[str]:
+        """The versions of the embedders that answer; the first one is in service."""
+        in_service, *beside = await self.in_order()
+        versions = [await in_service.version()]
+        for other in beside:
+            with suppress(Unavailable, DeadlinePassed):
+                versions.append(await other.version())
+        return versions
 
-async def search_order(studio: Studio) -> list[Embedder]:
-    """The embedders that may answer this caller's search; each one replaces those before it."""
-    embedder = studio.embedder
-    return await embedder.for_search() if isinstance(embedder, EmbedderPair) else [embedder]
+    async def embed_for_all(self, image: bytes) -> tuple[Embedding, ...]:
+        """The picture's vector by every embedder that answers; the one in service must."""
+        _, *beside = await self.in_order()
+        embedding = await self.embed_image(image)
+        embeddings = {embedding.version: embedding}
+        for other in beside:
+            try:
+                embedding = await other.embed_image(image)
+                embeddings.setdefault(embedding.version, embedding)
+            except (Unavailable, DeadlinePassed) as error:
+                log.warning("rollout.not_embedded", reason=error.detail)
+        return tuple(embeddings.values())
 
-
-async def embedders_in_order(studio: Studio) -> list[Embedder]:
-    """The embedder in service, then the one beside it, if one answers."""
-    embedder = studio.embedder
-    return await embedder.in_order() if isinstance(embedder, EmbedderPair) else [embedder]
-
-
-async def served_versions(studio: Studio) -> list[str]:
-    """The versions of the embedders that answer; the first one is in service.
-
-    Raises:
-        Unavailable: the embedder in service does not answer.
-    """
-    in_service, *beside = await embedders_in_order(studio)
-    versions = [await in_service.version()]
-    for other in beside:
-        with suppress(Unavailable, DeadlinePassed):
-            versions.append(await other.version())
-    return versions
-
-
-def next_embedder(studio: Studio) -> Embedder:
-    """The embedder that `STUDIO_EMBEDDER_NEXT` names.
-
-    Raises:
-        SetupError: none is deployed.
-    """
-    if not isinstance(studio.embedder, EmbedderPair):
-        raise SetupError(
-            "no next embedder is deployed: set STUDIO_EMBEDDER_NEXT or "
-            "STUDIO_EMBEDDER_NEXT_PRECISION, and deploy"
-        )
-    return studio.embedder.following
-
-
-async def embed_for_all(studio: Studio, image: bytes) -> tuple[Embedding, ...]:
-    """The picture's vector by every embedder that answers, so that it is in both indexes.
-
-    Only the embedder in service must succeed: a next rebuild adds what the other one lacks.
-
-    Raises:
-        NotAnImage, Invalid, TooLarge: the picture can't be used.
-        Unavailable: the embedder in service is saturated or down.
-    """
-    _, *beside = await embedders_in_order(studio)
-    embedding = await studio.embedder.embed_image(image)
-    embeddings = {embedding.version: embedding}
-    for other in beside:
-        try:
-            embedding = await other.embed_image(image)
-            embeddings.setdefault(embedding.version, embedding)
-        except (Unavailable, DeadlinePassed) as error:
-            log.warning("rollout.not_embedded", reason=error.detail)
-    return tuple(embeddings.values())
+    def next(self) -> Embedder:
+        """The embedder that `STUDIO_EMBEDDER_NEXT` names, whichever is in service."""
+        return self._next

@@ -35,7 +35,6 @@ from studio.files.picture_memory import hold_picture
 from studio.files.picture_threads import run_on_picture
 from studio.files.storage import require_storage
 from studio.ports import Studio
-from studio.rollout.embedders import embedders_in_order
 from studio.sales.forms import PredictForm, as_float
 from studio.sales.versions import trained_version
 
@@ -107,7 +106,7 @@ async def _score(
     So a change of embedder leaves merchants time to train new versions.
     """
     model, product, offer = subject
-    order = await embedders_in_order(studio)
+    order = await studio.embedder.in_order()
     for embedder in order:
         by_embedder = replace(studio, embedder=embedder)
         picture = await _load_picture(by_embedder, user_id, form, product)

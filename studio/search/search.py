@@ -20,7 +20,6 @@ from studio.context import current_request_id
 from studio.files.files import load_image
 from studio.files.picture_memory import hold_picture
 from studio.ports import Studio
-from studio.rollout.embedders import search_order
 from studio.search.forms import (
     HybridSearchForm,
     PictureSearchForm,
@@ -86,7 +85,7 @@ async def _answer(studio: Studio, form: SearchForm, picture: bytes | None) -> Se
     At last everything is embedded again, because a known vector may be of an embedder that has just
     been replaced.
     """
-    order = await search_order(studio)
+    order = await studio.embedder.search_order()
     for embedder in order:
         by_embedder = replace(studio, embedder=embedder)
         try:

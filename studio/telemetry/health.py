@@ -10,7 +10,6 @@ from typing import Any, Generic, Literal, TypeVar
 from errors import StudioError, Unavailable
 from studio.context import shared_task
 from studio.ports import Studio
-from studio.rollout.embedders import served_versions
 
 TIMEOUT_S = 1.0
 SILENT_S = 15.0
@@ -57,7 +56,7 @@ async def check_search(studio: Studio) -> Mapping[str, object]:
     Raises:
         Unavailable: search does not work.
     """
-    versions, state = await asyncio.gather(served_versions(studio), studio.index.status())
+    versions, state = await asyncio.gather(studio.embedder.served_versions(), studio.index.status())
     if not state.get("version"):
         raise Unavailable("no index is active")
     if state.get("embedderVersion") not in versions:

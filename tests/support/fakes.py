@@ -54,6 +54,7 @@ from studio.accounts.accounts import create_user
 from studio.context import committing
 from studio.ports import (
     BlobStore,
+    Embedder,
     Index,
     Studio,
 )
@@ -72,7 +73,7 @@ def unit(vector: NDArray[np.float64]) -> Vector:
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
-class FakeEmbedder:
+class FakeEmbedder(Embedder):
     """An image's vector is its 8 x 8 thumbnail, a text's the sum of its words' random vectors."""
 
     def __init__(self, version: str = "fake-embedder", index: "Index | None" = None) -> None:
