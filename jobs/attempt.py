@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.engine import AsyncSession, Database
 from db.job_claims import has_lost_claim, renew_leases, report_progress
 from db.jobs import list_events
-from db.tables import ROLES
+from db.tables import ROLES, Role
 from db.users import get_user
 from errors import CancelRequested, Forbidden, JobStopped, StudioError, Superseded
 from jobs.claim import Claim
@@ -179,7 +179,7 @@ async def _run_handler(
         Superseded: another worker has the job, so there is nothing to write.
     """
     try:
-        await require_role(studio.database, attempt.owner_id, handler.role)
+        await require_role(studio.database, attempt.owner_id, handler.job_type.role)
         outcome = await attempt.run(studio, handler)
     except Superseded:
         raise
@@ -192,13 +192,13 @@ async def _run_handler(
     return Ending("succeeded", result=outcome.result, record=outcome.record)
 
 
-async def require_role(database: Database, owner_id: UUID | None, role: str | None) -> None:
+async def require_role(database: Database, owner_id: UUID | None, role: Role) -> None:
     """Checks that the job's owner has the role now; every attempt checks it again.
 
     Raises:
         Forbidden: the account is deleted, or its role no longer allows such jobs.
     """
-    if owner_id is None or role is None:
+    if owner_id is None:
         return
     async with database.read() as session:
         owner = await get_user(session, owner_id)

@@ -108,7 +108,7 @@ class Dispatcher:
         self._database = database
         self._executor = executor
         self._handlers = handlers
-        self._deadlines = {name: handler.deadline_s for name, handler in handlers.items()}
+        self._deadlines = {name: handler.job_type.deadline_s for name, handler in handlers.items()}
         self._args = args
         self._capacity = Capacity(cpus=args.cpus, max_running=args.max_running)
         self._policy = policy

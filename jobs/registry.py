@@ -2,32 +2,26 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from jobs.bulk_embedding import BulkEmbedding, BulkEmbeddingArgs
-from jobs.handler import Handler, Handlers, Run
+from jobs.handler import Handler, Handlers
 from models.embedder.embedder import EmbedderConfig
-from studio.catalog.imports import drop_import, import_catalog
-from studio.index.rebuild import rebuild_index
-from studio.jobs.registry import JOB_TYPES
-from studio.sales.train import train_regressor
-from studio.segmentation.batch import segment_batch
-from studio.tryon.job import run_tryon
-
-
-def handle(name: str, run: Run, **capacity: Any) -> Handler:
-    """A handler with the deadline and the role of the type in `JOB_TYPES`."""
-    job_type = JOB_TYPES[name]
-    return Handler(run, role=job_type.role, deadline_s=job_type.deadline_s, **capacity)
-
+from studio.catalog.imports import IMPORT_CATALOG, drop_import, import_catalog
+from studio.index.rebuild import REBUILD_INDEX, rebuild_index
+from studio.sales.train import TRAIN_REGRESSOR, train_regressor
+from studio.segmentation.batch import SEGMENT_BATCH, segment_batch
+from studio.tryon.job import TRYON, run_tryon
 
 HANDLERS: Handlers = {
-    # The work is a call of TryOn, which reports progress every few seconds.
-    "tryon": handle("tryon", run_tryon, num_cpus=0.1, stall_s=300.0),
-    "import-catalog": handle("import-catalog", import_catalog, after=drop_import),
-    "segment-batch": handle("segment-batch", segment_batch),
-    "rebuild-index": handle("rebuild-index", rebuild_index, stall_s=1800.0, alone=True),
-    "train-regressor": handle("train-regressor", train_regressor, num_cpus=1.0),
+    handler.job_type.name: handler
+    for handler in (
+        # The work is a call of TryOn, which reports progress every few seconds.
+        Handler(TRYON, run_tryon, num_cpus=0.1, stall_s=300.0),
+        Handler(IMPORT_CATALOG, import_catalog, after=drop_import),
+        Handler(SEGMENT_BATCH, segment_batch),
+        Handler(REBUILD_INDEX, rebuild_index, stall_s=1800.0, alone=True),
+        Handler(TRAIN_REGRESSOR, train_regressor, num_cpus=1.0),
+    )
 }
 
 
@@ -37,8 +31,8 @@ def on_cluster(
     next_embedder: EmbedderConfig | None = None,
 ) -> Handlers:
     """The registry for a Ray cluster, where a large rebuild starts actors with its embedder."""
-    rebuild = HANDLERS["rebuild-index"]
+    rebuild = HANDLERS[REBUILD_INDEX.name]
     source = BulkEmbedding(reindex, embedder)
     next_source = BulkEmbedding(reindex, next_embedder or embedder)
     run = partial(rebuild_index, source=source, next_source=next_source)
-    return {**HANDLERS, "rebuild-index": replace(rebuild, run=run)}
+    return {**HANDLERS, REBUILD_INDEX.name: replace(rebuild, run=run)}

@@ -20,7 +20,7 @@ async def noop(_: Studio, __: JobRun) -> Outcome:
     return Outcome()
 
 
-HANDLERS = {"noop": Handler(noop, num_cpus=1.0)}
+HANDLERS = {"noop": Handler(NOOP, noop, num_cpus=1.0)}
 
 
 def bare_studio() -> Studio:

@@ -27,7 +27,7 @@ from jobs.handler import Handler
 from jobs.lease import LeaseKeeper
 from jobs.retry import RetryPolicy
 from settings import Settings
-from studio.job_types import JobRun, Outcome
+from studio.job_types import JobRun, JobType, Outcome
 from studio.ports import Studio
 
 POLICY = RetryPolicy(first_s=0.05, longest_s=0.5, max_crashes=10_000)
@@ -62,7 +62,9 @@ async def run_steps(studio: Studio, run: JobRun) -> Outcome:
     return Outcome({"steps": steps}, record)
 
 
-HANDLERS = {"steps": Handler(run_steps, num_cpus=1.0, stall_s=30)}
+HANDLERS = {
+    "steps": Handler(JobType("steps", role="customer"), run_steps, num_cpus=1.0, stall_s=30)
+}
 
 
 def bare_studio() -> Studio:

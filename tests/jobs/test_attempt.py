@@ -1,7 +1,7 @@
 """Attempts under a dispatcher: retried, stopped, cancelled, and their effects written once."""
 
 import asyncio
-from typing import Any
+from dataclasses import replace
 
 from sqlalchemy import text
 
@@ -17,6 +17,7 @@ from studio.job_types import JobRun, Outcome
 from studio.jobs.jobs import cancel_job, follow_job, retry_job
 from studio.ports import Studio
 from tests.jobs.working import (
+    NOTE,
     QUICK,
     SOON,
     dispatching,
@@ -64,8 +65,9 @@ class Notes:
         async for key in studio.blobs.list(f"uploads/{run.job_id}/"):
             await studio.blobs.delete(key)
 
-    def handlers(self, **facts: Any) -> dict[str, Handler]:
-        return {"note": Handler(self.run, after=self.clean, **facts)}
+    def handlers(self, *, deadline_s: float = NOTE.deadline_s) -> dict[str, Handler]:
+        job_type = replace(NOTE, deadline_s=deadline_s)
+        return {"note": Handler(job_type, self.run, after=self.clean)}
 
 
 async def effects(studio: Studio) -> list[tuple[str, str]]:

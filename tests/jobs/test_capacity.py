@@ -9,7 +9,7 @@ from jobs.dispatcher import DispatcherArgs
 from jobs.handler import Handler
 from studio.job_types import JobRun, Outcome
 from studio.ports import Studio
-from tests.jobs.working import QUICK, dispatching, job_of, put_job, until_state
+from tests.jobs.working import NOTE, QUICK, dispatching, job_of, put_job, until_state
 
 
 async def nothing(_: Studio, __: JobRun) -> Outcome:
@@ -17,10 +17,10 @@ async def nothing(_: Studio, __: JobRun) -> Outcome:
 
 
 HANDLERS = {
-    "small": Handler(nothing, num_cpus=0.4),
-    "large": Handler(nothing, num_cpus=1.0),
-    "lone": Handler(nothing, num_cpus=0.7, alone=True),
-    "huge": Handler(nothing, num_cpus=9.0),
+    "small": Handler(NOTE, nothing, num_cpus=0.4),
+    "large": Handler(NOTE, nothing, num_cpus=1.0),
+    "lone": Handler(NOTE, nothing, num_cpus=0.7, alone=True),
+    "huge": Handler(NOTE, nothing, num_cpus=9.0),
 }
 
 
@@ -54,7 +54,10 @@ async def test_a_large_job_is_not_overtaken_for_ever(studio: Studio) -> None:
         await asyncio.sleep(0.02 * (1 + len(order) % 3))
         return Outcome()
 
-    handlers = {"small": Handler(work, num_cpus=0.4), "large": Handler(work, num_cpus=1.0)}
+    handlers = {
+        "small": Handler(NOTE, work, num_cpus=0.4),
+        "large": Handler(NOTE, work, num_cpus=1.0),
+    }
     small = [await put_job(studio, "small", {"kind": "small"}) for _ in range(60)]
     large = await put_job(studio, "large", {"kind": "large"})
     args = DispatcherArgs(**vars(QUICK) | {"cpus": 1.0, "patience_s": 0.1})

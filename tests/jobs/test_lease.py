@@ -15,7 +15,7 @@ from jobs.reaper import reap_expired
 from studio.job_types import JobRun, Outcome
 from studio.jobs.jobs import cancel_job
 from studio.ports import Studio
-from tests.jobs.working import SOON, job_of, put_job
+from tests.jobs.working import NOTE, SOON, job_of, put_job
 
 LEASE_S = 0.6
 
@@ -57,7 +57,7 @@ async def reap_often(studio: Studio) -> int:
 
 async def test_a_blocked_loop_does_not_lose_the_lease(studio: Studio, keeper: LeaseKeeper) -> None:
     one = await take(studio)
-    await run_leased(studio, one, Handler(block_the_loop), SOON, keeper)
+    await run_leased(studio, one, Handler(NOTE, block_the_loop), SOON, keeper)
     assert await reap_expired(studio.database, SOON) == 0
     job = await job_of(studio, one.id)
     assert (job.state, job.result, job.crashes) == ("succeeded", {"blocked": True}, 0)
@@ -67,7 +67,7 @@ async def test_an_attempt_that_does_not_get_on_is_ended_and_reaped(
     studio: Studio, keeper: LeaseKeeper
 ) -> None:
     one = await take(studio)
-    handler = Handler(wait_for_ever, stall_s=0.3)
+    handler = Handler(NOTE, wait_for_ever, stall_s=0.3)
     _, reaped = await asyncio.gather(
         run_leased(studio, one, handler, SOON, keeper), reap_often(studio)
     )
@@ -80,7 +80,9 @@ async def test_a_running_attempt_hears_of_its_cancellation(
     studio: Studio, keeper: LeaseKeeper
 ) -> None:
     one = await take(studio)
-    running = asyncio.create_task(run_leased(studio, one, Handler(wait_for_ever), SOON, keeper))
+    running = asyncio.create_task(
+        run_leased(studio, one, Handler(NOTE, wait_for_ever), SOON, keeper)
+    )
     await asyncio.sleep(0.1)
     await cancel_job(studio.database, one.id)
     await running
@@ -92,7 +94,9 @@ async def test_an_attempt_that_was_superseded_ends_and_writes_nothing(
     studio: Studio, keeper: LeaseKeeper
 ) -> None:
     one = await take(studio)
-    running = asyncio.create_task(run_leased(studio, one, Handler(wait_for_ever), SOON, keeper))
+    running = asyncio.create_task(
+        run_leased(studio, one, Handler(NOTE, wait_for_ever), SOON, keeper)
+    )
     await asyncio.sleep(0.1)
     async with studio.database.transaction() as session:
         await session.exec(text("UPDATE job SET fence = fence + 1"))  # type: ignore[call-overload]
@@ -107,5 +111,5 @@ async def test_a_claim_that_is_lost_before_it_begins_is_not_run(
     one = await take(studio)
     async with studio.database.transaction() as session:
         await session.exec(text("UPDATE job SET fence = fence + 1"))  # type: ignore[call-overload]
-    await run_leased(studio, one, Handler(block_the_loop), SOON, keeper)
+    await run_leased(studio, one, Handler(NOTE, block_the_loop), SOON, keeper)
     assert (await job_of(studio, one.id)).state == "running"

@@ -11,9 +11,8 @@ from tests.jobs.working import dispatching, put_job, until_state
 from tests.support.fakes import PASSWORD
 
 
-def test_every_handler_has_the_role_of_its_type() -> None:
-    roles = {name: handler.role for name, handler in HANDLERS.items()}
-    assert roles == {name: job_type.role for name, job_type in JOB_TYPES.items()}
+def test_every_type_has_its_handler() -> None:
+    assert {name: handler.job_type for name, handler in HANDLERS.items()} == JOB_TYPES
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from jobs.handler import Handler
 from jobs.registry import HANDLERS
 from jobs.retry import SURPRISE, RetryPolicy, reason
 from studio.jobs.registry import JOB_TYPES
+from tests.jobs.working import NOTE
 
 
 async def nothing(*_: object) -> object:
@@ -16,7 +17,7 @@ async def nothing(*_: object) -> object:
 
 
 def handler(num_cpus: float, *, alone: bool = False) -> Handler:
-    return Handler(nothing, num_cpus=num_cpus, alone=alone)  # type: ignore[arg-type]
+    return Handler(NOTE, nothing, num_cpus=num_cpus, alone=alone)  # type: ignore[arg-type]
 
 
 def test_delays_double_spread_and_end() -> None:

@@ -19,6 +19,8 @@ from studio.ports import Studio
 QUICK = DispatcherArgs(
     cpus=8, max_running=8, lease_s=1.0, poll_s=0.05, start_s=5, grace_s=0.5, drain_s=5
 )
+NOTE = JobType("note", role="customer")
+"""The type of the jobs that these tests run, whatever they are called."""
 SOON = RetryPolicy(first_s=0.02, longest_s=0.1, max_crashes=3)
 
 
