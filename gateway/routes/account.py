@@ -1,24 +1,17 @@
 """Routes of the caller's own account: its deletion, and an export of its data."""
 
 from fastapi import APIRouter, Response
-from pydantic import Field
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from gateway.deps import ClientAddressDep, Customer, PlacesDep, StudioDep
-from gateway.wire import WireRequest
 from studio.accounts.export import ExportStream, begin_export
+from studio.accounts.forms import DeletionForm
 from studio.accounts.removal import delete_own_account
 
 router = APIRouter(prefix="/api/auth/me", tags=["auth"])
 
 ARCHIVE = {"Content-Disposition": 'attachment; filename="studio-export.zip"'}
-
-
-class DeleteAccountRequest(WireRequest):
-    """The account's password; accounts that sign in by OpenID have none."""
-
-    password: str | None = Field(default=None, max_length=1000)
 
 
 class ExportResponse(StreamingResponse):
@@ -39,7 +32,7 @@ class ExportResponse(StreamingResponse):
 @router.delete("", status_code=204, response_class=Response)
 async def delete_me(
     user: Customer, studio: StudioDep, places: PlacesDep, ip: ClientAddressDep,
-    body: DeleteAccountRequest,
+    body: DeletionForm,
 ) -> None:  # fmt: skip
     """Deletes the account with its uploads and everything that was created from them.
 
@@ -47,9 +40,7 @@ async def delete_me(
     entries stay, without personal columns.
     """
     async with places.deletions.place(user.id):
-        await delete_own_account(
-            studio, user.id, password=body.password, session_id=user.session_id, ip=ip
-        )
+        await delete_own_account(studio, user.id, body, session_id=user.session_id, ip=ip)
 
 
 @router.get(

@@ -6,13 +6,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from db.tables import AuditLog, Role
+from db.tables import AuditLog
 from gateway.deps import Admin, ClientAddressDep, LatencyDep, StudioDep
 from gateway.documents import Document
 from gateway.paging import Cursor, PageDep, page_of
-from gateway.wire import Page, WireRequest, WireResponse
+from gateway.wire import Page, WireResponse
 from studio.accounts.accounts import change_role
 from studio.accounts.directory import list_accounts, list_audit_log
+from studio.accounts.forms import RoleForm
 from studio.accounts.sessions import close_all_sessions
 from studio.forms import Storable
 from studio.telemetry.latency import WINDOW_S, RouteLatency
@@ -34,12 +35,6 @@ class AccountResponse(WireResponse):
     name: str | None
     role: str
     created_at: datetime | None = None
-
-
-class RoleRequest(WireRequest):
-    """The new role of an account."""
-
-    role: Role
 
 
 class AuditResponse(WireResponse):
@@ -108,10 +103,10 @@ async def get_users(_: Admin, studio: StudioDep, page: PageDep) -> Page[AccountR
 
 @router.patch("/users/{user_id}")
 async def patch_user(
-    user_id: UUID, body: RoleRequest, admin: Admin, studio: StudioDep, ip: ClientAddressDep
+    user_id: UUID, body: RoleForm, admin: Admin, studio: StudioDep, ip: ClientAddressDep
 ) -> AccountResponse:
     """Changes the role of an account, from its next request on."""
-    account = await change_role(studio, user_id, body.role, actor_id=admin.id, ip=ip)
+    account = await change_role(studio, user_id, body, actor_id=admin.id, ip=ip)
     return AccountResponse.from_row(account, created_at=None)
 
 

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import Field, ValidationError
 from starlette.responses import JSONResponse
 
-from errors import Invalid, Malformed, NotAuthenticated
+from errors import Malformed, NotAuthenticated
 from gateway.auth import AccessTokens
 from gateway.deps import (
     AccountsDep,
@@ -20,9 +20,10 @@ from gateway.deps import (
     TokensDep,
 )
 from gateway.wire import WireRequest, WireResponse
-from studio.accounts.accounts import Account, create_user, normalise_email
+from studio.accounts.accounts import Account
+from studio.accounts.accounts import register as register_customer
+from studio.accounts.forms import LoginForm, PasswordForm, RegistrationForm
 from studio.accounts.login import change_password, log_in
-from studio.accounts.passwords import check_password_rules
 from studio.accounts.sessions import (
     SessionGrant,
     close_all_sessions,
@@ -36,38 +37,6 @@ router = APIRouter(prefix="/api/auth", tags=["auth"])
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
-def valid_email(email: str) -> str:
-    """Normalises the address; its error becomes a field error of pydantic."""
-    try:
-        return normalise_email(email)
-    except Invalid as error:
-        raise ValueError(error.detail) from None
-
-
-def valid_password(password: str) -> str:
-    """Checks the password's rules; their error becomes a field error of pydantic."""
-    try:
-        check_password_rules(password)
-    except Invalid as error:
-        raise ValueError(error.detail) from None
-    return password
-
-
-class RegisterRequest(WireRequest):
-    """A new customer."""
-
-    email: Annotated[str, Field(max_length=320), AfterValidator(valid_email)]
-    password: Annotated[str, Field(max_length=1000), AfterValidator(valid_password)]
-    name: str | None = Field(default=None, max_length=200)
-
-
-class LoginRequest(WireRequest):
-    """The credentials of an account; their format is not checked, so that no answer reveals one."""
-
-    email: str = Field(max_length=1000)
-    password: str = Field(max_length=1000)
-
-
 class RefreshRequest(WireRequest):
     """The newest refresh token of the session."""
 
@@ -79,13 +48,6 @@ class LogoutRequest(WireRequest):
 
     refresh_token: str | None = Field(default=None, max_length=200)
     everywhere: bool = False
-
-
-class PasswordRequest(WireRequest):
-    """The current password and the new one."""
-
-    current_password: str = Field(max_length=1000)
-    new_password: Annotated[str, Field(max_length=1000), AfterValidator(valid_password)]
 
 
 class UserResponse(WireResponse):
@@ -129,7 +91,7 @@ def is_form(request: Request) -> bool:
     return request.headers.get("content-type", "").lower().startswith(FORM_TYPES)
 
 
-async def read_credentials(request: Request) -> LoginRequest:
+async def read_credentials(request: Request) -> LoginForm:
     """Reads JSON `{email, password}` or a form with `username` and `password`.
 
     Raises:
@@ -144,7 +106,7 @@ async def read_credentials(request: Request) -> LoginRequest:
         except (ValueError, RecursionError):
             raise Malformed("the body is not valid JSON") from None
     try:
-        return LoginRequest.model_validate(credentials)
+        return LoginForm.model_validate(credentials)
     except ValidationError as error:
         items = error.errors(include_input=False, include_url=False, include_context=False)
         raise RequestValidationError(
@@ -156,7 +118,7 @@ LOGIN_BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": LoginRequest.model_json_schema()},
+            "application/json": {"schema": LoginForm.model_json_schema()},
             "application/x-www-form-urlencoded": {
                 "schema": {
                     "type": "object",
@@ -174,12 +136,10 @@ LOGIN_BODY = {
 
 @router.post("/register", status_code=201, dependencies=[Public])
 async def register(
-    body: RegisterRequest, studio: StudioDep, ip: ClientAddressDep
+    body: RegistrationForm, studio: StudioDep, ip: ClientAddressDep
 ) -> RegisterResponse:
     """Creates an account with the role `customer`."""
-    account = await create_user(
-        studio.database, email=body.email, password=body.password, name=body.name, ip=ip
-    )
+    account = await register_customer(studio.database, body, ip=ip)
     return RegisterResponse(user=UserResponse.from_row(account))
 
 
@@ -188,15 +148,13 @@ async def register(
 )
 async def login(
     request: Request,
-    credentials: Annotated[LoginRequest, Depends(read_credentials)],
+    credentials: Annotated[LoginForm, Depends(read_credentials)],
     studio: StudioDep,
     tokens: TokensDep,
     ip: ClientAddressDep,
 ) -> SessionResponse | JSONResponse:
     """Opens a session. The answer to an OAuth2 form also has the field names of RFC 6749."""
-    account, grant = await log_in(
-        studio, email=credentials.email, password=credentials.password, ip=ip
-    )
+    account, grant = await log_in(studio, credentials, ip=ip)
     answer = SessionResponse.of(tokens, account, grant)
     if not is_form(request):
         return answer
@@ -239,13 +197,10 @@ async def logout(
 
 @router.post("/password", status_code=204, response_class=Response)
 async def change_own_password(
-    body: PasswordRequest, user: Customer, studio: StudioDep, ip: ClientAddressDep
+    body: PasswordForm, user: Customer, studio: StudioDep, ip: ClientAddressDep
 ) -> None:
     """Changes the password and ends every other session of the account."""
-    await change_password(
-        studio, user.id, current=body.current_password, new=body.new_password,
-        session_id=user.session_id, ip=ip,
-    )  # fmt: skip
+    await change_password(studio, user.id, body, session_id=user.session_id, ip=ip)
 
 
 @router.get("/me")

@@ -8,6 +8,7 @@ from db.users import get_account_for_login, get_user, revoke_sessions
 from errors import Conflict, Forbidden, NotAuthenticated, NotFound, Unavailable
 from studio.accounts.accounts import Account
 from studio.accounts.client_network import limit_key
+from studio.accounts.forms import LoginForm, PasswordForm
 from studio.accounts.hash_queue import Rank
 from studio.accounts.passwords import hash_password, is_password
 from studio.accounts.sessions import CheckedCredentials, SessionGrant, open_session
@@ -17,7 +18,7 @@ from studio.ports import Studio
 
 
 async def log_in(
-    studio: Studio, *, email: str, password: str, ip: str | None
+    studio: Studio, form: LoginForm, *, ip: str | None
 ) -> tuple[Account, SessionGrant]:
     """Checks the password and opens a session.
 
@@ -29,10 +30,10 @@ async def log_in(
     """
     network = None if ip is None else limit_key(ip)
     async with studio.database.read() as session:
-        key, user, is_known = await get_account_for_login(session, email.strip(), network)
+        key, user, is_known = await get_account_for_login(session, form.email.strip(), network)
     throttle = LoginThrottle(studio.cache, account=key, address=ip, is_known=is_known)
     if (
-        not await _check_password(throttle, password, user.password_hash if user else None)
+        not await _check_password(throttle, form.password, user.password_hash if user else None)
         or user is None
     ):
         await _record_failure(studio, user, ip)
@@ -102,18 +103,17 @@ async def require_password(studio: Studio, user_id: UUID, password: str, *, ip: 
 
 
 async def change_password(
-    studio: Studio, user_id: UUID, *, current: str, new: str, session_id: UUID, ip: str | None
+    studio: Studio, user_id: UUID, form: PasswordForm, *, session_id: UUID, ip: str | None
 ) -> None:
     """Changes a password and ends all other sessions of the account.
 
     Raises:
         Forbidden: the current password is wrong.
-        Invalid: the new one breaks a rule.
         RateLimited: there were too many failures recently.
         Conflict: another request changed the password meanwhile.
     """
-    user = await require_password(studio, user_id, current, ip=ip)
-    password_hash = await hash_password(new, Rank.SIGN_IN)
+    user = await require_password(studio, user_id, form.current_password, ip=ip)
+    password_hash = await hash_password(form.new_password, Rank.SIGN_IN)
     async with studio.database.transaction() as session:
         row = await get_user(session, user_id, lock=True)
         if row is None or row.password_hash != user.password_hash:

@@ -14,7 +14,8 @@ from db.tables import User
 from db.users import get_user, get_user_by_email, get_user_by_subject, insert_user, revoke_sessions
 from errors import Conflict, Forbidden, NotAuthenticated
 from integrations.openid import Identity, LoginAttempt, OpenIdProvider
-from studio.accounts.accounts import MAX_NAME_CHARS, Account, normalise_email
+from studio.accounts.accounts import MAX_NAME_CHARS, Account
+from studio.accounts.addresses import normalise_email
 from studio.accounts.client_network import limit_key
 from studio.accounts.passwords import COST, dummy_hash
 from studio.accounts.sessions import CheckedCredentials, SessionGrant, hash_token, open_session

@@ -30,6 +30,7 @@ from db.users import (
     lock_admins,
 )
 from errors import Conflict, Forbidden, Invalid, NotFound, StudioError, Unavailable
+from studio.accounts.forms import DeletionForm
 from studio.accounts.login import require_password
 from studio.context import current_request_id
 from studio.deletion.blob_removal import BATCH, remove_soon
@@ -50,7 +51,7 @@ log = structlog.get_logger("studio.accounts")
 
 
 async def delete_own_account(
-    studio: Studio, user_id: UUID, *, password: str | None, session_id: UUID, ip: str | None
+    studio: Studio, user_id: UUID, form: DeletionForm, *, session_id: UUID, ip: str | None
 ) -> None:
     """Removes an account after its owner has confirmed that.
 
@@ -60,7 +61,7 @@ async def delete_own_account(
         RateLimited: there were too many failures recently.
         Conflict: the password was changed meanwhile, or it is the last admin's account.
     """
-    password_hash = await _confirm(studio, user_id, password, session_id, ip)
+    password_hash = await _confirm(studio, user_id, form.password, session_id, ip)
     async with studio.database.transaction() as session:
         role = await _refuse_last_admin(session, user_id)
         user = await get_user(session, user_id, lock=True)

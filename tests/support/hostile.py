@@ -30,8 +30,8 @@ from deployments.serve.head_limits import (
 )
 from errors import Invalid, Malformed, StudioError
 from gateway.json_limit import DocumentLimits, check_document
-from gateway.routes.auth import LoginRequest
 from models.images import decode_image, inspect_image
+from studio.accounts.forms import LoginForm
 from studio.catalog.form import ProductForm
 from studio.payments.order_form import OrderForm
 from studio.sales.csv_file import COLUMNS, read_sales
@@ -64,7 +64,7 @@ counts = st.sampled_from([1, 40, 1_000, 30_000, 300_000])
 FORMS: tuple[TypeAdapter[Any], ...] = tuple(
     TypeAdapter(form)
     for form in (
-        TextSearchForm, HybridSearchForm, LoginRequest, EvaluationForm, SegmentationForm,
+        TextSearchForm, HybridSearchForm, LoginForm, EvaluationForm, SegmentationForm,
         OrderForm, ProductForm,
     )
 )  # fmt: skip

@@ -20,6 +20,7 @@ from errors import NotAuthenticated
 from integrations.openid import Identity
 from studio.accounts import login, sessions
 from studio.accounts.accounts import OpenAccounts, create_user
+from studio.accounts.forms import LoginForm, PasswordForm
 from studio.accounts.login import change_password, log_in
 from studio.accounts.openid import get_or_create_user
 from studio.accounts.passwords import is_password
@@ -38,6 +39,9 @@ PAUSED = [
     for opening, ending, pause in product(OPENINGS, ENDINGS, PAUSES)
     if not (opening == "refresh" and pause == "checked")  # a refresh checks under its lock
 ]
+CHANGE = PasswordForm.model_validate(
+    {"currentPassword": PASSWORD, "newPassword": f"another-{PASSWORD}"}
+)
 LOCK_WAIT_S = 0.15
 """The ending side either completes within this time, or waits for a lock."""
 
@@ -47,7 +51,7 @@ class Sides:
     """One account, and the two operations that race."""
 
     studio: Studio
-    email: str
+    credentials: LoginForm
     user_id: UUID
     own: SessionGrant
     stolen: SessionGrant
@@ -55,32 +59,31 @@ class Sides:
     async def open(self, opening: Opening) -> SessionGrant:
         """Opens or continues a session, which must not survive the end."""
         if opening == "login":
-            return (await log_in(self.studio, email=self.email, password=PASSWORD, ip=None))[1]
+            return (await log_in(self.studio, self.credentials, ip=None))[1]
         return await refresh_session(self.studio, self.stolen.refresh_token, ip=None)
 
     async def end(self, ending: Ending) -> None:
         """Ends all sessions but the owner's own."""
         if ending == "password":
             await change_password(
-                self.studio, self.user_id, current=PASSWORD, new="another-" + PASSWORD,
-                session_id=self.own.session_id, ip=None,
-            )  # fmt: skip
+                self.studio, self.user_id, CHANGE, session_id=self.own.session_id, ip=None
+            )
         elif ending == "everywhere":
             await close_all_sessions(self.studio, self.user_id, actor_id=self.user_id, ip=None)
         else:
-            identity = Identity("https://id.example", str(self.user_id), self.email, None)
+            identity = Identity(
+                "https://id.example", str(self.user_id), self.credentials.email, None
+            )
             async with self.studio.database.transaction() as session:
                 await get_or_create_user(session, identity, None)
 
 
 async def open_sides(studio: Studio) -> Sides:
     """An account with its owner's session and a stolen one."""
-    email = f"{uuid4().hex}@example.com"
-    account = await create_user(studio.database, email=email, password=PASSWORD)
-    own, stolen = [
-        (await log_in(studio, email=email, password=PASSWORD, ip=None))[1] for _ in range(2)
-    ]
-    return Sides(studio, email, account.id, own, stolen)
+    credentials = LoginForm(email=f"{uuid4().hex}@example.com", password=PASSWORD)
+    account = await create_user(studio.database, **credentials.model_dump())
+    own, stolen = [(await log_in(studio, credentials, ip=None))[1] for _ in range(2)]
+    return Sides(studio, credentials, account.id, own, stolen)
 
 
 class Pausing:

@@ -10,37 +10,17 @@ from db.tables import User
 from db.users import lock_admins
 from errors import Conflict, Invalid, NotFound
 from studio.accounts import passwords
-from studio.accounts.accounts import change_role, create_user, normalise_email
+from studio.accounts.accounts import change_role, create_user
+from studio.accounts.forms import RoleForm
 from studio.ports import Studio
 from tests.support.fakes import PASSWORD
+
+CUSTOMER = RoleForm(role="customer")
 
 
 @pytest.fixture(autouse=True)
 def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "COST", 4)
-
-
-@pytest.mark.parametrize(
-    ("address", "stored"),
-    [
-        ("  Ada@Example.COM ", "Ada@example.com"),
-        ("admin@demo.studio", "admin@demo.studio"),
-        ("ünï@example.com", "ünï@example.com"),
-        ("a+b@sub.example.com", "a+b@sub.example.com"),
-    ],
-)
-def test_how_addresses_are_stored(address: str, stored: str) -> None:
-    assert normalise_email(address) == stored
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "a", "@b.com", "a@", "a@b", "a b@example.com", "a@exa mple.com", "a@b@example.com",
-     "a@[127.0.0.1]", "a\n@example.com", "a@example.com\r\nBcc: x"],
-)  # fmt: skip
-def test_what_is_no_address(text: str) -> None:
-    with pytest.raises(Invalid):
-        normalise_email(text)
 
 
 async def test_any_role_for_operators_and_none_invented(studio: Studio) -> None:
@@ -59,9 +39,9 @@ async def test_roles_of_others_only(studio: Studio) -> None:
         studio.database, email="a@example.com", password=PASSWORD, role="admin"
     )
     with pytest.raises(Conflict):
-        await change_role(studio, admin.id, "customer", actor_id=admin.id, ip=None)
+        await change_role(studio, admin.id, CUSTOMER, actor_id=admin.id, ip=None)
     with pytest.raises(NotFound):
-        await change_role(studio, uuid4(), "customer", actor_id=admin.id, ip=None)
+        await change_role(studio, uuid4(), CUSTOMER, actor_id=admin.id, ip=None)
 
 
 async def test_admins_who_demote_each_other_leave_one(studio: Studio) -> None:
@@ -73,8 +53,8 @@ async def test_admins_who_demote_each_other_leave_one(studio: Studio) -> None:
             for name in ("a", "b")
         ]
         answers = await asyncio.gather(
-            change_role(studio, first.id, "customer", actor_id=second.id, ip=None),
-            change_role(studio, second.id, "customer", actor_id=first.id, ip=None),
+            change_role(studio, first.id, CUSTOMER, actor_id=second.id, ip=None),
+            change_role(studio, second.id, CUSTOMER, actor_id=first.id, ip=None),
             return_exceptions=True,
         )
         assert sorted(type(answer).__name__ for answer in answers) == ["Account", "Forbidden"]

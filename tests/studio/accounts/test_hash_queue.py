@@ -11,11 +11,14 @@ import pytest
 from errors import NotAuthenticated, Unavailable
 from studio.accounts import passwords
 from studio.accounts.accounts import create_user
+from studio.accounts.forms import LoginForm
 from studio.accounts.hash_queue import HashQueue, Rank
 from studio.accounts.login import log_in
 from studio.accounts.passwords import MAX_WAITING, hash_queue
 from studio.ports import Studio
 from tests.support.fakes import PASSWORD
+
+OWNER = LoginForm(email="a@example.com", password=PASSWORD)
 
 
 class Work:
@@ -33,6 +36,11 @@ class Work:
         self.may_end.wait(10)
         self.done.append(name)
         return name
+
+
+def stranger(number: int) -> LoginForm:
+    """Credentials of no account."""
+    return LoginForm(email=f"x{number}@example.com", password="wrong")
 
 
 async def begin(queue: HashQueue, work: Work, name: str, rank: Rank) -> asyncio.Task[str]:
@@ -83,10 +91,7 @@ async def test_a_flood_of_sign_ins_waits_in_bounds_and_counts_for_nobody(
         await begin(hash_queue(), work, f"b{at}", Rank.SIGN_IN)
         for at in range(passwords.CONCURRENT_HASHES)
     ]
-    flood = [
-        asyncio.create_task(log_in(studio, email=f"x{at}@example.com", password="wrong", ip=None))
-        for at in range(48)
-    ]
+    flood = [asyncio.create_task(log_in(studio, stranger(at), ip=None)) for at in range(48)]
     answered = asyncio.as_completed(flood)
     for _ in range(len(flood) - MAX_WAITING):
         with pytest.raises(Unavailable):
@@ -94,11 +99,11 @@ async def test_a_flood_of_sign_ins_waits_in_bounds_and_counts_for_nobody(
     assert hash_queue().waiting == MAX_WAITING
     for _ in range(10):  # more than an account's free failures
         with pytest.raises(Unavailable):
-            await log_in(studio, email="a@example.com", password=PASSWORD, ip="192.0.2.1")
+            await log_in(studio, OWNER, ip="192.0.2.1")
     work.may_end.set()
     answers = await asyncio.gather(*blocked, *flood, return_exceptions=True)
     assert Counter(map(type, answers)) == {
         str: passwords.CONCURRENT_HASHES, NotAuthenticated: MAX_WAITING,
         Unavailable: 48 - MAX_WAITING,
     }  # fmt: skip
-    await log_in(studio, email="a@example.com", password=PASSWORD, ip="192.0.2.1")
+    await log_in(studio, OWNER, ip="192.0.2.1")

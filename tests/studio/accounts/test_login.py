@@ -5,6 +5,7 @@ import pytest
 from errors import NotAuthenticated
 from studio.accounts import passwords
 from studio.accounts.accounts import create_user
+from studio.accounts.forms import LoginForm
 from studio.accounts.login import log_in
 from studio.ports import Studio
 from tests.support.fakes import PASSWORD
@@ -20,5 +21,5 @@ async def test_a_success_forgets_the_failures(studio: Studio) -> None:
     for _ in range(3):
         for _ in range(4):
             with pytest.raises(NotAuthenticated):
-                await log_in(studio, email="a@example.com", password="wrong", ip=None)
-        await log_in(studio, email="A@example.com ", password=PASSWORD, ip=None)
+                await log_in(studio, LoginForm(email="a@example.com", password="wrong"), ip=None)
+        await log_in(studio, LoginForm(email="A@example.com ", password=PASSWORD), ip=None)

@@ -11,12 +11,15 @@ from errors import NotAuthenticated, RateLimited
 from integrations.cache import RedisCache
 from studio.accounts import passwords
 from studio.accounts.accounts import create_user
+from studio.accounts.forms import LoginForm
 from studio.accounts.login import log_in
 from studio.accounts.slowdown import ACCOUNT, ADDRESS, OWNER, LoginThrottle
 from studio.ports import Studio
 from tests.support.fakes import PASSWORD
 
 HOUR_S = 3600
+CREDENTIALS = LoginForm(email="a@example.com", password=PASSWORD)
+IN_CAPITALS = LoginForm(email="A@Example.com", password=PASSWORD)
 STRANGER, HOME, HOTEL = "198.51.100.7", "192.0.2.1", "203.0.113.9"
 
 
@@ -173,20 +176,20 @@ async def test_the_network_of_a_sign_in_is_known_and_others_are_not(
     """With the real cache and rows: a stranger's failures shut their own gate, not the owner's."""
     monkeypatch.setattr(passwords, "COST", 4)
     await create_user(studio.database, email="a@example.com", password=PASSWORD)
-    await log_in(studio, email="a@example.com", password=PASSWORD, ip="2001:db8:0:1::1")
+    await log_in(studio, CREDENTIALS, ip="2001:db8:0:1::1")
     for address in (STRANGER, HOTEL):
         with pytest.raises(RateLimited):
             for _ in range(20):
                 await fail(studio, address)
-    await log_in(studio, email="A@Example.com", password=PASSWORD, ip="2001:db8:0:1::beef")
+    await log_in(studio, IN_CAPITALS, ip="2001:db8:0:1::beef")
     with pytest.raises(RateLimited):
-        await log_in(studio, email="a@example.com", password=PASSWORD, ip="2001:db8:0:2::1")
+        await log_in(studio, CREDENTIALS, ip="2001:db8:0:2::1")
 
 
 async def fail(studio: Studio, address: str) -> None:
     """Tries a wrong password; raises RateLimited if it is not checked."""
     with suppress(NotAuthenticated):
-        await log_in(studio, email="a@example.com", password="wrong", ip=address)
+        await log_in(studio, LoginForm(email="a@example.com", password="wrong"), ip=address)
 
 
 def test_waits_double_up_to_their_end() -> None:
