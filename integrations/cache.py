@@ -1,5 +1,6 @@
 """The cache in Valkey or Redis, with short timeouts and one error for all failures."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -29,11 +30,23 @@ return redis.call('DEL', KEYS[1])
 
 @asynccontextmanager
 async def raising_unavailable() -> AsyncIterator[None]:
-    """Turns the client's errors into Unavailable."""
+    """Turns the client's errors into Unavailable, and raises a cancellation that the client loses.
+
+    The client sends by `asyncio.wait_for`. On Python 3.11 this returns as if nothing had happened
+    where a cancellation reaches it just after the end of its work (cpython issue 86296), so a
+    deadline would bound nothing any more, and a task that repeats a command would never end.
+    """
+    task = asyncio.current_task()
+    cancellations = task.cancelling() if task else 0
+    failure: Exception | None = None
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        raise Unavailable("the cache does not answer") from error
+        failure = error
+    if task is not None and task.cancelling() > cancellations:
+        raise asyncio.CancelledError from failure
+    if failure is not None:
+        raise Unavailable("the cache does not answer") from failure
 
 
 class PresentCredentials(CredentialProvider):

@@ -51,6 +51,23 @@ async def test_values_end(cache: RedisCache) -> None:
     assert await cache.get("short") is None
 
 
+async def test_no_cancellation_is_lost(cache: RedisCache) -> None:
+    """Wherever it arrives: the client waits by `wait_for`, which loses some on Python 3.11."""
+
+    async def repeat() -> None:
+        while True:
+            await cache.get("a")
+
+    for steps in range(60):
+        task = asyncio.create_task(repeat())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        _, pending = await asyncio.wait({task}, timeout=1)
+        task.cancel()  # if it was lost, the test ends all the same
+        assert not pending, f"lost after {steps} steps of the event loop"
+
+
 async def test_without_a_server() -> None:
     cache = RedisCache("redis://127.0.0.1:1/0")
     for call in (
