@@ -4,11 +4,14 @@
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from errors import SetupError, StudioError
+
+CONNECT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,11 @@ def run_on_nodes(
     import ray
     from ray.exceptions import RayError
 
+    address = os.environ.get("RAY_ADDRESS") or "auto"
     try:
-        ray.init(
-            address=os.environ.get("RAY_ADDRESS") or "auto", log_to_driver=False,
-            logging_level=logging.ERROR,
-        )  # fmt: skip
-    except ConnectionError as error:
+        _require_listener(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except OSError as error:
         raise SetupError(
             "no Ray cluster answers: run this on a node of the cluster, or set RAY_ADDRESS"
         ) from error
@@ -64,6 +66,17 @@ def run_on_nodes(
                 yield NodeReport(node, reason, is_failure=True)
     finally:
         ray.shutdown()
+
+
+def _require_listener(address: str) -> None:
+    """Tries to connect to `host:port`, because Ray itself gives up only after 40 s.
+
+    Raises:
+        OSError: nothing listens there.
+    """
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
 
 
 def _start(
