@@ -10,6 +10,7 @@ from settings import PROJECT_ROOT
 CHECKS = (("ruff", "format", "--check", "."), ("ruff", "check", "."), ("mypy", "."))
 
 
+# Slow: mypy reads the whole tree; later runs read its cache.
 @pytest.mark.parametrize("command", CHECKS, ids=" ".join)
 def test_the_tree_is_clean(command: tuple[str, ...]) -> None:
     done = subprocess.run(

@@ -163,6 +163,7 @@ def test_a_secret_and_the_environment_of_ray() -> None:
     assert "RAY_SERVE_ENABLE_DIRECT_INGRESS" in names
 
 
+# Slow: every command is a process of its own.
 def test_the_database_and_its_first_account(empty_database_url: str, tmp_path: Path) -> None:
     migrate, create, _ = commands("Settings and secrets")
     for words in (migrate, create, *commands("First catalogue")):
@@ -182,6 +183,7 @@ def output_of(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
+# Slow: every command is a process of its own.
 def test_backup_and_restore(
     database_url: str, empty_database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
@@ -218,6 +220,7 @@ def test_backup_and_restore(
     assert refused.returncode == 1 and "not empty" in refused.stderr
 
 
+# Slow: every command is a process of its own, and most of them import torch.
 def test_published_checkpoints(hub: Hub, tmp_path: Path) -> None:
     hub.push_folder("shop/tiny-embedder", STARTER_FOLDER / "embedder")
     lock = tmp_path / "models.lock"

@@ -19,6 +19,7 @@ SEEN_WITHIN_S = 2.0
 """CONTRACT.md promises that searches find a change within two seconds."""
 
 
+# Slow: as the first test of the unit, it waits until the whole studio has started.
 def test_the_first_search_of_a_newcomer_shows_what_was_asked(http: httpx.Client) -> None:
     first = search(http, "text", query="red striped dress")[0]
     assert first["title"] == "Striped red dress"

@@ -27,6 +27,7 @@ async def make_dead_letter(url: str) -> UUID:
     return job.id
 
 
+# Slow: six commands, each a process of its own.
 def test_a_dead_letter_is_listed_retried_and_cancelled(database_url: str, tmp_path: Path) -> None:
     job_id = asyncio.run(make_dead_letter(database_url))
 

@@ -69,6 +69,7 @@ async def read_all(database: Database) -> None:
         assert len(rows) == PRODUCTS - PRODUCTS // 100
 
 
+# Slow: the planner chooses as in production only over a large catalogue.
 async def test_no_statement_of_a_rebuild_reads_or_sorts_the_whole_catalogue(
     database: Database,
 ) -> None:

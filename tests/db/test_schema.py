@@ -125,6 +125,7 @@ async def test_missing_migrations_are_named_and_a_newer_schema_lacks_none(
     assert await missing_migrations(empty_database_url) == []
 
 
+# Slow: a migration waits for a lock for 5 s.
 async def test_a_migration_gives_up_where_a_table_is_held(empty_database_url: str) -> None:
     """Otherwise all writers would wait behind it."""
     config = alembic_config(empty_database_url)
@@ -184,6 +185,7 @@ def interruption(at: int) -> Iterator[None]:
         event.remove(Engine, "before_cursor_execute", interrupt)
 
 
+# Slow: the migration is interrupted at each of its statements in turn.
 @pytest.mark.parametrize("first", ["0007", "0008", "0009", "0010", "0011", "0012", "0013"])
 def test_a_migration_that_failed_anywhere_can_be_run_again(
     empty_database_url: str, first: str

@@ -10,6 +10,7 @@ from tests.support.products import insert_products
 from tests.support.scaling import scale
 
 
+# Slow: a Ray cluster with Serve starts, in a process of its own.
 async def test_no_search_fails_while_a_replica_loads(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:

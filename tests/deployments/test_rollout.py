@@ -113,6 +113,7 @@ class Callers:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+# Slow: fourteen phases of 40 searches that are embedded by the shipped network.
 async def test_a_precision_is_exchanged_and_taken_back_while_callers_search(
     studio: Studio,
 ) -> None:

@@ -162,6 +162,7 @@ def walk_all(served: ServedStudio, cases: int, seed: int) -> Walk:
     return walk
 
 
+# Slow: every operation is called as four roles, with good and bad input.
 def test_every_answer_conforms(served: ServedStudio) -> None:
     walk = walk_all(served, cases=300, seed=secrets.randbits(32))
     assert walk.request_count >= 300

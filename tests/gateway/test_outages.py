@@ -38,6 +38,7 @@ async def callers(servers: tuple[Postgres, Valkey, Path]) -> AsyncIterator[Calle
         yield group
 
 
+# Slow: three servers stop and start under load.
 async def test_servers_come_and_go_and_nothing_acknowledged_is_lost(
     servers: tuple[Postgres, Valkey, Path], callers: Callers
 ) -> None:

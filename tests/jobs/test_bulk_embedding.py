@@ -68,6 +68,7 @@ async def studio(
         yield replace(opened, embedder=FakeEmbedder(starter.version))
 
 
+# Slow: Ray's actors import torch and load the weights.
 async def test_a_long_reindex_gives_the_vectors_of_single_pictures_and_goes_on_when_broken_off(
     studio: Studio, cluster: None, starter: Embedder
 ) -> None:

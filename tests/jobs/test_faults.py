@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.jobs.faults import run_under_faults
 
 
+# Slow: 60 faults, and the leases that end after them.
 def test_jobs_end_once_whoever_is_killed() -> None:
     seed = secrets.randbits(32)
     print(f"seed {seed}")  # noqa: T201

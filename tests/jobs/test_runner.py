@@ -66,6 +66,7 @@ async def count_effects(session: AsyncSession) -> int:
     return int(result.scalar_one())
 
 
+# Slow: Ray starts, and the lease of the killed worker has to end.
 def test_a_killed_ray_worker_loses_its_job_to_another_one(database_url: str) -> None:
     job_id = ask(database_url, put_long_job)
     dispatcher = DispatcherProcess("ray", database_url, LEASE_S)

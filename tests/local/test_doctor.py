@@ -101,6 +101,7 @@ def test_weights_that_do_not_work(settings: Settings) -> None:
     assert (finding.status, "length nan" in finding.detail) == ("fail", True)
 
 
+# Slow: the command loads every network in a new process.
 def test_the_command_fails_when_something_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "secrets.json").write_text("{")
     done = studio(tmp_path, "doctor")

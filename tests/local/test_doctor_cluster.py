@@ -46,6 +46,7 @@ def address(tmp_path: Path, database_url: str) -> Iterator[str]:
         subprocess.run(["rm", "-rf", f"/tmp/sd{os.getpid()}"], check=True)
 
 
+# Slow: a Ray head starts.
 def test_the_doctor_looks_at_the_cluster(
     address: str, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:

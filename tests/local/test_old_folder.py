@@ -61,6 +61,7 @@ def settings_of(data_dir: Path) -> Settings:
     )  # fmt: skip
 
 
+# Slow: the whole studio starts on the folder.
 async def test_an_old_folder_comes_up_with_every_row_and_every_picture(
     data_dir: Path, start_studio: Callable[..., RunningStudio]
 ) -> None:

@@ -46,6 +46,7 @@ def listeners(family: list[psutil.Process]) -> set[str]:
     }
 
 
+# Slow: `studio up` starts three times.
 async def test_a_whole_life(data_dir: Path, start_studio: Start) -> None:
     first = start_studio(command=make_command(data_dir)).wait_ready()
     assert f"Studio is ready: http://127.0.0.1:{first.port}/" in first.output
@@ -117,6 +118,7 @@ def check_operator_commands(running: RunningStudio) -> None:
     assert studio(running.data_dir, "migrate").returncode == 0
 
 
+# Slow: a studio starts, and `ray job submit` starts two processes.
 def test_a_job_gets_the_running_studios_settings(data_dir: Path, start_studio: Start) -> None:
     running = start_studio().wait_ready()
     job = data_dir / "job"
@@ -144,6 +146,7 @@ def run_submit(command: list[str], env: dict[str, str]) -> subprocess.CompletedP
     )
 
 
+# Slow: a studio has to get that far, and stop.
 @pytest.mark.parametrize("after_s", [0.4, 2.0])  # in the migrations' event loop; in Ray's start
 def test_stop_during_the_start(data_dir: Path, start_studio: Start, after_s: float) -> None:
     starting = start_studio()

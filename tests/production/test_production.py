@@ -26,6 +26,7 @@ def ask(shop: Shop, path: str, role: str = "customer") -> httpx.Response:
     return shop.http.get(path, headers=shop.people[role])
 
 
+# Slow: the production profile starts on three nodes.
 def test_every_deployment_runs_on_one_gpu(production: ProductionCluster) -> None:
     replicas = production.replicas()
     running = [one for one in replicas if one.state == "RUNNING"]
@@ -35,6 +36,7 @@ def test_every_deployment_runs_on_one_gpu(production: ProductionCluster) -> None
     assert len({one.address for one in running if one.deployment == "Gateway"}) == 2
 
 
+# Slow: the first products are written, and a re-index has begun before it.
 def test_searches_by_text_photo_and_both(shop: Shop, reindex: str) -> None:
     assert ask(shop, "/api/health").json()["status"] == "ok"
     assert shop.find_by_text()["results"]
@@ -88,6 +90,7 @@ def test_the_reindex_ran_beside_all_of_it_on_the_same_gpu(
     assert all(one.state == "RUNNING" for one in production.replicas())
 
 
+# Slow: Ray notices the lost node only after some seconds.
 def test_another_node_takes_over(production: ProductionCluster, shop: Shop) -> None:
     before = shop.find_by_text()["results"]
     production.nodes.kill("cpu")

@@ -171,6 +171,7 @@ async def test_another_embedder_is_told_apart(client: httpx.AsyncClient, studio:
     assert health["status"] == "ok" and "merchants' own" in health["detail"]
 
 
+# Slow: regressors are trained.
 async def test_train_predict_by_the_own_version_and_roll_back(
     client: httpx.AsyncClient, studio: Studio
 ) -> None:
@@ -269,6 +270,7 @@ async def test_damaged_files_are_refused_not_used(
     assert answer.status_code == 422 and "damaged: trees.ubj" in answer.json()["detail"]
 
 
+# Slow: Matplotlib is imported, and draws four plots.
 async def test_an_evaluation_of_observations_and_of_a_file(
     client: httpx.AsyncClient, studio: Studio
 ) -> None:

@@ -36,6 +36,7 @@ def cluster(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     cluster.shutdown()
 
 
+# Slow: a cluster of two nodes starts.
 def test_every_node_fetches_for_itself(cluster: Any, hub: Hub, tmp_path: Path) -> None:
     hub.push("shop/sam", {FILE: b"weights"})
     sam = SamConfig(f"hf-hub:shop/sam/{FILE}", pinning=Pinning(tmp_path / "models.lock"))

@@ -59,6 +59,7 @@ def write_pins(configs: list[ModelConfig], path: Path) -> None:
     write_lock(path, pins)
 
 
+# Slow: every network of a profile is fetched and loaded.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_everything_is_fetched_and_then_starts_without_a_hub(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -86,6 +86,7 @@ def test_a_batch_equals_its_members_alone(starter: Embedder, drawings: list[Any]
     assert np.abs(starter.embed_texts(TEXTS) - words).max() < 1e-4
 
 
+# Slow: a new process imports torch.
 def test_another_process_gives_the_same_vectors(starter: Embedder) -> None:
     code = (
         "from models.embedder.embedder import *\nfrom drawing.draw import *\nimport sys\n"

@@ -143,6 +143,7 @@ def change(index: ProductIndex, clusters: Clusters, random: np.random.Generator)
         index.remove(f"p{row:06}")
 
 
+# Slow: the answers to nine filters are compared with exact ones, three times.
 def test_recall_with_eight_filters_and_after_changes(
     index: tuple[ProductIndex, Clusters], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from models.segmenter.shapes import SegmentPrompt
 FIRST_SEED = 900_000_000
 
 
+# Slow: SAM encodes twelve pictures.
 def test_a_box_is_enough_and_masks_get_no_worse() -> None:
     segmenter = load(ParserConfig(), SamConfig())
     sam, plain = segmenter.sam, Segmenter(segmenter.parser, None)

@@ -161,6 +161,7 @@ class Load:
         self.running = False
 
 
+# Slow: four seconds of load, after the versions are built.
 async def test_no_answer_is_failed_mixed_or_stale(studio: Studio) -> None:
     shop = Shop(studio)
     await shop.open()
@@ -183,6 +184,7 @@ async def test_no_answer_is_failed_mixed_or_stale(studio: Studio) -> None:
     assert shop.written == int(SECONDS * WRITES_PER_S)
 
 
+# Slow: two versions with a trained index are built.
 async def test_a_version_of_low_recall_is_never_activated(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:

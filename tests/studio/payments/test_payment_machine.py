@@ -34,6 +34,7 @@ def walk(runs: int, steps: int, number: int) -> None:
     run_state_machine_as_test(seed(number)(PaymentMachine), settings=profile)
 
 
+# Slow: 25 runs of up to ten steps, which call the simulator over HTTP.
 def test_the_money_is_the_same_everywhere(stage: type[Stage]) -> None:
     walk(25, 10, secrets.randbits(32))
     assert stage.runs >= 25

@@ -90,6 +90,7 @@ async def deliver(shop: Shop, events: int, orders: int, seed: int) -> None:
     assert state_of(await shop.rows()) == mixed_state
 
 
+# Slow: 150 signed events are delivered over HTTP.
 async def test_events_in_any_order_with_duplicates_end_the_same(shop: Shop) -> None:
     await deliver(shop, events=150, orders=15, seed=7)
 

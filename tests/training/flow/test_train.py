@@ -77,6 +77,7 @@ def test_move_looks_aside() -> None:
     assert float(move(planes, flow)[0, 0, 52, 57]) == pytest.approx(1.0, abs=1e-3)
 
 
+# Slow: 40 steps of training on a CPU.
 def test_a_run_learns_its_pairs(pairs: FlowPairs) -> None:
     torch.manual_seed(0)
     trainer = FlowTrainer(
