@@ -127,7 +127,10 @@ async def kill_all(cluster: ProductionCluster, shop: Shop) -> list[Recovery]:
         assert not failures and not callers.log.wrong, (failures, callers.log.wrong)
         ended = asyncio.Event()
         load = asyncio.create_task(callers.run_at_their_pace(ended))
-        recoveries = [await die(cluster, callers, death) for death in deaths(cluster)]
+        recoveries = []
+        for death in deaths(cluster):
+            recoveries.append(await die(cluster, callers, death))
+            assert not load.done(), load.exception()
         ended.set()
         await load
         print(f"acknowledged {callers.counts()}, wrong {callers.log.wrong}")  # noqa: T201

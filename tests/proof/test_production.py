@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.proof, pytest.mark.timeout(1500)]
 
 PRODUCTS = 12
 RECOVERY_S = 120.0
+HEAD_AWAY_S = 75.0
 
 
 @contextmanager
@@ -61,10 +62,16 @@ def test_nodes_and_the_head_are_lost_one_after_another() -> None:
         lose(cluster, shop, "gpu", lambda: cluster.nodes.add("gpu-2", GPU))
         lose(cluster, shop, "cpu", lambda: cluster.nodes.add("cpu-2", CPU))
         jobs += [shop.tryon("queued", steps=1).json()["jobId"] for _ in range(4)]
-        lose(cluster, shop, "head", cluster.nodes.start_head)
+        lose(cluster, shop, "head", lambda: start_late(cluster))
         for job_id in jobs:
             shop.finish(job_id, "customer")
         cluster.await_running()
+
+
+def start_late(cluster: ProductionCluster) -> None:
+    """Starts the head after more than the minute that nodes wait for it by Ray's default."""
+    time.sleep(HEAD_AWAY_S)
+    cluster.nodes.start_head()
 
 
 def scale_early(schema: dict[str, Any]) -> None:

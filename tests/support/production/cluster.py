@@ -24,7 +24,7 @@ import yaml
 from db.engine import Database
 from db.migrate import upgrade
 from deployments.serve.connections import PRODUCTION_CONFIG
-from deployments.serve.ingress import ingress_environment
+from deployments.serve.ingress import NODE_ENVIRONMENT, ingress_environment
 from local.running import free_port
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
@@ -198,6 +198,7 @@ class ProductionCluster:
         """The variables of every node, as /etc/studio.env and cluster.yaml set them."""
         return (
             ingress_environment(self._port)
+            | NODE_ENVIRONMENT
             | {
                 "STUDIO_ENV": "production",
                 "STUDIO_PROFILE": "production",
@@ -221,8 +222,6 @@ DEVIATIONS = {
     "STUDIO_PRECISION": "fp32",
     # A node that is gone is noticed after 5 s instead of 15.
     "RAY_health_check_period_ms": "1000",
-    # Ray gives replicas a niceness of 15, so that whatever else runs here would starve them.
-    "RAY_worker_niceness": "0",
     # Tests come from one address.
     "STUDIO_LIMIT_AUTH": "10000",
     "STUDIO_LIMIT_SEARCH": "1000000",
