@@ -39,6 +39,16 @@ def ingress_environment(port: int, *, drain_s: float = 30.0) -> dict[str, str]:
     }
 
 
+NODE_ENVIRONMENT = {
+    # By default replicas have a niceness of 15, and wait for whatever else their node does.
+    "RAY_worker_niceness": "0",
+    # By default a node ends, with its replicas, when the head has been away for a minute. A new
+    # head takes longer than that where a machine has to be made for it.
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+}
+"""The environment of every Ray process of a cluster of several machines."""
+
+
 def tracing_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables by which every Ray process records spans; none without an exporter.
 
@@ -115,7 +125,7 @@ def main() -> None:
     Usage: `python -m deployments.serve.ingress PORT`.
     """
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
-    variables = ingress_environment(port) | tracing_environment(os.environ)
+    variables = ingress_environment(port) | NODE_ENVIRONMENT | tracing_environment(os.environ)
     for name, value in variables.items():
         sys.stdout.write(f"export {name}={value}\n")
 

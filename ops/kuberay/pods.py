@@ -2,7 +2,11 @@
 
 import json
 
-from deployments.serve.ingress import ingress_environment, tracing_environment
+from deployments.serve.ingress import (
+    NODE_ENVIRONMENT,
+    ingress_environment,
+    tracing_environment,
+)
 from ops.kuberay.options import (
     DATA_FOLDER,
     DRAIN_S,
@@ -72,7 +76,7 @@ def environment(options: Installation) -> list[Variable]:
         variables |= {"HF_HOME": MODELS_FOLDER, "HF_HUB_OFFLINE": "1"}
     if options.otlp:
         variables["STUDIO_OTLP_URL"] = options.otlp
-    variables |= ingress_environment(PORT) | tracing_environment(variables)
+    variables |= ingress_environment(PORT) | NODE_ENVIRONMENT | tracing_environment(variables)
     return [Variable(name=name, value=value) for name, value in variables.items()]
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from deployments.serve.ingress import ingress_environment
+from deployments.serve.ingress import NODE_ENVIRONMENT, ingress_environment
 from ops.kuberay import fields
 from ops.kuberay.options import CPU, DATA_FOLDER, GPU, HEAD, HOME, MODELS_FOLDER, SECRETS, PodSize
 from ops.kuberay.pod_fields import Fields
@@ -76,7 +76,7 @@ def test_the_service_carries_the_shipped_config() -> None:
 
 def test_what_runs_the_same_code_as_elsewhere() -> None:
     for pod in pods().values():
-        assert ingress_environment(8000).items() <= variables(pod).items()
+        assert (ingress_environment(8000) | NODE_ENVIRONMENT).items() <= variables(pod).items()
         names = {name.removesuffix("_FILE") for name in variables(pod) if name[:7] == "STUDIO_"}
         assert names <= {f"STUDIO_{field.upper()}" for field in Settings.model_fields}
     traced = variables(pods(*ALL)["gpu"])

@@ -1,4 +1,8 @@
-"""The production profile as shipped: it starts, answers every class of routes, loses a node."""
+"""The production profile as shipped: it starts, answers every route, grows, loses a node.
+
+The long forms are in tests/proof: test_production.py (nodes and the head under load, autoscaling
+over two GPUs), test_kills.py (every part), test_index_scaling.py (a slow blob store).
+"""
 
 import io
 from typing import Any
@@ -12,6 +16,7 @@ from PIL import Image
 from tests.production.conftest import PRODUCTS
 from tests.support.production.cluster import ProductionCluster
 from tests.support.production.nodes import CPU
+from tests.support.production.searchers import Searchers
 from tests.support.production.shop import Shop
 
 pytestmark = pytest.mark.timeout(600)
@@ -20,6 +25,8 @@ REPLICAS = {
     "Gateway": 2, "Embedder": 1, "TryOn": 1, "Index": 2, "Segmenter": 1, "Regressor": 1,
     "Dispatcher": 2,
 }  # fmt: skip
+
+INDEX_REPLICAS = REPLICAS["Index"] + 1
 
 
 def ask(shop: Shop, path: str, role: str = "customer") -> httpx.Response:
@@ -90,7 +97,23 @@ def test_the_reindex_ran_beside_all_of_it_on_the_same_gpu(
     assert all(one.state == "RUNNING" for one in production.replicas())
 
 
-# Slow: Ray notices the lost node only after some seconds.
+def test_index_grows_under_load_and_no_search_fails(
+    production: ProductionCluster, shop: Shop
+) -> None:
+    with Searchers(production.url, shop) as searchers:
+        production.deploy(grow_index)  # as an operator scales by hand
+        shop.wait_until(lambda: production.count_running("Index") == INDEX_REPLICAS)
+        count = searchers.answers[200]
+        shop.wait_until(lambda: searchers.answers[200] > count + 100)
+    assert searchers.answers.keys() == {200} and not searchers.wrong
+
+
+def grow_index(schema: dict[str, Any]) -> None:
+    for deployment in schema["applications"][0]["deployments"]:
+        if deployment["name"] == "Index":
+            deployment["autoscaling_config"]["min_replicas"] = INDEX_REPLICAS
+
+
 def test_another_node_takes_over(production: ProductionCluster, shop: Shop) -> None:
     before = shop.find_by_text()["results"]
     production.nodes.kill("cpu")

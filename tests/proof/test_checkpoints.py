@@ -79,3 +79,6 @@ def test_all_nodes_fetch_verify_and_are_compared(
     damaged = models("verify", "--every-node")
     assert damaged.returncode == 1 and "failed on 1 of 2 nodes" in damaged.stderr
     assert "is not the file that is pinned" in damaged.stdout
+    unfetched = models("fetch", "--every-node")
+    assert unfetched.returncode == 1 and "failed on 1 of 2 nodes" in unfetched.stderr
+    assert "can't be fetched" in unfetched.stdout

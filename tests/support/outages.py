@@ -25,6 +25,9 @@ class CallerLog:
     Attributes:
         wrong: descriptions of responses that callers must not get.
         acknowledged: what the studio has confirmed as stored or deleted, by kind.
+        tolerated: statuses that are not counted as wrong, beside 503 and 504 with an explanation.
+        success_s: when each operation last succeeded, by `time.monotonic`.
+        failure_s: when any operation last failed.
     """
 
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -33,6 +36,9 @@ class CallerLog:
         default_factory=lambda: {"account": [], "product": [], "file": [], "deleted": []}
     )
     recovered_s: list[float] = field(default_factory=list)
+    tolerated: set[int] = field(default_factory=set)
+    success_s: dict[str, float] = field(default_factory=dict)
+    failure_s: float = 0.0
 
     def add(self, what: str, answer: httpx.Response, *expected: int) -> bool:
         """Counts a response. Returns whether it is a success.
@@ -43,7 +49,11 @@ class CallerLog:
         status = answer.status_code
         self.statuses[what, status] += 1
         if status in expected:
+            self.success_s[what] = time.monotonic()
             return True
+        self.failure_s = time.monotonic()
+        if status in self.tolerated:
+            return False
         is_problem = answer.headers.get("content-type") == "application/problem+json"
         has_retry = status == 504 or int(answer.headers.get("retry-after", 0)) > 0
         document = answer.json() if is_problem else {}

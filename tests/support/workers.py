@@ -23,7 +23,6 @@ SHARED_UNITS = {
     "tests/proof/test_floods.py": WHOLE_STUDIO,
     "tests/jobs/": SMALL_CLUSTERS,
     "tests/local/": SMALL_CLUSTERS,
-    "tests/deployments/test_index_replicas.py": SMALL_CLUSTERS,
     "tests/production/": SMALL_CLUSTERS,
 }
 """The tests below these paths run one after the other in one process: their memory is the limit.

@@ -24,7 +24,7 @@ import yaml
 from db.engine import Database
 from db.migrate import upgrade
 from deployments.serve.connections import PRODUCTION_CONFIG
-from deployments.serve.ingress import ingress_environment
+from deployments.serve.ingress import NODE_ENVIRONMENT, ingress_environment
 from local.running import free_port
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
@@ -91,7 +91,7 @@ class ProductionCluster:
         """`change` alters the Serve schema before it is deployed; `variables` the environment."""
         self.folder = folder
         self.servers = Servers(folder)
-        self._port = free_port()
+        self._port, self._proxy_port = free_port(), free_port()
         self.url = f"http://{LOOPBACK}:{self._port}"
         self._checkpoints, self._change, self._variables = checkpoints, change, variables
         self.nodes: RayNodes
@@ -115,10 +115,11 @@ class ProductionCluster:
         self.deploy()
         self.await_running()
 
-    def deploy(self) -> None:
-        """`serve deploy`, as an operator does it."""
-        schema = read_shipped(free_port())
+    def deploy(self, change: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
+        """`serve deploy`, as an operator does it; `change` alters the Serve schema once more."""
+        schema = read_shipped(self._proxy_port)
         self._change(schema)
+        change(schema)
         path = self.folder / "serve_config.yaml"
         path.write_text(yaml.safe_dump(schema))
         subprocess.run(
@@ -145,6 +146,10 @@ class ProductionCluster:
             if deployment in (None, name)
             for one in status["replicas"]
         ]
+
+    def count_running(self, deployment: str) -> int:
+        """How many replicas of a deployment run."""
+        return sum(one.state == "RUNNING" for one in self.replicas(deployment))
 
     def actors(self) -> str:
         """The names of the classes of all living actors, in one text."""
@@ -193,6 +198,7 @@ class ProductionCluster:
         """The variables of every node, as /etc/studio.env and cluster.yaml set them."""
         return (
             ingress_environment(self._port)
+            | NODE_ENVIRONMENT
             | {
                 "STUDIO_ENV": "production",
                 "STUDIO_PROFILE": "production",

@@ -6,6 +6,7 @@ killed with all its processes at once, as a machine that loses its power.
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -105,7 +106,13 @@ class RayNodes:
         return environment(disk, **own) | dict(self.variables) | head
 
     def start_head(self) -> None:
-        """Starts the head, or starts it again on its old ports; returns when it answers."""
+        """Starts the head, or starts it again on its old ports; returns when it answers.
+
+        Its disk is a new one, as that of a new Pod: all that the head keeps is in the store. Ray
+        would refuse the old one, whose file `ray_current_cluster` names an address that the
+        processes of the other nodes, on this same machine, have in their command lines.
+        """
+        shutil.rmtree(self.folder / "head", ignore_errors=True)
         store: list[str] = []
         if self.store_url is not None:
             parts = urlsplit(self.store_url)
