@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from db.tables import Product
 from errors import Invalid
@@ -128,6 +128,10 @@ class ProductPatch(Form):
     Null clears an optional field. `attributes` is merged name by name, and pictures are replaced
     as a whole. A patch that changes nothing is allowed.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"price": "17.50", "listPrice": "25.00", "inStock": True}]}
+    )
 
     title: Title = unnamed()
     description: Description | None = None
