@@ -23,10 +23,10 @@ from errors import Conflict, NotFound
 from studio.catalog.form import PictureForm, ProductForm, ProductPatch
 from studio.catalog.pictures import (
     Picture,
+    PictureReader,
     PictureTask,
     are_current,
     hold_sources,
-    load_pictures,
     source_of,
     write_vectors,
 )
@@ -125,11 +125,10 @@ async def _write_with_pictures(
     studio: Studio, write: ProductWrite, forms: Sequence[PictureForm]
 ) -> tuple[Product, bool]:
     before = await _find_before(studio, write)
-    loaded = await load_pictures(studio, write.owner.id, forms)
+    reader = PictureReader(studio, write.owner.id, forms)
     for _ in range(MAX_ATTEMPTS):
         shown = before.pictures if before else []
-        task = PictureTask(studio, write.product_id, forms, loaded, shown)
-        pictures = await task.prepare()
+        pictures = await PictureTask(studio, write.product_id, reader, shown).prepare()
         async with studio.database.transaction() as session:
             written = await _write(session, write, pictures)
         if written is not None:

@@ -196,12 +196,13 @@ def read_line(fields: dict[str, Any]) -> LineForm:
     Raises:
         Invalid: a field is wrong; the message names it and says why.
     """
-    attributes = fields.get("attributes")
-    if isinstance(attributes, str):
-        try:
-            fields = fields | {"attributes": json.loads(attributes)}
-        except (ValueError, RecursionError):
-            raise Invalid("attributes: not a JSON object") from None
+    for name, kind in (("attributes", "object"), ("images", "array")):
+        cell = fields.get(name)
+        if isinstance(cell, str):
+            try:
+                fields = fields | {name: json.loads(cell)}
+            except (ValueError, RecursionError):
+                raise Invalid(f"{name}: not a JSON {kind}") from None
     try:
         return LineForm.model_validate(fields)
     except ValidationError as error:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -51,23 +51,34 @@ class Picture:
         return (row.image_key, row.image_sha256) == (self.key, self.sha256)
 
 
-async def load_pictures(
-    studio: Studio, owner_id: UUID, forms: Sequence[PictureForm]
-) -> list[LoadedImage]:
-    """Reads the pictures of a form, one after the other.
+class PictureReader:
+    """Reads the pictures of a form, each when it is needed: only one at a time is in memory."""
 
-    Raises:
-        StudioError: as `load_image`; the message about one of several begins with its place.
-    """
-    pictures = []
-    for place, form in enumerate(forms):
-        with errors_about(place, of=len(forms)):
-            loaded = await load_image(
-                studio, owner_id, image_url=form.image_url, file_id=form.file_id
-            )
-            hold_picture(len(loaded.data))
-        pictures.append(loaded)
-    return pictures
+    def __init__(self, studio: Studio, owner_id: UUID, forms: Sequence[PictureForm]) -> None:
+        self.forms = forms
+        self._studio = studio
+        self._owner_id = owner_id
+        self._stored: dict[int, LoadedImage] = {}
+
+    async def read(self, place: int) -> LoadedImage:
+        """Reads a picture.
+
+        What was readable once stays so: another write may take the picture off sale meanwhile.
+
+        Raises:
+            StudioError: as `load_image`.
+        """
+        stored = self._stored.get(place)
+        if stored is not None:
+            return replace(stored, data=await self._studio.blobs.get(stored.key or ""))
+        form = self.forms[place]
+        loaded = await load_image(
+            self._studio, self._owner_id, image_url=form.image_url, file_id=form.file_id
+        )
+        hold_picture(len(loaded.data))
+        if loaded.key is not None:
+            self._stored[place] = replace(loaded, data=b"")
+        return loaded
 
 
 @contextmanager
@@ -86,14 +97,13 @@ class PictureTask:
     """The pictures of a product that are to be prepared.
 
     Attributes:
-        forms, loaded: each picture's name and content, in their order.
+        reader: reads the pictures.
         shown: the pictures that the product shows.
     """
 
     studio: Studio
     product_id: str
-    forms: Sequence[PictureForm]
-    loaded: Sequence[LoadedImage]
+    reader: PictureReader
     shown: Sequence[ShownPicture]
 
     async def prepare(self) -> list[Picture]:
@@ -103,11 +113,13 @@ class PictureTask:
         derived from it.
 
         Raises:
-            StudioError: a picture can't be used, or the embedder is saturated or down.
+            StudioError: a picture can't be used, or the embedder is saturated or down. The message
+                about one of several pictures begins with its place.
         """
         pictures = []
-        for place, (form, loaded) in enumerate(zip(self.forms, self.loaded, strict=True)):
-            with errors_about(place, of=len(self.forms)):
+        for place, form in enumerate(self.reader.forms):
+            with errors_about(place, of=len(self.reader.forms)):
+                loaded = await self.reader.read(place)
                 pictures.append(await self._prepare(form, loaded, is_first=place == 0))
         return pictures
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from db.tables import Product
 from errors import Invalid
-from studio.catalog.form import ProductForm, ProductPatch
+from studio.catalog.form import ProductForm, ProductPatch, read_line
 
 FIELDS = {"title": "Coat", "category": "coat", "price": "20", "currency": "EUR"}
 FILE = str(uuid4())
@@ -118,6 +118,15 @@ def test_a_sale_ends_where_the_price_rises_to_the_list_price(
 ) -> None:
     values = columns({"price": price})
     assert values.get("list_price", Decimal(30)) == list_price
+
+
+def test_a_cell_of_csv_can_name_several_pictures() -> None:
+    images = f'[{{"fileId": "{FILE}"}}, {{"imageUrl": "https://x.example/a.jpg"}}]'
+    line = read_line(FIELDS | {"images": images, "listPrice": "30", "groupId": "coats"})
+    assert [picture.image_url for picture in line.pictures] == [None, "https://x.example/a.jpg"]
+    assert (line.list_price, line.group_id) == (30, "coats")
+    with pytest.raises(Invalid, match="images: not a JSON array"):
+        read_line(FIELDS | {"images": "a.jpg; b.jpg"})
 
 
 def test_a_patch_has_no_field_that_a_put_lacks() -> None:
