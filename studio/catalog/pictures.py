@@ -88,7 +88,7 @@ def errors_about(place: int, *, of: int) -> Iterator[None]:
         yield
     except StudioError as error:
         if of > 1:
-            error.detail = f"images/{place}: {error.detail}"
+            error.detail = f"images[{place}]: {error.detail}"
         raise
 
 

@@ -154,7 +154,7 @@ async def test_an_id_is_any_text_that_a_path_can_contain(
     assert (await client.delete(path, headers=headers)).status_code == 204
 
 
-@pytest.mark.parametrize("name", ["a%2Fb", "a/b", "%2E%2E%2Fx", "%20a", "a%20", "a%0Ab", "x" * 201])
+@pytest.mark.parametrize("name", ["a%2Fb", "a/b", "%2E%2E%2Fx", "%20a", "a%20", "a%09b", "x" * 201])
 async def test_a_bad_id_is_refused_with_the_reason(
     client: httpx.AsyncClient, studio: Studio, name: str
 ) -> None:

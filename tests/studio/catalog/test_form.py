@@ -16,7 +16,7 @@ FILE = str(uuid4())
 
 
 def stored(**changes: Any) -> Product:
-    values = {
+    values: dict[str, Any] = {
         "id": "p-1", "title": "Coat", "description": "Warm", "category": "coat", "brand": "North",
         "sku": "C-1", "group_id": "coats", "url": "https://shop.example/c", "price": Decimal(20),
         "list_price": Decimal(30), "currency": "EUR", "in_stock": True,
@@ -124,7 +124,7 @@ def test_a_cell_of_csv_can_name_several_pictures() -> None:
     images = f'[{{"fileId": "{FILE}"}}, {{"imageUrl": "https://x.example/a.jpg"}}]'
     line = read_line(FIELDS | {"images": images, "listPrice": "30", "groupId": "coats"})
     assert [picture.image_url for picture in line.pictures] == [None, "https://x.example/a.jpg"]
-    assert (line.list_price, line.group_id) == (30, "coats")
+    assert line.list_price == 30 and line.group_id == "coats"
     with pytest.raises(Invalid, match="images: not a JSON array"):
         read_line(FIELDS | {"images": "a.jpg; b.jpg"})
 

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from sqlmodel import select
 
-from db.tables import DoomedBlob, Product
+from db.tables import DoomedBlob, File, Product
 from errors import Conflict, Invalid, NotAnImage, NotFound
 from studio.catalog.catalog import Owner, delete_product, patch_product, put_product
 from studio.catalog.form import ProductPatch
@@ -156,14 +156,14 @@ async def test_one_bad_picture_refuses_all_and_is_named(studio: Studio) -> None:
     before = await keys_of(studio)
     with pytest.raises(NotFound, match="no such picture") as refusal:
         await put_images(studio, owner, blue, red, foreign)
-    assert refusal.value.detail == "images/2: no such picture"
+    assert refusal.value.detail == "images[2]: no such picture"
     key = f"uploads/{owner.id}/broken.jpg"
     await studio.blobs.put(key, b"\xff\xd8\xff nothing", "image/jpeg")
     async with studio.database.transaction() as session:
-        row = await session.get(files.File, blue)
+        row = await session.get(File, blue)
         assert row is not None
         row.blob_key = key
     with pytest.raises((NotAnImage, Invalid)) as unreadable:
         await put_images(studio, owner, red, blue)
-    assert unreadable.value.detail.startswith("images/1: ")
+    assert unreadable.value.detail.startswith("images[1]: ")
     assert await keys_of(studio) == before
