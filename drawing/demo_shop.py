@@ -25,6 +25,18 @@ class DemoProduct:
     price: Decimal
     in_stock: bool
 
+    @property
+    def sku(self) -> str:
+        """The shop's own number of it, such as `DRE-1011`."""
+        return f"{self.garment.category.replace('-', '')[:3].upper()}-{self.garment.style_seed}"
+
+    @property
+    def group_id(self) -> str:
+        """What the colours of one brand's garment share."""
+        turn = self.id.rpartition("-")[2]
+        brand = self.brand.replace(" & ", "-").replace(" ", "-").lower()
+        return f"{brand}-{self.garment.category}-{self.garment.pattern}-{turn}"
+
 
 def demo_products(count: int) -> list[DemoProduct]:
     """The first `count` products: all categories and colours in turn, with alternating patterns."""

@@ -114,6 +114,8 @@ async def _insert(
         "description": f"{product.title} by {product.brand}, drawn for the demo.",
         "category": product.garment.category,
         "brand": product.brand,
+        "sku": product.sku,
+        "group_id": product.group_id,
         "price": product.price,
         "currency": "EUR",
         "in_stock": product.in_stock,

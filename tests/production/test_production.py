@@ -114,6 +114,7 @@ def grow_index(schema: dict[str, Any]) -> None:
             deployment["autoscaling_config"]["min_replicas"] = INDEX_REPLICAS
 
 
+# Slow: Ray notices the lost node only after some seconds.
 def test_another_node_takes_over(production: ProductionCluster, shop: Shop) -> None:
     before = shop.find_by_text()["results"]
     production.nodes.kill("cpu")

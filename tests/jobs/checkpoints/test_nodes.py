@@ -52,7 +52,24 @@ def test_every_node_runs_in_its_own_environment_and_fails_alone() -> None:
     assert len({report.node for report in reports}) == len(NODES)
 
 
-def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    with pytest.raises(SetupError, match="no Ray cluster answers"):
-        list(run_on_nodes(fetch_checkpoints, [], environment={}))
+def test_a_cluster_that_does_not_answer_is_named() -> None:
+    """In a process of its own: Ray reads its time limits once."""
+    program = (
+        "from jobs.checkpoints.nodes import run_on_nodes\n"
+        "from errors import SetupError\n"
+        "try:\n"
+        "    list(run_on_nodes(print, environment={}))\n"
+        "except SetupError as error:\n"
+        "    print(error.detail)\n"
+    )
+    limits = {
+        "RAY_gcs_server_port_wait_time_s": "0",  # one attempt
+        "RAY_py_gcs_connect_timeout_s": "1",
+        "RAY_gcs_rpc_server_connect_timeout_s": "1",
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT_ROOT, text=True, capture_output=True,
+        env=os.environ | limits | {"RAY_ADDRESS": "127.0.0.1:1", "PYTHONPATH": str(PROJECT_ROOT)},
+        timeout=120, check=True,
+    )  # fmt: skip
+    assert "no Ray cluster answers" in run.stdout, run.stderr
