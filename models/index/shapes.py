@@ -176,11 +176,12 @@ class ValueFacet:
 class PriceFacet:
     """The lowest and the highest price, and (from, to, count) of each range that has products.
 
-    Prices are in ten-thousandths. `to` does not belong to its range.
+    Prices are in ten-thousandths, None where there are no products. `to` does not belong to its
+    range.
     """
 
-    min_e4: int
-    max_e4: int
+    min_e4: int | None
+    max_e4: int | None
     ranges: tuple[tuple[int, int, int], ...]
 
 

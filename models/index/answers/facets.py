@@ -87,13 +87,13 @@ def _largest(texts: Sequence[str], counts: NDArray[np.int64]) -> ValueFacet:
     return ValueFacet(tuple(values[:MOST_VALUES]))
 
 
-def _count_prices(selection: Selection, mask: Mask) -> PriceFacet | ValueFacet:
+def _count_prices(selection: Selection, mask: Mask) -> PriceFacet:
     """The range of the prices, and counts by at most `MOST_RANGES` ranges of round bounds."""
     prices = np.concatenate(
         [part.columns.price[part.own][mask[part.span]] for part in selection.parts]
     )
     if not prices.size:
-        return ValueFacet(())
+        return PriceFacet(None, None, ())
     low, high = int(prices.min()), int(prices.max())
     step = range_step(low, high)
     places = prices // step - low // step

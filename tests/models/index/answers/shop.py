@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from models.index.shapes import Filters, ProductAttributes, SearchQuery, ValueFacet
+from models.index.shapes import Filters, PriceFacet, ProductAttributes, SearchQuery, ValueFacet
 
 DIM = 16
 NAMES = ("colour", "Size", "material")
@@ -180,6 +180,9 @@ def check_facets(facets: dict[str, object], right: Reference, *, is_grouped: boo
         expected = right.facets[name]
         if isinstance(facet, ValueFacet):
             assert [(value.casefold(), count) for value, count in facet.values] == (expected or [])
+            continue
+        if expected is None:
+            assert facet == PriceFacet(None, None, ())
             continue
         low, high, prices, pairs = expected  # type: ignore[misc]
         assert (facet.min_e4, facet.max_e4) == (low, high)  # type: ignore[attr-defined]
