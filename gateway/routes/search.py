@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from errors import Malformed
 from gateway.deps import Anyone, SearchLogDep, StudioDep
+from gateway.product_wire import ProductSummary
 from gateway.wire import WireResponse
 from models.index.shapes import PRICE_SCALE, Facet, PriceFacet
 from studio.context import current_request_id
@@ -49,31 +50,18 @@ TEXT_EXAMPLES: dict[str, Example] = {
 router = APIRouter(prefix="/api/search", tags=["search"])
 
 
-class ResultResponse(WireResponse):
+class ResultResponse(ProductSummary):
     """A product and its score."""
 
-    id: str
     score: float
-    title: str
-    image: str
-    category: str
-    price: str
-    currency: str
-    brand: str | None
-    in_stock: bool
-    group_id: str | None
     variants: list["ResultResponse"] | None = None
 
     @classmethod
     def of(cls, match: search.Match, *, is_grouped: bool = False) -> "ResultResponse":
         """The wire form of a match; `is_grouped`: it shows the others of its group."""
-        product = match.product
-        return cls.from_row(
-            product,
-            score=match.score,
-            image=match.image,
-            price=f"{product.price:f}",
-            variants=[cls.of(one) for one in match.variants] if is_grouped else None,
+        variants = [cls.of(one) for one in match.variants] if is_grouped else None
+        return cls.of_product(
+            match.product, image=match.image, score=match.score, variants=variants
         )
 
 

@@ -54,13 +54,13 @@ def _count_facts(
     counts = np.zeros(len(codes), dtype=np.int64)
     items, values = [], []
     for part in selection.parts:
+        if not selection.is_grouped:
+            counts += part.columns.facts.counts(codes, mask[part.span])
+            continue
         rows, places = part.columns.facts.entries(codes)
         chosen = mask[part.span][rows]
-        if selection.is_grouped:
-            items.append(selection.items[part.span][rows[chosen]])
-            values.append(places[chosen])
-        else:
-            counts += np.bincount(places[chosen], minlength=len(codes))
+        items.append(selection.items[part.span][rows[chosen]])
+        values.append(places[chosen])
     if selection.is_grouped:
         counts = _count_pairs(np.concatenate(items), np.concatenate(values), len(codes))
     return _largest([dictionaries.facts.values[code] for code in codes], counts)
