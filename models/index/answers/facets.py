@@ -12,6 +12,8 @@ from models.index.shapes import PRICE_SCALE, Facet, PriceFacet, ValueFacet
 MOST_VALUES = 100
 """A facet has at most this many values, those with the largest counts."""
 MOST_RANGES = 10
+MOST_CELLS = 30_000_000
+"""Pairs of group and value are counted in a table of at most this size, otherwise by sorting."""
 ATTRIBUTES = "attributes."
 
 
@@ -70,8 +72,17 @@ def _count_pairs(
     items: NDArray[np.int64], codes: NDArray[np.int64], count: int
 ) -> NDArray[np.int64]:
     """For each code the number of different items that have it."""
-    pairs = np.unique(items * count + codes)
-    return np.bincount(pairs % max(count, 1), minlength=count)
+    if not items.size:
+        return np.zeros(count, dtype=np.int64)
+    is_present = np.zeros(int(items.max()) + 1, dtype=np.bool_)
+    is_present[items] = True
+    number = np.cumsum(is_present) - 1
+    if count * int(number[-1] + 1) > MOST_CELLS:
+        pairs = np.unique(items * count + codes)
+        return np.bincount(pairs % count, minlength=count)
+    has_code = np.zeros((count, int(number[-1]) + 1), dtype=np.bool_)
+    has_code[codes, number[items]] = True
+    return np.count_nonzero(has_code, axis=1)
 
 
 def _largest(texts: Sequence[str], counts: NDArray[np.int64]) -> ValueFacet:
