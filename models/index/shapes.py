@@ -1,6 +1,7 @@
 """The values of a search that all packages share: filters, query, answer, product."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +15,45 @@ Hit = tuple[str, float]
 
 @dataclass(frozen=True)
 class ProductAttributes:
-    """The fields of a product that filters look at."""
+    """The fields of a product that filters, facets, sorts and groups look at.
+
+    Attributes:
+        created_us: microseconds since 1970.
+        facts: (name, value) of the shop's own attributes; lists are flattened, numbers and
+            booleans are texts.
+    """
 
     category: str
     brand: str | None
     price_e4: int
     in_stock: bool
+    currency: str = ""
+    group_id: str | None = None
+    created_us: int = 0
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class ProductText:
+    """The texts of a product that words are matched with. `values`: of its attributes."""
+
+    id: str
+    title: str
+    category: str = ""
+    brand: str | None = None
+    sku: str | None = None
+    description: str | None = None
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Filters:
     """Which products a search may return; None or empty means all. Texts compare without case.
 
-    price_min_e4 and price_max_e4 are inclusive bounds in ten-thousandths.
+    Attributes:
+        price_min_e4, price_max_e4: inclusive bounds in ten-thousandths.
+        attributes: (name, values): the product has one of the values for each of the names.
+        without: a product that matches ANY field of these is left out.
     """
 
     category: frozenset[str] = frozenset()
@@ -34,6 +61,10 @@ class Filters:
     price_min_e4: int | None = None
     price_max_e4: int | None = None
     in_stock: bool | None = None
+    group_id: frozenset[str] = frozenset()
+    currency: str | None = None
+    attributes: tuple[tuple[str, frozenset[str]], ...] = ()
+    without: "Filters | None" = None
 
     @property
     def is_open(self) -> bool:
@@ -43,6 +74,30 @@ class Filters:
 
 NO_FILTERS = Filters()
 
+Sort = Literal["relevance", "priceAsc", "priceDesc", "newest"]
+
+
+@dataclass(frozen=True)
+class Position:
+    """The end of a page, after which the next one starts.
+
+    Attributes:
+        key: what the order compares of the last product; None: before the first product.
+        id: of the last product; orders those of the same key.
+        ceiling, floor: bounds of the similarities that the page's last products have; searches by
+            relevance go through the catalogue in such windows. None: no bound.
+        change_seq: the last catalogue change that the index had applied.
+        listed: hashes of products that the first page has shown although they may come after the
+            position: in a large catalogue that page is an approximate one.
+    """
+
+    key: float | None = None
+    id: str = ""
+    ceiling: float | None = None
+    floor: float | None = None
+    change_seq: int = 0
+    listed: frozenset[int] = frozenset()
+
 
 @dataclass(frozen=True)
 class SearchQuery:
@@ -50,7 +105,17 @@ class SearchQuery:
 
     `image` and `text` are unit vectors, float32 (dim,), of `embedder_version`. Inputs that are not
     embedded yet are in `picture` (an encoded image) and `words`; the Embedder replaces them by
-    vectors before it calls the Index. `exclude`: ids of products that the answer leaves out.
+    vectors before it calls the Index.
+
+    Attributes:
+        exclude: ids of products that the answer leaves out.
+        facets: names of the fields to count: `category`, `brand`, `inStock`, `price`,
+            `attributes.NAME`.
+        is_grouped: whether the answer has the best product of each group.
+        after: the end of the previous page.
+        version: the index version of the previous page.
+        phrase: the words that are matched with the catalogue's texts.
+        words_weight: the weight of those matches, 0 to 1; 0 is the vector alone.
     """
 
     top_k: int
@@ -62,6 +127,20 @@ class SearchQuery:
     exclude: frozenset[str] = frozenset()
     picture: bytes | None = None
     words: str | None = None
+    sort: Sort = "relevance"
+    facets: tuple[str, ...] = ()
+    is_grouped: bool = False
+    after: Position | None = None
+    version: str | None = None
+    phrase: str | None = None
+    words_weight: float = 0.0
+
+    @property
+    def is_by_text(self) -> bool:
+        """Whether words alone are searched for, so that products must be relevant to them."""
+        return (self.text is not None or self.words is not None) and (
+            (self.image is None and self.picture is None) or self.alpha <= 0.0
+        )
 
     @property
     def is_embedded(self) -> bool:
@@ -87,13 +166,49 @@ class Scan:
 
 
 @dataclass(frozen=True)
+class ValueFacet:
+    """Values and their numbers of products (or groups), the largest first."""
+
+    values: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class PriceFacet:
+    """The lowest and the highest price, and (from, to, count) of each range that has products.
+
+    Prices are in ten-thousandths, None where there are no products. `to` does not belong to its
+    range.
+    """
+
+    min_e4: int | None
+    max_e4: int | None
+    ranges: tuple[tuple[int, int, int], ...]
+
+
+Facet = ValueFacet | PriceFacet
+
+
+@dataclass(frozen=True)
 class SearchAnswer:
     """The nearest products, best first, equal scores by id, and which versions answered.
 
-    `text`: the vector of the query's words where the embedder had to embed them.
+    Attributes:
+        text: the vector of the query's words where the embedder had to embed them.
+        image: the vector of the query's picture where there is a next page.
+        total: how many products (or groups) there are on all pages.
+        facets: the counts, by the names that the query has.
+        end: the end of this page; None where it is the last one.
+        change_seq: the last catalogue change that the index had applied.
+        variants: of a grouped search: id of a hit -> the others of its group, best first.
     """
 
     index_version: str
     hits: list[Hit]
     embedder_version: str
     text: NDArray[np.float32] | None = None
+    image: NDArray[np.float32] | None = None
+    total: int = 0
+    facets: dict[str, Facet] = field(default_factory=dict)
+    end: Position | None = None
+    change_seq: int = 0
+    variants: dict[str, list[Hit]] = field(default_factory=dict)
