@@ -1,45 +1,17 @@
 """Rows appended since an index version was built; the newest are compared exhaustively."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from models.index.exact_scores import inner_products, top_k
 from models.index.files import IndexFiles
 from models.index.filter_columns import ColumnStore, ProductColumns
+from models.index.growing import GrowingArray
 from models.index.shapes import Filters, ProductAttributes
 
 COMPACT_ROWS = 1000
 COMPACT_SHARE = 0.25
 """Unsealed rows are compacted when more than this many, and this share, of them are dead."""
-
-
-class GrowingArray:
-    """Rows of one type, in an array that doubles when full."""
-
-    def __init__(self, rows: NDArray[Any]) -> None:
-        self._rows = rows
-        self._count = len(rows)
-
-    def append(self, row: Any) -> None:
-        """Adds one row."""
-        if self._count == len(self._rows):
-            grown = np.zeros((max(64, 2 * self._count), *self._rows.shape[1:]), self._rows.dtype)
-            grown[: self._count] = self.view
-            self._rows = grown
-        self._rows[self._count] = row
-        self._count += 1
-
-    def drop_first(self, count: int) -> None:
-        """Removes the first rows; their memory is released when the array grows."""
-        self._rows = self._rows[count:]
-        self._count -= count
-
-    @property
-    def view(self) -> NDArray[Any]:
-        """The rows, as a view: writes change the array."""
-        return self._rows[: self._count]
 
 
 class AppendedRows:

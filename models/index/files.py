@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.index.filter_columns import ProductColumns, empty_columns
+from models.index.text_table import TextTable
 
 VECTORS = "vectors.f16.npy"
 ID_TEXT = "ids.utf8.npy"
@@ -30,46 +29,6 @@ Manifest = dict[str, dict[str, int | str]]
 """File name -> size in bytes and SHA-256 in hex."""
 
 
-class IdTable:
-    """Product ids in ascending order, as one text and the position where each of them ends.
-
-    A million of them need no Python object each; `find` is a binary search.
-    """
-
-    def __init__(self, text: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
-        self._text = text
-        self._ends = ends
-
-    @classmethod
-    def of(cls, ids: Sequence[str]) -> "IdTable":
-        """A table in memory."""
-        encoded = [product_id.encode() for product_id in ids]
-        ends = list(accumulate(len(name) for name in encoded))
-        return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), np.array(ends, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    def __getitem__(self, row: int) -> str:
-        return self._bytes(row).decode()
-
-    def find(self, product_id: str) -> int | None:
-        """The id's row, or None."""
-        target = product_id.encode()
-        low, high = 0, len(self._ends)
-        while low < high:
-            middle = (low + high) // 2
-            if self._bytes(middle) < target:
-                low = middle + 1
-            else:
-                high = middle
-        return low if low < len(self._ends) and self._bytes(low) == target else None
-
-    def _bytes(self, row: int) -> bytes:
-        start = self._ends[row - 1] if row else 0
-        return self._text[start : self._ends[row]].tobytes()
-
-
 @dataclass(frozen=True)
 class IndexFiles:
     """An opened version: products in ascending order of id.
@@ -80,7 +39,7 @@ class IndexFiles:
     """
 
     vectors: NDArray[np.float16]
-    ids: IdTable
+    ids: TextTable
     columns: ProductColumns
     approximate: faiss.Index | None = None
 
@@ -96,7 +55,7 @@ def open_files(folder: Path) -> IndexFiles:
     approximate = folder / APPROXIMATE
     return IndexFiles(
         vectors=_mapped(folder / VECTORS, "r"),
-        ids=IdTable(_mapped(folder / ID_TEXT, "r"), _mapped(folder / ID_ENDS, "r")),
+        ids=TextTable(_mapped(folder / ID_TEXT, "r"), _mapped(folder / ID_ENDS, "r")),
         columns=columns,
         approximate=faiss.read_index(str(approximate)) if approximate.exists() else None,
     )
@@ -109,7 +68,7 @@ def is_readable(manifest: Manifest) -> bool:
 
 def empty_files(dim: int) -> IndexFiles:
     """An index version without products."""
-    return IndexFiles(np.zeros((0, dim), dtype=np.float16), IdTable.of([]), empty_columns())
+    return IndexFiles(np.zeros((0, dim), dtype=np.float16), TextTable.of([]), empty_columns())
 
 
 def manifest_of(folder: Path) -> Manifest:
