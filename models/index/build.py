@@ -1,6 +1,5 @@
 """Writes an index version: rows are streamed to files, then FAISS is trained on them."""
 
-import json
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,16 +9,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from errors import Invalid
 from models.index.approximate import train_approximate
-from models.index.files import (
-    APPROXIMATE,
-    COLUMNS,
-    ID_ENDS,
-    ID_TEXT,
-    VECTORS,
-    VOCABULARY,
-    open_files,
-)
-from models.index.filter_columns import ColumnStore
+from models.index.columns.column_files import save_columns
+from models.index.columns.column_store import ColumnStore
+from models.index.files import APPROXIMATE, ID_ENDS, ID_TEXT, VECTORS, open_files
 from models.index.shapes import ProductAttributes
 
 ADD_ROWS = 16_384
@@ -114,12 +106,7 @@ class IndexWriter:
         for writer in (self._vectors, self._text, self._ends):
             if writer is not None:
                 writer.finish()
-        columns = self._columns.take(np.arange(self.count))
-        for name, file in COLUMNS.items():
-            np.save(self._folder / file, getattr(columns, name), allow_pickle=False)
-        vocabulary = {"categories": columns.categories, "brands": columns.brands}
-        text = json.dumps(vocabulary, ensure_ascii=False)
-        (self._folder / VOCABULARY).write_text(text, encoding="utf-8")
+        save_columns(self._columns.take(np.arange(self.count)), self._folder)
         self._build_approximate()
 
     def _open_vectors(self, dim: int) -> None:

@@ -1,28 +1,27 @@
 """An index version as a folder of immutable files, mapped into memory, each with its checksum."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from models.index.filter_columns import ProductColumns, empty_columns
+from models.index.columns.column_files import (
+    COLUMNS,
+    NEWER_COLUMNS,
+    VOCABULARY,
+    load_array,
+    open_columns,
+)
+from models.index.columns.column_store import ProductColumns, empty_columns
+from models.index.columns.dictionaries import Dictionaries
 from models.index.text_table import TextTable
 
 VECTORS = "vectors.f16.npy"
 ID_TEXT = "ids.utf8.npy"
 ID_ENDS = "ids.i64.npy"
-COLUMNS = {
-    "category_code": "category.i32.npy",
-    "brand_code": "brand.i32.npy",
-    "price_e4": "price.i64.npy",
-    "in_stock": "stock.bool.npy",
-}
-VOCABULARY = "vocabulary.json"
 APPROXIMATE = "scan.faiss"
 
 Manifest = dict[str, dict[str, int | str]]
@@ -35,29 +34,26 @@ class IndexFiles:
 
     `vectors`: float16, shape (n, dim), unit rows, read only. `columns` may be written: the page is
     copied and the file does not change. `approximate`: None where the catalogue is small enough to
-    be searched exhaustively.
+    be searched exhaustively. `has_all_columns`: False for a version of an older studio, whose
+    products have no currency, group, time or facts until the index is rebuilt or they change.
     """
 
     vectors: NDArray[np.float16]
     ids: TextTable
     columns: ProductColumns
     approximate: faiss.Index | None = None
+    has_all_columns: bool = True
 
 
 def open_files(folder: Path) -> IndexFiles:
     """Maps a folder that `IndexWriter` wrote and `find_damage` has checked."""
-    vocabulary = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
-    columns = ProductColumns(
-        categories=vocabulary["categories"],
-        brands=vocabulary["brands"],
-        **{name: _mapped(folder / file, "c") for name, file in COLUMNS.items()},
-    )
     approximate = folder / APPROXIMATE
     return IndexFiles(
-        vectors=_mapped(folder / VECTORS, "r"),
-        ids=TextTable(_mapped(folder / ID_TEXT, "r"), _mapped(folder / ID_ENDS, "r")),
-        columns=columns,
+        vectors=load_array(folder / VECTORS, "r"),
+        ids=TextTable(load_array(folder / ID_TEXT, "r"), load_array(folder / ID_ENDS, "r")),
+        columns=open_columns(folder),
         approximate=faiss.read_index(str(approximate)) if approximate.exists() else None,
+        has_all_columns=all((folder / file).exists() for file in NEWER_COLUMNS.values()),
     )
 
 
@@ -66,9 +62,10 @@ def is_readable(manifest: Manifest) -> bool:
     return {VECTORS, ID_TEXT, ID_ENDS, *COLUMNS.values(), VOCABULARY} <= set(manifest)
 
 
-def empty_files(dim: int) -> IndexFiles:
+def empty_files(dim: int, dictionaries: Dictionaries | None = None) -> IndexFiles:
     """An index version without products."""
-    return IndexFiles(np.zeros((0, dim), dtype=np.float16), TextTable.of([]), empty_columns())
+    vectors = np.zeros((0, dim), dtype=np.float16)
+    return IndexFiles(vectors, TextTable.of([]), empty_columns(dictionaries))
 
 
 def manifest_of(folder: Path) -> Manifest:
@@ -89,8 +86,3 @@ def _checksum(path: Path) -> dict[str, int | str]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"size": path.stat().st_size, "sha256": digest}
-
-
-def _mapped(path: Path, mode: Literal["r", "c"]) -> Any:
-    """The array without numpy's memmap class, which adds microseconds to every slice."""
-    return np.asarray(np.load(path, mmap_mode=mode, allow_pickle=False))

@@ -82,16 +82,20 @@ class Position:
     """The end of a page, after which the next one starts.
 
     Attributes:
-        key: the score, price or time of the last product; None: before the first product.
+        key: what the order compares of the last product; None: before the first product.
         id: of the last product; orders those of the same key.
+        ceiling, floor: bounds of the similarities that the page's last products have; searches by
+            relevance go through the catalogue in such windows. None: no bound.
         change_seq: the last catalogue change that the index had applied.
-        listed: hashes of products (or groups) that a page has shown although they rank after the
-            position: the first page of a large catalogue is an approximate one.
+        listed: hashes of products that the first page has shown although they may come after the
+            position: in a large catalogue that page is an approximate one.
     """
 
-    key: float | None
-    id: str
-    change_seq: int
+    key: float | None = None
+    id: str = ""
+    ceiling: float | None = None
+    floor: float | None = None
+    change_seq: int = 0
     listed: frozenset[int] = frozenset()
 
 
@@ -132,6 +136,13 @@ class SearchQuery:
     words_weight: float = 0.0
 
     @property
+    def is_by_text(self) -> bool:
+        """Whether words alone are searched for, so that products must be relevant to them."""
+        return (self.text is not None or self.words is not None) and (
+            (self.image is None and self.picture is None) or self.alpha <= 0.0
+        )
+
+    @property
     def is_embedded(self) -> bool:
         """Whether the index can answer it without the embedder."""
         return self.picture is None and self.words is None
@@ -165,11 +176,12 @@ class ValueFacet:
 class PriceFacet:
     """The lowest and the highest price, and (from, to, count) of each range that has products.
 
-    Prices are in ten-thousandths. `to` does not belong to its range.
+    Prices are in ten-thousandths, None where there are no products. `to` does not belong to its
+    range.
     """
 
-    min_e4: int
-    max_e4: int
+    min_e4: int | None
+    max_e4: int | None
     ranges: tuple[tuple[int, int, int], ...]
 
 
@@ -182,6 +194,7 @@ class SearchAnswer:
 
     Attributes:
         text: the vector of the query's words where the embedder had to embed them.
+        image: the vector of the query's picture where there is a next page.
         total: how many products (or groups) there are on all pages.
         facets: the counts, by the names that the query has.
         end: the end of this page; None where it is the last one.
@@ -193,6 +206,7 @@ class SearchAnswer:
     hits: list[Hit]
     embedder_version: str
     text: NDArray[np.float32] | None = None
+    image: NDArray[np.float32] | None = None
     total: int = 0
     facets: dict[str, Facet] = field(default_factory=dict)
     end: Position | None = None

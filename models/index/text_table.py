@@ -32,15 +32,20 @@ class TextTable:
 
     def find(self, text: str) -> int | None:
         """The text's row, or None."""
+        row = self.count_up_to(text) - 1
+        return row if row >= 0 and self._bytes(row) == text.encode() else None
+
+    def count_up_to(self, text: str) -> int:
+        """How many texts are at most this one."""
         target = text.encode()
         low, high = 0, len(self.ends)
         while low < high:
             middle = (low + high) // 2
-            if self._bytes(middle) < target:
+            if self._bytes(middle) <= target:
                 low = middle + 1
             else:
                 high = middle
-        return low if low < len(self.ends) and self._bytes(low) == target else None
+        return low
 
     def _bytes(self, row: int) -> bytes:
         start = self.ends[row - 1] if row else 0

@@ -5,7 +5,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.index.growing import GrowingArray
+from models.index.columns.growing import GrowingArray
 
 Value = TypeVar("Value", np.float32, np.bool_)
 NONE = -1

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from models.index.growing import GrowingArray
+from models.index.columns.growing import GrowingArray
 from models.index.text_table import TextTable
 
 ONE_EDIT, TWO_EDITS = 4, 8

@@ -1,4 +1,4 @@
-"""An array that grows row by row."""
+"""An array that grows by single rows."""
 
 from typing import Any
 
