@@ -1,7 +1,7 @@
 """An index version as a folder of immutable files, mapped into memory, each with its checksum."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import faiss
@@ -18,6 +18,7 @@ from models.index.columns.column_files import (
 from models.index.columns.column_store import ProductColumns, empty_columns
 from models.index.columns.dictionaries import Dictionaries
 from models.index.text_table import TextTable
+from models.index.words.files import FINGERPRINTS, WORD_FILES, WordFiles, empty_words, open_words
 
 VECTORS = "vectors.f16.npy"
 ID_TEXT = "ids.utf8.npy"
@@ -34,8 +35,8 @@ class IndexFiles:
 
     `vectors`: float16, shape (n, dim), unit rows, read only. `columns` may be written: the page is
     copied and the file does not change. `approximate`: None where the catalogue is small enough to
-    be searched exhaustively. `has_all_columns`: False for a version of an older studio, whose
-    products have no currency, group, time or facts until the index is rebuilt or they change.
+    be searched exhaustively. `has_all_columns`: False for a version of an older studio. Until it is
+    rebuilt, its unchanged products have no currency, group, time, facts and words.
     """
 
     vectors: NDArray[np.float16]
@@ -43,17 +44,20 @@ class IndexFiles:
     columns: ProductColumns
     approximate: faiss.Index | None = None
     has_all_columns: bool = True
+    words: WordFiles = field(default_factory=empty_words)
 
 
 def open_files(folder: Path) -> IndexFiles:
     """Maps a folder that `IndexWriter` wrote and `find_damage` has checked."""
     approximate = folder / APPROXIMATE
+    newer = {*NEWER_COLUMNS.values(), *WORD_FILES}
     return IndexFiles(
         vectors=load_array(folder / VECTORS, "r"),
         ids=TextTable(load_array(folder / ID_TEXT, "r"), load_array(folder / ID_ENDS, "r")),
         columns=open_columns(folder),
         approximate=faiss.read_index(str(approximate)) if approximate.exists() else None,
-        has_all_columns=all((folder / file).exists() for file in NEWER_COLUMNS.values()),
+        has_all_columns=all((folder / file).exists() for file in newer),
+        words=open_words(folder) if (folder / FINGERPRINTS).exists() else empty_words(),
     )
 
 

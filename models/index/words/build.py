@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from models.index.shapes import ProductText
 from models.index.text_table import TextTable
 from models.index.words import files as names
-from models.index.words.analysis import fold_key
 from models.index.words.hash_table import HashTable, hash_of
-from models.index.words.identifiers import codes_of
+from models.index.words.identifiers import codes_of, keys_of
 from models.index.words.impacts import impacts_of
 from models.index.words.spelling import letters_of
 from models.index.words.stems import stems_of
@@ -73,7 +72,7 @@ class WordWriter:
 
     def _add_identifiers(self, text: ProductText, document: int) -> None:
         codes = codes_of(text)
-        for key in sorted({*codes, fold_key(text.title)}):
+        for key in keys_of(text):
             self._keys.append(hash_of(key))
             self._key_documents.append(document)
         for code in codes:

@@ -64,7 +64,9 @@ class Documents:
 
     def renumber(self, rows: NDArray[np.int64]) -> None:
         """The new rows are these old ones, in this order; the others are gone."""
-        documents = self._documents.view[rows]
+        documents = np.full(len(rows), NONE, dtype=np.int32)
+        is_inside = rows < len(self._documents.view)
+        documents[is_inside] = self._documents.view[rows[is_inside]]
         self._rows.view[:] = NONE
         placed = documents != NONE
         self._rows.view[documents[placed]] = np.flatnonzero(placed)

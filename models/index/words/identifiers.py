@@ -39,7 +39,7 @@ class Identifiers:
     def add(self, text: ProductText, document: int) -> None:
         """Adds the identifiers of a product."""
         codes = codes_of(text)
-        for key in {*codes, fold_key(text.title)}:
+        for key in keys_of(text):
             self._added_keys.setdefault(hash_of(key), []).append(document)
         for code in codes:
             self._spelling.add(code)
@@ -75,6 +75,11 @@ class Identifiers:
         return (
             int(self._documents[place]) if place < count else self._added_documents[place - count]
         )
+
+
+def keys_of(text: ProductText) -> list[str]:
+    """The id, the SKU and the title of a product, as they are compared."""
+    return sorted({*codes_of(text), fold_key(text.title)} - {""})
 
 
 def codes_of(text: ProductText) -> list[str]:

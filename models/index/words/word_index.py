@@ -79,12 +79,14 @@ class WordIndex:
         """What the words of a phrase match; `rows`: how many the index has.
 
         `synonyms`: the shop's own groups, beside the built-in ones. Where no row has every word,
-        words of the vocabulary are taken for typing errors, too.
+        words of the vocabulary are taken for typing errors, too. An empty phrase matches all rows.
         """
         own = (Synonyms(synonyms),) if synonyms else ()
         expander = Expander(self._vocabulary, self._postings.count, (*own, builtin_synonyms()))
         units = expander.expand(phrase)
         match = self._score(units, rows)
+        if not phrase:
+            match.is_complete[:] = True
         exact = self._documents.live_rows(self._identifiers.find(phrase))
         if exact.size:
             match.is_complete[exact] = True
