@@ -156,7 +156,7 @@ class WordIndex:
         if len(postings) == 1:
             documents, impacts = postings[0]
             return documents, VALUES[impacts] * weight
-        common = reduce(np.intersect1d, (documents for documents, _ in postings))
+        common = reduce(_intersect, (documents for documents, _ in postings))
         values = np.zeros(len(common), dtype=np.float32)
         for documents, impacts in postings:
             values += VALUES[impacts[np.searchsorted(documents, common)]]
@@ -177,6 +177,10 @@ class WordIndex:
         numbers = self._documents.compact()
         self._postings.renumber(numbers)
         self._identifiers.renumber(numbers)
+
+
+def _intersect(one: NDArray[np.int32], other: NDArray[np.int32]) -> NDArray[np.int32]:
+    return np.intersect1d(one, other, assume_unique=True)
 
 
 def fingerprint_of(text: ProductText) -> int:
