@@ -126,6 +126,7 @@ class SearchResponse(WireResponse):
     total: int
     facets: dict[str, FacetResponse] | None
     next_cursor: str | None
+    did_you_mean: str | None
     index_version: str
     latency_ms: float
     request_id: str
@@ -144,6 +145,7 @@ async def answer(
         total=result.total,
         facets={name: to_facet(name, facet) for name, facet in result.facets.items()} or None,
         next_cursor=result.next_cursor,
+        did_you_mean=result.did_you_mean,
         index_version=result.index_version,
         latency_ms=result.latency_ms,
         request_id=current_request_id(),

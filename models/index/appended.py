@@ -22,10 +22,12 @@ class AppendedRows:
 
     Attributes:
         compactions: how often the rows have been numbered anew, without the dead ones.
+        survivors: the rows that the last compaction has left, int64.
     """
 
     def __init__(self, files: IndexFiles) -> None:
         self.compactions = 0
+        self.survivors = np.zeros(0, dtype=np.int64)
         ids = [files.ids[row] for row in range(len(files.ids))]
         self._start(ids, files.vectors, files.columns)
 
@@ -121,4 +123,5 @@ class AppendedRows:
         rows = np.flatnonzero(self._live.view)
         ids = [self.ids[row] for row in rows]
         self.compactions += 1
+        self.survivors = rows
         self._start(ids, self.vectors[rows], self.columns.take(rows))

@@ -62,7 +62,12 @@ def check_index(folder: Path, texts: Sequence[NDArray[np.float32]]) -> CheckedIn
         self_recall(index, own),
     )
     scores = ScoreStats(
-        own_truth.mean, own_truth.std, word_truth.mean, word_truth.std, text_cutoff(word_truth.kth)
+        own_truth.mean,
+        own_truth.std,
+        word_truth.mean,
+        word_truth.std,
+        text_cutoff(word_truth.kth),
+        text_top(word_truth.kth),
     )
     return CheckedIndex(index.count, scores, index.parameters, measured)
 
@@ -76,6 +81,11 @@ def text_cutoff(tenth_best: NDArray[np.float32]) -> float:
     if not tenth_best.size:
         return ScoreStats().text_cutoff
     return float(np.percentile(tenth_best, MISSED_TITLES_PERCENT))
+
+
+def text_top(tenth_best: NDArray[np.float32]) -> float:
+    """The mean similarity of sample titles to their tenth nearest product."""
+    return float(tenth_best.mean()) if tenth_best.size else ScoreStats().text_top
 
 
 def refuse_low(measured: Recall) -> None:

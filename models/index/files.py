@@ -1,9 +1,7 @@
 """An index version as a folder of immutable files, mapped into memory, each with its checksum."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import faiss
@@ -19,6 +17,8 @@ from models.index.columns.column_files import (
 )
 from models.index.columns.column_store import ProductColumns, empty_columns
 from models.index.columns.dictionaries import Dictionaries
+from models.index.text_table import TextTable
+from models.index.words.files import FINGERPRINTS, WORD_FILES, WordFiles, empty_words, open_words
 
 VECTORS = "vectors.f16.npy"
 ID_TEXT = "ids.utf8.npy"
@@ -29,77 +29,35 @@ Manifest = dict[str, dict[str, int | str]]
 """File name -> size in bytes and SHA-256 in hex."""
 
 
-class IdTable:
-    """Product ids in ascending order, as one text and the position where each of them ends.
-
-    A million of them need no Python object each; `find` is a binary search.
-    """
-
-    def __init__(self, text: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
-        self._text = text
-        self._ends = ends
-
-    @classmethod
-    def of(cls, ids: Sequence[str]) -> "IdTable":
-        """A table in memory."""
-        encoded = [product_id.encode() for product_id in ids]
-        ends = list(accumulate(len(name) for name in encoded))
-        return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), np.array(ends, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    def __getitem__(self, row: int) -> str:
-        return self._bytes(row).decode()
-
-    def find(self, product_id: str) -> int | None:
-        """The id's row, or None."""
-        row = self.count_up_to(product_id) - 1
-        return row if row >= 0 and self._bytes(row) == product_id.encode() else None
-
-    def count_up_to(self, product_id: str) -> int:
-        """How many ids are at most this one."""
-        target = product_id.encode()
-        low, high = 0, len(self._ends)
-        while low < high:
-            middle = (low + high) // 2
-            if self._bytes(middle) <= target:
-                low = middle + 1
-            else:
-                high = middle
-        return low
-
-    def _bytes(self, row: int) -> bytes:
-        start = self._ends[row - 1] if row else 0
-        return self._text[start : self._ends[row]].tobytes()
-
-
 @dataclass(frozen=True)
 class IndexFiles:
     """An opened version: products in ascending order of id.
 
     `vectors`: float16, shape (n, dim), unit rows, read only. `columns` may be written: the page is
     copied and the file does not change. `approximate`: None where the catalogue is small enough to
-    be searched exhaustively. `has_all_columns`: False for a version of an older studio, whose
-    products have no currency, group, time or facts until the index is rebuilt or they change.
+    be searched exhaustively. `has_all_columns`: False for a version of an older studio. Until it is
+    rebuilt, its unchanged products have no currency, group, time, facts and words.
     """
 
     vectors: NDArray[np.float16]
-    ids: IdTable
+    ids: TextTable
     columns: ProductColumns
     approximate: faiss.Index | None = None
     has_all_columns: bool = True
+    words: WordFiles = field(default_factory=empty_words)
 
 
 def open_files(folder: Path) -> IndexFiles:
     """Maps a folder that `IndexWriter` wrote and `find_damage` has checked."""
     approximate = folder / APPROXIMATE
+    newer = {*NEWER_COLUMNS.values(), *WORD_FILES}
     return IndexFiles(
         vectors=load_array(folder / VECTORS, "r"),
-        ids=IdTable(load_array(folder / ID_TEXT, "r"), load_array(folder / ID_ENDS, "r")),
+        ids=TextTable(load_array(folder / ID_TEXT, "r"), load_array(folder / ID_ENDS, "r")),
         columns=open_columns(folder),
         approximate=faiss.read_index(str(approximate)) if approximate.exists() else None,
-        has_all_columns=all((folder / file).exists() for file in NEWER_COLUMNS.values()),
+        has_all_columns=all((folder / file).exists() for file in newer),
+        words=open_words(folder) if (folder / FINGERPRINTS).exists() else empty_words(),
     )
 
 
@@ -111,7 +69,7 @@ def is_readable(manifest: Manifest) -> bool:
 def empty_files(dim: int, dictionaries: Dictionaries | None = None) -> IndexFiles:
     """An index version without products."""
     vectors = np.zeros((0, dim), dtype=np.float16)
-    return IndexFiles(vectors, IdTable.of([]), empty_columns(dictionaries))
+    return IndexFiles(vectors, TextTable.of([]), empty_columns(dictionaries))
 
 
 def manifest_of(folder: Path) -> Manifest:

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.index.columns.growing import GrowingArray
-from models.index.files import IdTable
+from models.index.text_table import TextTable
 
 
 class IdOrder:
     """Ranks of rows by id: those of the version are in order, appended ones lie between them."""
 
-    def __init__(self, ids: IdTable, start: int) -> None:
+    def __init__(self, ids: TextTable, start: int) -> None:
         """`ids`: of the version's rows; `start`: the number of the first appended row."""
         self._ids = ids
         self._start = start

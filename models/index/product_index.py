@@ -16,8 +16,17 @@ from models.index.index_rows import IndexRows
 from models.index.relevance import NEVER, CodeScan
 from models.index.rows import are_all_set, rows_of
 from models.index.search_plan import SearchPlan, plan_search
-from models.index.shapes import Filters, Hit, ProductAttributes, Scan, SearchQuery
+from models.index.shapes import (
+    Filters,
+    Hit,
+    ProductAttributes,
+    ProductText,
+    Scan,
+    SearchQuery,
+    plain_text,
+)
 from models.index.stats import ScoreStats, SearchParameters
+from models.index.words.word_index import WordIndex
 
 if TYPE_CHECKING:
     from models.index.device_index import DeviceIndex
@@ -66,6 +75,7 @@ class ProductIndex:
         self._codes = None if is_small else CodeScan(files.approximate)
         self._has_all_columns = files.has_all_columns
         self._ranker = Float16Ranker(self.dim)
+        self.words = WordIndex(files.words)
 
     @property
     def count(self) -> int:
@@ -94,17 +104,26 @@ class ProductIndex:
         return len(self._appended.ids) + self._base.dead > CHURN_SHARE * self._base.count
 
     def put(
-        self, product_id: str, vector: NDArray[np.float16], attributes: ProductAttributes
+        self,
+        product_id: str,
+        vector: NDArray[np.float16],
+        attributes: ProductAttributes,
+        text: ProductText | None = None,
     ) -> None:
-        """Adds or replaces one product. `vector`: float16, shape (dim,), unit length."""
+        """Adds or replaces one product. `vector`: float16, shape (dim,), unit length.
+
+        Without a text, words match its id, category and brand.
+        """
         if vector.shape != (self.dim,):
             raise Invalid(f"a vector of shape {vector.shape} does not have {self.dim} numbers")
         row = self.rows.find(product_id)
         if row is not None and np.array_equal(self.rows.vector(row), vector):
             self.rows.put_attributes(row, attributes)
+            self.words.put(row, text or plain_text(product_id, attributes))
             return
         self.remove(product_id)
         self.rows.append(product_id, vector, attributes)
+        self.words.put(self.rows.total - 1, text or plain_text(product_id, attributes))
         if self._codes is not None:
             self._codes.append(np.array([self.rows.total - 1]), vector[None])
         if self._approximate is not None and self._appended.tail_count >= TAIL_ROWS:
@@ -114,7 +133,13 @@ class ProductIndex:
 
     def remove(self, product_id: str) -> None:
         """Takes one product out of all later searches; does nothing where there is none."""
+        row = self.rows.find(product_id)
+        if row is not None:
+            self.words.remove(row)
         is_renumbered = self.rows.remove(product_id)
+        if is_renumbered:
+            survivors = self._start + self._appended.survivors
+            self.words.renumber(np.concatenate([np.arange(self._start), survivors]))
         if is_renumbered and self._codes is not None:
             self._codes.clear()
             rows = np.arange(self._start, self.rows.total)

@@ -46,6 +46,11 @@ class ProductText:
     values: tuple[str, ...] = ()
 
 
+def plain_text(product_id: str, attributes: ProductAttributes) -> ProductText:
+    """The texts of a product of which only the attributes are known."""
+    return ProductText(product_id, "", attributes.category, attributes.brand)
+
+
 @dataclass(frozen=True)
 class Filters:
     """Which products a search may return; None or empty means all. Texts compare without case.
@@ -116,6 +121,7 @@ class SearchQuery:
         version: the index version of the previous page.
         phrase: the words that are matched with the catalogue's texts.
         words_weight: the weight of those matches, 0 to 1; 0 is the vector alone.
+        synonyms: the shop's own groups of synonyms that may concern the phrase.
     """
 
     top_k: int
@@ -134,6 +140,15 @@ class SearchQuery:
     version: str | None = None
     phrase: str | None = None
     words_weight: float = 0.0
+    synonyms: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def is_by_catalogue(self) -> bool:
+        """Whether the catalogue's texts are matched, too."""
+        has_text = self.text is not None or self.words is not None
+        is_picture_alone = (self.image is not None or self.picture is not None) and self.alpha >= 1
+        has_weight = self.words_weight > 0.0 and has_text and not is_picture_alone
+        return self.phrase is not None and has_weight
 
     @property
     def is_by_text(self) -> bool:
@@ -200,6 +215,8 @@ class SearchAnswer:
         end: the end of this page; None where it is the last one.
         change_seq: the last catalogue change that the index had applied.
         variants: of a grouped search: id of a hit -> the others of its group, best first.
+        suggestion: the phrase as it was probably meant, where it is not in the catalogue as it
+            stands.
     """
 
     index_version: str
@@ -212,3 +229,4 @@ class SearchAnswer:
     end: Position | None = None
     change_seq: int = 0
     variants: dict[str, list[Hit]] = field(default_factory=dict)
+    suggestion: str | None = None

@@ -13,7 +13,7 @@ from models.index.files import empty_files, open_files
 from models.index.product_index import ProductIndex
 from models.index.shapes import SearchAnswer, SearchQuery
 from models.index.stats import ScoreStats, SearchParameters, stats_from
-from studio.index.rows import attributes_of
+from studio.index.rows import attributes_of, text_of
 
 WARM_UP_SEARCHES = 32
 
@@ -51,6 +51,7 @@ class LoadedVersion:
                 end=answer.end,
                 change_seq=change_seq,
                 variants=answer.variants,
+                suggestion=answer.suggestion,
             )
             for answer in answer_many(self.index, queries)
         ]
@@ -64,7 +65,7 @@ class LoadedVersion:
             vector = unpack_vector(change.vector)
             if self.index.count == 0 and self.index.dim != vector.shape[0]:
                 self.index = ProductIndex(empty_files(vector.shape[0]), self.index.stats)
-            self.index.put(change.id, vector, attributes_of(change))
+            self.index.put(change.id, vector, attributes_of(change), text_of(change))
 
 
 def restored_from(row: IndexVersion) -> str:
@@ -79,4 +80,5 @@ def open_version(folder: Path, row: IndexVersion, device: str | None) -> Product
     index = ProductIndex(files, stats, parameters, device)
     for vector in files.vectors[:: max(1, len(files.vectors) // WARM_UP_SEARCHES)]:
         index.search(SearchQuery(10, image=vector.astype("float32")))
+    index.words.match("words of every kind", index.rows.total)
     return index

@@ -6,7 +6,7 @@ from typing import Any
 
 from db.catalog import Change
 from db.tables import Product
-from models.index.shapes import PRICE_SCALE, ProductAttributes
+from models.index.shapes import PRICE_SCALE, ProductAttributes, ProductText
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -22,6 +22,19 @@ def attributes_of(product: Product | Change) -> ProductAttributes:
         group_id=product.group_id,
         created_us=(product.created_at - EPOCH) // timedelta(microseconds=1),
         facts=tuple(_facts(product.attributes)),
+    )
+
+
+def text_of(product: Product | Change) -> ProductText:
+    """The texts that words are matched with."""
+    return ProductText(
+        product.id,
+        product.title,
+        product.category,
+        product.brand,
+        product.sku,
+        product.description,
+        tuple(value for _, value in _facts(product.attributes)),
     )
 
 

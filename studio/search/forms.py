@@ -10,6 +10,8 @@ from studio.forms import Form, PictureUrl, fingerprint, require_one_of
 from studio.search.filters import FiltersForm
 
 DEFAULT_ALPHA = 0.5
+DEFAULT_WORDS = 0.5
+"""The weight of the catalogue's words beside the pictures."""
 
 
 def refuse_blank(text: str) -> str:
@@ -24,6 +26,7 @@ def refuse_blank(text: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(refuse_blank)]
+Share = Annotated[float, Field(ge=0, le=1)]
 TopK = Annotated[int, Field(strict=True, ge=1, le=200)]
 FacetName = Annotated[str, Field(pattern=r"^(category|brand|inStock|price|attributes\..{1,64})$")]
 SortName = Literal["relevance", "priceAsc", "priceDesc", "newest"]
@@ -71,10 +74,14 @@ class SearchForm(Form):
 
 
 class TextSearchForm(SearchForm):
-    """A search by words."""
+    """A search by words.
+
+    `words`: the weight of matches in the catalogue's texts; 0 compares pictures alone.
+    """
 
     type = "text"
     query: Text
+    words: Share = DEFAULT_WORDS
 
 
 class PictureSearchForm(SearchForm):
@@ -110,11 +117,15 @@ class ImageSearchForm(PictureSearchForm):
 
 
 class HybridSearchForm(PictureSearchForm):
-    """A search by a picture and words; alpha 1 is the picture alone, 0 the words alone."""
+    """A search by a picture and words; alpha 1 is the picture alone, 0 the words alone.
+
+    `words`: as in a text search, of the part that is not the picture's.
+    """
 
     type = "hybrid"
     query: Text
-    alpha: Annotated[float, Field(ge=0, le=1)] = DEFAULT_ALPHA
+    alpha: Share = DEFAULT_ALPHA
+    words: Share = DEFAULT_WORDS
 
 
 class SimilarSearchForm(SearchForm):

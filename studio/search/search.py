@@ -49,7 +49,8 @@ class Match:
 class SearchResult:
     """A page of products, the counts of all pages, and the cursor of the next page.
 
-    index_version: which answered. latency_ms: how long it took.
+    index_version: which answered. latency_ms: how long it took. did_you_mean: the words as they
+    were probably meant, where the catalogue does not have them as they stand.
     """
 
     matches: list[Match]
@@ -58,6 +59,7 @@ class SearchResult:
     next_cursor: str | None
     index_version: str
     latency_ms: float
+    did_you_mean: str | None = None
 
 
 async def search(
@@ -82,7 +84,13 @@ async def search(
     log.write(_log_row(user_id, form, answer, latency_ms))
     next_cursor = _next_cursor(studio, form, answer)
     return SearchResult(
-        matches, answer.total, answer.facets, next_cursor, answer.index_version, latency_ms
+        matches,
+        answer.total,
+        answer.facets,
+        next_cursor,
+        answer.index_version,
+        latency_ms,
+        answer.suggestion,
     )
 
 
@@ -160,6 +168,8 @@ def _plain_query(form: SearchForm) -> SearchQuery:
     )
     if isinstance(form, SimilarSearchForm):
         return replace(query, exclude=frozenset({form.similar_to}))
+    if isinstance(form, TextSearchForm | HybridSearchForm):
+        query = replace(query, phrase=form.query, words_weight=form.words)
     return replace(query, alpha=form.alpha) if isinstance(form, HybridSearchForm) else query
 
 

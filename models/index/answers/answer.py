@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +16,14 @@ from models.index.answers.pages import (
     page_by_relevance,
     score_keys,
 )
+from models.index.answers.scores import RowScores
 from models.index.answers.selection import Mask, Selection
 from models.index.product_index import ProductIndex
-from models.index.relevance import NEVER
 from models.index.search_plan import SearchPlan
 from models.index.shapes import Facet, Hit, Position, SearchQuery
 
 MOST_VARIANTS = 20
 """A group's best product has at most this many of the others beside it."""
-NO_CUTOFF = -1.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,7 @@ class IndexAnswer:
     end: Position | None = None
     facets: dict[str, Facet] = field(default_factory=dict)
     variants: dict[str, list[Hit]] = field(default_factory=dict)
+    suggestion: str | None = None
 
 
 def answer_many(index: ProductIndex, queries: Sequence[SearchQuery]) -> list[IndexAnswer]:
@@ -59,7 +58,7 @@ def answer_many(index: ProductIndex, queries: Sequence[SearchQuery]) -> list[Ind
 def _is_nearest(query: SearchQuery) -> bool:
     """Whether the hits are simply the nearest products that pass the filters."""
     is_first = query.after is None and query.sort == "relevance" and not query.is_grouped
-    return is_first and not query.is_by_text
+    return is_first and not query.is_by_text and not query.is_by_catalogue
 
 
 def _first_page(index: ProductIndex, query: SearchQuery, hits: list[Hit]) -> IndexAnswer:
@@ -90,13 +89,8 @@ def _count_excluded(index: ProductIndex, query: SearchQuery) -> int:
 def _page(index: ProductIndex, query: SearchQuery, plan: SearchPlan) -> IndexAnswer:
     """Answers by comparing every row."""
     is_ranked = query.sort == "relevance"
-    similarities = np.zeros(0, dtype=np.float32)
-    if query.is_by_text or is_ranked:
-        cutoff = index.stats.text_cutoff
-        has_cutoff = query.is_by_text and cutoff > NO_CUTOFF
-        similarities = index.similarities(plan, cutoff if has_cutoff else None)
-    relevant = similarities > NEVER if query.is_by_text else None
-    selection = Selection(index.rows, query, relevant)
+    scores = RowScores(index, query, plan)
+    selection = Selection(index.rows, query, scores.relevant)
     mask = selection.mask()
     rows = np.flatnonzero(mask)
     candidates = Candidates(index.rows, rows, selection.items_of(rows), query.is_grouped)
@@ -105,15 +99,15 @@ def _page(index: ProductIndex, query: SearchQuery, plan: SearchPlan) -> IndexAns
     if keys is not None:
         page = page_by_key(candidates, keys, query.top_k, after)
     else:
-        exact = partial(index.exact, plan)
-        nearness = similarities[rows]
-        page = page_by_relevance(candidates, nearness, exact, query.top_k, plan.depth, after)
+        nearness = scores.approximate(rows)
+        page = page_by_relevance(candidates, nearness, scores.exact, query.top_k, plan.depth, after)
     return IndexAnswer(
-        _hits(index, plan, np.array(page.rows, dtype=np.int64)),
+        _hits(scores, np.array(page.rows, dtype=np.int64)),
         selection.count(mask),
         page.end,
         _facets(index, query, selection),
-        _variants(index, plan, candidates, keys, page) if query.is_grouped else {},
+        _variants(scores, candidates, keys, page) if query.is_grouped else {},
+        scores.suggestion,
     )
 
 
@@ -131,34 +125,32 @@ def _sort_keys(selection: Selection, mask: Mask, sort: str) -> NDArray[np.float6
     return keys
 
 
-def _hits(index: ProductIndex, plan: SearchPlan, rows: NDArray[np.int64]) -> list[Hit]:
+def _hits(scores: RowScores, rows: NDArray[np.int64]) -> list[Hit]:
     """Rows with their exact scores."""
-    scores = -score_keys(index.exact(plan, rows)) / SCORE_STEPS + 0.0
-    return [
-        (index.rows.id(row), score)
-        for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
-    ]
+    exact = -score_keys(scores.exact(rows)) / SCORE_STEPS + 0.0
+    id_of = scores.index.rows.id
+    return [(id_of(row), score) for row, score in zip(rows.tolist(), exact.tolist(), strict=True)]
 
 
 def _variants(
-    index: ProductIndex,
-    plan: SearchPlan,
+    scores: RowScores,
     candidates: Candidates,
     keys: NDArray[np.float64] | None,
     page: RowPage,
 ) -> dict[str, list[Hit]]:
     """The others of each group on the page, in the order of the page."""
+    index_rows = scores.index.rows
     best = np.array(page.rows, dtype=np.int64)
     if not best.size:
         return {}
     items = candidates.items[np.searchsorted(candidates.rows, best)]
     is_shown = np.isin(candidates.items, items) & ~np.isin(candidates.rows, best)
     others = candidates.take(is_shown)
-    own_keys = score_keys(index.exact(plan, others.rows)) if keys is None else keys[is_shown]
-    order = np.lexsort((index.rows.ranks(others.rows), own_keys))
-    hits = _hits(index, plan, others.rows[order])
+    own_keys = score_keys(scores.exact(others.rows)) if keys is None else keys[is_shown]
+    order = np.lexsort((index_rows.ranks(others.rows), own_keys))
+    hits = _hits(scores, others.rows[order])
     variants: dict[str, list[Hit]] = {}
-    id_of = {item: index.rows.id(row) for item, row in zip(items.tolist(), page.rows, strict=True)}
+    id_of = {item: index_rows.id(row) for item, row in zip(items.tolist(), page.rows, strict=True)}
     for item, hit in zip(others.items[order].tolist(), hits, strict=True):
         group = variants.setdefault(id_of[item], [])
         if len(group) < MOST_VARIANTS:
