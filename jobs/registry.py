@@ -7,7 +7,7 @@ from typing import Any
 from jobs.bulk_embedding import BulkEmbedding, BulkEmbeddingArgs
 from jobs.handler import Handler, Handlers, Run
 from models.embedder.embedder import EmbedderConfig
-from studio.catalog.imports import drop_import, import_catalog
+from studio.catalog.import_job import drop_import, import_catalog
 from studio.index.rebuild import rebuild_index
 from studio.jobs.registry import JOB_TYPES
 from studio.sales.train import train_regressor
