@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from gateway.deps import Anyone, SearchLogDep, StudioDep
+from gateway.product_wire import ProductSummary
 from gateway.wire import WireResponse
 from studio.context import current_request_id
 from studio.forms import Storable
@@ -21,26 +22,15 @@ from studio.search.log import SearchLogWriter
 router = APIRouter(prefix="/api/search", tags=["search"])
 
 
-class ResultResponse(WireResponse):
+class ResultResponse(ProductSummary):
     """A product and its score."""
 
-    id: str
     score: float
-    title: str
-    image: str
-    category: str
-    price: str
-    currency: str
-    brand: str | None
-    in_stock: bool
 
     @classmethod
     def of(cls, match: search.Match) -> "ResultResponse":
         """The wire form of a match."""
-        product = match.product
-        return cls.from_row(
-            product, score=match.score, image=match.image, price=f"{product.price:f}"
-        )
+        return cls.of_product(match.product, image=match.image, score=match.score)
 
 
 class SearchResponse(WireResponse):

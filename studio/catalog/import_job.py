@@ -20,11 +20,11 @@ from studio.catalog.formats.source import ImportSource, open_source
 from studio.catalog.imports import BodyImport, ImportForm, ImportOptions
 from studio.catalog.replacement import remove_unnamed
 from studio.files.datasets import dataset_key
-from studio.forms import UNSTORABLE
+from studio.forms import MAX_PRODUCT_ID_CHARS, UNSTORABLE
 from studio.job_types import JobRun, Outcome, read_payload
 from studio.ports import BlobStore, Studio
 
-MAX_ERRORS, MAX_ID_CHARS, MAX_DETAIL_CHARS = 1000, 128, 1000
+MAX_ERRORS, MAX_ID_CHARS, MAX_DETAIL_CHARS = 1000, MAX_PRODUCT_ID_CHARS, 1000
 AT_ONCE = 8
 REPORT_S = 0.5
 

@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from errors import Invalid
 from studio.files.text_lines import (
@@ -48,7 +49,7 @@ class DelimitedRows:
         self._lines = lines
         self.delimiter = delimiter or find_delimiter(first)
         self.has_decimal_comma = self.delimiter != ","
-        rows = _prepend(first, lines)
+        rows = chain([first], lines)  # not a generator, which the error of a line would end
         # Tab-separated exports do not always quote; a quote within a cell is a character there.
         self._reader = csv.reader(rows, delimiter=self.delimiter, strict=self.delimiter != "\t")
         self.names = self._read_names()
@@ -115,13 +116,3 @@ def _first_line(lines: BoundedLines) -> str:
     if line is None:
         raise Invalid("the file is empty")
     return line
-
-
-def _prepend(first: str, lines: BoundedLines) -> Iterator[str]:
-    yield first
-    while True:
-        try:
-            line = next(lines)
-        except StopIteration:
-            return
-        yield line

@@ -29,7 +29,7 @@ NO = frozenset(
     ]
 )  # fmt: skip
 URL_BREAK = re.compile(r"[\s,;|]+(?=https?://)")
-MAX_SHOWN_CHARS = 40
+MAX_QUOTED_CHARS = 40
 
 
 def read_price(text: str, *, currency: str | None, has_decimal_comma: bool) -> tuple[str, str]:
@@ -46,10 +46,10 @@ def read_price(text: str, *, currency: str | None, has_decimal_comma: bool) -> t
     match = NUMBER.search(squeezed)
     rest = squeezed[: match.start()] + squeezed[match.end() :] if match else squeezed
     if match is None or rest.startswith("-"):
-        raise Invalid(f"price: {_shown(text)} is not a price, such as 19.90")
+        raise Invalid(f"price: {_quote(text)} is not a price, such as 19.90")
     own = SYMBOLS.get(rest, rest.upper())
     if rest and not re.fullmatch(r"[A-Z]{3}", own):
-        raise Invalid(f"price: {_shown(rest)} does not name one currency, as EUR does")
+        raise Invalid(f"price: {_quote(rest)} does not name one currency, as EUR does")
     code = own or (currency or "").strip().upper()
     if not code:
         raise Invalid("currency: the file names none; add a column, or ?currency=EUR")
@@ -57,7 +57,7 @@ def read_price(text: str, *, currency: str | None, has_decimal_comma: bool) -> t
     try:
         return f"{Decimal(number):f}", code
     except InvalidOperation:
-        raise Invalid(f"price: {_shown(text)} is not a price, such as 19.90") from None
+        raise Invalid(f"price: {_quote(text)} is not a price, such as 19.90") from None
 
 
 def _to_decimal(number: str, has_decimal_comma: bool, decimals: int) -> str:
@@ -83,15 +83,13 @@ def read_yes(text: str, name: str) -> bool:
     Raises:
         Invalid: it says neither yes nor no.
     """
-    word = re.sub(r"[\s_-]", "", text).casefold()
-    if word in YES:
-        return True
-    if word in NO:
-        return False
+    word = re.sub(r"[\s_]|-(?!\d)", "", text).casefold()
+    if word in YES or word in NO:
+        return word in YES
     try:
-        return Decimal(word.replace(",", ".")) > 0
+        return Decimal(text.strip().replace(",", ".")) > 0
     except InvalidOperation:
-        detail = f"{name}: {_shown(text)} is neither yes nor no nor a quantity"
+        detail = f"{name}: {_quote(text)} is neither yes nor no nor a quantity"
         raise Invalid(detail) from None
 
 
@@ -133,5 +131,5 @@ def add_attributes(attributes: dict[str, Any], others: dict[str, list[str]]) -> 
     return frozenset(ignored)
 
 
-def _shown(text: str) -> str:
-    return repr(text[:MAX_SHOWN_CHARS])
+def _quote(text: str) -> str:
+    return repr(text[:MAX_QUOTED_CHARS])

@@ -8,7 +8,7 @@ from xml.parsers import expat
 
 from errors import Invalid
 
-CHUNK_BYTES = 1 << 16
+CHUNK_BYTES = 1 << 14
 ITEM_NAMES = frozenset({"item", "entry"})
 SEPARATOR = " "
 MAX_DEPTH, MAX_ITEM_CHARS, MAX_ITEMS = 20, 1_000_000, 5_000_000
