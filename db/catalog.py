@@ -94,6 +94,20 @@ async def list_products(
     return list((await session.exec(query.limit(limit))).all())
 
 
+async def list_owned_ids(
+    session: AsyncSession, owner_id: UUID, *, after: str, limit: int
+) -> list[str]:
+    """Ids of an account's live products after an id, in order of their bytes."""
+    query = (
+        select(Product.id)
+        .where(
+            col(Product.owner_id) == owner_id, col(Product.deleted_at).is_(None), after < ID_BYTES
+        )
+        .order_by(ID_BYTES)
+    )
+    return list((await session.exec(query.limit(limit))).all())
+
+
 async def get_embedding(
     session: AsyncSession, product_id: str, embedder_version: str
 ) -> ProductEmbedding | None:

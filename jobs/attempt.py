@@ -189,6 +189,8 @@ async def _run_handler(
         return Ending("failed", error=LATE)
     except Exception as error:
         return _ending_after(error, attempt.claim, policy, logger)
+    if outcome.error is not None:
+        return Ending("failed", result=outcome.result, error=outcome.error)
     return Ending("succeeded", result=outcome.result, record=outcome.record)
 
 

@@ -6,7 +6,8 @@ from functools import partial
 from jobs.bulk_embedding import BulkEmbedding, BulkEmbeddingArgs
 from jobs.handler import Handler, Handlers
 from models.embedder.embedder import EmbedderConfig
-from studio.catalog.imports import IMPORT_CATALOG, drop_import, import_catalog
+from studio.catalog.import_job import drop_import, import_catalog
+from studio.catalog.imports import IMPORT_CATALOG
 from studio.index.rebuild import REBUILD_INDEX, rebuild_index
 from studio.sales.train import TRAIN_REGRESSOR, train_regressor
 from studio.segmentation.batch import SEGMENT_BATCH, segment_batch

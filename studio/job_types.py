@@ -75,10 +75,14 @@ Record = Callable[[AsyncSession], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a handler, and what is written in the transaction in which the job succeeds."""
+    """The result of a handler, and what is written in the transaction in which the job succeeds.
+
+    error: why the job has failed although it has a result; another attempt would fail as well.
+    """
 
     result: dict[str, Any] = field(default_factory=dict)
     record: Record | None = None
+    error: str | None = None
 
 
 class Progress(Protocol):

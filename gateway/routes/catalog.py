@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
@@ -23,6 +23,7 @@ from studio.catalog.form import ProductForm, ProductPatch
 from studio.catalog.imports import (
     IMPORT_CATALOG,
     ImportForm,
+    ImportOptions,
     ReceivedFile,
     enqueue_import,
     read_start,
@@ -160,13 +161,19 @@ async def import_products(
     user: Merchant,
     studio: StudioDep,
     source: Annotated[ReceivedFile | ImportForm, Depends(read_import)],
+    options: Annotated[ImportOptions, Query()],
     idempotency_key: IdempotencyKey = None,
 ) -> JobAccepted:
-    """Imports JSON lines or CSV; the job's result lists the lines that are not valid."""
+    """Imports a file of products; the job's result lists the lines that are not valid.
+
+    The file is JSON lines, CSV, a Google Merchant feed (TSV, CSV, RSS or Atom) or a Shopify product
+    CSV: the body, or a dataset that was uploaded, as `{"fileId": …}`.
+    """
     if isinstance(source, ImportForm):
+        form = source.model_copy(update=options.model_dump(exclude_unset=True))
         job = await submit_job(
-            studio, IMPORT_CATALOG, source, owner_id=user.id, idempotency_key=idempotency_key
+            studio, IMPORT_CATALOG, form, owner_id=user.id, idempotency_key=idempotency_key
         )
     else:
-        job = await enqueue_import(studio, user.id, source, idempotency_key)
+        job = await enqueue_import(studio, user.id, source, idempotency_key, options)
     return JobAccepted(job_id=job.id)

@@ -117,6 +117,12 @@ class LineForm(ProductForm):
     id: ProductId | None = None
 
 
+class LinePatch(Form):
+    """The id of a line that changes a product."""
+
+    id: ProductId
+
+
 def unnamed() -> Any:
     """A field that a PATCH may leave out, and that can't be null."""
     return Field(default_factory=lambda: None)
@@ -205,6 +211,20 @@ def read_line(fields: dict[str, Any]) -> LineForm:
                 raise Invalid(f"{name}: not a JSON {kind}") from None
     try:
         return LineForm.model_validate(fields)
+    except ValidationError as error:
+        raise Invalid(describe(error)) from None
+
+
+def read_patch(fields: dict[str, Any]) -> tuple[str, ProductPatch]:
+    """Validates a line of an import by the rules of a PATCH. Returns the product's id and the rest.
+
+    Raises:
+        Invalid: the id is missing, or a field is wrong.
+    """
+    try:
+        product_id = LinePatch.model_validate({"id": fields.get("id")}).id
+        rest = {name: value for name, value in fields.items() if name != "id"}
+        return product_id, ProductPatch.model_validate(rest)
     except ValidationError as error:
         raise Invalid(describe(error)) from None
 

@@ -94,22 +94,23 @@ def inspect_file(data: bytes, purpose: str, content_type: str) -> FileFacts:
 
 
 class DatasetCheck:
-    """Checks that a dataset is UTF-8 and starts with a valid line; the import checks the others.
+    """Checks that a dataset is text and starts with a valid line; the import checks the others.
 
-    It receives the file in pieces and stores none of them.
+    A CSV may also be UTF-16 with a byte order mark, or in an encoding of one byte a character. It
+    receives the file in pieces and stores none of them.
     """
 
     def __init__(self, extension: str) -> None:
         self._extension = extension
         self._digest = sha256()
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self._decoder: codecs.IncrementalDecoder | None = None
         self._first_line = ""
 
     def feed(self, piece: bytes) -> None:
         """Checks the next piece, of any size.
 
         Raises:
-            Invalid: it is not UTF-8 text.
+            Invalid: it is not text.
         """
         self._digest.update(piece)
         text = self._decode(piece)
@@ -132,10 +133,17 @@ class DatasetCheck:
         return FileFacts(self._digest.hexdigest())
 
     def _decode(self, piece: bytes, *, final: bool = False) -> str:
+        if self._decoder is None:
+            is_utf16 = piece.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            encoding = "utf-16" if is_utf16 and self._extension == ".csv" else "utf-8-sig"
+            self._decoder = codecs.getincrementaldecoder(encoding)()
         try:
             return self._decoder.decode(piece, final=final)
-        except UnicodeDecodeError:
-            raise Invalid("the dataset is not UTF-8 text") from None
+        except UnicodeError:
+            if self._extension != ".csv":
+                raise Invalid("the dataset is not UTF-8 text") from None
+            self._decoder = codecs.getincrementaldecoder("windows-1252")("replace")
+            return self._decoder.decode(piece, final=final)
 
 
 def is_first_line(line: str, extension: str) -> bool:

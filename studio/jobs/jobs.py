@@ -13,7 +13,7 @@ from db.engine import Database
 from db.jobs import get_job, list_events, request_cancel, requeue_failed
 from db.tables import Job, JobEvent
 from errors import Conflict, NotFound
-from studio.catalog.imports import drop_file
+from studio.catalog.import_job import drop_file
 from studio.files.storage import require_storage
 from studio.forms import Form
 from studio.job_types import JobType, enqueue, require_room

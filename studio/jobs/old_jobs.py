@@ -9,7 +9,7 @@ from db.engine import Database
 from db.jobs import delete_jobs, lock_old_jobs
 from db.tables import Job
 from errors import StudioError
-from studio.catalog.imports import drop_file
+from studio.catalog.import_job import drop_file
 from studio.ports import BlobStore
 
 BATCH = 100

@@ -5,7 +5,6 @@
 
 import atexit
 import base64
-import io
 import json
 import shutil
 import tempfile
@@ -36,8 +35,8 @@ from integrations.fetch import Fetcher
 from models.images import FORMATS, decode_image, inspect_image, public_copy
 from settings import Settings
 from studio.accounts.client_network import parse_address
-from studio.catalog.form import read_line
-from studio.catalog.import_lines import START_BYTES, check_start, count_lines, read_lines
+from studio.catalog.form import read_line, read_patch
+from studio.catalog.formats.source import START_BYTES, check_start, open_source
 from studio.files.rules import inspect_file
 from tests.support import hostile
 from tests.support.fakes import SECRET, picture
@@ -92,13 +91,21 @@ LINE = {
 }  # fmt: skip
 CSV = (",".join(LINE) + "\n" + ",".join(f'"{value}"' for value in LINE.values()) + "\n").encode()
 JSON_LINES = (json.dumps(LINE) + "\n").encode() * 2
+GOOGLE = b"""<rss xmlns:g="urn:g"><channel><item><g:id>A/1</g:id><title>Tee</title>
+<g:price>1,299.00 JPY</g:price><g:sale_price>9 JPY</g:sale_price><g:color>red/blue</g:color>
+<g:image_link>https://pictures.example/a.jpg</g:image_link></item></channel></rss>"""
+SHOPIFY = b"""Handle,Title,Body (HTML),Variant SKU,Variant Price,Option1 Name,Option1 Value
+a,A,<p>x</p>,S-1,5,Size,M
+a,,,S-2,5,,L
+"""
+SHEET = "sep=;\nid;title;price;currency\n1;G\xfcrtel;1.049,95;EUR\n".encode("utf-16")
 cells = (
     st.sampled_from(['"', ",", "\n", "\r", "\x00", "\ufeff", "\u2028", "1e999999", HUGE, NESTED])
     | st.text(max_size=8)
     | st.sampled_from([*LINE, *LINE.values()])
 )
 datasets = (
-    damaged(st.sampled_from([CSV, JSON_LINES]))
+    damaged(st.sampled_from([CSV, JSON_LINES, GOOGLE, SHOPIFY, SHEET]))
     | st.lists(cells, max_size=12).map(lambda parts: "".join(parts).encode("utf-8", "replace"))
     | st.dictionaries(st.sampled_from(list(LINE)), json_values).map(
         lambda fields: json.dumps(LINE | fields).encode()
@@ -114,16 +121,18 @@ def check_dataset(data: bytes) -> None:
             inspect_file(data, "dataset", kind)
     with suppress(Invalid):
         check_start(data[:START_BYTES], is_whole=len(data) <= START_BYTES)
-    try:
-        lines = list(read_lines(io.BytesIO(data)))
-    except Invalid:
-        return
-    assert len(lines) == count_lines(io.BytesIO(data))
-    for line in lines:
-        assert (line.fields is None) == (line.error is not None)
-        if line.fields is not None:
+    records = []
+    with tempfile.TemporaryDirectory() as name, suppress(Invalid):
+        path = Path(name) / "lines"
+        path.write_bytes(data)
+        with open_source(path, Path(name), "auto", "EUR") as source:
+            records = list(source.read())
+            assert len(records) == source.count()
+    for record in records:
+        assert record.fields is not None or record.error or record.reason
+        for read in (read_line, read_patch):
             with suppress(Invalid):
-                read_line(line.fields)
+                read(record.fields or {})
 
 
 @st.composite

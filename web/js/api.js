@@ -51,12 +51,13 @@ function send(method, path, body, signal) {
   const headers = {};
   const session = getSession();
   if (session) headers.Authorization = `Bearer ${session.accessToken}`;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const isFile = body instanceof Blob;
+  if (body !== undefined) headers["Content-Type"] = isFile ? "application/octet-stream" : "application/json";
   return reach(path, {
     method,
     headers,
     signal,
-    body: body === undefined ? undefined : JSON.stringify(body),
+    body: body === undefined || isFile ? body : JSON.stringify(body),
   });
 }
 

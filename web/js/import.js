@@ -3,7 +3,6 @@
 import { call } from "./api.js";
 import { followJob, showShare } from "./job.js";
 import { line, showProblem } from "./notice.js";
-import { upload } from "./upload.js";
 
 const SHOWN = 50;
 const get = (name) => document.getElementById(name);
@@ -16,13 +15,16 @@ async function start(event) {
   button.disabled = true;
   try {
     say("Uploading…", null);
-    const { fileId } = await upload(new FormData(form).get("file"), "dataset");
-    const { jobId } = await call("POST", "api/catalog/import", { body: { fileId } });
+    const fields = new FormData(form);
+    const options = new URLSearchParams({ mode: fields.get("mode") });
+    if (fields.get("currency")) options.set("currency", fields.get("currency").toUpperCase());
+    const { jobId } = await call("POST", `api/catalog/import?${options}`, { body: fields.get("file") });
     finish(await followJob(jobId, "import", tell));
     form.reset();
   } catch (error) {
     get("import-progress").hidden = true;
     showProblem(get("import-notice"), error);
+    if (error.result) listLines(error.result);
   } finally {
     button.disabled = false;
   }
@@ -38,10 +40,18 @@ function tell({ done, total }) {
   say(total ? `${done} of ${total} lines` : "Waiting…", total ? done / total : null);
 }
 
-function finish({ imported, failed, errors }) {
-  say(`${imported} imported, ${failed} refused`, 1);
-  const items = errors.slice(0, SHOWN).map(({ line: number, detail }) => line("li", `Line ${number}: ${detail}`));
-  if (failed > SHOWN) items.push(line("li", `and ${failed - SHOWN} more`));
+function finish(result) {
+  const removed = result.removed ? `, ${result.removed} removed` : "";
+  say(`${result.imported} imported, ${result.failed} refused${removed}`, 1);
+  listLines(result);
+}
+
+function listLines({ failed, skipped, errors, leftOut, ignoredColumns }) {
+  const reports = [...errors, ...leftOut].slice(0, SHOWN);
+  const items = reports.map(({ line: number, detail }) => line("li", `Line ${number}: ${detail}`));
+  const more = failed + skipped - reports.length;
+  if (more > 0) items.push(line("li", `and ${more} more`));
+  if (ignoredColumns.length) items.push(line("li", `Columns without a place: ${ignoredColumns.join(", ")}`));
   get("import-errors").replaceChildren(...items);
   get("import-errors").hidden = items.length === 0;
 }

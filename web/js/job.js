@@ -13,7 +13,9 @@ export async function followJob(jobId, name, tell, signal) {
     const job = await call("GET", `api/jobs/${jobId}`, { signal });
     if (job.state === "succeeded") return job.result;
     if (job.finishedAt) {
-      throw new Problem({ title: `The ${name} failed`, detail: job.error || job.state });
+      const problem = new Problem({ title: `The ${name} failed`, detail: job.error || job.state });
+      problem.result = job.result;
+      throw problem;
     }
     tell(job.progress);
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
