@@ -9,7 +9,7 @@ RECORDED = "SELECT key FROM unnest(CAST(:keys AS text[])) AS key WHERE key LIKE 
 
 
 async def test_keys_are_in_the_order_of_their_bytes(database: Database) -> None:
-    async with database.read() as session:
+    async with database.transaction() as session:  # which a streamed query needs
         pairs = [pair async for pair in stream_required(session, ROWS.format(keys=KEYS))]
     assert [key for _, key in pairs] == sorted(KEYS, key=str.encode)
     assert all(row_id == key for row_id, key in pairs)
