@@ -83,6 +83,16 @@ def upload_pictures(http: httpx.Client, headers: dict[str, str]) -> list[str]:
     return [upload(http, headers, picture)[0] for picture in pictures]
 
 
+def search_by_picture(files: list[str]) -> Ask:
+    """A search by one of these uploads, each in turn."""
+
+    async def ask(client: httpx.AsyncClient, turn: int) -> httpx.Response:
+        body = {"fileId": files[turn % len(files)]}
+        return await client.post("/api/search/image", json=body)
+
+    return ask
+
+
 def kinds_of(files: list[str]) -> dict[str, Ask]:
     """The kinds of requests, by the name of their row."""
 
@@ -95,15 +105,11 @@ def kinds_of(files: list[str]) -> dict[str, Ask]:
     async def fresh(client: httpx.AsyncClient, turn: int) -> httpx.Response:
         return await client.post("/api/search/text", json={"query": f"red dress {turn}"})
 
-    async def picture(client: httpx.AsyncClient, turn: int) -> httpx.Response:
-        body = {"fileId": files[turn % len(files)]}
-        return await client.post("/api/search/image", json=body)
-
     return {
         "GET /api/health/live": live,
         "text search, asked before": repeated,
         "text search, never asked before": fresh,
-        "image search, 640 px upload": picture,
+        "image search, 640 px upload": search_by_picture(files),
     }
 
 

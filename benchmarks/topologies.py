@@ -24,7 +24,7 @@ import httpx
 import psutil
 
 from benchmarks.report import head, keep
-from benchmarks.served import Ask, measure
+from benchmarks.served import Ask, measure, search_by_picture
 from benchmarks.serving.topology import model_ms
 from drawing.draw import COLOURS, Garment, draw_garment
 from local.client import encode, sign_in, upload
@@ -105,14 +105,10 @@ def wait_for(url: str) -> None:
 def kinds(files: list[str], run: int) -> dict[str, Ask]:
     """The requests; `run` makes their words unique to this run."""
 
-    async def picture(client: httpx.AsyncClient, turn: int) -> httpx.Response:
-        body = {"fileId": files[turn % len(files)]}
-        return await client.post("/api/search/image", json=body)
-
     async def fresh(client: httpx.AsyncClient, turn: int) -> httpx.Response:
         return await client.post("/api/search/text", json={"query": f"red dress {run} {turn}"})
 
-    return {"image": picture, "text": fresh}
+    return {"image": search_by_picture(files), "text": fresh}
 
 
 def compare(

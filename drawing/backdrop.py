@@ -4,11 +4,9 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.random import Generator, default_rng
-from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter
 
-Plane = NDArray[np.float32]
-Rgb = tuple[int, int, int]
+from drawing.fabric import Plane, Rgb
 
 _GROUNDS: tuple[tuple[Rgb, str], ...] = (
     ((236, 234, 230), "studio"), ((222, 226, 230), "studio"), ((233, 224, 212), "studio"),

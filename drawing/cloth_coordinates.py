@@ -5,11 +5,10 @@ from itertools import pairwise
 from math import hypot
 
 import numpy as np
-from numpy.typing import NDArray
 
+from drawing.fabric import Plane
 from drawing.outline import Point
 
-Plane = NDArray[np.float32]
 ToGarment = Callable[[Plane, Plane], tuple[Plane, Plane]]
 """Body coordinates (x, y) of points of cloth -> garment coordinates (u, v)."""
 

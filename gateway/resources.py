@@ -138,7 +138,8 @@ async def flushing_latency(latency: LatencyLog, background: Background) -> Async
     async def flush_often() -> None:
         while not has_ended.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(has_ended.wait(), LATENCY_FLUSH_S)
+                async with asyncio.timeout(LATENCY_FLUSH_S):
+                    await has_ended.wait()
             await latency.flush()
 
     task = asyncio.create_task(flush_often(), name="latency")

@@ -156,7 +156,8 @@ class Dispatcher:
             self._reap_from_s = time.monotonic() + self._args.lease_s
             await asyncio.sleep(min(self._args.poll_s, 1.0))
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), self._args.poll_s)
+            async with asyncio.timeout(self._args.poll_s):
+                await self._wake.wait()
         self._wake.clear()
 
     async def _turn(self) -> None:

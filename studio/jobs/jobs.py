@@ -216,4 +216,5 @@ async def follow_job(
             last_s = time.monotonic()
             yield None
         with suppress(TimeoutError):
-            await asyncio.wait_for(until.wait(), POLL_S)
+            async with asyncio.timeout(POLL_S):
+                await until.wait()

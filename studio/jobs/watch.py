@@ -138,7 +138,7 @@ class JobWatch:
         try:
             while True:
                 limit_s = POLL_S if self._streams else None
-                with suppress(TimeoutError):  # `wait_for` of Python 3.11 may lose a cancellation
+                with suppress(TimeoutError):
                     async with asyncio.timeout(limit_s):
                         await self._wake.wait()
                 self._wake.clear()

@@ -14,16 +14,20 @@ from tests.support.servers import empty_cache
 
 
 class Maker:
-    """Counts how often an answer is made."""
+    """Counts how often an answer is made; works until it may end."""
 
     def __init__(self, *, wait_s: float = 0, failures: int = 0) -> None:
         self.count = 0
+        self.has_begun, self.may_end = asyncio.Event(), asyncio.Event()
+        self.may_end.set()
         self._wait_s = wait_s
         self._failures = failures
 
     async def __call__(self) -> dict[str, Any]:
         self.count += 1
+        self.has_begun.set()
         await asyncio.sleep(self._wait_s)
+        await self.may_end.wait()
         if self.count <= self._failures:
             raise Invalid("not this time")
         return {"answer": self.count}
@@ -68,11 +72,13 @@ async def test_work_that_outlasts_its_mark_is_still_done_once(
 
 async def test_a_failure_leaves_the_mark_of_whoever_took_over(studio: Studio) -> None:
     """The first request loses its lock with the cache; its failure keeps the second's receipt."""
-    slow, quick = Maker(wait_s=0.3, failures=1), Maker()
+    slow, quick = Maker(failures=1), Maker()
+    slow.may_end.clear()
     first = asyncio.create_task(once(studio, slow))
-    await asyncio.sleep(0.1)
+    await slow.has_begun.wait()
     empty_cache(studio.settings.required("redis_url"))
     assert await once(studio, quick) == {"answer": 1}
+    slow.may_end.set()
     with pytest.raises(Invalid):
         await first
     assert await once(studio, Maker()) == {"answer": 1} and quick.count == 1
@@ -80,9 +86,12 @@ async def test_a_failure_leaves_the_mark_of_whoever_took_over(studio: Studio) ->
 
 async def test_of_two_answers_only_the_first_was_ever_given(studio: Studio) -> None:
     """Both requests do the work, because the cache lost the lock; both get the same answer."""
-    slow = Maker(wait_s=0.3)
+    slow = Maker()
     slow.count = 10
+    slow.may_end.clear()
     first = asyncio.create_task(once(studio, slow))
-    await asyncio.sleep(0.1)
+    await slow.has_begun.wait()
     empty_cache(studio.settings.required("redis_url"))
-    assert await once(studio, Maker()) == await first == {"answer": 1}
+    answer = await once(studio, Maker())
+    slow.may_end.set()
+    assert answer == await first == {"answer": 1}

@@ -5,17 +5,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator, default_rng
-from numpy.typing import NDArray
 from PIL import Image
 
 from drawing.backdrop import lay_on_backdrop
 from drawing.people.street_ground import draw_ground
+from training.photos.colour import Pixels
 from training.photos.photos import split_of
 from training.workers import Arrays
 
 LEAST_WIDE = 110
 """The narrowest strip beside a person that is used, in pixels."""
-Pixels = NDArray[np.uint8]
 
 
 def draw_street(rng: Generator) -> Pixels:
