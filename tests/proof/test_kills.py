@@ -29,6 +29,8 @@ RECOVERY_S, NODE_RECOVERY_S = 30.0, 120.0
 """The issue's bars: from the kill to the last answer that is not good."""
 DOWN_S = 5.0
 """How long a server or the head stays away before it is started again."""
+ANSWER_S = 135.0
+"""Longer than the longest of the routes' own deadlines (`gateway.deadline`): a 504 comes by then."""
 QUIET_S = 15.0
 """All is good when every operation has succeeded and none has failed for this long."""
 
@@ -117,7 +119,7 @@ def is_quiet(log: CallerLog, since_s: float) -> bool:
 async def kill_all(cluster: ProductionCluster, shop: Shop) -> list[Recovery]:
     """Kills one part after another; raises where an answer is wrong or something is lost."""
     transport = LostConnections(limits=httpx.Limits(max_keepalive_connections=8))
-    client = httpx.AsyncClient(base_url=cluster.url, transport=transport, timeout=60)
+    client = httpx.AsyncClient(base_url=cluster.url, transport=transport, timeout=ANSWER_S)
     async with client:
         callers = ProductionCallers(client, shop)
         await callers.prepare()
