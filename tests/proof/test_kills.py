@@ -116,12 +116,12 @@ def is_quiet(log: CallerLog, since_s: float) -> bool:
     return time.monotonic() - since_s > QUIET_S and min(log.success_s.values()) > since_s
 
 
-async def kill_all(cluster: ProductionCluster, shop: Shop) -> list[Recovery]:
+async def kill_all(cluster: ProductionCluster, shop: Shop, merchant_shop: Shop) -> list[Recovery]:
     """Kills one part after another; raises where an answer is wrong or something is lost."""
     transport = LostConnections(limits=httpx.Limits(max_keepalive_connections=8))
     client = httpx.AsyncClient(base_url=cluster.url, transport=transport, timeout=ANSWER_S)
     async with client:
-        callers = ProductionCallers(client, shop)
+        callers = ProductionCallers(client, shop, merchant_shop)
         await callers.prepare()
         for operation in callers.kinds() * 3:  # every third product is deleted
             await operation()
@@ -163,8 +163,10 @@ def test_every_part_is_killed_and_nothing_acknowledged_is_lost() -> None:
         with httpx.Client(base_url=cluster.url, timeout=60) as http:
             shop = Shop(http)
             shop.open(products=0)
-            shop.send_pictures()
-        recoveries = asyncio.run(kill_all(cluster, shop))
+            merchant_shop = Shop(http, {"customer": shop.people["merchant"]})
+            for each in (shop, merchant_shop):
+                each.send_pictures()
+        recoveries = asyncio.run(kill_all(cluster, shop, merchant_shop))
     finally:
         cluster.end()
     late = [str(recovery) for recovery in recoveries if recovery.s > recovery.death.recovery_s]
