@@ -45,22 +45,27 @@ class HandleArgs:
     max_waiting: int = 512
 
 
-async def call(name: str, method: Any, *args: Any) -> Any:
+async def call(name: str, method: Any, *args: Any, is_request: bool | None = None) -> Any:
     """Calls a deployment's method.
+
+    is_request: whether a caller waits who may come again, as opposed to a job; by default, whether
+    there is a current deadline.
 
     Raises:
         StudioError: the method raised it.
         Unavailable: the deployment is saturated, starting or gone.
         DeadlinePassed: no answer within 30 s, or before the current deadline.
     """
+    if is_request is None:
+        is_request = current_deadline() is not None
     with _translating(name):
-        async with _time_limit(name, method):
+        async with _time_limit(name, method, is_request):
             write_request_id(current_request_id())
             return await method.remote(*args, **deadline_option())
 
 
 @asynccontextmanager
-async def _time_limit(name: str, method: Any) -> AsyncIterator[None]:
+async def _time_limit(name: str, method: Any, is_request: bool) -> AsyncIterator[None]:
     """Limits the block to 30 s, for a request to 5 s while the deployment has no replica.
 
     Raises:
@@ -70,7 +75,7 @@ async def _time_limit(name: str, method: Any) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
 
     def give_up() -> None:
-        if current_deadline() is not None and has_no_replica(method):
+        if is_request and has_no_replica(method):
             limit.reschedule(loop.time())
 
     try:
@@ -123,7 +128,7 @@ async def read_stream(
     while True:
         with _translating(name):
             try:
-                async with _time_limit(name, method):
+                async with _time_limit(name, method, current_deadline() is not None):
                     item = await anext(stream)
             except StopAsyncIteration:
                 return
@@ -164,9 +169,11 @@ def search_in_batches(
     """
 
     async def ask(queries: list[_Query]) -> list[_Answer | StudioError]:
-        with continuing(origin_of(queries[0])):
+        origins = [origin_of(query) for query in queries]
+        is_request = all(origin.deadline is not None for origin in origins)
+        with continuing(origins[0]):
             answers: list[_Answer | StudioError] = await _or_errors(
-                call(name, handle.search, queries), len(queries)
+                call(name, handle.search, queries, is_request=is_request), len(queries)
             )
             return await _ask_another(name, handle, queries, answers)
 

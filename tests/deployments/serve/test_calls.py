@@ -3,7 +3,7 @@
 import asyncio
 import time
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -108,10 +108,22 @@ class Silent:
         requests = SimpleNamespace(curr_replicas=dict.fromkeys(range(replicas)))
         self._router = SimpleNamespace(_asyncio_router=SimpleNamespace(request_router=requests))
 
-    async def remote(self, **_: object) -> None:
+    async def remote(self, *_: object, **__: object) -> None:
         await asyncio.Event().wait()
 
 
+async def call_alone(silent: Any) -> None:
+    await calls.call("TryOn", silent)
+
+
+async def call_in_a_batch(silent: Any) -> None:
+    """Batches run in a context of their own, and serve the queries of several callers."""
+    handle: Any = SimpleNamespace(search=silent)
+    origin = current_origin()
+    await search_in_batches("Embedder", handle, HandleArgs(), lambda _: origin).submit("query")
+
+
+@pytest.mark.parametrize("call", [call_alone, call_in_a_batch])
 @pytest.mark.parametrize(
     ("replicas", "is_request", "deadline_s", "error"),
     [
@@ -122,6 +134,7 @@ class Silent:
 )
 async def test_a_request_does_not_wait_long_for_a_deployment_without_a_replica(
     monkeypatch: pytest.MonkeyPatch,
+    call: Callable[[Any], Awaitable[None]],
     replicas: int,
     is_request: bool,
     deadline_s: float,
@@ -133,6 +146,6 @@ async def test_a_request_does_not_wait_long_for_a_deployment_without_a_replica(
     started_s = time.monotonic()
     with pytest.raises(error):
         async with within(Deadline.after(3600) if is_request else None):
-            await calls.call("TryOn", Silent(replicas))
+            await call(Silent(replicas))
     is_early = error is Unavailable and is_request
     assert (time.monotonic() - started_s < deadline_s) == is_early

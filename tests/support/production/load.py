@@ -36,16 +36,19 @@ class ProductionCallers(Callers):
     """Callers of every deployment, each of which repeats one operation at its own pace.
 
     A merchant searches, scores, uploads and changes the catalogue; a customer is cut out and tries
-    on, at once and by jobs.
+    on at once. The merchant's try-ons are jobs: a customer's own would be made in the order in
+    which they were accepted, before those at once.
+
+    shop, merchant_shop: the customer's pictures, and the merchant's.
     """
 
-    def __init__(self, client: httpx.AsyncClient, shop: Shop) -> None:
+    def __init__(self, client: httpx.AsyncClient, shop: Shop, merchant_shop: Shop) -> None:
         super().__init__(client, shop.people["merchant"])
         self.log.tolerated = {LOST}
         self.jobs: dict[str, str] = {}
         """The kind of each accepted job by its id."""
         self._customer = shop.people["customer"]
-        self._pictures = {name: file_id for name, (file_id, _) in shop.pictures.items()}
+        self._shops = {"sync": shop, "queued": merchant_shop}
         self._right: dict[str, Any] = {}
         self._job_numbers = itertools.count()
 
@@ -62,7 +65,7 @@ class ProductionCallers(Callers):
         self.log.add("score", answer, 409)
 
     async def cut_out(self) -> None:
-        body = {"fileId": self._pictures["person"], "target": "person"}
+        body = {"fileId": self._shops["sync"].pictures["person"][0], "target": "person"}
         answer = await self._post("/api/cv/segmentation", self._customer, body)
         if self.log.add("cut out", answer, 200):
             await self._compare_picture("cut out", answer.json()["maskUrl"])
@@ -90,10 +93,11 @@ class ProductionCallers(Callers):
 
     async def _ask_for_tryon(self, mode: str) -> httpx.Response | None:
         """The answer; None where the pictures' URLs were refused."""
-        urls = []
+        shop, urls = self._shops[mode], []
+        headers = shop.people["customer"]
         for name in ("person", "garment"):
-            path = f"/api/files/{self._pictures[name]}"
-            answer = await self._client.get(path, headers=self._customer)
+            path = f"/api/files/{shop.pictures[name][0]}"
+            answer = await self._client.get(path, headers=headers)
             if not self.log.add("file", answer, 200):
                 return None
             urls.append(answer.json()["readUrl"])
@@ -101,7 +105,7 @@ class ProductionCallers(Callers):
             "personUrl": urls[0], "garmentUrl": urls[1], "category": "upper", "seed": 3,
             "steps": 1, "mode": mode,
         }  # fmt: skip
-        return await self._post("/api/cv/tryon", self._customer, body)
+        return await self._post("/api/cv/tryon", headers, body)
 
     async def _post(self, path: str, headers: Headers, body: dict[str, Any]) -> httpx.Response:
         return await self._client.post(path, json=body, headers=headers)
@@ -145,8 +149,7 @@ class ProductionCallers(Callers):
     async def check_jobs(self) -> None:
         """Asserts that every accepted job succeeds, with the right result."""
         for job_id, kind in self.jobs.items():
-            headers = self._customer if kind == "try-on" else self._merchant
-            job = await self._job_at_its_end(job_id, headers)
+            job = await self._job_at_its_end(job_id)
             assert job["state"] == "succeeded", job
             if kind == "try-on":
                 await self._compare_picture("try-on", job["result"]["outputUrl"])
@@ -155,10 +158,10 @@ class ProductionCallers(Callers):
                 assert answer.status_code == 200, f"{kind} is lost: {job}"
         assert not self.log.wrong, self.log.wrong[:5]
 
-    async def _job_at_its_end(self, job_id: str, headers: Headers) -> dict[str, Any]:
+    async def _job_at_its_end(self, job_id: str) -> dict[str, Any]:
         until_s = time.monotonic() + JOB_S
         while True:
-            answer = await self._client.get(f"/api/jobs/{job_id}", headers=headers)
+            answer = await self._client.get(f"/api/jobs/{job_id}", headers=self._merchant)
             assert answer.status_code == 200, answer.text
             job: dict[str, Any] = answer.json()
             if job["state"] not in {"queued", "running"}:
