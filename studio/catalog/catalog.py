@@ -20,11 +20,11 @@ from db.product_images import replace_images
 from db.tables import Product, ProductImage
 from db.users import hold_owner
 from errors import Conflict, NotFound
-from studio.catalog.form import PictureForm, ProductForm, ProductPatch
+from studio.catalog.form import ImageForm, ProductForm, ProductPatch
 from studio.catalog.live_products import LiveProduct, get_live
 from studio.catalog.pictures import (
+    ImageReader,
     Picture,
-    PictureReader,
     PictureTask,
     are_current,
     hold_sources,
@@ -122,10 +122,10 @@ async def patch_product(
 
 
 async def _write_with_pictures(
-    studio: Studio, write: ProductWrite, forms: Sequence[PictureForm]
+    studio: Studio, write: ProductWrite, forms: Sequence[ImageForm]
 ) -> tuple[Product, bool]:
     before = await _find_before(studio, write)
-    reader = PictureReader(studio, write.owner.id, forms)
+    reader = ImageReader(studio, write.owner.id, forms)
     for _ in range(MAX_ATTEMPTS):
         present = before.pictures if before else []
         pictures = await PictureTask(studio, write.product_id, reader, present).prepare()

@@ -16,7 +16,7 @@ from db.tables import File, Product, ProductEmbedding
 from errors import NotFound, StudioError
 from models.embedder.shapes import Embedding, pack_vector
 from models.images import public_copy
-from studio.catalog.form import PictureForm
+from studio.catalog.form import ImageForm
 from studio.files.files import LoadedImage, load_image
 from studio.files.picture_memory import hold_picture
 from studio.files.picture_threads import run_on_picture
@@ -51,10 +51,10 @@ class Picture:
         return (row.image_key, row.image_sha256) == (self.key, self.sha256)
 
 
-class PictureReader:
+class ImageReader:
     """Reads the pictures of a form, each when it is needed: only one at a time is in memory."""
 
-    def __init__(self, studio: Studio, owner_id: UUID, forms: Sequence[PictureForm]) -> None:
+    def __init__(self, studio: Studio, owner_id: UUID, forms: Sequence[ImageForm]) -> None:
         self.forms = forms
         self._studio = studio
         self._owner_id = owner_id
@@ -103,7 +103,7 @@ class PictureTask:
 
     studio: Studio
     product_id: str
-    reader: PictureReader
+    reader: ImageReader
     present: Sequence[PictureRow]
 
     async def prepare(self) -> list[Picture]:
@@ -123,7 +123,7 @@ class PictureTask:
                 pictures.append(await self._prepare(form, loaded, is_first=place == 0))
         return pictures
 
-    async def _prepare(self, form: PictureForm, loaded: LoadedImage, *, is_first: bool) -> Picture:
+    async def _prepare(self, form: ImageForm, loaded: LoadedImage, *, is_first: bool) -> Picture:
         own = next((row for row in self.present if loaded.key == row.image_key), None)
         if own is not None:
             vectors = await self._embed(loaded.data, own.image_sha256) if is_first else ()
@@ -162,7 +162,7 @@ class PictureTask:
         return key
 
 
-def outside_url(form: PictureForm, loaded: LoadedImage) -> str | None:
+def outside_url(form: ImageForm, loaded: LoadedImage) -> str | None:
     """The URL that the picture was fetched from, without its query, which may be a signature."""
     if form.image_url is None or loaded.key is not None:
         return None
