@@ -43,7 +43,7 @@ def one_picture(image_url: str | None, file_id: UUID | None) -> ImageForm:
     return ImageForm.model_validate({"imageUrl": image_url, "fileId": file_id})
 
 
-Pictures = Annotated[list[ImageForm], Field(min_length=1, max_length=MAX_IMAGES)]
+Pictures = Annotated[list[ImageForm], Field(min_length=1, max_length=MAX_IMAGES, fail_fast=True)]
 
 
 class ProductFields(Form):
