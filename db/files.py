@@ -9,7 +9,7 @@ from sqlalchemy import func, tuple_
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.product_images import SHOWN
+from db.product_images import ON_SALE
 from db.tables import File, Prediction, Product, SegmentationResult, TryonJob
 
 DISK_BLOCK_BYTES = 4096
@@ -146,19 +146,19 @@ async def end_check(session: AsyncSession, file_id: UUID) -> None:
 
 async def is_on_sale(session: AsyncSession, *, file_id: UUID | None, blob_key: str) -> bool:
     """Whether a live product shows this picture."""
-    shows = SHOWN.c.image_key == blob_key
+    shows = ON_SALE.c.image_key == blob_key
     if file_id is not None:
-        shows = shows | (SHOWN.c.file_id == file_id)
+        shows = shows | (ON_SALE.c.file_id == file_id)
     return (
-        await session.exec(select(SHOWN.c.product_id).where(shows).limit(1))
+        await session.exec(select(ON_SALE.c.product_id).where(shows).limit(1))
     ).first() is not None
 
 
 async def get_public_key(session: AsyncSession, *, file_id: UUID, blob_key: str) -> str | None:
     """The key of the public copy of an upload that a live product shows."""
-    shows = (SHOWN.c.file_id == file_id) | (SHOWN.c.image_key == blob_key)
-    query = select(SHOWN.c.image_key).where(shows)
-    query = query.order_by(SHOWN.c.product_id, SHOWN.c.position).limit(1)
+    shows = (ON_SALE.c.file_id == file_id) | (ON_SALE.c.image_key == blob_key)
+    query = select(ON_SALE.c.image_key).where(shows)
+    query = query.order_by(ON_SALE.c.product_id, ON_SALE.c.position).limit(1)
     key: str | None = (await session.exec(query)).first()
     return key
 

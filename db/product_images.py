@@ -8,10 +8,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.tables import Product, ProductImage
 
-ShownPicture = Product | ProductImage
+PictureRow = Product | ProductImage
 """A row with a picture: `file_id`, `image_key`, `image_url`, `image_sha256`."""
 
-SHOWN = union_all(
+ON_SALE = union_all(
     select(
         col(Product.id).label("product_id"),
         literal(0).label("position"),
@@ -24,7 +24,7 @@ SHOWN = union_all(
         col(ProductImage.file_id),
         col(ProductImage.image_key),
     ),
-).subquery("shown")
+).subquery("on_sale")
 """All pictures of live products: product_id, position, file_id, image_key."""
 
 

@@ -8,8 +8,8 @@ import structlog
 from db.tables import Product
 from gateway.wire import WireResponse
 from studio.catalog.attributes import Attributes, split_attributes
+from studio.catalog.live_products import LiveProduct
 from studio.catalog.prices import price_text
-from studio.catalog.shown import ShownProduct
 from studio.ports import BlobStore
 
 log = structlog.get_logger("studio.gateway")
@@ -65,14 +65,14 @@ class ProductResponse(ProductSummary):
     updated_at: datetime
 
     @classmethod
-    async def of(cls, blobs: BlobStore, shown: ShownProduct) -> "ProductResponse":
+    async def of(cls, blobs: BlobStore, live: LiveProduct) -> "ProductResponse":
         """Rows -> wire; attributes that are older than their rules are left out, and logged."""
-        attributes, hidden = split_attributes(shown.product.attributes)
+        attributes, hidden = split_attributes(live.product.attributes)
         if hidden:
-            log.warning("attributes were left out", product=shown.id, hidden=hidden[:10])
-        urls = [await blobs.sign_get(picture.image_key) for picture in shown.pictures]
+            log.warning("attributes were left out", product=live.id, hidden=hidden[:10])
+        urls = [await blobs.sign_get(picture.image_key) for picture in live.pictures]
         return cls.of_product(
-            shown.product,
+            live.product,
             image=urls[0],
             images=[ImageResponse(image_url=url) for url in urls],
             attributes=attributes,

@@ -10,7 +10,7 @@ from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.catalog import take_change_lock
-from db.product_images import SHOWN, delete_images
+from db.product_images import ON_SALE, delete_images
 from db.tables import Product, ProductEmbedding, product_change_seq
 
 EMPTY: dict[str, Any] = {
@@ -69,7 +69,7 @@ async def empty_some_products(
 
 async def list_products_of_file(session: AsyncSession, file_id: UUID) -> list[Product]:
     """Live products that show this file, locked until the transaction ends."""
-    ids = select(SHOWN.c.product_id).where(SHOWN.c.file_id == file_id)
+    ids = select(ON_SALE.c.product_id).where(ON_SALE.c.file_id == file_id)
     query = select(Product).where(col(Product.id).in_(ids)).with_for_update()
     return list((await session.exec(query)).all())
 

@@ -29,7 +29,7 @@ from studio.catalog.imports import (
     read_start,
     receive_file,
 )
-from studio.catalog.shown import ShownProduct, find_product, list_page
+from studio.catalog.live_products import LiveProduct, find_product, list_page
 from studio.forms import ProductId
 from studio.jobs.jobs import submit_job
 from studio.ports import Studio
@@ -55,9 +55,9 @@ class PreparedAnswer:
     def __init__(self, studio: Studio) -> None:
         self._blobs = studio.blobs
 
-    async def prepare(self, shown: ShownProduct) -> None:
+    async def prepare(self, live: LiveProduct) -> None:
         """Makes the answer."""
-        self.product = await ProductResponse.of(self._blobs, shown)
+        self.product = await ProductResponse.of(self._blobs, live)
         self.product.model_dump_json(by_alias=True)
 
 

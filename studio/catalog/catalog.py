@@ -20,10 +20,11 @@ from db.product_images import replace_images
 from db.tables import Product, ProductImage
 from db.users import hold_owner
 from errors import Conflict, NotFound
-from studio.catalog.form import PictureForm, ProductForm, ProductPatch
+from studio.catalog.form import ImageForm, ProductForm, ProductPatch
+from studio.catalog.live_products import LiveProduct, get_live
 from studio.catalog.pictures import (
+    ImageReader,
     Picture,
-    PictureReader,
     PictureTask,
     are_current,
     hold_sources,
@@ -31,7 +32,6 @@ from studio.catalog.pictures import (
     write_vectors,
 )
 from studio.catalog.removal import empty_product, retire_copies
-from studio.catalog.shown import ShownProduct, find_shown
 from studio.context import current_request_id
 from studio.deletion.blob_removal import remove_soon
 from studio.job_types import Guard
@@ -46,7 +46,7 @@ class Owner:
     is_admin: bool = False
 
 
-Check = Callable[[ShownProduct], Awaitable[None]]
+Check = Callable[[LiveProduct], Awaitable[None]]
 Columns = Callable[[Product | None], dict[str, Any]]
 MAX_ATTEMPTS = 5
 
@@ -122,13 +122,13 @@ async def patch_product(
 
 
 async def _write_with_pictures(
-    studio: Studio, write: ProductWrite, forms: Sequence[PictureForm]
+    studio: Studio, write: ProductWrite, forms: Sequence[ImageForm]
 ) -> tuple[Product, bool]:
     before = await _find_before(studio, write)
-    reader = PictureReader(studio, write.owner.id, forms)
+    reader = ImageReader(studio, write.owner.id, forms)
     for _ in range(MAX_ATTEMPTS):
-        shown = before.pictures if before else []
-        pictures = await PictureTask(studio, write.product_id, reader, shown).prepare()
+        present = before.pictures if before else []
+        pictures = await PictureTask(studio, write.product_id, reader, present).prepare()
         async with studio.database.transaction() as session:
             written = await _write(session, write, pictures)
         if written is not None:
@@ -137,10 +137,10 @@ async def _write_with_pictures(
     raise Conflict("the product's pictures are being changed by others; try again")
 
 
-async def _find_before(studio: Studio, write: ProductWrite) -> ShownProduct | None:
+async def _find_before(studio: Studio, write: ProductWrite) -> LiveProduct | None:
     """The live product. Refuses the write, if it must be refused, before pictures are read."""
     async with studio.database.transaction() as session:
-        before = await find_shown(session, write.product_id)
+        before = await get_live(session, write.product_id)
     live = before.product if before else None
     refuse_foreign(live, write.owner)
     write.columns(live)
@@ -162,16 +162,16 @@ async def _write(
     files = await hold_sources(session, pictures)  # before other locks, as in deletions
     await take_change_lock(session)
     await get_product(session, write.product_id, deleted=True, lock=True)
-    before = await find_shown(session, write.product_id)
-    live, shown = (before.product, before.pictures) if before else (None, [])
+    before = await get_live(session, write.product_id)
+    live, present = (before.product, before.pictures) if before else (None, [])
     refuse_foreign(live, write.owner)
     if live is None and any(picture.is_own_copy for picture in pictures):
         raise NotFound("no such picture")  # the product's own copy was deleted with it
-    if not are_current(pictures, shown):
+    if not are_current(pictures, present):
         return None
     owner_id = live.owner_id if live else write.owner.id
-    sources = [source_of(picture, shown, files, owner_id) for picture in pictures]
-    former_keys = [row.image_key for row in shown]
+    sources = [source_of(picture, present, files, owner_id) for picture in pictures]
+    former_keys = [row.image_key for row in present]
     values = write.columns(live) | sources[0] | {"owner_id": owner_id}
     product = await _write_row(session, write.product_id, values, live)
     images = [
@@ -182,7 +182,7 @@ async def _write(
     await write_vectors(session, product, pictures[0])
     await retire_copies(session, former_keys, [picture.key for picture in pictures])
     if write.check is not None:
-        await write.check(ShownProduct(product, images))
+        await write.check(LiveProduct(product, images))
     return product, live is None
 
 
@@ -190,7 +190,7 @@ async def _write_without_pictures(session: AsyncSession, write: ProductWrite) ->
     """Writes a live product's row, if it changes."""
     await _begin(session, write)
     await take_change_lock(session)
-    before = await find_shown(session, write.product_id, lock=True)
+    before = await get_live(session, write.product_id, lock=True)
     live = before.product if before else None
     refuse_foreign(live, write.owner)
     values = write.columns(live)
@@ -199,7 +199,7 @@ async def _write_without_pictures(session: AsyncSession, write: ProductWrite) ->
     if any(getattr(live, name) != value for name, value in values.items()):
         live = await _write_row(session, write.product_id, values, live)
     if write.check is not None:
-        await write.check(ShownProduct(live, before.images))
+        await write.check(LiveProduct(live, before.images))
     return live
 
 

@@ -21,7 +21,7 @@ Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 MAX_PROBLEMS, MAX_PROBLEM_CHARS, MAX_PART_CHARS = 5, 200, 40
 
 
-class PictureForm(Form):
+class ImageForm(Form):
     """A picture, named by exactly one of its two names."""
 
     image_url: PictureUrl | None = None
@@ -38,12 +38,12 @@ class PictureForm(Form):
         return self
 
 
-def one_picture(image_url: str | None, file_id: UUID | None) -> PictureForm:
+def one_picture(image_url: str | None, file_id: UUID | None) -> ImageForm:
     """The picture with this name."""
-    return PictureForm.model_validate({"imageUrl": image_url, "fileId": file_id})
+    return ImageForm.model_validate({"imageUrl": image_url, "fileId": file_id})
 
 
-Pictures = Annotated[list[PictureForm], Field(min_length=1, max_length=MAX_IMAGES)]
+Pictures = Annotated[list[ImageForm], Field(min_length=1, max_length=MAX_IMAGES, fail_fast=True)]
 
 
 class ProductFields(Form):
@@ -96,7 +96,7 @@ class ProductForm(ProductFields):
         return self
 
     @property
-    def pictures(self) -> list[PictureForm]:
+    def pictures(self) -> list[ImageForm]:
         """The pictures, the first one first."""
         return self.images or [one_picture(self.image_url, self.file_id)]
 
@@ -167,7 +167,7 @@ class ProductPatch(Form):
         return self
 
     @property
-    def pictures(self) -> list[PictureForm] | None:
+    def pictures(self) -> list[ImageForm] | None:
         """The new pictures, the first one first; None: the product keeps its pictures."""
         if self.model_fields_set.isdisjoint({"image_url", "file_id", "images"}):
             return None

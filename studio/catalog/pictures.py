@@ -11,12 +11,12 @@ from uuid import UUID, uuid4
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.catalog import get_embedding, hold_file, put_embedding
-from db.product_images import ShownPicture
+from db.product_images import PictureRow
 from db.tables import File, Product, ProductEmbedding
 from errors import NotFound, StudioError
 from models.embedder.shapes import Embedding, pack_vector
 from models.images import public_copy
-from studio.catalog.form import PictureForm
+from studio.catalog.form import ImageForm
 from studio.files.files import LoadedImage, load_image
 from studio.files.picture_memory import hold_picture
 from studio.files.picture_threads import run_on_picture
@@ -45,15 +45,15 @@ class Picture:
     is_shown: bool = False
     is_own_copy: bool = False
 
-    def is_of(self, row: ShownPicture) -> bool:
+    def is_of(self, row: PictureRow) -> bool:
         """Whether the row shows this picture."""
         return (row.image_key, row.image_sha256) == (self.key, self.sha256)
 
 
-class PictureReader:
+class ImageReader:
     """Reads the pictures of a form, each when it is needed: only one at a time is in memory."""
 
-    def __init__(self, studio: Studio, owner_id: UUID, forms: Sequence[PictureForm]) -> None:
+    def __init__(self, studio: Studio, owner_id: UUID, forms: Sequence[ImageForm]) -> None:
         self.forms = forms
         self._studio = studio
         self._owner_id = owner_id
@@ -97,13 +97,13 @@ class PictureTask:
 
     Attributes:
         reader: reads the pictures.
-        shown: the pictures that the product shows.
+        present: the pictures that the product shows.
     """
 
     studio: Studio
     product_id: str
-    reader: PictureReader
-    shown: Sequence[ShownPicture]
+    reader: ImageReader
+    present: Sequence[PictureRow]
 
     async def prepare(self) -> list[Picture]:
         """Writes the public copies of new pictures, and embeds the first one if it is new.
@@ -122,8 +122,8 @@ class PictureTask:
                 pictures.append(await self._prepare(form, loaded, is_first=place == 0))
         return pictures
 
-    async def _prepare(self, form: PictureForm, loaded: LoadedImage, *, is_first: bool) -> Picture:
-        own = next((row for row in self.shown if loaded.key == row.image_key), None)
+    async def _prepare(self, form: ImageForm, loaded: LoadedImage, *, is_first: bool) -> Picture:
+        own = next((row for row in self.present if loaded.key == row.image_key), None)
         if own is not None:
             vectors = await self._embed(loaded.data, own.image_sha256) if is_first else ()
             return Picture(
@@ -140,13 +140,13 @@ class PictureTask:
         )  # fmt: skip
 
     async def _embed(self, data: bytes, sha256: str) -> tuple[Embedding, ...]:
-        if self.shown and self.shown[0].image_sha256 == sha256:
+        if self.present and self.present[0].image_sha256 == sha256:
             return ()
         return await self.studio.embedder.embed_for_all(data)
 
     async def _find_copy(self, sha256: str) -> str | None:
         """The key of the public copy that the product has of this picture, if its blob is there."""
-        for row in self.shown:
+        for row in self.present:
             is_copy = row.image_sha256 == sha256 and row.image_key.startswith("products/")
             if is_copy and await self.studio.blobs.head(row.image_key) is not None:
                 return row.image_key
@@ -161,21 +161,25 @@ class PictureTask:
         return key
 
 
-def outside_url(form: PictureForm, loaded: LoadedImage) -> str | None:
+def outside_url(form: ImageForm, loaded: LoadedImage) -> str | None:
     """The URL that the picture was fetched from, without its query, which may be a signature."""
     if form.image_url is None or loaded.key is not None:
         return None
     return form.image_url.split("?")[0]
 
 
-def are_current(pictures: Sequence[Picture], shown: Sequence[ShownPicture]) -> bool:
+def are_current(pictures: Sequence[Picture], present: Sequence[PictureRow]) -> bool:
     """Whether the pictures were prepared for a product that shows these pictures.
 
     Otherwise a copy may be removed meanwhile, or the first picture has no vector.
     """
-    if not pictures[0].embeddings and not (shown and pictures[0].sha256 == shown[0].image_sha256):
+    if not pictures[0].embeddings and not (
+        present and pictures[0].sha256 == present[0].image_sha256
+    ):
         return False
-    return all(any(picture.is_of(row) for row in shown) for picture in pictures if picture.is_shown)
+    return all(
+        any(picture.is_of(row) for row in present) for picture in pictures if picture.is_shown
+    )
 
 
 async def hold_sources(session: AsyncSession, pictures: Sequence[Picture]) -> dict[UUID, File]:
@@ -195,7 +199,7 @@ async def hold_sources(session: AsyncSession, pictures: Sequence[Picture]) -> di
 
 def source_of(
     picture: Picture,
-    shown: Sequence[ShownPicture],
+    present: Sequence[PictureRow],
     files: Mapping[UUID, File],
     owner_id: UUID | None,
 ) -> dict[str, Any]:
@@ -205,7 +209,7 @@ def source_of(
     """
     columns = {"image_key": picture.key, "image_sha256": picture.sha256}
     if picture.is_own_copy:
-        row = next(row for row in shown if picture.is_of(row))
+        row = next(row for row in present if picture.is_of(row))
         return columns | {"file_id": row.file_id, "image_url": row.image_url}
     file = files.get(picture.file_id) if picture.file_id else None
     is_own = file is not None and file.owner_id == owner_id

@@ -13,6 +13,7 @@ import pytest
 from settings import Settings
 from studio.catalog import import_job
 from studio.catalog.import_job import MAX_ERRORS
+from studio.forms import MAX_PRODUCT_ID_CHARS
 from studio.ports import Studio
 from tests.gateway.routes.test_jobs import dataset
 from tests.gateway.routes.test_search import product, upload
@@ -160,7 +161,11 @@ async def test_bad_lines_are_counted_and_kept_in_part(
     assert (job.result["total"], job.result["failed"]) == (1204, 1204)
     errors = job.result["errors"]
     assert [one["line"] for one in errors] == list(range(1, MAX_ERRORS + 1))
-    assert [one["id"] for one in errors[:3]] == [None, None, ("p??" + "x" * 5000)[:200]]
+    assert [one["id"] for one in errors[:3]] == [
+        None,
+        None,
+        ("p??" + "x" * 5000)[:MAX_PRODUCT_ID_CHARS],
+    ]
     assert all(len(one["detail"]) < 600 for one in errors)
     reported = [one for event in await events_of(studio, job.id)
                 for one in event.progress.get("errors", ())]  # fmt: skip

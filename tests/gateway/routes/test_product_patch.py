@@ -46,8 +46,8 @@ async def test_a_patch_answers_the_whole_product_and_searches_know_it(
     assert changed - signed == {"price", "listPrice", "description", "groupId", "updatedAt"}
     assert (after["price"], after["listPrice"], after["description"]) == ("8.00", "10.50", None)
     assert (after["sku"], after["groupId"]) == ("S-1", "coats")
-    found = await client.post("/api/search/text", json={"query": "thing"})
-    (result,) = found.json()["results"]
+    search = await client.post("/api/search/text", json={"query": "thing"})
+    (result,) = search.json()["results"]
     assert {name: result[name] for name in result.keys() & after.keys() - signed} == {
         name: after[name] for name in result.keys() & after.keys() - signed
     }
@@ -111,16 +111,16 @@ async def test_the_pictures_of_an_answer_can_be_sent_back(
     assert [set(image) for image in answer["images"]] == [{"imageUrl"}] * 3
     assert answer["image"] == answer["images"][0]["imageUrl"]
     for image in answer["images"]:
-        shown = await client.get(image["imageUrl"])
-        assert shown.status_code == 200 and shown.headers["content-type"] == "image/jpeg"
+        file = await client.get(image["imageUrl"])
+        assert file.status_code == 200 and file.headers["content-type"] == "image/jpeg"
     backwards = {"images": answer["images"][::-1]}
     turned = (await client.patch(PATH, json=backwards, headers=headers)).json()
     paths = [httpx.URL(image["imageUrl"]).path for image in answer["images"]]
     assert [httpx.URL(image["imageUrl"]).path for image in turned["images"]] == paths[::-1]
     (listed,) = (await client.get("/api/catalog/products")).json()["items"]
     assert [httpx.URL(image["imageUrl"]).path for image in listed["images"]] == paths[::-1]
-    found = await client.post("/api/search/image", json={"fileId": files[2]}, headers=headers)
-    (result,) = found.json()["results"]
+    search = await client.post("/api/search/image", json={"fileId": files[2]}, headers=headers)
+    (result,) = search.json()["results"]
     assert result["score"] == pytest.approx(1, abs=1e-3)
     assert httpx.URL(result["image"]).path == paths[2]
 

@@ -11,7 +11,7 @@ from db.tables import Product
 from errors import Invalid, NotFound
 from studio.catalog.catalog import Owner, patch_product, put_product
 from studio.catalog.form import ProductPatch
-from studio.catalog.shown import find_product
+from studio.catalog.live_products import find_product
 from studio.ports import Studio
 from tests.studio.catalog.test_catalog import form_of, has_vector, merchant, put_upload
 from tests.support.fakes import FakeEmbedder

@@ -10,7 +10,7 @@ from db.tables import DoomedBlob, File, Product
 from errors import Conflict, Invalid, NotAnImage, NotFound
 from studio.catalog.catalog import Owner, delete_product, patch_product, put_product
 from studio.catalog.form import ProductPatch
-from studio.catalog.shown import find_product, list_page
+from studio.catalog.live_products import find_product, list_page
 from studio.files import files
 from studio.files.files import load_image
 from studio.operations.erasing import repeat_erasure
@@ -32,9 +32,9 @@ async def uploads_of(studio: Studio, owner: Owner, *colours: str) -> list[UUID]:
 
 async def keys_of(studio: Studio) -> list[str]:
     """The public copies that p-1 shows, in order."""
-    shown = await find_product(studio, "p-1")
-    assert [image.position for image in shown.images] == list(range(1, len(shown.pictures)))
-    return [picture.image_key for picture in shown.pictures]
+    live = await find_product(studio, "p-1")
+    assert [image.position for image in live.images] == list(range(1, len(live.pictures)))
+    return [picture.image_key for picture in live.pictures]
 
 
 async def urls_of(studio: Studio) -> list[str]:
@@ -143,9 +143,9 @@ async def test_another_merchants_picture_is_copied_and_not_pinned(studio: Studio
     await put_images(studio, owner, *sources)
     names = [{"fileId": one} for one in sources]
     await put_product(studio, rival, "copied", form_of(images=names))
-    shown = await find_product(studio, "copied")
-    assert [row.file_id for row in shown.pictures] == [None, None]
-    assert {row.image_key for row in shown.pictures}.isdisjoint(await keys_of(studio))
+    live = await find_product(studio, "copied")
+    assert [row.file_id for row in live.pictures] == [None, None]
+    assert {row.image_key for row in live.pictures}.isdisjoint(await keys_of(studio))
 
 
 async def test_one_bad_picture_refuses_all_and_is_named(studio: Studio) -> None:

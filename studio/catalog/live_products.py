@@ -7,14 +7,14 @@ from datetime import datetime
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.catalog import get_product, list_products
-from db.product_images import ShownPicture, list_images
+from db.product_images import PictureRow, list_images
 from db.tables import Product, ProductImage
 from errors import NotFound
 from studio.ports import Studio
 
 
 @dataclass(frozen=True)
-class ShownProduct:
+class LiveProduct:
     """A live product with its pictures after the first."""
 
     product: Product
@@ -31,40 +31,40 @@ class ShownProduct:
         return self.product.created_at
 
     @property
-    def pictures(self) -> list[ShownPicture]:
+    def pictures(self) -> list[PictureRow]:
         """All its pictures, in order."""
         return [self.product, *self.images]
 
 
-async def find_product(studio: Studio, product_id: str) -> ShownProduct:
+async def find_product(studio: Studio, product_id: str) -> LiveProduct:
     """A live product.
 
     Raises:
         NotFound: there is no such product.
     """
     async with studio.database.read() as session:
-        product = await find_shown(session, product_id)
+        product = await get_live(session, product_id)
     if product is None:
         raise NotFound(f"there is no product {product_id}")
     return product
 
 
-async def find_shown(
+async def get_live(
     session: AsyncSession, product_id: str, *, lock: bool = False
-) -> ShownProduct | None:
+) -> LiveProduct | None:
     """A live product, or None; `lock` locks its row until the transaction ends."""
     product = await get_product(session, product_id, lock=lock)
     if product is None:
         return None
     images = await list_images(session, [product_id])
-    return ShownProduct(product, images.get(product_id, ()))
+    return LiveProduct(product, images.get(product_id, ()))
 
 
 async def list_page(
     studio: Studio, *, limit: int, after: tuple[datetime, str] | None
-) -> list[ShownProduct]:
+) -> list[LiveProduct]:
     """Live products, newest first, those that come after the given (created_at, id)."""
     async with studio.database.read() as session:
         products = await list_products(session, limit=limit, after=after)
         images = await list_images(session, [product.id for product in products])
-    return [ShownProduct(product, images.get(product.id, ())) for product in products]
+    return [LiveProduct(product, images.get(product.id, ())) for product in products]
