@@ -14,7 +14,7 @@ from gateway.envelope import Envelope, Observe
 from gateway.error_answers import register_handlers
 from gateway.last_handler import LastHandler
 from gateway.limits import RateLimit
-from gateway.problem import PROBLEM_RESPONSES
+from gateway.openapi import operation_id
 from gateway.resources import Resources, open_resources
 from gateway.routes import (
     account,
@@ -82,7 +82,7 @@ def create_app(studio: Studio, observers: Sequence[Observe] = ()) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # the redirect would trust the Host header
-        responses=PROBLEM_RESPONSES,
+        generate_unique_id_function=operation_id,
         lifespan=lifespan,
         telemetry={"tracing": False},  # Ray Serve starts the trace
     )

@@ -9,7 +9,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from gateway.deadline import describe_header
+from gateway.openapi import build_document
 
 DOCS_PATH = "/api/docs"
 OPENAPI_PATH = "/api/openapi.json"
@@ -30,7 +30,7 @@ def add_docs(app: FastAPI) -> None:
         root = request.scope.get("root_path", "").rstrip("/")
         if root not in rendered:
             servers = {"servers": [{"url": root}]} if root else {}
-            document = describe_header(app.openapi()) | servers
+            document = build_document(app) | servers
             rendered[root] = json.dumps(document, separators=(",", ":")).encode()
         return Response(rendered[root], media_type="application/json")
 

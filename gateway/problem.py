@@ -19,6 +19,7 @@ MAX_INSTANCE_CHARS = 1000
 TEXT = {"type": "string"}
 FIELD_ERROR_SCHEMA = {
     "type": "object",
+    "title": "FieldError",
     "description": "A wrong field; `path` is a JSON pointer into `in` (body, query, path, ...)",
     "required": ["in", "path", "code", "detail"],
     "properties": {"in": TEXT, "path": TEXT, "code": TEXT, "detail": TEXT},
@@ -34,14 +35,9 @@ PROBLEM_SCHEMA = {
         "detail": TEXT,
         "instance": TEXT,
         "requestId": TEXT,
-        "errors": {"type": "array", "items": FIELD_ERROR_SCHEMA},
+        "errors": {"type": "array", "items": {"$ref": "#/components/schemas/FieldError"}},
     },
 }
-PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
-    kind: {"description": description, "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}}
-    for kind, description in (("4XX", "The request was refused"), ("5XX", "The studio failed"))
-}
-"""The error responses of every route in the OpenAPI document."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from studio.accounts.removal import delete_own_account
 
 router = APIRouter(prefix="/api/auth/me", tags=["auth"])
 
+ARCHIVE_TYPE = "application/octet-stream"
+"""The only type of binary answers that generators of clients know; the file's name says ".zip"."""
 ARCHIVE = {"Content-Disposition": 'attachment; filename="studio-export.zip"'}
 
 
@@ -18,7 +20,7 @@ class ExportResponse(StreamingResponse):
     """Streams the archive and releases the export, also where the client has gone before."""
 
     def __init__(self, export: ExportStream) -> None:
-        super().__init__(export.pieces, media_type="application/zip", headers=ARCHIVE)
+        super().__init__(export.pieces, media_type=ARCHIVE_TYPE, headers=ARCHIVE)
         self._export = export
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -30,7 +32,7 @@ class ExportResponse(StreamingResponse):
 
 
 @router.delete("", status_code=204, response_class=Response)
-async def delete_me(
+async def delete_account(
     user: Customer, studio: StudioDep, places: PlacesDep, ip: ClientAddressDep,
     body: DeletionForm,
 ) -> None:  # fmt: skip
@@ -46,8 +48,12 @@ async def delete_me(
 @router.get(
     "/export",
     response_class=StreamingResponse,
-    responses={200: {"content": {"application/zip": {}}}},
+    responses={
+        200: {"content": {ARCHIVE_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+    },
 )
-async def export_me(user: Customer, studio: StudioDep, ip: ClientAddressDep) -> StreamingResponse:
+async def export_account(
+    user: Customer, studio: StudioDep, ip: ClientAddressDep
+) -> StreamingResponse:
     """Returns a ZIP with the account's rows of every table as JSON, and its pictures."""
     return ExportResponse(await begin_export(studio, user.id, ip=ip))

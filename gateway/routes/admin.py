@@ -82,27 +82,27 @@ class LatencyResponse(WireResponse):
 
 
 @router.get("/ping")
-async def ping(_: Admin) -> PingResponse:
+async def ping_admin(_: Admin) -> PingResponse:
     """Answers admins only; a client can use it to test its token."""
     return PingResponse()
 
 
 @router.get("/latency")
-async def get_latency(_: Admin, latency: LatencyDep) -> LatencyResponse:
+async def read_latency(_: Admin, latency: LatencyDep) -> LatencyResponse:
     """Returns the last five minutes of all Gateways; `errors` counts answers of 500 and above."""
     routes = [RouteLatencyResponse.of(route) for route in await latency.read()]
     return LatencyResponse(window_s=WINDOW_S, routes=routes)
 
 
 @router.get("/users")
-async def get_users(_: Admin, studio: StudioDep, page: PageDep) -> Page[AccountResponse]:
+async def list_users(_: Admin, studio: StudioDep, page: PageDep) -> Page[AccountResponse]:
     """Lists all accounts, newest first."""
     rows = await list_accounts(studio.database, limit=page.row_limit, after=page.after_key)
     return await page_of(rows, page, AccountResponse.from_row)
 
 
 @router.patch("/users/{user_id}")
-async def patch_user(
+async def change_user_role(
     user_id: UUID, body: RoleForm, admin: Admin, studio: StudioDep, ip: ClientAddressDep
 ) -> AccountResponse:
     """Changes the role of an account, from its next request on."""
@@ -124,7 +124,7 @@ def position_of(entry: AuditLog) -> Cursor:
 
 
 @router.get("/audit")
-async def get_audit(
+async def list_audit_entries(
     _: Admin,
     studio: StudioDep,
     page: PageDep,

@@ -140,13 +140,13 @@ class RegressorVersionResponse(WireResponse):
 
 
 @router.post("/predict", response_model_exclude_none=True)
-async def predict(body: PredictForm, user: Merchant, studio: StudioDep) -> PredictResponse:
+async def score_product(body: PredictForm, user: Merchant, studio: StudioDep) -> PredictResponse:
     """Returns a picture's sales score, its interval, comparables and, on request, a heatmap."""
     return PredictResponse.of(await predict_sales(studio, user.id, body))
 
 
 @router.post("/eval")
-async def evaluate(
+async def evaluate_scores(
     body: EvaluationForm, user: Merchant, studio: StudioDep, places: PlacesDep
 ) -> EvalResponse:
     """Measures the merchant's active version on observed sales."""
@@ -155,7 +155,7 @@ async def evaluate(
 
 
 @router.post("/train", status_code=202)
-async def train(
+async def train_sales_model(
     body: TrainForm, user: Merchant, studio: StudioDep, idempotency_key: IdempotencyKey = None
 ) -> JobAccepted:
     """Trains a version on a sales CSV; it goes live only if it beats the active one."""
@@ -166,7 +166,7 @@ async def train(
 
 
 @router.get("/versions")
-async def read_versions(
+async def list_sales_versions(
     page: PageDep, user: Merchant, studio: StudioDep
 ) -> Page[RegressorVersionResponse]:
     """Lists the merchant's own versions, newest first."""
@@ -180,7 +180,9 @@ async def to_version(studio: Studio, row: RegressorVersion) -> RegressorVersionR
 
 
 @router.post("/versions/{version}/activate")
-async def activate(version: VersionName, user: Merchant, studio: StudioDep) -> ActivatedVersion:
+async def activate_sales_version(
+    version: VersionName, user: Merchant, studio: StudioDep
+) -> ActivatedVersion:
     """Activates one of the merchant's own versions, or `starter`; also rolls back."""
     await activate_regressor(studio, user.id, version)
     return ActivatedVersion(version=version)

@@ -204,6 +204,6 @@ async def change_own_password(
 
 
 @router.get("/me")
-async def me(user: Customer) -> UserResponse:
+async def read_account(user: Customer) -> UserResponse:
     """Returns the account of the access token."""
     return UserResponse.from_row(user)

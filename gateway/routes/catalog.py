@@ -110,7 +110,7 @@ async def delete_product(
 
 
 @router.get("/products", dependencies=[Public])
-async def read_products(page: PageDep, studio: StudioDep) -> Page[ProductResponse]:
+async def list_products(page: PageDep, studio: StudioDep) -> Page[ProductResponse]:
     """Lists all products, newest first."""
     rows = await list_page(studio, limit=page.row_limit, after=page.after_name)
     return await page_of(rows, page, partial(ProductResponse.of, studio.blobs))

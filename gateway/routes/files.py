@@ -66,7 +66,7 @@ class FileResponse(WireResponse):
 
 
 @router.post("/presign", status_code=201)
-async def presign(
+async def presign_upload(
     body: UploadForm,
     user: Customer,
     studio: StudioDep,
@@ -99,7 +99,7 @@ async def presign(
 
 
 @router.post("/{file_id}/complete")
-async def complete(
+async def complete_upload(
     file_id: UUID, user: Customer, studio: StudioDep, checks: FileChecksDep
 ) -> FileResponse:
     """Checks the uploaded file; it can't be used before."""
@@ -108,13 +108,13 @@ async def complete(
 
 
 @router.get("/{file_id}")
-async def get_file(file_id: UUID, user: Customer, studio: StudioDep) -> FileResponse:
+async def read_file(file_id: UUID, user: Customer, studio: StudioDep) -> FileResponse:
     """Returns one of the caller's uploads, with a signed URL to read it."""
     return await FileResponse.of(studio, await files.find_own_file(studio, user.id, file_id))
 
 
 @router.get("")
-async def get_files(user: Customer, studio: StudioDep, page: PageDep) -> Page[FileResponse]:
+async def list_files(user: Customer, studio: StudioDep, page: PageDep) -> Page[FileResponse]:
     """Lists the caller's uploads, newest first."""
     rows = await files.list_own_files(studio, user.id, limit=page.row_limit, after=page.after_key)
     return await page_of(rows, page, partial(FileResponse.of, studio))

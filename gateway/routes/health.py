@@ -45,7 +45,7 @@ def set_status(response: Response, *, is_up: bool) -> None:
 
 
 @router.get("", responses={503: {"model": HealthResponse}})
-async def get_health(response: Response, watch: HealthDep) -> HealthResponse:
+async def read_health(response: Response, watch: HealthDep) -> HealthResponse:
     """Returns the health of all parts; 503 while search can't be served."""
     health = await watch.check()
     set_status(response, is_up=health.status != "down")
@@ -54,13 +54,13 @@ async def get_health(response: Response, watch: HealthDep) -> HealthResponse:
 
 
 @router.get("/live")
-async def get_live() -> LiveResponse:
+async def check_live() -> LiveResponse:
     """Answers while this process runs; checks nothing else."""
     return LiveResponse()
 
 
 @router.get("/ready")
-async def get_ready(watch: HealthDep, draining: DrainingDep) -> ReadyResponse:
+async def check_ready(watch: HealthDep, draining: DrainingDep) -> ReadyResponse:
     """Answers while this replica can answer searches; for load balancers, 503 otherwise."""
     if draining.is_set():
         raise Unavailable("this replica is stopping")
@@ -69,7 +69,9 @@ async def get_ready(watch: HealthDep, draining: DrainingDep) -> ReadyResponse:
 
 
 @router.get("/{service}", responses={503: {"model": ServiceResponse}})
-async def get_service_health(service: str, response: Response, watch: HealthDep) -> ServiceResponse:
+async def read_service_health(
+    service: str, response: Response, watch: HealthDep
+) -> ServiceResponse:
     """Returns the health of one part; 503 while it is down."""
     if service not in SERVICES:
         raise NotFound("no such service")

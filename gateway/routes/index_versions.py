@@ -26,14 +26,18 @@ class IndexVersionResponse(WireResponse):
 
 
 @router.get("/versions")
-async def read_versions(page: PageDep, _: Admin, studio: StudioDep) -> Page[IndexVersionResponse]:
+async def list_index_versions(
+    page: PageDep, _: Admin, studio: StudioDep
+) -> Page[IndexVersionResponse]:
     """Lists index versions, newest first."""
     rows = await list_versions(studio, limit=page.row_limit, after=page.after_name)
     return await page_of(rows, page, IndexVersionResponse.from_row, position=position_of)
 
 
 @router.post("/versions/{version}/activate")
-async def activate(version: VersionName, user: Admin, studio: StudioDep) -> ActivatedVersion:
+async def activate_index_version(
+    version: VersionName, user: Admin, studio: StudioDep
+) -> ActivatedVersion:
     """Activates an index version, newer or older; searches continue while replicas switch."""
     await activate_version(studio, version, actor_id=user.id)
     return ActivatedVersion(version=version)

@@ -47,7 +47,7 @@ Text = Annotated[str, Query(min_length=1, max_length=2000)]
     "/login", dependencies=[Public], status_code=302, response_class=RedirectResponse,
     responses={302: {"description": "redirect to the provider"}},
 )  # fmt: skip
-async def login(studio: StudioDep, provider: ProviderDep) -> RedirectResponse:
+async def begin_openid_login(studio: StudioDep, provider: ProviderDep) -> RedirectResponse:
     """Redirects the browser to the provider, which sends it back to `callback`."""
     url, state = await begin_login(studio, provider)
     answer = RedirectResponse(url, status_code=302, headers={"Cache-Control": "no-store"})
@@ -97,7 +97,7 @@ def to_page(settings: Settings, fragment: str) -> RedirectResponse:
     "/callback", dependencies=[Public], response_model=SessionResponse,
     responses={303: {"description": "redirect to the page, if a browser navigates"}},
 )  # fmt: skip
-async def callback(
+async def finish_openid_login(
     request: Request,
     studio: StudioDep,
     provider: ProviderDep,
@@ -137,7 +137,7 @@ class CodeRequest(WireRequest):
 
 
 @router.post("/session", dependencies=[Public])
-async def exchange(
+async def exchange_openid_code(
     request: Request,
     body: CodeRequest,
     studio: StudioDep,

@@ -133,7 +133,7 @@ async def create_order(
 
 
 @router.post("/orders/{order_id}/capture")
-async def capture(order_id: PayPalId, user: Customer, studio: StudioDep) -> ReceiptResponse:
+async def capture_order(order_id: PayPalId, user: Customer, studio: StudioDep) -> ReceiptResponse:
     """Captures the approved order; a repetition returns the same capture."""
     paypal = _paypal_of(studio)
     payment = await orders.find_own_payment(studio.database, order_id, user.id)
@@ -148,7 +148,7 @@ async def read_order(order_id: PayPalId, user: Customer, studio: StudioDep) -> R
 
 
 @router.post("/captures/{capture_id}/refund", status_code=201)
-async def refund(
+async def refund_capture(
     capture_id: PayPalId,
     admin: Admin,
     studio: StudioDep,
@@ -168,7 +168,7 @@ async def refund(
 
 
 @router.post("/webhook", dependencies=[Public])
-async def webhook(request: Request, ip: ClientAddressDep) -> WebhookResponse:
+async def receive_paypal_webhook(request: Request, ip: ClientAddressDep) -> WebhookResponse:
     """Receives an event of PayPal: verifies the raw bytes, stores it once and applies it later."""
     inbox = resources_of(request).webhooks
     if inbox is None:

@@ -135,7 +135,7 @@ async def try_on(
 
 
 @router.get("/tryons")
-async def read_tryons(
+async def list_tryon_history(
     page: PageDep, user: Customer, studio: StudioDep
 ) -> Page[TryOnRecordResponse]:
     """Lists the caller's try-ons, newest first."""

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+from typing import Any
 
 import httpx
 import uvicorn
@@ -36,8 +37,32 @@ async def test_the_openapi_document(client: httpx.AsyncClient) -> None:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             answers = operation["responses"]
-            assert {"4XX", "5XX"} <= set(answers), (method, path)
-            assert "422" not in answers, (method, path)
+            assert {"429", "4XX", "503", "5XX"} <= set(answers), (method, path)
+            assert (operation.get("security") is not None) == ("401" in answers), (method, path)
+            errors = [answer for status, answer in answers.items() if status[0] in "45"]
+            assert all(is_described(document, answer) for answer in errors), (method, path)
+
+
+def is_described(document: dict[str, Any], answer: dict[str, Any]) -> bool:
+    """Whether an error answer is a component, or has a schema of its own."""
+    if "$ref" not in answer:
+        return "content" in answer
+    name = answer["$ref"].removeprefix("#/components/responses/")
+    content = document["components"]["responses"][name]["content"]
+    return bool(content["application/problem+json"]["schema"]["$ref"].endswith("/Problem"))
+
+
+async def test_operations_have_names_and_sentences(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/api/openapi.json")).json()
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    for operation in operations:
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", operation["operationId"])
+        summary = operation["summary"]
+        assert summary[0].isupper() and " " in summary and "\n" not in summary, summary
+        assert not summary.endswith(".") and len(summary) <= 120, summary
+        assert not operation.get("description", "x").startswith(summary)
 
 
 async def test_under_a_real_server(studio: Studio) -> None:

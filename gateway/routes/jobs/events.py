@@ -111,7 +111,7 @@ class EventStreamResponse(StreamingResponse):
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}, 204: {"description": "no more"}},
 )
-async def read_events(
+async def stream_job_events(
     request: Request,
     job_id: UUID,
     user: Customer,

@@ -123,7 +123,7 @@ def read_payload(body: JobRequest, job_type: JobType) -> Form:
 
 
 @router.post("", status_code=202)
-async def submit(
+async def create_job(
     request: Request,
     body: JobRequest,
     user: Customer,
@@ -157,7 +157,7 @@ async def read_job(job_id: UUID, user: Customer, studio: StudioDep) -> JobRespon
 
 
 @router.delete("/{job_id}", responses={202: {"model": JobResponse}})
-async def cancel(
+async def cancel_job(
     job_id: UUID, user: Customer, studio: StudioDep, response: Response
 ) -> JobResponse:
     """Cancels a queued job at once (200), or asks a running one to stop (202)."""
@@ -168,7 +168,7 @@ async def cancel(
 
 
 @router.post("/{job_id}/retry", status_code=202)
-async def retry(job_id: UUID, user: Customer, studio: StudioDep) -> JobAccepted:
+async def retry_failed_job(job_id: UUID, user: Customer, studio: StudioDep) -> JobAccepted:
     """Queues a failed job again; it continues where it stopped."""
     job = await jobs.retry_own_job(studio, job_id, visible_owner(user))
     return JobAccepted(job_id=job.id)
