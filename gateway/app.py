@@ -20,6 +20,7 @@ from gateway.routes import (
     account,
     admin,
     analytics,
+    api_keys,
     auth,
     blobs,
     catalog,
@@ -31,6 +32,7 @@ from gateway.routes import (
     paypal,
     search,
     segmentation,
+    sessions,
     tryon,
 )
 from gateway.routes.jobs import events as job_events
@@ -47,6 +49,8 @@ ROUTERS = (
     analytics.router,
     auth.router,
     account.router,
+    api_keys.router,
+    sessions.router,
     openid.router,
     files.router,
     segmentation.router,
@@ -102,7 +106,7 @@ def add_layers(app: FastAPI, observers: Sequence[Observe]) -> None:
     settings = resources.studio.settings
     app.add_middleware(Concurrency, settings=settings)
     app.add_middleware(BodyLimit)  # outside Concurrency: an arriving body takes no place
-    app.add_middleware(RateLimit, limits=resources.limits, tokens=resources.tokens)
+    app.add_middleware(RateLimit, limits=resources.limits, credentials=resources.credentials)
     app.add_middleware(DeadlineLayer)
     app.add_middleware(LastHandler)
     app.add_middleware(

@@ -5,7 +5,7 @@ from pydantic import Field
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from gateway.deps import ClientAddressDep, Customer, PlacesDep, StudioDep
+from gateway.deps import ClientAddressDep, PlacesDep, SignedIn, StudioDep
 from gateway.wire import WireRequest
 from studio.accounts.export import ExportStream, begin_export
 from studio.accounts.removal import delete_own_account
@@ -38,7 +38,7 @@ class ExportResponse(StreamingResponse):
 
 @router.delete("", status_code=204, response_class=Response)
 async def delete_me(
-    user: Customer, studio: StudioDep, places: PlacesDep, ip: ClientAddressDep,
+    user: SignedIn, studio: StudioDep, places: PlacesDep, ip: ClientAddressDep,
     body: DeleteAccountRequest,
 ) -> None:  # fmt: skip
     """Deletes the account with its uploads and everything that was created from them.
@@ -57,6 +57,6 @@ async def delete_me(
     response_class=StreamingResponse,
     responses={200: {"content": {"application/zip": {}}}},
 )
-async def export_me(user: Customer, studio: StudioDep, ip: ClientAddressDep) -> StreamingResponse:
+async def export_me(user: SignedIn, studio: StudioDep, ip: ClientAddressDep) -> StreamingResponse:
     """Returns a ZIP with the account's rows of every table as JSON, and its pictures."""
     return ExportResponse(await begin_export(studio, user.id, ip=ip))

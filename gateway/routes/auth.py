@@ -16,8 +16,11 @@ from gateway.deps import (
     ClientAddressDep,
     Customer,
     Public,
+    SignedIn,
     StudioDep,
     TokensDep,
+    UserAgentDep,
+    require_session,
 )
 from gateway.wire import WireRequest, WireResponse
 from studio.accounts.accounts import Account, create_user, normalise_email
@@ -192,11 +195,13 @@ async def login(
     studio: StudioDep,
     tokens: TokensDep,
     ip: ClientAddressDep,
+    user_agent: UserAgentDep,
 ) -> SessionResponse | JSONResponse:
     """Opens a session. The answer to an OAuth2 form also has the field names of RFC 6749."""
     account, grant = await log_in(
-        studio, email=credentials.email, password=credentials.password, ip=ip
-    )
+        studio, email=credentials.email, password=credentials.password, ip=ip,
+        user_agent=user_agent,
+    )  # fmt: skip
     answer = SessionResponse.of(tokens, account, grant)
     if not is_form(request):
         return answer
@@ -232,14 +237,15 @@ async def logout(
     if body is not None and body.refresh_token is not None:
         await close_session_of(studio, body.refresh_token, ip=ip)
     if user is not None:
-        await close_session(studio, user.session_id, user.id, ip=ip)
+        session_id = (await require_session(user)).session_id
+        await close_session(studio, session_id, user.id, ip=ip)
         if body is not None and body.everywhere:
             await close_all_sessions(studio, user.id, actor_id=user.id, ip=ip)
 
 
 @router.post("/password", status_code=204, response_class=Response)
 async def change_own_password(
-    body: PasswordRequest, user: Customer, studio: StudioDep, ip: ClientAddressDep
+    body: PasswordRequest, user: SignedIn, studio: StudioDep, ip: ClientAddressDep
 ) -> None:
     """Changes the password and ends every other session of the account."""
     await change_password(
@@ -250,5 +256,5 @@ async def change_own_password(
 
 @router.get("/me")
 async def me(user: Customer) -> UserResponse:
-    """Returns the account of the access token."""
+    """Returns the account of the access token or API key; the role is the one that it grants."""
     return UserResponse.from_row(user)

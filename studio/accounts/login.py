@@ -17,7 +17,7 @@ from studio.ports import Studio
 
 
 async def log_in(
-    studio: Studio, *, email: str, password: str, ip: str | None
+    studio: Studio, *, email: str, password: str, ip: str | None, user_agent: str | None = None
 ) -> tuple[Account, SessionGrant]:
     """Checks the password and opens a session.
 
@@ -41,6 +41,7 @@ async def log_in(
     async with studio.database.transaction() as session:
         grant = await open_session(
             session, user.id, studio.settings.refresh_token_days, network=network,
+            user_agent=user_agent,
             expected=CheckedCredentials(user.password_hash, user.token_version),
         )  # fmt: skip
         insert_audit(

@@ -23,7 +23,7 @@ CONTRACT_TABLES = {
     "users", "files", "search_log", "tryon_job", "segmentation_result", "prediction", "payment",
     "webhook_event", "audit_log", "index_version", "product", "product_embedding", "job",
     "job_event", "refresh_token", "regressor_version", "erasure", "doomed_blob",
-    "mention", "model_rollout",
+    "mention", "model_rollout", "api_key",
 }  # fmt: skip
 
 
