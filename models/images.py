@@ -5,9 +5,11 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+import pillow_heif
+from PIL import AvifImagePlugin, Image, ImageCms, UnidentifiedImageError
 
 from errors import Invalid, NotAnImage, TooLarge
 from models.bounds.formats import FORMATS as TABLE
@@ -48,6 +50,21 @@ __all__ = [
 ]
 
 
+LISTED = "JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF"
+
+
+@cache
+def prepare_decoders() -> None:
+    """Makes Pillow read HEIC, and both newer formats in the caller's own thread.
+
+    Thumbnails, depth maps and other pictures that lie beside the first one are not read.
+    """
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    pillow_heif.register_heif_opener(
+        decode_threads=1, thumbnails=False, depth_images=False, aux_images=False
+    )
+
+
 @dataclass(frozen=True)
 class ImageInfo:
     """The format, and width and height in pixels after applying EXIF's orientation."""
@@ -64,9 +81,10 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, Format]]:
         raise TooLarge(f"the image has {len(data):,} bytes; at most {MAX_BYTES:,} are allowed")
     kind = find_format(data)
     if kind is None:
-        raise NotAnImage("the data is not a JPEG, PNG, WebP, GIF, BMP or TIFF image")
+        raise NotAnImage(f"the data is not a {LISTED} image")
     kind.check(data)
     try:
+        prepare_decoders()
         with Image.open(io.BytesIO(data), formats=(kind.name,)) as image:
             check_size(*image.size)
             yield image, kind
