@@ -19,24 +19,27 @@ class PreparedPicture:
     """A decoded picture, resized and normalised for the networks, and its full size.
 
     pixels: the parser's input. square: SAM's input and the picture's shape inside of it; None
-    without a SAM.
+    without a SAM. cutout: the opaque pixels of a picture that is cut out already, at its full size.
     """
 
     width: int
     height: int
     pixels: Plane
     square: tuple[Plane, tuple[int, int]] | None
+    cutout: Mask | None = None
 
 
 @dataclass(frozen=True)
 class Features:
     """A picture, encoded once; every prompt is decoded from it.
 
-    size: (height, width) of the masks that are searched, at most WORKING_SIDE.
+    size: (height, width) of the masks that are searched, at most WORKING_SIDE. cutout: as in
+    `PreparedPicture`.
     """
 
     parsing: Parsing
     embedding: ImageEmbedding | None
+    cutout: Mask | None = None
     size: tuple[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -58,7 +61,8 @@ class Candidate:
 class Selection:
     """The candidate that a prompt means, before it is drawn at the picture's size.
 
-    plane: the refined probability. source: "parser" or "sam", the network whose edges it has.
+    plane: the refined probability. source: "parser" or "sam", the network whose edges it has, or
+    "alpha", where the mask is the picture's own.
     """
 
     candidate: Candidate
