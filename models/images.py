@@ -100,6 +100,7 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, Format]]:
         raise Invalid(f"the image has more than {MAX_PIXELS // 1_000_000} megapixels") from None
     except (
         OSError,
+        RuntimeError,
         SyntaxError,
         ValueError,
         EOFError,
