@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from errors import Invalid
@@ -12,6 +14,24 @@ from models.segmenter.parsing import Parsing
 from models.segmenter.regions import WORKING_SIDE
 from models.segmenter.sam import ImageEmbedding
 from models.segmenter.shapes import Bbox, Category, Mask, Plane, SegmentPrompt
+
+
+@dataclass(frozen=True)
+class PackedMask:
+    """A mask in an eighth of its memory; a replica keeps the features of several pictures."""
+
+    bits: NDArray[np.uint8]
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, mask: Mask) -> Self:
+        """Packs a mask."""
+        return cls(np.packbits(mask), (mask.shape[0], mask.shape[1]))
+
+    def unpack(self) -> Mask:
+        """The mask: (h, w) bool."""
+        count = self.shape[0] * self.shape[1]
+        return np.unpackbits(self.bits, count=count).reshape(self.shape).view(np.bool_)
 
 
 @dataclass(frozen=True)
@@ -26,7 +46,7 @@ class PreparedPicture:
     height: int
     pixels: Plane
     square: tuple[Plane, tuple[int, int]] | None
-    cutout: Mask | None = None
+    cutout: PackedMask | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +59,7 @@ class Features:
 
     parsing: Parsing
     embedding: ImageEmbedding | None
-    cutout: Mask | None = None
+    cutout: PackedMask | None = None
     size: tuple[int, int] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from models.segmenter.parsing import Parsing
 from models.segmenter.prompts import (
     Candidate,
     Features,
+    PackedMask,
     PreparedPicture,
     Segment,
     Selection,
@@ -122,7 +123,7 @@ class Segmenter:
             else find_target(features, prompt.target or "garment")
         )
         if features.cutout is not None and means_cutout(features, prompt, candidate):
-            plane = shrink(features.cutout, features.size)
+            plane = shrink(features.cutout.unpack(), features.size)
             return Selection(Candidate(plane > 0.5, plane, candidate.classes), plane, "alpha")
         plane, source = self._refine(features, candidate, prompt)
         return Selection(candidate, plane, source)
@@ -131,7 +132,8 @@ class Segmenter:
         self, image: Image.Image, size: tuple[int, int], cutout: Mask | None = None
     ) -> PreparedPicture:
         square = self.sam.preprocess(image) if self.sam else None
-        return PreparedPicture(*size, self.parser.preprocess(image), square, cutout)
+        packed = None if cutout is None else PackedMask.of(cutout)
+        return PreparedPicture(*size, self.parser.preprocess(image), square, packed)
 
     def _find_prompted(self, features: Features, prompt: SegmentPrompt) -> Candidate:
         """The piece that points and box mean; SAM decides between pieces where it is confident."""
@@ -183,7 +185,7 @@ def draw(features: Features, selection: Selection) -> Segment:
     parsing, candidate = features.parsing, selection.candidate
     size = (parsing.height, parsing.width)
     if selection.source == "alpha" and features.cutout is not None:
-        mask = features.cutout
+        mask = features.cutout.unpack()
     else:
         mask = resize(selection.plane, size) > 0.5
         if selection.source != "sam":

@@ -77,7 +77,9 @@ def means_cutout(features: Features, prompt: SegmentPrompt, garment: Candidate) 
     is_garment = prompt.target in (None, "garment") and not prompt.points and prompt.box is None
     if features.cutout is None or not is_garment or shows_person(features.parsing):
         return False
-    return iou(shrink(features.cutout, features.size) > 0.5, garment.mask) >= CUTOUT_AGREEMENT
+    return (
+        iou(shrink(features.cutout.unpack(), features.size) > 0.5, garment.mask) >= CUTOUT_AGREEMENT
+    )
 
 
 def shrink(mask: Mask, size: tuple[int, int]) -> Plane:

@@ -22,6 +22,7 @@ from models.images import (
 )
 from models.segmenter.parser import ParserConfig
 from models.segmenter.parser import load as load_parser
+from models.segmenter.prompts import PackedMask
 from models.segmenter.segmenter import Segmenter
 from models.segmenter.shapes import SegmentPrompt
 from models.tryon.pictures import read_garment, read_person
@@ -172,3 +173,11 @@ def test_every_part_of_the_product_reads_pictures_by_the_same_module() -> None:
         and node.value.id == "Image"
     }
     assert places == {"models/images.py"}
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 9), (64, 48)])
+def test_a_mask_is_packed_without_a_loss(shape: tuple[int, int]) -> None:
+    mask = np.random.default_rng(5).random(shape) > 0.5
+    packed = PackedMask.of(mask)
+    assert (packed.unpack() == mask).all() and packed.unpack().dtype == np.bool_
+    assert packed.bits.nbytes == -(-mask.size // 8)
