@@ -12,6 +12,7 @@ from drawing.hostile import heif
 from errors import Invalid, NotAnImage, TooLarge
 from models.bounds import av1, boxes, hevc
 from models.bounds import heif as bounds
+from models.bounds.bits import Bits
 from models.bounds.formats import find_format
 from models.bounds.limits import MAX_EXIF_BYTES
 from models.clean_copy import clean_copy
@@ -111,12 +112,12 @@ def test_a_damaged_file_is_refused(kind: str) -> None:
 def test_brands_tell_the_formats_apart() -> None:
     for brand, name in ((b"avif", "AVIF"), (b"heic", "HEIF"), (b"heix", "HEIF")):
         data = heif.heif([], brand=brand)
-        found = find_format(data)
-        assert found is not None and found.name == name
+        kind = find_format(data)
+        assert kind is not None and kind.name == name
     general = heif.box(b"ftyp", b"mif1", bytes(4), b"mif1", b"avif")
     other = heif.box(b"ftyp", b"mif1", bytes(4), b"mif1", b"heic")
-    kinds = [find_format(data) for data in (general, other)]
-    assert [kind.name for kind in kinds if kind] == ["AVIF", "HEIF"]
+    others = [find_format(data) for data in (general, other)]
+    assert [one.name for one in others if one] == ["AVIF", "HEIF"]
     assert find_format(heif.box(b"ftyp", b"mp42", bytes(4), b"isom")) is None
 
 
@@ -232,3 +233,14 @@ def test_any_changed_byte_ends_in_a_picture_or_an_error(kind: str) -> None:
             inspect_image(bytes(spoilt))
         except (Invalid, NotAnImage, TooLarge):
             continue
+
+
+def test_bits_are_read_from_the_highest_on() -> None:
+    reader = Bits(bytes((0b1010_0110, 0b0100_0000)))
+    assert [reader.number(count) for count in (1, 2, 3)] == [1, 1, 1]
+    assert reader.exponential() == 0  # 1
+    assert reader.exponential() == 3  # 00100
+    with pytest.raises(IndexError):
+        reader.number(40)
+    with pytest.raises(IndexError):
+        Bits(bytes(9)).exponential()
