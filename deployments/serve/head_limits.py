@@ -206,4 +206,9 @@ class HeadLimitProtocol(HttpToolsProtocol):
 
 def limiting_heads(origins: Collection[str]) -> type[HeadLimitProtocol]:
     """The protocol for a Gateway that pages of these origins may call."""
-    return type(HeadLimitProtocol.__name__, (HeadLimitProtocol,), {"origins": origins})
+
+    class OriginProtocol(HeadLimitProtocol):
+        """The protocol of one Gateway."""
+
+    OriginProtocol.origins = origins
+    return OriginProtocol

@@ -108,7 +108,10 @@ def read_items(data: bytes) -> Items:
                     raise damaged()
                 items.properties += read_boxes(data, first, last)
             elif kind == b"ipma":
-                items.own |= _read_associations(Fields(data, first, last))
+                own = _read_associations(Fields(data, first, last))
+                if own.keys() & items.own.keys():
+                    raise damaged()
+                items.own |= own
     except (KeyError, struct.error, IndexError):
         raise damaged() from None
     if any(at > len(items.properties) for own in items.own.values() for at in own):
@@ -169,6 +172,8 @@ def _read_kinds(data: bytes, start: int, end: int) -> dict[int, bytes]:
                 raise damaged()
             item = entry.number(2 if version == 2 else 4)
             entry.number(2)
+            if item in kinds:
+                raise damaged()
             kinds[item] = entry.number(4).to_bytes(4)
             check_most("items", len(kinds), MAX_ITEMS)
     return kinds
@@ -190,7 +195,9 @@ def _read_extents(fields: Fields, idat: int) -> dict[int, list[tuple[int, int]]]
         count = fields.number(2)
         total += 1 + count
         check_most("extents of its items", total, MAX_ENTRIES)
-        places = extents.setdefault(item, [])
+        if item in extents:
+            raise damaged()
+        places = extents[item] = []
         for _ in range(count):
             fields.number(index_size if version else 0)
             start = base + fields.number(offset_size)
@@ -223,5 +230,7 @@ def _read_associations(fields: Fields) -> dict[int, list[int]]:
         total += 1 + count
         check_most("properties of its items", total, MAX_ENTRIES)
         mask = 0x7FFF if number_size == 2 else 0x7F
-        own.setdefault(item, []).extend(fields.number(number_size) & mask for _ in range(count))
+        if item in own:
+            raise damaged()
+        own[item] = [fields.number(number_size) & mask for _ in range(count)]
     return own

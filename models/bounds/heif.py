@@ -20,8 +20,8 @@ from models.bounds.limits import (
 
 MAX_PICTURES = 16
 """Pictures side by side, each of which Pillow opens with a copy of its metadata."""
-MAX_CODED_PIXELS = 3 * MAX_PIXELS
-"""Of all coded items: a picture and its alpha plane have up to twice `MAX_PIXELS`."""
+MAX_CODED_PIXELS = 2 * MAX_PIXELS + 4_000_000
+"""Of all coded items: a picture, its alpha plane, and thumbnails."""
 MAX_METADATA_BYTES = 4_000_000
 TILE_SLACK = 1 << 20
 """The tiles may have twice the picture's pixels, and this many more."""
