@@ -4,11 +4,11 @@ import os
 from functools import cached_property
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from secret_files import PREFIX, SECRETS, SecretSettings, variable_of
 
@@ -96,6 +96,7 @@ class Settings(SecretSettings):
     concurrent_search: int = Field(512, ge=1)
     concurrent_cv: int = Field(32, ge=1)
     trusted_proxies: tuple[str, ...] = ()
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     fetch_allow: tuple[str, ...] = ()
     otlp_url: str | None = None
 
@@ -107,6 +108,13 @@ class Settings(SecretSettings):
             if ip_network(proxy, strict=False).prefixlen == 0:
                 raise ValueError(f"{proxy} contains every address; name the proxies' addresses")
         return proxies
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def read_origins(cls, origins: str | tuple[str, ...]) -> tuple[str, ...]:
+        """Reads a list with commas; exact origins only, so that no other site gets in."""
+        texts = origins.split(",") if isinstance(origins, str) else origins
+        return tuple(read_origin(text.strip()) for text in texts if text.strip())
 
     @model_validator(mode="after")
     def refuse_unsafe_production(self) -> "Settings":
@@ -142,6 +150,11 @@ class Settings(SecretSettings):
             raise ValueError(
                 "STUDIO_ENV=production needs a STUDIO_BLOB_URL that every node reaches: "
                 "azure://… or https://…, not a folder"
+            )
+        plain = [origin for origin in self.cors_origins if not is_protected(origin)]
+        if plain:
+            raise ValueError(
+                f"STUDIO_ENV=production needs https:// origins in STUDIO_CORS_ORIGINS: {plain[0]}"
             )
         if not self.private_network:
             self._refuse_plain_servers()
@@ -291,6 +304,33 @@ class Settings(SecretSettings):
         if self.jwt_previous_secret is not None:
             secrets.append(self.present("jwt_previous_secret"))
         return tuple(secrets)
+
+
+def read_origin(text: str) -> str:
+    """An origin as browsers send it: lower case, without the scheme's own port.
+
+    Raises:
+        ValueError: it is not `scheme://host` or `scheme://host:port`; the message says why.
+    """
+    if "*" in text:
+        raise ValueError(f"{text} would let pages of strangers in; name each shop's origin")
+    parts = urlsplit(text.lower().removesuffix("/"))
+    name = parts.hostname or ""
+    host = f"[{name}]" if ":" in name else name
+    spellings = [f"{parts.scheme}://{host}", f"{parts.scheme}://{host}:{parts.port}"]
+    is_exact = host and text.isascii() and parts.geturl() in spellings
+    if parts.scheme not in ("http", "https") or not is_exact:
+        raise ValueError(
+            f"{text} is not an origin; expected https://host or https://host:port, without a path "
+            "(names of other alphabets as xn--…)"
+        )
+    has_port = parts.port not in (None, {"http": 80, "https": 443}[parts.scheme])
+    return spellings[has_port]
+
+
+def is_protected(origin: str) -> bool:
+    """Whether nobody on the network can change the pages of this origin."""
+    return origin.startswith("https://") or urlsplit(origin).hostname in LOOPBACK
 
 
 def load_settings() -> Settings:

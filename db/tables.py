@@ -113,7 +113,7 @@ class RefreshToken(SQLModel, table=True):
     Attributes:
         version: the account's `token_version` when the token was issued; the token is valid only
             while the account still has this version.
-        network: the network of the caller who signed in, at the first token of a family.
+        network, user_agent: of the caller who signed in, at the first token of a family.
     """
 
     __tablename__ = "refresh_token"
@@ -136,10 +136,39 @@ class RefreshToken(SQLModel, table=True):
     token_hash: bytes = Field(sa_type=LargeBinary, unique=True)
     version: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     network: str | None = Field(default=None, sa_type=Text)
+    user_agent: str | None = Field(default=None, sa_type=Text)
     issued_at: datetime = moment()
     expires_at: datetime = Field(sa_type=DateTime(timezone=True), index=True)
     used_at: datetime | None = moment(nullable=True)
     revoked_at: datetime | None = moment(nullable=True)
+
+
+class ApiKey(SQLModel, table=True):
+    """A key for an account's servers; only its SHA-256 is stored. A revoked key has no row.
+
+    Attributes:
+        hint: the last characters of the key, by which its owner recognises it.
+        role: the highest role that the key has; the account's own role limits it further.
+        last_used_at: to within a minute.
+    """
+
+    __tablename__ = "api_key"
+    __table_args__ = (
+        one_of("role", *ROLES),
+        Index("ix_api_key_user_id_created_at", "user_id", "created_at", "id"),
+        Index(
+            "ix_api_key_expires_at", "expires_at", postgresql_where=text("expires_at IS NOT NULL")
+        ),
+    )
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    user_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
+    name: str = Field(sa_type=Text)
+    key_hash: bytes = Field(sa_type=LargeBinary, unique=True)
+    hint: str = Field(sa_type=Text)
+    role: str = Field(sa_type=Text)
+    created_at: datetime = moment()
+    expires_at: datetime | None = moment(nullable=True)
+    last_used_at: datetime | None = moment(nullable=True)
 
 
 class File(SQLModel, table=True):

@@ -10,7 +10,7 @@ from sqlalchemy import ARRAY, Uuid, bindparam, column, exists, func, inspect, tu
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.tables import RefreshToken, User
+from db.tables import ApiKey, RefreshToken, User
 
 
 async def insert_user(
@@ -148,12 +148,13 @@ async def insert_refresh_token(
     expires_at: datetime,
     version: int,
     network: str | None = None,
+    user_agent: str | None = None,
 ) -> None:
     """Adds a token to a family; `issued_at` is the database's clock, so tokens are in order."""
     session.add(
         RefreshToken(
             family_id=family_id, user_id=user_id, token_hash=token_hash, expires_at=expires_at,
-            version=version, network=network,
+            version=version, network=network, user_agent=user_agent,
         )
     )  # fmt: skip
     await session.flush()
@@ -240,8 +241,9 @@ async def revoke_sessions(
 
 
 async def end_user(session: AsyncSession, user_id: UUID) -> None:
-    """Ends an account: nobody can sign in, its sessions end, and its address is free."""
+    """Ends an account: nobody can sign in, sessions and API keys end, and its address is free."""
     await revoke_sessions(session, user_id)
+    await session.exec(delete(ApiKey).where(col(ApiKey.user_id) == user_id))
     values = {
         "email": f"{uuid4()}@ended.invalid", "name": None, "password_hash": "", "role": "customer",
         "oidc_issuer": None, "oidc_subject": None,

@@ -5,7 +5,7 @@ from ray import serve
 
 from deployments.handles import Handles
 from deployments.serve.calls import HandleArgs
-from deployments.serve.head_limits import HeadLimitProtocol
+from deployments.serve.head_limits import limiting_heads
 from deployments.serve.metrics import RequestMetrics
 from deployments.serve.patches import call_when_draining, prepare_ingress
 from deployments.serve.replica import Replica
@@ -20,7 +20,7 @@ class Gateway(Replica):
     """The late-bound form of an ingress: the app is built in the replica instead of pickled."""
 
     def __init__(self, args: HandleArgs, handles: Handles) -> None:
-        prepare_ingress(HeadLimitProtocol)
+        prepare_ingress(limiting_heads(load_settings().cors_origins))
         self._args = args
         self._handles = handles
         self._background: Background | None = None

@@ -8,9 +8,10 @@ from fastapi import FastAPI
 from gateway.body_limit import BodyLimit
 from gateway.client_address import ClientAddress
 from gateway.concurrency import Concurrency
+from gateway.cors import Cors
 from gateway.deadline import DeadlineLayer
 from gateway.docs import add_docs
-from gateway.envelope import Envelope, Observe
+from gateway.envelope import CheckAddress, Envelope, Observe
 from gateway.error_answers import register_handlers
 from gateway.last_handler import LastHandler
 from gateway.limits import RateLimit
@@ -20,6 +21,7 @@ from gateway.routes import (
     account,
     admin,
     analytics,
+    api_keys,
     auth,
     blobs,
     catalog,
@@ -31,6 +33,7 @@ from gateway.routes import (
     paypal,
     search,
     segmentation,
+    sessions,
     tryon,
 )
 from gateway.routes.jobs import events as job_events
@@ -47,6 +50,8 @@ ROUTERS = (
     analytics.router,
     auth.router,
     account.router,
+    api_keys.router,
+    sessions.router,
     openid.router,
     files.router,
     segmentation.router,
@@ -102,9 +107,12 @@ def add_layers(app: FastAPI, observers: Sequence[Observe]) -> None:
     settings = resources.studio.settings
     app.add_middleware(Concurrency, settings=settings)
     app.add_middleware(BodyLimit)  # outside Concurrency: an arriving body takes no place
-    app.add_middleware(RateLimit, limits=resources.limits, tokens=resources.tokens)
+    app.add_middleware(RateLimit, limits=resources.limits, credentials=resources.credentials)
     app.add_middleware(DeadlineLayer)
+    app.add_middleware(CheckAddress)
     app.add_middleware(LastHandler)
+    if settings.cors_origins:
+        app.add_middleware(Cors, origins=settings.cors_origins)
     app.add_middleware(
         Envelope,
         client_address=ClientAddress(settings.trusted_proxies),

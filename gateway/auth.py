@@ -1,4 +1,4 @@
-"""Access tokens: issues and verifies short-lived JWTs."""
+"""Bearer tokens: short-lived JWTs, which are issued and verified here, and API keys."""
 
 import time
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from starlette.types import Scope
 from errors import NotAuthenticated
 from secret_files import Following
 from settings import Settings
+from studio.accounts.keys import ApiKeys, KeyAccount, is_api_key
 
 ISSUER = "ai-fashion-studio"
 AUDIENCE = "ai-fashion-studio-api"
@@ -107,3 +108,23 @@ class AccessTokens:
         if not isinstance(claims["ver"], int):
             raise ValueError("the version is not a number")
         return AccessClaims(UUID(claims["sub"]), UUID(claims["sid"]), claims["ver"])
+
+
+Identity = AccessClaims | KeyAccount
+
+
+class Credentials:
+    """Finds out who sends a bearer token: an access token or an API key."""
+
+    def __init__(self, tokens: AccessTokens, keys: ApiKeys) -> None:
+        self._tokens = tokens
+        self._keys = keys
+
+    async def identify(self, token: str) -> Identity:
+        """The claims of an access token, whose session is not looked up; or a key's account.
+
+        Raises:
+            NotAuthenticated: the token is not valid.
+            Unavailable: PostgreSQL, which has the keys, can't be reached.
+        """
+        return await self._keys.find(token) if is_api_key(token) else self._tokens.read(token)

@@ -6,7 +6,7 @@ All of them are async: FastAPI runs a plain function in another thread, for ever
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from fastapi import Depends, Header, Request
@@ -16,10 +16,11 @@ from starlette.requests import HTTPConnection
 from db.tables import ROLES, Role
 from errors import Forbidden, NotAuthenticated
 from gateway.arrivals import Arrivals
-from gateway.auth import AccessClaims, AccessTokens
+from gateway.auth import AccessTokens, Credentials
 from gateway.limits import RateLimits
 from gateway.resources import Places, resources_of
 from studio.accounts.accounts import Account, OpenAccounts
+from studio.accounts.keys import KeyAccount
 from studio.files.checks import FileChecks
 from studio.forms import Storable
 from studio.jobs.watch import JobWatch
@@ -28,27 +29,50 @@ from studio.search.log import SearchLogWriter
 from studio.telemetry.health import HealthWatch
 from studio.telemetry.latency import LatencyLog
 
+MAX_USER_AGENT_CHARS = 200
+
 
 class Bearer(OAuth2PasswordBearer):
     """The OAuth 2 scheme of the OpenAPI document; `gateway.limits` has read the header already."""
 
     async def __call__(self, request: HTTPConnection) -> Any:
-        """The token's claims, None without a token, or the error of a token that is not valid."""
+        """The token's `Identity`, None without a token, or the error of one that is not valid."""
         return request.scope["state"].get("identity")
 
 
-bearer = Bearer(tokenUrl="/api/auth/login", auto_error=False)
+bearer = Bearer(
+    tokenUrl="/api/auth/login",
+    auto_error=False,
+    description="An access token of `POST /api/auth/login`, or an API key (`sk_…`).",
+)
 
 
 @dataclass(frozen=True)
 class CurrentUser(Account):
-    """The caller's account as it is at this moment, and the session of the request's token."""
+    """The caller's account as it is at this moment; its role is limited by an API key's.
 
-    session_id: UUID
+    Attributes:
+        session_id: the session of the request's token; None for a request with an API key.
+    """
+
+    session_id: UUID | None
+
+    @classmethod
+    def of_account(cls, account: Account, session_id: UUID | None) -> Self:
+        """The caller with this account."""
+        names = Account.__dataclass_fields__
+        return cls(**{name: getattr(account, name) for name in names}, session_id=session_id)
 
     def has_role(self, role: Role) -> bool:
         """Whether the user's role is this one or a higher one."""
         return ROLES.index(self.role) >= ROLES.index(role)
+
+
+@dataclass(frozen=True)
+class SignedInUser(CurrentUser):
+    """A caller with a session, not with an API key."""
+
+    session_id: UUID
 
 
 async def get_studio(request: Request) -> Studio:
@@ -64,6 +88,17 @@ async def get_places(request: Request) -> Places:
 async def get_tokens(request: Request) -> AccessTokens:
     """Issues and reads access tokens."""
     return resources_of(request).tokens
+
+
+async def get_credentials(request: Request) -> Credentials:
+    """Reads access tokens and API keys."""
+    return resources_of(request).credentials
+
+
+async def get_user_agent(request: Request) -> str | None:
+    """The printable characters of the header User-Agent, at most `MAX_USER_AGENT_CHARS`."""
+    text = "".join(filter(str.isprintable, request.headers.get("user-agent", "")))
+    return text[:MAX_USER_AGENT_CHARS] or None
 
 
 async def get_limits(request: Request) -> RateLimits:
@@ -114,6 +149,8 @@ async def get_job_watch(request: Request) -> JobWatch:
 StudioDep = Annotated[Studio, Depends(get_studio)]
 PlacesDep = Annotated[Places, Depends(get_places)]
 TokensDep = Annotated[AccessTokens, Depends(get_tokens)]
+CredentialsDep = Annotated[Credentials, Depends(get_credentials)]
+UserAgentDep = Annotated[str | None, Depends(get_user_agent)]
 LimitsDep = Annotated[RateLimits, Depends(get_limits)]
 AccountsDep = Annotated[OpenAccounts, Depends(get_accounts)]
 HealthDep = Annotated[HealthWatch, Depends(get_health_watch)]
@@ -146,15 +183,17 @@ async def find_user(
     """
     if identity is None:
         return None
-    if not isinstance(identity, AccessClaims):
-        raise NotAuthenticated("the access token is not valid or has expired")
+    if isinstance(identity, KeyAccount):
+        return CurrentUser.of_account(identity, session_id=None)
+    if isinstance(identity, NotAuthenticated):
+        raise NotAuthenticated(identity.detail)
     account = await accounts.find(identity.user_id, identity.session_id)
     # A password change raises the account's version and keeps the session that made it, whose
     # access token then has an older version. A token with a newer version than the account's was
     # issued before the database was restored from a backup.
     if account is None or account.token_version < identity.version:
         raise NotAuthenticated("the session has ended; sign in again")
-    return CurrentUser(**vars(account), session_id=identity.session_id)
+    return CurrentUser.of_account(account, identity.session_id)
 
 
 MaybeUser = Annotated[CurrentUser | None, Depends(find_user)]
@@ -165,7 +204,9 @@ def require(role: Role) -> Callable[[CurrentUser | None], Awaitable[CurrentUser]
 
     async def check_role(user: MaybeUser) -> CurrentUser:
         if user is None:
-            raise NotAuthenticated("this needs an access token: POST /api/auth/login")
+            raise NotAuthenticated(
+                "this needs an access token (POST /api/auth/login) or an API key"
+            )
         if not user.has_role(role):
             raise Forbidden(f"this needs the role {role}")
         return user
@@ -181,11 +222,29 @@ require_customer = require("customer")
 require_merchant = require("merchant")
 require_admin = require("admin")
 
+
+async def require_session(
+    user: Annotated[CurrentUser, Depends(require_customer)],
+) -> SignedInUser:
+    """Admits users with a session.
+
+    Raises:
+        Forbidden: the request has an API key.
+    """
+    if user.session_id is None:
+        raise Forbidden("an API key can't do this; sign in with the account itself")
+    return SignedInUser.of_account(user, user.session_id)
+
+
 Public = Depends(allow_everyone)
 """`dependencies=[Public]` for routes that ignore who the caller is."""
+SessionOnly = Depends(require_session)
+"""`dependencies=[SessionOnly]`, beside a role, for routes that refuse API keys."""
 
 Anyone = MaybeUser
 Customer = Annotated[CurrentUser, Depends(require_customer)]
+SignedIn = Annotated[SignedInUser, Depends(require_session)]
+"""Keys, passwords, sessions and accounts are managed by people, not by their keys."""
 Merchant = Annotated[CurrentUser, Depends(require_merchant)]
 Admin = Annotated[CurrentUser, Depends(require_admin)]
 

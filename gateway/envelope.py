@@ -12,7 +12,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from errors import Malformed
 from gateway.client_address import ClientAddress
-from gateway.error_answers import studio_problem
 from studio.context import serving, span
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -78,8 +77,25 @@ def check_address(scope: Scope) -> None:
         raise Malformed(f"the address has more than {MAX_PARAMETERS} parameters")
 
 
+class CheckAddress:
+    """The layer that refuses paths and queries which no route takes; `LastHandler` answers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves the request.
+
+        Raises:
+            Malformed: as `check_address`.
+        """
+        if scope["type"] == "http":
+            check_address(scope)
+        await self.app(scope, receive, send)
+
+
 class Envelope:
-    """Middleware for every HTTP request: its id, checks of the address, headers, observers."""
+    """Middleware for every HTTP request: its id, headers, spans, observers."""
 
     def __init__(
         self,
@@ -124,7 +140,7 @@ class Envelope:
 
         try:
             with span(method_of(scope)) as server_span:
-                await self._answer(scope, receive, send_completed)
+                await self.app(scope, receive, send_completed)
                 server_span.update_name(f"{method_of(scope)} {route_of(scope) or UNMATCHED}")
                 server_span.set_attribute("http.response.status_code", status)
         finally:
@@ -132,14 +148,6 @@ class Envelope:
             write_access_line(scope, status, elapsed_ms)
             for observe in self._observers:
                 observe(method_of(scope), route_of(scope) or UNMATCHED, status, elapsed_ms)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            check_address(scope)
-        except Malformed as error:
-            await studio_problem(scope, error)(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
 
 
 def route_of(scope: Scope) -> str | None:

@@ -13,10 +13,11 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from errors import NotAuthenticated, RateLimited, StudioError, Unavailable
-from gateway.auth import AccessClaims, AccessTokens, bearer_token
+from gateway.auth import AccessClaims, Credentials, Identity, bearer_token
 from integrations.fair_semaphore import Caller
 from integrations.windows import QuotaUse, WindowState
 from studio.accounts.client_network import limit_key
+from studio.accounts.keys import KeyAccount
 from studio.batching import MicroBatcher
 from studio.context import acting_for
 from studio.ports import Studio
@@ -132,19 +133,19 @@ async def count_request(limits: RateLimits, scope: Scope, route_class: str) -> N
 
 
 class RateLimit:
-    """The layer that reads the access token, counts the request and refuses excess requests."""
+    """The layer that reads the bearer token, counts the request and refuses excess requests."""
 
-    def __init__(self, app: ASGIApp, limits: RateLimits, tokens: AccessTokens) -> None:
+    def __init__(self, app: ASGIApp, limits: RateLimits, credentials: Credentials) -> None:
         self.app = app
         self._limits = limits
-        self._tokens = tokens
+        self._credentials = credentials
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stores `identity` and `caller` in the scope's state, and headers for `Envelope`."""
         if scope["type"] != "http" or not scope["path"].startswith(("/api/", "/blobs/")):
             await self.app(scope, receive, send)
             return
-        identity = scope["state"]["identity"] = self._identify(scope)
+        identity = scope["state"]["identity"] = await self._identify(scope)
         route_class = route_class_of(scope["method"], scope["path"])
         if route_class is not None:
             await count_request(self._limits, scope, route_class)
@@ -154,12 +155,12 @@ class RateLimit:
         with acting_for(caller):
             await self.app(scope, receive, send)
 
-    def _identify(self, scope: Scope) -> AccessClaims | NotAuthenticated | None:
+    async def _identify(self, scope: Scope) -> Identity | NotAuthenticated | None:
         token = bearer_token(scope)
         if token is None:
             return None
         try:
-            return self._tokens.read(token)
+            return await self._credentials.identify(token)
         except NotAuthenticated as error:
             return error
 
@@ -167,9 +168,13 @@ class RateLimit:
 def caller_key(route_class: str, identity: object, client_address: str) -> str:
     """The name of the caller's window.
 
-    Requests are counted by account. Requests without a token and those of the class `auth`, where
-    passwords can be guessed, are counted by address.
+    Requests are counted by account, whichever of its sessions and keys they use. Requests
+    without a token and those of the class `auth`, where passwords can be guessed, are counted by
+    address.
     """
-    if isinstance(identity, AccessClaims) and route_class != "auth":
-        return f"user:{identity.user_id}"
+    if route_class != "auth":
+        if isinstance(identity, AccessClaims):
+            return f"user:{identity.user_id}"
+        if isinstance(identity, KeyAccount):
+            return f"user:{identity.id}"
     return f"ip:{limit_key(client_address)}"

@@ -9,12 +9,13 @@ from typing import cast
 from starlette.requests import HTTPConnection
 
 from gateway.arrivals import Arrivals
-from gateway.auth import AccessTokens
+from gateway.auth import AccessTokens, Credentials
 from gateway.limits import RateLimits
 from integrations.fair_semaphore import FairSemaphore
 from integrations.openid import OpenIdProvider
 from settings import Settings
 from studio.accounts.accounts import OpenAccounts
+from studio.accounts.keys import ApiKeys
 from studio.background import Background
 from studio.files.checks import FileChecks
 from studio.jobs.watch import JobWatch
@@ -66,6 +67,7 @@ class Resources:
     background: Background
     places: Places
     tokens: AccessTokens
+    credentials: Credentials
     limits: RateLimits
     accounts: OpenAccounts
     health: HealthWatch
@@ -99,12 +101,14 @@ class Resources:
 def open_resources(studio: Studio) -> Resources:
     """Creates the objects; nothing runs before `Resources.running`."""
     draining = asyncio.Event()
+    tokens = AccessTokens(studio.settings)
     return Resources(
         studio=studio,
         draining=draining,
         background=Background(),
         places=Places(),
-        tokens=AccessTokens(studio.settings),
+        tokens=tokens,
+        credentials=Credentials(tokens, ApiKeys(studio.database)),
         limits=RateLimits(studio),
         accounts=OpenAccounts(studio.database),
         health=HealthWatch(studio),

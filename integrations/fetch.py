@@ -27,6 +27,7 @@ READ_S = 5.0
 HTTPS_PORT = 443
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 OCTETS = "application/octet-stream"
+BRANDS = frozenset({b"avif", b"heic", b"heix", b"mif1"})
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 HEADERS = (
     ("Accept", "image/*"),
@@ -264,6 +265,13 @@ async def read_image(response: httpcore.Response) -> bytes:
         data += chunk
         if len(data) > MAX_BYTES:
             raise TooLarge(f"the picture has more than {MAX_BYTES} bytes")
-    if not data.startswith(MAGIC) and not (data[:4] == b"RIFF" and data[8:12] == b"WEBP"):
+    if not data.startswith(MAGIC) and not is_in_container(bytes(data[:12])):
         raise NotAnImage("the response is not an image")
     return bytes(data)
+
+
+def is_in_container(head: bytes) -> bool:
+    """Whether a file that begins like this is WebP, or a container of AVIF or HEIC."""
+    if head[4:8] == b"ftyp":
+        return head[8:12] in BRANDS
+    return head[:4] == b"RIFF" and head[8:12] == b"WEBP"

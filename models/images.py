@@ -5,9 +5,12 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+import pillow_heif
+from numpy.typing import NDArray
+from PIL import AvifImagePlugin, Image, ImageCms, UnidentifiedImageError
 
 from errors import Invalid, NotAnImage, TooLarge
 from models.bounds.formats import FORMATS as TABLE
@@ -20,6 +23,10 @@ FORMATS = tuple(kind.name for kind in TABLE)
 """Pillow's names. MPO files, which many phones write, are opened as JPEG."""
 BAND_PIXELS = 4_000_000
 """Larger pictures are converted in bands, so that there is no second copy of them in memory."""
+OPAQUE = 127
+"""A pixel is a part of a cut-out where its alpha is above this."""
+LEAST_TRANSPARENT, LEAST_OPAQUE = 0.02, 0.005
+"""The shares of a picture that is a cut-out; rounded corners, for example, are a smaller share."""
 MAX_USED_PROFILE_BYTES = 1_000_000
 PROFILE_CLASSES = frozenset({b"mntr", b"scnr", b"prtr", b"spac"})
 ORIENTATION_TAG = 0x0112
@@ -39,6 +46,7 @@ __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "ImageInfo",
+    "decode_cutout",
     "decode_image",
     "decode_measured",
     "inspect_image",
@@ -46,6 +54,21 @@ __all__ = [
     "public_copy",
     "to_srgb",
 ]
+
+
+LISTED = "JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF"
+
+
+@cache
+def prepare_decoders() -> None:
+    """Makes Pillow read HEIC, and both newer formats in the caller's own thread.
+
+    Thumbnails, depth maps and other pictures that lie beside the first one are not read.
+    """
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    pillow_heif.register_heif_opener(
+        decode_threads=1, thumbnails=False, depth_images=False, aux_images=False
+    )
 
 
 @dataclass(frozen=True)
@@ -64,9 +87,10 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, Format]]:
         raise TooLarge(f"the image has {len(data):,} bytes; at most {MAX_BYTES:,} are allowed")
     kind = find_format(data)
     if kind is None:
-        raise NotAnImage("the data is not a JPEG, PNG, WebP, GIF, BMP or TIFF image")
+        raise NotAnImage(f"the data is not a {LISTED} image")
     kind.check(data)
     try:
+        prepare_decoders()
         with Image.open(io.BytesIO(data), formats=(kind.name,)) as image:
             check_size(*image.size)
             yield image, kind
@@ -76,6 +100,7 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, Format]]:
         raise Invalid(f"the image has more than {MAX_PIXELS // 1_000_000} megapixels") from None
     except (
         OSError,
+        RuntimeError,
         SyntaxError,
         ValueError,
         EOFError,
@@ -136,6 +161,27 @@ def decode_measured(
         NotAnImage, Invalid, TooLarge: as `inspect_image`.
 
     """
+    image, size, _ = _decode(data, shortest_side, has_opaque=False)
+    return image, size
+
+
+def decode_cutout(
+    data: bytes, *, shortest_side: int | None = None
+) -> tuple[Image.Image, tuple[int, int], NDArray[np.bool_] | None]:
+    """Like `decode_measured`, with the opaque pixels of a cut-out.
+
+    They are (height, width) bool, True where opaque; None where the picture is no cut-out.
+
+    Raises:
+        NotAnImage, Invalid, TooLarge: as `inspect_image`.
+
+    """
+    return _decode(data, shortest_side, has_opaque=True)
+
+
+def _decode(
+    data: bytes, shortest_side: int | None, *, has_opaque: bool
+) -> tuple[Image.Image, tuple[int, int], NDArray[np.bool_] | None]:
     with _opened(data) as (image, kind):
         width, height = image.size
         if shortest_side is not None and kind.name == "JPEG":
@@ -146,7 +192,19 @@ def decode_measured(
         transposition = TRANSPOSITIONS.get(orientation)
         upright = image if transposition is None else image.transpose(transposition)
         size = (height, width) if orientation in SIDEWAYS else (width, height)
-        return _to_rgb(upright), size
+        opaque = _opaque_pixels(upright) if has_opaque and _is_transparent(upright) else None
+        return _to_rgb(upright), size, opaque
+
+
+def _opaque_pixels(image: Image.Image) -> NDArray[np.bool_] | None:
+    """Whether each pixel is opaque; None if too few are, or too many."""
+    opaque = np.empty((image.height, image.width), np.bool_)
+    step = max(1, BAND_PIXELS // image.width)
+    for top in range(0, image.height, step):
+        band = image.crop((0, top, image.width, min(top + step, image.height)))
+        opaque[top : top + step] = np.asarray(band.convert("RGBA").getchannel("A")) > OPAQUE
+    is_cutout = LEAST_OPAQUE <= opaque.mean() <= 1 - LEAST_TRANSPARENT
+    return opaque if is_cutout else None
 
 
 def _orientation(image: Image.Image) -> int:

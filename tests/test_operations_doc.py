@@ -46,6 +46,15 @@ OPTIONS = {
     ("docker", "push"): set(),
     ("curl",): {"-fsS"},
     ("openssl", "rand"): {"-base64"},
+    ("az", "storage", "cors", "add"): {
+        "--services",
+        "--account-name",
+        "--methods",
+        "--origins",
+        "--allowed-headers",
+        "--exposed-headers",
+        "--max-age",
+    },
 }
 """Of programs that a test machine need not have."""
 

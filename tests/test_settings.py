@@ -101,3 +101,52 @@ def test_servers_without_tls_are_taken_on_this_machine_and_on_an_encrypted_netwo
         "database_url": "postgresql:///x?host=/run/postgresql", "redis_url": "unix:///run/valkey",
     }  # fmt: skip
     Settings(**(WHOLE | sockets))
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("", ()),
+        ("https://shop.example", ("https://shop.example",)),
+        (" https://Shop.example:443/ ,http://localhost:3000,",
+         ("https://shop.example", "http://localhost:3000")),
+        ("http://[::1]:8080", ("http://[::1]:8080",)),
+    ],
+)  # fmt: skip
+def test_origins_are_read_as_browsers_send_them(
+    monkeypatch: pytest.MonkeyPatch, text: str, origins: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("STUDIO_CORS_ORIGINS", text)
+    assert load_settings().cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("*", "name each shop's origin"),
+        ("https://*.shop.example", "name each shop's origin"),
+        ("shop.example", "expected https://host"),
+        ("https://shop.example/page", "expected https://host"),
+        ("https://shop.example?x", "expected https://host"),
+        ("https://user@shop.example", "expected https://host"),
+        ("ftp://shop.example", "expected https://host"),
+        ("https://", "expected https://host"),
+        ("null", "expected https://host"),
+        ("https://käse.example", "xn--"),
+        ("https://shop.example:port", "ort"),
+    ],
+)
+def test_only_exact_origins_are_taken(
+    monkeypatch: pytest.MonkeyPatch, text: str, reason: str
+) -> None:
+    monkeypatch.setenv("STUDIO_CORS_ORIGINS", f"https://good.example,{text}")
+    with pytest.raises(SetupError, match=f"STUDIO_CORS_ORIGINS.*{reason}"):
+        load_settings()
+
+
+def test_production_lets_pages_in_that_nobody_can_change_on_the_way() -> None:
+    good: dict[str, Any] = WHOLE | {"cors_origins": "https://shop.example,http://localhost:3000"}
+    assert len(Settings(**good).cors_origins) == 2
+    bad: dict[str, Any] = WHOLE | {"cors_origins": "http://shop.example"}
+    with pytest.raises(ValidationError, match="in STUDIO_CORS_ORIGINS: http:"):
+        Settings(**bad)

@@ -24,7 +24,7 @@ from models.bounds.jpeg import MAX_SCANNED_SAMPLES, MAX_SCANS
 from models.bounds.png import MAX_DATA_CHUNKS, MAX_OTHER_CHUNKS, MAX_PACKED_TEXTS
 from models.bounds.tiff import MAX_TAGS
 from models.bounds.vp8l import MAX_GROUPS
-from models.images import decode_image, inspect_image, public_copy
+from models.images import decode_image, inspect_image, prepare_decoders, public_copy
 
 SIDE = 6320  # squared, just below 40 megapixels
 SMALLER = 5650  # squared, 32 megapixels
@@ -78,6 +78,7 @@ def empty_blocks(size: int) -> bytes:
 
 def saved(kind: str, mode: str = "RGB", **options: object) -> bytes:
     """40 megapixels of noise that was blown up, as Pillow writes them."""
+    prepare_decoders()
     small = Image.effect_noise((SIDE // 8, SIDE // 8), 90).convert(mode)
     if mode == "RGBA":
         small.putalpha(Image.linear_gradient("L").resize(small.size))
@@ -117,6 +118,12 @@ CASES: dict[str, Callable[[], bytes]] = {
     "WebP, tables and small pictures": lambda: webp_pictures.webp(
         webp_pictures.vp8l_tables(2520, 2520, MAX_GROUPS)
     ),
+    "AVIF, 4:2:0": lambda: saved("AVIF", quality=80, speed=10),
+    "AVIF, 4:4:4": lambda: saved("AVIF", quality=95, speed=10, subsampling="4:4:4"),
+    "AVIF with alpha": lambda: saved("AVIF", "RGBA", quality=80, speed=10),
+    "HEIC": lambda: saved("HEIF", quality=80),
+    "HEIC, tiles": lambda: saved("HEIF", quality=80, tile_size=512),
+    "HEIC with alpha": lambda: saved("HEIF", "RGBA", quality=80),
     "GIF": lambda: pictures.gif(SIDE, SIDE),
     "GIF, blocks": lambda: pictures.gif_block_flood(8, 8, MAX_BLOCKS - 2),
     "BMP": lambda: saved("BMP", "1"),

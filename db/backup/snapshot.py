@@ -35,9 +35,9 @@ LIMIT_S = 24 * 3600.0
 """The time limit of a backup's statements; its pool is made with this limit."""
 BACKUP_LOCK = 0x62_61_63_6B_75_70
 CHUNK_BYTES = 1 << 20
-LEFT_OUT = frozenset({"refresh_token"})
-"""Tables that a backup leaves out. Restored tokens would revive ended sessions, so all users have
-to sign in again after a restore."""
+LEFT_OUT = frozenset({"refresh_token", "api_key"})
+"""Tables that a backup leaves out. Restored rows would revive ended sessions and revoked keys, so
+all users have to sign in again after a restore, and create new keys for their servers."""
 KEYLESS = frozenset({"search_log", "audit_log", "erasure", "doomed_blob"})
 """Tables whose blob keys are ignored, because nobody may read these blobs any more."""
 

@@ -23,6 +23,7 @@ OLD_ROWS = {
     "audit_log": ("id", "at < :before"),
     "webhook_event": ("event_id", "received_at < :before AND applied_at IS NOT NULL"),
     "refresh_token": ("id", "expires_at < :before OR revoked_at < :before"),
+    "api_key": ("id", "expires_at < :before"),
 }
 OLD_VERSIONS = """
 DELETE FROM index_version WHERE version IN (

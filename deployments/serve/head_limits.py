@@ -7,6 +7,7 @@ size.
 
 import asyncio
 import socket
+from collections.abc import Collection
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -40,6 +41,8 @@ class HeadLimitProtocol(HttpToolsProtocol):
     head, of a chunk's extension, of trailers, or of empty lines.
     """
 
+    origins: Collection[str] = ()
+    """The origins whose pages may read a refusal."""
     _head_timer: asyncio.TimerHandle | None = None
     _unproductive = 0
     _trailers = 0
@@ -149,7 +152,7 @@ class HeadLimitProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         refusal = self._refusal_cycle()
-        app: Any = refusing(self._reason)  # uvicorn has its own types for ASGI
+        app: Any = refusing(self._reason, self.origins)  # uvicorn has its own types for ASGI
         if self._in_body:
             cycle.disconnected = True
             cycle.message_event.set()
@@ -199,3 +202,13 @@ class HeadLimitProtocol(HttpToolsProtocol):
         self._head_timer = None
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def limiting_heads(origins: Collection[str]) -> type[HeadLimitProtocol]:
+    """The protocol for a Gateway that pages of these origins may call."""
+
+    class OriginProtocol(HeadLimitProtocol):
+        """The protocol of one Gateway."""
+
+    OriginProtocol.origins = origins
+    return OriginProtocol

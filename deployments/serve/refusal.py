@@ -1,11 +1,13 @@
 """The answer to a request that can't be parsed: a problem document on a connection that closes."""
 
 import asyncio
+from collections.abc import Collection
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from errors import Malformed
 from gateway.client_address import ClientAddress
+from gateway.cors import Cors
 from gateway.envelope import Envelope
 from gateway.error_table import TABLE
 from gateway.problem import ProblemType, problem
@@ -23,8 +25,11 @@ DETAILS = {
 }
 
 
-def refusing(reason: ProblemType) -> ASGIApp:
-    """An ASGI application that refuses; its answer has the same headers as the Gateway's."""
+def refusing(reason: ProblemType, origins: Collection[str] = ()) -> ASGIApp:
+    """An ASGI application that refuses; its answer has the same headers as the Gateway's.
+
+    `origins`: those whose pages may read it.
+    """
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         headers = {"Connection": "close"} | ({"Retry-After": "1"} if reason.status == 429 else {})
@@ -34,7 +39,7 @@ def refusing(reason: ProblemType) -> ASGIApp:
         )  # fmt: skip
         await answer(scope, receive, send)
 
-    return Envelope(refuse, ClientAddress([]))
+    return Envelope(Cors(refuse, origins) if origins else refuse, ClientAddress([]))
 
 
 class LingeringTransport:

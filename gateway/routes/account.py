@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from gateway.deps import ClientAddressDep, Customer, PlacesDep, StudioDep
+from gateway.deps import ClientAddressDep, PlacesDep, SignedIn, StudioDep
 from studio.accounts.export import ExportStream, begin_export
 from studio.accounts.forms import DeletionForm
 from studio.accounts.removal import delete_own_account
@@ -33,7 +33,7 @@ class ExportResponse(StreamingResponse):
 
 @router.delete("", status_code=204, response_class=Response)
 async def delete_account(
-    user: Customer, studio: StudioDep, places: PlacesDep, ip: ClientAddressDep,
+    user: SignedIn, studio: StudioDep, places: PlacesDep, ip: ClientAddressDep,
     body: DeletionForm,
 ) -> None:  # fmt: skip
     """Deletes the account with its uploads and everything that was created from them.
@@ -53,7 +53,7 @@ async def delete_account(
     },
 )
 async def export_account(
-    user: Customer, studio: StudioDep, ip: ClientAddressDep
+    user: SignedIn, studio: StudioDep, ip: ClientAddressDep
 ) -> StreamingResponse:
     """Returns a ZIP with the account's rows of every table as JSON, and its pictures."""
     return ExportResponse(await begin_export(studio, user.id, ip=ip))

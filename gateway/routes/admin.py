@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from db.tables import AuditLog
-from gateway.deps import Admin, ClientAddressDep, LatencyDep, StudioDep
+from gateway.deps import Admin, ClientAddressDep, LatencyDep, SessionOnly, StudioDep
 from gateway.documents import Document
 from gateway.paging import Cursor, PageDep, page_of
 from gateway.wire import Page, WireResponse
@@ -101,7 +101,7 @@ async def list_users(_: Admin, studio: StudioDep, page: PageDep) -> Page[Account
     return await page_of(rows, page, AccountResponse.from_row)
 
 
-@router.patch("/users/{user_id}")
+@router.patch("/users/{user_id}", dependencies=[SessionOnly])
 async def change_user_role(
     user_id: UUID, body: RoleForm, admin: Admin, studio: StudioDep, ip: ClientAddressDep
 ) -> AccountResponse:
@@ -110,11 +110,14 @@ async def change_user_role(
     return AccountResponse.from_row(account, created_at=None)
 
 
-@router.delete("/users/{user_id}/sessions", status_code=204, response_class=Response)
+@router.delete(
+    "/users/{user_id}/sessions", status_code=204, response_class=Response,
+    dependencies=[SessionOnly],
+)  # fmt: skip
 async def end_sessions(
     user_id: UUID, admin: Admin, studio: StudioDep, ip: ClientAddressDep
 ) -> None:
-    """Ends all sessions of an account; none of its tokens is valid afterwards."""
+    """Ends all sessions and API keys of an account; no token of it is valid afterwards."""
     await close_all_sessions(studio, user_id, actor_id=admin.id, ip=ip)
 
 

@@ -16,8 +16,11 @@ from gateway.deps import (
     ClientAddressDep,
     Customer,
     Public,
+    SignedIn,
     StudioDep,
     TokensDep,
+    UserAgentDep,
+    require_session,
 )
 from gateway.wire import WireRequest, WireResponse
 from studio.accounts.accounts import Account
@@ -152,9 +155,10 @@ async def login(
     studio: StudioDep,
     tokens: TokensDep,
     ip: ClientAddressDep,
+    user_agent: UserAgentDep,
 ) -> SessionResponse | JSONResponse:
     """Opens a session. The answer to an OAuth2 form also has the field names of RFC 6749."""
-    account, grant = await log_in(studio, credentials, ip=ip)
+    account, grant = await log_in(studio, credentials, ip=ip, user_agent=user_agent)
     answer = SessionResponse.of(tokens, account, grant)
     if not is_form(request):
         return answer
@@ -190,14 +194,15 @@ async def logout(
     if body is not None and body.refresh_token is not None:
         await close_session_of(studio, body.refresh_token, ip=ip)
     if user is not None:
-        await close_session(studio, user.session_id, user.id, ip=ip)
+        session_id = (await require_session(user)).session_id
+        await close_session(studio, session_id, user.id, ip=ip)
         if body is not None and body.everywhere:
             await close_all_sessions(studio, user.id, actor_id=user.id, ip=ip)
 
 
 @router.post("/password", status_code=204, response_class=Response)
 async def change_own_password(
-    body: PasswordForm, user: Customer, studio: StudioDep, ip: ClientAddressDep
+    body: PasswordForm, user: SignedIn, studio: StudioDep, ip: ClientAddressDep
 ) -> None:
     """Changes the password and ends every other session of the account."""
     await change_password(studio, user.id, body, session_id=user.session_id, ip=ip)
@@ -205,5 +210,5 @@ async def change_own_password(
 
 @router.get("/me")
 async def read_account(user: Customer) -> UserResponse:
-    """Returns the account of the access token."""
+    """Returns the account of the access token or API key; the role is the one that it grants."""
     return UserResponse.from_row(user)

@@ -8,7 +8,7 @@ from pydantic import Field
 from starlette.responses import RedirectResponse
 
 from errors import NotAuthenticated, NotFound, StudioError
-from gateway.deps import ClientAddressDep, Public, StudioDep, TokensDep
+from gateway.deps import ClientAddressDep, Public, StudioDep, TokensDep, UserAgentDep
 from gateway.resources import resources_of
 from gateway.routes.auth import SessionResponse
 from gateway.wire import WireRequest
@@ -103,6 +103,7 @@ async def finish_openid_login(
     provider: ProviderDep,
     tokens: TokensDep,
     ip: ClientAddressDep,
+    user_agent: UserAgentDep,
     response: Response,
     state: Text,
     code: Annotated[str | None, Query(max_length=2000)] = None,
@@ -125,7 +126,9 @@ async def finish_openid_login(
             return to_page(studio.settings, "signin-failed")
         return to_page(studio.settings, f"signin={page_code}")
     account = await finish()
-    account, grant = await sign_in(studio, account.id, account.token_version, ip=ip)
+    account, grant = await sign_in(
+        studio, account.id, account.token_version, ip=ip, user_agent=user_agent
+    )
     forget_login(response, studio.settings)
     return SessionResponse.of(tokens, account, grant)
 
@@ -144,10 +147,13 @@ async def exchange_openid_code(
     _: ProviderDep,
     tokens: TokensDep,
     ip: ClientAddressDep,
+    user_agent: UserAgentDep,
     response: Response,
 ) -> SessionResponse:
     """Exchanges the page's code for a session: once, within a minute, in the same browser."""
     state = login_state(request, studio.settings)
-    account, grant = await exchange_code(studio, body.code, state=state, ip=ip)
+    account, grant = await exchange_code(
+        studio, body.code, state=state, ip=ip, user_agent=user_agent
+    )
     forget_login(response, studio.settings)
     return SessionResponse.of(tokens, account, grant)

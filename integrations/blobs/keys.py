@@ -16,6 +16,8 @@ CONTENT_TYPES = {
     ".jpg": "image/jpeg",
     ".png": "image/png",
     ".webp": "image/webp",
+    ".avif": "image/avif",
+    ".heic": "image/heic",
     ".gif": "image/gif",
     ".bmp": "image/bmp",
     ".tiff": "image/tiff",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from models.bounds.bmp import check_bmp
 from models.bounds.gif import check_gif
+from models.bounds.heif import check_heif
 from models.bounds.jpeg import check_jpeg
 from models.bounds.png import check_png
 from models.bounds.tiff import check_tiff
@@ -32,10 +33,14 @@ class Format:
         return any(_matches(data, start) for start in self.starts)
 
 
+AVIF_STARTS = tuple(b"????ftypmif1" + b"????" * count + b"avif" for count in range(1, 5))
+"""A file of the general brand `mif1` is AVIF if that is one of its first compatible brands."""
 FORMATS = (
     Format("JPEG", "image/jpeg", (b"\xff\xd8\xff",), check_jpeg),
     Format("PNG", "image/png", (b"\x89PNG\r\n\x1a\n",), check_png),
     Format("WEBP", "image/webp", (b"RIFF????WEBP",), check_webp),
+    Format("AVIF", "image/avif", (b"????ftypavif", *AVIF_STARTS), check_heif),
+    Format("HEIF", "image/heic", (b"????ftypheic", b"????ftypheix", b"????ftypmif1"), check_heif),
     Format("GIF", "image/gif", (b"GIF87a", b"GIF89a"), check_gif),
     Format("BMP", "image/bmp", (b"BM",), check_bmp),
     Format("TIFF", "image/tiff", (b"II*\0", b"MM\0*"), check_tiff),

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from errors import Invalid
@@ -15,28 +17,49 @@ from models.segmenter.shapes import Bbox, Category, Mask, Plane, SegmentPrompt
 
 
 @dataclass(frozen=True)
+class PackedMask:
+    """A mask in an eighth of its memory; a replica keeps the features of several pictures."""
+
+    bits: NDArray[np.uint8]
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, mask: Mask) -> Self:
+        """Packs a mask."""
+        return cls(np.packbits(mask), (mask.shape[0], mask.shape[1]))
+
+    def unpack(self) -> Mask:
+        """The mask: (h, w) bool."""
+        count = self.shape[0] * self.shape[1]
+        return np.unpackbits(self.bits, count=count).reshape(self.shape).view(np.bool_)
+
+
+@dataclass(frozen=True)
 class PreparedPicture:
     """A decoded picture, resized and normalised for the networks, and its full size.
 
     pixels: the parser's input. square: SAM's input and the picture's shape inside of it; None
-    without a SAM.
+    without a SAM. cutout: the opaque pixels of a picture that is cut out already, at its full size.
     """
 
     width: int
     height: int
     pixels: Plane
     square: tuple[Plane, tuple[int, int]] | None
+    cutout: PackedMask | None = None
 
 
 @dataclass(frozen=True)
 class Features:
     """A picture, encoded once; every prompt is decoded from it.
 
-    size: (height, width) of the masks that are searched, at most WORKING_SIDE.
+    size: (height, width) of the masks that are searched, at most WORKING_SIDE. cutout: as in
+    `PreparedPicture`.
     """
 
     parsing: Parsing
     embedding: ImageEmbedding | None
+    cutout: PackedMask | None = None
     size: tuple[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -58,7 +81,8 @@ class Candidate:
 class Selection:
     """The candidate that a prompt means, before it is drawn at the picture's size.
 
-    plane: the refined probability. source: "parser" or "sam", the network whose edges it has.
+    plane: the refined probability. source: "parser" or "sam", the network whose edges it has, or
+    "alpha", where the mask is the picture's own.
     """
 
     candidate: Candidate

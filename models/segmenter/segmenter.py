@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from errors import Invalid
-from models.images import decode_measured
+from models.images import decode_cutout
 from models.png import encode_png
 from models.segmenter.atr import NAMES, PERSON, Atr
 from models.segmenter.parser import Parser, ParserConfig
@@ -15,6 +15,7 @@ from models.segmenter.parsing import Parsing
 from models.segmenter.prompts import (
     Candidate,
     Features,
+    PackedMask,
     PreparedPicture,
     Segment,
     Selection,
@@ -31,7 +32,9 @@ from models.segmenter.targets import (
     find_target,
     fits,
     list_candidates,
+    means_cutout,
     sam_prompt,
+    shrink,
 )
 
 NOTHING_THERE = "there is nothing to cut out at these points or in this box"
@@ -80,7 +83,7 @@ class Segmenter:
         Raises:
             NotAnImage, Invalid, TooLarge: as `models.images.inspect_image`.
         """
-        return self._prepare(*decode_measured(data, shortest_side=2 * self.side))
+        return self._prepare(*decode_cutout(data, shortest_side=2 * self.side))
 
     def prepare_pixels(self, pixels: Pixels) -> PreparedPicture:
         """Like `prepare`, of a picture that is decoded already."""
@@ -95,7 +98,7 @@ class Segmenter:
             self.sam.encode_all(squares) if self.sam else [None] * len(pictures)
         )
         return [
-            Features(Parsing(plane, picture.height, picture.width), embedding)
+            Features(Parsing(plane, picture.height, picture.width), embedding, picture.cutout)
             for plane, picture, embedding in zip(planes, pictures, embeddings, strict=True)
         ]
 
@@ -119,12 +122,18 @@ class Segmenter:
             if prompt.points or prompt.box is not None
             else find_target(features, prompt.target or "garment")
         )
+        if features.cutout is not None and means_cutout(features, prompt, candidate):
+            plane = shrink(features.cutout.unpack(), features.size)
+            return Selection(Candidate(plane > 0.5, plane, candidate.classes), plane, "alpha")
         plane, source = self._refine(features, candidate, prompt)
         return Selection(candidate, plane, source)
 
-    def _prepare(self, image: Image.Image, size: tuple[int, int]) -> PreparedPicture:
+    def _prepare(
+        self, image: Image.Image, size: tuple[int, int], cutout: Mask | None = None
+    ) -> PreparedPicture:
         square = self.sam.preprocess(image) if self.sam else None
-        return PreparedPicture(*size, self.parser.preprocess(image), square)
+        packed = None if cutout is None else PackedMask.of(cutout)
+        return PreparedPicture(*size, self.parser.preprocess(image), square, packed)
 
     def _find_prompted(self, features: Features, prompt: SegmentPrompt) -> Candidate:
         """The piece that points and box mean; SAM decides between pieces where it is confident."""
@@ -175,10 +184,13 @@ def draw(features: Features, selection: Selection) -> Segment:
     """
     parsing, candidate = features.parsing, selection.candidate
     size = (parsing.height, parsing.width)
-    mask = resize(selection.plane, size) > 0.5
-    if selection.source != "sam":
-        mask &= resize(candidate.mask.astype(np.float32), size) > 0.02
-    mask = fill_holes(np.asarray(mask, np.bool_))
+    if selection.source == "alpha" and features.cutout is not None:
+        mask = features.cutout.unpack()
+    else:
+        mask = resize(selection.plane, size) > 0.5
+        if selection.source != "sam":
+            mask &= resize(candidate.mask.astype(np.float32), size) > 0.02
+        mask = fill_holes(np.asarray(mask, np.bool_))
     bbox = bbox_of(mask)
     if bbox is None:
         raise Invalid("the piece is smaller than a pixel of the picture")

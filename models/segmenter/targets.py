@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from PIL import Image
 
 from errors import Invalid
 from models.segmenter.atr import (
@@ -20,7 +21,7 @@ from models.segmenter.parsing import Parsing
 from models.segmenter.prompts import Candidate, Features, resize
 from models.segmenter.regions import LEAST_SHARE, bbox_of, iou, pieces
 from models.segmenter.sam import Prompt
-from models.segmenter.shapes import Category, Mask, SegmentPrompt, Target
+from models.segmenter.shapes import Category, Mask, Plane, SegmentPrompt, Target
 
 FAINT = 0.15
 """The least probability of a flat-lay garment's pixels if no pixel reaches 0.5."""
@@ -31,6 +32,8 @@ quantile of the pixels' garment probability is lower, or if the mean entropy of 
 """
 LEAST_FILLED = 0.5
 """The least IoU of a caller's box and the bounding box of the piece that is cut off at it."""
+CUTOUT_AGREEMENT = 0.5
+"""The least IoU of a cut-out's outline and the garment that the parser finds in it."""
 PERSON_SHARE = 0.004
 """A picture with a smaller share of face, hair and limbs shows no person."""
 NOUNS: dict[Category, str] = {
@@ -64,6 +67,26 @@ def find_target(features: Features, target: Target) -> Candidate:
     groups = list(CATEGORIES.values())
     areas = [float(parsing.probability(group).sum()) for group in groups]
     return _largest(features, groups[int(np.argmax(areas))], together=0.1, what="garment")
+
+
+def means_cutout(features: Features, prompt: SegmentPrompt, garment: Candidate) -> bool:
+    """Whether the picture's own outline is the mask of the garment that the prompt means.
+
+    It is not where a person is cut out, or a whole photograph lies on a transparent canvas.
+    """
+    is_garment = prompt.target in (None, "garment") and not prompt.points and prompt.box is None
+    if features.cutout is None or not is_garment or shows_person(features.parsing):
+        return False
+    return (
+        iou(shrink(features.cutout.unpack(), features.size) > 0.5, garment.mask) >= CUTOUT_AGREEMENT
+    )
+
+
+def shrink(mask: Mask, size: tuple[int, int]) -> Plane:
+    """(h, w) bool -> (size) float32: the share of each pixel's area that is inside."""
+    image = Image.fromarray(mask.view(np.uint8) * 255)
+    resized = image.resize((size[1], size[0]), Image.Resampling.BOX)
+    return np.asarray(resized, np.float32) / 255
 
 
 def _require_garment(features: Features, piece: Candidate) -> Candidate:

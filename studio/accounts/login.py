@@ -18,7 +18,7 @@ from studio.ports import Studio
 
 
 async def log_in(
-    studio: Studio, form: LoginForm, *, ip: str | None
+    studio: Studio, form: LoginForm, *, ip: str | None, user_agent: str | None = None
 ) -> tuple[Account, SessionGrant]:
     """Checks the password and opens a session.
 
@@ -42,6 +42,7 @@ async def log_in(
     async with studio.database.transaction() as session:
         grant = await open_session(
             session, user.id, studio.settings.refresh_token_days, network=network,
+            user_agent=user_agent,
             expected=CheckedCredentials(user.password_hash, user.token_version),
         )  # fmt: skip
         insert_audit(

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db.api_keys import delete_keys
 from db.audit import insert_audit
 from db.tables import User
 from db.users import get_user, get_user_by_email, get_user_by_subject, insert_user, revoke_sessions
@@ -70,7 +71,7 @@ async def finish_login(
 
 
 async def sign_in(
-    studio: Studio, user_id: UUID, version: int, *, ip: str | None
+    studio: Studio, user_id: UUID, version: int, *, ip: str | None, user_agent: str | None = None
 ) -> tuple[Account, SessionGrant]:
     """Opens a session of an account that the provider confirmed at this `token_version`.
 
@@ -81,7 +82,7 @@ async def sign_in(
     async with studio.database.transaction() as session:
         grant = await open_session(
             session, user_id, studio.settings.refresh_token_days, network=network,
-            expected=CheckedCredentials(None, version),
+            user_agent=user_agent, expected=CheckedCredentials(None, version),
         )  # fmt: skip
         insert_audit(
             session, "LOGIN", actor_id=user_id, subject=str(user_id), ip=ip,
@@ -102,7 +103,7 @@ async def issue_code(studio: Studio, account: Account, state: str) -> str:
 
 
 async def exchange_code(
-    studio: Studio, code: str, *, state: str, ip: str | None
+    studio: Studio, code: str, *, state: str, ip: str | None, user_agent: str | None = None
 ) -> tuple[Account, SessionGrant]:
     """Opens a session for a code of `issue_code`.
 
@@ -113,7 +114,9 @@ async def exchange_code(
     document = {} if stored is None else json.loads(stored)
     if not document or not hmac.compare_digest(document["state"].encode(), state.encode()):
         raise NotAuthenticated("this login has expired or does not exist; start again")
-    return await sign_in(studio, UUID(document["user_id"]), document["version"], ip=ip)
+    return await sign_in(
+        studio, UUID(document["user_id"]), document["version"], ip=ip, user_agent=user_agent
+    )
 
 
 def code_key(code: str) -> str:
@@ -153,7 +156,7 @@ async def get_or_create_user(session: AsyncSession, identity: Identity, ip: str 
 
 
 async def _take_over(session: AsyncSession, user: User) -> None:
-    """Ends the password and the sessions of an account that was registered with this address.
+    """Ends password, sessions and API keys of an account that was registered with this address.
 
     Registration does not prove that the address is the caller's own; the provider's answer does. So
     nobody gains access by registering another person's address in advance.
@@ -165,6 +168,7 @@ async def _take_over(session: AsyncSession, user: User) -> None:
         raise Forbidden("this e-mail address belongs to another login of the provider")
     user.password_hash = no_password()
     await revoke_sessions(session, user.id)
+    await delete_keys(session, user.id)
 
 
 def no_password() -> str:

@@ -9,7 +9,9 @@ from uuid import UUID, uuid4
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db.api_keys import delete_keys
 from db.audit import insert_audit
+from db.sessions import is_family_of, list_open_sessions
 from db.tables import RefreshToken, User
 from db.users import (
     get_database_time,
@@ -40,6 +42,23 @@ class SessionGrant:
     refresh_token: str
 
 
+@dataclass(frozen=True)
+class OpenSession:
+    """A session that can still be continued.
+
+    Attributes:
+        last_used_at: the last sign-in or refresh.
+        network, user_agent: of the caller who signed in.
+    """
+
+    id: UUID
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    network: str | None
+    user_agent: str | None
+
+
 def hash_token(token: str) -> bytes:
     """SHA-256 of a token; a fast hash is enough for 256 random bits."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
@@ -60,8 +79,11 @@ async def open_session(
     *,
     expected: CheckedCredentials | None = None,
     network: str | None = None,
+    user_agent: str | None = None,
 ) -> SessionGrant:
     """Opens a session; the account can't be changed until the transaction ends.
+
+    The network and the user agent are stored, so that the owner recognises the session.
 
     Raises:
         NotAuthenticated: the account is deleted, or its credentials are not the `expected` ones.
@@ -71,7 +93,9 @@ async def open_session(
         raise NotAuthenticated("the account was changed or signed out just now; sign in again")
     now = await get_database_time(session)
     expires_at = now + timedelta(days=lifetime_days)
-    return await _issue(session, uuid4(), user_id, expires_at, user.token_version, network)
+    return await _issue(
+        session, uuid4(), user_id, expires_at, user.token_version, network, user_agent
+    )
 
 
 def is_current(credentials: CheckedCredentials, user: User) -> bool:
@@ -87,6 +111,7 @@ async def _issue(
     expires_at: datetime,
     version: int,
     network: str | None = None,
+    user_agent: str | None = None,
 ) -> SessionGrant:
     token = secrets.token_urlsafe(TOKEN_BYTES)
     await insert_refresh_token(
@@ -97,6 +122,7 @@ async def _issue(
         expires_at=expires_at,
         version=version,
         network=network,
+        user_agent=user_agent,
     )
     return SessionGrant(family_id, user_id, token)
 
@@ -168,10 +194,38 @@ async def close_session_of(studio: Studio, refresh_token: str, *, ip: str | None
             await _close(session, token.family_id, token.user_id, ip)
 
 
+async def close_own_session(
+    studio: Studio, session_id: UUID, user_id: UUID, *, ip: str | None
+) -> None:
+    """Ends one of the account's open sessions, like `close_session`.
+
+    Raises:
+        NotFound: the account has no such session, or it has ended.
+    """
+    async with studio.database.transaction() as session:
+        if not await is_family_of(session, session_id, user_id):
+            raise NotFound("no such session")
+        await lock_family(session, session_id)
+        if not await _close(session, session_id, user_id, ip):
+            raise NotFound("no such session")
+
+
+async def list_sessions(
+    studio: Studio, user_id: UUID, *, limit: int, after: tuple[datetime, UUID] | None
+) -> list[OpenSession]:
+    """Reads the account's open sessions, newest first."""
+    async with studio.database.read() as session:
+        rows = await list_open_sessions(session, user_id, idle=IDLE, limit=limit, after=after)
+    return [OpenSession(*row) for row in rows]
+
+
 async def close_all_sessions(
     studio: Studio, user_id: UUID, *, actor_id: UUID, ip: str | None
 ) -> None:
-    """Signs an account out everywhere.
+    """Signs an account out everywhere. If somebody else does it, its API keys end too.
+
+    The owner's servers continue to work when the owner signs out; an admin signs out an account
+    that may be in wrong hands.
 
     Raises:
         NotFound: there is no such account.
@@ -179,16 +233,20 @@ async def close_all_sessions(
     async with studio.database.transaction() as session:
         if not await revoke_sessions(session, user_id):
             raise NotFound("no such account")
+        if actor_id != user_id:
+            await delete_keys(session, user_id)
         insert_audit(
             session, "LOGOUT_EVERYWHERE", actor_id=actor_id, subject=str(user_id), ip=ip,
             request_id=current_request_id(),
         )  # fmt: skip
 
 
-async def _close(session: AsyncSession, family_id: UUID, user_id: UUID, ip: str | None) -> None:
-    """Ends a session, and adds it to the audit log if it was open."""
-    if await revoke_family(session, family_id):
+async def _close(session: AsyncSession, family_id: UUID, user_id: UUID, ip: str | None) -> bool:
+    """Ends a session, and adds it to the audit log if it was open. Returns whether it was."""
+    was_open = await revoke_family(session, family_id)
+    if was_open:
         insert_audit(
             session, "LOGOUT", actor_id=user_id, subject=str(family_id), ip=ip,
             request_id=current_request_id(),
         )  # fmt: skip
+    return was_open

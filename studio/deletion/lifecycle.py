@@ -124,6 +124,10 @@ TABLES: dict[str, TableRule] = {
         "id", "a week after its end", "user_id = :user", "rows", withheld=("token_hash",),
         is_exported=True, is_in_backup=False,
     ),
+    "api_key": TableRule(
+        "id", "until it is revoked, or a week after its end", "user_id = :user", "rows",
+        withheld=("key_hash",), is_exported=True, is_in_backup=False,
+    ),
     "files": TableRule(
         "id", "until its owner deletes it; a day if it was never completed",
         "owner_id = :user", "rows", is_exported=True, blobs=("blob_key",),

@@ -66,6 +66,7 @@ async def end_old_rows(database: Database, settings: Settings) -> dict[str, int]
         "audit_log": timedelta(days=settings.audit_days),
         "webhook_event": timedelta(days=settings.webhook_event_days),
         "refresh_token": WEEK,
+        "api_key": WEEK,
     }
     counts: dict[str, int] = {}
     for table, age in ages.items():

@@ -86,6 +86,7 @@ async def fill(owner: FullAccount) -> None:
     product_id = f"p-{uuid4().hex}"
     await owner.ask("PUT", f"/api/catalog/products/{product_id}", product, 201)
     await owner.ask("POST", "/api/search/image", {"fileId": selfie["id"]})
+    await owner.ask("POST", "/api/auth/keys", {"name": f"server of {owner.email}"}, 201)
     await add_books(owner)
     owner.names = {"selfie": selfie["id"], "garment": garment["id"], "product": product_id}
 

@@ -49,6 +49,16 @@ async def upload(
     return file
 
 
+async def create_key(client: httpx.AsyncClient, account: Account, **body: str) -> dict[str, str]:
+    """A new API key of the account, as the API returns it."""
+    answer = await client.post(
+        "/api/auth/keys", json={"name": "a server"} | body, headers=account.headers
+    )
+    assert answer.status_code == 201, answer.text
+    key: dict[str, str] = answer.json()
+    return key
+
+
 async def put_product(client: httpx.AsyncClient, account: Account) -> str:
     """Creates a product of the account, which must be a merchant or an admin."""
     file = await upload(client, account, purpose="product")

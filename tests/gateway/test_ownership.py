@@ -24,6 +24,7 @@ from tests.gateway.resources import (
     DATASET,
     PRODUCT,
     Account,
+    create_key,
     insert_job,
     open_account,
     place_order,
@@ -112,6 +113,16 @@ def job_of(kind: str, **payload: str) -> dict[str, Any]:
     return {"type": kind, "payload": payload}
 
 
+async def make_key(client: httpx.AsyncClient, _: Studio, owner: Account) -> str:
+    return (await create_key(client, owner))["id"]
+
+
+async def make_session(client: httpx.AsyncClient, _: Studio, owner: Account) -> str:
+    """The owner's own session, which is the newest and ends last in these tests."""
+    answer = await client.get("/api/auth/sessions", headers=owner.headers)
+    return str(answer.json()["items"][0]["id"])
+
+
 OWN = "own"
 """Stands in a body for one of the caller's own pictures."""
 TRYON_PICTURES = ("personUrl", "garmentUrl", "maskUrl")
@@ -141,6 +152,8 @@ ADMINS = Open("admins only, who may see all of them")
 GROUPS = Open("a name that merchants choose for the variants of a product")
 BROWSERS = Open("the payer's own browser goes there, the studio never")
 PLACES: dict[tuple[str, str], Owned | Open] = {
+    ("DELETE /api/auth/keys/{key_id}", "key_id"): Owned(make_key),
+    ("DELETE /api/auth/sessions/{session_id}", "session_id"): Owned(make_session),
     ("GET /api/files/{file_id}", "file_id"): Owned(make_file),
     ("DELETE /api/files/{file_id}", "file_id"): Owned(make_file),
     ("POST /api/files/{file_id}/complete", "file_id"): Owned(make_file),
@@ -245,7 +258,7 @@ PLACES: dict[tuple[str, str], Owned | Open] = {
 }
 
 
-LISTED: tuple[Make, ...] = (make_file, make_job, make_regressor, make_tryon)
+LISTED: tuple[Make, ...] = (make_file, make_job, make_key, make_regressor, make_tryon)
 """One resource for every list of own resources."""
 
 
@@ -395,4 +408,8 @@ async def test_lists_hold_ones_own_only(studio: Studio) -> None:
                 answer = await client.get(path, headers=stranger.headers)
                 if answer.status_code == 403 and role == "customer":
                     continue  # a list for merchants
-                assert answer.json()["items"] == [], (path, role)
+                items = answer.json()["items"]
+                if path == "/api/auth/sessions":
+                    assert [one["isCurrent"] for one in items] == [True], (path, role)
+                    continue
+                assert items == [], (path, role)

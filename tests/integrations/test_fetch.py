@@ -7,6 +7,7 @@ import pytest
 from errors import Invalid, NotAnImage, StudioError, TooLarge, UpstreamFailed
 from integrations import fetch
 from integrations.fetch import Fetcher
+from tests.support.fakes import picture
 from tests.support.picture_server import JPEG, NAME, PictureServer, answer, open_fetcher, url_of
 
 
@@ -21,6 +22,23 @@ async def test_a_picture(
     assert "accept-encoding: identity" in request
     for unwanted in ("cookie", "authorization", "referer"):
         assert unwanted not in request
+
+
+@pytest.mark.parametrize(("kind", "media_type"), [("AVIF", "avif"), ("HEIF", "heic")])
+async def test_pictures_of_phones(
+    server: PictureServer, fetcher: Fetcher, kind: str, media_type: str
+) -> None:
+    data = picture("red", (32, 24), kind)
+    server.pages["/photo"] = answer(body=data, Content_Type=f"image/{media_type}")
+    assert await fetcher.fetch_image(url_of(server, "/photo")) == data
+
+
+@pytest.mark.parametrize("brand", [b"isom", b"mp42", b"avis", b"qt  "])
+async def test_films_are_no_pictures(server: PictureServer, fetcher: Fetcher, brand: bytes) -> None:
+    body = b"\0\0\0\x18ftyp" + brand + bytes(12)
+    server.pages["/film"] = answer(body=body, Content_Type="image/avif")
+    with pytest.raises(NotAnImage):
+        await fetcher.fetch_image(url_of(server, "/film"))
 
 
 REFUSED = [

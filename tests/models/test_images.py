@@ -13,10 +13,18 @@ from PIL.PngImagePlugin import PngInfo
 from drawing.hostile import pictures
 from errors import Invalid, NotAnImage, StudioError, TooLarge
 from models.clean_copy import clean_copy
-from models.images import MAX_BYTES, decode_image, inspect_image, public_copy
+from models.images import (
+    FORMATS,
+    MAX_BYTES,
+    decode_image,
+    inspect_image,
+    prepare_decoders,
+    public_copy,
+)
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    prepare_decoders()
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -43,7 +51,7 @@ def png_header(width: int, height: int) -> bytes:
     )
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_decodes_to_the_same_picture(kind: str) -> None:
     image = gradient()
     decoded = np.asarray(decode_image(encoded(image, kind))).astype(int)
@@ -94,7 +102,7 @@ def test_what_is_no_image_is_told() -> None:
 
 
 def test_a_truncated_picture_is_told_by_inspection() -> None:
-    for kind in ("JPEG", "PNG", "WEBP"):
+    for kind in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF"):
         data = encoded(gradient(400, 300), kind)
         with pytest.raises(Invalid):
             inspect_image(data[: len(data) // 2])
@@ -127,7 +135,7 @@ def test_too_many_bytes_are_refused() -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow remarks on odd metadata
 def test_damage_anywhere_never_raises_anything_else() -> None:
     random = np.random.default_rng(7)
-    for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"):
+    for kind in FORMATS:
         good = bytearray(encoded(gradient(), kind))
         for _ in range(60):
             data = bytearray(good)
@@ -159,13 +167,15 @@ def with_secrets(kind: str) -> bytes:
         "JPEG": {"exif": exif, "comment": b"secret", "xmp": b"secret"},
         "PNG": {"exif": exif, "pnginfo": texts},
         "WEBP": {"exif": exif, "xmp": b"secret"},
+        "AVIF": {"exif": exif.tobytes(), "xmp": b"secret"},
+        "HEIF": {"exif": exif.tobytes(), "xmp": b"secret"},
         "GIF": {"comment": b"secret"},
         "TIFF": {"exif": exif, "description": "secret"},
     }
     return encoded(gradient(1600, 2400), kind, **options[kind])
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "TIFF"])
 def test_the_public_copy_carries_nothing_but_pixels(kind: str) -> None:
     data = with_secrets(kind)
     copy = public_copy(data)

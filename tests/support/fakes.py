@@ -30,7 +30,7 @@ from integrations.fetch import Fetcher
 from integrations.paypal.paypal import open_paypal
 from models.embedder.lexicon import Lexicon
 from models.embedder.shapes import Embedding, Vector
-from models.images import decode_image
+from models.images import decode_image, prepare_decoders
 from models.index.files import empty_files
 from models.index.product_index import ProductIndex
 from models.index.shapes import ProductAttributes, SearchAnswer, SearchQuery
@@ -323,6 +323,7 @@ class FakeIndex:
 
 def picture(colour: str = "red", size: tuple[int, int] = (32, 24), kind: str = "JPEG") -> bytes:
     """An encoded picture of one colour."""
+    prepare_decoders()
     out = io.BytesIO()
     Image.new("RGB", size, colour).save(out, kind)
     return out.getvalue()

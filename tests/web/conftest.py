@@ -1,19 +1,17 @@
 """Fixtures of the page tests: Chromium and a running studio."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from drawing.demo_shop import demo_products
 from drawing.draw import draw_garment
-from tests.support.machine import missing
+from tests.web.chromium import running_chromium
 from tests.web.complaints import Complaints
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE_MS = 15_000
 PHOTOGRAPHED = next(one for one in demo_products(432) if one.title == "Striped red dress")
 
@@ -29,22 +27,11 @@ def studio_url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue("whole_studio").url)
 
 
-def find_chromium() -> str:
-    """The Chromium that is installed on this machine; Playwright's own is not used."""
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    return program or missing("Chromium (Debian, Ubuntu: apt-get install chromium)")
-
-
 # Not for the session: while Playwright's synchronous API is open, no other test can run a loop.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = find_chromium()
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=program, chromium_sandbox=os.geteuid() != 0, args=["--disable-gpu"]
-        )
+    with running_chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import { sameOrigin } from "./address.js";
 const TYPES = {
   csv: "text/csv", jsonl: "application/jsonl", ndjson: "application/x-ndjson",
   jpg: "image/jpeg", jpeg: "image/jpeg", png: "image/png", webp: "image/webp",
+  avif: "image/avif", heic: "image/heic", heif: "image/heic",
   gif: "image/gif", bmp: "image/bmp", tif: "image/tiff", tiff: "image/tiff",
 };
 

@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 from db.tables import JobEvent
 from errors import NotFound, StudioError
-from gateway.auth import AccessTokens, bearer_token
-from gateway.deps import AccountsDep, Customer, JobWatchDep, StudioDep, TokensDep, find_user
+from gateway.auth import Credentials, bearer_token
+from gateway.deps import AccountsDep, CredentialsDep, Customer, JobWatchDep, StudioDep, find_user
 from gateway.routes.jobs.jobs import visible_owner
 from studio.accounts.accounts import OpenAccounts
 from studio.jobs.jobs import FINAL, KEEP_ALIVE_S, find_job, has_events_after
@@ -50,20 +50,20 @@ def write_event(event: JobEvent) -> str:
 
 @dataclass(frozen=True)
 class StreamReader:
-    """The reader of a stream, identified by the access token of its request."""
+    """The reader of a stream, identified by the bearer token of its request."""
 
     token: str
-    tokens: AccessTokens
+    credentials: Credentials
     accounts: OpenAccounts
 
     async def check(self, owner_id: UUID | None) -> None:
         """Checks that the reader may still read a job of this owner.
 
         Raises:
-            NotAuthenticated: the token or its session has ended.
+            NotAuthenticated: the token, its session or the API key has ended.
             NotFound: the reader may not read the job any more.
         """
-        user = await find_user(self.accounts, self.tokens.read(self.token))
+        user = await find_user(self.accounts, await self.credentials.identify(self.token))
         if user is None or visible_owner(user) not in (None, owner_id):
             raise NotFound("no such job")
 
@@ -116,7 +116,7 @@ async def stream_job_events(
     job_id: UUID,
     user: Customer,
     studio: StudioDep,
-    tokens: TokensDep,
+    credentials: CredentialsDep,
     accounts: AccountsDep,
     watch: JobWatchDep,
     last_event_id: LastEventId = None,
@@ -126,7 +126,7 @@ async def stream_job_events(
     after = read_event_id(last_event_id)
     if after and job.state in FINAL and not await has_events_after(studio.database, job_id, after):
         return Response(status_code=204, headers=HEADERS)  # tells an EventSource to stop
-    reader = StreamReader(bearer_token(request.scope) or "", tokens, accounts)
+    reader = StreamReader(bearer_token(request.scope) or "", credentials, accounts)
     stream = watch.open(user.id, job_id, after)
     text = write_stream(stream, reader, job.owner_id)
     return EventStreamResponse(text, partial(watch.close, stream))

@@ -14,6 +14,7 @@ from deployments.serve.head_limits import (
     MAX_HEADERS,
     MAX_PIPELINED,
     HeadLimitProtocol,
+    limiting_heads,
 )
 
 PIECE = 700
@@ -56,6 +57,26 @@ async def port(app: App) -> AsyncIterator[int]:
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve([listening]))
     yield int(listening.getsockname()[1])
+    server.should_exit = True
+    await task
+
+
+async def test_pages_of_named_origins_can_read_a_refusal(app: App) -> None:
+    origin = "https://shop.example"
+    listening = socket.create_server(("127.0.0.1", 0))
+    protocol = limiting_heads({origin})
+    config = uvicorn.Config(
+        app, http=protocol, lifespan="off", log_config=None, timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve([listening]))
+    for sent, expected in ((origin, origin), ("https://other.example", None)):
+        head = HEAD + f"Origin: {sent}\r\n".encode() + b"A: " + FILLER
+        answers = await exchange(listening.getsockname()[1], head)
+        check_refused(answers)
+        headers = answers[0][1]
+        assert headers.get("access-control-allow-origin") == expected
+        assert headers["vary"] == "Origin"
     server.should_exit = True
     await task
 

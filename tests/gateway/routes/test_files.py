@@ -315,3 +315,23 @@ async def test_a_delete_without_the_store_deletes_nothing(
     assert (await client.get(file["readUrl"])).content == JPEG
     assert (await client.delete(f"/api/files/{file['id']}", headers=headers)).status_code == 204
     assert (await client.get(file["readUrl"])).status_code == 404
+
+
+@pytest.mark.parametrize(("kind", "content_type"), [("AVIF", "image/avif"), ("HEIF", "image/heic")])
+async def test_pictures_of_phones_are_uploaded_and_searched_with(
+    client: httpx.AsyncClient, studio: Studio, kind: str, content_type: str
+) -> None:
+    headers = await sign_in(client, studio)
+    data = picture("red", (60, 40), kind)
+    file = await ready(client, headers, data, contentType=content_type)
+    assert (file["contentType"], file["width"], file["height"]) == (content_type, 60, 40)
+    stored = await client.get(file["readUrl"])
+    assert stored.content == data and stored.headers["content-type"] == content_type
+    search = await client.post("/api/search/image", json={"fileId": file["id"]}, headers=headers)
+    assert search.status_code == 200, search.text
+    mask = await client.post("/api/cv/segmentation", json={"fileId": file["id"]}, headers=headers)
+    assert mask.status_code == 200, mask.text
+    other = "image/heic" if kind == "AVIF" else "image/avif"
+    receipt = await upload(client, headers, data, contentType=other)
+    done = await client.post(f"/api/files/{receipt['fileId']}/complete", headers=headers)
+    assert done.status_code == 415 and content_type in done.json()["detail"]

@@ -136,10 +136,14 @@ async def test_an_address_that_was_never_verified_is_taken_over_with_its_passwor
     account = await create_user(studio.database, email="ada@example.com", password=PASSWORD)
     credentials = {"email": "ada@example.com", "password": PASSWORD}
     squatter = (await client.post("/api/auth/login", json=credentials)).json()
+    headers = {"Authorization": f"Bearer {squatter['accessToken']}"}
+    key = (await client.post("/api/auth/keys", json={"name": "a"}, headers=headers)).json()["key"]
+    by_key = {"Authorization": f"Bearer {key}"}
+    assert (await client.get("/api/auth/me", headers=by_key)).status_code == 200
     linked = await log_in(client)
     assert linked.json()["user"]["id"] == str(account.id)
-    headers = {"Authorization": f"Bearer {squatter['accessToken']}"}
-    assert (await client.get("/api/auth/me", headers=headers)).status_code == 401
+    for old in (headers, by_key):
+        assert (await client.get("/api/auth/me", headers=old)).status_code == 401
     assert (await client.post("/api/auth/login", json=credentials)).status_code == 401
     refreshed = await client.post(
         "/api/auth/refresh", json={"refreshToken": squatter["refreshToken"]}

@@ -1,14 +1,17 @@
 """Uploads straight to Azure; what Azure accepts wrongly is refused at completion."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from azure.storage.blob import BlobServiceClient, CorsRule
 
+from settings import PROJECT_ROOT
 from studio.ports import Studio
 from tests.gateway.routes.test_files import JPEG, presign
-from tests.support.azurite import Azurite
+from tests.support.azurite import ACCOUNT_KEY, Azurite
 from tests.support.fakes import make_settings, open_client, open_studio, sign_in
 
 
@@ -64,3 +67,40 @@ async def test_what_azure_took_is_compared_with_what_was_announced(
         assert late.status_code in (403, 409)
         assert (await outside.get(receipt["fileUrl"])).content == b""
         assert (await client.post(path + "/complete", headers=headers)).status_code == status
+
+
+def documented_rule() -> dict[str, list[str]]:
+    """The options of the command in docs/operations.md that lets pages of a shop upload."""
+    text = (PROJECT_ROOT / "docs" / "operations.md").read_text()
+    words = re.findall(r"^    az storage cors add (.*)$", text, re.M)[0].split(" --")
+    return {name.lstrip("-"): values for name, *values in (word.split() for word in words)}
+
+
+async def test_the_documented_rule_lets_a_page_upload(
+    azure: Azurite, studio: Studio, outside: httpx.AsyncClient
+) -> None:
+    options = documented_rule()
+    rule = CorsRule(
+        options["origins"], options["methods"], allowed_headers=options["allowed-headers"],
+        exposed_headers=options["exposed-headers"], max_age_in_seconds=int(options["max-age"][0]),
+    )  # fmt: skip
+    with BlobServiceClient(azure.url, credential=ACCOUNT_KEY) as service:
+        service.set_service_properties(cors=[rule])
+    async with open_client(studio) as client:
+        headers = await sign_in(client, studio)
+        receipt = (await presign(client, headers)).json()
+        done = f"/api/files/{receipt['fileId']}/complete"
+        for origin, status in (("https://other.example", 403), (options["origins"][0], 200)):
+            asked = {
+                "Origin": origin, "Access-Control-Request-Method": "PUT",
+                "Access-Control-Request-Headers": ",".join(sorted(receipt["headers"])).lower(),
+            }  # fmt: skip
+            preflight = await outside.options(receipt["url"], headers=asked)
+            assert preflight.status_code == status, preflight.text
+        allowed = {"Origin": origin}
+        put = await outside.put(receipt["url"], content=JPEG, headers=receipt["headers"] | allowed)
+        assert put.status_code == 201
+        assert put.headers["access-control-allow-origin"] == origin
+        read_url = (await client.post(done, headers=headers)).json()["readUrl"]
+        read = await outside.get(read_url, headers=allowed)
+        assert read.content == JPEG and read.headers["access-control-allow-origin"] == origin

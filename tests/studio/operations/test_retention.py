@@ -9,7 +9,7 @@ import pytest
 from sqlmodel import col, select
 
 from db.search_log import insert_searches
-from db.tables import AuditLog, IndexVersion, Product, RefreshToken, SearchLog, WebhookEvent
+from db.tables import ApiKey, AuditLog, IndexVersion, Product, RefreshToken, SearchLog, WebhookEvent
 from studio.operations.retention import (
     end_forgotten_products,
     end_old_rows,
@@ -30,6 +30,13 @@ def token(expires_in_days: float, revoked: datetime | None = None) -> RefreshTok
     )  # fmt: skip
 
 
+def api_key(expires_in_days: float | None) -> ApiKey:
+    end = None if expires_in_days is None else NOW + timedelta(days=expires_in_days)
+    return ApiKey(
+        user_id=OWNER, name="n", key_hash=uuid4().bytes, hint="h", role="customer", expires_at=end
+    )
+
+
 async def test_logs_events_and_tokens_end(studio: Studio) -> None:
     searches = [searched(days) for days in (21, 11, 1)]
     audits = [AuditLog(at=ago(days), action="LOGIN") for days in (21, 19)]
@@ -38,9 +45,12 @@ async def test_logs_events_and_tokens_end(studio: Studio) -> None:
         for name, applied in (("applied", ago(21)), ("waiting", None))
     ]
     tokens = [token(-8), token(-6), token(20, ago(8)), token(20, ago(6)), token(20)]
-    await add(studio, *searches, *audits, *events, *tokens)
+    keys = [api_key(days) for days in (-8, -6, 1, None)]
+    await add(studio, *searches, *audits, *events, *tokens, *keys)
     ended = await end_old_rows(studio.database, studio.settings)
-    assert ended == {"search_log": 1, "audit_log": 1, "webhook_event": 1, "refresh_token": 2}
+    assert ended == {
+        "search_log": 1, "audit_log": 1, "webhook_event": 1, "refresh_token": 2, "api_key": 1,
+    }  # fmt: skip
     async with studio.database.read() as session:
         rows = (await session.exec(select(SearchLog).order_by(col(SearchLog.at)))).all()
     assert [row.user_id for row in rows] == [None, OWNER]
