@@ -1,54 +1,67 @@
 """Routes of search: by words, by picture, by both, and by similarity to a product."""
 
+import json
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
-from pydantic import Field
+from fastapi import APIRouter, Body, Depends, Query
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.models import Example
+from pydantic import Field, ValidationError
 
+from errors import Malformed
 from gateway.deps import Anyone, SearchLogDep, StudioDep
+from gateway.product_wire import ProductSummary
 from gateway.wire import WireResponse
 from models.index.shapes import PRICE_SCALE, Facet, PriceFacet
 from studio.context import current_request_id
 from studio.forms import Storable
 from studio.search import search
 from studio.search.forms import (
+    MOST_FACETS,
+    FacetName,
     HybridSearchForm,
     ImageSearchForm,
     SearchForm,
     SimilarSearchForm,
+    SortName,
     TextSearchForm,
 )
 from studio.search.log import SearchLogWriter
 
+TEXT_EXAMPLES: dict[str, Example] = {
+    "words": {"summary": "Words alone", "value": {"query": "red dress"}},
+    "shop": {
+        "summary": "A page of a shop: filters, facets and an order",
+        "value": {
+            "query": "dress",
+            "topK": 12,
+            "filters": {"priceMax": "80", "not": {"attributes": {"pattern": "striped"}}},
+            "facets": ["category", "brand", "price", "attributes.colour"],
+            "sort": "priceAsc",
+        },
+    },
+    "groups": {
+        "summary": "One product of each group, in stock",
+        "value": {"query": "shirt", "filters": {"inStock": True}, "groupBy": "groupId"},
+    },
+}
+
 router = APIRouter(prefix="/api/search", tags=["search"])
 
 
-class ResultResponse(WireResponse):
+class ResultResponse(ProductSummary):
     """A product and its score."""
 
-    id: str
     score: float
-    title: str
-    image: str
-    category: str
-    price: str
-    currency: str
-    brand: str | None
-    in_stock: bool
-    group_id: str | None
     variants: list["ResultResponse"] | None = None
 
     @classmethod
     def of(cls, match: search.Match, *, is_grouped: bool = False) -> "ResultResponse":
         """The wire form of a match; `is_grouped`: it shows the others of its group."""
-        product = match.product
-        return cls.from_row(
-            product,
-            score=match.score,
-            image=match.image,
-            price=f"{product.price:f}",
-            variants=[cls.of(one) for one in match.variants] if is_grouped else None,
+        variants = [cls.of(one) for one in match.variants] if is_grouped else None
+        return cls.of_product(
+            match.product, image=match.image, score=match.score, variants=variants
         )
 
 
@@ -141,7 +154,10 @@ async def answer(
 
 @router.post("/text")
 async def search_text(
-    form: TextSearchForm, user: Anyone, studio: StudioDep, log: SearchLogDep
+    form: Annotated[TextSearchForm, Body(openapi_examples=TEXT_EXAMPLES)],
+    user: Anyone,
+    studio: StudioDep,
+    log: SearchLogDep,
 ) -> SearchResponse:
     """Finds products that match the words."""
     return await answer(studio, log, user, form)
@@ -163,14 +179,48 @@ async def search_hybrid(
     return await answer(studio, log, user, form)
 
 
+def read_filters(
+    filters: Annotated[
+        str | None,
+        Query(max_length=10_000, description="The filters of the other searches, as JSON."),
+    ] = None,
+) -> Any:
+    """The filters of a search that has no body.
+
+    Raises:
+        Malformed: they are not JSON.
+    """
+    try:
+        return None if filters is None else json.loads(filters)
+    except (ValueError, RecursionError):
+        raise Malformed("filters must be JSON") from None
+
+
 @router.get("/similar/{product_id}")
 async def search_similar(
     product_id: Storable,
     user: Anyone,
     studio: StudioDep,
     log: SearchLogDep,
+    filters: Annotated[Any, Depends(read_filters)],
     top_k: Annotated[int, Query(alias="topK", ge=1, le=200)] = 10,
+    sort: SortName = "relevance",
+    cursor: Annotated[str | None, Query(min_length=1, max_length=30_000)] = None,
+    facets: Annotated[list[FacetName], Query(max_length=MOST_FACETS)] = [],  # noqa: B006
+    group_by: Annotated[Literal["groupId"] | None, Query(alias="groupBy")] = None,
 ) -> SearchResponse:
-    """Finds products that look like this one; the product itself is left out."""
-    form = SimilarSearchForm.model_validate({"similarTo": product_id, "topK": top_k})
+    """Finds products that look like this one, which is left out (grouped, with its group)."""
+    fields = {
+        "similarTo": product_id, "topK": top_k, "filters": filters, "sort": sort,
+        "cursor": cursor, "facets": facets, "groupBy": group_by,
+    }  # fmt: skip
+    try:
+        form = SimilarSearchForm.model_validate(fields)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [
+                {**one, "loc": ("query", *one["loc"])}
+                for one in error.errors(include_input=False, include_url=False)
+            ]
+        ) from None
     return await answer(studio, log, user, form)
