@@ -85,7 +85,8 @@ class RowScores:
         span = max(LEAST_SPAN, stats.text_top - stats.text_cutoff)
         excess = np.maximum(similarities - stats.text_cutoff, 0) / span
         scores = (1 - weight) * excess / (1 + excess) + weight * words
-        scores += IDENTIFIER_BONUS * np.isin(rows, match.exact)
+        if match.exact.size:
+            scores += IDENTIFIER_BONUS * np.isin(rows, match.exact)
         return scores.astype(similarities.dtype)
 
 
