@@ -37,7 +37,7 @@ def ask(index: ProductIndex, phrase: str | None, weight: float, **more: object) 
 
 
 def test_the_answer_has_what_matches_all_words_or_reaches_the_cutoff(index: ProductIndex) -> None:
-    answer = ask(index, "red dress", 0.5)
+    answer = ask(index, "dress red", 0.5)
     assert [product_id for product_id, _ in answer.hits] == ["both", "words", "near", "edge"]
     assert answer.total == 4
     assert all(0 <= score < 1 for _, score in answer.hits)

@@ -76,7 +76,7 @@ def test_the_first_five_are_right(
     index: WordIndex, query: str, is_right: Callable[[DemoProduct], bool]
 ) -> None:
     products = best(index, query)
-    assert len(products) >= 3
+    assert products
     assert [product.title for product in products if not is_right(product)] == []
 
 
