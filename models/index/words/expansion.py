@@ -148,9 +148,9 @@ class Expander:
                 alternatives += [Alternative(own.codes, weight * own.weight) for own in exact]
                 continue
             codes = [self._vocabulary.forms(word)[0] for word in phrase]
-            known = tuple(code for code in codes if code is not None)
-            if len(known) == len(codes):
-                alternatives.append(Alternative(known, weight))
+            present = tuple(code for code in codes if code is not None)
+            if len(present) == len(codes):
+                alternatives.append(Alternative(present, weight))
         return alternatives
 
     def _split(self, word: str) -> tuple[str, str] | None:
