@@ -4,10 +4,12 @@ A text search without words of the catalogue has the cosine as its score. With t
 
     (1 - w) * v + w * l        and 1 more for a product whose id, SKU or full title is the query
 
-where w is `words_weight`, and v and l are between 0 and 1. v = x / (1 + x) is 0 at the version's
-cut-off and a half at the similarity that its titles have to their tenth nearest product:
-x = (cosine - cut-off) / (top - cut-off), and 0 below. l is half the share of the query's words that
-the product has, weighted by rarity and field (BM25F), and half whether it has all of them.
+where w is `words_weight`, and v and l are between 0 and 1. v = x / (1 + x) is a half at the
+similarity that the version's titles have to their tenth nearest product, and 0 at the similarity
+that nearly all titles have to it: x = (cosine - text_cutoff) / (text_top - text_cutoff). Three
+quarters of l depend on whether the product has all words of the query, and one quarter is the share
+of them that it has, weighted by rarity and field (BM25F). A product that has not all of them is
+relevant if its cosine reaches `fused_cutoff`.
 
 A hybrid search gives w of the text's share to l, in the unit of its standardised similarities.
 """
@@ -25,7 +27,7 @@ from models.index.stats import ScoreStats
 from models.index.words.word_index import WordMatch
 
 NO_CUTOFF = ScoreStats().text_cutoff
-COMPLETE_SHARE = 0.5
+COMPLETE_SHARE = 0.75
 """The part of a word score that depends on whether a product has all words."""
 IDENTIFIER_BONUS = 1.0
 LEAST_SPAN = 1e-3
@@ -58,6 +60,7 @@ class RowScores:
             return
         self.relevant = self._similarities > NEVER
         if self._match is not None:
+            self.relevant &= self._similarities >= self.index.stats.fused_cutoff
             self.relevant |= self._match.is_complete
 
     def approximate(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -85,7 +88,8 @@ class RowScores:
         span = max(LEAST_SPAN, stats.text_top - stats.text_cutoff)
         excess = np.maximum(similarities - stats.text_cutoff, 0) / span
         scores = (1 - weight) * excess / (1 + excess) + weight * words
-        scores += IDENTIFIER_BONUS * np.isin(rows, match.exact)
+        if match.exact.size:
+            scores += IDENTIFIER_BONUS * np.isin(rows, match.exact)
         return scores.astype(similarities.dtype)
 
 
