@@ -44,6 +44,10 @@ class Conflict(StudioError):
     """The request contradicts the present state."""
 
 
+class CursorExpired(Conflict):
+    """The list or index that a cursor belongs to is gone."""
+
+
 class TooLarge(StudioError):
     """The data has more bytes or pixels than the studio accepts."""
 

@@ -132,10 +132,17 @@ class Change(NamedTuple):
     id: str
     change_seq: int
     deleted_at: datetime | None
+    created_at: datetime
+    title: str
+    description: str | None
     category: str
     brand: str | None
+    sku: str | None
+    group_id: str | None
     price: Decimal
+    currency: str
     in_stock: bool
+    attributes: dict[str, Any]
     vector: bytes | None
 
 

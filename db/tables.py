@@ -175,10 +175,16 @@ class File(SQLModel, table=True):
 
 
 class Product(SQLModel, table=True):
-    """A product; the row of a deleted one stays until every index has removed it.
+    """A product with its first picture; `ProductImage` has the others.
+
+    The row of a deleted product stays until every index has removed it.
 
     Attributes:
         owner_id: None once the account is deleted; its products are deleted with it.
+        sku: the merchant's own number of it.
+        group_id: what the variants of one product share.
+        url: its page in the merchant's shop.
+        list_price: the price before a sale, above `price`; None if it is not on sale.
     """
 
     __tablename__ = "product"
@@ -195,7 +201,11 @@ class Product(SQLModel, table=True):
     description: str | None = Field(default=None, sa_type=Text)
     category: str = Field(sa_type=Text)
     brand: str | None = Field(default=None, sa_type=Text)
+    sku: str | None = Field(default=None, sa_type=Text)
+    group_id: str | None = Field(default=None, sa_type=Text)
+    url: str | None = Field(default=None, sa_type=Text)
     price: Decimal = Field(sa_type=Numeric)
+    list_price: Decimal | None = Field(default=None, sa_type=Numeric)
     currency: str = Field(sa_type=Text)
     in_stock: bool = True
     attributes: dict[str, Any] = document()
@@ -209,8 +219,38 @@ class Product(SQLModel, table=True):
     deleted_at: datetime | None = moment(nullable=True)
 
 
+class ProductImage(SQLModel, table=True):
+    """A product's picture after the first, which is in the product's own row.
+
+    Its columns are named as there. A deleted product has none.
+
+    Attributes:
+        position: its place among the product's pictures; the first picture's place is 0.
+        file_id: the owner's upload that it was made of.
+        image_key: the public copy.
+        image_url: where it was fetched from, if it was not an upload.
+        image_sha256: of the picture that the copy was made of.
+    """
+
+    __tablename__ = "product_image"
+    __table_args__ = (
+        UniqueConstraint("product_id", "position"),
+        CheckConstraint("position BETWEEN 1 AND 7", name="position"),
+    )
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    product_id: str = Field(foreign_key="product.id", sa_type=Text, ondelete="CASCADE")
+    position: int
+    file_id: UUID | None = Field(default=None, foreign_key="files.id", index=True)
+    image_key: str = Field(sa_type=Text, index=True)
+    image_url: str | None = Field(default=None, sa_type=Text)
+    image_sha256: str = Field(sa_type=Text)
+
+
 class ProductEmbedding(SQLModel, table=True):
-    """The embedding of a product's picture by one embedder: little-endian float16, unit length."""
+    """The embedding of a product's first picture by one embedder.
+
+    The vector has little-endian float16 numbers and unit length.
+    """
 
     __tablename__ = "product_embedding"
     product_id: str = Field(

@@ -215,7 +215,9 @@ class Embedder(Replica):
             picture=None,
             words=None,
         )
-        return replace(await self._index.search(embedded), text=text)
+        answer = await self._index.search(embedded)
+        has_next = pixels is not None and answer.end is not None
+        return replace(answer, text=text, image=image if has_next else None)
 
     async def _read(self, image: bytes) -> NDArray[np.float32]:
         return await self._decoders.run(self._model.reader.read, image)

@@ -10,6 +10,7 @@ TABLE: dict[type[StudioError], ProblemType] = {
     errors.Forbidden: ProblemType(403, "forbidden", "Not allowed"),
     errors.NotFound: ProblemType(404, "not-found", "Not found"),
     errors.Conflict: ProblemType(409, "conflict", "Conflict"),
+    errors.CursorExpired: ProblemType(409, "cursor-expired", "The next page is gone"),
     errors.TooLarge: ProblemType(413, "too-large", "Too large"),
     errors.NotAnImage: ProblemType(415, "not-an-image", "Not an image"),
     errors.Invalid: ProblemType(422, "invalid", "Not acceptable as it is"),

@@ -1,11 +1,14 @@
 """Routes of search: by words, by picture, by both, and by similarity to a product."""
 
+from decimal import Decimal
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 
 from gateway.deps import Anyone, SearchLogDep, StudioDep
 from gateway.wire import WireResponse
+from models.index.shapes import PRICE_SCALE, Facet, PriceFacet
 from studio.context import current_request_id
 from studio.forms import Storable
 from studio.search import search
@@ -33,20 +36,84 @@ class ResultResponse(WireResponse):
     currency: str
     brand: str | None
     in_stock: bool
+    group_id: str | None
+    variants: list["ResultResponse"] | None = None
 
     @classmethod
-    def of(cls, match: search.Match) -> "ResultResponse":
-        """The wire form of a match."""
+    def of(cls, match: search.Match, *, is_grouped: bool = False) -> "ResultResponse":
+        """The wire form of a match; `is_grouped`: it shows the others of its group."""
         product = match.product
         return cls.from_row(
-            product, score=match.score, image=match.image, price=f"{product.price:f}"
+            product,
+            score=match.score,
+            image=match.image,
+            price=f"{product.price:f}",
+            variants=[cls.of(one) for one in match.variants] if is_grouped else None,
         )
 
 
+class ValueCountResponse(WireResponse):
+    """A value and the number of products, or of groups, that have it."""
+
+    value: str | bool
+    count: int
+
+
+class PriceRangeResponse(WireResponse):
+    """A range of prices, without its upper bound, and the number of products in it."""
+
+    start: str = Field(serialization_alias="from")
+    end: str = Field(serialization_alias="to")
+    count: int
+
+
+class PricesResponse(WireResponse):
+    """The lowest and the highest price, and the ranges that have products."""
+
+    min: str | None
+    max: str | None
+    ranges: list[PriceRangeResponse]
+
+
+FacetResponse = list[ValueCountResponse] | PricesResponse
+
+
+def to_facet(name: str, facet: Facet) -> FacetResponse:
+    """The wire form of a facet."""
+    if isinstance(facet, PriceFacet):
+        ranges = [
+            PriceRangeResponse(start=to_price(start), end=to_price(end), count=count)
+            for start, end, count in facet.ranges
+        ]
+        low, high = facet.min_e4, facet.max_e4
+        return PricesResponse(
+            min=None if low is None else to_price(low),
+            max=None if high is None else to_price(high),
+            ranges=ranges,
+        )
+    return [
+        ValueCountResponse(value=value == "true" if name == "inStock" else value, count=count)
+        for value, count in facet.values
+    ]
+
+
+def to_price(price_e4: int) -> str:
+    """A price of a facet, with two decimals or as many as it has."""
+    digits = f"{Decimal(price_e4) / PRICE_SCALE:.4f}"
+    return digits.removesuffix("00")
+
+
 class SearchResponse(WireResponse):
-    """The products, best first, and the index version that answered."""
+    """A page of products, counts over all pages, and the index version that answered.
+
+    `facets` is null unless some were asked for; `nextCursor` is null on the last page.
+    """
 
     results: list[ResultResponse]
+    total: int
+    facets: dict[str, FacetResponse] | None
+    next_cursor: str | None
+    did_you_mean: str | None
     index_version: str
     latency_ms: float
     request_id: str
@@ -58,7 +125,14 @@ async def answer(
     """Searches and returns the wire form of the result."""
     result = await search.search(studio, log, user.id if user else None, form)
     return SearchResponse(
-        results=[ResultResponse.of(match) for match in result.matches],
+        results=[
+            ResultResponse.of(match, is_grouped=form.group_by is not None)
+            for match in result.matches
+        ],
+        total=result.total,
+        facets={name: to_facet(name, facet) for name, facet in result.facets.items()} or None,
+        next_cursor=result.next_cursor,
+        did_you_mean=result.did_you_mean,
         index_version=result.index_version,
         latency_ms=result.latency_ms,
         request_id=current_request_id(),

@@ -1,13 +1,12 @@
 """Rows appended since an index version was built; the newest are compared exhaustively."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from models.index.columns.column_store import ColumnStore, ProductColumns
+from models.index.columns.growing import GrowingArray
 from models.index.exact_scores import inner_products, top_k
 from models.index.files import IndexFiles
-from models.index.filter_columns import ColumnStore, ProductColumns
 from models.index.shapes import Filters, ProductAttributes
 
 COMPACT_ROWS = 1000
@@ -15,41 +14,20 @@ COMPACT_SHARE = 0.25
 """Unsealed rows are compacted when more than this many, and this share, of them are dead."""
 
 
-class GrowingArray:
-    """Rows of one type, in an array that doubles when full."""
-
-    def __init__(self, rows: NDArray[Any]) -> None:
-        self._rows = rows
-        self._count = len(rows)
-
-    def append(self, row: Any) -> None:
-        """Adds one row."""
-        if self._count == len(self._rows):
-            grown = np.zeros((max(64, 2 * self._count), *self._rows.shape[1:]), self._rows.dtype)
-            grown[: self._count] = self.view
-            self._rows = grown
-        self._rows[self._count] = row
-        self._count += 1
-
-    def drop_first(self, count: int) -> None:
-        """Removes the first rows; their memory is released when the array grows."""
-        self._rows = self._rows[count:]
-        self._count -= count
-
-    @property
-    def view(self) -> NDArray[Any]:
-        """The rows, as a view: writes change the array."""
-        return self._rows[: self._count]
-
-
 class AppendedRows:
     """Rows in order of arrival; a removed product leaves a dead row.
 
     The first `sealed` rows are in the approximate index; the others, the tail, are compared
     exhaustively.
+
+    Attributes:
+        compactions: how often the rows have been numbered anew, without the dead ones.
+        survivors: the rows that the last compaction has left, int64.
     """
 
     def __init__(self, files: IndexFiles) -> None:
+        self.compactions = 0
+        self.survivors = np.zeros(0, dtype=np.int64)
         ids = [files.ids[row] for row in range(len(files.ids))]
         self._start(ids, files.vectors, files.columns)
 
@@ -58,7 +36,7 @@ class AppendedRows:
         self.row_of = {product_id: row for row, product_id in enumerate(ids)}
         self.sealed = 0
         self.dead_sealed = 0
-        self._columns = ColumnStore(columns)
+        self.columns = ColumnStore(columns)
         self._live = GrowingArray(np.ones(len(ids), dtype=np.bool_))
         self._halves = GrowingArray(vectors)
         self._tail = GrowingArray(vectors.astype(np.float32))
@@ -67,6 +45,16 @@ class AppendedRows:
     def vectors(self) -> NDArray[np.float16]:
         """float16, shape (n, dim)."""
         return self._halves.view
+
+    @property
+    def live(self) -> NDArray[np.bool_]:
+        """Which rows are live: bool, shape (n,)."""
+        live: NDArray[np.bool_] = self._live.view
+        return live
+
+    def similarities(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Inner product of the query and every row of the tail: float32 (tail_count,)."""
+        return inner_products(query, self._tail.view)
 
     @property
     def tail_count(self) -> int:
@@ -85,14 +73,14 @@ class AppendedRows:
         row = len(self.ids)
         self.ids.append(product_id)
         self.row_of[product_id] = row
-        self._columns.put(row, attributes)
+        self.columns.put(row, attributes)
         self._live.append(True)
         self._halves.append(vector)
         self._tail.append(vector)
 
     def put_attributes(self, row: int, attributes: ProductAttributes) -> None:
         """Replaces the attributes of a row."""
-        self._columns.put(row, attributes)
+        self.columns.put(row, attributes)
 
     def remove(self, product_id: str) -> None:
         """Takes the product's live row out of all later searches."""
@@ -129,9 +117,11 @@ class AppendedRows:
 
     def _allowed(self, rows: slice, filters: Filters) -> NDArray[np.bool_]:
         live: NDArray[np.bool_] = self._live.view[rows]
-        return live if filters.is_open else live & self._columns.matching(rows, filters)
+        return live if filters.is_open else live & self.columns.matching(rows, filters)
 
     def _compact(self) -> None:
         rows = np.flatnonzero(self._live.view)
         ids = [self.ids[row] for row in rows]
-        self._start(ids, self.vectors[rows], self._columns.take(rows))
+        self.compactions += 1
+        self.survivors = rows
+        self._start(ids, self.vectors[rows], self.columns.take(rows))

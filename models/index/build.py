@@ -1,6 +1,5 @@
 """Writes an index version: rows are streamed to files, then FAISS is trained on them."""
 
-import json
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,17 +9,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from errors import Invalid
 from models.index.approximate import train_approximate
-from models.index.files import (
-    APPROXIMATE,
-    COLUMNS,
-    ID_ENDS,
-    ID_TEXT,
-    VECTORS,
-    VOCABULARY,
-    open_files,
-)
-from models.index.filter_columns import ColumnStore
-from models.index.shapes import ProductAttributes
+from models.index.columns.column_files import save_columns
+from models.index.columns.column_store import ColumnStore
+from models.index.files import APPROXIMATE, ID_ENDS, ID_TEXT, VECTORS, open_files
+from models.index.shapes import ProductAttributes, ProductText, plain_text
+from models.index.words.build import WordWriter
 
 ADD_ROWS = 16_384
 
@@ -74,6 +67,7 @@ class IndexWriter:
         self._end = 0
         self._last = ""
         self._columns = ColumnStore()
+        self._words = WordWriter(folder)
         self.count = 0
 
     def __enter__(self) -> Self:
@@ -83,11 +77,18 @@ class IndexWriter:
         for writer in (self._vectors, self._text, self._ends):
             if writer is not None:
                 writer.close()
+        self._words.close()
 
     def add(
-        self, product_id: str, vector: NDArray[np.float16], attributes: ProductAttributes
+        self,
+        product_id: str,
+        vector: NDArray[np.float16],
+        attributes: ProductAttributes,
+        text: ProductText | None = None,
     ) -> None:
         """Appends one product. `vector`: float16, shape (dim,), unit length.
+
+        Without a text, words match its id, category and brand.
 
         Raises:
             Invalid: the vector has another length than the first one.
@@ -104,6 +105,7 @@ class IndexWriter:
         self._end += len(encoded)
         self._ends.write(np.array([self._end]))
         self._columns.put(self.count, attributes)
+        self._words.add(text or plain_text(product_id, attributes))
         self._last = product_id
         self.count += 1
 
@@ -114,12 +116,8 @@ class IndexWriter:
         for writer in (self._vectors, self._text, self._ends):
             if writer is not None:
                 writer.finish()
-        columns = self._columns.take(np.arange(self.count))
-        for name, file in COLUMNS.items():
-            np.save(self._folder / file, getattr(columns, name), allow_pickle=False)
-        vocabulary = {"categories": columns.categories, "brands": columns.brands}
-        text = json.dumps(vocabulary, ensure_ascii=False)
-        (self._folder / VOCABULARY).write_text(text, encoding="utf-8")
+        self._words.finish()
+        save_columns(self._columns.take(np.arange(self.count)), self._folder)
         self._build_approximate()
 
     def _open_vectors(self, dim: int) -> None:

@@ -15,6 +15,8 @@ from models.index.stats import Recall, ScoreStats, SearchParameters
 
 SAMPLE = 256
 """Products and titles that serve as sample queries."""
+MISSED_TITLES_PERCENT = 5
+"""Percentage of the sample titles whose tenth nearest product may be below the cut-off."""
 MIN_RECALL = 0.95
 """Recall at 10, on either side, below which a version must not serve."""
 
@@ -59,8 +61,31 @@ def check_index(folder: Path, texts: Sequence[NDArray[np.float32]]) -> CheckedIn
         recall(index, "text", words, word_truth.kth),
         self_recall(index, own),
     )
-    scores = ScoreStats(own_truth.mean, own_truth.std, word_truth.mean, word_truth.std)
+    scores = ScoreStats(
+        own_truth.mean,
+        own_truth.std,
+        word_truth.mean,
+        word_truth.std,
+        text_cutoff(word_truth.kth),
+        text_top(word_truth.kth),
+    )
     return CheckedIndex(index.count, scores, index.parameters, measured)
+
+
+def text_cutoff(tenth_best: NDArray[np.float32]) -> float:
+    """The similarity from which on a product is relevant to words.
+
+    Titles describe products well, so nearly every title gets its ten nearest products.
+    `tenth_best`: the tenth best score of each sample title.
+    """
+    if not tenth_best.size:
+        return ScoreStats().text_cutoff
+    return float(np.percentile(tenth_best, MISSED_TITLES_PERCENT))
+
+
+def text_top(tenth_best: NDArray[np.float32]) -> float:
+    """The mean similarity of sample titles to their tenth nearest product."""
+    return float(tenth_best.mean()) if tenth_best.size else ScoreStats().text_top
 
 
 def refuse_low(measured: Recall) -> None:

@@ -1,73 +1,32 @@
 """An index version as a folder of immutable files, mapped into memory, each with its checksum."""
 
 import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from models.index.filter_columns import ProductColumns, empty_columns
+from models.index.columns.column_files import (
+    COLUMNS,
+    NEWER_COLUMNS,
+    VOCABULARY,
+    load_array,
+    open_columns,
+)
+from models.index.columns.column_store import ProductColumns, empty_columns
+from models.index.columns.dictionaries import Dictionaries
+from models.index.text_table import TextTable
+from models.index.words.files import FINGERPRINTS, WORD_FILES, WordFiles, empty_words, open_words
 
 VECTORS = "vectors.f16.npy"
 ID_TEXT = "ids.utf8.npy"
 ID_ENDS = "ids.i64.npy"
-COLUMNS = {
-    "category_code": "category.i32.npy",
-    "brand_code": "brand.i32.npy",
-    "price_e4": "price.i64.npy",
-    "in_stock": "stock.bool.npy",
-}
-VOCABULARY = "vocabulary.json"
 APPROXIMATE = "scan.faiss"
 
 Manifest = dict[str, dict[str, int | str]]
 """File name -> size in bytes and SHA-256 in hex."""
-
-
-class IdTable:
-    """Product ids in ascending order, as one text and the position where each of them ends.
-
-    A million of them need no Python object each; `find` is a binary search.
-    """
-
-    def __init__(self, text: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
-        self._text = text
-        self._ends = ends
-
-    @classmethod
-    def of(cls, ids: Sequence[str]) -> "IdTable":
-        """A table in memory."""
-        encoded = [product_id.encode() for product_id in ids]
-        ends = list(accumulate(len(name) for name in encoded))
-        return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), np.array(ends, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    def __getitem__(self, row: int) -> str:
-        return self._bytes(row).decode()
-
-    def find(self, product_id: str) -> int | None:
-        """The id's row, or None."""
-        target = product_id.encode()
-        low, high = 0, len(self._ends)
-        while low < high:
-            middle = (low + high) // 2
-            if self._bytes(middle) < target:
-                low = middle + 1
-            else:
-                high = middle
-        return low if low < len(self._ends) and self._bytes(low) == target else None
-
-    def _bytes(self, row: int) -> bytes:
-        start = self._ends[row - 1] if row else 0
-        return self._text[start : self._ends[row]].tobytes()
 
 
 @dataclass(frozen=True)
@@ -76,29 +35,29 @@ class IndexFiles:
 
     `vectors`: float16, shape (n, dim), unit rows, read only. `columns` may be written: the page is
     copied and the file does not change. `approximate`: None where the catalogue is small enough to
-    be searched exhaustively.
+    be searched exhaustively. `has_all_columns`: False for a version of an older studio. Until it is
+    rebuilt, its unchanged products have no currency, group, time, facts and words.
     """
 
     vectors: NDArray[np.float16]
-    ids: IdTable
+    ids: TextTable
     columns: ProductColumns
     approximate: faiss.Index | None = None
+    has_all_columns: bool = True
+    words: WordFiles = field(default_factory=empty_words)
 
 
 def open_files(folder: Path) -> IndexFiles:
     """Maps a folder that `IndexWriter` wrote and `find_damage` has checked."""
-    vocabulary = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
-    columns = ProductColumns(
-        categories=vocabulary["categories"],
-        brands=vocabulary["brands"],
-        **{name: _mapped(folder / file, "c") for name, file in COLUMNS.items()},
-    )
     approximate = folder / APPROXIMATE
+    newer = {*NEWER_COLUMNS.values(), *WORD_FILES}
     return IndexFiles(
-        vectors=_mapped(folder / VECTORS, "r"),
-        ids=IdTable(_mapped(folder / ID_TEXT, "r"), _mapped(folder / ID_ENDS, "r")),
-        columns=columns,
+        vectors=load_array(folder / VECTORS, "r"),
+        ids=TextTable(load_array(folder / ID_TEXT, "r"), load_array(folder / ID_ENDS, "r")),
+        columns=open_columns(folder),
         approximate=faiss.read_index(str(approximate)) if approximate.exists() else None,
+        has_all_columns=all((folder / file).exists() for file in newer),
+        words=open_words(folder) if (folder / FINGERPRINTS).exists() else empty_words(),
     )
 
 
@@ -107,9 +66,10 @@ def is_readable(manifest: Manifest) -> bool:
     return {VECTORS, ID_TEXT, ID_ENDS, *COLUMNS.values(), VOCABULARY} <= set(manifest)
 
 
-def empty_files(dim: int) -> IndexFiles:
+def empty_files(dim: int, dictionaries: Dictionaries | None = None) -> IndexFiles:
     """An index version without products."""
-    return IndexFiles(np.zeros((0, dim), dtype=np.float16), IdTable.of([]), empty_columns())
+    vectors = np.zeros((0, dim), dtype=np.float16)
+    return IndexFiles(vectors, TextTable.of([]), empty_columns(dictionaries))
 
 
 def manifest_of(folder: Path) -> Manifest:
@@ -130,8 +90,3 @@ def _checksum(path: Path) -> dict[str, int | str]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"size": path.stat().st_size, "sha256": digest}
-
-
-def _mapped(path: Path, mode: Literal["r", "c"]) -> Any:
-    """The array without numpy's memmap class, which adds microseconds to every slice."""
-    return np.asarray(np.load(path, mmap_mode=mode, allow_pickle=False))

@@ -9,14 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import Invalid
-from models.index.appended import AppendedRows
 from models.index.approximate import EXACT_ROWS, ApproximateIndex
 from models.index.exact_scores import Float16Ranker
 from models.index.files import IndexFiles, empty_files
-from models.index.rows import BaseRows, are_all_set, rows_of
+from models.index.index_rows import IndexRows
+from models.index.relevance import NEVER, CodeScan
+from models.index.rows import are_all_set, rows_of
 from models.index.search_plan import SearchPlan, plan_search
-from models.index.shapes import Filters, Hit, ProductAttributes, Scan, SearchQuery
+from models.index.shapes import (
+    Filters,
+    Hit,
+    ProductAttributes,
+    ProductText,
+    Scan,
+    SearchQuery,
+    plain_text,
+)
 from models.index.stats import ScoreStats, SearchParameters
+from models.index.words.word_index import WordIndex
 
 if TYPE_CHECKING:
     from models.index.device_index import DeviceIndex
@@ -36,10 +46,8 @@ CHURN_SHARE = 0.1
 class ProductIndex:
     """Products by vector. Not thread-safe: only one thread may search and change it.
 
-    Rows of the version come first, appended ones behind them, at the next multiple of 8 so that
-    bitmaps can be joined. A product whose vector changes leaves a dead row; its new row is
-    appended. Scores are recomputed in double precision and rounded, so that equal vectors have
-    equal scores in every replica and after every restart.
+    Scores are recomputed in double precision and rounded, so that equal vectors have equal scores
+    in every replica and after every restart.
     """
 
     def __init__(
@@ -59,17 +67,20 @@ class ProductIndex:
         self._faiss = files.approximate
         self.lacks_memory = False
         self._approximate = self._open_approximate(files, device)
-        nothing = empty_files(self.dim)
-        base, appended = (nothing, files) if self._approximate is None else (files, nothing)
-        self._base = BaseRows(base)
-        self._start = 8 * len(self._base.live_bits)
-        self._appended = AppendedRows(appended)
+        nothing = empty_files(self.dim, files.columns.dictionaries)
+        is_small = self._approximate is None
+        self.rows = IndexRows(nothing, files) if is_small else IndexRows(files, nothing)
+        self._base, self._appended = self.rows.base, self.rows.appended
+        self._start = self.rows.start
+        self._codes = None if is_small else CodeScan(files.approximate)
+        self._has_all_columns = files.has_all_columns
         self._ranker = Float16Ranker(self.dim)
+        self.words = WordIndex(files.words)
 
     @property
     def count(self) -> int:
         """Products that a search can return."""
-        return self._base.count - self._base.dead + len(self._appended.row_of)
+        return self.rows.count
 
     @property
     def list_count(self) -> int:
@@ -83,26 +94,38 @@ class ProductIndex:
 
     @property
     def is_rebuild_due(self) -> bool:
-        """Whether a new version would be clearly smaller or faster than this one."""
+        """Whether a new version would be clearly smaller or faster than this one, or have more
+        columns.
+        """
+        if not self._has_all_columns:
+            return True
         if self._approximate is None:
             return self.count >= EXACT_ROWS
         return len(self._appended.ids) + self._base.dead > CHURN_SHARE * self._base.count
 
     def put(
-        self, product_id: str, vector: NDArray[np.float16], attributes: ProductAttributes
+        self,
+        product_id: str,
+        vector: NDArray[np.float16],
+        attributes: ProductAttributes,
+        text: ProductText | None = None,
     ) -> None:
-        """Adds or replaces one product. `vector`: float16, shape (dim,), unit length."""
+        """Adds or replaces one product. `vector`: float16, shape (dim,), unit length.
+
+        Without a text, words match its id, category and brand.
+        """
         if vector.shape != (self.dim,):
             raise Invalid(f"a vector of shape {vector.shape} does not have {self.dim} numbers")
-        row = self._find(product_id)
-        if row is not None and np.array_equal(self._vector(row), vector):
-            if row < self._start:
-                self._base.put_attributes(row, attributes)
-            else:
-                self._appended.put_attributes(row - self._start, attributes)
+        row = self.rows.find(product_id)
+        if row is not None and np.array_equal(self.rows.vector(row), vector):
+            self.rows.put_attributes(row, attributes)
+            self.words.put(row, text or plain_text(product_id, attributes))
             return
         self.remove(product_id)
-        self._appended.append(product_id, vector, attributes)
+        self.rows.append(product_id, vector, attributes)
+        self.words.put(self.rows.total - 1, text or plain_text(product_id, attributes))
+        if self._codes is not None:
+            self._codes.append(np.array([self.rows.total - 1]), vector[None])
         if self._approximate is not None and self._appended.tail_count >= TAIL_ROWS:
             rows = self._appended.seal(SEAL_ROWS)
             if rows.size:
@@ -110,13 +133,38 @@ class ProductIndex:
 
     def remove(self, product_id: str) -> None:
         """Takes one product out of all later searches; does nothing where there is none."""
-        row = self._find(product_id)
-        if row is None:
-            return
-        if row < self._start:
-            self._base.remove(row)
-        else:
-            self._appended.remove(product_id)
+        row = self.rows.find(product_id)
+        if row is not None:
+            self.words.remove(row)
+        is_renumbered = self.rows.remove(product_id)
+        if is_renumbered:
+            survivors = self._start + self._appended.survivors
+            self.words.renumber(np.concatenate([np.arange(self._start), survivors]))
+        if is_renumbered and self._codes is not None:
+            self._codes.clear()
+            rows = np.arange(self._start, self.rows.total)
+            self._codes.append(rows, self._appended.vectors)
+
+    def plan(self, query: SearchQuery) -> SearchPlan:
+        """What a query compares; raises as `search`."""
+        return plan_search(query, self.stats, self.parameters)
+
+    def similarities(self, plan: SearchPlan, floor: float | None) -> NDArray[np.float32]:
+        """Similarity to every row, float32 (rows.total,), computed in the same way for each.
+
+        It has no offset, and rows that do not reach the floor have `NEVER`. Dead rows have any.
+        """
+        if self._codes is not None:
+            return self._codes.similarities(plan.single, self.rows.total, floor)
+        similarities = self._appended.similarities(plan.single)
+        if floor is not None:
+            similarities[similarities < floor] = NEVER
+        return similarities
+
+    def exact(self, plan: SearchPlan, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The exact scores of rows, not rounded: float64 (n,)."""
+        scores: NDArray[np.float64] = self.rows.vectors(rows).astype(np.float64) @ plan.blend
+        return scores + plan.offset
 
     def search(self, query: SearchQuery) -> list[Hit]:
         """The `top_k` best of the products that pass the filters; equal scores in order of id.
@@ -133,7 +181,7 @@ class ProductIndex:
 
     def search_many(self, queries: Sequence[SearchQuery]) -> list[list[Hit]]:
         """Like `search` for each; on a GPU every vector is read once for all of them."""
-        plans = [plan_search(query, self.stats, self.parameters) for query in queries]
+        plans = [self.plan(query) for query in queries]
         candidates = self._search_base(plans)
         return [self._rank(plan, rows) for plan, rows in zip(plans, candidates, strict=True)]
 
@@ -145,9 +193,9 @@ class ProductIndex:
             rows = np.concatenate([candidates, rows]) if rows.size else candidates
         if not rows.size:
             return []
-        scores = self._vectors(rows).astype(np.float64) @ plan.blend + plan.offset
+        scores = self.exact(plan, rows)
         ranked = sorted(
-            (-round(score, DECIMALS), self._id(row))
+            (-round(score, DECIMALS), self.rows.id(row))
             for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
         )
         hits = [(product_id, -score + 0.0) for score, product_id in ranked[: plan.k]]
@@ -189,7 +237,7 @@ class ProductIndex:
         """Those of the candidates that may be among the k best."""
         if not rows.size:
             return rows
-        vectors = self._vectors(rows)
+        vectors = self.rows.vectors(rows)
         return rows[self._ranker.top_k(plan.single, vectors, plan.k, plan.tie)]
 
     def _scan(self, scans: list[Scan]) -> list[NDArray[np.int64]]:
@@ -233,23 +281,6 @@ class ProductIndex:
         sealed = np.packbits(appended.allowed_sealed(filters), bitorder="little")
         return np.concatenate([bits, sealed])
 
-    def _find(self, product_id: str) -> int | None:
-        """The live row of a product."""
-        row = self._appended.row_of.get(product_id)
-        return self._base.find(product_id) if row is None else self._start + row
-
-    def _id(self, row: int) -> str:
-        if row < self._start:
-            return self._base.ids[row]
-        return self._appended.ids[row - self._start]
-
-    def _vector(self, row: int) -> NDArray[np.float16]:
-        if row < self._start:
-            base: NDArray[np.float16] = self._base.vectors[row]
-            return base
-        vector: NDArray[np.float16] = self._appended.vectors[row - self._start]
-        return vector
-
     def _open_approximate(
         self, files: IndexFiles, device: str | None
     ) -> "ApproximateIndex | DeviceIndex | None":
@@ -264,13 +295,3 @@ class ProductIndex:
             except MemoryError:
                 self.lacks_memory = True
         return ApproximateIndex(files.approximate)
-
-    def _vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
-        """Vectors of rows: float16, shape (n, dim)."""
-        newer = rows >= self._start
-        if not newer.any():
-            return self._base.vectors.take(rows, axis=0)
-        vectors = np.empty((len(rows), self.dim), dtype=np.float16)
-        vectors[~newer] = self._base.vectors.take(rows[~newer], axis=0)
-        vectors[newer] = self._appended.vectors.take(rows[newer] - self._start, axis=0)
-        return vectors

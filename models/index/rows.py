@@ -5,8 +5,8 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from models.index.columns.column_store import ColumnStore
 from models.index.files import IndexFiles
-from models.index.filter_columns import ColumnStore
 from models.index.shapes import Filters, ProductAttributes
 
 CACHED_FILTERS = 64
@@ -26,12 +26,19 @@ class BaseRows:
         self.count = len(files.ids)
         self.dead = 0
         self.live_bits = np.packbits(np.ones(self.count, dtype=np.bool_), bitorder="little")
-        self._filters = FilteredRows(ColumnStore(files.columns), self.count)
+        self.columns = ColumnStore(files.columns)
+        self._filters = FilteredRows(self.columns, self.count)
 
     def find(self, product_id: str) -> int | None:
         """The live row of a product."""
         row = self.ids.find(product_id)
         return row if row is not None and self.live_bits[row >> 3] >> (row & 7) & 1 else None
+
+    @property
+    def live(self) -> NDArray[np.bool_]:
+        """Which rows are live: bool, shape (n,)."""
+        bits = np.unpackbits(self.live_bits, count=self.count, bitorder="little")
+        return bits.view(np.bool_)
 
     def remove(self, row: int) -> None:
         """Takes a live row out of all later searches."""

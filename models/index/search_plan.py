@@ -60,6 +60,8 @@ def _blend(query: SearchQuery, stats: ScoreStats) -> tuple[NDArray[np.float64], 
     if image is None or text is None:
         raise Invalid("a search needs a picture, words, or both")
     image_weight, text_weight = alpha / stats.image_std, (1.0 - alpha) / stats.text_std
+    if query.is_by_catalogue:  # the rest of the text's weight is that of the matches
+        text_weight *= 1.0 - query.words_weight
     offset = -image_weight * stats.image_mean - text_weight * stats.text_mean
     return image_weight * image.astype(np.float64) + text_weight * text, offset
 

@@ -46,6 +46,11 @@ class ProductText:
     values: tuple[str, ...] = ()
 
 
+def plain_text(product_id: str, attributes: ProductAttributes) -> ProductText:
+    """The texts of a product of which only the attributes are known."""
+    return ProductText(product_id, "", attributes.category, attributes.brand)
+
+
 @dataclass(frozen=True)
 class Filters:
     """Which products a search may return; None or empty means all. Texts compare without case.
@@ -82,16 +87,20 @@ class Position:
     """The end of a page, after which the next one starts.
 
     Attributes:
-        key: the score, price or time of the last product; None: before the first product.
+        key: what the order compares of the last product; None: before the first product.
         id: of the last product; orders those of the same key.
+        ceiling, floor: bounds of the similarities that the page's last products have; searches by
+            relevance go through the catalogue in such windows. None: no bound.
         change_seq: the last catalogue change that the index had applied.
-        listed: hashes of products (or groups) that a page has shown although they rank after the
-            position: the first page of a large catalogue is an approximate one.
+        listed: hashes of products that the first page has shown although they may come after the
+            position: in a large catalogue that page is an approximate one.
     """
 
-    key: float | None
-    id: str
-    change_seq: int
+    key: float | None = None
+    id: str = ""
+    ceiling: float | None = None
+    floor: float | None = None
+    change_seq: int = 0
     listed: frozenset[int] = frozenset()
 
 
@@ -112,6 +121,7 @@ class SearchQuery:
         version: the index version of the previous page.
         phrase: the words that are matched with the catalogue's texts.
         words_weight: the weight of those matches, 0 to 1; 0 is the vector alone.
+        synonyms: the shop's own groups of synonyms that may concern the phrase.
     """
 
     top_k: int
@@ -130,6 +140,22 @@ class SearchQuery:
     version: str | None = None
     phrase: str | None = None
     words_weight: float = 0.0
+    synonyms: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def is_by_catalogue(self) -> bool:
+        """Whether the catalogue's texts are matched, too."""
+        has_text = self.text is not None or self.words is not None
+        is_picture_alone = (self.image is not None or self.picture is not None) and self.alpha >= 1
+        has_weight = self.words_weight > 0.0 and has_text and not is_picture_alone
+        return self.phrase is not None and has_weight
+
+    @property
+    def is_by_text(self) -> bool:
+        """Whether words alone are searched for, so that products must be relevant to them."""
+        return (self.text is not None or self.words is not None) and (
+            (self.image is None and self.picture is None) or self.alpha <= 0.0
+        )
 
     @property
     def is_embedded(self) -> bool:
@@ -165,11 +191,12 @@ class ValueFacet:
 class PriceFacet:
     """The lowest and the highest price, and (from, to, count) of each range that has products.
 
-    Prices are in ten-thousandths. `to` does not belong to its range.
+    Prices are in ten-thousandths, None where there are no products. `to` does not belong to its
+    range.
     """
 
-    min_e4: int
-    max_e4: int
+    min_e4: int | None
+    max_e4: int | None
     ranges: tuple[tuple[int, int, int], ...]
 
 
@@ -182,19 +209,24 @@ class SearchAnswer:
 
     Attributes:
         text: the vector of the query's words where the embedder had to embed them.
+        image: the vector of the query's picture where there is a next page.
         total: how many products (or groups) there are on all pages.
         facets: the counts, by the names that the query has.
         end: the end of this page; None where it is the last one.
         change_seq: the last catalogue change that the index had applied.
         variants: of a grouped search: id of a hit -> the others of its group, best first.
+        suggestion: the phrase as it was probably meant, where it is not in the catalogue as it
+            stands.
     """
 
     index_version: str
     hits: list[Hit]
     embedder_version: str
     text: NDArray[np.float32] | None = None
+    image: NDArray[np.float32] | None = None
     total: int = 0
     facets: dict[str, Facet] = field(default_factory=dict)
     end: Position | None = None
     change_seq: int = 0
     variants: dict[str, list[Hit]] = field(default_factory=dict)
+    suggestion: str | None = None

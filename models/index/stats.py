@@ -7,12 +7,18 @@ from typing import Any, TypeVar
 
 @dataclass(frozen=True)
 class ScoreStats:
-    """Mean and standard deviation of each side's similarities over the catalogue."""
+    """Mean and standard deviation of each side's similarities over the catalogue.
+
+    text_cutoff: a product is relevant to words from this similarity on; -1: all products are.
+    text_top: the mean similarity of titles to their tenth nearest product.
+    """
 
     image_mean: float = 0.0
     image_std: float = 1.0
     text_mean: float = 0.0
     text_std: float = 1.0
+    text_cutoff: float = -1.0
+    text_top: float = 1.0
 
 
 @dataclass(frozen=True)

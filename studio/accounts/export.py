@@ -26,6 +26,7 @@ PICTURE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "tryon_job": ("output_key", "person_key", "garment_key", "mask_key"),
     "prediction": ("heatmap_key",),
     "product": ("image_key",),
+    "product_image": ("image_key",),
 }
 """Columns with keys of pictures. A try-on's input is exported only if it was fetched for it."""
 

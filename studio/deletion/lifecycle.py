@@ -92,6 +92,10 @@ TABLES: dict[str, TableRule] = {
         "product_id", "until the product is deleted", f"product_id IN ({OWN_PRODUCTS})", "step",
         why="embeddings of products' pictures; deleted with the product",
     ),
+    "product_image": TableRule(
+        "id", "until the product shows it no longer", f"product_id IN ({OWN_PRODUCTS})", "step",
+        is_exported=True, why="deleted with the product",
+    ),
     "product": TableRule(
         "id", "until it is deleted; its emptied row until every index version has removed it",
         "owner_id = :user", "step", is_exported=True,
@@ -201,8 +205,10 @@ BLOBS: tuple[BlobRule, ...] = (
     BlobRule(
         r"products/.+", "with the product", "with the product",
         "SELECT image_key AS key FROM product"
-        " WHERE image_key = ANY(:keys) AND deleted_at IS NULL",
-        "SELECT id::text, image_key AS key FROM product WHERE deleted_at IS NULL",
+        " WHERE image_key = ANY(:keys) AND deleted_at IS NULL"
+        " UNION SELECT image_key FROM product_image WHERE image_key = ANY(:keys)",
+        "SELECT id::text, image_key AS key FROM product WHERE deleted_at IS NULL"
+        " UNION ALL SELECT product_id, image_key FROM product_image",
         is_exported=True,
     ),
     BlobRule(

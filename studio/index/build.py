@@ -17,7 +17,7 @@ from models.embedder.shapes import unpack_vector
 from models.index.build import IndexWriter
 from models.index.check import SAMPLE, check_index, refuse_low
 from studio.index.files import cache_folder, fetch_files, store_files
-from studio.index.rows import attributes_of
+from studio.index.rows import attributes_of, text_of
 from studio.job_types import Guard, Progress
 from studio.ports import Studio
 
@@ -96,7 +96,8 @@ async def _write_catalogue(
             await read_one_moment(session)
             base_seq = await newest_change_seq(session)
             async for product, packed in stream_embedded(session, embedder_version):
-                writer.add(product.id, unpack_vector(packed), attributes_of(product))
+                vector = unpack_vector(packed)
+                writer.add(product.id, vector, attributes_of(product), text_of(product))
                 titles.add(product.title)
                 if report is not None and writer.count % REPORT_ROWS == 0:
                     await report(writer.count, 0, "products read")

@@ -11,24 +11,19 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from db.catalog import Change, last_change_seq, list_changes
+from db.catalog import last_change_seq, list_changes
 from db.engine import Database
 from db.index_versions import get_active_version
 from db.model_rollouts import find_version_beside
 from db.tables import IndexVersion
-from errors import EmbedderMismatch, NotLoaded, StudioError, Unavailable
-from models.embedder.shapes import unpack_vector
-from models.index.files import empty_files, open_files
-from models.index.product_index import ProductIndex
+from errors import CursorExpired, EmbedderMismatch, NotLoaded, StudioError, Unavailable
 from models.index.shapes import SearchAnswer, SearchQuery
-from models.index.stats import ScoreStats, SearchParameters, stats_from
 from studio.index.files import fetch_files
-from studio.index.rows import attributes_of
+from studio.index.loaded import LoadedVersion, open_version, restored_from
 from studio.ports import BlobStore
 
 PAGE = 25
@@ -39,7 +34,6 @@ REST_S = 0.02
 """Pause between pages of changes for a version that is loading: searches come first."""
 ROLLBACK_S = 600.0
 """How long the previous version stays in memory after a swap, so that a rollback loads nothing."""
-WARM_UP_SEARCHES = 32
 OUTDATED = "outdated"
 """`restored` has this value instead of a backup's name if the version no longer matches a row."""
 NICENESS = 10
@@ -49,24 +43,6 @@ No other thread gets it: a thread of low priority delays all others while it hol
 """
 
 log = structlog.get_logger("studio.index")
-
-
-@dataclass
-class LoadedVersion:
-    """A version, and the number of the last catalogue change that was applied to it.
-
-    restored: the backup that the version's row was restored from; empty if it was not restored.
-    """
-
-    version: str
-    embedder_version: str
-    index: ProductIndex
-    applied_seq: int
-    restored: str = ""
-
-    def is_of(self, row: IndexVersion) -> bool:
-        """Whether this is the row's version, loaded since the row was restored."""
-        return (self.version, self.restored) == (row.version, restored_from(row))
 
 
 class LiveIndex:
@@ -162,20 +138,21 @@ class LiveIndex:
 
         Raises:
             EmbedderMismatch: no loaded version was built for the embedder of the query's vectors.
-            NotLoaded: a version is active, but this replica has not loaded any yet.
+            NotLoaded: a version is active, but this replica has not loaded it yet.
+            CursorExpired: the version of the query's cursor is gone.
             Unavailable: no version is active, or too many searches wait.
         """
-        loaded = self._version_for(query)
         if self._waiting >= self._max_waiting:
             raise Unavailable(f"{self._max_waiting} searches wait for the index already")
         self._waiting += 1
         try:
-            hits = await asyncio.get_running_loop().run_in_executor(
-                self._thread, loaded.index.search, query
+            loaded = await self._version_for(query)
+            (answer,) = await asyncio.get_running_loop().run_in_executor(
+                self._thread, loaded.answer, [query]
             )
         finally:
             self._waiting -= 1
-        return SearchAnswer(loaded.version, hits, loaded.embedder_version)
+        return answer
 
     @property
     def is_on_device(self) -> bool:
@@ -192,7 +169,7 @@ class LiveIndex:
         versions: dict[str, LoadedVersion] = {}
         for place, query in enumerate(queries):
             try:
-                loaded = self._version_for(query)
+                loaded = await self._version_for(query)
             except StudioError as error:
                 answers[place] = error
                 continue
@@ -200,24 +177,47 @@ class LiveIndex:
             places_of.setdefault(loaded.version, []).append(place)
         for version, places in places_of.items():
             loaded = versions[version]
-            hits = await asyncio.get_running_loop().run_in_executor(
-                self._thread, loaded.index.search_many, [queries[place] for place in places]
+            own = await asyncio.get_running_loop().run_in_executor(
+                self._thread, loaded.answer, [queries[place] for place in places]
             )
-            for place, own in zip(places, hits, strict=True):
-                answers[place] = SearchAnswer(version, own, loaded.embedder_version)
+            answers.update(zip(places, own, strict=True))
         return [answers[place] for place in range(len(queries))]
 
-    def _version_for(self, query: SearchQuery) -> LoadedVersion:
+    async def _version_for(self, query: SearchQuery) -> LoadedVersion:
         """The loaded version that can answer the query; raises as `search`."""
         if self._loaded is None and self._has_active:
             raise NotLoaded("the search index is loading")
         if self._loaded is None:
             raise Unavailable("no search index is active")
-        # Just after a swap, callers that do not know of it yet ask the previous version.
-        for candidate in (self._loaded, self._beside, self._previous):
+        # Just after a swap, callers that do not know of it yet ask the previous version, and
+        # cursors go on in it.
+        candidates = (self._loaded, self._beside, self._previous)
+        if query.version is not None:
+            return await self._version_of_cursor(query, [one for one in candidates if one])
+        for candidate in candidates:
             if candidate is not None and candidate.embedder_version == query.embedder_version:
                 return candidate
         raise EmbedderMismatch("the search index was built for another embedder: rebuild it")
+
+    async def _version_of_cursor(
+        self, query: SearchQuery, candidates: Sequence[LoadedVersion]
+    ) -> LoadedVersion:
+        """The version of a cursor, with all changes that the previous page had."""
+        loaded = next((one for one in candidates if one.version == query.version), None)
+        if loaded is None:
+            async with self._database.read() as session:
+                active = await get_active_version(session)
+            if active is not None and active.version == query.version:
+                raise NotLoaded("the search index is loading")
+            raise CursorExpired(
+                "the index of this cursor is gone: search again from the first page"
+            )
+        needed_seq = 0 if query.after is None else query.after.change_seq
+        if loaded.applied_seq < needed_seq:
+            await self._catch_up(loaded, until_seq=needed_seq)
+        if max(loaded.applied_seq, self._last_seq) < needed_seq:
+            raise CursorExpired("the catalogue was restored: search from the first page")
+        return loaded
 
     def status(self) -> Mapping[str, object]:
         """The loaded version and its last applied change; `version` is None if none is loaded.
@@ -258,7 +258,7 @@ class LiveIndex:
         folder = await fetch_files(
             self._blobs, row.version, row.manifest, self._cache, self._checker, self._note_bytes
         )
-        index = await asyncio.to_thread(_open, folder, row, self._device)
+        index = await asyncio.to_thread(open_version, folder, row, self._device)
         fresh = LoadedVersion(
             row.version, row.embedder_version, index, row.base_seq, restored_from(row)
         )
@@ -269,53 +269,31 @@ class LiveIndex:
     def _note_bytes(self, count: int) -> None:
         self._fetched_bytes += count
 
-    async def _catch_up(self, loaded: LoadedVersion, *, is_served: bool = True) -> None:
+    async def _catch_up(
+        self, loaded: LoadedVersion, *, is_served: bool = True, until_seq: int | None = None
+    ) -> None:
+        """Applies all changes, or at least those with numbers up to `until_seq`."""
         # Searches of these versions may wait in the thread: they are changed only there.
         is_known = loaded is self._previous or loaded is self._beside
         thread = self._thread if is_served or is_known else None
-        while True:
-            async with self._database.transaction() as session:
-                changes = await list_changes(
-                    session, loaded.embedder_version, after_seq=loaded.applied_seq, limit=PAGE
-                )
-            if changes:
-                await asyncio.get_running_loop().run_in_executor(thread, _apply, loaded, changes)
-                loaded.applied_seq = changes[-1].change_seq
-            # A page that is not full is the last one. Don't wait for an empty page: while others
-            # write, it may never come.
-            if len(changes) < PAGE:
-                return
-            if not is_served and self._loaded is not None:
-                await asyncio.sleep(REST_S)
-
-
-def restored_from(row: IndexVersion) -> str:
-    """The backup that the version was restored from; "" if it was not restored."""
-    return str(row.stats.get("restored", ""))
+        async with loaded.following:
+            while until_seq is None or loaded.applied_seq < until_seq:
+                async with self._database.transaction() as session:
+                    changes = await list_changes(
+                        session, loaded.embedder_version, after_seq=loaded.applied_seq, limit=PAGE
+                    )
+                if changes:
+                    await asyncio.get_running_loop().run_in_executor(thread, loaded.apply, changes)
+                    loaded.applied_seq = changes[-1].change_seq
+                # A page that is not full is the last one. Don't wait for an empty page: while
+                # others write, it may never come.
+                if len(changes) < PAGE:
+                    return
+                if not is_served and self._loaded is not None:
+                    await asyncio.sleep(REST_S)
 
 
 def _lower_priority() -> None:
     """Lowers the priority of this thread only: on Linux each thread has its own niceness."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-
-
-def _open(folder: Path, row: IndexVersion, device: str | None) -> ProductIndex:
-    """Maps the files and runs a few searches, which read the pages that later ones need."""
-    files = open_files(folder)
-    stats, parameters = stats_from(ScoreStats, row.stats), stats_from(SearchParameters, row.stats)
-    index = ProductIndex(files, stats, parameters, device)
-    for vector in files.vectors[:: max(1, len(files.vectors) // WARM_UP_SEARCHES)]:
-        index.search(SearchQuery(10, image=vector.astype("float32")))
-    return index
-
-
-def _apply(loaded: LoadedVersion, changes: Sequence[Change]) -> None:
-    for change in changes:
-        if change.deleted_at is not None or change.vector is None:
-            loaded.index.remove(change.id)
-            continue
-        vector = unpack_vector(change.vector)
-        if loaded.index.count == 0 and loaded.index.dim != vector.shape[0]:
-            loaded.index = ProductIndex(empty_files(vector.shape[0]), loaded.index.stats)
-        loaded.index.put(change.id, vector, attributes_of(change))

@@ -1,15 +1,17 @@
-"""The forms of the four searches, and the filters that they share."""
+"""The forms of the four searches."""
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from models.index.shapes import NO_FILTERS, PRICE_SCALE, Filters
-from studio.forms import Form, PictureUrl, require_one_of
+from models.index.shapes import NO_FILTERS, Filters
+from studio.forms import Form, PictureUrl, fingerprint, require_one_of
+from studio.search.filters import FiltersForm
 
 DEFAULT_ALPHA = 0.5
+DEFAULT_WORDS = 0.5
+"""The weight of the catalogue's words beside the pictures."""
 
 
 def refuse_blank(text: str) -> str:
@@ -23,75 +25,39 @@ def refuse_blank(text: str) -> str:
     return text
 
 
-def as_list(value: object) -> object:
-    """A single text as a list of one."""
-    return [value] if isinstance(value, str) else value
-
-
 Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(refuse_blank)]
+Share = Annotated[float, Field(ge=0, le=1)]
 TopK = Annotated[int, Field(strict=True, ge=1, le=200)]
-Texts = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=200)]],
-    Field(min_length=1, max_length=100, fail_fast=True),
-    BeforeValidator(as_list),
-]
-Price = Annotated[Decimal, Field(ge=0, le=1_000_000_000)]
-
-
-class FiltersForm(Form):
-    """Which products a search may return; texts compare without case."""
-
-    category: Texts | None = None
-    brand: Texts | None = None
-    price_min: Price | None = None
-    price_max: Price | None = None
-    in_stock: Annotated[bool, Field(strict=True)] | None = None
-
-    @model_validator(mode="after")
-    def refuse_empty_range(self) -> "FiltersForm":
-        """Checks that some price is in the range.
-
-        Raises:
-            ValueError: the range of prices is empty.
-        """
-        low, high = self.price_min, self.price_max
-        if low is not None and high is not None and low > high:
-            raise ValueError("priceMin is above priceMax")
-        return self
-
-    def to_filters(self) -> Filters:
-        """The filters as the index applies them."""
-        return Filters(
-            category=frozenset(self.category or ()),
-            brand=frozenset(self.brand or ()),
-            price_min_e4=_to_e4(self.price_min, ROUND_CEILING),
-            price_max_e4=_to_e4(self.price_max, ROUND_FLOOR),
-            in_stock=self.in_stock,
-        )
-
-    def to_params(self) -> dict[str, Any]:
-        """The filters as a row of the search log stores them."""
-        params: dict[str, Any] = self.model_dump(exclude_none=True)
-        for name in {"category", "brand"} & params.keys():
-            params[name] = sorted(set(params[name]))
-        for name in {"price_min", "price_max"} & params.keys():
-            params[name] = float(params[name])
-        return params
-
-
-def _to_e4(price: Decimal | None, rounding: str) -> int | None:
-    """A bound in ten-thousandths. Prices have at most four decimals, so rounding loses none."""
-    if price is None:
-        return None
-    return int((price * PRICE_SCALE).to_integral_value(rounding))
+FacetName = Annotated[str, Field(pattern=r"^(category|brand|inStock|price|attributes\..{1,64})$")]
+SortName = Literal["relevance", "priceAsc", "priceDesc", "newest"]
+MOST_FACETS = 20
+PAGE_FIELDS = {"is_next_page", "top_k", "facets"}
+"""Fields that may differ between the pages of one query."""
 
 
 class SearchForm(Form):
-    """The fields of every search."""
+    """The fields of every search.
+
+    Attributes:
+        cursor: of the previous page's answer; the other fields are those of that search.
+        facets: what the products of all pages are counted by.
+        group_by: the answer has the best product of each group, with the others as its variants.
+    """
 
     type: ClassVar[str]
     top_k: TopK = 10
     filters: FiltersForm | None = None
+    sort: SortName = "relevance"
+    cursor: Annotated[str, Field(min_length=1, max_length=30_000)] | None = None
+    facets: Annotated[list[FacetName], Field(max_length=MOST_FACETS)] = []
+    group_by: Literal["groupId"] | None = None
+
+    def fingerprint(self) -> str:
+        """Equal for the pages of one query."""
+        params = {
+            name: value for name, value in self.to_params().items() if name not in PAGE_FIELDS
+        }
+        return fingerprint({**params, "type": self.type})
 
     def to_filters(self) -> Filters:
         """The filters as the index applies them."""
@@ -99,16 +65,24 @@ class SearchForm(Form):
 
     def to_params(self) -> dict[str, Any]:
         """The form as a row of the search log stores it."""
-        params: dict[str, Any] = self.model_dump(exclude_none=True, exclude={"filters"})
+        params: dict[str, Any] = self.model_dump(
+            exclude_none=True, exclude_defaults=True, exclude={"filters", "cursor"}
+        )
+        if self.cursor is not None:
+            params["is_next_page"] = True
         filters = {} if self.filters is None else self.filters.to_params()
-        return {"alpha": DEFAULT_ALPHA, **params, "filters": filters}
+        return {"alpha": DEFAULT_ALPHA, "top_k": self.top_k, **params, "filters": filters}
 
 
 class TextSearchForm(SearchForm):
-    """A search by words."""
+    """A search by words.
+
+    `words`: the weight of matches in the catalogue's texts; 0 compares pictures alone.
+    """
 
     type = "text"
     query: Text
+    words: Share = DEFAULT_WORDS
 
 
 class PictureSearchForm(SearchForm):
@@ -144,11 +118,15 @@ class ImageSearchForm(PictureSearchForm):
 
 
 class HybridSearchForm(PictureSearchForm):
-    """A search by a picture and words; alpha 1 is the picture alone, 0 the words alone."""
+    """A search by a picture and words; alpha 1 is the picture alone, 0 the words alone.
+
+    `words`: as in a text search, of the part that is not the picture's.
+    """
 
     type = "hybrid"
     query: Text
-    alpha: Annotated[float, Field(ge=0, le=1)] = DEFAULT_ALPHA
+    alpha: Share = DEFAULT_ALPHA
+    words: Share = DEFAULT_WORDS
 
 
 class SimilarSearchForm(SearchForm):

@@ -21,7 +21,8 @@ from errors import Unavailable
 
 CONTRACT_TABLES = {
     "users", "files", "search_log", "tryon_job", "segmentation_result", "prediction", "payment",
-    "webhook_event", "audit_log", "index_version", "product", "product_embedding", "job",
+    "webhook_event", "audit_log", "index_version", "product", "product_image",
+    "product_embedding", "job",
     "job_event", "refresh_token", "regressor_version", "erasure", "doomed_blob",
     "mention", "model_rollout",
 }  # fmt: skip
@@ -143,6 +144,7 @@ LOOKED_UP = {
     "tryon_job": {"user_id", "job_id", "person_key", "garment_key", "mask_key", "output_key"},
     "prediction": {"user_id", "input_key", "heatmap_key"},
     "product": {"owner_id", "file_id", "image_key"},
+    "product_image": {"file_id", "image_key"},
     "files": {"owner_id", "blob_key"},
     "search_log": {"user_id", "at"},
     "audit_log": {"actor_id", "subject", "at"},
@@ -184,7 +186,7 @@ def interruption(at: int) -> Iterator[None]:
         event.remove(Engine, "before_cursor_execute", interrupt)
 
 
-@pytest.mark.parametrize("first", ["0007", "0008", "0009", "0010", "0011", "0012", "0013"])
+@pytest.mark.parametrize("first", ["0007", "0008", "0009", "0010", "0011", "0012", "0013", "0014"])
 def test_a_migration_that_failed_anywhere_can_be_run_again(
     empty_database_url: str, first: str
 ) -> None:

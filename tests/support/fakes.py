@@ -129,7 +129,7 @@ class FakeEmbedder:
             query, embedder_version=self._version, image=image,
             text=query.text if text is None else text, picture=None, words=None,
         )  # fmt: skip
-        return replace(await self.index.search(embedded), text=text)
+        return replace(await self.index.search(embedded), text=text, image=image)
 
     async def version(self) -> str:
         self._raise_failure()

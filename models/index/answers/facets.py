@@ -1,0 +1,124 @@
+"""Facets: exact counts of the values that the products (or groups) of an answer set have."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.index.answers.selection import Mask, Selection
+from models.index.columns.dictionaries import Dictionaries
+from models.index.shapes import PRICE_SCALE, Facet, PriceFacet, ValueFacet
+
+MOST_VALUES = 100
+"""A facet has at most this many values, those with the largest counts."""
+MOST_RANGES = 10
+ATTRIBUTES = "attributes."
+
+
+def count_facet(name: str, selection: Selection, dictionaries: Dictionaries) -> Facet:
+    """One facet over the answer set; its own filter does not narrow it."""
+    if name == "price":
+        return _count_prices(selection, selection.mask("price"))
+    if name.startswith(ATTRIBUTES):
+        own = ATTRIBUTES + name.removeprefix(ATTRIBUTES).casefold()
+        return _count_facts(name, selection, selection.mask(own), dictionaries)
+    mask = selection.mask(name)
+    if name == "inStock":
+        return _count_codes(selection, mask, "stock", ("false", "true"))
+    texts = dictionaries.categories if name == "category" else dictionaries.brands
+    return _count_codes(selection, mask, name, texts.spellings)
+
+
+def _count_codes(selection: Selection, mask: Mask, column: str, texts: Sequence[str]) -> ValueFacet:
+    """Counts a column of codes; those below 0 are no value."""
+    counts = np.zeros(len(texts), dtype=np.int64)
+    items, codes = [], []
+    for part in selection.parts:
+        own = getattr(part.columns, column)[part.own]
+        chosen = mask[part.span] & (own >= 0)
+        if selection.is_grouped:
+            items.append(selection.items[part.span][chosen])
+            codes.append(own[chosen].astype(np.int64))
+        else:
+            counts += np.bincount(own[chosen], minlength=len(texts))
+    if selection.is_grouped:
+        counts = _count_pairs(np.concatenate(items), np.concatenate(codes), len(texts))
+    return _largest(texts, counts)
+
+
+def _count_facts(
+    name: str, selection: Selection, mask: Mask, dictionaries: Dictionaries
+) -> ValueFacet:
+    """Counts the values of an attribute."""
+    codes = dictionaries.facts.codes_of(name.removeprefix(ATTRIBUTES))
+    counts = np.zeros(len(codes), dtype=np.int64)
+    items, values = [], []
+    for part in selection.parts:
+        rows, places = part.columns.facts.entries(codes)
+        chosen = mask[part.span][rows]
+        if selection.is_grouped:
+            items.append(selection.items[part.span][rows[chosen]])
+            values.append(places[chosen])
+        else:
+            counts += np.bincount(places[chosen], minlength=len(codes))
+    if selection.is_grouped:
+        counts = _count_pairs(np.concatenate(items), np.concatenate(values), len(codes))
+    return _largest([dictionaries.facts.values[code] for code in codes], counts)
+
+
+def _count_pairs(
+    items: NDArray[np.int64], codes: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
+    """For each code the number of different items that have it."""
+    pairs = np.unique(items * count + codes)
+    return np.bincount(pairs % max(count, 1), minlength=count)
+
+
+def _largest(texts: Sequence[str], counts: NDArray[np.int64]) -> ValueFacet:
+    """Values that occur, the most frequent first, equal ones in order of their texts."""
+    codes = np.flatnonzero(counts)
+    if len(codes) > MOST_VALUES:
+        least = np.partition(counts[codes], len(codes) - MOST_VALUES)[len(codes) - MOST_VALUES]
+        codes = codes[counts[codes] >= least]
+    values = sorted(
+        ((texts[code], int(counts[code])) for code in codes),
+        key=lambda value: (-value[1], value[0].casefold()),
+    )
+    return ValueFacet(tuple(values[:MOST_VALUES]))
+
+
+def _count_prices(selection: Selection, mask: Mask) -> PriceFacet:
+    """The range of the prices, and counts by at most `MOST_RANGES` ranges of round bounds."""
+    prices = np.concatenate(
+        [part.columns.price[part.own][mask[part.span]] for part in selection.parts]
+    )
+    if not prices.size:
+        return PriceFacet(None, None, ())
+    low, high = int(prices.min()), int(prices.max())
+    step = range_step(low, high)
+    places = prices // step - low // step
+    count = high // step - low // step + 1
+    if selection.is_grouped:
+        items = np.concatenate(
+            [selection.items[part.span][mask[part.span]] for part in selection.parts]
+        )
+        counts = _count_pairs(items, places, count)
+    else:
+        counts = np.bincount(places, minlength=count)
+    first = low // step * step
+    ranges = tuple(
+        (first + place * step, first + (place + 1) * step, int(counts[place]))
+        for place in range(count)
+        if counts[place]
+    )
+    return PriceFacet(low, high, ranges)
+
+
+def range_step(low: int, high: int) -> int:
+    """The width of price ranges: 1, 2 or 5 times a power of ten, at least a hundredth."""
+    power = PRICE_SCALE // 100
+    while True:
+        for step in (power, 2 * power, 5 * power):
+            if high // step - low // step < MOST_RANGES:
+                return step
+        power *= 10

@@ -1,0 +1,95 @@
+"""The score of every row for a query: similarity of vectors, fused with matches of words.
+
+A text search without words of the catalogue has the cosine as its score. With them it is
+
+    (1 - w) * v + w * l        and 1 more for a product whose id, SKU or full title is the query
+
+where w is `words_weight`, and v and l are between 0 and 1. v = x / (1 + x) is 0 at the version's
+cut-off and a half at the similarity that its titles have to their tenth nearest product:
+x = (cosine - cut-off) / (top - cut-off), and 0 below. l is half the share of the query's words that
+the product has, weighted by rarity and field (BM25F), and half whether it has all of them.
+
+A hybrid search gives w of the text's share to l, in the unit of its standardised similarities.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.index.product_index import ProductIndex
+from models.index.relevance import NEVER
+from models.index.search_plan import SearchPlan
+from models.index.shapes import SearchQuery
+from models.index.stats import ScoreStats
+from models.index.words.word_index import WordMatch
+
+NO_CUTOFF = ScoreStats().text_cutoff
+COMPLETE_SHARE = 0.5
+"""The part of a word score that depends on whether a product has all words."""
+IDENTIFIER_BONUS = 1.0
+LEAST_SPAN = 1e-3
+
+
+class RowScores:
+    """Scores of the rows of an index for one query.
+
+    Attributes:
+        relevant: which rows are relevant, bool (total,); None: all of them.
+        suggestion: the query as it was probably meant.
+    """
+
+    def __init__(self, index: ProductIndex, query: SearchQuery, plan: SearchPlan) -> None:
+        self.index = index
+        self._plan = plan
+        self._query = query
+        self._match = _match(index, query)
+        self.suggestion = None if self._match is None else self._match.suggestion
+        self.relevant: NDArray[np.bool_] | None = None
+        self._similarities = np.zeros(0, dtype=np.float32)
+        if query.is_by_text or query.sort == "relevance":
+            self._compare()
+
+    def _compare(self) -> None:
+        cutoff = self.index.stats.text_cutoff
+        has_cutoff = self._query.is_by_text and cutoff > NO_CUTOFF
+        self._similarities = self.index.similarities(self._plan, cutoff if has_cutoff else None)
+        if not self._query.is_by_text:
+            return
+        self.relevant = self._similarities > NEVER
+        if self._match is not None:
+            self.relevant |= self._match.is_complete
+
+    def approximate(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Scores that are in about the order of the exact ones: float32 (n,)."""
+        similarities = self._similarities[rows]
+        if self._match is None:
+            return similarities
+        return self._fused(similarities + np.float32(self._plan.offset), rows)
+
+    def exact(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The exact scores of rows, not rounded: float64 (n,)."""
+        similarities = self.index.exact(self._plan, rows)
+        return similarities if self._match is None else self._fused(similarities, rows)
+
+    def _fused(self, similarities: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Similarities of rows, fused with their words, in the precision of the similarities."""
+        match, weight, stats = self._match, self._query.words_weight, self.index.stats
+        if match is None:
+            return similarities
+        words = match.scores[rows] * (1 - COMPLETE_SHARE) + match.is_complete[rows] * COMPLETE_SHARE
+        if not self._query.is_by_text:
+            spread = (stats.text_top - stats.text_mean) / stats.text_std
+            scale = (1 - self._query.alpha) * weight * spread
+            return (similarities + scale * words).astype(similarities.dtype)
+        span = max(LEAST_SPAN, stats.text_top - stats.text_cutoff)
+        excess = np.maximum(similarities - stats.text_cutoff, 0) / span
+        scores = (1 - weight) * excess / (1 + excess) + weight * words
+        scores += IDENTIFIER_BONUS * np.isin(rows, match.exact)
+        return scores.astype(similarities.dtype)
+
+
+def _match(index: ProductIndex, query: SearchQuery) -> WordMatch | None:
+    if query.phrase is None or not query.is_by_catalogue:
+        return None
+    return index.words.match(query.phrase, index.rows.total, query.synonyms)
