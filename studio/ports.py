@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from errors import Unavailable
 from integrations.blobs.keys import READ_URL_S, BlobEntry, BlobInfo, SignedUpload
 from models.embedder.shapes import Embedding
+from models.index.catalogue_values import CatalogueValues
 from models.index.shapes import SearchAnswer, SearchQuery
 from models.sales.shapes import (
     CoveredEmbedding,
@@ -114,6 +115,10 @@ class Index(Protocol):
         """`version`, `embedderVersion`, `count`, `appliedSeq` and `rebuildDue` of the replica that
         answers; without an active version, no `rebuildDue`.
         """
+        ...
+
+    async def catalogue_values(self) -> CatalogueValues:
+        """The values that the products carry, counted some seconds ago; raises as `search`."""
         ...
 
 

@@ -1,12 +1,12 @@
 """Routes of search: by words, by picture, by both, and by similarity to a product."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from gateway.deps import Anyone, SearchLogDep, StudioDep
+from gateway.deps import Anyone, SearchKnowledgeDep, SearchLogDep, StudioDep
 from gateway.wire import WireResponse
 from models.index.shapes import PRICE_SCALE, Facet, PriceFacet
 from studio.context import current_request_id
@@ -19,7 +19,9 @@ from studio.search.forms import (
     SimilarSearchForm,
     TextSearchForm,
 )
+from studio.search.knowledge import SearchKnowledge
 from studio.search.log import SearchLogWriter
+from studio.search.understanding.understood import Understood
 
 router = APIRouter(prefix="/api/search", tags=["search"])
 
@@ -103,6 +105,44 @@ def to_price(price_e4: int) -> str:
     return digits.removesuffix("00")
 
 
+class UnderstoodFiltersResponse(WireResponse):
+    """Filters that were read out of words; each field is as in a search's own filters."""
+
+    category: list[str] | None = None
+    brand: list[str] | None = None
+    price_min: float | int | None = None
+    price_max: float | int | None = None
+    currency: str | None = None
+    in_stock: bool | None = None
+    attributes: dict[str, list[str]] | None = None
+
+    @model_serializer(mode="wrap")
+    def leave_out_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Writes only the filters that were read."""
+        fields: dict[str, Any] = write(self)
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+class UnderstoodResponse(WireResponse):
+    """What was read out of the words; `text` is searched for, `sort` null unless they ask for one."""
+
+    text: str
+    filters: UnderstoodFiltersResponse
+    without: UnderstoodFiltersResponse = Field(serialization_alias="not")
+    sort: str | None
+
+    @classmethod
+    def of(cls, understood: Understood) -> "UnderstoodResponse":
+        """The wire form of what was understood."""
+        params = understood.to_params()
+        return cls(
+            text=understood.text,
+            filters=UnderstoodFiltersResponse(**params.get("filters", {})),
+            without=UnderstoodFiltersResponse(**params.get("not", {})),
+            sort=understood.sort,
+        )
+
+
 class SearchResponse(WireResponse):
     """A page of products, counts over all pages, and the index version that answered.
 
@@ -114,16 +154,22 @@ class SearchResponse(WireResponse):
     facets: dict[str, FacetResponse] | None
     next_cursor: str | None
     did_you_mean: str | None
+    understood: UnderstoodResponse | None
     index_version: str
     latency_ms: float
     request_id: str
 
 
 async def answer(
-    studio: StudioDep, log: SearchLogWriter, user: Anyone, form: SearchForm
+    studio: StudioDep,
+    knowledge: SearchKnowledge,
+    log: SearchLogWriter,
+    user: Anyone,
+    form: SearchForm,
 ) -> SearchResponse:
     """Searches and returns the wire form of the result."""
-    result = await search.search(studio, log, user.id if user else None, form)
+    result = await search.search(studio, knowledge, log, user.id if user else None, form)
+    understood = result.understood
     return SearchResponse(
         results=[
             ResultResponse.of(match, is_grouped=form.group_by is not None)
@@ -133,6 +179,7 @@ async def answer(
         facets={name: to_facet(name, facet) for name, facet in result.facets.items()} or None,
         next_cursor=result.next_cursor,
         did_you_mean=result.did_you_mean,
+        understood=None if understood is None else UnderstoodResponse.of(understood),
         index_version=result.index_version,
         latency_ms=result.latency_ms,
         request_id=current_request_id(),
@@ -141,26 +188,38 @@ async def answer(
 
 @router.post("/text")
 async def search_text(
-    form: TextSearchForm, user: Anyone, studio: StudioDep, log: SearchLogDep
+    form: TextSearchForm,
+    user: Anyone,
+    studio: StudioDep,
+    knowledge: SearchKnowledgeDep,
+    log: SearchLogDep,
 ) -> SearchResponse:
     """Finds products that match the words."""
-    return await answer(studio, log, user, form)
+    return await answer(studio, knowledge, log, user, form)
 
 
 @router.post("/image")
 async def search_image(
-    form: ImageSearchForm, user: Anyone, studio: StudioDep, log: SearchLogDep
+    form: ImageSearchForm,
+    user: Anyone,
+    studio: StudioDep,
+    knowledge: SearchKnowledgeDep,
+    log: SearchLogDep,
 ) -> SearchResponse:
     """Finds products that look like the picture."""
-    return await answer(studio, log, user, form)
+    return await answer(studio, knowledge, log, user, form)
 
 
 @router.post("/hybrid")
 async def search_hybrid(
-    form: HybridSearchForm, user: Anyone, studio: StudioDep, log: SearchLogDep
+    form: HybridSearchForm,
+    user: Anyone,
+    studio: StudioDep,
+    knowledge: SearchKnowledgeDep,
+    log: SearchLogDep,
 ) -> SearchResponse:
     """Finds products that match picture and words, weighted by alpha."""
-    return await answer(studio, log, user, form)
+    return await answer(studio, knowledge, log, user, form)
 
 
 @router.get("/similar/{product_id}")
@@ -168,9 +227,10 @@ async def search_similar(
     product_id: Storable,
     user: Anyone,
     studio: StudioDep,
+    knowledge: SearchKnowledgeDep,
     log: SearchLogDep,
     top_k: Annotated[int, Query(alias="topK", ge=1, le=200)] = 10,
 ) -> SearchResponse:
     """Finds products that look like this one; the product itself is left out."""
     form = SimilarSearchForm.model_validate({"similarTo": product_id, "topK": top_k})
-    return await answer(studio, log, user, form)
+    return await answer(studio, knowledge, log, user, form)

@@ -23,13 +23,16 @@ from studio.ports import Studio
 from studio.rollout.embedders import search_order
 from studio.search.cursor import SearchCursor, read_cursor
 from studio.search.forms import (
+    DEFAULT_WORDS,
     HybridSearchForm,
     PictureSearchForm,
     SearchForm,
     SimilarSearchForm,
     TextSearchForm,
 )
+from studio.search.knowledge import SearchKnowledge
 from studio.search.log import SearchLogWriter
+from studio.search.understanding.understood import Understood
 
 TEXT_VECTOR_LIFETIME_S = 7 * 24 * 3600
 
@@ -51,7 +54,8 @@ class SearchResult:
     """A page of products, the counts of all pages, and the cursor of the next page.
 
     index_version: which answered. latency_ms: how long it took. did_you_mean: the words as they
-    were probably meant, where the catalogue does not have them as they stand.
+    were probably meant, where the catalogue does not have them as they stand. understood: what was
+    read out of them; None where they were taken as they stand.
     """
 
     matches: list[Match]
@@ -61,10 +65,15 @@ class SearchResult:
     index_version: str
     latency_ms: float
     did_you_mean: str | None = None
+    understood: Understood | None = None
 
 
 async def search(
-    studio: Studio, log: SearchLogWriter, user_id: UUID | None, form: SearchForm
+    studio: Studio,
+    knowledge: SearchKnowledge,
+    log: SearchLogWriter,
+    user_id: UUID | None,
+    form: SearchForm,
 ) -> SearchResult:
     """Finds products and writes a row of the search log.
 
@@ -77,13 +86,17 @@ async def search(
     started_s = time.perf_counter()
     if form.cursor is None:
         picture = await _load_picture(studio, user_id, form)
-        answer = await _answer(studio, form, picture)
+        understood = await knowledge.understand(form)
+        answer = await _answer(studio, form, understood, picture)
     else:
-        answer = await _answer_next_page(studio, form, form.cursor)
+        secret = studio.settings.secret("jwt_secret")
+        page = read_cursor(form.cursor, form.fingerprint(), secret)
+        understood = page.understood
+        answer = await _answer_next_page(studio, form, page)
     matches = await _to_matches(studio, answer)
     latency_ms = round((time.perf_counter() - started_s) * 1000, 2)
-    log.write(_log_row(user_id, form, answer, latency_ms))
-    next_cursor = _next_cursor(studio, form, answer)
+    log.write(_log_row(user_id, form, understood, answer, latency_ms))
+    next_cursor = _next_cursor(studio, form, understood, answer)
     return SearchResult(
         matches,
         answer.total,
@@ -92,14 +105,14 @@ async def search(
         answer.index_version,
         latency_ms,
         answer.suggestion,
+        understood,
     )
 
 
-async def _answer_next_page(studio: Studio, form: SearchForm, cursor: str) -> SearchAnswer:
+async def _answer_next_page(studio: Studio, form: SearchForm, page: SearchCursor) -> SearchAnswer:
     """Answers from the index and with the vectors of the previous page."""
-    page = read_cursor(cursor, form.fingerprint(), studio.settings.secret("jwt_secret"))
     query = replace(
-        _plain_query(form),
+        _plain_query(form, page.understood),
         embedder_version=page.embedder_version,
         image=page.image,
         text=page.text,
@@ -109,12 +122,14 @@ async def _answer_next_page(studio: Studio, form: SearchForm, cursor: str) -> Se
     return replace(await studio.index.search(query), image=page.image, text=page.text)
 
 
-def _next_cursor(studio: Studio, form: SearchForm, answer: SearchAnswer) -> str | None:
+def _next_cursor(
+    studio: Studio, form: SearchForm, understood: Understood | None, answer: SearchAnswer
+) -> str | None:
     if answer.end is None:
         return None
     position = replace(answer.end, change_seq=answer.change_seq)
     secret = studio.settings.secret("jwt_secret")
-    return SearchCursor.of(answer, position).encode(form.fingerprint(), secret)
+    return SearchCursor.of(answer, position, understood).encode(form.fingerprint(), secret)
 
 
 async def _load_picture(studio: Studio, user_id: UUID | None, form: SearchForm) -> bytes | None:
@@ -125,7 +140,9 @@ async def _load_picture(studio: Studio, user_id: UUID | None, form: SearchForm) 
     return picture.data
 
 
-async def _answer(studio: Studio, form: SearchForm, picture: bytes | None) -> SearchAnswer:
+async def _answer(
+    studio: Studio, form: SearchForm, understood: Understood | None, picture: bytes | None
+) -> SearchAnswer:
     """Asks by the caller's embedder; while embedders are exchanged, also by the other one.
 
     At last everything is embedded again, because a known vector may be of an embedder that has just
@@ -135,30 +152,37 @@ async def _answer(studio: Studio, form: SearchForm, picture: bytes | None) -> Se
     for embedder in order:
         by_embedder = replace(studio, embedder=embedder)
         try:
-            return await _ask(by_embedder, await _to_query(by_embedder, form, picture))
+            query = await _to_query(by_embedder, form, understood, picture)
+            return await _ask(by_embedder, query)
         except EmbedderMismatch as error:
             logger.warning("search.embedder_mismatch", reason=error.detail)
         except Unavailable:
             if embedder is order[-1]:
                 raise
     by_embedder = replace(studio, embedder=order[0])
-    query = await _to_query(by_embedder, form, picture, is_known=False)
+    query = await _to_query(by_embedder, form, understood, picture, is_known=False)
     return await _ask(by_embedder, query)
 
 
 async def _to_query(
-    studio: Studio, form: SearchForm, picture: bytes | None, *, is_known: bool = True
+    studio: Studio,
+    form: SearchForm,
+    understood: Understood | None,
+    picture: bytes | None,
+    *,
+    is_known: bool = True,
 ) -> SearchQuery:
     """The form with its picture, and with the vectors that are already known unless not wanted."""
-    query = replace(_plain_query(form), picture=picture)
+    query = replace(_plain_query(form, understood), picture=picture)
     if isinstance(form, SimilarSearchForm):
         return await _with_product(studio, query, form.similar_to, is_known=is_known)
     if isinstance(form, TextSearchForm | HybridSearchForm):
-        query = await _with_words(studio, query, form.query, is_known=is_known)
+        text = form.query if understood is None else understood.text or form.query
+        query = await _with_words(studio, query, text, is_known=is_known)
     return query
 
 
-def _plain_query(form: SearchForm) -> SearchQuery:
+def _plain_query(form: SearchForm, understood: Understood | None) -> SearchQuery:
     """What the index is asked, without vectors."""
     query = SearchQuery(
         form.top_k,
@@ -171,7 +195,21 @@ def _plain_query(form: SearchForm) -> SearchQuery:
         return replace(query, exclude=frozenset({form.similar_to}))
     if isinstance(form, TextSearchForm | HybridSearchForm):
         query = replace(query, phrase=form.query, words_weight=form.words)
+    if understood is not None:
+        query = _as_understood(query, form, understood)
     return replace(query, alpha=form.alpha) if isinstance(form, HybridSearchForm) else query
+
+
+def _as_understood(query: SearchQuery, form: SearchForm, understood: Understood) -> SearchQuery:
+    """The query with what was read out of its words. If no word is left, everything matches."""
+    return replace(
+        query,
+        filters=understood.joined(query.filters),
+        sort=query.sort if "sort" in form.model_fields_set else understood.sort or query.sort,
+        phrase=understood.phrase,
+        synonyms=(*query.synonyms, *understood.translations),
+        words_weight=query.words_weight if understood.phrase else DEFAULT_WORDS,
+    )
 
 
 async def _with_product(
@@ -255,13 +293,20 @@ async def _to_matches(studio: Studio, answer: SearchAnswer) -> list[Match]:
 
 
 def _log_row(
-    user_id: UUID | None, form: SearchForm, answer: SearchAnswer, latency_ms: float
+    user_id: UUID | None,
+    form: SearchForm,
+    understood: Understood | None,
+    answer: SearchAnswer,
+    latency_ms: float,
 ) -> dict[str, Any]:
+    params = form.to_params()
+    if understood is not None and not understood.is_plain:
+        params["understood"] = understood.to_params()
     return {
         "id": uuid4(),
         "user_id": user_id,
         "type": form.type,
-        "params": form.to_params(),
+        "params": params,
         "results": [product_id for product_id, _ in answer.hits],
         "latency_ms": latency_ms,
         "index_version": answer.index_version,

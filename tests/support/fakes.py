@@ -31,6 +31,7 @@ from integrations.paypal.paypal import open_paypal
 from models.embedder.lexicon import Lexicon
 from models.embedder.shapes import Embedding, Vector
 from models.images import decode_image
+from models.index.catalogue_values import CatalogueValues, count_values
 from models.index.files import empty_files
 from models.index.product_index import ProductIndex
 from models.index.shapes import ProductAttributes, SearchAnswer, SearchQuery
@@ -309,6 +310,9 @@ class FakeIndex:
         if query.embedder_version != self.embedder_version:
             raise EmbedderMismatch("the search index was built for another embedder: rebuild it")
         return SearchAnswer(self.version, self._products.search(query), self.embedder_version)
+
+    async def catalogue_values(self) -> CatalogueValues:
+        return count_values(self._products.rows)
 
     async def status(self) -> Mapping[str, object]:
         return {

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from models.index.vocabulary import Vocabulary
+from models.index.catalogue_values import CatalogueValues
 from studio.search.understanding.languages.language import Look
 from studio.search.understanding.languages.shared import (
     COLOUR_NAMES,
@@ -72,7 +72,7 @@ NO_CATALOGUE = Catalogue()
 NO_ENTRY = Entry()
 
 
-def read_vocabulary(vocabulary: Vocabulary) -> Catalogue:
+def read_catalogue(vocabulary: CatalogueValues) -> Catalogue:
     """Compares the catalogue's values with the words of the languages."""
     looks = _categories_by_garment(vocabulary)
     phrases: dict[Phrase, Value] = {}
@@ -106,7 +106,7 @@ def terms_in(text: str, look: Look) -> Iterator[Term]:
         place += size
 
 
-def _categories_by_garment(vocabulary: Vocabulary) -> dict[tuple[Look, str], Value]:
+def _categories_by_garment(vocabulary: CatalogueValues) -> dict[tuple[Look, str], Value]:
     """Garment -> categories of it or of kinds of it; else those of the wider kind."""
     own: dict[str, set[str]] = {}
     read = 0
@@ -149,7 +149,7 @@ def garments_of(category: str) -> set[str]:
 
 
 def _attributes_by_term(
-    vocabulary: Vocabulary, look: Look, names: list[str]
+    vocabulary: CatalogueValues, look: Look, names: list[str]
 ) -> dict[tuple[Look, str], Value]:
     """English term -> values of the attribute that most products carry, or of all of them."""
     names = sorted(names, key=lambda name: -vocabulary.carriers.get(name, 0))
@@ -168,11 +168,11 @@ def _attributes_by_term(
     }
 
 
-def _is_mostly_carried(vocabulary: Vocabulary, name: str) -> bool:
+def _is_mostly_carried(vocabulary: CatalogueValues, name: str) -> bool:
     return vocabulary.carriers.get(name, 0) >= MOSTLY * vocabulary.products
 
 
-def _add_own_spellings(phrases: dict[Phrase, Value], vocabulary: Vocabulary) -> None:
+def _add_own_spellings(phrases: dict[Phrase, Value], vocabulary: CatalogueValues) -> None:
     """Values of attributes that no language has, where one attribute alone has them."""
     names_of: dict[Phrase, set[tuple[str, str]]] = {}
     for name, values in vocabulary.facts.items():
@@ -195,7 +195,7 @@ def _is_readable(phrase: Phrase) -> bool:
     return is_long and not text.isdigit() and phrase not in lexicon().entries
 
 
-def _add_categories(phrases: dict[Phrase, Value], vocabulary: Vocabulary) -> None:
+def _add_categories(phrases: dict[Phrase, Value], vocabulary: CatalogueValues) -> None:
     """Categories that name no garment."""
     for category in vocabulary.categories:
         phrase = phrase_of(category.rsplit(">", 1)[-1])
@@ -205,7 +205,7 @@ def _add_categories(phrases: dict[Phrase, Value], vocabulary: Vocabulary) -> Non
 
 def _add_brands(
     phrases: dict[Phrase, Value],
-    vocabulary: Vocabulary,
+    vocabulary: CatalogueValues,
     looks: Mapping[tuple[Look, str], Value],
 ) -> None:
     """Brands; not those that are also a single word of a language (`Next`, `Orange`).
@@ -223,7 +223,7 @@ def _add_brands(
             phrases[phrase] = Value("brand", _unnamed([brand]), is_filter and not is_value)
 
 
-def _sizes(vocabulary: Vocabulary) -> dict[Phrase, Value]:
+def _sizes(vocabulary: CatalogueValues) -> dict[Phrase, Value]:
     own: dict[Phrase, set[tuple[str, str]]] = {}
     for name, values in vocabulary.facts.items():
         if _is_named(name, SIZE_NAMES):

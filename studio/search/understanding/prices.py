@@ -13,7 +13,7 @@ AROUND = Decimal("0.2")
 """`about 50` is 50 plus or minus this share."""
 YEARS = range(1900, 2100)
 OLDEST_CHILD = 18
-_DASH = re.compile(r"\s*[-–—]\s*")
+_DASH = re.compile(r"\s*[€$£¥₹]?\s*[-–—]\s*[€$£¥₹]?\s*")
 _FREE_GAP = re.compile(r"[\s€$£¥₹.-]*")
 """What may stand between a bound, its number, and a currency."""
 _CHILDREN = frozenset({"kids", "girls", "boys"})

@@ -53,6 +53,9 @@ def read_sizes(query: Query, catalogue: Catalogue) -> list[Value]:
     """Sizes of the catalogue behind a word like `size`, with the system's name between or not."""
     values = []
     for place, span in enumerate(query.spans):
+        if span.value is not None and span.value in catalogue.sizes.values():
+            span.use = "size"
+            values.append(span.value)
         if not span.has("size"):
             continue
         start = place + 1
@@ -143,6 +146,8 @@ def mark_zones(query: Query) -> None:
             zone = "with"
         elif span.has("for"):
             zone = "for"
+        elif span.number:
+            zone = ""
         elif zone and span.is_value and not (zone == "with" and kind_of(span) == "pattern"):
             span.use = zone
 

@@ -86,24 +86,20 @@ def read_spans(text: str, catalogue: Catalogue) -> Query:
     """Divides a query, and decides what each span means."""
     tokens = tokenize(text)
     spans: list[Span] = []
-    place = 0
-    while place < len(tokens):
-        own, size = _longest(tokens, place, text, catalogue)
-        spans += own
-        place += size
-    query = Query(text, spans, text[tokens[-1].end :] if tokens else "")
-    query.languages = _languages_of(spans)
+    while (place := sum(len(span.tokens) for span in spans)) < len(tokens):
+        spans.append(_longest(tokens, place, text, catalogue))
+    languages = _languages_of(spans)
+    spans = [part for span in spans for part in _resolved(span, languages, catalogue)]
+    languages = _languages_of(spans)
     for span in spans:
-        span.term = _choose(span.entry, query.languages, catalogue, is_alone=len(spans) == 1)
+        span.term = _choose(span.entry, languages, catalogue, is_alone=len(spans) == 1)
         if span.value is None and span.term is not None:
             span.value = catalogue.value_of(span.term)
-    return query
+    return Query(text, spans, text[tokens[-1].end :] if tokens else "", languages)
 
 
-def _longest(
-    tokens: Sequence[Token], place: int, text: str, catalogue: Catalogue
-) -> tuple[list[Span], int]:
-    """The spans that begin at a token, and how many tokens they take."""
+def _longest(tokens: Sequence[Token], place: int, text: str, catalogue: Catalogue) -> Span:
+    """The longest phrase that begins at a token."""
     entries = lexicon().entries
     end = place + 1
     while end < min(len(tokens), place + LONGEST_PHRASE) and not tokens[end].is_after_break:
@@ -117,32 +113,34 @@ def _longest(
         if value is not None and value.field == "brand":
             entry = None
         if entry is not None or value is not None:
-            written = text[part[0].start : part[-1].end]
-            return [Span(part, written, entry or NO_ENTRY, value=value)], len(part)
-    return _unlisted(tokens[place], text, catalogue), 1
+            break
+    return Span(part, text[part[0].start : part[-1].end], entry or NO_ENTRY, value=value)
 
 
-def _unlisted(token: Token, text: str, catalogue: Catalogue) -> list[Span]:
-    """The spans of a word that no table has: a compound, a word with an error, or any word."""
-    parts = () if token.is_number else parts_of(token.text, catalogue)
-    if not parts:
-        return [Span([token], text[token.start : token.end])]
-    return [Span([token], written, entry, is_corrected=True) for written, entry in parts]
+def _resolved(span: Span, languages: Sequence[str], catalogue: Catalogue) -> list[Span]:
+    """The parts of a compound, a word without its typing error, or the span as it is."""
+    is_listed = span.entry is not NO_ENTRY or span.value is not None
+    if is_listed or len(span.tokens) > 1 or not span.tokens[0].text.isalpha():
+        return [span]
+    parts = parts_of(span.tokens[0].text, languages, catalogue)
+    return [Span(span.tokens, *part, is_corrected=True) for part in parts] or [span]
 
 
 def _languages_of(spans: Sequence[Span]) -> list[str]:
-    """The languages of which the query has words that no other one has, or most of all."""
+    """The languages that alone have a word of the query, and the one that has most of them."""
     scores: Counter[str] = Counter()
+    spans_of: Counter[str] = Counter()
     certain: set[str] = set()
     for span in spans:
         entry = span.entry
         shared = {term.language for term in entry.terms if term.is_shared}
         for language in sorted(entry.languages):
+            spans_of[language] += 1
             scores[language] += 1 if language in shared or entry.is_shared else 2
         if entry.language:
             certain.add(entry.language)
             scores[entry.language] += 2
-    ranked = sorted(scores, key=lambda language: (-scores[language], language != "en"))
+    ranked = sorted(scores, key=lambda own: (-spans_of[own], -scores[own], own != "en"))
     return [
         language
         for place, language in enumerate(ranked)
@@ -161,5 +159,6 @@ def _choose(
         for term in entry.terms:
             if term.language == language:
                 return term
-    terms = [term for term in entry.terms if not term.is_shared]
-    return next(iter(terms), None)
+    if any(not own.isdisjoint(languages) for own in entry.roles.values()):
+        return None  # a word of the grammar: `für` is no fur
+    return next((term for term in entry.terms if not term.is_shared), None)

@@ -1,5 +1,6 @@
 """Words that no table has: compounds of known words, and known words with a typing error."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from rapidfuzz.distance import OSA
@@ -18,9 +19,13 @@ Part = tuple[str, Entry]
 """A word to search for, and what it means."""
 
 
-def parts_of(word: str, catalogue: Catalogue) -> tuple[Part, ...]:
-    """The known words that a word consists of, or the known word that it misspells; () if none."""
-    return _two_words(word) or _compound(word) or _correction(word, catalogue)
+def parts_of(word: str, languages: Sequence[str], catalogue: Catalogue) -> tuple[Part, ...]:
+    """The known words that a word consists of, or the known word that it misspells; () if none.
+
+    Errors are corrected in English words and in those of the query's languages.
+    """
+    parts = _two_words(word) or _compound(word)
+    return parts or _correction(word, frozenset({"en", *languages}), catalogue)
 
 
 def _two_words(word: str) -> tuple[Part, ...]:
@@ -45,7 +50,7 @@ def _compound(word: str) -> tuple[Part, ...]:
     return ()
 
 
-def _correction(word: str, catalogue: Catalogue) -> tuple[Part, ...]:
+def _correction(word: str, languages: frozenset[str], catalogue: Catalogue) -> tuple[Part, ...]:
     """The only known word that is one error away (two, if it is long) and that has products."""
     if len(word) < SHORTEST_CORRECTION:
         return ()
@@ -53,7 +58,11 @@ def _correction(word: str, catalogue: Catalogue) -> tuple[Part, ...]:
     matches = [
         (distance, choice)
         for choice, distance, _ in extract(
-            word, _known_words(word[0]), scorer=OSA.distance, score_cutoff=errors, limit=5
+            word,
+            _listed_words(word[0], languages),
+            scorer=OSA.distance,
+            score_cutoff=errors,
+            limit=5,
         )
         if any(catalogue.value_of(term) for term in lexicon().entries[choice,].terms)
     ]
@@ -68,7 +77,7 @@ def _correction(word: str, catalogue: Catalogue) -> tuple[Part, ...]:
 
 
 @lru_cache(maxsize=128)
-def _known_words(initial: str) -> tuple[str, ...]:
+def _listed_words(initial: str, languages: frozenset[str]) -> tuple[str, ...]:
     """Words of looks that begin with a letter; errors are rare in the first one."""
     return tuple(
         phrase[0]
@@ -76,5 +85,8 @@ def _known_words(initial: str) -> tuple[str, ...]:
         if len(phrase) == 1
         and phrase[0][0] == initial
         and len(phrase[0]) >= SHORTEST_CORRECTION
-        and any(term.look in _READ_LOOKS and not term.is_shared for term in entry.terms)
+        and any(
+            term.look in _READ_LOOKS and term.language in languages and not term.is_shared
+            for term in entry.terms
+        )
     )

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from models.index.shapes import NO_FILTERS, PRICE_SCALE, Filters, Sort
+from models.index.shapes import NO_FILTERS, PRICE_SCALE, Filters
 from studio.search.understanding.catalogue import Catalogue, Value
 from studio.search.understanding.prices import PriceRange, read_prices
 from studio.search.understanding.reading import (
@@ -23,7 +23,7 @@ from studio.search.understanding.reading import (
 )
 from studio.search.understanding.spans import Query, Span, read_spans
 from studio.search.understanding.understood import Understood
-from studio.search.understanding.wording import text_of
+from studio.search.understanding.wording import phrase_of, text_of, translations_of
 
 
 def understand(text: str, catalogue: Catalogue, explicit: Filters = NO_FILTERS) -> Understood:
@@ -44,6 +44,8 @@ def understand(text: str, catalogue: Catalogue, explicit: Filters = NO_FILTERS) 
     _use_brands(query)
     understood = Understood(
         text_of(query),
+        phrase_of(query),
+        translations_of(query),
         _with_offer(filters, prices, stock, catalogue),
         _exclusions(negations),
         sort,
@@ -139,8 +141,3 @@ def _with_offer(
 
 def _to_e4(price: Decimal | None, rounding: str) -> int | None:
     return None if price is None else int((price * PRICE_SCALE).to_integral_value(rounding))
-
-
-def sort_of(understood: Understood, explicit: Sort | None) -> Sort:
-    """The caller's order, else that of the words, else relevance."""
-    return explicit or understood.sort or "relevance"

@@ -1,9 +1,9 @@
 """What was read out of a search's words, and its union with the caller's own filters."""
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from models.index.shapes import NO_FILTERS, Filters, Sort
+from models.index.shapes import NO_FILTERS, PRICE_SCALE, Filters, Sort
 
 Bound = TypeVar("Bound")
 Attributes = tuple[tuple[str, frozenset[str]], ...]
@@ -14,14 +14,17 @@ class Understood:
     """A query in parts.
 
     Attributes:
-        text: the words that are left for vectors and texts, in English as far as they are known;
-            "" if nothing is left.
+        text: the words for the vectors, in English as far as they are known; "" if none is left.
+        phrase: the words for the catalogue's texts, in their own language, with brands.
+        translations: (word of the phrase, English term) of the words in other languages.
         filters: what products must have; `without` of it is None.
         without: what products must not have.
         sort: the order that the words ask for; None: they ask for none.
     """
 
     text: str
+    phrase: str
+    translations: tuple[tuple[str, str], ...] = ()
     filters: Filters = NO_FILTERS
     without: Filters = NO_FILTERS
     sort: Sort | None = None
@@ -38,6 +41,15 @@ class Understood:
             filters=_without_fields(self.filters, explicit),
             without=_without_fields(self.without, explicit),
         )
+
+    def to_params(self) -> dict[str, Any]:
+        """What was read, as a row of the search log stores it; without the words themselves."""
+        params = {
+            "filters": _to_params(self.filters),
+            "not": _to_params(self.without),
+            "sort": self.sort,
+        }
+        return {name: value for name, value in params.items() if value}
 
     def joined(self, explicit: Filters) -> Filters:
         """The filters of the caller, narrowed by those of the words."""
@@ -88,3 +100,72 @@ def _union(first: Attributes, second: Attributes) -> Attributes:
     for name, more in (*first, *second):
         values[name] = values.get(name, frozenset()) | more
     return tuple(sorted(values.items()))
+
+
+def _to_params(filters: Filters) -> dict[str, Any]:
+    """Filters by the names of the form, prices as numbers; only those that are set."""
+    fields: dict[str, Any] = {
+        "category": sorted(filters.category),
+        "brand": sorted(filters.brand),
+        "price_min": _to_price(filters.price_min_e4),
+        "price_max": _to_price(filters.price_max_e4),
+        "currency": filters.currency,
+        "in_stock": filters.in_stock,
+        "attributes": {name: sorted(values) for name, values in filters.attributes},
+    }
+    return {name: value for name, value in fields.items() if value not in (None, [], {})}
+
+
+def _to_price(price_e4: int | None) -> float | int | None:
+    if price_e4 is None:
+        return None
+    whole, rest = divmod(price_e4, PRICE_SCALE)
+    return price_e4 / PRICE_SCALE if rest else whole
+
+
+def to_document(understood: Understood) -> dict[str, Any]:
+    """The values as JSON, for a cursor."""
+    return {
+        "text": understood.text,
+        "phrase": understood.phrase,
+        "translations": understood.translations,
+        "filters": _to_fields(understood.filters),
+        "without": _to_fields(understood.without),
+        "sort": understood.sort,
+    }
+
+
+def from_document(document: dict[str, Any]) -> Understood:
+    """The inverse of `to_document`."""
+    return Understood(
+        document["text"],
+        document["phrase"],
+        tuple((word, english) for word, english in document["translations"]),
+        _from_fields(document["filters"]),
+        _from_fields(document["without"]),
+        document["sort"],
+    )
+
+
+def _to_fields(filters: Filters) -> dict[str, Any]:
+    return {
+        "category": sorted(filters.category),
+        "brand": sorted(filters.brand),
+        "price_min_e4": filters.price_min_e4,
+        "price_max_e4": filters.price_max_e4,
+        "in_stock": filters.in_stock,
+        "currency": filters.currency,
+        "attributes": [[name, sorted(values)] for name, values in filters.attributes],
+    }
+
+
+def _from_fields(fields: dict[str, Any]) -> Filters:
+    return Filters(
+        category=frozenset(fields["category"]),
+        brand=frozenset(fields["brand"]),
+        price_min_e4=fields["price_min_e4"],
+        price_max_e4=fields["price_max_e4"],
+        in_stock=fields["in_stock"],
+        currency=fields["currency"],
+        attributes=tuple((name, frozenset(values)) for name, values in fields["attributes"]),
+    )

@@ -1,4 +1,4 @@
-"""The words that are left of a query, in English as far as they are known."""
+"""The words that are left of a query: as they were written, and in English where they are known."""
 
 from collections.abc import Sequence
 
@@ -28,6 +28,23 @@ def text_of(query: Query) -> str:
     if is_foreign:
         return " ".join(filter(None, map(_in_english, _reordered(spans))))
     return _joined(spans, query.spans)
+
+
+def phrase_of(query: Query) -> str:
+    """The words as they were written, brands included, for the catalogue's own texts."""
+    spans = [span for span in query.spans if span.use == "brand" or span.use not in REMOVED]
+    if len(spans) == len(query.spans) and not any(span.is_corrected for span in spans):
+        return query.text.strip()
+    return _joined(_trimmed(spans), query.spans)
+
+
+def translations_of(query: Query) -> tuple[tuple[str, str], ...]:
+    """(word as it was written, English term) of the looks in another language."""
+    return tuple(
+        (span.written, span.term.english)
+        for span in query.spans
+        if span.term is not None and span.is_foreign and span.use not in REMOVED
+    )
 
 
 def _trimmed(spans: Sequence[Span]) -> list[Span]:

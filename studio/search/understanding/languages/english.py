@@ -137,7 +137,7 @@ ENGLISH = Language(
         " maximum, tops",
         "and": "and", "or": "or, nor",
         "not": "not, no, without, non, except, except for, excluding, but not, but no, minus,"
-        " but without, and not, and no, anything but, other than, isnt, arent,"
+        " but without, not by, not from, and not, and no, anything but, other than, isnt, arent,"
         " with no, not in, that is not, that are not, which is not",
         "only": "not only, not just, not too, not very, no more, not so, why not, no matter",
         "in stock": "in stock, in-stock, available, available now, available immediately,"
@@ -151,7 +151,7 @@ ENGLISH = Language(
         "with": "with, featuring, having",
         "for": "for, to wear with, to go with, to match, matching, like",
         "in": "in", "but": "but",
-        "article": "a, an, the, any, some, of, colour, color, coloured, colored",
+        "article": "a, an, the, by, any, some, of, colour, color, coloured, colored",
         "unit": "cm, mm, m, km, inch, inches, ft, feet, years, year, yrs, yr, months, month,"
         " old, kg, g, gr, lb, lbs, oz, l, litre, litres, liter, ml, percent, denier, den, s, th,"
         " st, nd, rd, pieces, pcs, pack, packs, days, hours, x, pairs, w, eu, uk, us, d, dpi, mah,"
@@ -164,7 +164,10 @@ ENGLISH = Language(
         " red hot chili peppers, deep purple, blue man group, guns n roses, rolling stones, queen,"
         " star wars, dress code, black tie, white tie, red carpet, colour block, color block,"
         " top gun, hard rock, one size, plus size, free size, just cavalli, coach, orange county",
-        "ordinary": "shift, short, shorts, block, greek, crown, plant, plane, paint, plays, press,"
+        "ordinary": "only, next, now, new, best, just, all, more, most, other, own, every, one,"
+        " first, nice,"
+        " hot, cool, big, small, large, medium, extra, much, many, really, very, shift, short,"
+        " shorts, block, greek, crown, plant, plane, paint, plays, press,"
         " cross, bland, blank, brow, brawn, greet, great, gray, gret, bleed, blur, while, write,"
         " wide, ping, pins, punk, pine, pint, park, pack, perk, purse, pump, point, boat, book,"
         " boost, root, foot, boss, bold, cold, gold, good, fold, golf, goal, road, rock, role,"

@@ -143,6 +143,11 @@ FRENCH = Language(
         "for": "pour, assorti à, assortie à",
         "in": "en", "but": "mais",
         "article": "un, une, le, la, les, des, du, de, d, l, couleur",
+        "ordinary": "haute, hautes, bas, basse, basses, long, longs, longue, longues, court,"
+        " courte,"
+        " courtes, manche, manches, large, larges, fin, fine, chaud, chaude, été, hiver,"
+        " soirée, fête,"
+        " mariage, mode, neuf, neuve, beau, belle, droit, droite, chic, ville, plage",
         "unit": "ans, an, mois, pièces, jours, heures, pouces, pour cent",
     },
     shared="top, robe, pull, tricot, tennis, marcel, costume, costumes, slip, or, rose, roses, uni,"

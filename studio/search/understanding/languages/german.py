@@ -133,7 +133,8 @@ GERMAN = Language(
         "at most": "oder weniger, und weniger, oder günstiger, maximal, max, höchstens",
         "and": "und", "or": "oder, noch",
         "not": "nicht, ohne, kein, keine, keinen, keiner, keinem, keines, außer, aber nicht,"
-        " aber ohne, aber kein, aber keine, aber keinen, und nicht, ausgenommen, nicht in",
+        " aber ohne, aber kein, aber keine, aber keinen, und nicht, ausgenommen, nicht in,"
+        " nicht von",
         "only": "nicht nur, nicht zu, nicht sehr, nicht so, keine ahnung",
         "in stock": "auf lager, lieferbar, sofort lieferbar, verfügbar, sofort verfügbar,"
         " vorrätig",
@@ -148,7 +149,12 @@ GERMAN = Language(
         "with": "mit",
         "for": "für, passend zu, zum, zur",
         "in": "in, aus", "but": "aber",
-        "article": "ein, eine, einen, einem, einer, der, die, das, den, dem, des, farbe",
+        "article": "von, vom, ein, eine, einen, einem, einer, der, die, das, den, dem, des, farbe",
+        "ordinary": "lang, lange, langer, langes, kurz, kurze, kurzer, kurzes, weit, weite,"
+        " eng, enge,"
+        " langarm, kurzarm, ärmel, sommer, winter, abend, hochzeit, leicht, leichte, warm,"
+        " warme, neu,"
+        " dünn, runde, runder, mode, teuer, schön, schöne, feste, festlich, kragen, bunte",
         "unit": "jahre, jahren, jährige, stück, stunden, tage, monate, zoll, grad, prozent",
     },
     shared="rock, hut, hose, fliege, overall, overalls, spitze, cord, marine, uhr, uni, leo,"

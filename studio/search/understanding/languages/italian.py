@@ -144,6 +144,9 @@ ITALIAN = Language(
         "for": "per, da abbinare a, da",
         "in": "in", "but": "ma",
         "article": "un, uno, una, il, lo, la, i, gli, le, del, della, dei, di, colore, un'",
+        "ordinary": "lungo, lunga, lunghi, corto, corta, manica, maniche, estate, inverno,"
+        " festa, sera,"
+        " matrimonio, largo, larga, alto, alta, moda, nuovo, nuova, mare, bello, bella",
         "unit": "anni, anno, mesi, pezzi, giorni, ore, pollici, per cento",
     },
     shared="top, polo, cardigan, blazer, gilet, bermuda, salopette, tailleur, pois, oro, rosa,"

@@ -22,8 +22,7 @@ KIND_OF = {
     "sandals": "shoes", "heels": "shoes", "loafers": "shoes", "slippers": "shoes",
     "handbag": "bag", "backpack": "bag", "blazer": "jacket", "jacket": "outerwear",
     "coat": "outerwear", "turtleneck": "sweater", "cardigan": "sweater", "hoodie": "sweatshirt",
-    "polo shirt": "top", "t-shirt": "top", "shirt": "top", "sweater": "top",
-    "sweatshirt": "sweater", "tank top": "top", "blouse": "top",
+    "polo shirt": "top", "t-shirt": "top", "shirt": "top", "tank top": "top", "blouse": "top",
     "tights": "underwear", "bra": "underwear",
 }  # fmt: skip
 """Garment -> the wider kind that it belongs to."""

@@ -145,6 +145,8 @@ SPANISH = Language(
         "for": "para, a juego con",
         "in": "en", "but": "pero",
         "article": "un, una, unos, unas, el, la, los, las, de, del, color",
+        "ordinary": "largo, larga, largos, largas, corto, corta, manga, mangas, verano, invierno,"
+        " fiesta, boda, noche, ancho, ancha, alto, alta, altos, moda, nuevo, nueva, playa",
         "unit": "años, año, meses, piezas, días, horas, pulgadas, por ciento",
     },
     shared="top, tops, mono, monos, bata, batas, ante, oro, no, a, o, y, e, u, arena, jersey,"

@@ -4,18 +4,18 @@ from collections import Counter
 from pathlib import Path
 
 from drawing.demo_shop import demo_products
+from models.index.catalogue_values import CatalogueValues
 from models.index.shapes import PRICE_SCALE, Filters
-from models.index.vocabulary import Vocabulary
 from studio.search.understanding.understood import Understood
 
 FOLDER = Path(__file__).parent
 COUNT = 432
 
 
-def demo_vocabulary() -> Vocabulary:
+def demo_vocabulary() -> CatalogueValues:
     """What the demo's products carry."""
     products = demo_products(COUNT)
-    return Vocabulary(
+    return CatalogueValues(
         COUNT,
         Counter(product.garment.category for product in products),
         Counter(product.brand.casefold() for product in products),
@@ -28,9 +28,9 @@ def demo_vocabulary() -> Vocabulary:
     )
 
 
-def big_vocabulary() -> Vocabulary:
+def big_vocabulary() -> CatalogueValues:
     """A shop of a thousand products with brands that look like words, and few materials."""
-    return Vocabulary(
+    return CatalogueValues(
         1000,
         {"dresses": 200, "shoes": 200, "jeans": 100, "sweaters": 100, "tops & t-shirts": 100,
          "women > hoodies": 100, "handbags": 100, "new in": 100},

@@ -2,18 +2,16 @@
 
 import pytest
 
-from models.index.shapes import Filters
-from studio.search.understanding.catalogue import NO_CATALOGUE, read_vocabulary
-from studio.search.understanding.understand import sort_of, understand
+from studio.search.understanding.catalogue import read_catalogue
+from studio.search.understanding.understand import understand
 from tests.studio.search.understanding.shops import (
     VOCABULARIES,
-    demo_vocabulary,
     describe,
     in_order,
     rows_of,
 )
 
-CATALOGUES = {shop: read_vocabulary(vocabulary()) for shop, vocabulary in VOCABULARIES.items()}
+CATALOGUES = {shop: read_catalogue(vocabulary()) for shop, vocabulary in VOCABULARIES.items()}
 UNDERSTOOD, NOT_MISREAD = rows_of("queries.tsv"), rows_of("not_misread.tsv")
 
 
