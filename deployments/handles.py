@@ -185,6 +185,11 @@ class IndexHandle:
         """Finds the products that are nearest to the query's vectors."""
         return await self._searches.submit(TracedQuery(query, current_origin()))
 
+    async def complete(self, phrase: str, most: int) -> list[str]:
+        """Ids of products whose words begin as the phrase does."""
+        ids: list[str] = await call("Index", self._handle.complete, phrase, most)
+        return ids
+
     async def catalogue_values(self) -> CatalogueValues:
         """The values that the products carry."""
         values: CatalogueValues = await call("Index", self._handle.catalogue_values)

@@ -111,6 +111,10 @@ class Index(Replica):
             return await self._scans.submit(query)
         return await self._live.search(query)
 
+    async def complete(self, phrase: str, most: int) -> list[str]:
+        """Ids of products whose words begin as the phrase does."""
+        return await self._live.complete(phrase, most)
+
     async def catalogue_values(self) -> CatalogueValues:
         """The values that the products of this replica carry, some seconds old."""
         return await self._live.catalogue_values()

@@ -117,6 +117,10 @@ class Index(Protocol):
         """
         ...
 
+    async def complete(self, phrase: str, most: int) -> list[str]:
+        """Ids of products whose words begin as the phrase does, best first; raises as `search`."""
+        ...
+
     async def catalogue_values(self) -> CatalogueValues:
         """The values that the products carry, counted some seconds ago; raises as `search`."""
         ...

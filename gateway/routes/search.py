@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from gateway.deps import Anyone, SearchKnowledgeDep, SearchLogDep, StudioDep
+from gateway.deps import Anyone, Public, SearchKnowledgeDep, SearchLogDep, StudioDep
 from gateway.wire import WireResponse
 from models.index.shapes import PRICE_SCALE, Facet, PriceFacet
 from studio.context import current_request_id
@@ -21,6 +21,7 @@ from studio.search.forms import (
 )
 from studio.search.knowledge import SearchKnowledge
 from studio.search.log import SearchLogWriter
+from studio.search.suggest import Kind
 from studio.search.understanding.understood import Understood
 
 router = APIRouter(prefix="/api/search", tags=["search"])
@@ -124,7 +125,7 @@ class UnderstoodFiltersResponse(WireResponse):
 
 
 class UnderstoodResponse(WireResponse):
-    """What was read out of the words; `text` is searched for, `sort` null unless they ask for one."""
+    """What was read out of the words; `text` is searched for, `sort` null unless they name one."""
 
     text: str
     filters: UnderstoodFiltersResponse
@@ -158,6 +159,24 @@ class SearchResponse(WireResponse):
     index_version: str
     latency_ms: float
     request_id: str
+
+
+class SuggestionResponse(WireResponse):
+    """A text to search for. `kind`: what it is; `productId` where it is a product's title."""
+
+    text: str
+    kind: Kind
+    product_id: str | None
+
+
+class SuggestResponse(WireResponse):
+    """Suggestions, the best first."""
+
+    suggestions: list[SuggestionResponse]
+
+
+SuggestQuery = Annotated[Storable, Query(min_length=1, max_length=100)]
+SuggestLimit = Annotated[int, Query(ge=1, le=20)]
 
 
 async def answer(
@@ -220,6 +239,19 @@ async def search_hybrid(
 ) -> SearchResponse:
     """Finds products that match picture and words, weighted by alpha."""
     return await answer(studio, knowledge, log, user, form)
+
+
+@router.get("/suggest", dependencies=[Public])
+async def suggest(
+    knowledge: SearchKnowledgeDep, q: SuggestQuery, limit: SuggestLimit = 8
+) -> SuggestResponse:
+    """Suggests queries, categories, brands and products while somebody types."""
+    suggestions = await knowledge.suggest(q, limit)
+    return SuggestResponse(
+        suggestions=[
+            SuggestionResponse.from_row(one, product_id=one.product_id) for one in suggestions
+        ]
+    )
 
 
 @router.get("/similar/{product_id}")

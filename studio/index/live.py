@@ -226,6 +226,18 @@ class LiveIndex:
             raise CursorExpired("the catalogue was restored: search from the first page")
         return loaded
 
+    async def complete(self, phrase: str, most: int) -> list[str]:
+        """Ids of products whose words begin as the phrase does, the best first.
+
+        Raises:
+            Unavailable: no version is loaded, or too many searches wait.
+        """
+        if self._loaded is None or self._waiting >= self._max_waiting:
+            raise Unavailable("no search index is loaded, or too many searches wait for it")
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._loaded.complete, phrase, most
+        )
+
     async def catalogue_values(self) -> CatalogueValues:
         """The values that the products carry, some seconds old; counting delays searches."""
         loaded, started_s = self._loaded, time.monotonic()

@@ -31,7 +31,7 @@ from studio.search.forms import (
     TextSearchForm,
 )
 from studio.search.knowledge import SearchKnowledge
-from studio.search.log import SearchLogWriter
+from studio.search.log import SearchLogWriter, network_code
 from studio.search.understanding.understood import Understood
 
 TEXT_VECTOR_LIFETIME_S = 7 * 24 * 3600
@@ -95,7 +95,8 @@ async def search(
         answer = await _answer_next_page(studio, form, page)
     matches = await _to_matches(studio, answer)
     latency_ms = round((time.perf_counter() - started_s) * 1000, 2)
-    log.write(_log_row(user_id, form, understood, answer, latency_ms))
+    client = network_code(studio.settings.secret("jwt_secret"))
+    log.write(_log_row(user_id, form, understood, answer, latency_ms, client))
     next_cursor = _next_cursor(studio, form, understood, answer)
     return SearchResult(
         matches,
@@ -298,8 +299,11 @@ def _log_row(
     understood: Understood | None,
     answer: SearchAnswer,
     latency_ms: float,
+    client: str | None,
 ) -> dict[str, Any]:
     params = form.to_params()
+    if isinstance(form, TextSearchForm):
+        params["client"] = client
     if understood is not None and not understood.is_plain:
         params["understood"] = understood.to_params()
     return {

@@ -311,6 +311,10 @@ class FakeIndex:
             raise EmbedderMismatch("the search index was built for another embedder: rebuild it")
         return SearchAnswer(self.version, self._products.search(query), self.embedder_version)
 
+    async def complete(self, phrase: str, most: int) -> list[str]:
+        rows = self._products.words.complete(phrase, most)
+        return [self._products.rows.id(row) for row in rows]
+
     async def catalogue_values(self) -> CatalogueValues:
         return count_values(self._products.rows)
 

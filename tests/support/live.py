@@ -26,6 +26,10 @@ class SyncedIndex:
         await self.live.sync()
         return await self.live.search(query)
 
+    async def complete(self, phrase: str, most: int) -> list[str]:
+        await self.live.sync()
+        return await self.live.complete(phrase, most)
+
     async def catalogue_values(self) -> CatalogueValues:
         await self.live.sync()
         return await self.live.catalogue_values()
