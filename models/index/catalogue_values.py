@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.index.index_rows import IndexRows
 
-MOST_VALUES = 20_000
+MOST_VALUES = 10_000
 """Of categories, of brands, and of each attribute: the most frequent are listed."""
 MOST_NAMES = 50
 """Attribute names: those that most products carry are listed."""

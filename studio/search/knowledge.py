@@ -14,7 +14,7 @@ from studio.search.understanding.catalogue import NO_CATALOGUE, Catalogue, read_
 from studio.search.understanding.understand import understand
 from studio.search.understanding.understood import Understood
 
-FRESH_S, STALE_S = 5.0, 60.0
+FRESH_S, STALE_S = 10.0, 60.0
 QUERIES_FRESH_S, QUERIES_STALE_S = 300.0, 86_400.0
 POPULAR_DAYS, POPULAR_ROWS, MOST_QUERIES = 30, 50_000, 5_000
 LEAST_CLIENTS = 3

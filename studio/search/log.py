@@ -23,7 +23,7 @@ log = structlog.get_logger("studio.search_log")
 
 
 def network_code(secret: str) -> str | None:
-    """A keyed hash of the caller's network, to count how many different ones search for the same."""
+    """A keyed hash of the caller's network, to count how many of them search for the same."""
     caller = current_caller()
     if caller is None:
         return None

@@ -10,8 +10,10 @@ from models.index.words.impacts import VALUES
 from models.index.words.postings import Postings
 from models.index.words.vocabulary import Vocabulary
 
-MOST_TERMS = 50
+MOST_TERMS = 20
 """Terms that the last word may begin; of more, those that most products have."""
+MOST_COMPARED = 2_000
+"""Terms whose products are counted for that; the rest of a very short beginning is left out."""
 MOST_DOCUMENTS = 100_000
 """Documents of one word that are compared; the rest of a very common beginning is left out."""
 MOST_WORDS = 6
@@ -25,7 +27,7 @@ def complete(vocabulary: Vocabulary, postings: Postings, phrase: str, most: int)
     Where nothing has a word, terms with one or two typing errors stand for it. The list is longer
     than `most` where documents may be dead.
     """
-    words = [word.joined for word in words_of(phrase)][:MOST_WORDS]
+    words = ["".join(parts) for parts in words_of(phrase)][:MOST_WORDS]
     if not words:
         return []
     parts = [_whole(vocabulary, postings, word) for word in words[:-1]]
@@ -42,7 +44,8 @@ def _whole(vocabulary: Vocabulary, postings: Postings, word: str) -> Scores:
 
 
 def _beginning(vocabulary: Vocabulary, postings: Postings, word: str) -> Scores:
-    codes = sorted(vocabulary.beginning(word), key=lambda code: -postings.count(code))
+    beginnings = vocabulary.beginning(word)[:MOST_COMPARED]
+    codes = sorted(beginnings, key=lambda code: -postings.count(code))
     return _scores(postings, codes[:MOST_TERMS] or [code for code, _ in vocabulary.similar(word)])
 
 
