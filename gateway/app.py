@@ -30,6 +30,7 @@ from gateway.routes import (
     payments,
     paypal,
     search,
+    search_settings,
     segmentation,
     tryon,
 )
@@ -55,6 +56,7 @@ ROUTERS = (
     job_events.router,
     paypal.router,
     admin.router,
+    search_settings.router,
     payments.router,
     index_versions.router,
     health.router,

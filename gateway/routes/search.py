@@ -40,6 +40,7 @@ class ResultResponse(WireResponse):
     brand: str | None
     in_stock: bool
     group_id: str | None
+    pinned: bool
     variants: list["ResultResponse"] | None = None
 
     @classmethod
@@ -50,6 +51,7 @@ class ResultResponse(WireResponse):
             product,
             score=match.score,
             image=match.image,
+            pinned=match.is_pinned,
             price=f"{product.price:f}",
             variants=[cls.of(one) for one in match.variants] if is_grouped else None,
         )

@@ -122,6 +122,9 @@ class SearchQuery:
         phrase: the words that are matched with the catalogue's texts.
         words_weight: the weight of those matches, 0 to 1; 0 is the vector alone.
         synonyms: the shop's own groups of synonyms that may concern the phrase.
+        pins: ids of products that belong to the answer and, by relevance, come first in it.
+        pin_filters: what pinned products have to pass, instead of `filters`.
+        buried: ids of products that come last by relevance.
     """
 
     top_k: int
@@ -141,6 +144,14 @@ class SearchQuery:
     phrase: str | None = None
     words_weight: float = 0.0
     synonyms: tuple[tuple[str, ...], ...] = ()
+    pins: tuple[str, ...] = ()
+    pin_filters: Filters = NO_FILTERS
+    buried: frozenset[str] = frozenset()
+
+    @property
+    def is_merchandised(self) -> bool:
+        """Whether products are pinned or buried."""
+        return bool(self.pins or self.buried)
 
     @property
     def is_by_catalogue(self) -> bool:

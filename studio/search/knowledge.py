@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from db.search_log import list_popular_queries
+from db.search_settings import list_setting_revisions
 from models.index.catalogue_values import NO_VALUES, CatalogueValues
 from studio.ports import Studio
 from studio.search.forms import HybridSearchForm, SearchForm, TextSearchForm
+from studio.search.merchandising import SearchSettings, read_rules, read_synonyms
 from studio.search.refreshed import Refreshed
 from studio.search.suggest import Suggester, Suggestion, build_suggester, is_fit_to_show, suggest
 from studio.search.understanding.catalogue import NO_CATALOGUE, Catalogue, read_catalogue
@@ -15,6 +17,8 @@ from studio.search.understanding.understand import understand
 from studio.search.understanding.understood import Understood
 
 FRESH_S, STALE_S = 10.0, 60.0
+SETTINGS_FRESH_S, SETTINGS_STALE_S = 0.5, 1.5
+"""Synonyms and rules act within two seconds: requests wait rather than use older ones."""
 QUERIES_FRESH_S, QUERIES_STALE_S = 300.0, 86_400.0
 POPULAR_DAYS, POPULAR_ROWS, MOST_QUERIES = 30, 50_000, 5_000
 LEAST_CLIENTS = 3
@@ -45,6 +49,16 @@ class SearchKnowledge:
             fresh_s=QUERIES_FRESH_S, stale_s=QUERIES_STALE_S,
         )  # fmt: skip
 
+        self._settings_read: tuple[dict[str, int], SearchSettings] = ({}, SearchSettings())
+        self._settings = Refreshed(
+            "search settings", self._read_settings, SearchSettings(),
+            fresh_s=SETTINGS_FRESH_S, stale_s=SETTINGS_STALE_S,
+        )  # fmt: skip
+
+    async def settings(self) -> SearchSettings:
+        """The admins' synonyms and rules, at most two seconds old where the database answers."""
+        return await self._settings.value()
+
     async def understand(self, form: SearchForm) -> Understood | None:
         """What the words of a search say; None where it has none, or where they are no filter."""
         if not isinstance(form, TextSearchForm | HybridSearchForm) or not form.understand:
@@ -63,6 +77,7 @@ class SearchKnowledge:
         """Ends what is being read."""
         await self._words.aclose()
         await self._queries.aclose()
+        await self._settings.aclose()
 
     async def _read_words(self) -> Words:
         """Reads the values, and compares them with the languages' words where they have changed."""
@@ -77,6 +92,16 @@ class SearchKnowledge:
             suggester = await build_suggester(values, queries)
             self._last = Words(values, queries, catalogue, suggester)
         return self._last
+
+    async def _read_settings(self) -> SearchSettings:
+        """Reads the documents only where one of them has another revision."""
+        async with self._studio.database.read() as session:
+            revisions = await list_setting_revisions(session)
+        if revisions != self._settings_read[0]:
+            database = self._studio.database
+            settings = SearchSettings.of(await read_synonyms(database), await read_rules(database))
+            self._settings_read = (revisions, settings)
+        return self._settings_read[1]
 
     async def _read_queries(self) -> dict[str, int]:
         async with self._studio.database.read() as session:

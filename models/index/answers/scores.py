@@ -29,6 +29,8 @@ COMPLETE_SHARE = 0.5
 """The part of a word score that depends on whether a product has all words."""
 IDENTIFIER_BONUS = 1.0
 LEAST_SPAN = 1e-3
+TOP = 10_000.0
+"""The order value of the first pinned product; scores are far below."""
 
 
 class RowScores:
@@ -45,6 +47,7 @@ class RowScores:
         self._query = query
         self._match = _match(index, query)
         self.suggestion = None if self._match is None else self._match.suggestion
+        self._places = _places(index, query)
         self.relevant: NDArray[np.bool_] | None = None
         self._similarities = np.zeros(0, dtype=np.float32)
         if query.is_by_text or query.sort == "relevance":
@@ -63,14 +66,30 @@ class RowScores:
     def approximate(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Scores that are in about the order of the exact ones: float32 (n,)."""
         similarities = self._similarities[rows]
-        if self._match is None:
-            return similarities
-        return self._fused(similarities + np.float32(self._plan.offset), rows)
+        if self._match is not None:
+            similarities = self._fused(similarities + np.float32(self._plan.offset), rows)
+        return self._placed(similarities, rows)
 
     def exact(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """What the order compares of rows, not rounded: their scores, or above them all for pinned
+        products and below them all for buried ones: float64 (n,).
+        """
+        return self._placed(self.similarity(rows), rows)
+
+    def similarity(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """The exact scores of rows, not rounded: float64 (n,)."""
         similarities = self.index.exact(self._plan, rows)
         return similarities if self._match is None else self._fused(similarities, rows)
+
+    def _placed(self, scores: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Scores with those of pinned and buried rows replaced."""
+        if not self._places:
+            return scores
+        placed = scores.copy()
+        for row, place in self._places.items():
+            is_own = rows == row
+            placed[is_own] = place if place > 0 else np.maximum(scores[is_own], 0) + place
+        return placed
 
     def _fused(self, similarities: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
         """Similarities of rows, fused with their words, in the precision of the similarities."""
@@ -93,3 +112,12 @@ def _match(index: ProductIndex, query: SearchQuery) -> WordMatch | None:
     if query.phrase is None or not query.is_by_catalogue:
         return None
     return index.words.match(query.phrase, index.rows.total, query.synonyms)
+
+
+def _places(index: ProductIndex, query: SearchQuery) -> dict[int, float]:
+    """Row -> its order value if it is pinned, or what is added to its score if it is buried."""
+    if query.sort != "relevance":
+        return {}
+    rows = [(index.rows.find(pin), TOP - place) for place, pin in enumerate(query.pins)]
+    rows += [(index.rows.find(buried), -TOP) for buried in sorted(query.buried)]
+    return {row: place for row, place in rows if row is not None}

@@ -25,6 +25,7 @@ class Selection:
         self.item_count = len(rows.dictionaries.groups) + rows.total
         self.items = self._items() if query.is_grouped else np.arange(rows.total)
         self._admitted = self._admit(query, relevant)
+        self._pins = self._pinned(query)
         self._conditions = [part.columns.conditions(part.own, query.filters) for part in self.parts]
 
     def mask(self, without: str = "") -> Mask:
@@ -34,6 +35,7 @@ class Selection:
             for name, condition in conditions.items():
                 if name != without:
                     mask[part.span] &= condition
+        mask[self._pins] = True
         return mask
 
     def count(self, mask: Mask) -> int:
@@ -43,6 +45,13 @@ class Selection:
         is_present = np.zeros(self.item_count, dtype=np.bool_)
         is_present[self.items[mask]] = True
         return int(np.count_nonzero(is_present))
+
+    def _pinned(self, query: SearchQuery) -> list[int]:
+        """The rows of pinned products, which belong to the answer without being relevant."""
+        rows = [self._rows.find(pin) for pin in query.pins if pin not in query.exclude]
+        return [
+            row for row in rows if row is not None and self._rows.passes(row, query.pin_filters)
+        ]
 
     def _items(self) -> NDArray[np.int64]:
         """A product without a group is a group of its own."""
