@@ -8,7 +8,8 @@ from studio.search.understanding.tokens import phrase_of
 def test_every_language_says_everything() -> None:
     roles = {
         "below", "above", "between", "from", "to", "about", "bound", "and", "or", "not", "in stock",
-        "sold out", "size", "cheap", "cheapest", "dearest", "newest", "with", "for", "in", "article",
+        "sold out", "size", "cheap", "cheapest", "dearest", "newest", "with", "for", "in",
+        "article",
     }  # fmt: skip
     for language in LANGUAGES:
         assert roles <= set(language.grammar), language.code
