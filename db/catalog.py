@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, collate, func, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import col, select
+from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.tables import File, Product, ProductEmbedding, product_change_seq
@@ -57,6 +57,16 @@ async def upsert_product(session: AsyncSession, product_id: str, values: dict[st
     """Inserts or replaces a row; `values` by column, without the id."""
     statement = insert(Product).values(id=product_id, **values)
     statement = statement.on_conflict_do_update(index_elements=["id"], set_=values)
+    rows = await session.exec(
+        statement.returning(Product), execution_options={"populate_existing": True}
+    )
+    product: Product = rows.scalar_one()
+    return product
+
+
+async def update_product(session: AsyncSession, product_id: str, values: dict[str, Any]) -> Product:
+    """Writes some columns of a row that is there; `values` by column."""
+    statement = update(Product).where(col(Product.id) == product_id).values(values)
     rows = await session.exec(
         statement.returning(Product), execution_options={"populate_existing": True}
     )

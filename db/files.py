@@ -9,6 +9,7 @@ from sqlalchemy import func, tuple_
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db.product_images import SHOWN
 from db.tables import File, Prediction, Product, SegmentationResult, TryonJob
 
 DISK_BLOCK_BYTES = 4096
@@ -145,18 +146,21 @@ async def end_check(session: AsyncSession, file_id: UUID) -> None:
 
 async def is_on_sale(session: AsyncSession, *, file_id: UUID | None, blob_key: str) -> bool:
     """Whether a live product shows this picture."""
-    shows = Product.image_key == blob_key
+    shows = SHOWN.c.image_key == blob_key
     if file_id is not None:
-        shows = shows | (Product.file_id == file_id)
-    query = select(Product.id).where(shows, col(Product.deleted_at).is_(None)).limit(1)
-    return (await session.exec(query)).first() is not None
+        shows = shows | (SHOWN.c.file_id == file_id)
+    return (
+        await session.exec(select(SHOWN.c.product_id).where(shows).limit(1))
+    ).first() is not None
 
 
 async def get_public_key(session: AsyncSession, *, file_id: UUID, blob_key: str) -> str | None:
     """The key of the public copy of an upload that a live product shows."""
-    shows = (Product.file_id == file_id) | (Product.image_key == blob_key)
-    query = select(Product.image_key).where(shows, col(Product.deleted_at).is_(None))
-    return (await session.exec(query.order_by(col(Product.id)).limit(1))).first()
+    shows = (SHOWN.c.file_id == file_id) | (SHOWN.c.image_key == blob_key)
+    query = select(SHOWN.c.image_key).where(shows)
+    query = query.order_by(SHOWN.c.product_id, SHOWN.c.position).limit(1)
+    key: str | None = (await session.exec(query)).first()
+    return key
 
 
 async def delete_file(session: AsyncSession, file_id: UUID) -> None:

@@ -32,6 +32,7 @@ from gateway.routes import (
     search,
     search_settings,
     segmentation,
+    suggest,
     tryon,
 )
 from gateway.routes.jobs import events as job_events
@@ -43,6 +44,7 @@ TITLE = "AI Fashion Studio"
 # Starlette tries them in this order, so the busiest come first.
 ROUTERS = (
     search.router,
+    suggest.router,
     blobs.router,
     catalog.router,
     analytics.router,

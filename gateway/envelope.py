@@ -143,8 +143,8 @@ class Envelope:
 
 
 def route_of(scope: Scope) -> str | None:
-    """The route's path template; real paths contain ids, so their number is unbounded."""
-    return getattr(scope.get("route"), "path", None)
+    """The route's path as in OpenAPI; real paths contain ids, so their number is unbounded."""
+    return getattr(scope.get("route"), "path_format", None)
 
 
 def method_of(scope: Scope) -> str:

@@ -22,7 +22,15 @@ from sqlalchemy import func, or_
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.tables import File, Job, Prediction, Product, SegmentationResult, TryonJob
+from db.tables import (
+    File,
+    Job,
+    Prediction,
+    Product,
+    ProductImage,
+    SegmentationResult,
+    TryonJob,
+)
 
 LINEAGE_LOCK = 0x6C_69_6E
 """First half of the advisory lock of one account's pictures; the account is the second."""
@@ -45,11 +53,17 @@ async def list_present(session: AsyncSession, keys: Collection[str]) -> set[str]
     live = select(Product.image_key).where(
         col(Product.image_key).in_(keys), col(Product.deleted_at).is_(None)
     )
+    further = (
+        select(ProductImage.image_key)
+        .join(Product, col(Product.id) == col(ProductImage.product_id))
+        .where(col(ProductImage.image_key).in_(keys))
+    )
     queries = (
         select(File.blob_key).where(col(File.blob_key).in_(keys)),
         select(SegmentationResult.mask_key).where(col(SegmentationResult.mask_key).in_(keys)),
         select(TryonJob.output_key).where(col(TryonJob.output_key).in_(keys)),
         live.with_for_update(read=True),
+        further.with_for_update(read=True),
     )
     present = set[str]()
     for query in queries:

@@ -10,20 +10,31 @@ from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.catalog import take_change_lock
+from db.product_images import SHOWN, delete_images
 from db.tables import Product, ProductEmbedding, product_change_seq
 
 EMPTY: dict[str, Any] = {
-    "title": "", "description": None, "category": "", "brand": None, "attributes": {},
-    "file_id": None, "image_key": "", "image_url": None, "image_sha256": "",
+    "title": "", "description": None, "category": "", "brand": None, "sku": None,
+    "group_id": None, "url": None, "list_price": None, "attributes": {}, "file_id": None,
+    "image_key": "", "image_url": None, "image_sha256": "",
 }  # fmt: skip
 """The columns of a deleted product's row; its id, price and change number stay."""
 
 
-async def empty_products(session: AsyncSession, ids: Sequence[str], **values: Any) -> None:
-    """Empties products and deletes their vectors; the caller holds the change lock.
+async def empty_products(
+    session: AsyncSession, rows: Sequence[tuple[str, str]], **values: Any
+) -> set[str]:
+    """Empties products and deletes their vectors and further pictures.
 
-    Each live product gets a change number of its own.
+    The caller holds the change lock, and has locked the rows. Each live product gets a change
+    number of its own. Returns the keys of the public copies.
+
+    Args:
+        rows: the id of each product and the key of its first picture.
+        values: other columns to set.
     """
+    ids = [product_id for product_id, _ in rows]
+    keys = {key for _, key in rows} | await delete_images(session, ids)
     is_live = col(Product.deleted_at).is_(None)
     await session.exec(
         update(Product)
@@ -37,6 +48,7 @@ async def empty_products(session: AsyncSession, ids: Sequence[str], **values: An
         .execution_options(synchronize_session=False)
     )
     await session.exec(delete(ProductEmbedding).where(col(ProductEmbedding.product_id).in_(ids)))
+    return {key for key in keys if key.startswith("products/")}
 
 
 async def empty_some_products(
@@ -52,14 +64,14 @@ async def empty_some_products(
     await take_change_lock(session)
     query = select(Product.id, Product.image_key).where(Product.owner_id == owner_id)
     rows = (await session.exec(query.limit(limit).with_for_update())).all()
-    await empty_products(session, [product_id for product_id, _ in rows], owner_id=None)
-    return len(rows), {key for _, key in rows if key.startswith("products/")}
+    return len(rows), await empty_products(session, rows, owner_id=None)
 
 
 async def list_products_of_file(session: AsyncSession, file_id: UUID) -> list[Product]:
-    """Live products whose picture is this file, locked until the transaction ends."""
-    query = select(Product).where(Product.file_id == file_id, col(Product.deleted_at).is_(None))
-    return list((await session.exec(query.with_for_update())).all())
+    """Live products that show this file, locked until the transaction ends."""
+    ids = select(SHOWN.c.product_id).where(SHOWN.c.file_id == file_id)
+    query = select(Product).where(col(Product.id).in_(ids)).with_for_update()
+    return list((await session.exec(query)).all())
 
 
 async def delete_forgotten_products(

@@ -3,26 +3,23 @@
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
-import structlog
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi import Path as PathParameter
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from db.tables import Product
 from errors import Malformed
 from gateway.deps import CurrentUser, IdempotencyKey, Merchant, PlacesDep, Public, StudioDep
 from gateway.paging import PageDep, page_of
-from gateway.wire import JobAccepted, Page, WireResponse
+from gateway.product_wire import ProductResponse
+from gateway.wire import JobAccepted, Page
 from studio.catalog import catalog
-from studio.catalog.attributes import Attributes, split_attributes
 from studio.catalog.catalog import Owner
-from studio.catalog.form import ProductForm
+from studio.catalog.form import ProductForm, ProductPatch
 from studio.catalog.imports import (
     IMPORT_CATALOG,
     ImportForm,
@@ -31,47 +28,17 @@ from studio.catalog.imports import (
     read_start,
     receive_file,
 )
-from studio.forms import PRODUCT_ID_PATTERN
+from studio.catalog.shown import ShownProduct, find_product, list_page
+from studio.forms import ProductId
 from studio.jobs.jobs import submit_job
 from studio.ports import Studio
 
 router = APIRouter(prefix="/api/catalog", tags=["catalog"])
 
-ProductId = Annotated[str, PathParameter(pattern=PRODUCT_ID_PATTERN)]
+PRODUCT = "/products/{product_id:path}"
+"""The path of a product. An id with a slash matches, too, so that its error says what is wrong."""
 
 ARRIVAL_LIMIT_S = 600.0
-
-log = structlog.get_logger("studio.gateway")
-
-
-class ProductResponse(WireResponse):
-    """A product as everyone sees it."""
-
-    id: str
-    title: str
-    description: str | None
-    category: str
-    brand: str | None
-    price: str
-    currency: str
-    in_stock: bool
-    image: str
-    attributes: Attributes
-    created_at: datetime
-    updated_at: datetime
-
-
-async def to_response(studio: Studio, product: Product) -> ProductResponse:
-    """Row -> wire, with a signed URL of the picture."""
-    attributes, hidden = split_attributes(product.attributes)
-    if hidden:
-        log.warning("attributes were left out", product=product.id, hidden=hidden[:10])
-    return ProductResponse.from_row(
-        product,
-        attributes=attributes,
-        price=f"{product.price:f}",
-        image=await studio.blobs.sign_get(product.image_key),
-    )
 
 
 def owner_of(user: CurrentUser) -> Owner:
@@ -79,7 +46,21 @@ def owner_of(user: CurrentUser) -> Owner:
     return Owner(user.id, is_admin=user.role == "admin")
 
 
-@router.put("/products/{product_id}", responses={201: {"model": ProductResponse}})
+class PreparedAnswer:
+    """The answer of a write, made before its transaction ends: an error prevents the commit."""
+
+    product: ProductResponse
+
+    def __init__(self, studio: Studio) -> None:
+        self._blobs = studio.blobs
+
+    async def prepare(self, shown: ShownProduct) -> None:
+        """Makes the answer."""
+        self.product = await ProductResponse.of(self._blobs, shown)
+        self.product.model_dump_json(by_alias=True)
+
+
+@router.put(PRODUCT, responses={201: {"model": ProductResponse}})
 async def put_product(
     product_id: ProductId,
     form: ProductForm,
@@ -88,28 +69,37 @@ async def put_product(
     response: Response,
 ) -> ProductResponse:
     """Creates (201) or replaces (200) a product; searchable within two seconds."""
-    answers: list[ProductResponse] = []
-
-    async def make_answer(product: Product) -> None:
-        answers.append(await to_response(studio, product))
-        answers[0].model_dump_json(by_alias=True)  # an error here prevents the commit
-
+    answer = PreparedAnswer(studio)
     _, is_new = await catalog.put_product(
-        studio, owner_of(user), product_id, form, check=make_answer
+        studio, owner_of(user), product_id, form, check=answer.prepare
     )
     if is_new:
         response.status_code = 201
-        response.headers["Location"] = f"/api/catalog/products/{product_id}"
-    return answers[0]
+        response.headers["Location"] = f"/api/catalog/products/{quote(product_id, safe='')}"
+    return answer.product
 
 
-@router.get("/products/{product_id}", dependencies=[Public])
+@router.patch(PRODUCT)
+async def patch_product(
+    product_id: ProductId, patch: ProductPatch, user: Merchant, studio: StudioDep
+) -> ProductResponse:
+    """Changes the fields that the body names, as a JSON merge patch; the others stay.
+
+    Null clears an optional field. `attributes` is merged name by name, pictures are replaced as a
+    whole. A change without pictures embeds nothing. An empty patch changes nothing.
+    """
+    answer = PreparedAnswer(studio)
+    await catalog.patch_product(studio, owner_of(user), product_id, patch, check=answer.prepare)
+    return answer.product
+
+
+@router.get(PRODUCT, dependencies=[Public])
 async def read_product(product_id: ProductId, studio: StudioDep) -> ProductResponse:
     """Returns a product."""
-    return await to_response(studio, await catalog.find_product(studio, product_id))
+    return await ProductResponse.of(studio.blobs, await find_product(studio, product_id))
 
 
-@router.delete("/products/{product_id}", status_code=204, response_class=Response)
+@router.delete(PRODUCT, status_code=204, response_class=Response)
 async def delete_product(
     product_id: ProductId, user: Merchant, studio: StudioDep, places: PlacesDep
 ) -> None:
@@ -121,8 +111,8 @@ async def delete_product(
 @router.get("/products", dependencies=[Public])
 async def read_products(page: PageDep, studio: StudioDep) -> Page[ProductResponse]:
     """Lists all products, newest first."""
-    rows = await catalog.list_page(studio, limit=page.row_limit, after=page.after_name)
-    return await page_of(rows, page, partial(to_response, studio))
+    rows = await list_page(studio, limit=page.row_limit, after=page.after_name)
+    return await page_of(rows, page, partial(ProductResponse.of, studio.blobs))
 
 
 async def read_import(

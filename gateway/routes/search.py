@@ -1,59 +1,74 @@
 """Routes of search: by words, by picture, by both, and by similarity to a product."""
 
+import json
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from fastapi import APIRouter, Body, Depends, Query
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.models import Example
+from pydantic import Field, ValidationError
 
-from gateway.deps import Anyone, Public, SearchKnowledgeDep, SearchLogDep, StudioDep
+from errors import Malformed
+from gateway.deps import Anyone, SearchKnowledgeDep, SearchLogDep, StudioDep
+from gateway.product_wire import ProductSummary
+from gateway.understood_wire import UnderstoodResponse
 from gateway.wire import WireResponse
 from models.index.shapes import PRICE_SCALE, Facet, PriceFacet
 from studio.context import current_request_id
 from studio.forms import Storable
 from studio.search import search
 from studio.search.forms import (
+    MOST_FACETS,
+    FacetName,
     HybridSearchForm,
     ImageSearchForm,
     SearchForm,
     SimilarSearchForm,
+    SortName,
     TextSearchForm,
 )
 from studio.search.knowledge import SearchKnowledge
 from studio.search.log import SearchLogWriter
-from studio.search.suggest import Kind
-from studio.search.understanding.understood import Understood
+
+TEXT_EXAMPLES: dict[str, Example] = {
+    "words": {"summary": "Words alone", "value": {"query": "red dress"}},
+    "shop": {
+        "summary": "A page of a shop: filters, facets and an order",
+        "value": {
+            "query": "dress",
+            "topK": 12,
+            "filters": {"priceMax": "80", "not": {"attributes": {"pattern": "striped"}}},
+            "facets": ["category", "brand", "price", "attributes.colour"],
+            "sort": "priceAsc",
+        },
+    },
+    "groups": {
+        "summary": "One product of each group, in stock",
+        "value": {"query": "shirt", "filters": {"inStock": True}, "groupBy": "groupId"},
+    },
+}
 
 router = APIRouter(prefix="/api/search", tags=["search"])
 
 
-class ResultResponse(WireResponse):
-    """A product and its score."""
+class ResultResponse(ProductSummary):
+    """A product and its score. `pinned`: a rule of the shop puts it first."""
 
-    id: str
     score: float
-    title: str
-    image: str
-    category: str
-    price: str
-    currency: str
-    brand: str | None
-    in_stock: bool
-    group_id: str | None
     pinned: bool
     variants: list["ResultResponse"] | None = None
 
     @classmethod
     def of(cls, match: search.Match, *, is_grouped: bool = False) -> "ResultResponse":
         """The wire form of a match; `is_grouped`: it shows the others of its group."""
-        product = match.product
-        return cls.from_row(
-            product,
-            score=match.score,
+        variants = [cls.of(one) for one in match.variants] if is_grouped else None
+        return cls.of_product(
+            match.product,
             image=match.image,
+            score=match.score,
             pinned=match.is_pinned,
-            price=f"{product.price:f}",
-            variants=[cls.of(one) for one in match.variants] if is_grouped else None,
+            variants=variants,
         )
 
 
@@ -108,48 +123,11 @@ def to_price(price_e4: int) -> str:
     return digits.removesuffix("00")
 
 
-class UnderstoodFiltersResponse(WireResponse):
-    """Filters that were read out of words; each field is as in a search's own filters."""
-
-    category: list[str] | None = None
-    brand: list[str] | None = None
-    price_min: float | int | None = None
-    price_max: float | int | None = None
-    currency: str | None = None
-    in_stock: bool | None = None
-    attributes: dict[str, list[str]] | None = None
-
-    @model_serializer(mode="wrap")
-    def leave_out_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Writes only the filters that were read."""
-        fields: dict[str, Any] = write(self)
-        return {name: value for name, value in fields.items() if value is not None}
-
-
-class UnderstoodResponse(WireResponse):
-    """What was read out of the words; `text` is searched for, `sort` null unless they name one."""
-
-    text: str
-    filters: UnderstoodFiltersResponse
-    without: UnderstoodFiltersResponse = Field(serialization_alias="not")
-    sort: str | None
-
-    @classmethod
-    def of(cls, understood: Understood) -> "UnderstoodResponse":
-        """The wire form of what was understood."""
-        params = understood.to_params()
-        return cls(
-            text=understood.text,
-            filters=UnderstoodFiltersResponse(**params.get("filters", {})),
-            without=UnderstoodFiltersResponse(**params.get("not", {})),
-            sort=understood.sort,
-        )
-
-
 class SearchResponse(WireResponse):
     """A page of products, counts over all pages, and the index version that answered.
 
-    `facets` is null unless some were asked for; `nextCursor` is null on the last page.
+    `facets` is null unless some were asked for; `nextCursor` is null on the last page;
+    `understood` is null where words were searched for as they stand, or there were none.
     """
 
     results: list[ResultResponse]
@@ -161,24 +139,6 @@ class SearchResponse(WireResponse):
     index_version: str
     latency_ms: float
     request_id: str
-
-
-class SuggestionResponse(WireResponse):
-    """A text to search for. `kind`: what it is; `productId` where it is a product's title."""
-
-    text: str
-    kind: Kind
-    product_id: str | None
-
-
-class SuggestResponse(WireResponse):
-    """Suggestions, the best first."""
-
-    suggestions: list[SuggestionResponse]
-
-
-SuggestQuery = Annotated[Storable, Query(min_length=1, max_length=100)]
-SuggestLimit = Annotated[int, Query(ge=1, le=20)]
 
 
 async def answer(
@@ -209,7 +169,7 @@ async def answer(
 
 @router.post("/text")
 async def search_text(
-    form: TextSearchForm,
+    form: Annotated[TextSearchForm, Body(openapi_examples=TEXT_EXAMPLES)],
     user: Anyone,
     studio: StudioDep,
     knowledge: SearchKnowledgeDep,
@@ -243,17 +203,21 @@ async def search_hybrid(
     return await answer(studio, knowledge, log, user, form)
 
 
-@router.get("/suggest", dependencies=[Public])
-async def suggest(
-    knowledge: SearchKnowledgeDep, q: SuggestQuery, limit: SuggestLimit = 8
-) -> SuggestResponse:
-    """Suggests queries, categories, brands and products while somebody types."""
-    suggestions = await knowledge.suggest(q, limit)
-    return SuggestResponse(
-        suggestions=[
-            SuggestionResponse.from_row(one, product_id=one.product_id) for one in suggestions
-        ]
-    )
+def read_filters(
+    filters: Annotated[
+        str | None,
+        Query(max_length=10_000, description="The filters of the other searches, as JSON."),
+    ] = None,
+) -> Any:
+    """The filters of a search that has no body.
+
+    Raises:
+        Malformed: they are not JSON.
+    """
+    try:
+        return None if filters is None else json.loads(filters)
+    except (ValueError, RecursionError):
+        raise Malformed("filters must be JSON") from None
 
 
 @router.get("/similar/{product_id}")
@@ -263,8 +227,25 @@ async def search_similar(
     studio: StudioDep,
     knowledge: SearchKnowledgeDep,
     log: SearchLogDep,
+    filters: Annotated[Any, Depends(read_filters)],
     top_k: Annotated[int, Query(alias="topK", ge=1, le=200)] = 10,
+    sort: SortName = "relevance",
+    cursor: Annotated[str | None, Query(min_length=1, max_length=30_000)] = None,
+    facets: Annotated[list[FacetName], Query(max_length=MOST_FACETS)] = [],  # noqa: B006
+    group_by: Annotated[Literal["groupId"] | None, Query(alias="groupBy")] = None,
 ) -> SearchResponse:
-    """Finds products that look like this one; the product itself is left out."""
-    form = SimilarSearchForm.model_validate({"similarTo": product_id, "topK": top_k})
+    """Finds products that look like this one, which is left out (grouped, with its group)."""
+    fields = {
+        "similarTo": product_id, "topK": top_k, "filters": filters, "sort": sort,
+        "cursor": cursor, "facets": facets, "groupBy": group_by,
+    }  # fmt: skip
+    try:
+        form = SimilarSearchForm.model_validate(fields)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [
+                {**one, "loc": ("query", *one["loc"])}
+                for one in error.errors(include_input=False, include_url=False)
+            ]
+        ) from None
     return await answer(studio, knowledge, log, user, form)

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from errors import Invalid
+
 MAX_ATTRIBUTES, MAX_NAME_CHARS, MAX_TEXT_CHARS, MAX_LIST_ITEMS = 50, 64, 500, 50
 MAX_NUMBER = 2**53
 """Every JSON parser reads whole numbers up to this one exactly."""
@@ -62,11 +64,50 @@ def _check_text(text: str, subject: str) -> None:
         )
 
 
+def check_change(value: Any) -> Any:
+    """Returns the new value of an attribute unchanged; None removes the attribute.
+
+    Raises:
+        ValueError: as `check_value`.
+    """
+    return value if value is None else check_value(value)
+
+
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]
 Value = Annotated[Any, AfterValidator(check_value), WithJsonSchema(VALUE_SCHEMA)]
 Attributes = Annotated[
     dict[Name, Value], Field(max_length=MAX_ATTRIBUTES), BeforeValidator(check_count)
 ]
+AttributeChanges = Annotated[
+    dict[
+        Name,
+        Annotated[
+            Any,
+            AfterValidator(check_change),
+            WithJsonSchema({"anyOf": [*VALUE_SCHEMA["anyOf"], {"type": "null"}]}),
+        ],
+    ],
+    Field(max_length=MAX_ATTRIBUTES),
+    BeforeValidator(check_count),
+]
+
+
+def merge_attributes(stored: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A product's attributes after a PATCH: None removes one, the others replace or add one.
+
+    Raises:
+        Invalid: there would be too many attributes.
+    """
+    merged = dict(stored) if isinstance(stored, Mapping) else {}
+    for name, value in changes.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = value
+    if len(merged) > MAX_ATTRIBUTES:
+        count = f"the product would have {len(merged)}; at most {MAX_ATTRIBUTES} are allowed"
+        raise Invalid(f"attributes: {count}")
+    return merged
 
 
 def split_attributes(stored: Any) -> tuple[dict[str, Any], list[str]]:

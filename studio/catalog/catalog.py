@@ -1,42 +1,41 @@
 """Products: each is written in the same transaction as its picture's vector."""
 
-import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.audit import insert_audit
 from db.catalog import (
-    get_embedding,
     get_product,
-    hold_file,
-    list_products,
     live_columns,
-    put_embedding,
     take_change_lock,
     take_change_seq,
+    update_product,
     upsert_product,
 )
-from db.tables import File, Product, ProductEmbedding
+from db.product_images import replace_images
+from db.tables import Product, ProductImage
 from db.users import hold_owner
 from errors import Conflict, NotFound
-from models.embedder.shapes import Embedding, pack_vector
-from models.images import public_copy
-from studio.catalog.form import ProductForm
-from studio.catalog.removal import empty_product, retire_copy
+from studio.catalog.form import PictureForm, ProductForm, ProductPatch
+from studio.catalog.pictures import (
+    Picture,
+    PictureReader,
+    PictureTask,
+    are_current,
+    hold_sources,
+    source_of,
+    write_vectors,
+)
+from studio.catalog.removal import empty_product, retire_copies
+from studio.catalog.shown import ShownProduct, find_shown
 from studio.context import current_request_id
 from studio.deletion.blob_removal import remove_soon
-from studio.files.files import LoadedImage, load_image
-from studio.files.picture_memory import hold_picture
-from studio.files.picture_threads import run_on_picture
 from studio.job_types import Guard
 from studio.ports import Studio
-from studio.rollout.embedders import embed_for_all
 
 
 @dataclass(frozen=True)
@@ -47,59 +46,26 @@ class Owner:
     is_admin: bool = False
 
 
-Check = Callable[[Product], Awaitable[None]]
+Check = Callable[[ShownProduct], Awaitable[None]]
+Columns = Callable[[Product | None], dict[str, Any]]
 MAX_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A product's picture: its vector by each embedder that answers, and the public copy of it.
-
-    embeddings: none if the form names the product's own copy, which has vectors already.
-    is_same: the product had this copy before.
-    """
-
-    key: str
-    sha256: str
-    embeddings: tuple[Embedding, ...]
-    is_same: bool = False
-
-    def is_of(self, product: Product) -> bool:
-        """Whether the product shows this picture."""
-        return (product.image_key, product.image_sha256) == (self.key, self.sha256)
-
-
-@dataclass(frozen=True)
 class ProductWrite:
-    """A PUT of a product, before its transaction."""
+    """A PUT or a PATCH of a product, before its transaction.
+
+    Attributes:
+        columns: the values of the row, by column; called with the live row, if there is one.
+        guard: runs first in the transaction.
+        check: runs last, with the written row; if it raises, nothing is committed.
+    """
 
     owner: Owner
     product_id: str
-    form: ProductForm
-    loaded: LoadedImage
+    columns: Columns
     guard: Guard | None
     check: Check | None
-
-
-async def find_product(studio: Studio, product_id: str) -> Product:
-    """A live product.
-
-    Raises:
-        NotFound: there is no such product.
-    """
-    async with studio.database.read() as session:
-        product = await get_product(session, product_id)
-    if product is None:
-        raise NotFound(f"there is no product {product_id}")
-    return product
-
-
-async def list_page(
-    studio: Studio, *, limit: int, after: tuple[datetime, str] | None
-) -> list[Product]:
-    """Live products, newest first, those that come after the given (created_at, id)."""
-    async with studio.database.read() as session:
-        return await list_products(session, limit=limit, after=after)
 
 
 async def put_product(
@@ -113,95 +79,139 @@ async def put_product(
 ) -> tuple[Product, bool]:
     """Creates or replaces a product; the second value says whether it is new.
 
-    `guard` runs first in the transaction that writes. `check` runs last, with the written row; if
-    it raises, nothing is committed.
-
     Raises:
         NotFound: the product belongs to another merchant, or the owner may not use the picture.
-        Conflict: other requests keep changing the product's picture.
-        Invalid, NotAnImage, TooLarge, UpstreamFailed: the picture can't be used.
+        Conflict: other requests keep changing the product's pictures.
+        Invalid, NotAnImage, TooLarge, UpstreamFailed: a picture can't be used.
         Unavailable: the embedder is saturated or down; nothing is written then.
     """
-    before = await _find_own(studio, owner, product_id)
-    loaded = await load_image(studio, owner.id, image_url=form.image_url, file_id=form.file_id)
-    write = ProductWrite(owner, product_id, form, loaded, guard, check)
+    write = ProductWrite(owner, product_id, lambda live: form.to_columns(), guard, check)
+    return await _write_with_pictures(studio, write, form.pictures)
+
+
+async def patch_product(
+    studio: Studio,
+    owner: Owner,
+    product_id: str,
+    patch: ProductPatch,
+    *,
+    guard: Guard | None = None,
+    check: Check | None = None,
+) -> Product:
+    """Changes what the patch names. Without pictures, it reads and embeds none.
+
+    A patch that changes nothing takes no change number.
+
+    Raises:
+        NotFound: there is no such product, it belongs to another merchant, or the owner may not
+            use the picture.
+        Invalid: the product would not be valid.
+        Conflict, NotAnImage, TooLarge, UpstreamFailed, Unavailable: as `put_product`.
+    """
+
+    def columns(live: Product | None) -> dict[str, Any]:
+        if live is None:
+            raise NotFound(f"there is no product {product_id}")
+        return patch.to_columns(live)
+
+    write = ProductWrite(owner, product_id, columns, guard, check)
+    if patch.pictures is not None:
+        return (await _write_with_pictures(studio, write, patch.pictures))[0]
+    async with studio.database.transaction() as session:
+        return await _write_without_pictures(session, write)
+
+
+async def _write_with_pictures(
+    studio: Studio, write: ProductWrite, forms: Sequence[PictureForm]
+) -> tuple[Product, bool]:
+    before = await _find_before(studio, write)
+    reader = PictureReader(studio, write.owner.id, forms)
     for _ in range(MAX_ATTEMPTS):
-        picture = await _prepare_picture(studio, product_id, before, loaded)
+        shown = before.pictures if before else []
+        pictures = await PictureTask(studio, write.product_id, reader, shown).prepare()
         async with studio.database.transaction() as session:
-            written = await _write(session, write, picture)
+            written = await _write(session, write, pictures)
         if written is not None:
             return written
-        before = await _find_own(studio, owner, product_id)
-    raise Conflict("the product's picture is being changed by others; try again")
+        before = await _find_before(studio, write)
+    raise Conflict("the product's pictures are being changed by others; try again")
 
 
-async def _find_own(studio: Studio, owner: Owner, product_id: str) -> Product | None:
+async def _find_before(studio: Studio, write: ProductWrite) -> ShownProduct | None:
+    """The live product. Refuses the write, if it must be refused, before pictures are read."""
     async with studio.database.transaction() as session:
-        product = await get_product(session, product_id)
-        refuse_foreign(product, owner)
-        return product
+        before = await find_shown(session, write.product_id)
+    live = before.product if before else None
+    refuse_foreign(live, write.owner)
+    write.columns(live)
+    return before
+
+
+async def _begin(session: AsyncSession, write: ProductWrite) -> None:
+    """The first locks of a write, in the order of `db.deletion.lineage`."""
+    await hold_owner(session, write.owner.id)
+    if write.guard is not None:
+        await write.guard(session)
 
 
 async def _write(
-    session: AsyncSession, write: ProductWrite, picture: Picture
+    session: AsyncSession, write: ProductWrite, pictures: Sequence[Picture]
 ) -> tuple[Product, bool] | None:
-    """The row and whether it is new; None if the picture has changed since it was prepared."""
-    await hold_owner(session, write.owner.id)  # in the order of `db.deletion.lineage`
-    if write.guard is not None:
-        await write.guard(session)
-    file = await _hold_source(session, write.loaded)  # before other locks, as in deletions
+    """The row and whether it is new; None if the pictures have changed since they were prepared."""
+    await _begin(session, write)
+    files = await hold_sources(session, pictures)  # before other locks, as in deletions
     await take_change_lock(session)
-    row = await get_product(session, write.product_id, deleted=True, lock=True)
-    live = row if row is not None and row.deleted_at is None else None
+    await get_product(session, write.product_id, deleted=True, lock=True)
+    before = await find_shown(session, write.product_id)
+    live, shown = (before.product, before.pictures) if before else (None, [])
     refuse_foreign(live, write.owner)
-    if picture.is_same and (live is None or not picture.is_of(live)):
-        if not picture.embeddings and live is None:
-            raise NotFound("no such picture")  # the product's own copy was deleted with it
+    if live is None and any(picture.is_own_copy for picture in pictures):
+        raise NotFound("no such picture")  # the product's own copy was deleted with it
+    if not are_current(pictures, shown):
         return None
-    former_key = live.image_key if live else None
-    values = _to_columns(write, picture, live, file)
-    values["change_seq"] = await take_change_seq(session)
-    product = await upsert_product(session, write.product_id, values)
-    await _write_vectors(session, product, picture)
-    await retire_copy(session, former_key, picture.key)
+    owner_id = live.owner_id if live else write.owner.id
+    sources = [source_of(picture, shown, files, owner_id) for picture in pictures]
+    former_keys = [row.image_key for row in shown]
+    values = write.columns(live) | sources[0] | {"owner_id": owner_id}
+    product = await _write_row(session, write.product_id, values, live)
+    images = [
+        ProductImage(product_id=product.id, position=place, **source)
+        for place, source in enumerate(sources[1:], start=1)
+    ]
+    await replace_images(session, product.id, images)
+    await write_vectors(session, product, pictures[0])
+    await retire_copies(session, former_keys, [picture.key for picture in pictures])
     if write.check is not None:
-        await write.check(product)
+        await write.check(ShownProduct(product, images))
     return product, live is None
 
 
-def _to_columns(
-    write: ProductWrite, picture: Picture, live: Product | None, file: File | None
-) -> dict[str, Any]:
-    """The values of the row, by column, without its change number."""
-    owner_id = live.owner_id if live else write.owner.id
-    values = write.form.to_columns() | {
-        "owner_id": owner_id,
-        "image_key": picture.key,
-        "image_sha256": picture.sha256,
-        **live_columns(live.created_at if live else None),
-    }
-    if not picture.embeddings and live is not None:
-        return values | {"file_id": live.file_id, "image_url": live.image_url}
-    # The owner of another merchant's upload can still delete it: the product has its own copy.
-    is_own = file is not None and file.owner_id == owner_id
-    return values | {
-        "file_id": file.id if file is not None and is_own else None,
-        "image_url": outside_url(write.form, write.loaded),
-    }
+async def _write_without_pictures(session: AsyncSession, write: ProductWrite) -> Product:
+    """Writes a live product's row, if it changes."""
+    await _begin(session, write)
+    await take_change_lock(session)
+    before = await find_shown(session, write.product_id, lock=True)
+    live = before.product if before else None
+    refuse_foreign(live, write.owner)
+    values = write.columns(live)
+    if before is None or live is None:
+        raise NotFound(f"there is no product {write.product_id}")
+    if any(getattr(live, name) != value for name, value in values.items()):
+        live = await _write_row(session, write.product_id, values, live)
+    if write.check is not None:
+        await write.check(ShownProduct(live, before.images))
+    return live
 
 
-async def _hold_source(session: AsyncSession, loaded: LoadedImage) -> File | None:
-    """Locks the upload that the picture comes from, so that it can't be deleted meanwhile.
-
-    Raises:
-        NotFound: it was deleted since it was read.
-    """
-    if loaded.file_id is None:
-        return None
-    file = await hold_file(session, loaded.file_id)
-    if file is None:
-        raise NotFound("no such picture")
-    return file
+async def _write_row(
+    session: AsyncSession, product_id: str, values: dict[str, Any], live: Product | None
+) -> Product:
+    """Writes these columns, the times and the next change number."""
+    values = values | live_columns(live.created_at if live else None)
+    values["change_seq"] = await take_change_seq(session)
+    if live is None:
+        return await upsert_product(session, product_id, values)
+    return await update_product(session, product_id, values)
 
 
 async def delete_product(studio: Studio, owner: Owner, product_id: str) -> None:
@@ -216,8 +226,7 @@ async def delete_product(studio: Studio, owner: Owner, product_id: str) -> None:
         refuse_foreign(product, owner)
         if product is None:
             raise NotFound(f"there is no product {product_id}")
-        key = product.image_key
-        await empty_product(session, product)
+        keys = await empty_product(session, product)
         insert_audit(
             session,
             "PRODUCT_DELETED",
@@ -225,7 +234,7 @@ async def delete_product(studio: Studio, owner: Owner, product_id: str) -> None:
             subject=product_id,
             request_id=current_request_id(),
         )
-    await remove_soon(studio.database, studio.blobs, [key])
+    await remove_soon(studio.database, studio.blobs, sorted(keys))
 
 
 def refuse_foreign(product: Product | None, owner: Owner) -> None:
@@ -236,54 +245,3 @@ def refuse_foreign(product: Product | None, owner: Owner) -> None:
     """
     if product is not None and product.owner_id != owner.id and not owner.is_admin:
         raise NotFound(f"there is no product {product.id}")
-
-
-def outside_url(form: ProductForm, loaded: LoadedImage) -> str | None:
-    """The URL that the picture was fetched from, without its query, which may be a signature."""
-    if form.image_url is None or loaded.key is not None:
-        return None
-    return form.image_url.split("?")[0]
-
-
-async def _prepare_picture(
-    studio: Studio, product_id: str, before: Product | None, loaded: LoadedImage
-) -> Picture:
-    """Embeds the picture and writes its public copy.
-
-    An unchanged picture keeps its copy, and with it the copy's URLs and everything derived from it.
-    """
-    if before is not None and loaded.key == before.image_key:
-        return Picture(before.image_key, before.image_sha256, (), is_same=True)
-    hold_picture(len(loaded.data))
-    sha256 = hashlib.sha256(loaded.data).hexdigest()
-    embeddings = await embed_for_all(studio, loaded.data)
-    if before is not None and await _has_copy(studio, before, sha256):
-        return Picture(before.image_key, sha256, embeddings, is_same=True)
-    folder = hashlib.sha256(product_id.encode()).hexdigest()[:16]
-    # Each write creates its own copy, because an older one may be removed at this moment.
-    key = f"products/{folder}/{sha256[:24]}-{uuid4().hex[:8]}.jpg"
-    copy = await run_on_picture(partial(public_copy, loaded.data))
-    await studio.blobs.put(key, copy, "image/jpeg")
-    return Picture(key, sha256, embeddings)
-
-
-async def _has_copy(studio: Studio, product: Product, sha256: str) -> bool:
-    """Whether the product has a public copy of this picture, and its blob is there."""
-    if product.image_sha256 != sha256 or not product.image_key.startswith("products/"):
-        return False
-    return await studio.blobs.head(product.image_key) is not None
-
-
-async def _write_vectors(session: AsyncSession, product: Product, picture: Picture) -> None:
-    for embedding in picture.embeddings:
-        stored = await get_embedding(session, product.id, embedding.version)
-        if stored is None or stored.image_sha256 != picture.sha256:
-            await put_embedding(
-                session,
-                ProductEmbedding(
-                    product_id=product.id,
-                    embedder_version=embedding.version,
-                    vector=pack_vector(embedding.vector),
-                    image_sha256=picture.sha256,
-                ),
-            )

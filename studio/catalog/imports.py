@@ -27,11 +27,11 @@ from studio.catalog.import_lines import (
 from studio.files.datasets import dataset_key
 from studio.files.rules import DATASET_TYPES
 from studio.files.storage import require_storage
-from studio.forms import UNSTORABLE, Form, fingerprint
+from studio.forms import MAX_PRODUCT_ID_CHARS, UNSTORABLE, Form, fingerprint
 from studio.job_types import JobRun, JobType, Outcome, enqueue, read_payload
 from studio.ports import BlobStore, Studio
 
-MAX_ERRORS, MAX_ID_CHARS, MAX_DETAIL_CHARS = 1000, 128, 1000
+MAX_ERRORS, MAX_ID_CHARS, MAX_DETAIL_CHARS = 1000, MAX_PRODUCT_ID_CHARS, 1000
 AT_ONCE = 8
 REPORT_S = 0.5
 WRITE_BYTES = 1 << 20

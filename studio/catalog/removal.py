@@ -4,6 +4,7 @@ Masks and try-ons that other accounts made from such a picture stay, because a p
 not a private photo.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -17,22 +18,23 @@ READABLE = timedelta(minutes=20)
 """How long a copy must stay readable: search answers with its URL may be this old."""
 
 
-async def retire_copy(session: AsyncSession, former_key: str | None, key: str) -> None:
-    """After a PUT: schedules the removal of the copy that the product no longer shows."""
-    if former_key and former_key != key and former_key.startswith("products/"):
-        await doom_blobs(session, [former_key], due_at=datetime.now(UTC) + READABLE)
-        await clear_garments(session, [former_key])
+async def retire_copies(
+    session: AsyncSession, former_keys: Collection[str], keys: Collection[str]
+) -> None:
+    """After a write: schedules the removal of the copies that the product no longer shows."""
+    gone = {key for key in former_keys if key.startswith("products/")}.difference(keys)
+    await doom_blobs(session, gone, due_at=datetime.now(UTC) + READABLE)
+    await clear_garments(session, gone)
 
 
-async def empty_product(session: AsyncSession, product: Product) -> None:
-    """Removes a live product from catalogue and search.
+async def empty_product(session: AsyncSession, product: Product) -> set[str]:
+    """Removes a live product from catalogue and search. Returns the keys of its public copies.
 
     The caller has locked the row and holds the lock of changes. Try-ons with the product stay,
-    without a link to its picture.
+    without a link to its pictures.
     """
-    key = product.image_key
-    await empty_products(session, [product.id])
-    if key.startswith("products/"):
-        await doom_blobs(session, [key])
-        await clear_garments(session, [key])
+    keys = await empty_products(session, [(product.id, product.image_key)])
+    await doom_blobs(session, keys)
+    await clear_garments(session, keys)
     insert_erasure(session, "product", product.id)
+    return keys

@@ -2,39 +2,19 @@
 
 from collections import Counter
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.catalog import get_products
 from db.tables import Product
 from errors import Conflict, Invalid
-from studio.forms import PRODUCT_ID_PATTERN, Form
+from studio.forms import Form, ProductId, WebAddress
 from studio.payments.money import Money, exact_money, parse_money, positive
 
 MAX_ITEMS = 100
 NAME_CHARS = 127
-
-
-def require_web_address(url: str) -> str:
-    """Returns the address unchanged.
-
-    Raises:
-        ValueError: it is not a valid http or https address.
-    """
-    try:
-        parts = urlsplit(url)
-        is_good = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        is_good = False
-    if not is_good or not url.isascii() or any(char.isspace() for char in url):
-        raise ValueError("must be an http or https address")
-    return url
-
-
-WebAddress = Annotated[str, Field(max_length=2000), AfterValidator(require_web_address)]
 
 
 class AmountForm(Form):
@@ -55,7 +35,7 @@ class AmountForm(Form):
 class ItemForm(Form):
     """A product and its quantity."""
 
-    product_id: Annotated[str, Field(pattern=PRODUCT_ID_PATTERN)]
+    product_id: ProductId
     quantity: Annotated[int, Field(ge=1, le=999, strict=True)]
 
 

@@ -55,10 +55,9 @@ class SearchForm(Form):
 
     def fingerprint(self) -> str:
         """Equal for the pages of one query."""
-        params = {
-            name: value for name, value in self.to_params().items() if name not in PAGE_FIELDS
-        }
-        return fingerprint({**params, "type": self.type})
+        params = self.to_params()
+        fields = {name: params[name] for name in params.keys() - PAGE_FIELDS}
+        return fingerprint({**fields, "type": self.type})
 
     def to_filters(self) -> Filters:
         """The filters as the index applies them."""

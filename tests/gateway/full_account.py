@@ -78,9 +78,10 @@ async def fill(owner: FullAccount) -> None:
     await owner.finish(await owner.ask("POST", "/api/jobs", batch, 202))
     score = {"fileId": selfie["id"], "heatmap": True, "category": "dress"}
     await owner.ask("POST", "/api/analytics/predict", score)
+    back = await owner.upload(GARMENT, "product")
     product = {
         "title": f"Dress of {owner.email}", "category": "dress", "price": "1.00",
-        "currency": "EUR", "fileId": garment["id"],
+        "currency": "EUR", "images": [{"fileId": garment["id"]}, {"fileId": back["id"]}],
     }  # fmt: skip
     product_id = f"p-{uuid4().hex}"
     await owner.ask("PUT", f"/api/catalog/products/{product_id}", product, 201)

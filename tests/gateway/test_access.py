@@ -61,7 +61,7 @@ def test_only_these_routes_are_public(studio: Studio) -> None:
         "/api/health/ready",
         "/api/health/{service}",
         "/api/catalog/products",
-        "/api/catalog/products/{product_id}",
+        "/api/catalog/products/{product_id:path}",
         "/api/paypal/webhook",
         "/api/search/suggest",
         "/blobs/{key:path}",

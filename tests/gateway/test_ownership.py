@@ -6,7 +6,7 @@ forms of jobs; one that `PLACES` doesn't know fails the test.
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,7 @@ async def make_tryon(_: httpx.AsyncClient, studio: Studio, owner: Account) -> st
 
 PUBLIC = Open("the catalogue is public")
 ADMINS = Open("admins only, who may see all of them")
+GROUPS = Open("a name that merchants choose for the variants of a product")
 BROWSERS = Open("the payer's own browser goes there, the studio never")
 PLACES: dict[tuple[str, str], Owned | Open] = {
     ("GET /api/files/{file_id}", "file_id"): Owned(make_file),
@@ -156,11 +157,22 @@ PLACES: dict[tuple[str, str], Owned | Open] = {
     ("PUT /api/catalog/products/{product_id}", "product_id"): Owned(
         make_product, lambda _: PRODUCT, owner="merchant", admin_may=True
     ),
+    ("PUT /api/catalog/products/{product_id}", "groupId"): GROUPS,
+    ("PATCH /api/catalog/products/{product_id}", "groupId"): GROUPS,
+    ("PATCH /api/catalog/products/{product_id}", "product_id"): Owned(
+        make_product, lambda _: {"title": "Blue dress"}, owner="merchant", admin_may=True
+    ),
+    ("PATCH /api/catalog/products/{product_id}", "fileId"): Owned(
+        make_file, lambda id: {"images": [{"fileId": id}]}, owner="merchant"
+    ),
+    ("PATCH /api/catalog/products/{product_id}", "imageUrl"): Owned(
+        make_file_url, lambda url: {"imageUrl": url}, owner="merchant"
+    ),
     ("DELETE /api/catalog/products/{product_id}", "product_id"): Owned(
         make_product, owner="merchant", admin_may=True
     ),
     ("PUT /api/catalog/products/{product_id}", "fileId"): Owned(
-        make_file, lambda id: PRODUCT | {"fileId": id}, owner="merchant"
+        make_file, lambda id: PRODUCT | {"images": [{"fileId": id}]}, owner="merchant"
     ),
     ("PUT /api/catalog/products/{product_id}", "imageUrl"): Owned(
         make_file_url, lambda url: PRODUCT | {"imageUrl": url}, owner="merchant"
@@ -305,6 +317,7 @@ class Asker:
     headers: dict[str, str]
     file_id: str
     file_url: str = ""
+    product_id: str = "another-product"
 
 
 async def ask(
@@ -313,7 +326,7 @@ async def ask(
     """Calls the route with this resource, and the caller's own in the other places."""
     (operation, name), entry = place, OWNED[place]
     method, path = operation.split(" ")[:2]
-    path = path.replace("{" + name + "}", thing).replace("{product_id}", "another-product")
+    path = path.replace("{" + name + "}", thing).replace("{product_id}", asker.product_id)
     body = entry.body(thing) if entry.body else None
     if body == PRODUCT:
         body = PRODUCT | {"fileId": asker.file_id}
@@ -322,14 +335,22 @@ async def ask(
     return await client.request(method, path, json=body, headers=asker.headers)
 
 
-async def open_asker(client: httpx.AsyncClient, studio: Studio, role: str) -> Asker:
+async def open_asker(
+    client: httpx.AsyncClient, studio: Studio, role: str, place: tuple[str, str]
+) -> Asker:
     account = await open_account(client, studio, role)
-    return await with_a_picture(client, account)
+    return await with_a_picture(client, account, place)
 
 
-async def with_a_picture(client: httpx.AsyncClient, account: Account) -> Asker:
+async def with_a_picture(
+    client: httpx.AsyncClient, account: Account, place: tuple[str, str]
+) -> Asker:
+    """The account with a picture, and with a product of its own to change where it may."""
     file = await upload(client, account)
-    return Asker(account.headers, file["id"], file["readUrl"])
+    asker = Asker(account.headers, file["id"], file["readUrl"])
+    if place[0].startswith("PATCH /api/catalog") and account.role != "customer":
+        return replace(asker, product_id=await put_product(client, account))
+    return asker
 
 
 @pytest.mark.parametrize("place", OWNED, ids=" ".join)
@@ -341,13 +362,14 @@ async def test_anothers_thing_is_not_there(studio: Studio, place: tuple[str, str
         for role in ROLES:
             if role == "admin" and entry.admin_may:
                 continue
-            answer = await ask(client, place, thing, await open_asker(client, studio, role))
+            answer = await ask(client, place, thing, await open_asker(client, studio, role, place))
             expected = 404 if ROLES.index(role) >= ROLES.index(entry.owner) else 403
             assert answer.status_code == expected, (role, answer.text)
         nobody = await ask(client, place, thing, Asker({}, str(uuid4())))
         assert nobody.status_code in (401, 404), nobody.text
         # Nothing of that changed anything: the owner still can.
-        answer = await ask(client, place, thing, await with_a_picture(client, owner))
+        asker = await with_a_picture(client, owner, place)
+        answer = await ask(client, place, thing, asker)
         assert answer.status_code < 300, answer.text
 
 

@@ -79,11 +79,12 @@ class FakeEmbedder:
     def __init__(self, version: str = "fake-embedder", index: "Index | None" = None) -> None:
         self.index = index
         self._version = version
-        self.texts_embedded = 0
+        self.texts_embedded = self.images_embedded = 0
         self.failure: Exception | None = None
 
     async def embed_image(self, image: bytes) -> Embedding:
         self._raise_failure()
+        self.images_embedded += 1
         picture = decode_image(image).resize((SIDE, SIDE), Image.Resampling.BOX)
         pixels = np.asarray(picture, dtype=np.float64).reshape(-1) + 1.0
         return Embedding(self._version, unit(pixels))

@@ -94,7 +94,7 @@ def _page(index: ProductIndex, query: SearchQuery, plan: SearchPlan) -> IndexAns
     selection = Selection(index.rows, query, scores.relevant)
     mask = selection.mask()
     rows = np.flatnonzero(mask)
-    candidates = Candidates(index.rows, rows, selection.items[rows], query.is_grouped)
+    candidates = Candidates(index.rows, rows, selection.items_of(rows), query.is_grouped)
     after = query.after or Position()
     keys = None if is_ranked else _sort_keys(selection, mask, query.sort)
     if keys is not None:

@@ -12,6 +12,8 @@ from models.index.shapes import PRICE_SCALE, Facet, PriceFacet, ValueFacet
 MOST_VALUES = 100
 """A facet has at most this many values, those with the largest counts."""
 MOST_RANGES = 10
+MOST_CELLS = 30_000_000
+"""Pairs of group and value are counted in a table of at most this size, otherwise by sorting."""
 ATTRIBUTES = "attributes."
 
 
@@ -54,13 +56,13 @@ def _count_facts(
     counts = np.zeros(len(codes), dtype=np.int64)
     items, values = [], []
     for part in selection.parts:
+        if not selection.is_grouped:
+            counts += part.columns.facts.counts(codes, mask[part.span])
+            continue
         rows, places = part.columns.facts.entries(codes)
         chosen = mask[part.span][rows]
-        if selection.is_grouped:
-            items.append(selection.items[part.span][rows[chosen]])
-            values.append(places[chosen])
-        else:
-            counts += np.bincount(places[chosen], minlength=len(codes))
+        items.append(selection.items[part.span][rows[chosen]])
+        values.append(places[chosen])
     if selection.is_grouped:
         counts = _count_pairs(np.concatenate(items), np.concatenate(values), len(codes))
     return _largest([dictionaries.facts.values[code] for code in codes], counts)
@@ -70,8 +72,17 @@ def _count_pairs(
     items: NDArray[np.int64], codes: NDArray[np.int64], count: int
 ) -> NDArray[np.int64]:
     """For each code the number of different items that have it."""
-    pairs = np.unique(items * count + codes)
-    return np.bincount(pairs % max(count, 1), minlength=count)
+    if not items.size:
+        return np.zeros(count, dtype=np.int64)
+    is_present = np.zeros(int(items.max()) + 1, dtype=np.bool_)
+    is_present[items] = True
+    number = np.cumsum(is_present) - 1
+    if count * int(number[-1] + 1) > MOST_CELLS:
+        pairs = np.unique(items * count + codes)
+        return np.bincount(pairs % count, minlength=count)
+    has_code = np.zeros((count, int(number[-1]) + 1), dtype=np.bool_)
+    has_code[codes, number[items]] = True
+    return np.count_nonzero(has_code, axis=1)
 
 
 def _largest(texts: Sequence[str], counts: NDArray[np.int64]) -> ValueFacet:

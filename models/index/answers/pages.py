@@ -115,10 +115,14 @@ def page_by_relevance(
         chosen = candidates.take(inside)
         rows, keys = chosen.ordered(score_keys(exact(chosen.rows)))
         rows, keys = _after(index_rows, rows, keys, position)
-        rows, keys = rows[: count + 1], keys[: count + 1]
-        for row, key in zip(rows.tolist(), keys.tolist(), strict=True):
-            if not after.listed or id_hash(index_rows.id(row)) not in after.listed:
-                page.append((row, Position(key, "", position.ceiling, floor)))
+        if after.listed:
+            is_new = [id_hash(index_rows.id(row)) not in after.listed for row in rows.tolist()]
+            rows, keys = rows[is_new], keys[is_new]
+        left = count + 1 - len(page)
+        page += [
+            (row, Position(key, "", position.ceiling, floor))
+            for row, key in zip(rows[:left].tolist(), keys[:left].tolist(), strict=True)
+        ]
         position = Position(ceiling=floor, listed=after.listed)
     rows_of_page = [row for row, _ in page[:count]]
     if len(page) <= count:

@@ -7,13 +7,14 @@ from models.index.index_rows import IndexRows
 from models.index.shapes import SearchQuery
 
 Mask = NDArray[np.bool_]
+NO_ITEMS = np.zeros(0, dtype=np.int64)
 
 
 class Selection:
     """Masks over all rows of an index, by condition, so that a facet can leave its own out.
 
     Attributes:
-        items: the product or, if the query is grouped, the group of each row: int64 (total,).
+        items: of a grouped query the group of each row, or the row's own: int64 (total,).
         item_count: all items are below this number.
     """
 
@@ -23,7 +24,7 @@ class Selection:
         self.parts = rows.parts
         self.is_grouped = query.is_grouped
         self.item_count = len(rows.dictionaries.groups) + rows.total
-        self.items = self._items() if query.is_grouped else np.arange(rows.total)
+        self.items = self._items() if query.is_grouped else NO_ITEMS
         self._admitted = self._admit(query, relevant)
         self._pins = self._pinned(query)
         self._conditions = [part.columns.conditions(part.own, query.filters) for part in self.parts]
@@ -37,6 +38,10 @@ class Selection:
                     mask[part.span] &= condition
         mask[self._pins] = True
         return mask
+
+    def items_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The group of each row, or the row itself if the query is not grouped."""
+        return self.items[rows] if self.is_grouped else rows
 
     def count(self, mask: Mask) -> int:
         """How many items the rows belong to."""

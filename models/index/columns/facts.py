@@ -71,15 +71,38 @@ class FactStore:
         """
         rows, places = self._posted(codes)
         if len(self._rows.view):
-            numbers = np.array(codes, dtype=np.int64)
-            highest = max(int(self._codes.view.max()), int(numbers.max(initial=0)))
-            place_of = np.full(highest + 1, NOWHERE)
-            place_of[numbers] = np.arange(len(numbers))
-            newer = place_of[self._codes.view]
-            chosen = (newer != NOWHERE) & (self._rows.view != NOWHERE)
-            rows = np.concatenate([rows, self._rows.view[chosen]])
-            places = np.concatenate([places, newer[chosen]])
+            newer_rows, newer_places = self._changed(codes)
+            rows = np.concatenate([rows, newer_rows])
+            places = np.concatenate([places, newer_places])
         return rows, places
+
+    def _changed(self, codes: Sequence[int]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The entries of rows whose facts were written later."""
+        numbers = np.array(codes, dtype=np.int64)
+        highest = max(int(self._codes.view.max()), int(numbers.max(initial=0)))
+        place_of = np.full(highest + 1, NOWHERE)
+        place_of[numbers] = np.arange(len(numbers))
+        places = place_of[self._codes.view]
+        chosen = (places != NOWHERE) & (self._rows.view != NOWHERE)
+        return self._rows.view[chosen], places[chosen]
+
+    def counts(self, codes: Sequence[int], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """How many rows of the mask have each fact: int64, one a code. `codes`: ascending."""
+        counts = np.zeros(len(codes), dtype=np.int64)
+        ends = self._postings.ends
+        old = np.array(codes, dtype=np.int64)
+        old = old[old < len(ends)]
+        if old.size:
+            starts = np.where(old > 0, ends[old - 1], 0)
+            first, last = int(starts[0]), int(ends[old[-1]])
+            valid = mask[: len(self._is_stale)] & ~self._is_stale
+            sums = np.zeros(last - first + 1, dtype=np.int32)
+            np.cumsum(valid[self._postings.rows[first:last]], out=sums[1:])
+            counts[: len(old)] = sums[ends[old] - first] - sums[starts - first]
+        if len(self._rows.view):
+            rows, places = self._changed(codes)
+            counts += np.bincount(places[mask[rows]], minlength=len(codes))
+        return counts
 
     def _posted(self, codes: Sequence[int]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         ends = self._postings.ends

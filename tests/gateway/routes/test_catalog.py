@@ -107,15 +107,6 @@ async def test_a_bad_product_is_refused_whole(
     assert (await client.get("/api/catalog/products/bad")).status_code == 404
 
 
-@pytest.mark.parametrize("product_id", ["-", "a b", "x" * 129, "%2e%2e", "ü"])
-async def test_ids_that_are_no_ids_are_refused(
-    client: httpx.AsyncClient, studio: Studio, product_id: str
-) -> None:
-    headers = await sign_in(client, studio, "merchant")
-    answer = await client.put(f"/api/catalog/products/{product_id}", json={}, headers=headers)
-    assert answer.status_code in {404, 422}
-
-
 async def test_nothing_is_written_while_the_embedder_is_down(
     client: httpx.AsyncClient, studio: Studio
 ) -> None:

@@ -126,7 +126,7 @@ async def test_rolling_back_soon_loads_nothing(
         opened.append(folder.name)
         return open_files(folder)
 
-    monkeypatch.setattr("studio.index.live.open_files", open_and_tell)
+    monkeypatch.setattr("studio.index.loaded.open_files", open_and_tell)
     await delete_product(studio, owner, "red")
     for version in (first, second, first):
         await activate_version(studio, version)

@@ -113,13 +113,13 @@ def test_answers_equal_brute_force(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_large: bool
 ) -> None:
     if is_large:
-        monkeypatch.setattr(approximate, "EXACT_ROWS", 300)
-        monkeypatch.setattr(approximate, "LIST_ROWS", 400)
+        monkeypatch.setattr(approximate, "EXACT_ROWS", 150)
+        monkeypatch.setattr(approximate, "LIST_ROWS", 200)
     random = np.random.default_rng(3 + is_large)
-    for version in range(4):
-        products = draw_products(500, random)
+    for version in range(3):
+        products = draw_products(250, random)
         index = opened(products, tmp_path / f"{version}")
         assert (index.list_count > 0) == is_large
-        for _ in range(50):
+        for _ in range(40):
             change(index, products, random)
             check(index, products, draw_query(random, products))
