@@ -4,12 +4,11 @@ The same number gives the same product. Descriptions are drawn from a vocabulary
 frequent as Zipf's law says, as in real text; titles, colours and kinds are those of fashion.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-
-import numpy as np
-from numpy.typing import NDArray
+from itertools import accumulate
+from random import Random
 
 from models.index.shapes import ProductText
 
@@ -34,8 +33,15 @@ BRAND_LAST = (
     "sea", "ble & Co", " Lane", "tail", " Row", "ick", "way", " Mills", " Studio", "wood",
     " Yard", "field", " House", "by", "more", " Works", "ton", " Supply", "ham", "worth",
 )  # fmt: skip
-DESCRIPTION_WORDS, RARE_WORDS = 40, 20_000
-LETTERS = (("b c d f g l m n p r s t v br cl fr gr pl st tr").split(), list("aeiou"))
+DESCRIPTION_WORDS, RARE_WORDS, MODELS = 40, 20_000, 2000
+LETTERS = (
+    ("b", "c", "d", "f", "g", "l", "m", "n", "p", "r", "s", "t", "v", "br", "cl", "fr", "gr", "pl"),
+    ("a", "e", "i", "o", "u"),
+)
+COMMON_WORDS = (
+    "the", "a", "and", "with", "of", "for", "in", "this", "is", "our", "soft", "fit", "wear",
+    "made", "from", "quality", "design",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,53 +65,43 @@ def shop(count: int) -> Iterator[ShopProduct]:
 
 def shop_product(number: int, version: int = 0) -> ShopProduct:
     """A product; another `version` of it has another description."""
-    random = np.random.default_rng((number, 19))
-    kind, colour, pattern = (_pick(random, values) for values in (KINDS, COLOURS, PATTERNS))
-    material, style, size = (_pick(random, values) for values in (MATERIALS, STYLES, SIZES))
-    brand = _pick(random, BRAND_FIRST) + _pick(random, BRAND_LAST)
-    model = _pick(random, invented_words()[:2000]).capitalize()
+    random = Random(number)
+    kind, colour, pattern = (random.choice(values) for values in (KINDS, COLOURS, PATTERNS))
+    material, style, size = (random.choice(values) for values in (MATERIALS, STYLES, SIZES))
+    brand = random.choice(BRAND_FIRST) + random.choice(BRAND_LAST)
+    model = random.choice(invented_words()[:MODELS]).capitalize()
+    sku = f"{brand[:2].upper()}-{random.randrange(10**7):07}-{size}"
+    if version:
+        random = Random(-number - 10**9 * version)
+    words = random.choices(_vocabulary(), cum_weights=_weights(), k=DESCRIPTION_WORDS)
     text = ProductText(
         id=f"p{number:08}",
         title=f"{model} {style} {pattern} {colour} {kind}",
         category=kind,
         brand=brand,
-        sku=f"{brand[:2].upper()}-{random.integers(10**7):07}-{size}",
-        description=description(np.random.default_rng((number, version, 7))),
+        sku=sku,
+        description=" ".join(words),
         values=(colour, pattern, material, size, style),
     )
     return ShopProduct(text, kind, colour, pattern, material, style, size)
 
 
-def description(random: np.random.Generator) -> str:
-    """Words by Zipf's law."""
-    places = np.searchsorted(_shares(), random.random(DESCRIPTION_WORDS))
-    words = _vocabulary()
-    return " ".join(words[place] for place in places)
-
-
 @lru_cache(maxsize=1)
 def invented_words() -> list[str]:
     """Words that no language has, all different."""
-    random = np.random.default_rng(3)
+    random = Random(3)
     words: dict[str, None] = {}
     while len(words) < RARE_WORDS:
-        syllables = random.integers(2, 5)
-        words["".join(_pick(random, part) for _ in range(syllables) for part in LETTERS)] = None
+        syllables = random.randint(2, 4)
+        words["".join(random.choice(part) for _ in range(syllables) for part in LETTERS)] = None
     return list(words)
 
 
 @lru_cache(maxsize=1)
 def _vocabulary() -> list[str]:
-    common = "the a and with of for in this is our soft fit wear made from quality design".split()  # noqa: SIM905
-    return [*common, *MATERIALS, *STYLES, *COLOURS, *KINDS, *invented_words()]
+    return [*COMMON_WORDS, *MATERIALS, *STYLES, *COLOURS, *KINDS, *invented_words()]
 
 
 @lru_cache(maxsize=1)
-def _shares() -> NDArray[np.float64]:
-    weights = 1 / (np.arange(len(_vocabulary())) + 3.0)
-    shares: NDArray[np.float64] = np.cumsum(weights / weights.sum())
-    return shares
-
-
-def _pick(random: np.random.Generator, values: Sequence[str]) -> str:
-    return values[int(random.integers(len(values)))]
+def _weights() -> list[float]:
+    return list(accumulate(1 / (place + 3) for place in range(len(_vocabulary()))))

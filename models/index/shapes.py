@@ -123,7 +123,9 @@ class SearchQuery:
         words_weight: the weight of those matches, 0 to 1; 0 is the vector alone.
         synonyms: the shop's own groups of synonyms that may concern the phrase.
         pins: ids of products that belong to the answer and, by relevance, come first in it.
-        pin_filters: what pinned products have to pass, instead of `filters`.
+        explicit: the filters that the caller has set; `filters` has also those of the words. Pinned
+            products, and those with the name, have to pass only these. None: they are the same.
+        name: the whole query as it was written, where it may be an id, a SKU or a title.
         buried: ids of products that come last by relevance.
     """
 
@@ -145,7 +147,8 @@ class SearchQuery:
     words_weight: float = 0.0
     synonyms: tuple[tuple[str, ...], ...] = ()
     pins: tuple[str, ...] = ()
-    pin_filters: Filters = NO_FILTERS
+    explicit: Filters | None = None
+    name: str | None = None
     buried: frozenset[str] = frozenset()
 
     @property

@@ -53,7 +53,11 @@ class Intent:
             query = replace(query, exclude=frozenset({form.similar_to}))
         if isinstance(form, TextSearchForm | HybridSearchForm):
             query = replace(
-                query, phrase=form.query, words_weight=form.words, synonyms=self.synonyms
+                query,
+                phrase=form.query,
+                name=form.query,
+                words_weight=form.words,
+                synonyms=self.synonyms,
             )
         if isinstance(form, HybridSearchForm):
             query = replace(query, alpha=form.alpha)

@@ -106,7 +106,7 @@ class Placement:
         """The query with the placement; pins need to pass only the caller's own filters."""
         exclude = query.exclude | self.hidden
         return replace(
-            query, pins=self.pins, pin_filters=explicit, buried=self.buried, exclude=exclude
+            query, pins=self.pins, explicit=explicit, buried=self.buried, exclude=exclude
         )
 
     def fingerprint(self) -> str:

@@ -91,7 +91,7 @@ def _page(index: ProductIndex, query: SearchQuery, plan: SearchPlan) -> IndexAns
     """Answers by comparing every row."""
     is_ranked = query.sort == "relevance"
     scores = RowScores(index, query, plan)
-    selection = Selection(index.rows, query, scores.relevant)
+    selection = Selection(index.rows, query, scores.relevant, scores.named)
     mask = selection.mask()
     rows = np.flatnonzero(mask)
     candidates = Candidates(index.rows, rows, selection.items_of(rows), query.is_grouped)

@@ -12,6 +12,7 @@ the product has, weighted by rarity and field (BM25F), and half whether it has a
 A hybrid search gives w of the text's share to l, in the unit of its standardised similarities.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ COMPLETE_SHARE = 0.5
 """The part of a word score that depends on whether a product has all words."""
 IDENTIFIER_BONUS = 1.0
 LEAST_SPAN = 1e-3
+NO_ROWS = np.zeros(0, dtype=np.int64)
 TOP = 10_000.0
 """The order value of the first pinned product; scores are far below."""
 
@@ -38,6 +40,7 @@ class RowScores:
 
     Attributes:
         relevant: which rows are relevant, bool (total,); None: all of them.
+        named: the rows whose id, SKU or full title is the query.
         suggestion: the query as it was probably meant.
     """
 
@@ -47,6 +50,7 @@ class RowScores:
         self._query = query
         self._match = _match(index, query)
         self.suggestion = None if self._match is None else self._match.suggestion
+        self.named = NO_ROWS if self._match is None else self._match.exact
         self._places = _places(index, query)
         self.relevant: NDArray[np.bool_] | None = None
         self._similarities = np.zeros(0, dtype=np.float32)
@@ -104,14 +108,20 @@ class RowScores:
         span = max(LEAST_SPAN, stats.text_top - stats.text_cutoff)
         excess = np.maximum(similarities - stats.text_cutoff, 0) / span
         scores = (1 - weight) * excess / (1 + excess) + weight * words
-        scores += IDENTIFIER_BONUS * np.isin(rows, match.exact)
+        if match.exact.size:
+            scores += IDENTIFIER_BONUS * np.isin(rows, match.exact)
         return scores.astype(similarities.dtype)
 
 
 def _match(index: ProductIndex, query: SearchQuery) -> WordMatch | None:
     if query.phrase is None or not query.is_by_catalogue:
         return None
-    return index.words.match(query.phrase, index.rows.total, query.synonyms)
+    match = index.words.match(query.phrase, index.rows.total, query.synonyms)
+    if query.name is None or query.name == query.phrase:
+        return match
+    named = index.words.named(query.name)
+    match.is_complete[named] = True
+    return replace(match, exact=np.union1d(match.exact, named)) if named.size else match
 
 
 def _places(index: ProductIndex, query: SearchQuery) -> dict[int, float]:

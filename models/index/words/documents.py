@@ -99,6 +99,8 @@ class Documents:
 
     def live_rows(self, documents: list[int]) -> NDArray[np.int64]:
         """The rows of those documents that are not dead."""
+        if not documents:
+            return np.zeros(0, dtype=np.int64)
         kept = [document for document in documents if document != NONE]
         rows = np.unique(self._rows.view[np.array(kept, dtype=np.int64)])
         return rows[rows != NONE].astype(np.int64)

@@ -96,6 +96,10 @@ class WordIndex:
             return replace(match, suggestion=self._suggestion(units, match))
         return self._match_similar(phrase, rows, expander, units, match)
 
+    def named(self, phrase: str) -> NDArray[np.int64]:
+        """The rows whose id, SKU or full title is the phrase."""
+        return self._documents.live_rows(self._identifiers.find(phrase))
+
     def complete(self, phrase: str, most: int) -> list[int]:
         """The rows of the best products whose words begin as the phrase does, the best first."""
         documents = complete(self._vocabulary, self._postings, phrase, most)
@@ -163,7 +167,7 @@ class WordIndex:
         if len(postings) == 1:
             documents, impacts = postings[0]
             return documents, VALUES[impacts] * weight
-        common = reduce(np.intersect1d, (documents for documents, _ in postings))
+        common = reduce(_intersect, (documents for documents, _ in postings))
         values = np.zeros(len(common), dtype=np.float32)
         for documents, impacts in postings:
             values += VALUES[impacts[np.searchsorted(documents, common)]]
@@ -184,6 +188,10 @@ class WordIndex:
         numbers = self._documents.compact()
         self._postings.renumber(numbers)
         self._identifiers.renumber(numbers)
+
+
+def _intersect(one: NDArray[np.int32], other: NDArray[np.int32]) -> NDArray[np.int32]:
+    return np.intersect1d(one, other, assume_unique=True)
 
 
 def fingerprint_of(text: ProductText) -> int:

@@ -180,7 +180,9 @@ def _add_own_spellings(phrases: dict[Phrase, Value], vocabulary: CatalogueValues
             continue
         for value in values:
             phrase = phrase_of(value)
-            if _is_readable(phrase):
+            entry = lexicon().entries.get(phrase, NO_ENTRY)
+            is_ordinary = not entry.terms and entry.roles.keys() == {"ordinary"}
+            if _is_readable(phrase) or (is_ordinary and len(phrase[0]) >= SHORTEST_VALUE):
                 names_of.setdefault(phrase, set()).add((name, value))
     for phrase, found_in in names_of.items():
         names = {name for name, _ in found_in}
@@ -189,7 +191,7 @@ def _add_own_spellings(phrases: dict[Phrase, Value], vocabulary: CatalogueValues
 
 
 def _is_readable(phrase: Phrase) -> bool:
-    """Whether a phrase can stand for a value wherever it is: long, and no word of the grammar."""
+    """Whether a phrase can stand for a value wherever it is: long, and no word of a language."""
     text = "".join(phrase)
     is_long = 0 < len(phrase) <= LONGEST_PHRASE and len(text) >= SHORTEST_VALUE
     return is_long and not text.isdigit() and phrase not in lexicon().entries
