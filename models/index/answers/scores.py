@@ -50,12 +50,24 @@ class RowScores:
         self._query = query
         self._match = _match(index, query)
         self.suggestion = None if self._match is None else self._match.suggestion
-        self.named = NO_ROWS if self._match is None else self._match.exact
+        self.named = self._add_named(query)
         self._places = _places(index, query)
         self.relevant: NDArray[np.bool_] | None = None
         self._similarities = np.zeros(0, dtype=np.float32)
         if query.is_by_text or query.sort == "relevance":
             self._compare()
+
+    def _add_named(self, query: SearchQuery) -> NDArray[np.int64]:
+        """The rows that the whole query names; the phrase may be a part of it."""
+        if self._match is None or query.name is None:
+            return NO_ROWS
+        if query.name == query.phrase:
+            return self._match.exact
+        named = self.index.words.named(query.name)
+        if named.size:
+            self._match.is_complete[named] = True
+            self._match = replace(self._match, exact=np.union1d(self._match.exact, named))
+        return named
 
     def _compare(self) -> None:
         cutoff = self.index.stats.text_cutoff
@@ -116,12 +128,7 @@ class RowScores:
 def _match(index: ProductIndex, query: SearchQuery) -> WordMatch | None:
     if query.phrase is None or not query.is_by_catalogue:
         return None
-    match = index.words.match(query.phrase, index.rows.total, query.synonyms)
-    if query.name is None or query.name == query.phrase:
-        return match
-    named = index.words.named(query.name)
-    match.is_complete[named] = True
-    return replace(match, exact=np.union1d(match.exact, named)) if named.size else match
+    return index.words.match(query.phrase, index.rows.total, query.synonyms)
 
 
 def _places(index: ProductIndex, query: SearchQuery) -> dict[int, float]:
