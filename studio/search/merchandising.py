@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from db.audit import insert_audit
 from db.engine import Database
-from db.search_settings import get_search_setting, put_search_setting
+from db.search_settings import SettingName, get_search_setting, put_search_setting
 from models.index.shapes import Filters, SearchQuery
 from studio.context import current_request_id
 from studio.forms import Form
@@ -184,16 +184,15 @@ async def write_settings(
     studio: Studio, form: SynonymsForm | RulesForm, *, actor_id: UUID, ip: str
 ) -> None:
     """Replaces the synonyms or the rules, which every Gateway reads within two seconds."""
-    is_synonyms = isinstance(form, SynonymsForm)
+    name: SettingName = "synonyms" if isinstance(form, SynonymsForm) else "rules"
     document = form.model_dump(mode="json", by_alias=True, exclude_none=True)
-    count = len(form.synonyms) if is_synonyms else len(form.rules)
     async with studio.database.transaction() as session:
-        await put_search_setting(session, "synonyms" if is_synonyms else "rules", document)
+        await put_search_setting(session, name, document)
         insert_audit(
             session,
-            "SEARCH_SYNONYMS" if is_synonyms else "SEARCH_RULES",
+            f"SEARCH_{name.upper()}",
             actor_id=actor_id,
             ip=ip,
-            detail={"count": count},
+            detail={"count": len(document[name])},
             request_id=current_request_id(),
         )

@@ -89,13 +89,13 @@ async def search(
         intent = await read_intent(knowledge, form)
         answer = await _answer(studio, intent, picture)
     else:
-        secret = studio.settings.secret("jwt_secret")
+        secret = studio.settings.present("jwt_secret")
         page = read_cursor(form.cursor, form.fingerprint(), secret)
         intent = await resume_intent(knowledge, form, page.understood)
         answer = await _answer_next_page(studio, intent, page)
     matches = await _to_matches(studio, intent, answer)
     latency_ms = round((time.perf_counter() - started_s) * 1000, 2)
-    client = network_code(studio.settings.secret("jwt_secret"))
+    client = network_code(studio.settings.present("jwt_secret"))
     log.write(_log_row(user_id, intent, answer, latency_ms, client))
     next_cursor = _next_cursor(studio, intent, answer)
     return SearchResult(
@@ -129,7 +129,7 @@ def _next_cursor(studio: Studio, intent: Intent, answer: SearchAnswer) -> str | 
     if answer.end is None:
         return None
     position = replace(answer.end, change_seq=answer.change_seq)
-    secret = studio.settings.secret("jwt_secret")
+    secret = studio.settings.present("jwt_secret")
     placement = intent.placement.fingerprint()
     cursor = SearchCursor.of(answer, position, intent.understood, placement)
     return cursor.encode(intent.form.fingerprint(), secret)

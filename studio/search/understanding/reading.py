@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from models.index.shapes import Sort
-from studio.search.understanding.catalogue import LONGEST_PHRASE, Catalogue, Value
+from studio.search.understanding.catalogue import LONGEST_PHRASE, Catalogue, Field, Value
 from studio.search.understanding.languages.language import Look, Role
 from studio.search.understanding.spans import Query, Span
 
@@ -177,6 +177,6 @@ def _head(query: Query, group: Sequence[int]) -> Span:
     return spans[0] if languages <= ROMANCE else spans[-1]
 
 
-def looks_of(query: Query, looks: Sequence[Look]) -> list[Span]:
-    """Spans that describe the product itself by one of the looks."""
-    return [span for span in query.spans if not span.use and kind_of(span) in looks]
+def spans_of(query: Query, *kinds: Look | Field) -> list[Span]:
+    """Spans that describe the product itself, of these kinds."""
+    return [span for span in query.spans if not span.use and kind_of(span) in kinds]

@@ -13,13 +13,13 @@ from studio.search.understanding.catalogue import Catalogue, Value
 from studio.search.understanding.prices import PriceRange, read_prices
 from studio.search.understanding.reading import (
     heads_of,
-    looks_of,
     mark_zones,
     read_cheap,
     read_negations,
     read_sizes,
     read_sort,
     read_stock,
+    spans_of,
 )
 from studio.search.understanding.spans import Query, Span, read_spans
 from studio.search.understanding.understood import Understood
@@ -58,8 +58,8 @@ def _filters(
 ) -> Filters:
     """What products must have, of their kind and look."""
     heads = heads_of(query)
-    looks = [] if len(heads) > 1 else looks_of(query, ("colour", "pattern", "material"))
-    others = looks_of(query, ("attribute",))
+    looks = [] if len(heads) > 1 else spans_of(query, "colour", "pattern", "material")
+    others = spans_of(query, "attribute")
     spans = [*looks, *others]
     values = [span.value for span in spans if span.value is not None and span.value.is_filter]
     return Filters(
@@ -71,7 +71,7 @@ def _filters(
 
 def _categories(query: Query, heads: Sequence[Span]) -> frozenset[str]:
     """The categories of the garments; those of a part of them would hide the others."""
-    spans = heads or looks_of(query, ("category",))
+    spans = heads or spans_of(query, "category")
     values = [span.value for span in spans]
     if any(value is None or not value.is_filter for value in values):
         return frozenset()
@@ -79,7 +79,7 @@ def _categories(query: Query, heads: Sequence[Span]) -> frozenset[str]:
 
 
 def _brands(query: Query) -> list[Span]:
-    spans = looks_of(query, ("brand",))
+    spans = spans_of(query, "brand")
     return [span for span in spans if span.value is not None and span.value.is_filter]
 
 
