@@ -9,9 +9,9 @@ import sys
 
 BENCHMARKS = (
     "search.quality", "segmentation.parsing_quality", "segmentation.segmentation", "served",
-    "topologies", "serving.proxy_modes", "index.scale", "index.live", "jobs.throughput",
-    "sales.regressor", "sales.heatmap", "sales.predict", "serving.gateway_cost",
-    "serving.batchers", "index.reindex",
+    "topologies", "serving.proxy_modes", "index.scale", "index.answers", "index.live",
+    "jobs.throughput", "sales.regressor", "sales.heatmap", "sales.predict",
+    "serving.gateway_cost", "serving.batchers", "index.reindex",
 )  # fmt: skip
 
 
