@@ -25,7 +25,7 @@ from drawing.draw import CATEGORIES, COLOURS, PATTERNS, draw_garment
 from models.embedder.embedder import Embedder, EmbedderConfig, load
 from models.index.answers.answer import answer_many
 from models.index.build import IndexWriter
-from models.index.check import check_index
+from models.index.check import OTHER_THINGS, check_index
 from models.index.files import open_files
 from models.index.product_index import ProductIndex
 from models.index.shapes import ProductAttributes, ProductText, SearchQuery
@@ -184,6 +184,7 @@ def build(
     products: Sequence[DemoProduct],
     vectors: NDArray[np.float16],
     titles: Sequence[NDArray[np.float32]],
+    others: Sequence[NDArray[np.float32]],
 ) -> ProductIndex:
     """A version of the shop, with its stats."""
     with IndexWriter(folder) as writer:
@@ -194,7 +195,7 @@ def build(
             )
             writer.add(product.id, vector, attributes, text_of(product))
         writer.finish()
-    checked = check_index(folder, titles)
+    checked = check_index(folder, titles, others)
     return ProductIndex(open_files(folder), checked.scores, checked.parameters)
 
 
@@ -270,13 +271,16 @@ def main() -> None:
     asked = list(questions(products))
     Random(1).shuffle(asked)
     titles = sorted({product.title for product in products})[:TITLES]
-    texts = [*titles, *(question.text for question in asked)]
+    samples = [*titles, *OTHER_THINGS]
+    texts = [*samples, *(question.text for question in asked)]
     pictures, vectors = embed_all(products, texts, args.cache)
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root) / "version"
         folder.mkdir()
-        index = build(folder, products, pictures, list(vectors[: len(titles)]))
-        vectors = vectors[len(titles) :]
+        sample_vectors = list(vectors[: len(samples)])
+        own, others = sample_vectors[: len(titles)], sample_vectors[len(titles) :]
+        index = build(folder, products, pictures, own, others)
+        vectors = vectors[len(samples) :]
         by_id = {product.id: product for product in products}
         halves: list[dict[str, dict[str, list[Measured]]]] = [{}, {}]
         for name, rank in rankings(index).items():
@@ -300,7 +304,8 @@ def main() -> None:
             *rows_of(report), "",
             "Mean nDCG@10 on the tuning half: "
             + ", ".join(f"{name} {value:.3f}" for name, value in means.items()) + ".",
-            f"Cut-off {index.stats.text_cutoff:.3f}, top {index.stats.text_top:.3f}.",
+            f"Cut-offs {index.stats.text_cutoff:.3f} and {index.stats.fused_cutoff:.3f},"
+            f" top {index.stats.text_top:.3f}.",
         ],
     )  # fmt: skip
 

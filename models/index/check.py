@@ -10,11 +10,25 @@ from numpy.typing import NDArray
 from errors import Conflict
 from models.index.files import open_files
 from models.index.product_index import ProductIndex
-from models.index.quality import ground_truth, perturb, recall, self_recall, tune
+from models.index.quality import BLOCK_ROWS, ground_truth, perturb, recall, self_recall, tune
 from models.index.stats import Recall, ScoreStats, SearchParameters
 
 SAMPLE = 256
 """Products and titles that serve as sample queries."""
+OTHER_THINGS = (
+    "a lawn sprinkler", "tyre pressure gauge", "kitchen sink", "desktop computer", "cat litter",
+    "espresso beans", "mobile phone charger", "dining table", "screwdriver set", "saucepan",
+    "filing cabinet", "hedge trimmer", "violin", "nappies", "mouthwash", "toner cartridge",
+    "train ticket", "wholemeal loaf", "flat screen tv", "wallpaper", "canoe", "desk lamp",
+    "mozzarella", "wheelbarrow", "freezer", "broom", "computer mouse", "armchair", "orange juice",
+    "car insurance", "pillow case", "board game", "memory card", "brake fluid", "toaster oven",
+    "detergent", "aquarium", "sleeping bag", "binoculars", "garden gnome", "cement mixer",
+    "paracetamol", "houseplant", "history of rome", "spanish lessons", "holiday in greece",
+    "plumber near me", "mortgage rates",
+)  # fmt: skip
+"""Words that no product of a fashion shop fits."""
+OTHER_THINGS_PERCENT = 95
+"""Percentage of them whose nearest product is below the cut-off of fused searches."""
 MISSED_TITLES_PERCENT = 5
 """Percentage of the sample titles whose tenth nearest product may be below the cut-off."""
 MIN_RECALL = 0.95
@@ -35,12 +49,17 @@ class CheckedIndex:
         return {**vars(self.scores), **vars(self.parameters), **vars(self.recall)}
 
 
-def check_index(folder: Path, texts: Sequence[NDArray[np.float32]]) -> CheckedIndex:
+def check_index(
+    folder: Path,
+    texts: Sequence[NDArray[np.float32]],
+    others: Sequence[NDArray[np.float32]] = (),
+) -> CheckedIndex:
     """Tunes the search parameters of a version with sample queries, then measures its recall.
 
     Args:
         folder: files that were read back from the store.
         texts: vectors of sample titles, each float32 (dim,), unit length.
+        others: vectors of `OTHER_THINGS`.
 
     """
     files = open_files(folder)
@@ -61,13 +80,15 @@ def check_index(folder: Path, texts: Sequence[NDArray[np.float32]]) -> CheckedIn
         recall(index, "text", words, word_truth.kth),
         self_recall(index, own),
     )
+    cutoff = text_cutoff(word_truth.kth)
     scores = ScoreStats(
         own_truth.mean,
         own_truth.std,
         word_truth.mean,
         word_truth.std,
-        text_cutoff(word_truth.kth),
+        cutoff,
         text_top(word_truth.kth),
+        fused_cutoff(files.vectors, others, cutoff),
     )
     return CheckedIndex(index.count, scores, index.parameters, measured)
 
@@ -86,6 +107,23 @@ def text_cutoff(tenth_best: NDArray[np.float32]) -> float:
 def text_top(tenth_best: NDArray[np.float32]) -> float:
     """The mean similarity of sample titles to their tenth nearest product."""
     return float(tenth_best.mean()) if tenth_best.size else ScoreStats().text_top
+
+
+def fused_cutoff(
+    vectors: NDArray[np.float16], others: Sequence[NDArray[np.float32]], cutoff: float
+) -> float:
+    """The similarity from which on a product without the words of a search is relevant to it.
+
+    A product may resemble any words a little. So it has to resemble them more than nearly all words
+    about other things resemble their nearest product; `cutoff`: and at least so much.
+    """
+    if not len(others) or not len(vectors):
+        return cutoff
+    nearest = np.full(len(others), -1.0)
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        block = vectors[start : start + BLOCK_ROWS].astype(np.float32)
+        nearest = np.maximum(nearest, (np.stack(others) @ block.T).max(axis=1))
+    return max(cutoff, float(np.percentile(nearest, OTHER_THINGS_PERCENT)))
 
 
 def refuse_low(measured: Recall) -> None:

@@ -10,6 +10,8 @@ class ScoreStats:
     """Mean and standard deviation of each side's similarities over the catalogue.
 
     text_cutoff: a product is relevant to words from this similarity on; -1: all products are.
+    fused_cutoff: the same where the catalogue's texts are searched too, and don't have all words:
+    more than words about other things reach.
     text_top: the mean similarity of titles to their tenth nearest product.
     """
 
@@ -19,6 +21,7 @@ class ScoreStats:
     text_std: float = 1.0
     text_cutoff: float = -1.0
     text_top: float = 1.0
+    fused_cutoff: float = -1.0
 
 
 @dataclass(frozen=True)

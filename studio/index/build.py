@@ -2,12 +2,14 @@
 
 import asyncio
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
+from numpy.typing import NDArray
 
 from db.catalog import newest_change_seq, read_one_moment, stream_embedded
 from db.index_versions import get_index_version, lock_unfinished_versions
@@ -15,7 +17,7 @@ from db.tables import IndexVersion
 from errors import Conflict, StudioError
 from models.embedder.shapes import unpack_vector
 from models.index.build import IndexWriter
-from models.index.check import SAMPLE, check_index, refuse_low
+from models.index.check import OTHER_THINGS, SAMPLE, check_index, refuse_low
 from studio.index.files import cache_folder, fetch_files, store_files
 from studio.index.rows import attributes_of, text_of
 from studio.job_types import Guard, Progress
@@ -45,9 +47,9 @@ async def build_version(studio: Studio, report: Progress | None = None) -> str:
             catalogue = await _write_catalogue(studio, embedder_version, Path(building), report)
             manifest = await store_files(studio.blobs, name, Path(building))
         folder = await fetch_files(studio.blobs, name, manifest, cache)
-        titles = await studio.embedder.embed_texts(catalogue.titles)
-        vectors = [embedding.vector for embedding in titles]
-        checked = await asyncio.to_thread(check_index, folder, vectors)
+        titles = await _embed(studio, catalogue.titles)
+        others = await _embed(studio, OTHER_THINGS)
+        checked = await asyncio.to_thread(check_index, folder, titles, others)
         if checked.count != catalogue.count:
             raise Conflict(f"{checked.count} of {catalogue.count} products were read back")
         refuse_low(checked.recall)
@@ -64,6 +66,10 @@ async def build_version(studio: Studio, report: Progress | None = None) -> str:
         stats=checked.stats(),
     )
     return name
+
+
+async def _embed(studio: Studio, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+    return [embedding.vector for embedding in await studio.embedder.embed_texts(texts)]
 
 
 async def give_up_unfinished(studio: Studio, guard: Guard) -> None:

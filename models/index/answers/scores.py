@@ -4,10 +4,11 @@ A text search without words of the catalogue has the cosine as its score. With t
 
     (1 - w) * v + w * l        and 1 more for a product whose id, SKU or full title is the query
 
-where w is `words_weight`, and v and l are between 0 and 1. v = x / (1 + x) is 0 at the version's
-cut-off and a half at the similarity that its titles have to their tenth nearest product:
-x = (cosine - cut-off) / (top - cut-off), and 0 below. l is half the share of the query's words that
-the product has, weighted by rarity and field (BM25F), and half whether it has all of them.
+where w is `words_weight`, and v and l are between 0 and 1. v = x / (1 + x) is a half at the
+similarity that the version's titles have to their tenth nearest product, and 0 at the similarity
+that nearly all titles have to it: x = (cosine - text_cutoff) / (text_top - text_cutoff). l is half
+the share of the query's words that the product has, weighted by rarity and field (BM25F), and half
+whether it has all of them. A product that doesn't is relevant if its cosine reaches `fused_cutoff`.
 
 A hybrid search gives w of the text's share to l, in the unit of its standardised similarities.
 """
@@ -77,6 +78,7 @@ class RowScores:
             return
         self.relevant = self._similarities > NEVER
         if self._match is not None:
+            self.relevant &= self._similarities >= self.index.stats.fused_cutoff
             self.relevant |= self._match.is_complete
 
     def approximate(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:

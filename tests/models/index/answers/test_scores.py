@@ -10,7 +10,7 @@ from models.index.shapes import ProductAttributes, ProductText, SearchQuery
 from models.index.stats import ScoreStats
 
 DIM = 4
-STATS = ScoreStats(0.0, 0.5, 0.1, 0.2, text_cutoff=0.5, text_top=0.7)
+STATS = ScoreStats(0.0, 0.5, 0.1, 0.2, text_cutoff=0.3, text_top=0.5, fused_cutoff=0.5)
 TEXT = np.eye(DIM, dtype=np.float32)[0]
 
 
@@ -57,7 +57,7 @@ def test_the_whole_weight_leaves_the_order_to_the_words(index: ProductIndex) -> 
 
 def test_a_similarity_counts_from_the_cutoff_on(index: ProductIndex) -> None:
     hits = dict(ask(index, "bag", 0.5).hits)
-    excess = (0.9 - 0.5) / 0.2
+    excess = (0.9 - 0.3) / 0.2
     assert hits["near"] == pytest.approx(0.5 * excess / (1 + excess), abs=2e-3)
     assert hits["far"] < hits["edge"]
 
