@@ -112,9 +112,7 @@ class Index(Protocol):
         ...
 
     async def status(self) -> Mapping[str, object]:
-        """`version`, `embedderVersion`, `count`, `appliedSeq` and `rebuildDue` of the replica that
-        answers; without an active version, no `rebuildDue`.
-        """
+        """`version`, `embedderVersion`, `count`, `appliedSeq`; of an active version `rebuildDue`."""
         ...
 
     async def complete(self, phrase: str, most: int) -> list[str]:
@@ -205,9 +203,7 @@ class Dispatcher(Protocol):
     """Starts queued jobs."""
 
     async def status(self) -> Mapping[str, object]:
-        """The dispatcher's state.
-
-        The `name` of the replica that answers, `silentS` (the seconds since its last turn), the
+        """The `name` of the replica that answers, `silentS` (the seconds since its last turn), the
         types of its `running` jobs, and its `warnings`; of all replicas, the `backlog` by type and
         the number of `overdue` jobs.
 
@@ -270,10 +266,7 @@ class BlobStore(Protocol):
         ...
 
     async def bury(self, key: str, *, until: datetime) -> None:
-        """Deletes the blob, if there is one, and refuses every signed PUT of its key until then.
-
-        `until` in the past is a plain deletion.
-        """
+        """Deletes the blob, if there is one, and refuses signed PUTs of its key until then."""
         ...
 
     def list(self, prefix: str) -> AsyncIterator[str]:
@@ -297,10 +290,7 @@ class BlobStore(Protocol):
     ) -> SignedUpload: ...
 
     async def sign_get(self, key: str, *, lifetime_s: int = READ_URL_S) -> str:
-        """A URL for plain GET, for 15 to 20 minutes; it stays the same for a few of them.
-
-        Made without a round trip wherever the store allows it.
-        """
+        """A URL for plain GET, for 15 to 20 minutes; made without a round trip if possible."""
         ...
 
     def key_of(self, url: str) -> str | None:

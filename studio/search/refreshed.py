@@ -65,6 +65,6 @@ class Refreshed(Generic[Value]):
         started_s = time.monotonic()
         try:
             self._value = await self._read()
-        except (StudioError, SQLAlchemyError) as error:
+        except (StudioError, SQLAlchemyError, ValueError) as error:
             log.warning("search.not_refreshed", value=self._name, reason=str(error))
         self._read_at_s = started_s

@@ -12,6 +12,8 @@ from studio.search.understanding.spelling import parts_of
 from studio.search.understanding.tokens import Token, phrase_of, tokenize
 
 NO_ENTRY = Entry()
+MOST_WORDS = 50
+"""A longer query is no list of wishes but a text; it is searched for as it stands."""
 _LETTER_SIZES = frozenset(phrase_of(size) for size in LETTER_SIZES.split(","))
 
 
@@ -89,8 +91,9 @@ def read_spans(text: str, catalogue: Catalogue) -> Query:
     while (place := sum(len(span.tokens) for span in spans)) < len(tokens):
         spans.append(_longest(tokens, place, text, catalogue))
     languages = _languages_of(spans)
-    spans = [part for span in spans for part in _resolved(span, languages, catalogue)]
-    languages = _languages_of(spans)
+    if len(spans) <= MOST_WORDS:
+        spans = [part for span in spans for part in _resolved(span, languages, catalogue)]
+        languages = _languages_of(spans)
     for span in spans:
         span.term = _choose(span.entry, languages, catalogue, is_alone=len(spans) == 1)
         if span.value is None and span.term is not None:

@@ -5,7 +5,7 @@ import unicodedata
 from typing import NamedTuple
 
 _TOKEN = re.compile(
-    r"(?<!\S)(?=\S*\d)[^\W\d_]\w*(?:[-_/.]\w+)+(?!\S)"  # an id or a SKU: `demo-bag-4`
+    r"(?<!\S)(?=\S*\d)[^\W\d_]\w*(?:[-/.]\w+)+(?!\S)"  # an id or a SKU: `demo-bag-4`
     r"|\d+(?:[.,]\d+)*"
     r"|[^\W\d_]+(?:['’`´][^\W\d_]+)*"
 )

@@ -21,7 +21,7 @@ from studio.search.understanding.reading import (
     read_stock,
     spans_of,
 )
-from studio.search.understanding.spans import Query, Span, read_spans
+from studio.search.understanding.spans import MOST_WORDS, Query, Span, read_spans
 from studio.search.understanding.understood import Understood
 from studio.search.understanding.wording import phrase_of, text_of, translations_of
 
@@ -32,6 +32,8 @@ def understand(text: str, catalogue: Catalogue, explicit: Filters = NO_FILTERS) 
     Takes a fraction of a millisecond: benchmarks/search/understanding.py.
     """
     query = read_spans(text, catalogue)
+    if len(query.spans) > MOST_WORDS:
+        return Understood(text.strip(), text.strip())
     prices = read_prices(query)
     stock = read_stock(query)
     sizes = read_sizes(query, catalogue)
