@@ -112,7 +112,7 @@ class Index(Protocol):
         ...
 
     async def status(self) -> Mapping[str, object]:
-        """`version`, `embedderVersion`, `count`, `appliedSeq`; of an active version `rebuildDue`."""
+        """`version`, `embedderVersion`, `count`, `appliedSeq`; `rebuildDue` if one is active."""
         ...
 
     async def complete(self, phrase: str, most: int) -> list[str]:
