@@ -82,7 +82,7 @@ class SearchKnowledge:
     async def _read_words(self) -> Words:
         """Reads the values, and compares them with the languages' words where they have changed."""
         values = await self._studio.index.catalogue_values()
-        queries = await self._queries.value()
+        queries = self._queries.latest()
         last = self._last
         if (values, queries) != (last.values, last.queries):
             is_same = values == last.values

@@ -42,13 +42,20 @@ class Refreshed(Generic[Value]):
 
     async def value(self) -> Value:
         """The value, at most `stale_s` old where it can be read within a second."""
+        value = self.latest()
+        age_s = time.monotonic() - self._read_at_s
+        if age_s > self._stale_s and self._reading is not None:
+            await asyncio.wait({self._reading}, timeout=WAIT_S)
+            return self._value
+        return value
+
+    def latest(self) -> Value:
+        """The last value that was read, without waiting for a new one."""
         age_s = time.monotonic() - self._read_at_s
         if age_s > self._fresh_s and (self._reading is None or self._reading.done()):
             # A context of its own: the deadline of the request that happens to start it is no
             # limit for the others.
             self._reading = asyncio.create_task(self._refresh(), name=self._name, context=Context())
-        if age_s > self._stale_s and self._reading is not None:
-            await asyncio.wait({self._reading}, timeout=WAIT_S)
         return self._value
 
     def forget(self) -> None:

@@ -133,7 +133,7 @@ ENGLISH = Language(
         "to": "to, and, until",
         "about": "about, around, approximately, roughly, circa, ca",
         "bound": "max, for, price, priced, priced at, costing, budget",
-        "at most": "or less, or under, and under, or below, and below, or cheaper, max,"
+        "at most": "or less, or under, or below, or cheaper, max,"
         " maximum, tops",
         "and": "and", "or": "or, nor",
         "not": "not, no, without, non, except, except for, excluding, but not, but no, minus,"

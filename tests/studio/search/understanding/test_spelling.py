@@ -15,7 +15,7 @@ CATALOGUE = read_catalogue(demo_vocabulary())
         ("whiteshirt", ["white", "shirt"]), ("reddress", ["red", "dress"]),
         ("lederjacke", ["leder", "jacke"]), ("abendkleid", ["abend", "kleid"]),
         ("grean", ["green"]), ("skrt", ["skirt"]), ("trowsers", ["trousers"]),
-        ("dreses", ["dresses"]), ("blie", []), ("hat", []), ("address", []), ("hoodi", []),
+        ("dreses", ["dress"]), ("blie", ["blue"]), ("hat", []), ("address", []), ("hoodi", []),
         ("qwertyuiop", []),
     ],
 )  # fmt: skip
