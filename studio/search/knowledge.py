@@ -109,4 +109,5 @@ class SearchKnowledge:
                 session, days=POPULAR_DAYS, rows=POPULAR_ROWS, clients=LEAST_CLIENTS,
                 limit=MOST_QUERIES,
             )  # fmt: skip
+        self._words.expire()
         return {query: count for query, count in queries.items() if is_fit_to_show(query)}

@@ -58,9 +58,9 @@ class Refreshed(Generic[Value]):
             self._reading = asyncio.create_task(self._refresh(), name=self._name, context=Context())
         return self._value
 
-    def forget(self) -> None:
-        """Lets the next request wait for a new value."""
-        self._read_at_s = float("-inf")
+    def expire(self) -> None:
+        """Lets the next request start to read a new value."""
+        self._read_at_s = min(self._read_at_s, time.monotonic() - self._fresh_s)
 
     async def aclose(self) -> None:
         """Ends a read that is under way."""

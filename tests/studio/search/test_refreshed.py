@@ -25,7 +25,17 @@ async def test_the_first_request_waits_and_later_ones_use_the_value() -> None:
     source = Source()
     value = Refreshed("test", source.read, 0, fresh_s=60, stale_s=60)
     assert [await value.value() for _ in range(3)] == [1, 1, 1]
-    value.forget()
+    await value.aclose()
+
+
+async def test_an_expired_value_is_used_once_more() -> None:
+    source = Source()
+    value = Refreshed("test", source.read, 0, fresh_s=60, stale_s=60)
+    assert value.latest() == 0
+    assert await value.value() == 1
+    value.expire()
+    assert value.latest() == 1
+    await asyncio.sleep(0.01)
     assert await value.value() == 2
     await value.aclose()
 
