@@ -39,6 +39,7 @@ class Refreshed(Generic[Value]):
         self._stale_s = stale_s
         self._read_at_s = float("-inf")
         self._reading: asyncio.Task[None] | None = None
+        self._is_expired = False
 
     async def value(self) -> Value:
         """The value, at most `stale_s` old where it can be read within a second."""
@@ -52,7 +53,8 @@ class Refreshed(Generic[Value]):
     def latest(self) -> Value:
         """The last value that was read, without waiting for a new one."""
         age_s = time.monotonic() - self._read_at_s
-        if age_s > self._fresh_s and (self._reading is None or self._reading.done()):
+        is_due = age_s > self._fresh_s or self._is_expired
+        if is_due and (self._reading is None or self._reading.done()):
             # A context of its own: the deadline of the request that happens to start it is no
             # limit for the others.
             self._reading = asyncio.create_task(self._refresh(), name=self._name, context=Context())
@@ -60,7 +62,7 @@ class Refreshed(Generic[Value]):
 
     def expire(self) -> None:
         """Lets the next request start to read a new value."""
-        self._read_at_s = min(self._read_at_s, time.monotonic() - self._fresh_s)
+        self._is_expired = True
 
     async def aclose(self) -> None:
         """Ends a read that is under way."""
@@ -70,6 +72,7 @@ class Refreshed(Generic[Value]):
 
     async def _refresh(self) -> None:
         started_s = time.monotonic()
+        self._is_expired = False
         try:
             self._value = await self._read()
         except (StudioError, SQLAlchemyError, ValueError) as error:
