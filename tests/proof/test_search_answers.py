@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from models.index import approximate
+from models.index import check as index_check
 from models.index.answers.answer import answer_many
 from studio.ports import Studio
 from tests.support.array_shop import ArrayShop, check
@@ -54,6 +55,7 @@ async def studio(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIter
 async def test_a_thousand_walks_neither_repeat_nor_skip(
     seed: int, studio: Studio, monkeypatch: pytest.MonkeyPatch, *, is_large: bool
 ) -> None:
+    monkeypatch.setattr(index_check, "text_cutoff", lambda _: -1.0)  # every product is relevant
     if is_large:
         monkeypatch.setattr(approximate, "EXACT_ROWS", WALKED_PRODUCTS // 2)
         monkeypatch.setattr(approximate, "LIST_ROWS", WALKED_PRODUCTS // 2)

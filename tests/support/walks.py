@@ -60,13 +60,20 @@ def unit(random: np.random.Generator) -> NDArray[np.float32]:
 
 @dataclass
 class WalkedShop:
-    """A catalogue that random writes change; `written`: the ids since the last call of `forget`."""
+    """A catalogue that random writes change.
+
+    Attributes:
+        written: the products that were written during a walk; groups: those that they came into.
+        source: the product that the walk's search starts from, which is not written meanwhile.
+    """
 
     studio: Studio
     replicas: LaggingReplicas
     random: np.random.Generator
     count: int
     written: set[str] = field(default_factory=set)
+    groups: set[str] = field(default_factory=set)
+    source: str = ""
 
     @classmethod
     async def open(
@@ -127,6 +134,8 @@ class WalkedShop:
     async def write(self) -> None:
         """Deletes a product, or changes it, with another vector or the same one."""
         product_id = f"p{self.random.integers(self.count):06}"
+        if product_id == self.source:
+            return
         is_gone, is_moved = self.random.random() < 0.2, self.random.random() < 0.5
         async with self.studio.database.transaction() as session:
             seq = await take_change_seq(session)
@@ -140,6 +149,7 @@ class WalkedShop:
             if is_moved:
                 await put_embedding(session, ProductEmbedding(**self._embedding(product_id)))
         self.written.add(product_id)
+        self.groups.add(f"g{values['group_id']}" if values["group_id"] else f"p{product_id}")
 
     async def swap(self) -> None:
         """Activates a new index of the whole catalogue."""
@@ -191,7 +201,8 @@ async def walk(shop: WalkedShop, log: SearchLogWriter, *, with_swap: bool) -> in
     """
     for live in shop.replicas.replicas:
         await live.sync()
-    form, shop.written = shop.draw_form(), set()
+    form, shop.written, shop.groups = shop.draw_form(), set(), set()
+    shop.source = getattr(form, "similar_to", "")
     if isinstance(form, SimilarSearchForm):
         async with shop.studio.database.read() as session:
             if (await session.get_one(Product, form.similar_to)).deleted_at is not None:
@@ -212,20 +223,21 @@ async def walk(shop: WalkedShop, log: SearchLogWriter, *, with_swap: bool) -> in
             await shop.write()
         if pages == swap_at:
             await shop.swap()
-    check_walk(form, shown, expected, shop.written)
+    check_walk(shop, form, shown, expected)
     return pages
 
 
 def check_walk(
-    form: SearchForm, shown: list[str], expected: dict[str, str], written: set[str]
+    shop: WalkedShop, form: SearchForm, shown: list[str], expected: dict[str, str]
 ) -> None:
     """Compares what the pages have shown with what they must show."""
+    written = shop.written
     if form.group_by is None:
         unwritten = [product_id for product_id in shown if product_id not in written]
         assert len(set(unwritten)) == len(unwritten)
         assert set(unwritten) == expected.keys() - written
         return
-    changed = {group for product_id, group in expected.items() if product_id in written}
+    changed = shop.groups | {expected[one] for one in written & expected.keys()}
     groups = [
         group
         for product_id in shown

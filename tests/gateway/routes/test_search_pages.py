@@ -36,7 +36,8 @@ async def client(studio: Studio) -> AsyncIterator[httpx.AsyncClient]:
         for place in range(12):
             body = product(files[place % 6], place % 6) | {
                 "price": f"{10 + place}.50",
-                "attributes": {"colour": COLOURS[place % 6], "size": ["S", "M"][: place % 3]},
+                "attributes": {"colour": COLOURS[place % 6]}
+                | ({"size": ["S", "M"][: place % 3]} if place % 3 else {}),
             }
             answer = await opened.put(
                 f"/api/catalog/products/p{place:02}", json=body, headers=headers
@@ -198,7 +199,8 @@ async def test_groups_show_their_best_with_the_others(
 async def test_a_cursor_holds_for_its_own_search_and_as_long_as_its_index(
     client: httpx.AsyncClient, studio: Studio
 ) -> None:
-    cursor = (await search(client))["nextCursor"]
+    first = await search(client)
+    cursor = first["nextCursor"]
     for change, status in (
         ({"query": "things"}, 422),
         ({"sort": "newest"}, 422),
@@ -217,7 +219,7 @@ async def test_a_cursor_holds_for_its_own_search_and_as_long_as_its_index(
     expired = await client.post("/api/search/text", json=THINGS | {"cursor": cursor})
     assert expired.status_code == 409
     assert expired.json()["type"].endswith("cursor-expired")
-    assert (await search(client))["total"] == 12
+    assert (await search(client))["indexVersion"] != first["indexVersion"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from models.index import approximate
+from models.index import check as index_check
 from studio.ports import Studio
 from tests.support.fakes import make_settings
 from tests.support.live import open_live_studio
@@ -23,6 +24,7 @@ async def studio(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIter
 async def test_walks_show_everything_once(
     studio: Studio, monkeypatch: pytest.MonkeyPatch, *, is_large: bool
 ) -> None:
+    monkeypatch.setattr(index_check, "text_cutoff", lambda _: -1.0)  # every product is relevant
     if is_large:
         monkeypatch.setattr(approximate, "EXACT_ROWS", 200)
         monkeypatch.setattr(approximate, "LIST_ROWS", 300)
