@@ -27,7 +27,7 @@ OTHER_THINGS = (
     "plumber near me", "mortgage rates",
 )  # fmt: skip
 """Words that no product of a fashion shop fits."""
-OTHER_THINGS_PERCENT = 95
+OTHER_THINGS_PERCENT = 98
 """Percentage of them whose nearest product is below the cut-off of fused searches."""
 MISSED_TITLES_PERCENT = 5
 """Percentage of the sample titles whose tenth nearest product may be below the cut-off."""

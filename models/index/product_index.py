@@ -39,6 +39,8 @@ TAIL_ROWS = 4096
 SEAL_ROWS = 256
 """Rows of a full tail that are encoded at a time, so that no search waits long for it."""
 NO_ROWS = np.zeros(0, dtype=np.int64)
+CALIBRATION_ROWS = 100
+"""A version that was built before there were products is rebuilt from this many on."""
 CHURN_SHARE = 0.1
 """The version should be rebuilt when appended and dead rows exceed this share of its rows."""
 
@@ -63,6 +65,7 @@ class ProductIndex:
         """
         self.dim = int(files.vectors.shape[1])
         self.stats = stats or ScoreStats()
+        self._has_stats = stats is not None
         self.parameters = parameters or SearchParameters()
         self._faiss = files.approximate
         self.lacks_memory = False
@@ -94,10 +97,11 @@ class ProductIndex:
 
     @property
     def is_rebuild_due(self) -> bool:
-        """Whether a new version would be clearly smaller or faster than this one, or have more
-        columns.
+        """Whether a new version would be clearly smaller or faster than this one, have more
+        columns, or know from which similarity on a product is relevant to words.
         """
-        if not self._has_all_columns:
+        lacks_cutoff = self._has_stats and self.stats.text_cutoff == ScoreStats().text_cutoff
+        if not self._has_all_columns or (lacks_cutoff and self.count >= CALIBRATION_ROWS):
             return True
         if self._approximate is None:
             return self.count >= EXACT_ROWS

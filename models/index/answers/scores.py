@@ -6,9 +6,10 @@ A text search without words of the catalogue has the cosine as its score. With t
 
 where w is `words_weight`, and v and l are between 0 and 1. v = x / (1 + x) is a half at the
 similarity that the version's titles have to their tenth nearest product, and 0 at the similarity
-that nearly all titles have to it: x = (cosine - text_cutoff) / (text_top - text_cutoff). l is half
-the share of the query's words that the product has, weighted by rarity and field (BM25F), and half
-whether it has all of them. A product that doesn't is relevant if its cosine reaches `fused_cutoff`.
+that nearly all titles have to it: x = (cosine - text_cutoff) / (text_top - text_cutoff). Three
+quarters of l depend on whether the product has all words of the query, and one quarter is the share
+of them that it has, weighted by rarity and field (BM25F). A product that has not all of them is
+relevant if its cosine reaches `fused_cutoff`.
 
 A hybrid search gives w of the text's share to l, in the unit of its standardised similarities.
 """
@@ -27,7 +28,7 @@ from models.index.stats import ScoreStats
 from models.index.words.word_index import WordMatch
 
 NO_CUTOFF = ScoreStats().text_cutoff
-COMPLETE_SHARE = 0.5
+COMPLETE_SHARE = 0.75
 """The part of a word score that depends on whether a product has all words."""
 IDENTIFIER_BONUS = 1.0
 LEAST_SPAN = 1e-3

@@ -11,6 +11,8 @@ FORM_WEIGHT = 0.9
 SYNONYM_WEIGHT = 0.85
 EDIT_WEIGHT = 0.7
 """Of a term with one typing error; two errors have its square."""
+SECOND_WEIGHT = 0.8
+"""Beside the most probable one of several terms that a word may be meant for."""
 SIMILAR_TERMS = 8
 LONGEST_QUERY = 64
 """Later words of a query are ignored."""
@@ -75,13 +77,14 @@ class Expander:
     def _pieces(self, parts: tuple[str, ...]) -> list[str]:
         """A word of several parts as one, where the vocabulary has it so."""
         joined = "".join(parts)
-        return [joined] if len(parts) > 1 and self._exact(joined) else list(parts)
+        is_one = len(parts) == 2 and len(parts[0]) == 1
+        return [joined] if is_one or self._vocabulary.find(joined) is not None else list(parts)
 
     def _phrase_at(self, words: list[str], place: int) -> Unit | None:
         """A phrase of several words that is written as one elsewhere, or that has synonyms."""
         for length in range(min(LONGEST_PHRASE, len(words) - place), 1, -1):
             phrase = tuple(words[place : place + length])
-            others = self._phrases([("".join(phrase),)], 1.0) if length == 2 else []
+            others = self._joined(phrase)
             for synonyms in self._synonyms:
                 for key in (phrase, ("".join(phrase),)):
                     others += self._phrases(synonyms.of(key), SYNONYM_WEIGHT)
@@ -89,6 +92,12 @@ class Expander:
                 own = self._phrases([phrase], 1.0)
                 return Unit(" ".join(phrase), (*own, *others))
         return None
+
+    def _joined(self, phrase: Phrase) -> list[Alternative]:
+        """Two words written as one: as the vocabulary has it, or after a single letter any form."""
+        joined = "".join(phrase)
+        has_term = len(phrase[0]) == 1 or self._vocabulary.find(joined) is not None
+        return self._exact(joined) if len(phrase) == 2 and has_term else []
 
     def _units_of(self, word: str, *, is_lenient: bool) -> list[Unit]:
         """A single word: as it is, or as two, or as the word that it was meant for."""
@@ -103,17 +112,23 @@ class Expander:
         return [self._corrected(word, alternatives)]
 
     def _corrected(self, word: str, alternatives: list[Alternative]) -> Unit:
+        """The word or the most similar terms: with the same first letter, if there are any."""
         similar = self._vocabulary.similar(word)
-        similar.sort(
-            key=lambda pair: (not self._starts_alike(pair[0], word), -self._count(pair[0]))
-        )
+        alike = [pair for pair in similar if self._starts_alike(pair[0], word)]
+        similar = sorted(alike or similar, key=lambda pair: self._rank(pair[0], word))
         if not similar:
             return Unit(word, tuple(alternatives))
         text = word if alternatives else self._vocabulary.term(similar[0][0])
         corrected = [
-            Alternative((code,), EDIT_WEIGHT**edits) for code, edits in similar[:SIMILAR_TERMS]
+            Alternative((code,), EDIT_WEIGHT**edits * (1.0 if place == 0 else SECOND_WEIGHT))
+            for place, (code, edits) in enumerate(similar[:SIMILAR_TERMS])
         ]
         return Unit(text, (*alternatives, *corrected), is_changed=not alternatives)
+
+    def _rank(self, code: int, word: str) -> tuple[bool, bool, int]:
+        """Letters are rather swapped, lost or doubled than wrong; then frequent terms are first."""
+        term = self._vocabulary.term(code)
+        return sorted(term) != sorted(word), len(term) == len(word), -self._count(code)
 
     def _starts_alike(self, code: int, word: str) -> bool:
         return self._vocabulary.term(code)[0] == word[0]

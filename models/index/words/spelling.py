@@ -14,7 +14,7 @@ from models.index.columns.growing import GrowingArray
 from models.index.text_table import TextTable
 
 ONE_EDIT, TWO_EDITS = 4, 8
-"""Words of at least so many letters may have one typing error, and two."""
+"""Words of at least so many letters may have one typing error, and two. A letter may be lost."""
 MASK_BITS = 64
 
 
@@ -43,7 +43,10 @@ class SpellingTable:
         self._added_letters.append(letters_of(text))
 
     def similar(self, text: str, edits: int) -> list[tuple[int, int]]:
-        """(place, edits) of the texts that are the fewest edits away, at most `edits`."""
+        """(place, edits) of the texts that are the fewest edits away, at most `edits`.
+
+        Texts that are too short to have a typing error are left out.
+        """
         letters = letters_of(text)
         base = np.flatnonzero(np.bitwise_count(self._letters ^ letters) <= 2 * edits)
         added = np.flatnonzero(np.bitwise_count(self._added_letters.view ^ letters) <= 2 * edits)
@@ -53,12 +56,13 @@ class SpellingTable:
             text, choices, scorer=OSA.distance, score_cutoff=edits, limit=None
         )
         fewest = min((distance for _, distance, _ in results), default=0)
-        return [(place, fewest) for _, distance, place in results if distance == fewest]
+        nearest = [place for _, distance, place in results if distance == fewest]
+        return [(place, fewest) for place in nearest if len(self[place]) >= ONE_EDIT]
 
 
 def allowed_edits(text: str) -> int:
     """How many typing errors a text may have; numbers may have none."""
-    if len(text) < ONE_EDIT or text.isdigit():
+    if len(text) < ONE_EDIT - 1 or text.isdigit():
         return 0
     return 1 if len(text) < TWO_EDITS or has_digits(text) else 2
 

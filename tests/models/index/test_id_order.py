@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from models.index.files import IdTable
 from models.index.id_order import IdOrder
+from models.index.text_table import TextTable
 
 
 def test_ranks_order_rows_by_their_ids() -> None:
     random = np.random.default_rng(0)
     names = [f"{number:03}" for number in range(0, 300, 3)]
-    order, appended = IdOrder(IdTable.of(names), 104), list[str]()
+    order, appended = IdOrder(TextTable.of(names), 104), list[str]()
     for step in range(200):
         appended.append(f"{random.integers(0, 310):03}")
         order.append(appended[-1])

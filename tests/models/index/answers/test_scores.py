@@ -5,7 +5,7 @@ import pytest
 
 from models.index.answers.answer import IndexAnswer, answer_many
 from models.index.files import empty_files
-from models.index.product_index import ProductIndex
+from models.index.product_index import CALIBRATION_ROWS, ProductIndex
 from models.index.shapes import ProductAttributes, ProductText, SearchQuery
 from models.index.stats import ScoreStats
 
@@ -37,7 +37,7 @@ def ask(index: ProductIndex, phrase: str | None, weight: float, **more: object) 
 
 
 def test_the_answer_has_what_matches_all_words_or_reaches_the_cutoff(index: ProductIndex) -> None:
-    answer = ask(index, "red dress", 0.5)
+    answer = ask(index, "dress red", 0.5)
     assert [product_id for product_id, _ in answer.hits] == ["both", "words", "near", "edge"]
     assert answer.total == 4
     assert all(0 <= score < 1 for _, score in answer.hits)
@@ -92,3 +92,14 @@ def test_hybrid_searches_blend_words_into_the_text_side(index: ProductIndex) -> 
         ask(index, "red dress", 0.5, image=-TEXT, alpha=0.0).hits
         == ask(index, "red dress", 0.5).hits
     )
+
+
+@pytest.mark.parametrize(("cutoff", "is_due"), [(ScoreStats().text_cutoff, True), (0.3, False)])
+def test_a_version_without_cutoff_is_rebuilt_once_there_are_products(
+    cutoff: float, is_due: bool
+) -> None:
+    products = ProductIndex(empty_files(DIM), ScoreStats(text_cutoff=cutoff))
+    for number in range(CALIBRATION_ROWS):
+        assert not products.is_rebuild_due
+        products.put(f"p{number}", vector(0.5), ProductAttributes("x", None, 1, True))
+    assert products.is_rebuild_due == is_due

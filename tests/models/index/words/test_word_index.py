@@ -152,6 +152,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> WordIndex:
         ("tshirt", ["p2"], None),
         ("t shirt", ["p2"], None),
         ("T-Shirts", ["p2"], None),
+        ("green t shirts", ["p2"], None),
+        ("t-shrt", ["p2"], "tshirt"),
+        ("T-ihirt striped", ["p2"], "tshirt striped"),
+        ("whte shirt", ["p3"], "white shirt"),
         ("tee", ["p2"], None),
         ("shirt", ["p3"], None),
         ("whiteshirt", ["p3"], None),  # as its title
