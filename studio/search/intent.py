@@ -11,7 +11,7 @@ from studio.search.forms import (
     TextSearchForm,
 )
 from studio.search.knowledge import SearchKnowledge
-from studio.search.merchandising import NO_PLACEMENT, Placement
+from studio.search.merchandising import NO_MERCHANDISING, Merchandising
 from studio.search.understanding.understood import Understood
 
 
@@ -27,7 +27,7 @@ class Intent:
 
     form: SearchForm
     understood: Understood | None = None
-    placement: Placement = NO_PLACEMENT
+    placement: Merchandising = NO_MERCHANDISING
     synonyms: tuple[tuple[str, ...], ...] = ()
 
     @property

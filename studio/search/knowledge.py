@@ -12,7 +12,7 @@ from studio.search.forms import HybridSearchForm, SearchForm, TextSearchForm
 from studio.search.merchandising import SearchSettings, read_rules, read_synonyms
 from studio.search.refreshed import Refreshed
 from studio.search.suggest import Suggester, Suggestion, build_suggester, is_fit_to_show, suggest
-from studio.search.understanding.catalogue import NO_CATALOGUE, Catalogue, read_catalogue
+from studio.search.understanding.catalogue import NO_CATALOGUE, CatalogueWords, read_catalogue
 from studio.search.understanding.understand import understand
 from studio.search.understanding.understood import Understood
 
@@ -31,7 +31,7 @@ class Words:
 
     values: CatalogueValues = NO_VALUES
     queries: Mapping[str, int] = field(default_factory=dict)
-    catalogue: Catalogue = NO_CATALOGUE
+    catalogue: CatalogueWords = NO_CATALOGUE
     suggester: Suggester = field(default_factory=Suggester)
 
 

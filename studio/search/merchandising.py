@@ -95,7 +95,7 @@ NO_SYNONYMS, NO_RULES = SynonymsForm(synonyms=[]), RulesForm(rules=[])
 
 
 @dataclass(frozen=True)
-class Placement:
+class Merchandising:
     """What the rules do to one search: ids of products that come first, last, or not at all."""
 
     pins: tuple[str, ...] = ()
@@ -115,19 +115,19 @@ class Placement:
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16] if any(parts) else ""
 
 
-NO_PLACEMENT = Placement()
+NO_MERCHANDISING = Merchandising()
 
 
 def place(
     rules: Iterable[RuleForm], query: str | None, filters: Filters, now: datetime
-) -> Placement:
+) -> Merchandising:
     """What all rules together do to a search; earlier rules come first, and hiding wins."""
     own = [rule for rule in rules if rule.holds(query, filters, now)]
     hidden = frozenset(product_id for rule in own for product_id in rule.hide)
     pins = dict.fromkeys(product_id for rule in own for product_id in rule.pin)
     pinned = tuple(product_id for product_id in pins if product_id not in hidden)
     buried = {product_id for rule in own for product_id in rule.bury}
-    return Placement(pinned, frozenset(buried) - hidden - set(pinned), hidden)
+    return Merchandising(pinned, frozenset(buried) - hidden - set(pinned), hidden)
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,11 @@ class SearchSettings:
         numbers = {number for key in _keys(phrase) for number in self.places.get(key, ())}
         return tuple(self.groups[number] for number in sorted(numbers)[:MOST_CONCERNED])
 
-    def placement_of(self, query: str | None, filters: Filters) -> Placement:
+    def placement_of(self, query: str | None, filters: Filters) -> Merchandising:
         """What the rules do to a search now."""
-        return place(self.rules, query, filters, datetime.now(UTC)) if self.rules else NO_PLACEMENT
+        return (
+            place(self.rules, query, filters, datetime.now(UTC)) if self.rules else NO_MERCHANDISING
+        )
 
 
 def _keys(text: str) -> set[str]:

@@ -39,7 +39,7 @@ class Suggestion:
     product_id: str | None = None
 
 
-class Entry(NamedTuple):
+class WeightedSuggestion(NamedTuple):
     """A suggestion and how many products or callers stand behind it."""
 
     suggestion: Suggestion
@@ -49,7 +49,7 @@ class Entry(NamedTuple):
 class Suggester:
     """Queries, categories and brands by the beginnings of their words, in memory."""
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+    def __init__(self, entries: Iterable[WeightedSuggestion] = ()) -> None:
         self._entries = sorted(entries, key=lambda entry: -entry.weight)[:MOST_ENTRIES]
         self._starts = sorted(
             (text[match.start() :], place)
@@ -86,7 +86,7 @@ class Suggester:
         return [near[place][1] for _, distance, place in matches if distance == fewest]
 
 
-def entries_of(values: CatalogueValues, queries: Mapping[str, int]) -> list[Entry]:
+def entries_of(values: CatalogueValues, queries: Mapping[str, int]) -> list[WeightedSuggestion]:
     """Everything that is suggested but products. `queries`: text -> how many searched for it."""
     return [
         *_entries("query", queries),
@@ -95,8 +95,8 @@ def entries_of(values: CatalogueValues, queries: Mapping[str, int]) -> list[Entr
     ]
 
 
-def _entries(kind: Kind, counts: Mapping[str, int]) -> list[Entry]:
-    return [Entry(Suggestion(text, kind), count) for text, count in counts.items()]
+def _entries(kind: Kind, counts: Mapping[str, int]) -> list[WeightedSuggestion]:
+    return [WeightedSuggestion(Suggestion(text, kind), count) for text, count in counts.items()]
 
 
 def is_fit_to_show(query: str) -> bool:

@@ -14,7 +14,7 @@ from models.index.catalogue_values import count_values
 from models.index.files import empty_files
 from models.index.product_index import ProductIndex
 from models.index.shapes import PRICE_SCALE, ProductAttributes, ProductText, SearchQuery
-from studio.search.understanding.catalogue import Catalogue, read_catalogue
+from studio.search.understanding.catalogue import CatalogueWords, read_catalogue
 from studio.search.understanding.understand import understand
 
 COUNT = 432
@@ -94,7 +94,7 @@ def _text(product: DemoProduct) -> ProductText:
 
 
 def _search(
-    index: ProductIndex, embedder: Embedder, catalogue: Catalogue, query: str
+    index: ProductIndex, embedder: Embedder, catalogue: CatalogueWords, query: str
 ) -> IndexAnswer:
     understood = understand(query, catalogue)
     (vector,) = embedder.embed_texts([understood.text or query])

@@ -48,7 +48,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class CatalogueWords:
     """What a query is compared with; made once of a vocabulary.
 
     Attributes:
@@ -68,11 +68,11 @@ class Catalogue:
         return self.looks.get((term.look, term.english))
 
 
-NO_CATALOGUE = Catalogue()
+NO_CATALOGUE = CatalogueWords()
 NO_ENTRY = Entry()
 
 
-def read_catalogue(vocabulary: CatalogueValues) -> Catalogue:
+def read_catalogue(vocabulary: CatalogueValues) -> CatalogueWords:
     """Compares the catalogue's values with the words of the languages."""
     looks = _categories_by_garment(vocabulary)
     phrases: dict[Phrase, Value] = {}
@@ -85,7 +85,7 @@ def read_catalogue(vocabulary: CatalogueValues) -> Catalogue:
     _add_categories(phrases, vocabulary)
     _add_brands(phrases, vocabulary, looks)
     sizes = _sizes(vocabulary)
-    return Catalogue(looks, phrases, sizes, frozenset(vocabulary.currencies))
+    return CatalogueWords(looks, phrases, sizes, frozenset(vocabulary.currencies))
 
 
 def _is_named(name: str, listed: str) -> bool:

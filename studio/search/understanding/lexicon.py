@@ -58,7 +58,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Lexicon:
+class PhraseTable:
     """The phrases of all languages.
 
     Attributes:
@@ -70,7 +70,7 @@ class Lexicon:
 
 
 @cache
-def lexicon() -> Lexicon:
+def lexicon() -> PhraseTable:
     """The lexicon; it is made at the first call."""
     entries: dict[Phrase, Entry] = {}
     for language in LANGUAGES:
@@ -86,7 +86,7 @@ def lexicon() -> Lexicon:
         for end, english in language.compounds.items()
         for phrase, _ in _phrases(end, language.code)
     }
-    return Lexicon(entries, tuple(sorted(ends.items(), key=lambda pair: -len(pair[0]))))
+    return PhraseTable(entries, tuple(sorted(ends.items(), key=lambda pair: -len(pair[0]))))
 
 
 def _add_terms(entries: dict[Phrase, Entry], language: Language, shared: set[Phrase]) -> None:

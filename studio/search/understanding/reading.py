@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from models.index.shapes import Sort
-from studio.search.understanding.catalogue import LONGEST_PHRASE, Catalogue, Field, Value
+from studio.search.understanding.catalogue import LONGEST_PHRASE, CatalogueWords, Field, Value
 from studio.search.understanding.languages.language import Look, Role
 from studio.search.understanding.spans import Query, Span
 
@@ -49,7 +49,7 @@ def read_cheap(query: Query) -> Sort | None:
     return "priceAsc" if spans else None
 
 
-def read_sizes(query: Query, catalogue: Catalogue) -> list[Value]:
+def read_sizes(query: Query, catalogue: CatalogueWords) -> list[Value]:
     """Sizes of the catalogue behind a word like `size`, with the system's name between or not."""
     values = []
     for place, span in enumerate(query.spans):
@@ -69,7 +69,9 @@ def read_sizes(query: Query, catalogue: Catalogue) -> list[Value]:
     return values
 
 
-def _size_at(spans: Sequence[Span], start: int, catalogue: Catalogue) -> tuple[Value | None, int]:
+def _size_at(
+    spans: Sequence[Span], start: int, catalogue: CatalogueWords
+) -> tuple[Value | None, int]:
     """The longest size that begins at a span, and the place behind it."""
     for end in range(min(len(spans), start + LONGEST_PHRASE), start, -1):
         part = spans[start:end]

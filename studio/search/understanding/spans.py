@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from studio.search.understanding.catalogue import LONGEST_PHRASE, Catalogue, Value
+from studio.search.understanding.catalogue import LONGEST_PHRASE, CatalogueWords, Value
 from studio.search.understanding.languages.language import Role
 from studio.search.understanding.languages.shared import LETTER_SIZES
 from studio.search.understanding.lexicon import Entry, Term, lexicon
@@ -84,7 +84,7 @@ class Query:
     languages: list[str] = field(default_factory=list)
 
 
-def read_spans(text: str, catalogue: Catalogue) -> Query:
+def read_spans(text: str, catalogue: CatalogueWords) -> Query:
     """Divides a query, and decides what each span means."""
     tokens = tokenize(text)
     spans: list[Span] = []
@@ -101,7 +101,7 @@ def read_spans(text: str, catalogue: Catalogue) -> Query:
     return Query(text, spans, text[tokens[-1].end :] if tokens else "", languages)
 
 
-def _longest(tokens: Sequence[Token], place: int, text: str, catalogue: Catalogue) -> Span:
+def _longest(tokens: Sequence[Token], place: int, text: str, catalogue: CatalogueWords) -> Span:
     """The longest phrase that begins at a token."""
     entries = lexicon().entries
     end = place + 1
@@ -120,7 +120,7 @@ def _longest(tokens: Sequence[Token], place: int, text: str, catalogue: Catalogu
     return Span(part, text[part[0].start : part[-1].end], entry or NO_ENTRY, value=value)
 
 
-def _resolved(span: Span, languages: Sequence[str], catalogue: Catalogue) -> list[Span]:
+def _resolved(span: Span, languages: Sequence[str], catalogue: CatalogueWords) -> list[Span]:
     """The parts of a compound, a word without its typing error, or the span as it is."""
     is_listed = span.entry is not NO_ENTRY or span.value is not None
     if is_listed or len(span.tokens) > 1 or not span.tokens[0].text.isalpha():
@@ -152,7 +152,7 @@ def _languages_of(spans: Sequence[Span]) -> list[str]:
 
 
 def _choose(
-    entry: Entry, languages: Sequence[str], catalogue: Catalogue, *, is_alone: bool
+    entry: Entry, languages: Sequence[str], catalogue: CatalogueWords, *, is_alone: bool
 ) -> Term | None:
     """The meaning in the query's languages; else one that other words don't contradict."""
     if is_alone and "ordinary" not in entry.roles:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from rapidfuzz.distance import OSA
 from rapidfuzz.process import extract
 
-from studio.search.understanding.catalogue import Catalogue
+from studio.search.understanding.catalogue import CatalogueWords
 from studio.search.understanding.lexicon import Entry, Term, lexicon
 
 SHORTEST_PART = 3
@@ -19,7 +19,7 @@ Part = tuple[str, Entry]
 """A word to search for, and what it means."""
 
 
-def parts_of(word: str, languages: Sequence[str], catalogue: Catalogue) -> tuple[Part, ...]:
+def parts_of(word: str, languages: Sequence[str], catalogue: CatalogueWords) -> tuple[Part, ...]:
     """The known words that a word consists of, or the known word that it misspells; () if none.
 
     Errors are corrected in English words and in those of the query's languages.
@@ -50,7 +50,9 @@ def _compound(word: str) -> tuple[Part, ...]:
     return ()
 
 
-def _correction(word: str, languages: frozenset[str], catalogue: Catalogue) -> tuple[Part, ...]:
+def _correction(
+    word: str, languages: frozenset[str], catalogue: CatalogueWords
+) -> tuple[Part, ...]:
     """The only known word that is one error away (two, if it is long) and that has products."""
     if len(word) < SHORTEST_CORRECTION:
         return ()

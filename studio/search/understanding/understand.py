@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from models.index.shapes import NO_FILTERS, PRICE_SCALE, Filters
-from studio.search.understanding.catalogue import Catalogue, Value
+from studio.search.understanding.catalogue import CatalogueWords, Value
 from studio.search.understanding.prices import PriceRange, read_prices
 from studio.search.understanding.reading import (
     heads_of,
@@ -26,7 +26,7 @@ from studio.search.understanding.understood import Understood
 from studio.search.understanding.wording import phrase_of, text_of, translations_of
 
 
-def understand(text: str, catalogue: Catalogue, explicit: Filters = NO_FILTERS) -> Understood:
+def understand(text: str, catalogue: CatalogueWords, explicit: Filters = NO_FILTERS) -> Understood:
     """Reads the query of a search; fields that the caller filters by are left alone.
 
     Takes a fraction of a millisecond: benchmarks/search/understanding.py.
@@ -56,7 +56,7 @@ def understand(text: str, catalogue: Catalogue, explicit: Filters = NO_FILTERS) 
 
 
 def _filters(
-    query: Query, catalogue: Catalogue, sizes: Sequence[Value], negations: Sequence[Value]
+    query: Query, catalogue: CatalogueWords, sizes: Sequence[Value], negations: Sequence[Value]
 ) -> Filters:
     """What products must have, of their kind and look."""
     heads = heads_of(query)
@@ -126,7 +126,7 @@ def _exclusions(values: Sequence[Value]) -> Filters:
 
 
 def _with_offer(
-    filters: Filters, prices: PriceRange, stock: bool | None, catalogue: Catalogue
+    filters: Filters, prices: PriceRange, stock: bool | None, catalogue: CatalogueWords
 ) -> Filters:
     """With price, currency and stock; a currency only where the catalogue has several."""
     is_choice = len(catalogue.currencies) > 1 and prices.currency in catalogue.currencies

@@ -3,7 +3,7 @@
 from models.index.shapes import Filters
 from studio.search.forms import HybridSearchForm, SimilarSearchForm, TextSearchForm
 from studio.search.intent import Intent
-from studio.search.merchandising import Placement
+from studio.search.merchandising import Merchandising
 from studio.search.understanding.understood import Understood
 
 PRICE = Filters(price_max_e4=500_000)
@@ -40,7 +40,7 @@ def test_words_as_they_stand() -> None:
 
 def test_a_placement_joins_what_is_left_out() -> None:
     similar = SimilarSearchForm.model_validate({"similarTo": "a"})
-    placement = Placement(("p",), frozenset({"b"}), frozenset({"h"}))
+    placement = Merchandising(("p",), frozenset({"b"}), frozenset({"h"}))
     intent = Intent(similar, placement=placement)
     query = intent.to_query()
     assert intent.words is None and query.exclude == {"a", "h"}

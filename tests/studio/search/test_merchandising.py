@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from models.index.shapes import NO_FILTERS, Filters
 from studio.search.merchandising import (
-    NO_PLACEMENT,
-    Placement,
+    NO_MERCHANDISING,
+    Merchandising,
     RuleForm,
     RulesForm,
     SearchSettings,
@@ -43,9 +43,9 @@ def test_rules_join_and_hiding_wins() -> None:
         rule(query="y", hide=["a"]),
     ]
     placement = place(rules, "x", NO_FILTERS, NOW)
-    assert placement == Placement(("a", "d"), frozenset({"c"}), frozenset({"b"}))
-    assert place(rules, "z", NO_FILTERS, NOW) == NO_PLACEMENT
-    assert NO_PLACEMENT.fingerprint() == "" != placement.fingerprint()
+    assert placement == Merchandising(("a", "d"), frozenset({"c"}), frozenset({"b"}))
+    assert place(rules, "z", NO_FILTERS, NOW) == NO_MERCHANDISING
+    assert NO_MERCHANDISING.fingerprint() == "" != placement.fingerprint()
 
 
 def test_a_rule_begins_and_ends() -> None:
