@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -24,3 +24,30 @@ async def insert_searches(session: AsyncSession, rows: Sequence[dict[str, Any]])
     valid = [row for row in rows if row.get("user_id") is None or row["user_id"] in live]
     if valid:
         await session.exec(insert(SearchLog), params=valid)
+
+
+POPULAR_QUERIES = """
+SELECT query, count(DISTINCT client) AS clients
+FROM (
+    SELECT lower(btrim(params ->> 'query')) AS query, params ->> 'client' AS client
+    FROM search_log
+    WHERE type = 'text' AND at > now() - make_interval(days => :days)
+        AND jsonb_array_length(results) > 0
+        AND NOT params ? 'is_next_page'
+    ORDER BY at DESC LIMIT :rows) AS recent
+WHERE client IS NOT NULL
+GROUP BY query HAVING count(DISTINCT client) >= :clients
+ORDER BY clients DESC, query LIMIT :limit
+"""
+
+
+async def list_popular_queries(
+    session: AsyncSession, *, days: int, rows: int, clients: int, limit: int
+) -> dict[str, int]:
+    """Query in small letters -> how many networks searched for it and got products, most first.
+
+    Only the newest `rows` searches of the last days are read.
+    """
+    values = {"days": days, "rows": rows, "clients": clients, "limit": limit}
+    result = await session.execute(text(POPULAR_QUERIES), values)
+    return {str(query): int(count) for query, count in result}

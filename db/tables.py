@@ -291,6 +291,17 @@ class ProductEmbedding(SQLModel, table=True):
     created_at: datetime = moment()
 
 
+class SearchSetting(SQLModel, table=True):
+    """Synonyms or merchandising rules that admins keep for the search; `revision` counts writes."""
+
+    __tablename__ = "search_setting"
+    __table_args__ = (one_of("name", "synonyms", "rules"),)
+    name: str = Field(primary_key=True, sa_type=Text)
+    document: dict[str, Any] = document()
+    revision: int = Field(sa_type=BigInteger)
+    changed_at: datetime = moment()
+
+
 class IndexVersion(SQLModel, table=True):
     """An immutable set of index files in the blob store; at most one is active."""
 

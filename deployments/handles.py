@@ -21,6 +21,7 @@ from deployments.serve.calls import (
 from deployments.serve.patches import write_request_id
 from errors import StudioError
 from models.embedder.shapes import Embedding
+from models.index.catalogue_values import CatalogueValues
 from models.index.shapes import SearchAnswer, SearchQuery
 from models.sales.shapes import (
     CoveredEmbedding,
@@ -184,6 +185,16 @@ class IndexHandle:
     async def search(self, query: SearchQuery) -> SearchAnswer:
         """Finds the products that are nearest to the query's vectors."""
         return await self._searches.submit(TracedQuery(query, current_origin()))
+
+    async def complete(self, phrase: str, most: int) -> list[str]:
+        """Ids of products whose words begin as the phrase does."""
+        ids: list[str] = await call("Index", self._handle.complete, phrase, most)
+        return ids
+
+    async def catalogue_values(self) -> CatalogueValues:
+        """The values that the products carry."""
+        values: CatalogueValues = await call("Index", self._handle.catalogue_values)
+        return values
 
     async def status(self) -> Mapping[str, object]:
         """The version that a replica has loaded."""

@@ -17,6 +17,7 @@ from deployments.serve.replica import Replica, replica_id
 from errors import NotLoaded, StudioError
 from integrations.blobs.store import open_blob_store
 from models.devices import select_device
+from models.index.catalogue_values import CatalogueValues
 from models.index.shapes import SearchAnswer, SearchQuery
 from settings import load_settings
 from studio.batching import BatchReport, MicroBatcher
@@ -109,6 +110,14 @@ class Index(Replica):
         if self._live.is_on_device:
             return await self._scans.submit(query)
         return await self._live.search(query)
+
+    async def complete(self, phrase: str, most: int) -> list[str]:
+        """Ids of products whose words begin as the phrase does."""
+        return await self._live.complete(phrase, most)
+
+    async def catalogue_values(self) -> CatalogueValues:
+        """The values that the products of this replica carry, some seconds old."""
+        return await self._live.catalogue_values()
 
     async def status(self) -> Mapping[str, object]:
         """The version that this replica has loaded, and how far it follows the catalogue."""

@@ -32,8 +32,10 @@ from gateway.routes import (
     payments,
     paypal,
     search,
+    search_settings,
     segmentation,
     sessions,
+    suggest,
     tryon,
 )
 from gateway.routes.jobs import events as job_events
@@ -45,6 +47,7 @@ TITLE = "AI Fashion Studio"
 # Starlette tries them in this order, so the busiest come first.
 ROUTERS = (
     search.router,
+    suggest.router,
     blobs.router,
     catalog.router,
     analytics.router,
@@ -60,6 +63,7 @@ ROUTERS = (
     job_events.router,
     paypal.router,
     admin.router,
+    search_settings.router,
     payments.router,
     index_versions.router,
     health.router,

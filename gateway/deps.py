@@ -25,6 +25,7 @@ from studio.files.checks import FileChecks
 from studio.forms import Storable
 from studio.jobs.watch import JobWatch
 from studio.ports import Studio
+from studio.search.knowledge import SearchKnowledge
 from studio.search.log import SearchLogWriter
 from studio.telemetry.health import HealthWatch
 from studio.telemetry.latency import LatencyLog
@@ -141,6 +142,11 @@ async def get_search_log(request: Request) -> SearchLogWriter:
     return resources_of(request).search_log
 
 
+async def get_search_knowledge(request: Request) -> SearchKnowledge:
+    """What this Gateway knows of the catalogue, to understand queries."""
+    return resources_of(request).search_knowledge
+
+
 async def get_job_watch(request: Request) -> JobWatch:
     """The event streams of jobs."""
     return resources_of(request).job_watch
@@ -159,6 +165,7 @@ LatencyDep = Annotated[LatencyLog, Depends(get_latency)]
 FileChecksDep = Annotated[FileChecks, Depends(get_file_checks)]
 ArrivalsDep = Annotated[Arrivals, Depends(get_arrivals)]
 SearchLogDep = Annotated[SearchLogWriter, Depends(get_search_log)]
+SearchKnowledgeDep = Annotated[SearchKnowledge, Depends(get_search_knowledge)]
 JobWatchDep = Annotated[JobWatch, Depends(get_job_watch)]
 
 

@@ -21,6 +21,7 @@ from studio.files.checks import FileChecks
 from studio.jobs.watch import JobWatch
 from studio.payments.inbox import WebhookInbox
 from studio.ports import Studio
+from studio.search.knowledge import SearchKnowledge
 from studio.search.log import SearchLogWriter
 from studio.telemetry.health import HealthWatch
 from studio.telemetry.latency import LatencyLog
@@ -75,6 +76,7 @@ class Resources:
     file_checks: FileChecks
     arrivals: Arrivals
     search_log: SearchLogWriter
+    search_knowledge: SearchKnowledge
     job_watch: JobWatch
     openid: OpenIdProvider | None
     webhooks: WebhookInbox | None
@@ -89,6 +91,7 @@ class Resources:
             await stack.enter_async_context(aclosing(self.file_checks))
             self.background.watch("search-log", lambda: self.search_log.is_alive)
             await stack.enter_async_context(aclosing(self.search_log))
+            await stack.enter_async_context(aclosing(self.search_knowledge))
             if self.openid is not None:
                 await stack.enter_async_context(aclosing(self.openid))
             self.background.start("job-watch", self.job_watch.run)
@@ -116,6 +119,7 @@ def open_resources(studio: Studio) -> Resources:
         file_checks=FileChecks(),
         arrivals=Arrivals(),
         search_log=SearchLogWriter(studio.database),
+        search_knowledge=SearchKnowledge(studio),
         job_watch=JobWatch(studio.database, until=draining),
         openid=open_provider(studio.settings),
         webhooks=None if studio.paypal is None else WebhookInbox(studio.database, studio.paypal),

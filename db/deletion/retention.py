@@ -13,7 +13,8 @@ OTHER_VERSIONS = 3
 """The number of inactive index versions that are kept, so that they can be activated again."""
 
 STRIP_SEARCHES = f"""
-UPDATE search_log SET user_id = NULL, params = params - ARRAY['query', 'image_url', 'file_id']
+UPDATE search_log
+SET user_id = NULL, params = params - ARRAY['query', 'client', 'image_url', 'file_id']
 WHERE id IN (
     SELECT id FROM search_log WHERE at < :before AND ({PERSONAL_SEARCH})
     ORDER BY at LIMIT :limit FOR UPDATE SKIP LOCKED)

@@ -83,6 +83,8 @@ async def list_api_keys(user: SignedIn, studio: StudioDep, page: PageDep) -> Pag
 
 
 @router.delete("/{key_id}", status_code=204, response_class=Response)
-async def revoke_api_key(key_id: UUID, user: SignedIn, studio: StudioDep, ip: ClientAddressDep) -> None:
+async def revoke_api_key(
+    key_id: UUID, user: SignedIn, studio: StudioDep, ip: ClientAddressDep
+) -> None:
     """Revokes a key; it is refused from the next request on."""
     await revoke_key(studio, user.id, key_id, ip=ip)

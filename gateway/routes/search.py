@@ -10,8 +10,9 @@ from fastapi.openapi.models import Example
 from pydantic import Field, ValidationError
 
 from errors import Malformed
-from gateway.deps import Anyone, SearchLogDep, StudioDep
+from gateway.deps import Anyone, SearchKnowledgeDep, SearchLogDep, StudioDep
 from gateway.product_wire import ProductSummary
+from gateway.understood_wire import UnderstoodResponse
 from gateway.wire import WireResponse
 from models.index.shapes import PRICE_SCALE, Facet, PriceFacet
 from studio.context import current_request_id
@@ -27,6 +28,7 @@ from studio.search.forms import (
     SortName,
     TextSearchForm,
 )
+from studio.search.knowledge import SearchKnowledge
 from studio.search.log import SearchLogWriter
 
 TEXT_EXAMPLES: dict[str, Example] = {
@@ -51,9 +53,10 @@ router = APIRouter(prefix="/api/search", tags=["search"])
 
 
 class ResultResponse(ProductSummary):
-    """A product and its score."""
+    """A product and its score. `pinned`: a rule of the shop puts it first."""
 
     score: float
+    pinned: bool
     variants: list["ResultResponse"] | None = None
 
     @classmethod
@@ -61,7 +64,11 @@ class ResultResponse(ProductSummary):
         """The wire form of a match; `is_grouped`: it shows the others of its group."""
         variants = [cls.of(one) for one in match.variants] if is_grouped else None
         return cls.of_product(
-            match.product, image=match.image, score=match.score, variants=variants
+            match.product,
+            image=match.image,
+            score=match.score,
+            pinned=match.is_pinned,
+            variants=variants,
         )
 
 
@@ -119,7 +126,8 @@ def to_price(price_e4: int) -> str:
 class SearchResponse(WireResponse):
     """A page of products, counts over all pages, and the index version that answered.
 
-    `facets` is null unless some were asked for; `nextCursor` is null on the last page.
+    `facets` is null unless some were asked for; `nextCursor` is null on the last page;
+    `understood` is null where words were searched for as they stand, or there were none.
     """
 
     results: list[ResultResponse]
@@ -127,16 +135,22 @@ class SearchResponse(WireResponse):
     facets: dict[str, FacetResponse] | None
     next_cursor: str | None
     did_you_mean: str | None
+    understood: UnderstoodResponse | None
     index_version: str
     latency_ms: float
     request_id: str
 
 
 async def answer(
-    studio: StudioDep, log: SearchLogWriter, user: Anyone, form: SearchForm
+    studio: StudioDep,
+    knowledge: SearchKnowledge,
+    log: SearchLogWriter,
+    user: Anyone,
+    form: SearchForm,
 ) -> SearchResponse:
     """Searches and returns the wire form of the result."""
-    result = await search.search(studio, log, user.id if user else None, form)
+    result = await search.search(studio, knowledge, log, user.id if user else None, form)
+    understood = result.understood
     return SearchResponse(
         results=[
             ResultResponse.of(match, is_grouped=form.group_by is not None)
@@ -146,6 +160,7 @@ async def answer(
         facets={name: to_facet(name, facet) for name, facet in result.facets.items()} or None,
         next_cursor=result.next_cursor,
         did_you_mean=result.did_you_mean,
+        understood=None if understood is None else UnderstoodResponse.of(understood),
         index_version=result.index_version,
         latency_ms=result.latency_ms,
         request_id=current_request_id(),
@@ -157,26 +172,35 @@ async def search_text(
     form: Annotated[TextSearchForm, Body(openapi_examples=TEXT_EXAMPLES)],
     user: Anyone,
     studio: StudioDep,
+    knowledge: SearchKnowledgeDep,
     log: SearchLogDep,
 ) -> SearchResponse:
     """Finds products that match the words."""
-    return await answer(studio, log, user, form)
+    return await answer(studio, knowledge, log, user, form)
 
 
 @router.post("/image")
 async def search_image(
-    form: ImageSearchForm, user: Anyone, studio: StudioDep, log: SearchLogDep
+    form: ImageSearchForm,
+    user: Anyone,
+    studio: StudioDep,
+    knowledge: SearchKnowledgeDep,
+    log: SearchLogDep,
 ) -> SearchResponse:
     """Finds products that look like the picture."""
-    return await answer(studio, log, user, form)
+    return await answer(studio, knowledge, log, user, form)
 
 
 @router.post("/hybrid")
 async def search_hybrid(
-    form: HybridSearchForm, user: Anyone, studio: StudioDep, log: SearchLogDep
+    form: HybridSearchForm,
+    user: Anyone,
+    studio: StudioDep,
+    knowledge: SearchKnowledgeDep,
+    log: SearchLogDep,
 ) -> SearchResponse:
     """Finds products that match picture and words, weighted by alpha."""
-    return await answer(studio, log, user, form)
+    return await answer(studio, knowledge, log, user, form)
 
 
 def read_filters(
@@ -201,6 +225,7 @@ async def search_similar(
     product_id: Storable,
     user: Anyone,
     studio: StudioDep,
+    knowledge: SearchKnowledgeDep,
     log: SearchLogDep,
     filters: Annotated[Any, Depends(read_filters)],
     top_k: Annotated[int, Query(alias="topK", ge=1, le=200)] = 10,
@@ -223,4 +248,4 @@ async def search_similar(
                 for one in error.errors(include_input=False, include_url=False)
             ]
         ) from None
-    return await answer(studio, log, user, form)
+    return await answer(studio, knowledge, log, user, form)

@@ -122,6 +122,11 @@ class SearchQuery:
         phrase: the words that are matched with the catalogue's texts.
         words_weight: the weight of those matches, 0 to 1; 0 is the vector alone.
         synonyms: the shop's own groups of synonyms that may concern the phrase.
+        pins: ids of products that belong to the answer and, by relevance, come first in it.
+        explicit: the filters that the caller has set; `filters` has also those of the words. Pinned
+            products, and those with the name, have to pass only these. None: they are the same.
+        name: the whole query as it was written, where it may be an id, a SKU or a title.
+        buried: ids of products that come last by relevance.
     """
 
     top_k: int
@@ -141,6 +146,15 @@ class SearchQuery:
     phrase: str | None = None
     words_weight: float = 0.0
     synonyms: tuple[tuple[str, ...], ...] = ()
+    pins: tuple[str, ...] = ()
+    explicit: Filters | None = None
+    name: str | None = None
+    buried: frozenset[str] = frozenset()
+
+    @property
+    def is_merchandised(self) -> bool:
+        """Whether products are pinned or buried."""
+        return bool(self.pins or self.buried)
 
     @property
     def is_by_catalogue(self) -> bool:

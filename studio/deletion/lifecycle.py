@@ -140,6 +140,9 @@ TABLES: dict[str, TableRule] = {
         "version", "the active one and the three newest others; failed ones a week",
         why="belongs to the whole catalogue",
     ),
+    "search_setting": TableRule(
+        "name", "until an admin replaces it", why="belongs to the whole studio"
+    ),
     "model_rollout": TableRule(
         "model", "until `studio models finish`", why="belongs to the whole studio"
     ),

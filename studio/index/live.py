@@ -21,6 +21,7 @@ from db.index_versions import get_active_version
 from db.model_rollouts import find_version_beside
 from db.tables import IndexVersion
 from errors import CursorExpired, EmbedderMismatch, NotLoaded, StudioError, Unavailable
+from models.index.catalogue_values import NO_VALUES, CatalogueValues, count_values
 from models.index.shapes import SearchAnswer, SearchQuery
 from studio.index.files import fetch_files
 from studio.index.loaded import LoadedVersion, open_version, restored_from
@@ -34,6 +35,10 @@ REST_S = 0.02
 """Pause between pages of changes for a version that is loading: searches come first."""
 ROLLBACK_S = 600.0
 """How long the previous version stays in memory after a swap, so that a rollback loads nothing."""
+VALUES_S = 2.0
+"""The least time for which counts of the catalogue's values are used again."""
+COUNTING_SHARE = 0.01
+"""Counting takes at most this share of the time."""
 OUTDATED = "outdated"
 """`restored` has this value instead of a backup's name if the version no longer matches a row."""
 NICENESS = 10
@@ -74,6 +79,8 @@ class LiveIndex:
         self._has_active = False
         self._fetched_bytes = 0
         self._load_s = 0.0
+        self._values = NO_VALUES
+        self._values_until = 0.0
 
     async def sync(self) -> None:
         """Loads the versions in use that are not loaded yet, then applies the newest changes.
@@ -218,6 +225,29 @@ class LiveIndex:
         if max(loaded.applied_seq, self._last_seq) < needed_seq:
             raise CursorExpired("the catalogue was restored: search from the first page")
         return loaded
+
+    async def complete(self, phrase: str, most: int) -> list[str]:
+        """Ids of products whose words begin as the phrase does, the best first.
+
+        Raises:
+            Unavailable: no version is loaded, or too many searches wait.
+        """
+        if self._loaded is None or self._waiting >= self._max_waiting:
+            raise Unavailable("no search index is loaded, or too many searches wait for it")
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._loaded.complete, phrase, most
+        )
+
+    async def catalogue_values(self) -> CatalogueValues:
+        """The values that the products carry, some seconds old; counting delays searches."""
+        loaded, started_s = self._loaded, time.monotonic()
+        if loaded is not None and started_s >= self._values_until:
+            self._values = await asyncio.get_running_loop().run_in_executor(
+                self._thread, lambda: count_values(loaded.index.rows)
+            )
+            now_s = time.monotonic()
+            self._values_until = now_s + max(VALUES_S, (now_s - started_s) / COUNTING_SHARE)
+        return self._values
 
     def status(self) -> Mapping[str, object]:
         """The loaded version and its last applied change; `version` is None if none is loaded.

@@ -56,6 +56,10 @@ class LoadedVersion:
             for answer in answer_many(self.index, queries)
         ]
 
+    def complete(self, phrase: str, most: int) -> list[str]:
+        """Ids of products whose words begin as the phrase; only the index's thread may call it."""
+        return [self.index.rows.id(row) for row in self.index.words.complete(phrase, most)]
+
     def apply(self, changes: Sequence[Change]) -> None:
         """Applies changes; only the thread of the index may call it."""
         for change in changes:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from models.index.catalogue_values import CatalogueValues
 from models.index.shapes import SearchAnswer, SearchQuery
 from models.sales.shapes import Evaluation, Observations, ScoreAnswer, ScoreQuery, TrainedVersion
 
@@ -33,6 +34,14 @@ class Index(Protocol):
         """`version`, `embedderVersion`, `count`, `appliedSeq` and `rebuildDue` of the replica that
         answers; without an active version, no `rebuildDue`.
         """
+        ...
+
+    async def complete(self, phrase: str, most: int) -> list[str]:
+        """Ids of products whose words begin as the phrase does, best first; raises as `search`."""
+        ...
+
+    async def catalogue_values(self) -> CatalogueValues:
+        """The values that the products carry, counted some seconds ago; raises as `search`."""
         ...
 
 

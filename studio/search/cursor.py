@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from errors import Invalid, Malformed
 from models.index.shapes import Position, SearchAnswer
+from studio.search.understanding.understood import Understood, from_document, to_document
 
 SIGNATURE_BYTES = 16
 CONTEXT = b"search cursor:"
@@ -27,6 +28,8 @@ class SearchCursor:
 
     Attributes:
         image, text: the vectors of the query, float32 (dim,).
+        understood: what was read out of its words for the first page; None: nothing was.
+        placement: the fingerprint of what the rules did to the first page.
     """
 
     version: str
@@ -34,13 +37,22 @@ class SearchCursor:
     position: Position
     image: NDArray[np.float32] | None
     text: NDArray[np.float32] | None
+    understood: Understood | None = None
+    placement: str = ""
 
     @classmethod
-    def of(cls, answer: SearchAnswer, position: Position) -> "SearchCursor":
+    def of(
+        cls,
+        answer: SearchAnswer,
+        position: Position,
+        understood: Understood | None,
+        placement: str,
+    ) -> "SearchCursor":
         """The cursor of the page after an answer."""
         return cls(
-            answer.index_version, answer.embedder_version, position, answer.image, answer.text
-        )
+            answer.index_version, answer.embedder_version, position, answer.image, answer.text,
+            understood, placement,
+        )  # fmt: skip
 
     def encode(self, query: str, secret: str) -> str:
         """The cursor as URL-safe text. `query`: the fingerprint of the query that it is for."""
@@ -48,8 +60,9 @@ class SearchCursor:
         vectors = [vector for vector in (self.image, self.text) if vector is not None]
         fields = [
             query, self.version, self.embedder_version, place.key, place.id, place.ceiling,
-            place.floor, place.change_seq, sorted(place.listed), self.image is not None,
-            self.text is not None,
+            place.floor, place.change_seq, sorted(place.listed),
+            None if self.understood is None else to_document(self.understood), self.placement,
+            self.image is not None, self.text is not None,
         ]  # fmt: skip
         head = json.dumps(fields, separators=(",", ":")).encode()
         body = head + b"\n" + b"".join(vector.astype("<f4").tobytes() for vector in vectors)
@@ -72,13 +85,17 @@ def read_cursor(text: str, query: str, secret: str) -> SearchCursor:
     if not hmac.compare_digest(signature, _sign(body, secret)):
         raise Malformed("the cursor is not valid")
     head, packed = body.split(b"\n", 1)
-    own, version, embedder, key, last_id, ceiling, floor, seq, listed, *has = json.loads(head)
+    fields = json.loads(head)
+    own, version, embedder, key, last_id, ceiling, floor, seq, listed, words, placement, *has = (
+        fields
+    )
     if own != query:
         raise Invalid("the cursor belongs to another search: send it with the same fields")
     position = Position(key, last_id, ceiling, floor, seq, frozenset(listed))
     vectors = iter(np.frombuffer(packed, dtype="<f4").reshape(sum(has) or 1, -1).astype(np.float32))
     image, text_vector = (next(vectors) if is_there else None for is_there in has)
-    return SearchCursor(version, embedder, position, image, text_vector)
+    understood = None if words is None else from_document(words)
+    return SearchCursor(version, embedder, position, image, text_vector, understood, placement)
 
 
 def _sign(body: bytes, secret: str) -> bytes:

@@ -27,6 +27,7 @@ def refuse_blank(text: str) -> str:
 
 Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(refuse_blank)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Switch = Annotated[bool, Field(strict=True)]
 TopK = Annotated[int, Field(strict=True, ge=1, le=200)]
 FacetName = Annotated[str, Field(pattern=r"^(category|brand|inStock|price|attributes\..{1,64})$")]
 SortName = Literal["relevance", "priceAsc", "priceDesc", "newest"]
@@ -77,11 +78,13 @@ class TextSearchForm(SearchForm):
     """A search by words.
 
     `words`: the weight of matches in the catalogue's texts; 0 compares pictures alone.
+    `understand`: prices, colours, brands, negation and the like are read out of the query.
     """
 
     type = "text"
     query: Text
     words: Share = DEFAULT_WORDS
+    understand: Switch = True
 
 
 class PictureSearchForm(SearchForm):
@@ -119,13 +122,14 @@ class ImageSearchForm(PictureSearchForm):
 class HybridSearchForm(PictureSearchForm):
     """A search by a picture and words; alpha 1 is the picture alone, 0 the words alone.
 
-    `words`: as in a text search, of the part that is not the picture's.
+    `words`, `understand`: as in a text search, of the part that is not the picture's.
     """
 
     type = "hybrid"
     query: Text
     alpha: Share = DEFAULT_ALPHA
     words: Share = DEFAULT_WORDS
+    understand: Switch = True
 
 
 class SimilarSearchForm(SearchForm):

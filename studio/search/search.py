@@ -13,7 +13,7 @@ import structlog
 
 from db.catalog import get_embedding, get_product, get_products
 from db.tables import Product
-from errors import EmbedderMismatch, NotFound, Unavailable
+from errors import CursorExpired, EmbedderMismatch, NotFound, Unavailable
 from models.embedder.shapes import Embedding, unpack_vector
 from models.index.shapes import Facet, Hit, SearchAnswer, SearchQuery
 from studio.context import current_request_id
@@ -22,13 +22,15 @@ from studio.files.picture_memory import hold_picture
 from studio.ports import Studio
 from studio.search.cursor import SearchCursor, read_cursor
 from studio.search.forms import (
-    HybridSearchForm,
     PictureSearchForm,
     SearchForm,
     SimilarSearchForm,
     TextSearchForm,
 )
-from studio.search.log import SearchLogWriter
+from studio.search.intent import Intent, read_intent, resume_intent
+from studio.search.knowledge import SearchKnowledge
+from studio.search.log import SearchLogWriter, network_code
+from studio.search.understanding.understood import Understood
 
 TEXT_VECTOR_LIFETIME_S = 7 * 24 * 3600
 
@@ -43,6 +45,7 @@ class Match:
     score: float
     image: str
     variants: "list[Match]" = field(default_factory=list)
+    is_pinned: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class SearchResult:
     """A page of products, the counts of all pages, and the cursor of the next page.
 
     index_version: which answered. latency_ms: how long it took. did_you_mean: the words as they
-    were probably meant, where the catalogue does not have them as they stand.
+    were probably meant, where the catalogue does not have them as they stand. understood: what was
+    read out of them; None where they were taken as they stand.
     """
 
     matches: list[Match]
@@ -60,10 +64,15 @@ class SearchResult:
     index_version: str
     latency_ms: float
     did_you_mean: str | None = None
+    understood: Understood | None = None
 
 
 async def search(
-    studio: Studio, log: SearchLogWriter, user_id: UUID | None, form: SearchForm
+    studio: Studio,
+    knowledge: SearchKnowledge,
+    log: SearchLogWriter,
+    user_id: UUID | None,
+    form: SearchForm,
 ) -> SearchResult:
     """Finds products and writes a row of the search log.
 
@@ -76,13 +85,18 @@ async def search(
     started_s = time.perf_counter()
     if form.cursor is None:
         picture = await _load_picture(studio, user_id, form)
-        answer = await _answer(studio, form, picture)
+        intent = await read_intent(knowledge, form)
+        answer = await _answer(studio, intent, picture)
     else:
-        answer = await _answer_next_page(studio, form, form.cursor)
-    matches = await _to_matches(studio, answer)
+        secret = studio.settings.present("jwt_secret")
+        page = read_cursor(form.cursor, form.fingerprint(), secret)
+        intent = await resume_intent(knowledge, form, page.understood)
+        answer = await _answer_next_page(studio, intent, page)
+    matches = await _to_matches(studio, intent, answer)
     latency_ms = round((time.perf_counter() - started_s) * 1000, 2)
-    log.write(_log_row(user_id, form, answer, latency_ms))
-    next_cursor = _next_cursor(studio, form, answer)
+    client = network_code(studio.settings.present("jwt_secret"))
+    log.write(_log_row(user_id, intent, answer, latency_ms, client))
+    next_cursor = _next_cursor(studio, intent, answer)
     return SearchResult(
         matches,
         answer.total,
@@ -91,14 +105,16 @@ async def search(
         answer.index_version,
         latency_ms,
         answer.suggestion,
+        intent.understood,
     )
 
 
-async def _answer_next_page(studio: Studio, form: SearchForm, cursor: str) -> SearchAnswer:
+async def _answer_next_page(studio: Studio, intent: Intent, page: SearchCursor) -> SearchAnswer:
     """Answers from the index and with the vectors of the previous page."""
-    page = read_cursor(cursor, form.fingerprint(), studio.settings.secret("jwt_secret"))
+    if page.placement != intent.placement.fingerprint():
+        raise CursorExpired("the rules of the search have changed: search from the first page")
     query = replace(
-        _plain_query(form),
+        intent.to_query(),
         embedder_version=page.embedder_version,
         image=page.image,
         text=page.text,
@@ -108,12 +124,14 @@ async def _answer_next_page(studio: Studio, form: SearchForm, cursor: str) -> Se
     return replace(await studio.index.search(query), image=page.image, text=page.text)
 
 
-def _next_cursor(studio: Studio, form: SearchForm, answer: SearchAnswer) -> str | None:
+def _next_cursor(studio: Studio, intent: Intent, answer: SearchAnswer) -> str | None:
     if answer.end is None:
         return None
     position = replace(answer.end, change_seq=answer.change_seq)
-    secret = studio.settings.secret("jwt_secret")
-    return SearchCursor.of(answer, position).encode(form.fingerprint(), secret)
+    secret = studio.settings.present("jwt_secret")
+    placement = intent.placement.fingerprint()
+    cursor = SearchCursor.of(answer, position, intent.understood, placement)
+    return cursor.encode(intent.form.fingerprint(), secret)
 
 
 async def _load_picture(studio: Studio, user_id: UUID | None, form: SearchForm) -> bytes | None:
@@ -124,7 +142,7 @@ async def _load_picture(studio: Studio, user_id: UUID | None, form: SearchForm) 
     return picture.data
 
 
-async def _answer(studio: Studio, form: SearchForm, picture: bytes | None) -> SearchAnswer:
+async def _answer(studio: Studio, intent: Intent, picture: bytes | None) -> SearchAnswer:
     """Asks by the caller's embedder; while embedders are exchanged, also by the other one.
 
     At last everything is embedded again, because a known vector may be of an embedder that has just
@@ -134,43 +152,28 @@ async def _answer(studio: Studio, form: SearchForm, picture: bytes | None) -> Se
     for embedder in order:
         by_embedder = replace(studio, embedder=embedder)
         try:
-            return await _ask(by_embedder, await _to_query(by_embedder, form, picture))
+            query = await _to_query(by_embedder, intent, picture)
+            return await _ask(by_embedder, query)
         except EmbedderMismatch as error:
             logger.warning("search.embedder_mismatch", reason=error.detail)
         except Unavailable:
             if embedder is order[-1]:
                 raise
     by_embedder = replace(studio, embedder=order[0])
-    query = await _to_query(by_embedder, form, picture, is_known=False)
+    query = await _to_query(by_embedder, intent, picture, is_known=False)
     return await _ask(by_embedder, query)
 
 
 async def _to_query(
-    studio: Studio, form: SearchForm, picture: bytes | None, *, is_known: bool = True
+    studio: Studio, intent: Intent, picture: bytes | None, *, is_known: bool = True
 ) -> SearchQuery:
     """The form with its picture, and with the vectors that are already known unless not wanted."""
-    query = replace(_plain_query(form), picture=picture)
-    if isinstance(form, SimilarSearchForm):
-        return await _with_product(studio, query, form.similar_to, is_known=is_known)
-    if isinstance(form, TextSearchForm | HybridSearchForm):
-        query = await _with_words(studio, query, form.query, is_known=is_known)
+    query = replace(intent.to_query(), picture=picture)
+    if isinstance(intent.form, SimilarSearchForm):
+        return await _with_product(studio, query, intent.form.similar_to, is_known=is_known)
+    if intent.words is not None:
+        query = await _with_words(studio, query, intent.words, is_known=is_known)
     return query
-
-
-def _plain_query(form: SearchForm) -> SearchQuery:
-    """What the index is asked, without vectors."""
-    query = SearchQuery(
-        form.top_k,
-        filters=form.to_filters(),
-        sort=form.sort,
-        facets=tuple(dict.fromkeys(form.facets)),
-        is_grouped=form.group_by is not None,
-    )
-    if isinstance(form, SimilarSearchForm):
-        return replace(query, exclude=frozenset({form.similar_to}))
-    if isinstance(form, TextSearchForm | HybridSearchForm):
-        query = replace(query, phrase=form.query, words_weight=form.words)
-    return replace(query, alpha=form.alpha) if isinstance(form, HybridSearchForm) else query
 
 
 async def _with_product(
@@ -235,7 +238,7 @@ async def _cache_text(studio: Studio, words: str, embedding: Embedding) -> None:
         await studio.cache.set(key, packed, lifetime_s=TEXT_VECTOR_LIFETIME_S)
 
 
-async def _to_matches(studio: Studio, answer: SearchAnswer) -> list[Match]:
+async def _to_matches(studio: Studio, intent: Intent, answer: SearchAnswer) -> list[Match]:
     """The hits and their variants whose products are still live."""
     hits = [*answer.hits, *(hit for group in answer.variants.values() for hit in group)]
     async with studio.database.read() as session:
@@ -243,7 +246,8 @@ async def _to_matches(studio: Studio, answer: SearchAnswer) -> list[Match]:
 
     async def match(hit: Hit, variants: list[Match]) -> Match:
         product = products[hit[0]]
-        return Match(product, hit[1], await studio.blobs.sign_get(product.image_key), variants)
+        image = await studio.blobs.sign_get(product.image_key)
+        return Match(product, hit[1], image, variants, hit[0] in intent.placement.pins)
 
     matches: list[Match] = []
     for hit in answer.hits:
@@ -254,13 +258,23 @@ async def _to_matches(studio: Studio, answer: SearchAnswer) -> list[Match]:
 
 
 def _log_row(
-    user_id: UUID | None, form: SearchForm, answer: SearchAnswer, latency_ms: float
+    user_id: UUID | None,
+    intent: Intent,
+    answer: SearchAnswer,
+    latency_ms: float,
+    client: str | None,
 ) -> dict[str, Any]:
+    form, understood = intent.form, intent.understood
+    params = form.to_params()
+    if isinstance(form, TextSearchForm):
+        params["client"] = client
+    if understood is not None and not understood.is_plain:
+        params["understood"] = understood.to_params()
     return {
         "id": uuid4(),
         "user_id": user_id,
         "type": form.type,
-        "params": form.to_params(),
+        "params": params,
         "results": [product_id for product_id, _ in answer.hits],
         "latency_ms": latency_ms,
         "index_version": answer.index_version,

@@ -24,7 +24,7 @@ CONTRACT_TABLES = {
     "webhook_event", "audit_log", "index_version", "product", "product_image",
     "product_embedding", "job",
     "job_event", "refresh_token", "regressor_version", "erasure", "doomed_blob",
-    "mention", "model_rollout", "api_key",
+    "mention", "model_rollout", "api_key", "search_setting",
 }  # fmt: skip
 
 

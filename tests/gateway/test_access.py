@@ -63,6 +63,7 @@ def test_only_these_routes_are_public(studio: Studio) -> None:
         "/api/catalog/products",
         "/api/catalog/products/{product_id:path}",
         "/api/paypal/webhook",
+        "/api/search/suggest",
         "/blobs/{key:path}",
     }
 

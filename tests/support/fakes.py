@@ -31,6 +31,7 @@ from integrations.paypal.paypal import open_paypal
 from models.embedder.lexicon import Lexicon
 from models.embedder.shapes import Embedding, Vector
 from models.images import decode_image, prepare_decoders
+from models.index.catalogue_values import CatalogueValues, count_values
 from models.index.files import empty_files
 from models.index.product_index import ProductIndex
 from models.index.shapes import ProductAttributes, SearchAnswer, SearchQuery
@@ -311,6 +312,13 @@ class FakeIndex:
         if query.embedder_version != self.embedder_version:
             raise EmbedderMismatch("the search index was built for another embedder: rebuild it")
         return SearchAnswer(self.version, self._products.search(query), self.embedder_version)
+
+    async def complete(self, phrase: str, most: int) -> list[str]:
+        rows = self._products.words.complete(phrase, most)
+        return [self._products.rows.id(row) for row in rows]
+
+    async def catalogue_values(self) -> CatalogueValues:
+        return count_values(self._products.rows)
 
     async def status(self) -> Mapping[str, object]:
         return {

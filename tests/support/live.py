@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from models.index.catalogue_values import CatalogueValues
 from models.index.shapes import SearchAnswer, SearchQuery
 from settings import Settings
 from studio.index.build import build_version
@@ -24,6 +25,14 @@ class SyncedIndex:
     async def search(self, query: SearchQuery) -> SearchAnswer:
         await self.live.sync()
         return await self.live.search(query)
+
+    async def complete(self, phrase: str, most: int) -> list[str]:
+        await self.live.sync()
+        return await self.live.complete(phrase, most)
+
+    async def catalogue_values(self) -> CatalogueValues:
+        await self.live.sync()
+        return await self.live.catalogue_values()
 
     async def status(self) -> Mapping[str, object]:
         await self.live.sync()

@@ -58,7 +58,8 @@ def answer_many(index: ProductIndex, queries: Sequence[SearchQuery]) -> list[Ind
 def _is_nearest(query: SearchQuery) -> bool:
     """Whether the hits are simply the nearest products that pass the filters."""
     is_first = query.after is None and query.sort == "relevance" and not query.is_grouped
-    return is_first and not query.is_by_text and not query.is_by_catalogue
+    is_by_vector = not query.is_by_text and not query.is_by_catalogue
+    return is_first and is_by_vector and not query.is_merchandised
 
 
 def _first_page(index: ProductIndex, query: SearchQuery, hits: list[Hit]) -> IndexAnswer:
@@ -90,7 +91,7 @@ def _page(index: ProductIndex, query: SearchQuery, plan: SearchPlan) -> IndexAns
     """Answers by comparing every row."""
     is_ranked = query.sort == "relevance"
     scores = RowScores(index, query, plan)
-    selection = Selection(index.rows, query, scores.relevant)
+    selection = Selection(index.rows, query, scores.relevant, scores.named)
     mask = selection.mask()
     rows = np.flatnonzero(mask)
     candidates = Candidates(index.rows, rows, selection.items_of(rows), query.is_grouped)
@@ -127,7 +128,7 @@ def _sort_keys(selection: Selection, mask: Mask, sort: str) -> NDArray[np.float6
 
 def _hits(scores: RowScores, rows: NDArray[np.int64]) -> list[Hit]:
     """Rows with their exact scores."""
-    exact = -score_keys(scores.exact(rows)) / SCORE_STEPS + 0.0
+    exact = -score_keys(scores.similarity(rows)) / SCORE_STEPS + 0.0
     id_of = scores.index.rows.id
     return [(id_of(row), score) for row, score in zip(rows.tolist(), exact.tolist(), strict=True)]
 

@@ -14,6 +14,7 @@ relevant if its cosine reaches `fused_cutoff`.
 A hybrid search gives w of the text's share to l, in the unit of its standardised similarities.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ COMPLETE_SHARE = 0.75
 """The part of a word score that depends on whether a product has all words."""
 IDENTIFIER_BONUS = 1.0
 LEAST_SPAN = 1e-3
+NO_ROWS = np.zeros(0, dtype=np.int64)
+TOP = 10_000.0
+"""The order value of the first pinned product; scores are far below."""
 
 
 class RowScores:
@@ -38,6 +42,7 @@ class RowScores:
 
     Attributes:
         relevant: which rows are relevant, bool (total,); None: all of them.
+        named: the rows whose id, SKU or full title is the query.
         suggestion: the query as it was probably meant.
     """
 
@@ -47,10 +52,24 @@ class RowScores:
         self._query = query
         self._match = _match(index, query)
         self.suggestion = None if self._match is None else self._match.suggestion
+        self.named = self._add_named(query)
+        self._places = _places(index, query)
         self.relevant: NDArray[np.bool_] | None = None
         self._similarities = np.zeros(0, dtype=np.float32)
         if query.is_by_text or query.sort == "relevance":
             self._compare()
+
+    def _add_named(self, query: SearchQuery) -> NDArray[np.int64]:
+        """The rows that the whole query names; the phrase may be a part of it."""
+        if self._match is None or query.name is None:
+            return NO_ROWS
+        if query.name == query.phrase:
+            return self._match.exact
+        named = self.index.words.named(query.name)
+        if named.size:
+            self._match.is_complete[named] = True
+            self._match = replace(self._match, exact=np.union1d(self._match.exact, named))
+        return named
 
     def _compare(self) -> None:
         cutoff = self.index.stats.text_cutoff
@@ -66,14 +85,30 @@ class RowScores:
     def approximate(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Scores that are in about the order of the exact ones: float32 (n,)."""
         similarities = self._similarities[rows]
-        if self._match is None:
-            return similarities
-        return self._fused(similarities + np.float32(self._plan.offset), rows)
+        if self._match is not None:
+            similarities = self._fused(similarities + np.float32(self._plan.offset), rows)
+        return self._placed(similarities, rows)
 
     def exact(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """What the order compares of rows, not rounded: their scores, or above them all for pinned
+        products and below them all for buried ones: float64 (n,).
+        """
+        return self._placed(self.similarity(rows), rows)
+
+    def similarity(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """The exact scores of rows, not rounded: float64 (n,)."""
         similarities = self.index.exact(self._plan, rows)
         return similarities if self._match is None else self._fused(similarities, rows)
+
+    def _placed(self, scores: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Scores with those of pinned and buried rows replaced."""
+        if not self._places:
+            return scores
+        placed = scores.copy()
+        for row, place in self._places.items():
+            is_own = rows == row
+            placed[is_own] = place if place > 0 else np.maximum(scores[is_own], 0) + place
+        return placed
 
     def _fused(self, similarities: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
         """Similarities of rows, fused with their words, in the precision of the similarities."""
@@ -97,3 +132,12 @@ def _match(index: ProductIndex, query: SearchQuery) -> WordMatch | None:
     if query.phrase is None or not query.is_by_catalogue:
         return None
     return index.words.match(query.phrase, index.rows.total, query.synonyms)
+
+
+def _places(index: ProductIndex, query: SearchQuery) -> dict[int, float]:
+    """Row -> its order value if it is pinned, or what is added to its score if it is buried."""
+    if query.sort != "relevance":
+        return {}
+    rows = [(index.rows.find(pin), TOP - place) for place, pin in enumerate(query.pins)]
+    rows += [(index.rows.find(buried), -TOP) for buried in sorted(query.buried)]
+    return {row: place for row, place in rows if row is not None}

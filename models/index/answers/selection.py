@@ -7,6 +7,7 @@ from models.index.index_rows import IndexRows
 from models.index.shapes import SearchQuery
 
 Mask = NDArray[np.bool_]
+NO_ROWS = np.zeros(0, dtype=np.int64)
 NO_ITEMS = np.zeros(0, dtype=np.int64)
 
 
@@ -18,14 +19,23 @@ class Selection:
         item_count: all items are below this number.
     """
 
-    def __init__(self, rows: IndexRows, query: SearchQuery, relevant: Mask | None) -> None:
-        """`relevant`: bool (total,); None: every row is relevant."""
+    def __init__(
+        self,
+        rows: IndexRows,
+        query: SearchQuery,
+        relevant: Mask | None,
+        named: NDArray[np.int64] = NO_ROWS,
+    ) -> None:
+        """`relevant`: bool (total,); None: every row is relevant. `named`: rows with the query's
+        name, which filters that were only read out of its words don't take out.
+        """
         self._rows = rows
         self.parts = rows.parts
         self.is_grouped = query.is_grouped
         self.item_count = len(rows.dictionaries.groups) + rows.total
         self.items = self._items() if query.is_grouped else NO_ITEMS
         self._admitted = self._admit(query, relevant)
+        self._certain = self._find_certain(query, named)
         self._conditions = [part.columns.conditions(part.own, query.filters) for part in self.parts]
 
     def mask(self, without: str = "") -> Mask:
@@ -35,6 +45,7 @@ class Selection:
             for name, condition in conditions.items():
                 if name != without:
                     mask[part.span] &= condition
+        mask[self._certain] = True
         return mask
 
     def items_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -48,6 +59,17 @@ class Selection:
         is_present = np.zeros(self.item_count, dtype=np.bool_)
         is_present[self.items[mask]] = True
         return int(np.count_nonzero(is_present))
+
+    def _find_certain(self, query: SearchQuery, named: NDArray[np.int64]) -> list[int]:
+        """The rows of pinned products, and those with the name: they need not be relevant."""
+        explicit = query.filters if query.explicit is None else query.explicit
+        pins = [self._rows.find(pin) for pin in query.pins]
+        rows = {row for row in [*pins, *named.tolist()] if row is not None}
+        return [
+            row
+            for row in sorted(rows)
+            if self._rows.passes(row, explicit) and self._rows.id(row) not in query.exclude
+        ]
 
     def _items(self) -> NDArray[np.int64]:
         """A product without a group is a group of its own."""

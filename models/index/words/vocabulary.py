@@ -72,6 +72,14 @@ class Vocabulary:
             codes.update(self._added_stems.get(stem, ()))
         return sorted(codes - {self.find(term)})
 
+    def beginning(self, start: str) -> list[int]:
+        """The codes of the terms that begin with this."""
+        first = self._terms.count_up_to(start)
+        first -= self._terms.find(start) is not None
+        end = self._terms.count_up_to(start + chr(0x10FFFF))
+        added = [code for term, code in self._added.items() if term.startswith(start)]
+        return [*range(first, end), *added]
+
     def similar(self, term: str) -> list[tuple[int, int]]:
         """(code, edits) of other terms that it may be meant for: those with the fewest edits."""
         edits = allowed_edits(term)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.index.shapes import ProductText
+from models.index.words.completion import complete
 from models.index.words.documents import Documents
 from models.index.words.expansion import Alternative, Expander, Unit
 from models.index.words.files import WordFiles
@@ -94,6 +95,16 @@ class WordIndex:
         if match.is_complete.any():
             return replace(match, suggestion=self._suggestion(units, match))
         return self._match_similar(phrase, rows, expander, units, match)
+
+    def named(self, phrase: str) -> NDArray[np.int64]:
+        """The rows whose id, SKU or full title is the phrase."""
+        return self._documents.live_rows(self._identifiers.find(phrase))
+
+    def complete(self, phrase: str, most: int) -> list[int]:
+        """The rows of the best products whose words begin as the phrase does, the best first."""
+        documents = complete(self._vocabulary, self._postings, phrase, most)
+        rows = [self._documents.live_rows([document]) for document in documents]
+        return [int(row) for own in rows for row in own][:most]
 
     def _match_similar(
         self, phrase: str, rows: int, expander: Expander, units: list[Unit], match: WordMatch
