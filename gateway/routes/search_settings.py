@@ -29,13 +29,13 @@ RULES = {
 
 
 @router.get("/synonyms", response_model_exclude_none=True)
-async def get_synonyms(_: Admin, studio: StudioDep) -> SynonymsForm:
+async def read_synonyms(_: Admin, studio: StudioDep) -> SynonymsForm:
     """Returns the shop's own groups of words that mean the same."""
     return await read_synonyms(studio.database)
 
 
 @router.put("/synonyms", response_model_exclude_none=True)
-async def put_synonyms(
+async def replace_synonyms(
     form: Annotated[SynonymsForm, Body(examples=[SYNONYMS])],
     admin: Admin,
     studio: StudioDep,
@@ -47,13 +47,13 @@ async def put_synonyms(
 
 
 @router.get("/rules", response_model_exclude_none=True)
-async def get_rules(_: Admin, studio: StudioDep) -> RulesForm:
+async def read_rules(_: Admin, studio: StudioDep) -> RulesForm:
     """Returns the rules that pin, bury and hide products."""
     return await read_rules(studio.database)
 
 
 @router.put("/rules", response_model_exclude_none=True)
-async def put_rules(
+async def replace_rules(
     form: Annotated[RulesForm, Body(examples=[RULES])],
     admin: Admin,
     studio: StudioDep,

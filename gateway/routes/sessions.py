@@ -37,7 +37,7 @@ class OpenSessionResponse(WireResponse):
 
 
 @router.get("")
-async def list_sessions(
+async def list_own_sessions(
     user: SignedIn, studio: StudioDep, page: PageDep
 ) -> Page[OpenSessionResponse]:
     """Lists the caller's open sessions, newest first."""

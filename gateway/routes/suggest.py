@@ -30,7 +30,7 @@ class SuggestResponse(WireResponse):
 
 
 @router.get("/suggest", dependencies=[Public])
-async def suggest(
+async def suggest_queries(
     knowledge: SearchKnowledgeDep, q: Beginning, limit: SuggestLimit = 8
 ) -> SuggestResponse:
     """Suggests queries, categories, brands and products while somebody types."""
