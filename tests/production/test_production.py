@@ -102,7 +102,7 @@ def test_index_grows_under_load_and_no_search_fails(
 ) -> None:
     with Searchers(production.url, shop) as searchers:
         production.deploy(grow_index)  # as an operator scales by hand
-        shop.wait_until(lambda: production.count_running("Index") == INDEX_REPLICAS)
+        shop.wait_until(lambda: production.count_running("Index") == INDEX_REPLICAS, 120)
         count = searchers.answers[200]
         shop.wait_until(lambda: searchers.answers[200] > count + 100)
     assert searchers.answers.keys() == {200} and not searchers.wrong
