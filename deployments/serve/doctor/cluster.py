@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 import ray
 from ray import serve
 from ray.exceptions import RayError
+from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from deployments.serve.doctor.node import NodeState, inspect_node, needed_driver
@@ -126,7 +127,20 @@ def _deployments() -> Iterator[Finding]:
     if application is None:
         advice = "`serve deploy serve_config.yaml`"
         yield Finding("fail", "serve", "the application is not deployed", advice)
-        return
+    else:
+        yield from application_findings(application)
+
+
+def application_findings(application: ApplicationStatusOverview) -> Iterator[Finding]:
+    """Whether the last deploy succeeded, and the state of each deployment.
+
+    A deploy may fail before a deployment is touched, as when a setting is wrong: then all of them
+    are healthy.
+    """
+    if application.status is ApplicationStatus.DEPLOY_FAILED:
+        reason = (application.message.strip().splitlines() or ["see `serve status`"])[-1]
+        advice = "correct that and deploy again; what ran before goes on"
+        yield Finding("fail", "serve", f"the last deploy failed: {reason}", advice)
     for name, deployment in application.deployments.items():
         replicas = ", ".join(f"{n} {state}" for state, n in deployment.replica_states.items())
         detail = f"{name}: {deployment.status.value}, {replicas or 'no replica'}"

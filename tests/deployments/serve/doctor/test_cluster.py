@@ -14,8 +14,19 @@ from tests.support.servers import empty_cache
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    from ray.serve._private.common import DeploymentStatus, DeploymentStatusTrigger
+    from ray.serve.schema import (
+        ApplicationStatus,
+        ApplicationStatusOverview,
+        DeploymentStatusOverview,
+    )
+
     from deployments.serve.doctor import cluster, node
-    from deployments.serve.doctor.cluster import cache_findings, node_findings
+    from deployments.serve.doctor.cluster import (
+        application_findings,
+        cache_findings,
+        node_findings,
+    )
     from deployments.serve.doctor.node import NodeState, inspect_node, list_gpus, needed_driver
 
 SOUND = NodeState((("NVIDIA H200", "595.10"),), 100_000, 0.01, pins=3, blob_url="azure")
@@ -87,6 +98,23 @@ def test_the_needed_driver_is_known() -> None:
     """Of the torch that is installed; a new major version of CUDA needs a line in the table."""
     cuda = needed_driver()
     assert cuda in {0, *node.DRIVER_OF_CUDA.values()}
+
+
+def test_a_deploy_that_failed_before_it_touched_a_deployment() -> None:
+    healthy = DeploymentStatusOverview(
+        status=DeploymentStatus.HEALTHY, status_trigger=DeploymentStatusTrigger.UNSPECIFIED,
+        replica_states={}, message="",
+    )  # fmt: skip
+    overview = ApplicationStatusOverview(
+        status=ApplicationStatus.DEPLOY_FAILED, last_deployed_time_s=0,
+        message="Traceback:\n  …\nSetupError: STUDIO_TRUSTED_PROXIES: 0.0.0.0/0\n",
+        deployments={"Index": healthy},
+    )  # fmt: skip
+    failed, index = application_findings(overview)
+    assert (failed.status, index.status) == ("fail", "ok")
+    assert failed.detail.endswith("SetupError: STUDIO_TRUSTED_PROXIES: 0.0.0.0/0")
+    running = replace(overview, status=ApplicationStatus.RUNNING)
+    assert [finding.status for finding in application_findings(running)] == ["ok"]
 
 
 def configure(url: str, setting: str, value: str) -> None:
