@@ -138,9 +138,9 @@ def application_findings(application: ApplicationStatusOverview) -> Iterator[Fin
     are healthy.
     """
     if application.status is ApplicationStatus.DEPLOY_FAILED:
-        reason = (application.message.strip().splitlines() or ["see `serve status`"])[-1]
         advice = "correct that and deploy again; what ran before goes on"
-        yield Finding("fail", "serve", f"the last deploy failed: {reason}", advice)
+        detail = f"the last deploy failed: {reason_of(application.message)}"
+        yield Finding("fail", "serve", detail, advice)
     for name, deployment in application.deployments.items():
         replicas = ", ".join(f"{n} {state}" for state, n in deployment.replica_states.items())
         detail = f"{name}: {deployment.status.value}, {replicas or 'no replica'}"
@@ -149,7 +149,16 @@ def application_findings(application: ApplicationStatusOverview) -> Iterator[Fin
         elif deployment.status.value in ("UPDATING", "UPSCALING"):
             yield Finding("warn", "serve", detail, deployment.message or "wait for its replicas")
         else:
-            yield Finding("fail", "serve", detail, deployment.message or "see the replicas' logs")
+            advice = "`serve status` has the traceback, the replicas' logs the rest"
+            yield Finding("fail", "serve", f"{detail}: {reason_of(deployment.message)}", advice)
+
+
+def reason_of(message: str) -> str:
+    """What follows the last frame of a traceback, in one line; the whole of another message."""
+    lines = message.strip().splitlines()
+    frames = [number for number, line in enumerate(lines) if line.startswith(" ")]
+    start = frames[-1] + 1 if frames and frames[-1] + 1 < len(lines) else 0
+    return " ".join(lines[start:])
 
 
 def cache_findings(name: str, url: str | None, *, may_evict: bool) -> Iterator[Finding]:
