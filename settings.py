@@ -21,7 +21,10 @@ SECRET_BYTES = 32
 SECRET_SYMBOLS = 10
 """How many different bytes a secret must have; 32 random bytes practically always have 20."""
 PRODUCTION_TRYON = "hf-hub:diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
-PRODUCTION_TRYON_ADAPTER = "h94/IP-Adapter:sdxl_models:ip-adapter_sdxl.safetensors"
+PRODUCTION_TRYON_ADAPTER = (
+    "h94/IP-Adapter:sdxl_models:ip-adapter-plus_sdxl_vit-h.safetensors:models/image_encoder"
+)
+"""The one that reads all patches of the garment's picture, instead of one vector of it."""
 PRODUCTION_EMBEDDER = "hf-hub:Marqo/marqo-fashionSigLIP"
 PRODUCTION_SAM = "hf-hub:ybelkada/segment-anything/checkpoints/sam_vit_b_01ec64.pth"
 

@@ -17,6 +17,7 @@ from errors import SetupError
 from local.cluster import Cluster
 from local.folder import DataFolder, require_space
 from local.ready_message import ready_lines, running_addresses
+from local.servers.blob_store import require_blob_store
 from local.servers.postgres import Postgres
 from local.servers.process import ChildProcess
 from local.servers.supervisor import fork_worker, stop_signals
@@ -130,6 +131,9 @@ class StudioRun:
     def _start(self) -> None:
         self._terminal.say(f"Starting the studio in {self._folder.path}")
         self._give_environment()
+        if self._settings.blob_url is not None:
+            with self._step("Blob store"):
+                require_blob_store(load_settings())
         simulator = self._begin_simulator()
         if self._settings.database_url is None:
             self._start_postgres()

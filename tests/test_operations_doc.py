@@ -17,6 +17,7 @@ from typing import Any
 import click
 import pytest
 import typer
+import yaml
 
 from db.tables import Erasure
 from local.running import studio as run_studio
@@ -26,6 +27,7 @@ from tests.support.backups import fill, scalar
 from tests.support.fakes import SECRET, make_settings
 from tests.support.hub import Hub
 from tests.support.live import open_live_studio
+from tests.support.production.releases import environment_of
 
 DOC = (PROJECT_ROOT / "docs" / "operations.md").read_text()
 PAGES = [DOC] + [
@@ -143,6 +145,23 @@ def parse_module(words: list[str]) -> None:
             cwd=PROJECT_ROOT, capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
         assert [option for option in options if option not in help_text] == []
+
+
+def test_serve_takes_the_environment_of_a_release() -> None:
+    """Of the same shape as the one that tests/proof/test_upgrade.py deploys."""
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", DOC, re.M | re.S)
+    runtime_env = yaml.safe_load(block)["runtime_env"]
+    release, program = runtime_env["env_vars"]["PYTHONPATH"], runtime_env["py_executable"]
+    assert runtime_env == environment_of(Path(release))
+    assert program.startswith(f"{release}/")
+    config = yaml.safe_load((PROJECT_ROOT / "serve_config.yaml").read_text())
+    config["applications"][0]["runtime_env"] = runtime_env
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray Serve uses what pydantic deprecates
+        from ray.serve.schema import ServeDeploySchema
+
+        schema = ServeDeploySchema.model_validate(config)
+    assert schema.applications[0].runtime_env == runtime_env
 
 
 @pytest.mark.parametrize("line", LINES)

@@ -1,5 +1,6 @@
 """How many connections to PostgreSQL the studio may open: the sum of all pools at their largest."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ JOB_POOL = 3
 """The connections of one job: one for its work, one for its progress, and a spare one."""
 LISTENER = 1
 LEASE_KEEPER = 1
+SURGE_PERCENT = 100
+"""How many replicas an update may start before it stops those that they replace; Gateway and
+Dispatcher stop one first."""
 
 
 def config_of(settings: Settings) -> Path:
@@ -26,8 +30,10 @@ def config_of(settings: Settings) -> Path:
 def wanted_connections(settings: Settings, config: Path | None = None) -> dict[str, int]:
     """The connections of each deployment at its largest number of replicas, and those of jobs."""
     (application,) = yaml.safe_load((config or config_of(settings)).read_text())["applications"]
+    surge = {"Index": SURGE_PERCENT}
     replicas = {
-        deployment["name"]: most_replicas(deployment) for deployment in application["deployments"]
+        deployment["name"]: most_replicas(deployment, surge.get(deployment["name"], 0))
+        for deployment in application["deployments"]
     }
     running = application["args"]["dispatcher"]["run"]["max_running"]
     return {
@@ -38,7 +44,11 @@ def wanted_connections(settings: Settings, config: Path | None = None) -> dict[s
     }
 
 
-def most_replicas(deployment: dict[str, Any]) -> int:
-    """The most replicas that a deployment may have."""
+def most_replicas(deployment: dict[str, Any], surge_percent: int) -> int:
+    """The most replicas that a deployment may have: during an update, the new ones come on top.
+
+    surge_percent: what the code sets; the config may set another one.
+    """
     scaling = deployment.get("autoscaling_config", {})
-    return int(scaling.get("max_replicas") or deployment.get("num_replicas", 1))
+    most = int(scaling.get("max_replicas") or deployment.get("num_replicas", 1))
+    return most + math.ceil(most * int(deployment.get("max_surge_percent", surge_percent)) / 100)

@@ -8,6 +8,7 @@ from typing import Any, Self
 import ray
 from ray.serve import deployment, get_replica_context
 
+from deployments.serve.connections import SURGE_PERCENT
 from deployments.serve.log_files import log_to_worker_files
 from deployments.serve.metrics import report_gauges
 from deployments.serve.patches import prepare_replica
@@ -60,7 +61,7 @@ def bind(replica: type[Replica], *args: object, name: str = "", **options: Any) 
     Serve replaces other deployments in `args` by their handles. It pickles `args`
     and keeps them in its checkpoint, so they must not contain secrets.
     """
-    options = {"max_surge_percent": 100} | options
+    options = {"max_surge_percent": SURGE_PERCENT} | options
     return deployment(name=name or replica.__name__, **options)(replica).bind(*args)
 
 

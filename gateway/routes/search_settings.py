@@ -29,7 +29,7 @@ RULES = {
 
 
 @router.get("/synonyms", response_model_exclude_none=True)
-async def read_synonyms(_: Admin, studio: StudioDep) -> SynonymsForm:
+async def list_synonyms(_: Admin, studio: StudioDep) -> SynonymsForm:
     """Returns the shop's own groups of words that mean the same."""
     return await read_synonyms(studio.database)
 
@@ -47,7 +47,7 @@ async def replace_synonyms(
 
 
 @router.get("/rules", response_model_exclude_none=True)
-async def read_rules(_: Admin, studio: StudioDep) -> RulesForm:
+async def list_rules(_: Admin, studio: StudioDep) -> RulesForm:
     """Returns the rules that pin, bury and hide products."""
     return await read_rules(studio.database)
 

@@ -1,10 +1,11 @@
 """The folder of a checkpoint, its files of tensors, and the fingerprint that names it."""
 
-# ruff: noqa: PLC0415 - torch is imported only where tensors are used
+# ruff: noqa: PLC0415 - torch and safetensors are imported only where tensors are used
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,21 @@ def checkpoint_folder(checkpoint: str, starter: str) -> Path | None:
         return None
     folder = Path(checkpoint)
     return folder if folder.is_dir() else None
+
+
+@contextmanager
+def naming_checkpoint(checkpoint: str) -> Iterator[None]:
+    """Adds the checkpoint's name to the traceback of what its loader raises.
+
+    Libraries say what is wrong with a damaged file, and not which file it is.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+        error.add_note(f"while loading the checkpoint {checkpoint}")
+        raise
 
 
 def short_name(checkpoint: str) -> str:

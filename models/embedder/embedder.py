@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.checkpoints.pins import NO_PINS, Pinning
 from models.checkpoints.registry import require_licence
-from models.checkpoints.weights import fingerprint
+from models.checkpoints.weights import fingerprint, naming_checkpoint
 from models.devices import Precision, select_device, torch_type
 from models.embedder.malloc import retain_freed_memory
 from models.embedder.sample_texts import sample_texts
@@ -200,7 +200,10 @@ def load(config: EmbedderConfig) -> Embedder:
     device = select_device(config.device, config.threads)
     if device == "cpu":
         retain_freed_memory()
-    with open_clip_source(config.checkpoint, config.pinning) as (name, tag):
+    with (
+        naming_checkpoint(config.checkpoint),
+        open_clip_source(config.checkpoint, config.pinning) as (name, tag),
+    ):
         network, transform = open_clip.create_model_from_pretrained(
             name, tag, precision=config.precision, device=device
         )

@@ -14,7 +14,12 @@ from PIL import Image
 from models.checkpoints.pins import NO_PINS, Pinning, checkpoint_source
 from models.checkpoints.registry import require_licence
 from models.checkpoints.single_file import open_single_file
-from models.checkpoints.weights import checkpoint_folder, fingerprint, short_name
+from models.checkpoints.weights import (
+    checkpoint_folder,
+    fingerprint,
+    naming_checkpoint,
+    short_name,
+)
 from models.devices import Precision, select_device, torch_type
 from models.segmenter.atr import MIRRORED, NAMES
 from models.segmenter.parsing import Parsing
@@ -178,7 +183,8 @@ def load(config: ParserConfig) -> Parser:
     device = select_device(config.device, config.threads)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     read = _read_schp if SCHP_FILE.search(config.checkpoint) else _read_transformers
-    network, processor = read(config)
+    with naming_checkpoint(config.checkpoint):
+        network, processor = read(config)
     order = _order_of(network.config.id2label)
     network.eval().requires_grad_(False).to(device, torch_type(config.precision))
     return Parser(config, network, processor, order)

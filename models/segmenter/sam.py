@@ -11,7 +11,7 @@ from PIL import Image
 
 from models.checkpoints.pins import NO_PINS, Pinning
 from models.checkpoints.registry import require_licence
-from models.checkpoints.weights import fingerprint, short_name
+from models.checkpoints.weights import fingerprint, naming_checkpoint, short_name
 from models.devices import Precision, select_device, torch_type
 from models.segmenter.sam_checkpoint import (
     Acceptance,
@@ -208,9 +208,10 @@ def load(config: SamConfig) -> SamModel:
     """
     require_licence(config.checkpoint, "sam", allow_noncommercial=config.allow_noncommercial)
     device = select_device(config.device, config.threads)
-    architecture, acceptance, state = read_checkpoint(config.checkpoint, config.pinning)
-    network = build(architecture)
-    network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    with naming_checkpoint(config.checkpoint):
+        architecture, acceptance, state = read_checkpoint(config.checkpoint, config.pinning)
+        network = build(architecture)
+        network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
     network.eval().requires_grad_(False).to(device)
     network.image_encoder.to(torch_type(config.precision))
     return SamModel(config, network, architecture, acceptance)

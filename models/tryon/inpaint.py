@@ -15,7 +15,7 @@ from models.checkpoints.adapter import AdapterName
 from models.checkpoints.pins import NO_PINS, Pinning, checkpoint_source
 from models.checkpoints.registry import licence_of
 from models.checkpoints.variants import find_variant
-from models.checkpoints.weights import LOCAL_PREFIX, fingerprint, short_name
+from models.checkpoints.weights import LOCAL_PREFIX, fingerprint, naming_checkpoint, short_name
 from models.devices import Precision, select_device, torch_type
 from models.segmenter.shapes import Category
 from models.tryon.painter import CompositePainter, Painter, Painting, Scene
@@ -202,7 +202,8 @@ def load_painter(config: PainterConfig) -> Painter:
     """Loads the painter of a checkpoint."""
     if config.checkpoint == COMPOSITE:
         return CompositePainter()
-    return BACKENDS[licence_of(config.checkpoint, "tryon").backend](config)
+    with naming_checkpoint(config.checkpoint):
+        return BACKENDS[licence_of(config.checkpoint, "tryon").backend](config)
 
 
 def load_diffusion(config: PainterConfig) -> Painter:

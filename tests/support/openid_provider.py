@@ -37,6 +37,7 @@ class OpenIdServer:
     """Replace the correct claims; None removes a claim."""
     header: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
+    client_secrets: tuple[str, ...] = (CLIENT_SECRET,)
     signing_key: RSAKey = field(default_factory=partial(key_of, "k1"))
     published: list[RSAKey] = field(default_factory=list)
     id_token: str | None = None
@@ -65,13 +66,16 @@ class OpenIdServer:
     def redeem(self, form: dict[str, str], authorization: str) -> Response:
         """Checks client, code, redirect and PKCE; a code is valid once."""
         self.token_requests.append(form)
-        expected = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+        expected = [
+            base64.b64encode(f"{CLIENT_ID}:{secret}".encode()).decode()
+            for secret in self.client_secrets
+        ]
         query = self.codes.pop(form.get("code", ""), None)
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
         if self.token_status != 200:
             return JSONResponse({"error": "server_error"}, self.token_status)
-        if authorization != f"Basic {expected}":
+        if authorization.removeprefix("Basic ") not in expected:
             return JSONResponse({"error": "invalid_client"}, 401)
         if (
             query is None

@@ -25,10 +25,11 @@ VIT_BIGG: Config = {
     "num_attention_heads": 16, "projection_dim": 1280, "patch_size": 14, "image_size": 224,
     "hidden_act": "gelu",
 }  # fmt: skip
-"""The image encoder of `h94/IP-Adapter:sdxl_models`, the adapter of the production profile."""
+"""The image encoder of `h94/IP-Adapter:sdxl_models`, the largest of its adapters."""
 VIT_H: Config = VIT_BIGG | {
     "hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "projection_dim": 1024,
 }  # fmt: skip
+"""The one of `h94/IP-Adapter:models`, which the adapter of the production profile uses."""
 IMAGE_ENCODERS: dict[str, Config] = {"vit-bigg": VIT_BIGG, "vit-h": VIT_H}
 
 

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 import ray
 from ray import serve
 from ray.exceptions import RayError
+from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from deployments.serve.doctor.node import NodeState, inspect_node, needed_driver
@@ -126,7 +127,20 @@ def _deployments() -> Iterator[Finding]:
     if application is None:
         advice = "`serve deploy serve_config.yaml`"
         yield Finding("fail", "serve", "the application is not deployed", advice)
-        return
+    else:
+        yield from application_findings(application)
+
+
+def application_findings(application: ApplicationStatusOverview) -> Iterator[Finding]:
+    """Whether the last deploy succeeded, and the state of each deployment.
+
+    A deploy may fail before a deployment is touched, as when a setting is wrong: then all of them
+    are healthy.
+    """
+    if application.status is ApplicationStatus.DEPLOY_FAILED:
+        advice = "correct that and deploy again; what ran before goes on"
+        detail = f"the last deploy failed: {reason_of(application.message)}"
+        yield Finding("fail", "serve", detail, advice)
     for name, deployment in application.deployments.items():
         replicas = ", ".join(f"{n} {state}" for state, n in deployment.replica_states.items())
         detail = f"{name}: {deployment.status.value}, {replicas or 'no replica'}"
@@ -135,7 +149,16 @@ def _deployments() -> Iterator[Finding]:
         elif deployment.status.value in ("UPDATING", "UPSCALING"):
             yield Finding("warn", "serve", detail, deployment.message or "wait for its replicas")
         else:
-            yield Finding("fail", "serve", detail, deployment.message or "see the replicas' logs")
+            advice = "`serve status` has the traceback, the replicas' logs the rest"
+            yield Finding("fail", "serve", f"{detail}: {reason_of(deployment.message)}", advice)
+
+
+def reason_of(message: str) -> str:
+    """What follows the last frame of a traceback, in one line; the whole of another message."""
+    lines = message.strip().splitlines()
+    frames = [number for number, line in enumerate(lines) if line.startswith(" ")]
+    start = frames[-1] + 1 if frames and frames[-1] + 1 < len(lines) else 0
+    return " ".join(lines[start:])
 
 
 def cache_findings(name: str, url: str | None, *, may_evict: bool) -> Iterator[Finding]:

@@ -2,10 +2,11 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from deployments.serve.connections import wanted_connections
+from deployments.serve.connections import most_replicas, wanted_connections
 from settings import PROJECT_ROOT, Settings
 
 CONFIGS = {"starter": "local/serve_config.yaml", "production": "serve_config.yaml"}
@@ -22,7 +23,18 @@ applications:
       - {name: Dispatcher}
 """)
     connections = wanted_connections(Settings(database_pool_size=7), config)
-    assert connections == {"Gateway": 21, "Index": 4, "Dispatcher": 4, "jobs": 16}
+    # An update starts new replicas of Index before it stops the old ones.
+    assert connections == {"Gateway": 21, "Index": 8, "Dispatcher": 4, "jobs": 16}
+
+
+@pytest.mark.parametrize(
+    ("options", "most"),
+    [({"num_replicas": 2}, 4), ({"autoscaling_config": {"max_replicas": 3}}, 6),
+     ({"num_replicas": 3, "max_surge_percent": 0}, 3), ({}, 2),
+     ({"num_replicas": 3, "max_surge_percent": 20}, 4)],
+)  # fmt: skip
+def test_an_update_adds_replicas(options: dict[str, Any], most: int) -> None:
+    assert most_replicas(options, 100) == most
 
 
 def test_the_starter_fits_the_server_that_comes_with_it() -> None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,6 +16,7 @@ from joserfc.jwk import OctKey
 from pydantic import SecretStr
 from sqlmodel import select, update
 
+import secret_files
 from db.tables import AuditLog, RefreshToken, User
 from errors import SetupError
 from settings import Settings, load_settings
@@ -98,6 +100,32 @@ async def test_a_newcomer_gets_an_account_and_a_session(
     again = (await log_in(client)).json()
     assert again["user"] == body["user"]
     assert await audited(studio) == ["REGISTER", "LOGIN", "LOGIN"]
+
+
+async def test_the_secret_of_the_client_is_rotated_without_a_failed_sign_in(
+    settings: Settings, provider: OpenIdServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/operations.md says: a second secret there, the file here, the first one deleted."""
+    monkeypatch.setattr(secret_files, "REREAD_S", 0.0)
+    file = tmp_path / "oidc"
+    file.write_text(CLIENT_SECRET)
+    monkeypatch.setenv("STUDIO_OIDC_ISSUER", provider.issuer)
+    monkeypatch.setenv("STUDIO_OIDC_CLIENT_ID", CLIENT_ID)
+    monkeypatch.setenv("STUDIO_OIDC_CLIENT_SECRET_FILE", str(file))
+    others = {name: value for name, value in settings if not name.startswith("oidc")}
+    configured = load_settings().model_copy(update=others)
+    async with open_studio(configured) as studio, open_client(studio) as client:
+        statuses = [(await log_in(client)).status_code]
+        provider.client_secrets = (CLIENT_SECRET, "the second secret")
+        statuses.append((await log_in(client)).status_code)
+        file.write_text("the second secret")
+        provider.client_secrets = ("the second secret",)
+        statuses.append((await log_in(client)).status_code)
+        file.write_text("")  # changes nothing
+        statuses.append((await log_in(client)).status_code)
+        provider.client_secrets = ("a third one, which the studio does not know",)
+        statuses.append((await log_in(client)).status_code)
+    assert statuses == [200, 200, 200, 200, 401]
 
 
 async def test_what_is_sent_to_the_provider(

@@ -7,6 +7,7 @@ import pytest
 from errors import SetupError
 from models.checkpoints.adapter import AdapterName
 from models.checkpoints.variants import find_variant, select_weights
+from settings import PRODUCTION_TRYON_ADAPTER
 
 UNET, TEXT = "unet/diffusion_pytorch_model", "text_encoder/model"
 TWICE = [
@@ -48,6 +49,10 @@ def test_an_adapter_names_its_encoder() -> None:
     other = AdapterName.parse("hf-hub:h94/IP-Adapter:sdxl_models:plus.safetensors:models/encoder")
     assert (other.repository, other.local_folder) == ("h94/IP-Adapter", None)
     assert other.paths == ("sdxl_models/plus.safetensors", "models/encoder/")
+    production = AdapterName.parse(PRODUCTION_TRYON_ADAPTER)
+    assert production.paths == (
+        "sdxl_models/ip-adapter-plus_sdxl_vit-h.safetensors", "models/image_encoder/",
+    )  # fmt: skip
     local = AdapterName.parse("local-dir:/models/adapter:sdxl_models:a.safetensors")
     assert local.local_folder == Path("/models/adapter")
     for name in ("h94/IP-Adapter", "a/b:c", "a/b:c:", "a:b:c:d:e"):

@@ -201,7 +201,10 @@ def adapted(
         torch.manual_seed(0)
         layers = {name: one for name, one in load_file(file).items() if "image_proj" not in name}
         save_file(layers | plus_projection(32, unet["cross_attention_dim"]), file)
-    name = f"{folder}:{ADAPTER_FOLDER}:{ADAPTER_FILE}"
+        (folder / "models").mkdir()  # where its repository has the image encoder
+        (folder / ADAPTER_FOLDER / "image_encoder").rename(folder / "models" / "image_encoder")
+    encoder = ":models/image_encoder" if request.param == "plus" else ""
+    name = f"{folder}:{ADAPTER_FOLDER}:{ADAPTER_FILE}{encoder}"
     return PainterConfig(str(checkpoint), name, side=64, adapter_scale=20.0)
 
 

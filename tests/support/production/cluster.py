@@ -91,8 +91,8 @@ class ProductionCluster:
         """`change` alters the Serve schema before it is deployed; `variables` the environment."""
         self.folder = folder
         self.servers = Servers(folder)
-        self._port, self._proxy_port = free_port(), free_port()
-        self.url = f"http://{LOOPBACK}:{self._port}"
+        self.port, self._proxy_port = free_port(), free_port()
+        self.url = f"http://{LOOPBACK}:{self.port}"
         self._checkpoints, self._change, self._variables = checkpoints, change, variables
         self.nodes: RayNodes
 
@@ -197,7 +197,7 @@ class ProductionCluster:
     def _environment(self, checkpoints: dict[str, str]) -> dict[str, str]:
         """The variables of every node, as /etc/studio.env and cluster.yaml set them."""
         return (
-            ingress_environment(self._port)
+            ingress_environment(self.port)
             | NODE_ENVIRONMENT
             | {
                 "STUDIO_ENV": "production",

@@ -154,7 +154,7 @@ class RayNodes:
         with output.open("wb") as file:
             process = subprocess.Popen(
                 command,
-                cwd=PROJECT_ROOT,
+                cwd=self.folder,  # Ray would put a folder with code first on every worker's path
                 env=self.environment_of(name),
                 stdin=subprocess.DEVNULL,
                 stdout=file,

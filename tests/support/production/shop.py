@@ -25,6 +25,8 @@ class Shop:
     people: dict[str, Headers] = field(default_factory=dict)
     pictures: dict[str, tuple[str, str]] = field(default_factory=dict)
     """File id and readable URL of uploaded pictures, by name."""
+    products: dict[str, dict[str, object]] = field(default_factory=dict)
+    """The body that each path was PUT with."""
 
     def open(self, products: int) -> None:
         """Signs everybody in, makes the first index, and fills the catalogue."""
@@ -42,12 +44,13 @@ class Shop:
         garment = garment_of(number)
         picture = encode(draw_garment(garment, 200), quality=90)
         file_id, _ = upload(self.http, self.people["merchant"], picture)
-        body = {
+        body: dict[str, object] = {
             "title": f"{garment.colour} {garment.category}", "category": garment.category,
             "price": "10.00", "currency": "EUR", "inStock": True, "fileId": file_id,
         }  # fmt: skip
         path = f"/api/catalog/products/p-{number}"
         require_success(self.http.put(path, json=body, headers=self.people["merchant"]))
+        self.products[path] = body
 
     def send_picture(self, name: str, picture: Image.Image) -> None:
         """Uploads a customer's picture."""

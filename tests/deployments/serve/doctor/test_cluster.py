@@ -14,10 +14,27 @@ from tests.support.servers import empty_cache
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    from ray.serve._private.common import (
+        DeploymentStatus,
+        DeploymentStatusTrigger,
+        ReplicaState,
+    )
+    from ray.serve.schema import (
+        ApplicationStatus,
+        ApplicationStatusOverview,
+        DeploymentStatusOverview,
+    )
+
     from deployments.serve.doctor import cluster, node
-    from deployments.serve.doctor.cluster import cache_findings, node_findings
+    from deployments.serve.doctor.cluster import (
+        application_findings,
+        cache_findings,
+        node_findings,
+        reason_of,
+    )
     from deployments.serve.doctor.node import NodeState, inspect_node, list_gpus, needed_driver
 
+TRACEBACK = "Error:\nTraceback (most recent call last):\n  File x, line 1\n    load()\n{}\n"
 SOUND = NodeState((("NVIDIA H200", "595.10"),), 100_000, 0.01, pins=3, blob_url="azure")
 
 
@@ -87,6 +104,41 @@ def test_the_needed_driver_is_known() -> None:
     """Of the torch that is installed; a new major version of CUDA needs a line in the table."""
     cuda = needed_driver()
     assert cuda in {0, *node.DRIVER_OF_CUDA.values()}
+
+
+def test_a_deploy_that_failed_before_it_touched_a_deployment() -> None:
+    healthy = DeploymentStatusOverview(
+        status=DeploymentStatus.HEALTHY, status_trigger=DeploymentStatusTrigger.UNSPECIFIED,
+        replica_states={}, message="",
+    )  # fmt: skip
+    overview = ApplicationStatusOverview(
+        status=ApplicationStatus.DEPLOY_FAILED, last_deployed_time_s=0,
+        message=TRACEBACK.format("SetupError: STUDIO_TRUSTED_PROXIES: 0.0.0.0/0"),
+        deployments={"Index": healthy},
+    )  # fmt: skip
+    failed, index = application_findings(overview)
+    assert (failed.status, index.status) == ("fail", "ok")
+    reason = "SetupError: STUDIO_TRUSTED_PROXIES: 0.0.0.0/0"
+    assert failed.detail == f"the last deploy failed: {reason}"
+    running = replace(overview, status=ApplicationStatus.RUNNING)
+    assert [finding.status for finding in application_findings(running)] == ["ok"]
+
+
+def test_the_reason_of_a_replica_that_could_not_start() -> None:
+    error = "SafetensorError: header too large\nwhile loading the checkpoint local-dir:/x"
+    status = DeploymentStatusOverview(
+        status=DeploymentStatus.DEPLOY_FAILED, message=TRACEBACK.format(error),
+        status_trigger=DeploymentStatusTrigger.UNSPECIFIED,
+        replica_states={ReplicaState.RUNNING: 1},
+    )  # fmt: skip
+    (finding,) = application_findings(
+        ApplicationStatusOverview(ApplicationStatus.RUNNING, "", 0, {"Embedder": status})
+    )
+    assert finding.status == "fail" and finding.detail == (
+        "Embedder: DEPLOY_FAILED, 1 RUNNING: SafetensorError: header too large "
+        "while loading the checkpoint local-dir:/x"
+    )
+    assert [reason_of("one\ntwo\n"), reason_of("")] == ["one two", ""]
 
 
 def configure(url: str, setting: str, value: str) -> None:
