@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db.deletion.statement import run_statement
 from db.tables import SearchLog, User
 
 
@@ -48,6 +49,7 @@ async def list_popular_queries(
 
     Only the newest `rows` searches of the last days are read.
     """
-    values = {"days": days, "rows": rows, "clients": clients, "limit": limit}
-    result = await session.execute(text(POPULAR_QUERIES), values)
-    return {str(query): int(count) for query, count in result}
+    counts = await run_statement(
+        session, POPULAR_QUERIES, days=days, rows=rows, clients=clients, limit=limit
+    )
+    return {str(query): int(count) for query, count in counts}

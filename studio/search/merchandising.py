@@ -26,7 +26,7 @@ KEY_LETTERS = 4
 
 Synonym = Annotated[str, Field(min_length=1, max_length=60, pattern=r"\S")]
 ProductIds = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=50)
+    list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=50, fail_fast=True)
 ]
 
 
@@ -34,7 +34,7 @@ class SynonymsForm(Form):
     """Groups of words that mean the same; they replace all earlier groups."""
 
     synonyms: Annotated[
-        list[Annotated[list[Synonym], Field(min_length=2, max_length=20)]],
+        list[Annotated[list[Synonym], Field(min_length=2, max_length=20, fail_fast=True)]],
         Field(max_length=MOST_GROUPS, fail_fast=True),
     ]
 

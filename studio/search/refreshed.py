@@ -77,4 +77,5 @@ class Refreshed(Generic[Value]):
             self._value = await self._read()
         except (StudioError, SQLAlchemyError, ValueError) as error:
             log.warning("search.not_refreshed", value=self._name, reason=str(error))
-        self._read_at_s = started_s
+        finally:
+            self._read_at_s = started_s
