@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.serving.topology import live_index, make_parts
 from errors import StudioError
 from models.embedder.shapes import Embedding
+from models.index.catalogue_values import NO_VALUES, CatalogueValues
 from models.index.shapes import SearchAnswer, SearchQuery
 from models.sales.shapes import CoveredEmbedding
 from settings import Settings, load_settings
@@ -133,6 +134,12 @@ class StockIndexPort:
 
     async def status(self) -> Mapping[str, object]:
         return {"version": None}
+
+    async def complete(self, phrase: str, most: int) -> list[str]:
+        return []
+
+    async def catalogue_values(self) -> CatalogueValues:
+        return NO_VALUES
 
 
 def build(settings: Settings) -> Any:

@@ -28,13 +28,13 @@ RULES = {
 }
 
 
-@router.get("/synonyms", response_model_exclude_none=True)
+@router.get("/synonyms")
 async def list_synonyms(_: Admin, studio: StudioDep) -> SynonymsForm:
     """Returns the shop's own groups of words that mean the same."""
     return await read_synonyms(studio.database)
 
 
-@router.put("/synonyms", response_model_exclude_none=True)
+@router.put("/synonyms")
 async def replace_synonyms(
     form: Annotated[SynonymsForm, Body(examples=[SYNONYMS])],
     admin: Admin,
@@ -46,13 +46,13 @@ async def replace_synonyms(
     return form
 
 
-@router.get("/rules", response_model_exclude_none=True)
+@router.get("/rules")
 async def list_rules(_: Admin, studio: StudioDep) -> RulesForm:
     """Returns the rules that pin, bury and hide products."""
     return await read_rules(studio.database)
 
 
-@router.put("/rules", response_model_exclude_none=True)
+@router.put("/rules")
 async def replace_rules(
     form: Annotated[RulesForm, Body(examples=[RULES])],
     admin: Admin,

@@ -13,6 +13,7 @@ import pytest
 from db.model_rollouts import EMBEDDER
 from errors import StudioError
 from models.embedder.embedder import EmbedderConfig
+from models.index.catalogue_values import CatalogueValues
 from models.index.shapes import SearchAnswer
 from settings import Settings
 from studio.index.versions import activate_version
@@ -52,6 +53,12 @@ class LocalIndex:
 
     async def status(self) -> Mapping[str, object]:
         return await self._index.status()
+
+    async def complete(self, phrase: str, most: int) -> list[str]:
+        return await self._index.complete(phrase, most)
+
+    async def catalogue_values(self) -> CatalogueValues:
+        return await self._index.catalogue_values()
 
 
 @pytest.fixture
