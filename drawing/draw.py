@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from drawing.backdrop import lay_on_backdrop
-from drawing.cloth_coordinates import Plane
 from drawing.fabric import (
     SHADES,
+    Plane,
     Rgb,
     Weave,
     choose_inks,

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -91,14 +92,15 @@ def table(index: ProductIndex, shop: Shop) -> list[str]:
     for side, noise in (("image", 0.8), ("text", 3.0)):
         queries = shop.queries(noise)
 
-        def query(vector: NDArray[np.float32], side: str = side, **fields: object) -> SearchQuery:
-            return SearchQuery(10, **{side: vector}, **fields)  # type: ignore[arg-type]
+        def query(vector: NDArray[np.float32], side: str = side, **fields: Any) -> SearchQuery:
+            vectors: dict[str, Any] = {side: vector}
+            return SearchQuery(10, **vectors, **fields)
 
-        def total(vector: NDArray[np.float32], **fields: object) -> int:
+        def total(vector: NDArray[np.float32], **fields: Any) -> int:
             return answer_many(index, [query(vector, **fields)])[0].total
 
         end = answer_many(index, [query(queries[0])])[0].end
-        kinds: dict[str, dict[str, object]] = {
+        kinds: dict[str, dict[str, Any]] = {
             "": {}, ", filters": {"filters": FILTERS}, ", five facets": {"facets": FACETS},
             ", five facets, filters": {"facets": FACETS, "filters": FILTERS},
             ", second page": {"after": end}, ", by price": {"sort": "priceAsc"},

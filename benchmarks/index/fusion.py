@@ -78,7 +78,7 @@ def build(folder: Path, products: Sequence[ShopProduct]) -> ProductIndex:
 def queries_of(products: Sequence[ShopProduct]) -> list[SearchQuery]:
     """Searches by colour and kind, brand and kind, and title, a third each."""
     axes, random = directions(), np.random.default_rng(3)
-    queries = []
+    queries: list[SearchQuery] = []
     for number in random.integers(0, len(products), QUERIES):
         product = products[number]
         names, phrase = (

@@ -43,7 +43,8 @@ def peak_mb() -> float:
 def queries_of(count: int) -> tuple[list[str], list[str]]:
     """Queries about products of the catalogue, and the same with a typing error."""
     random = np.random.default_rng(11)
-    plain, wrong = [], []
+    plain: list[str] = []
+    wrong: list[str] = []
     for number in random.integers(0, count, QUERIES):
         product = shop_product(int(number))
         words = (

@@ -28,6 +28,7 @@ from errors import StudioError, Unavailable
 from gateway.app import create_app
 from models.embedder.embedder import load
 from models.embedder.shapes import Embedding
+from models.index.catalogue_values import NO_VALUES, CatalogueValues
 from models.index.shapes import Filters, SearchAnswer, SearchQuery
 from settings import load_settings
 
@@ -154,6 +155,12 @@ class RecIndex:
 
     async def status(self) -> Mapping[str, object]:
         return {"version": None}
+
+    async def complete(self, phrase: str, most: int) -> list[str]:
+        return []
+
+    async def catalogue_values(self) -> CatalogueValues:
+        return NO_VALUES
 
 
 async def gateway(port: int, rec_port: int) -> None:

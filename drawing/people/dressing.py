@@ -7,7 +7,8 @@ from math import cos, hypot, radians, sin
 
 import numpy as np
 
-from drawing.cloth_coordinates import Plane, ToGarment, along_arm, ramp
+from drawing.cloth_coordinates import ToGarment, along_arm, ramp
+from drawing.fabric import Plane
 from drawing.outline import Part, Point, smooth
 from drawing.people.body import BodyShape, along, tube
 

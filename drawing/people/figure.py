@@ -7,7 +7,7 @@ from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from drawing.cloth_coordinates import Plane, ToGarment, scaled
+from drawing.cloth_coordinates import ToGarment, scaled
 from drawing.draw import (
     BUILDERS,
     CATEGORIES,
@@ -19,7 +19,7 @@ from drawing.draw import (
     Placement,
     paint_part,
 )
-from drawing.fabric import Rgb, Weave, choose_inks, choose_weave, second_colour
+from drawing.fabric import Plane, Rgb, Weave, choose_inks, choose_weave, second_colour
 from drawing.outline import Part
 from drawing.people.accessories import Accessory
 from drawing.people.body import (

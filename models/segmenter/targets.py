@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from errors import Invalid
@@ -21,7 +22,7 @@ from models.segmenter.parsing import Parsing
 from models.segmenter.prompts import Candidate, Features, resize
 from models.segmenter.regions import LEAST_SHARE, bbox_of, iou, pieces
 from models.segmenter.sam import Prompt
-from models.segmenter.shapes import Category, Mask, Plane, SegmentPrompt, Target
+from models.segmenter.shapes import Category, Mask, SegmentPrompt, Target
 
 FAINT = 0.15
 """The least probability of a flat-lay garment's pixels if no pixel reaches 0.5."""
@@ -82,11 +83,11 @@ def means_cutout(features: Features, prompt: SegmentPrompt, garment: Candidate) 
     )
 
 
-def shrink(mask: Mask, size: tuple[int, int]) -> Plane:
+def shrink(mask: Mask, size: tuple[int, int]) -> NDArray[np.float32]:
     """(h, w) bool -> (size) float32: the share of each pixel's area that is inside."""
     image = Image.fromarray(mask.view(np.uint8) * 255)
     resized = image.resize((size[1], size[0]), Image.Resampling.BOX)
-    return np.asarray(resized, np.float32) / 255
+    return np.asarray(resized, np.float32) / np.float32(255)
 
 
 def _require_garment(features: Features, piece: Candidate) -> Candidate:

@@ -120,7 +120,8 @@ class ArrayShop:
         if filters.in_stock is not None:
             masks["inStock"] = self.stock == filters.in_stock
         if filters.currency is not None:
-            masks["currency"] = self.currency == (filters.currency.casefold() == "usd")
+            is_usd = filters.currency.casefold() == "usd"
+            masks["currency"] = np.asarray(self.currency == int(is_usd))
         for name, values in filters.attributes:
             if name.casefold() == "colour":
                 masks["attributes.colour"] = np.isin(self.colour, numbers(values))

@@ -48,9 +48,9 @@ async def prepare(environment: dict[str, str]) -> dict[str, str]:
 
 
 class NoTokens:
-    """Reads no access token: every caller is a stranger."""
+    """Knows no token: every caller is a stranger."""
 
-    def read(self, token: str) -> None:
+    async def identify(self, token: str) -> None:
         return None
 
 
@@ -63,8 +63,9 @@ async def serve(variant: str, environment: dict[str, str]) -> None:
 
     def add_layers(app: FastAPI, observers: Any) -> None:
         if variant == WITH_LIMITS:
-            tokens: Any = NoTokens()
-            app.add_middleware(RateLimit, limits=app.state.resources.limits, tokens=tokens)
+            strangers: Any = NoTokens()
+            limits = app.state.resources.limits
+            app.add_middleware(RateLimit, limits=limits, credentials=strangers)
         if variant != BARE:
             app.add_middleware(Envelope, client_address=ClientAddress(()), observers=observers)
         app.dependency_overrides[find_user] = signed_in

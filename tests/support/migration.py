@@ -14,6 +14,7 @@ from studio.catalog.form import ProductForm
 from studio.index.rebuild import rebuild_index
 from studio.ports import Studio
 from studio.search.forms import SearchForm, TextSearchForm
+from studio.search.knowledge import SearchKnowledge
 from studio.search.log import SearchLogWriter
 from studio.search.search import SearchResult, search
 from tests.support.fakes import FakeEmbedder, picture
@@ -77,8 +78,10 @@ class Shop:
 
     async def find(self, form: SearchForm, studio: Studio | None = None) -> SearchResult:
         """Searches as a Gateway does."""
-        log = SearchLogWriter(self.studio.database)
-        result = await search(studio or self.studio, log, None, form)
+        studio = studio or self.studio
+        log, knowledge = SearchLogWriter(self.studio.database), SearchKnowledge(studio)
+        result = await search(studio, knowledge, log, None, form)
+        await knowledge.aclose()
         await log.aclose()
         return result
 

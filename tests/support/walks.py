@@ -17,6 +17,7 @@ from db.catalog import put_embedding, take_change_seq
 from db.tables import Product, ProductEmbedding
 from errors import NotLoaded
 from models.embedder.shapes import pack_vector
+from models.index.catalogue_values import CatalogueValues
 from models.index.shapes import SearchAnswer, SearchQuery
 from studio.accounts.accounts import create_user
 from studio.index.build import build_version
@@ -25,6 +26,7 @@ from studio.index.live import LiveIndex
 from studio.index.versions import activate_version
 from studio.ports import Studio
 from studio.search.forms import SearchForm, SimilarSearchForm, TextSearchForm
+from studio.search.knowledge import SearchKnowledge
 from studio.search.log import SearchLogWriter
 from studio.search.search import search
 from tests.support.fakes import DIM, FakeEmbedder
@@ -51,6 +53,12 @@ class LaggingReplicas:
 
     async def status(self) -> Mapping[str, object]:
         return self.replicas[0].status()
+
+    async def complete(self, phrase: str, most: int) -> list[str]:
+        return await self.replicas[0].complete(phrase, most)
+
+    async def catalogue_values(self) -> CatalogueValues:
+        return await self.replicas[0].catalogue_values()
 
 
 def unit(random: np.random.Generator) -> NDArray[np.float32]:
@@ -194,7 +202,9 @@ class WalkedShop:
         return {one: group for one, group in groups.items() if group != own_group}
 
 
-async def walk(shop: WalkedShop, log: SearchLogWriter, *, with_swap: bool) -> int:
+async def walk(
+    shop: WalkedShop, knowledge: SearchKnowledge, log: SearchLogWriter, *, with_swap: bool
+) -> int:
     """Goes through all pages of a random search; returns their number.
 
     Every product (or group) that is not written meanwhile must be there exactly once.
@@ -212,7 +222,7 @@ async def walk(shop: WalkedShop, log: SearchLogWriter, *, with_swap: bool) -> in
     pages = 0
     swap_at = int(shop.random.integers(1, 4)) if with_swap else 0
     while pages == 0 or form.cursor is not None:
-        page = await search(shop.studio, log, None, form)
+        page = await search(shop.studio, knowledge, log, None, form)
         assert len(page.matches) <= form.top_k
         shown += [match.product.id for match in page.matches]
         if pages == 0:
@@ -252,9 +262,12 @@ async def walk_many(studio: Studio, *, count: int, walks: int, swaps: int, seed:
     log = SearchLogWriter(studio.database)
     with ThreadPoolExecutor(1) as thread:
         shop = await WalkedShop.open(studio, thread, count, seed)
+        knowledge = SearchKnowledge(shop.studio)
         pages = 0
         for number in range(walks):
-            pages += await walk(shop, log, with_swap=number % max(1, walks // swaps) == 0)
+            is_swapped = number % max(1, walks // swaps) == 0
+            pages += await walk(shop, knowledge, log, with_swap=is_swapped)
             await asyncio.sleep(0)
+    await knowledge.aclose()
     await log.aclose()
     return pages

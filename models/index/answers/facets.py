@@ -82,12 +82,13 @@ def _count_pairs(
         return np.bincount(pairs % count, minlength=count)
     has_code = np.zeros((count, int(number[-1]) + 1), dtype=np.bool_)
     has_code[codes, number[items]] = True
-    return np.count_nonzero(has_code, axis=1)
+    counts: NDArray[np.int64] = np.count_nonzero(has_code, axis=1)
+    return counts
 
 
 def _largest(texts: Sequence[str], counts: NDArray[np.int64]) -> ValueFacet:
     """Values that occur, the most frequent first, equal ones in order of their texts."""
-    codes = np.flatnonzero(counts)
+    codes: NDArray[np.int64] = np.flatnonzero(counts)
     if len(codes) > MOST_VALUES:
         least = np.partition(counts[codes], len(codes) - MOST_VALUES)[len(codes) - MOST_VALUES]
         codes = codes[counts[codes] >= least]

@@ -103,4 +103,5 @@ class Documents:
             return np.zeros(0, dtype=np.int64)
         live = [document for document in documents if document != NONE]
         rows = np.unique(self._rows.view[np.array(live, dtype=np.int64)])
-        return rows[rows != NONE].astype(np.int64)
+        live_rows: NDArray[np.int64] = rows[rows != NONE].astype(np.int64)
+        return live_rows

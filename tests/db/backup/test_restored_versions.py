@@ -1,5 +1,7 @@
 """Versions whose files a backup lacks can't be activated after a restore."""
 
+from typing import Any
+
 from sqlmodel import select
 
 from db.backup.restored_versions import fail_versions_without_files, mark_index_versions
@@ -15,7 +17,8 @@ def index_version(version: str, status: str) -> IndexVersion:
 
 async def statuses(database: Database, table: type[IndexVersion | RegressorVersion]) -> object:
     async with database.read() as session:
-        return {row.version: row.status for row in await session.exec(select(table))}
+        rows: Any = await session.exec(select(table))
+        return {row.version: row.status for row in rows}
 
 
 async def test_versions_without_all_of_their_files_fail(database: Database) -> None:

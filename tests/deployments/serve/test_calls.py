@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from errors import DeadlinePassed, Invalid, NotLoaded, StudioError, Unavailable
+from studio.batching import MicroBatcher
 from studio.context import Deadline, Origin, current_origin, within
 
 with warnings.catch_warnings():
@@ -120,7 +121,10 @@ async def call_in_a_batch(silent: Any) -> None:
     """Batches run in a context of their own, and serve the queries of several callers."""
     handle: Any = SimpleNamespace(search=silent)
     origin = current_origin()
-    await search_in_batches("Embedder", handle, HandleArgs(), lambda _: origin).submit("query")
+    searches: MicroBatcher[str, str] = search_in_batches(
+        "Embedder", handle, HandleArgs(), lambda _: origin
+    )
+    await searches.submit("query")
 
 
 @pytest.mark.parametrize("call", [call_alone, call_in_a_batch])

@@ -32,7 +32,7 @@ async def studio(settings: Settings) -> AsyncIterator[Studio]:
 async def client(studio: Studio) -> AsyncIterator[httpx.AsyncClient]:
     """A client, signed in as a merchant, of a shop whose version was built with its products."""
     async with open_client(studio) as opened:
-        opened.headers |= await sign_in(opened, studio, "merchant")
+        opened.headers.update(await sign_in(opened, studio, "merchant"))
         for product_id, title, category, brand, colour in PRODUCTS:
             await put(opened, product_id, title, category, brand, colour)
         await activate_version(studio, await build_version(studio))

@@ -40,7 +40,10 @@ async def test_typing_errors_are_forgiven(client: httpx.AsyncClient) -> None:
 
 
 async def test_bad_questions_are_refused(client: httpx.AsyncClient) -> None:
-    for params in ({}, {"q": ""}, {"q": "x" * 101}, {"q": "x", "limit": 21}, {"q": "\0"}):
+    wrong: list[dict[str, str | int]] = [
+        {}, {"q": ""}, {"q": "x" * 101}, {"q": "x", "limit": 21}, {"q": "\0"},
+    ]  # fmt: skip
+    for params in wrong:
         answer = await client.get("/api/search/suggest", params=params)
         assert answer.status_code == 422, params
 

@@ -10,6 +10,7 @@ from sqlmodel import col, func, select, update
 from db.engine import AsyncSession, Database
 from db.tables import IndexVersion, Job
 from errors import Conflict, NotFound, Superseded
+from models.index.catalogue_values import NO_VALUES, CatalogueValues
 from models.index.shapes import SearchAnswer, SearchQuery
 from studio.index.build import build_version, give_up_unfinished
 from studio.index.rebuild import rebuild_if_due
@@ -27,6 +28,12 @@ class Outgrown:
 
     async def status(self) -> Mapping[str, object]:
         return {"version": self.version, "rebuildDue": self.due}
+
+    async def complete(self, phrase: str, most: int) -> list[str]:
+        return []
+
+    async def catalogue_values(self) -> CatalogueValues:
+        return NO_VALUES
 
 
 async def test_an_outgrown_version_is_rebuilt_once(database_url: str) -> None:

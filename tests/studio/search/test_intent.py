@@ -44,7 +44,7 @@ def test_a_placement_joins_what_is_left_out() -> None:
     intent = Intent(similar, placement=placement)
     query = intent.to_query()
     assert intent.words is None and query.exclude == {"a", "h"}
-    assert (query.pins, query.buried) == (("p",), {"b"})
+    assert query.pins == ("p",) and query.buried == {"b"}
 
 
 def test_a_hybrid_search_has_its_alpha() -> None:

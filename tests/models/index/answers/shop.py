@@ -1,14 +1,22 @@
 """A random shop in plain Python, which answers every query by brute force."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.index.shapes import Filters, PriceFacet, ProductAttributes, SearchQuery, ValueFacet
+from models.index.shapes import (
+    Facet,
+    Filters,
+    PriceFacet,
+    ProductAttributes,
+    SearchQuery,
+    ValueFacet,
+)
 
 DIM = 16
 NAMES = ("colour", "Size", "material")
@@ -98,7 +106,7 @@ class Reference:
     """The right answer: ids or, if grouped, the best id of each group, in order."""
 
     ids: list[str]
-    facets: dict[str, object]
+    facets: dict[str, Any]
     members: dict[str, list[str]]
 
 
@@ -173,7 +181,7 @@ def reference(
     )
 
 
-def check_facets(facets: dict[str, object], right: Reference, *, is_grouped: bool) -> None:
+def check_facets(facets: Mapping[str, Facet], right: Reference, *, is_grouped: bool) -> None:
     """Compares counted facets with the right ones."""
     assert facets.keys() == right.facets.keys()
     for name, facet in facets.items():
@@ -184,15 +192,14 @@ def check_facets(facets: dict[str, object], right: Reference, *, is_grouped: boo
         if expected is None:
             assert facet == PriceFacet(None, None, ())
             continue
-        low, high, prices, pairs = expected  # type: ignore[misc]
-        assert (facet.min_e4, facet.max_e4) == (low, high)  # type: ignore[attr-defined]
-        for start, end, count in facet.ranges:  # type: ignore[attr-defined]
+        low, high, prices, pairs = expected
+        assert (facet.min_e4, facet.max_e4) == (low, high)
+        for start, end, count in facet.ranges:
             if is_grouped:
                 assert count == len({item for item, price in pairs if start <= price < end})
             else:
                 assert count == sum(start <= price < end for price in prices)
         covered = sum(
-            any(start <= price < end for start, end, _ in facet.ranges)  # type: ignore[attr-defined]
-            for price in prices
+            any(start <= price < end for start, end, _ in facet.ranges) for price in prices
         )
-        assert covered == len(prices) and len(facet.ranges) <= 10  # type: ignore[attr-defined]
+        assert covered == len(prices) and len(facet.ranges) <= 10

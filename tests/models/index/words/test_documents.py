@@ -8,7 +8,7 @@ from models.index.words.documents import Documents
 
 def rows_of(table: Documents, rows: int) -> list[float]:
     values = np.arange(1, table.count + 1, dtype=np.float32)
-    return table.to_rows(values, rows).tolist()
+    return [float(value) for value in table.to_rows(values, rows)]
 
 
 def test_a_row_has_its_newest_document() -> None:
