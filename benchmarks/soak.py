@@ -301,6 +301,8 @@ def main() -> None:
     folder.chmod(0o711)  # PostgreSQL runs as another user where this one is root
     names = ("AUTH", "SEARCH", "CV", "DEFAULT")
     limits: dict[str, Any] = {f"STUDIO_LIMIT_{name}": "10000000" for name in names}
+    # All callers are one account, which gets an eighth of the places for what takes seconds.
+    limits["STUDIO_CONCURRENT_CV"] = str(8 * options.callers)
     studio = RunningStudio(
         folder / "data",
         command=[sys.executable, "-m", "cli", "up"],

@@ -149,6 +149,8 @@ def test_releases_that_can_not_start_leave_the_former_one() -> None:
         assert pids(cluster, "Embedder") == embedder
         doctor = operate(cluster, "studio", "doctor")
         assert "Embedder: DEPLOY_FAILED, 1 RUNNING" in doctor and reason in doctor, doctor
+        addresses = [node.address for node in cluster.nodes.nodes.values()]
+        assert all(f" {address}: " in doctor for address in addresses), doctor
         load.require_no_failure()
 
         before = pids(cluster)
