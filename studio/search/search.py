@@ -97,7 +97,7 @@ async def search(
 
 async def _answer_next_page(studio: Studio, form: SearchForm, cursor: str) -> SearchAnswer:
     """Answers from the index and with the vectors of the previous page."""
-    page = read_cursor(cursor, form.fingerprint(), studio.settings.secret("jwt_secret"))
+    page = read_cursor(cursor, form.fingerprint(), studio.settings.present("jwt_secret"))
     query = replace(
         _plain_query(form),
         embedder_version=page.embedder_version,
@@ -113,7 +113,7 @@ def _next_cursor(studio: Studio, form: SearchForm, answer: SearchAnswer) -> str 
     if answer.end is None:
         return None
     position = replace(answer.end, change_seq=answer.change_seq)
-    secret = studio.settings.secret("jwt_secret")
+    secret = studio.settings.present("jwt_secret")
     return SearchCursor.of(answer, position).encode(form.fingerprint(), secret)
 
 

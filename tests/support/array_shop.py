@@ -49,7 +49,7 @@ class ArrayShop:
         self.stock = random.random(count) < 0.7
         self.currency = random.integers(0, 2, count)
         self.group = random.integers(-GROUPS, GROUPS, count).clip(-1)
-        self.created = random.integers(0, count // 2, count)
+        self.created = random.integers(0, 50_000, count)
         self.colour = random.integers(0, COLOURS, count)
         self.sizes = random.random((count, SIZES)) < 0.3
 

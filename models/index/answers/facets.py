@@ -92,7 +92,7 @@ def _largest(texts: Sequence[str], counts: NDArray[np.int64]) -> ValueFacet:
         least = np.partition(counts[codes], len(codes) - MOST_VALUES)[len(codes) - MOST_VALUES]
         codes = codes[counts[codes] >= least]
     values = sorted(
-        ((texts[code], int(counts[code])) for code in codes),
+        ((texts[code], int(counts[code])) for code in codes.tolist()),
         key=lambda value: (-value[1], value[0].casefold()),
     )
     return ValueFacet(tuple(values[:MOST_VALUES]))
