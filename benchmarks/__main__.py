@@ -10,6 +10,7 @@ import sys
 BENCHMARKS = (
     "search.quality", "segmentation.parsing_quality", "segmentation.segmentation", "served",
     "topologies", "serving.proxy_modes", "index.scale", "index.answers", "index.live",
+    "index.words", "index.fusion", "search_relevance",
     "jobs.throughput", "sales.regressor", "sales.heatmap", "sales.predict",
     "serving.gateway_cost", "serving.batchers", "index.reindex",
 )  # fmt: skip

@@ -61,12 +61,12 @@ class Question:
     gain: Gains
 
 
-def gain_of(**wanted: str) -> Gains:
+def gain_of(**names: str) -> Gains:
     """2 for a product with all of the properties."""
 
     def gain(product: DemoProduct) -> int:
         values = properties(product)
-        return 2 * all(values[name] == value for name, value in wanted.items())
+        return 2 * all(values[name] == value for name, value in names.items())
 
     return gain
 
@@ -221,7 +221,7 @@ def rankings(index: ProductIndex) -> dict[str, Ranking]:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Judgement:
     """Of one query: nDCG@10, whether the first is fully right, and whether it is empty."""
 
     ndcg: float
@@ -229,17 +229,17 @@ class Measured:
     is_empty: bool
 
 
-def judge(ids: Sequence[str], question: Question, products: dict[str, DemoProduct]) -> Measured:
+def judge(ids: Sequence[str], question: Question, products: dict[str, DemoProduct]) -> Judgement:
     """Compares a ranking with the truth."""
     discounts = 1 / np.log2(np.arange(2, TOP + 2))
     gains = [question.gain(products[product_id]) for product_id in ids]
     best = sorted((question.gain(product) for product in products.values()), reverse=True)[:TOP]
     ideal = float((np.array(best) * discounts[: len(best)]).sum())
     ndcg = float((np.array(gains) * discounts[: len(gains)]).sum()) / ideal if ideal else 1.0
-    return Measured(ndcg if ideal or not ids else 0.0, gains[:1] == [2], not ids)
+    return Judgement(ndcg if ideal or not ids else 0.0, gains[:1] == [2], not ids)
 
 
-def rows_of(measured: dict[str, dict[str, list[Measured]]]) -> Iterator[str]:
+def rows_of(measured: dict[str, dict[str, list[Judgement]]]) -> Iterator[str]:
     """The table, a line a class and a column a ranking."""
     names = list(measured)
     yield "| queries | n | " + " | ".join(names) + " |"
@@ -265,11 +265,11 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="an .npz file that keeps the vectors")
     args = parser.parse_args()
     products = sorted(demo_products(COUNT), key=lambda product: product.id.encode())
-    asked = list(questions(products))
-    Random(1).shuffle(asked)
+    queries = list(questions(products))
+    Random(1).shuffle(queries)
     titles = sorted({product.title for product in products})[:TITLES]
     samples = [*titles, *OTHER_THINGS]
-    texts = [*samples, *(question.text for question in asked)]
+    texts = [*samples, *(question.text for question in queries)]
     pictures, vectors = embed_all(products, texts, args.cache)
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root) / "version"
@@ -279,9 +279,9 @@ def main() -> None:
         index = build(folder, products, pictures, own, others)
         vectors = vectors[len(samples) :]
         by_id = {product.id: product for product in products}
-        halves: list[dict[str, dict[str, list[Measured]]]] = [{}, {}]
+        halves: list[dict[str, dict[str, list[Judgement]]]] = [{}, {}]
         for name, rank in rankings(index).items():
-            for place, (question, vector) in enumerate(zip(asked, vectors, strict=True)):
+            for place, (question, vector) in enumerate(zip(queries, vectors, strict=True)):
                 result = judge(rank(question.text, vector), question, by_id)
                 kinds = halves[place % 2].setdefault(name, {})
                 kinds.setdefault(question.kind, []).append(result)
@@ -296,7 +296,7 @@ def main() -> None:
         [
             "# Relevance of text searches", "",
             f"{head('python -m benchmarks.search_relevance')}. The demo shop of {COUNT} products,"
-            f" starter embedder; {len(asked):,} queries, one half for tuning, this half shown."
+            f" starter embedder; {len(queries):,} queries, one half for tuning, this half shown."
             " nDCG@10 · the first fully right · empty answers.", "",
             *rows_of(report), "",
             "Mean nDCG@10 on the tuning half: "

@@ -122,7 +122,7 @@ def main() -> None:
             "words and pictures": fused,
             "words and pictures, five facets": [replace(query, facets=FACETS) for query in fused],
         }
-        results = {name: times(index, asked) for name, asked in kinds.items()}
+        results = {name: times(index, group) for name, group in kinds.items()}
     base = np.percentile(next(iter(results.values())), 95)
     lines = [
         "# Words and facets in a text search", "",

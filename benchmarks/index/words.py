@@ -26,7 +26,7 @@ QUERIES, WRITES = 100, 20
 
 
 @dataclass(frozen=True)
-class Measured:
+class EngineTimes:
     """Times in milliseconds, p50 and p95; None: it can't."""
 
     best: tuple[float, float]
@@ -73,7 +73,7 @@ def timed(
     return float(np.percentile(took, 50)) * 1e3, float(np.percentile(took, 95)) * 1e3
 
 
-def measure(engine: Engine, count: int) -> Measured:
+def measure(engine: Engine, count: int) -> EngineTimes:
     """All times of a built engine."""
     plain, wrong = queries_of(count)
     best = timed(engine, engine.best, plain)
@@ -81,7 +81,7 @@ def measure(engine: Engine, count: int) -> Measured:
     has_fuzzy = engine.mask(wrong[0], True) is not None
     masks = timed(engine, lambda query: engine.mask(query, False), plain) if has_mask else None
     fuzzy = timed(engine, lambda query: engine.mask(query, True), wrong) if has_fuzzy else None
-    return Measured(best, masks, fuzzy, write_times(engine, count) if has_mask else None)
+    return EngineTimes(best, masks, fuzzy, write_times(engine, count) if has_mask else None)
 
 
 def write_times(engine: Engine, count: int) -> tuple[float, float]:

@@ -101,6 +101,6 @@ class Documents:
         """The rows of those documents that are not dead."""
         if not documents:
             return np.zeros(0, dtype=np.int64)
-        kept = [document for document in documents if document != NONE]
-        rows = np.unique(self._rows.view[np.array(kept, dtype=np.int64)])
+        live = [document for document in documents if document != NONE]
+        rows = np.unique(self._rows.view[np.array(live, dtype=np.int64)])
         return rows[rows != NONE].astype(np.int64)

@@ -90,7 +90,7 @@ class Expander:
                     others += self._phrases(synonyms.of(key), SYNONYM_WEIGHT)
             if others:
                 own = self._phrases([phrase], 1.0)
-                return Unit(" ".join(phrase), (*own, *others))
+                return Unit(" ".join(phrase), unique([*own, *others]))
         return None
 
     def _joined(self, phrase: Phrase) -> list[Alternative]:
@@ -105,7 +105,7 @@ class Expander:
         for synonyms in self._synonyms:
             alternatives += self._phrases(synonyms.of((word,)), SYNONYM_WEIGHT)
         if alternatives and not is_lenient:
-            return [Unit(word, tuple(alternatives))]
+            return [Unit(word, unique(alternatives))]
         parts = None if alternatives else self._split(word)
         if parts is not None:
             return [Unit(part, tuple(self._exact(part)), is_changed=True) for part in parts]
@@ -123,7 +123,7 @@ class Expander:
             Alternative((code,), EDIT_WEIGHT**edits * (1.0 if place == 0 else SECOND_WEIGHT))
             for place, (code, edits) in enumerate(similar[:SIMILAR_TERMS])
         ]
-        return Unit(text, (*alternatives, *corrected), is_changed=not alternatives)
+        return Unit(text, unique([*alternatives, *corrected]), is_changed=not alternatives)
 
     def _rank(self, code: int, word: str) -> tuple[bool, bool, int]:
         """Letters are rather swapped, lost or doubled than wrong; then frequent terms are first."""
@@ -148,9 +148,9 @@ class Expander:
                 alternatives += [Alternative(own.codes, weight * own.weight) for own in exact]
                 continue
             codes = [self._vocabulary.forms(word)[0] for word in phrase]
-            known = tuple(code for code in codes if code is not None)
-            if len(known) == len(codes):
-                alternatives.append(Alternative(known, weight))
+            present = tuple(code for code in codes if code is not None)
+            if len(present) == len(codes):
+                alternatives.append(Alternative(present, weight))
         return alternatives
 
     def _split(self, word: str) -> tuple[str, str] | None:
@@ -167,3 +167,11 @@ class Expander:
     def _frequency(self, word: str) -> int:
         codes = {code for exact in self._exact(word) for code in exact.codes}
         return sum(self._count(code) for code in codes)
+
+
+def unique(alternatives: list[Alternative]) -> tuple[Alternative, ...]:
+    """Each alternative once, with the highest of its weights."""
+    weights: dict[tuple[int, ...], float] = {}
+    for alternative in alternatives:
+        weights[alternative.codes] = max(alternative.weight, weights.get(alternative.codes, 0.0))
+    return tuple(Alternative(codes, weight) for codes, weight in weights.items())

@@ -23,7 +23,11 @@ class HashTable:
     values: NDArray[np.int32]
 
     @classmethod
-    def of(cls, hashes: Sequence[int] | NDArray[np.uint64], values: Sequence[int]) -> "HashTable":
+    def of(
+        cls,
+        hashes: Sequence[int] | NDArray[np.uint64],
+        values: Sequence[int] | NDArray[np.int32],
+    ) -> "HashTable":
         """A table of pairs in any order; equal texts keep their order."""
         keys = np.asarray(hashes, dtype=np.uint64)
         order = np.argsort(keys, kind="stable")

@@ -64,9 +64,9 @@ class Identifiers:
     def renumber(self, numbers: NDArray[np.int32]) -> None:
         """Gives added documents new numbers; -1: the document is dropped."""
         self._added_keys = {
-            key: kept
+            key: left
             for key, documents in self._added_keys.items()
-            if (kept := [int(numbers[old]) for old in documents if numbers[old] >= 0])
+            if (left := [int(numbers[old]) for old in documents if numbers[old] >= 0])
         }
         self._added_documents = [int(numbers[old]) for old in self._added_documents]
 

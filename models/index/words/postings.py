@@ -23,7 +23,7 @@ class PostingFiles:
     impacts: NDArray[np.uint8]
 
 
-class Postings:
+class TermPostings:
     """The version's postings, and behind them those of documents that were added since."""
 
     def __init__(self, files: PostingFiles) -> None:
@@ -63,13 +63,13 @@ class Postings:
         """Gives documents new numbers, in the same order; -1: the document is dropped."""
         for code, (documents, impacts) in list(self._live.items()):
             fresh = numbers[np.array(documents, dtype=np.int64)]
-            kept = fresh >= 0
-            if not kept.any():
+            is_left = fresh >= 0
+            if not is_left.any():
                 del self._live[code]
                 continue
-            remaining = np.array(impacts, dtype=np.uint8)[kept]
+            remaining = np.array(impacts, dtype=np.uint8)[is_left]
             self._live[code] = (
-                array("i", fresh[kept].tobytes()), array("B", remaining.tobytes()),
+                array("i", fresh[is_left].tobytes()), array("B", remaining.tobytes()),
             )  # fmt: skip
 
     def _range(self, code: int) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Stems of a word in the five languages of the studio, by the Snowball algorithms."""
 
 from functools import lru_cache
+from typing import Any
 
 import snowballstemmer
 
@@ -10,7 +11,7 @@ CACHED_WORDS = 50_000
 
 
 @lru_cache(maxsize=1)
-def _stemmers() -> list[snowballstemmer.stemmer]:
+def _stemmers() -> list[Any]:
     return [snowballstemmer.stemmer(language) for language in LANGUAGES]
 
 

@@ -29,8 +29,8 @@ class Synonyms:
         for text in searched:
             own = phrase_of(text)
             for key in keys_of(own):
-                known = self._phrases.setdefault(key, [])
-                known += [other for other in phrases if other != own and other not in known]
+                others = self._phrases.setdefault(key, [])
+                others += [one for one in phrases if one != own and one not in others]
 
     def of(self, phrase: Phrase) -> list[Phrase]:
         """Synonyms of a phrase or of another form of it."""

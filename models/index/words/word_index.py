@@ -16,7 +16,7 @@ from models.index.words.files import WordFiles
 from models.index.words.hash_table import hash_of
 from models.index.words.identifiers import Identifiers
 from models.index.words.impacts import VALUES, impacts_of
-from models.index.words.postings import Postings
+from models.index.words.postings import TermPostings
 from models.index.words.synonyms import Synonyms, builtin_synonyms
 from models.index.words.vocabulary import Vocabulary
 
@@ -52,7 +52,7 @@ class WordIndex:
 
     def __init__(self, files: WordFiles) -> None:
         self._vocabulary = Vocabulary(files.vocabulary)
-        self._postings = Postings(files.postings)
+        self._postings = TermPostings(files.postings)
         self._identifiers = Identifiers(files.identifiers)
         self._documents = Documents(files.fingerprints)
         self._count = len(files.fingerprints)
@@ -175,13 +175,13 @@ class WordIndex:
 
     def _suggestion(self, units: list[Unit], match: WordMatch) -> str | None:
         """The words as they were matched; without those that nothing has, if there are others."""
-        known = [unit for unit in units if unit.alternatives]
-        is_same = len(known) == len(units) and not any(unit.is_changed for unit in units)
-        if is_same or not known:
+        matched = [unit for unit in units if unit.alternatives]
+        is_same = len(matched) == len(units) and not any(unit.is_changed for unit in units)
+        if is_same or not matched:
             return None
-        if len(known) < len(units):
-            match = self._score(known, len(match.scores))
-        return " ".join(unit.text for unit in known) if match.is_complete.any() else None
+        if len(matched) < len(units):
+            match = self._score(matched, len(match.scores))
+        return " ".join(unit.text for unit in matched) if match.is_complete.any() else None
 
     def _compact(self) -> None:
         """Drops dead documents behind the version's."""

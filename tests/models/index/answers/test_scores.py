@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models.index.answers.answer import IndexAnswer, answer_many
 from models.index.files import empty_files
@@ -14,7 +15,7 @@ STATS = ScoreStats(0.0, 0.5, 0.1, 0.2, text_cutoff=0.3, text_top=0.5, fused_cuto
 TEXT = np.eye(DIM, dtype=np.float32)[0]
 
 
-def vector(cosine: float) -> np.ndarray[tuple[int], np.dtype[np.float16]]:
+def vector(cosine: float) -> NDArray[np.float16]:
     """A unit vector with this similarity to `TEXT`."""
     return np.array([cosine, (1 - cosine**2) ** 0.5, 0, 0], dtype=np.float16)
 
