@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from models.index.words.analysis import words_of
 from models.index.words.impacts import VALUES
-from models.index.words.postings import Postings
+from models.index.words.postings import TermPostings
 from models.index.words.vocabulary import Vocabulary
 
 MOST_TERMS = 20
@@ -21,7 +21,7 @@ MOST_WORDS = 6
 Scores = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
-def complete(vocabulary: Vocabulary, postings: Postings, phrase: str, most: int) -> list[int]:
+def complete(vocabulary: Vocabulary, postings: TermPostings, phrase: str, most: int) -> list[int]:
     """The best documents that have all words of the phrase, of which the last may be unfinished.
 
     Where nothing has a word, terms with one or two typing errors stand for it. The list is longer
@@ -37,19 +37,19 @@ def complete(vocabulary: Vocabulary, postings: Postings, phrase: str, most: int)
     return [int(document) for document in documents[order]]
 
 
-def _whole(vocabulary: Vocabulary, postings: Postings, word: str) -> Scores:
+def _whole(vocabulary: Vocabulary, postings: TermPostings, word: str) -> Scores:
     code, others = vocabulary.forms(word)
     codes = others if code is None else [code, *others]
     return _scores(postings, codes or [code for code, _ in vocabulary.similar(word)])
 
 
-def _beginning(vocabulary: Vocabulary, postings: Postings, word: str) -> Scores:
+def _beginning(vocabulary: Vocabulary, postings: TermPostings, word: str) -> Scores:
     beginnings = vocabulary.beginning(word)[:MOST_COMPARED]
     codes = sorted(beginnings, key=lambda code: -postings.count(code))
     return _scores(postings, codes[:MOST_TERMS] or [code for code, _ in vocabulary.similar(word)])
 
 
-def _scores(postings: Postings, codes: list[int]) -> Scores:
+def _scores(postings: TermPostings, codes: list[int]) -> Scores:
     """Documents that have any of the terms, ascending, and the highest value in each."""
     documents, values, count = [], [], 0
     for code in codes:
