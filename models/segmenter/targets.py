@@ -86,7 +86,7 @@ def shrink(mask: Mask, size: tuple[int, int]) -> Plane:
     """(h, w) bool -> (size) float32: the share of each pixel's area that is inside."""
     image = Image.fromarray(mask.view(np.uint8) * 255)
     resized = image.resize((size[1], size[0]), Image.Resampling.BOX)
-    return np.asarray(resized, np.float32) / 255
+    return np.asarray(np.asarray(resized, np.float32) / 255, np.float32)
 
 
 def _require_garment(features: Features, piece: Candidate) -> Candidate:
