@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from models.bounds.bits import Bits
+from models.bounds.bits import HeaderBits
 from models.bounds.limits import MAX_PIXELS, check_most, damaged
 
 MAX_UNITS = 20_000
@@ -71,7 +71,7 @@ def _read_size(unit: bytes) -> tuple[int, int]:
     Raises:
         Invalid: its frames could be much larger.
     """
-    bits = Bits(unit)
+    bits = HeaderBits(unit)
     bits.number(4)  # profile, still picture
     is_reduced = bits.number(1)
     if is_reduced:
@@ -85,7 +85,7 @@ def _read_size(unit: bytes) -> tuple[int, int]:
     return bits.number(width_bits) + 1, bits.number(height_bits) + 1
 
 
-def _skip_operating_points(bits: Bits) -> None:
+def _skip_operating_points(bits: HeaderBits) -> None:
     delay_bits = 0
     if bits.number(1):  # timing info
         bits.number(64)

@@ -1,7 +1,7 @@
 """Reads the headers of video codecs bit by bit."""
 
 
-class Bits:
+class HeaderBits:
     """The bits of some bytes, the highest of each byte first.
 
     Every read raises IndexError beyond the end.

@@ -99,7 +99,7 @@ def read_items(data: bytes) -> Items:
         items.primary = _read_primary(data, *parts[b"pitm"])
         items.kinds = _read_kinds(data, *parts[b"iinf"])
         idat = parts.get(b"idat", (0, 0))[0]
-        items.extents = _read_extents(Fields(data, *parts[b"iloc"]), idat)
+        items.extents = _read_extents(BoxFields(data, *parts[b"iloc"]), idat)
         if b"iref" in parts:
             items.references = _read_references(data, *parts[b"iref"])
         for kind, first, last in read_boxes(data, *parts[b"iprp"]):
@@ -108,7 +108,7 @@ def read_items(data: bytes) -> Items:
                     raise damaged()
                 items.properties += read_boxes(data, first, last)
             elif kind == b"ipma":
-                own = _read_associations(Fields(data, first, last))
+                own = _read_associations(BoxFields(data, first, last))
                 if own.keys() & items.own.keys():
                     raise damaged()
                 items.own |= own
@@ -133,7 +133,7 @@ def _read_unique(data: bytes, start: int, end: int) -> dict[bytes, tuple[int, in
     return places
 
 
-class Fields:
+class BoxFields:
     """Reads numbers one after the other from a box."""
 
     def __init__(self, data: bytes, start: int, end: int) -> None:
@@ -154,19 +154,19 @@ class Fields:
 
 
 def _read_primary(data: bytes, start: int, end: int) -> int:
-    fields = Fields(data, start, end)
+    fields = BoxFields(data, start, end)
     version = fields.number(4) >> 24
     return fields.number(2 if version == 0 else 4)
 
 
 def _read_kinds(data: bytes, start: int, end: int) -> dict[int, bytes]:
-    fields = Fields(data, start, end)
+    fields = BoxFields(data, start, end)
     version = fields.number(4) >> 24
     fields.number(2 if version == 0 else 4)
     kinds: dict[int, bytes] = {}
     for kind, first, last in read_boxes(data, fields.place, end):
         if kind == b"infe":
-            entry = Fields(data, first, last)
+            entry = BoxFields(data, first, last)
             version = entry.number(4) >> 24
             if version not in (2, 3):
                 raise damaged()
@@ -179,7 +179,7 @@ def _read_kinds(data: bytes, start: int, end: int) -> dict[int, bytes]:
     return kinds
 
 
-def _read_extents(fields: Fields, idat: int) -> dict[int, list[tuple[int, int]]]:
+def _read_extents(fields: BoxFields, idat: int) -> dict[int, list[tuple[int, int]]]:
     version = fields.number(4) >> 24
     sizes = fields.number(2)
     offset_size, length_size, base_size, index_size = (
@@ -208,11 +208,11 @@ def _read_extents(fields: Fields, idat: int) -> dict[int, list[tuple[int, int]]]
 
 
 def _read_references(data: bytes, start: int, end: int) -> list[tuple[bytes, int, tuple[int, ...]]]:
-    size = 2 if Fields(data, start, end).number(4) >> 24 == 0 else 4
+    size = 2 if BoxFields(data, start, end).number(4) >> 24 == 0 else 4
     references = []
     total = 0
     for kind, first, last in read_boxes(data, start + 4, end):
-        fields = Fields(data, first, last)
+        fields = BoxFields(data, first, last)
         item, count = fields.number(size), fields.number(2)
         total += count
         check_most("references between its items", total, MAX_ENTRIES)
@@ -220,7 +220,7 @@ def _read_references(data: bytes, start: int, end: int) -> list[tuple[bytes, int
     return references
 
 
-def _read_associations(fields: Fields) -> dict[int, list[int]]:
+def _read_associations(fields: BoxFields) -> dict[int, list[int]]:
     head = fields.number(4)
     item_size, number_size = (2 if head >> 24 == 0 else 4), (2 if head & 1 else 1)
     own: dict[int, list[int]] = {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from models.bounds.bits import Bits
+from models.bounds.bits import HeaderBits
 from models.bounds.limits import check_most, damaged
 
 MAX_UNITS = 20_000
@@ -73,7 +73,7 @@ def _read_units(data: bytes, length_size: int) -> Iterator[bytes]:
 
 def _read_size(unit: bytes) -> tuple[int, int]:
     """Width and height of a sequence parameter set."""
-    bits = Bits(unit[2:].replace(b"\0\0\3", b"\0\0"))
+    bits = HeaderBits(unit[2:].replace(b"\0\0\3", b"\0\0"))
     bits.number(4)
     layers = bits.number(3)
     bits.number(1 + PROFILE_BITS + 8)

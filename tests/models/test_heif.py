@@ -12,7 +12,7 @@ from drawing.hostile import heif
 from errors import Invalid, NotAnImage, TooLarge
 from models.bounds import av1, boxes, hevc
 from models.bounds import heif as bounds
-from models.bounds.bits import Bits
+from models.bounds.bits import HeaderBits
 from models.bounds.formats import find_format
 from models.bounds.limits import MAX_EXIF_BYTES
 from models.clean_copy import clean_copy
@@ -236,11 +236,11 @@ def test_any_changed_byte_ends_in_a_picture_or_an_error(kind: str) -> None:
 
 
 def test_bits_are_read_from_the_highest_on() -> None:
-    reader = Bits(bytes((0b1010_0110, 0b0100_0000)))
+    reader = HeaderBits(bytes((0b1010_0110, 0b0100_0000)))
     assert [reader.number(count) for count in (1, 2, 3)] == [1, 1, 1]
     assert reader.exponential() == 0  # 1
     assert reader.exponential() == 3  # 00100
     with pytest.raises(IndexError):
         reader.number(40)
     with pytest.raises(IndexError):
-        Bits(bytes(9)).exponential()
+        HeaderBits(bytes(9)).exponential()

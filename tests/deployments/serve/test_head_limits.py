@@ -70,8 +70,8 @@ async def test_pages_of_named_origins_can_read_a_refusal(app: App) -> None:
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve([listening]))
-    for sent, expected in ((origin, origin), ("https://other.example", None)):
-        head = HEAD + f"Origin: {sent}\r\n".encode() + b"A: " + FILLER
+    for own_origin, expected in ((origin, origin), ("https://other.example", None)):
+        head = HEAD + f"Origin: {own_origin}\r\n".encode() + b"A: " + FILLER
         answers = await exchange(listening.getsockname()[1], head)
         check_refused(answers)
         headers = answers[0][1]

@@ -91,11 +91,11 @@ async def test_the_documented_rule_lets_a_page_upload(
         receipt = (await presign(client, headers)).json()
         done = f"/api/files/{receipt['fileId']}/complete"
         for origin, status in (("https://other.example", 403), (options["origins"][0], 200)):
-            asked = {
+            question = {
                 "Origin": origin, "Access-Control-Request-Method": "PUT",
                 "Access-Control-Request-Headers": ",".join(sorted(receipt["headers"])).lower(),
             }  # fmt: skip
-            preflight = await outside.options(receipt["url"], headers=asked)
+            preflight = await outside.options(receipt["url"], headers=question)
             assert preflight.status_code == status, preflight.text
         allowed = {"Origin": origin}
         put = await outside.put(receipt["url"], content=JPEG, headers=receipt["headers"] | allowed)
