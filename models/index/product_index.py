@@ -167,6 +167,8 @@ class ProductIndex:
 
     def exact(self, plan: SearchPlan, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """The exact scores of rows, not rounded: float64 (n,)."""
+        if not rows.size:  # an index without products has no dimension
+            return np.zeros(0)
         scores: NDArray[np.float64] = self.rows.vectors(rows).astype(np.float64) @ plan.blend
         return scores + plan.offset
 

@@ -57,28 +57,26 @@ def ids(body: dict[str, Any]) -> list[str]:
     return [result["id"] for result in body["results"]]
 
 
-@pytest.mark.parametrize(
-    ("filters", "total"),
-    [
-        ({}, 12),
-        ({"attributes": {"COLOUR": "Red"}}, 2),
-        ({"attributes": {"colour": ["red", "blue"], "size": "s"}}, 2),
-        ({"not": {"attributes": {"colour": "red"}}}, 10),
-        ({"not": {"category": "dress", "inStock": False}}, 4),
-        ({"not": {"priceMin": "12", "priceMax": "20"}}, 4),
-        ({"category": "dress", "not": {"brand": "ärmel"}}, 4),
-        ({"not": {}}, 12),
-        ({"currency": "eur"}, 12),
-        ({"currency": "USD"}, 0),
-        ({"groupId": "nothing"}, 0),
-    ],
-)
-async def test_filters_and_their_opposites(
-    client: httpx.AsyncClient, filters: dict[str, Any], total: int
-) -> None:
-    body = await search(client, filters=filters)
-    assert body["total"] == total and len(body["results"]) == min(4, total)
-    assert (body["nextCursor"] is None) == (total <= 4)
+FILTERS: list[tuple[dict[str, Any], int]] = [
+    ({}, 12),
+    ({"attributes": {"COLOUR": "Red"}}, 2),
+    ({"attributes": {"colour": ["red", "blue"], "size": "s"}}, 2),
+    ({"not": {"attributes": {"colour": "red"}}}, 10),
+    ({"not": {"category": "dress", "inStock": False}}, 4),
+    ({"not": {"priceMin": "12", "priceMax": "20"}}, 4),
+    ({"category": "dress", "not": {"brand": "ärmel"}}, 4),
+    ({"not": {}}, 12),
+    ({"currency": "eur"}, 12),
+    ({"currency": "USD"}, 0),
+    ({"groupId": "nothing"}, 0),
+]
+
+
+async def test_filters_and_their_opposites(client: httpx.AsyncClient) -> None:
+    for filters, total in FILTERS:
+        body = await search(client, filters=filters)
+        assert body["total"] == total and len(body["results"]) == min(4, total), filters
+        assert (body["nextCursor"] is None) == (total <= 4)
 
 
 async def test_facets_count_all_pages_and_ignore_their_own_filter(
@@ -107,18 +105,12 @@ async def test_facets_count_all_pages_and_ignore_their_own_filter(
     assert nothing["facets"]["price"] == {"min": None, "max": None, "ranges": []}
 
 
-@pytest.mark.parametrize(
-    ("sort", "first"),
-    [("priceAsc", "p00"), ("priceDesc", "p11"), ("newest", "p11")],
-)
-async def test_an_order_holds_over_all_pages(
-    client: httpx.AsyncClient, sort: str, first: str
-) -> None:
+async def test_an_order_holds_over_all_pages(client: httpx.AsyncClient) -> None:
     names = [f"p{place:02}" for place in range(12)]
-    expected = names if first == "p00" else names[::-1]
-    pages = await walk(client, "text", THINGS | {"sort": sort})
-    assert [ids(page) for page in pages] == [expected[:4], expected[4:8], expected[8:]]
-    assert [page["total"] for page in pages] == [12, 12, 12]
+    for sort, order in (("priceAsc", names), ("priceDesc", names[::-1]), ("newest", names[::-1])):
+        pages = await walk(client, "text", THINGS | {"sort": sort})
+        assert [ids(page) for page in pages] == [order[:4], order[4:8], order[8:]]
+        assert [page["total"] for page in pages] == [12, 12, 12]
 
 
 async def walk(
@@ -222,33 +214,26 @@ async def test_a_cursor_holds_for_its_own_search_and_as_long_as_its_index(
     assert (await search(client))["indexVersion"] != first["indexVersion"]
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"facets": ["title"]}, {"facets": ["attributes."]}, {"facets": ["brand"] * 21},
-        {"sort": "price"}, {"groupBy": "brand"}, {"filters": {"currency": "Euro"}},
-        {"filters": {"not": {"not": {}}}}, {"filters": {"attributes": {"a": 1}}},
-        {"filters": {"attributes": {"a" * 65: "b"}}},
-    ],
-)  # fmt: skip
-async def test_unknown_names_are_refused(client: httpx.AsyncClient, fields: dict[str, Any]) -> None:
-    answer = await client.post("/api/search/text", json=THINGS | fields)
-    assert answer.status_code == 422, answer.text
+UNKNOWN: list[dict[str, Any]] = [
+    {"facets": ["title"]}, {"facets": ["attributes."]}, {"facets": ["brand"] * 21},
+    {"sort": "price"}, {"groupBy": "brand"}, {"filters": {"currency": "Euro"}},
+    {"filters": {"not": {"not": {}}}}, {"filters": {"attributes": {"a": 1}}},
+    {"filters": {"attributes": {"a" * 65: "b"}}},
+]  # fmt: skip
+BY_ADDRESS: list[tuple[dict[str, Any], int]] = [
+    ({"filters": "{"}, 400), ({"filters": "[1]"}, 422), ({"filters": '{"size": 1}'}, 422),
+    ({"sort": "x"}, 422), ({"facets": "title"}, 422), ({"cursor": "x"}, 400),
+    ({"facets": ["brand", "price"], "filters": '{"inStock": true}'}, 200),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("params", "status"),
-    [
-        ({"filters": "{"}, 400), ({"filters": "[1]"}, 422), ({"filters": '{"size": 1}'}, 422),
-        ({"sort": "x"}, 422), ({"facets": "title"}, 422), ({"cursor": "x"}, 400),
-        ({"facets": ["brand", "price"], "filters": '{"inStock": true}'}, 200),
-    ],
-)  # fmt: skip
-async def test_a_search_without_a_body_is_checked_too(
-    client: httpx.AsyncClient, params: dict[str, Any], status: int
-) -> None:
-    answer = await client.get("/api/search/similar/p00", params=params)
-    assert answer.status_code == status, answer.text
+async def test_unknown_names_are_refused(client: httpx.AsyncClient) -> None:
+    for fields in UNKNOWN:
+        answer = await client.post("/api/search/text", json=THINGS | fields)
+        assert answer.status_code == 422, (fields, answer.text)
+    for params, status in BY_ADDRESS:
+        answer = await client.get("/api/search/similar/p00", params=params)
+        assert answer.status_code == status, (params, answer.text)
 
 
 async def test_the_log_names_what_was_asked(settings: Settings) -> None:

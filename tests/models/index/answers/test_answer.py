@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models.index import approximate
 from models.index.answers.answer import IndexAnswer, answer_many
 from models.index.build import IndexWriter
-from models.index.files import open_files
+from models.index.files import empty_files, open_files
 from models.index.product_index import ProductIndex
 from models.index.search_plan import plan_search
 from models.index.shapes import SearchQuery, Sort
@@ -123,3 +123,13 @@ def test_answers_equal_brute_force(
         for _ in range(40):
             change(index, products, random)
             check(index, products, draw_query(random, products))
+
+
+def test_an_index_without_products_answers_vectors_of_any_length() -> None:
+    index = ProductIndex(empty_files(1))
+    vector = np.ones(5, np.float32)
+    for query in (
+        SearchQuery(3, text=vector), SearchQuery(3, image=vector),
+        SearchQuery(3, image=vector, is_grouped=True), SearchQuery(3, text=vector, sort="newest"),
+    ):  # fmt: skip
+        assert answer_many(index, [query]) == [IndexAnswer([], 0)]
