@@ -126,7 +126,7 @@ class ArrayShop:
             if name.casefold() == "colour":
                 masks["attributes.colour"] = np.isin(self.colour, numbers(values))
             else:
-                masks["attributes.size"] = self.sizes[:, numbers(values)].any(axis=1)
+                masks["attributes.size"] = np.asarray(self.sizes[:, numbers(values)].any(axis=1))
         return masks
 
     def answer_set(self, index: ProductIndex, query: SearchQuery, but: str = "") -> Mask:
