@@ -120,7 +120,11 @@ async def call_in_a_batch(silent: Any) -> None:
     """Batches run in a context of their own, and serve the queries of several callers."""
     handle: Any = SimpleNamespace(search=silent)
     origin = current_origin()
-    await search_in_batches("Embedder", handle, HandleArgs(), lambda _: origin).submit("query")
+
+    def origin_of(_: str) -> Origin:
+        return origin
+
+    await search_in_batches("Embedder", handle, HandleArgs(), origin_of).submit("query")
 
 
 @pytest.mark.parametrize("call", [call_alone, call_in_a_batch])
