@@ -160,21 +160,26 @@ def kind_of(process: psutil.Process) -> str:
     words = process.cmdline()
     title = words[0] if words else ""
     if "ServeReplica:studio:" in title:
-        return title.split("ServeReplica:studio:")[1].split()[0].split(":")[0]
+        return title.split("ServeReplica:studio:")[1].split()[0].split(":")[0].split(".")[0]
     if title.startswith("ray::"):
-        return "" if title.startswith(PASSING) else title.removeprefix("ray::")
+        return "" if title.startswith(PASSING) else title.removeprefix("ray::").split(".")[0]
     name = process.name()
     return "" if name in PASSING else name
 
 
 async def sample(studio: RunningStudio, report: Report, until_s: float) -> None:
-    """Sums the resident memory by kind of process, again and again."""
+    """Sums the resident memory by kind of process, again and again.
+
+    Each connection of PostgreSQL also has the pages of its shared buffers resident, which it has
+    touched; they are left out.
+    """
     while report.elapsed_s < until_s:
         sums: Counter[str] = Counter()
         for process in psutil.Process(studio.pid).children(recursive=True):
             with suppress(psutil.Error):
                 if kind := kind_of(process):
-                    sums[kind] += process.memory_info().rss
+                    memory = process.memory_info()
+                    sums[kind] += memory.rss - (memory.shared if kind == "postgres" else 0)
         for kind, total in sums.items():
             report.memory[kind].append((report.elapsed_s, total / 2**20))
         await asyncio.sleep(SAMPLE_S)
