@@ -10,7 +10,8 @@ import pytest
 
 from errors import Invalid, NotFound, Unavailable
 from integrations.blobs.local import LocalBlobStore
-from models.index.files import COLUMNS, ID_ENDS, ID_TEXT, VECTORS, VOCABULARY, Manifest
+from models.index.columns.column_files import COLUMNS, VOCABULARY
+from models.index.files import ID_ENDS, ID_TEXT, VECTORS, Manifest
 from studio.index import files
 from studio.index.files import FETCHES, TRIES, fetch_files, store_files
 

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from models.index.shapes import NO_FILTERS, Filters
+from studio.search.filters import FiltersForm
 from studio.search.forms import (
-    FiltersForm,
     HybridSearchForm,
     ImageSearchForm,
     SimilarSearchForm,
