@@ -30,7 +30,7 @@ Vectors = list[NDArray[np.float32]]
 FILTERS = Filters(price_max_e4=1_000_000, in_stock=True)
 
 
-class Shop:
+class ClusteredShop:
     """Products in overlapping clusters, as text and image queries see them."""
 
     def __init__(self, count: int) -> None:
@@ -86,7 +86,7 @@ def measure(queries: Vectors, answer: Callable[[NDArray[np.float32]], int]) -> s
     return f"{p50:.2f} | {p95:.2f} | {np.median(totals):,.0f} |"
 
 
-def table(index: ProductIndex, shop: Shop) -> list[str]:
+def table(index: ProductIndex, shop: ClusteredShop) -> list[str]:
     """The lines of the table."""
     lines = ["| search | p50 ms | p95 ms | total |", "| --- | --- | --- | --- |"]
     for side, noise in (("image", 0.8), ("text", 3.0)):
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--products", type=int, default=100_000)
     count = parser.parse_args().products
     faiss.omp_set_num_threads(1)
-    shop = Shop(count)
+    shop = ClusteredShop(count)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shop.write(folder)

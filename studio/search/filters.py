@@ -17,18 +17,12 @@ def as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-Texts = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=200)]],
-    Field(min_length=1, max_length=100, fail_fast=True),
-    BeforeValidator(as_list),
-]
-"""One text or several."""
+Text200 = Annotated[str, Field(min_length=1, max_length=200)]
+Text500 = Annotated[str, Field(min_length=1, max_length=500)]
+SomeTexts = Field(min_length=1, max_length=100, fail_fast=True)
+Texts = Annotated[list[Text200], SomeTexts, BeforeValidator(as_list)]
 AttributeName = Annotated[str, Field(min_length=1, max_length=64)]
-AttributeTexts = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=500)]],
-    Field(min_length=1, max_length=100, fail_fast=True),
-    BeforeValidator(as_list),
-]
+AttributeTexts = Annotated[list[Text500], SomeTexts, BeforeValidator(as_list)]
 Price = Annotated[Decimal, Field(ge=0, le=1_000_000_000)]
 LISTS = {"category", "brand", "group_id"}
 

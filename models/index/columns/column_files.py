@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.index.columns.column_store import ProductColumns
 from models.index.columns.dictionaries import Dictionaries, FactCodes, GroupCodes, TextCodes
-from models.index.columns.facts import NO_POSTINGS, Postings
+from models.index.columns.facts import NO_POSTINGS, FactPostings
 
 COLUMNS = {
     "category_code": "category.i32.npy",
@@ -58,7 +58,7 @@ def save_columns(columns: ProductColumns, folder: Path) -> None:
     (folder / VOCABULARY).write_text(text, encoding="utf-8")
 
 
-def _by_name(facts: FactCodes, postings: Postings) -> tuple[FactCodes, Postings]:
+def _by_name(facts: FactCodes, postings: FactPostings) -> tuple[FactCodes, FactPostings]:
     """The facts numbered anew, in order of their names' numbers."""
     name_codes = np.array(facts.name_codes, dtype=np.int64)
     order = np.argsort(name_codes, kind="stable")
@@ -68,7 +68,7 @@ def _by_name(facts: FactCodes, postings: Postings) -> tuple[FactCodes, Postings]
     entries = np.argsort(number[np.repeat(np.arange(len(lengths)), lengths)], kind="stable")
     values = [facts.values[code] for code in order]
     ordered = FactCodes(facts.names.spellings, name_codes[order].tolist(), values)
-    return ordered, Postings(np.cumsum(lengths[order]), postings.rows[entries])
+    return ordered, FactPostings(np.cumsum(lengths[order]), postings.rows[entries])
 
 
 def open_columns(folder: Path) -> ProductColumns:
@@ -96,7 +96,7 @@ def open_columns(folder: Path) -> ProductColumns:
     )
     postings = NO_POSTINGS
     if has_facts:
-        postings = Postings(
+        postings = FactPostings(
             load_array(folder / FACT_ENDS, "r"), load_array(folder / FACT_ROWS, "r")
         )
     return ProductColumns(dictionaries, facts=postings, **arrays)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.index.columns.dictionaries import Dictionaries
-from models.index.columns.facts import NO_POSTINGS, FactStore, Postings
+from models.index.columns.facts import NO_POSTINGS, FactPostings, FactStore
 from models.index.shapes import Filters, ProductAttributes
 
 Rows = slice | NDArray[np.int64]
@@ -29,7 +29,7 @@ class ProductColumns:
     currency_code: NDArray[np.int32]
     group_code: NDArray[np.int32]
     created_us: NDArray[np.int64]
-    facts: Postings = NO_POSTINGS
+    facts: FactPostings = NO_POSTINGS
 
 
 class ColumnStore:

@@ -13,7 +13,7 @@ COMPACT_PAIRS = 4096
 NOWHERE = -1
 
 
-class Postings(NamedTuple):
+class FactPostings(NamedTuple):
     """For each fact the rows that have it.
 
     `rows`: int32, in order of the fact's number. `ends`: int64, where the rows of each fact end.
@@ -23,17 +23,17 @@ class Postings(NamedTuple):
     rows: NDArray[np.int32]
 
 
-NO_POSTINGS = Postings(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32))
+NO_POSTINGS = FactPostings(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32))
 
 
 class FactStore:
     """Facts of rows, by their numbers in `FactCodes`.
 
-    Postings never change. A row whose facts are written later is listed as pairs of a row and a
+    FactPostings never change. A row whose facts are written later is listed as pairs of a row and a
     fact, and its entries in the postings no longer count.
     """
 
-    def __init__(self, postings: Postings = NO_POSTINGS) -> None:
+    def __init__(self, postings: FactPostings = NO_POSTINGS) -> None:
         self._postings = postings
         self._is_stale = np.zeros(int(postings.rows.max(initial=-1)) + 1, dtype=np.bool_)
         self._has_stale = False
@@ -126,7 +126,7 @@ class FactStore:
         mask[self.entries(codes)[0]] = True
         return mask
 
-    def take(self, rows: NDArray[np.int64], fact_count: int) -> Postings:
+    def take(self, rows: NDArray[np.int64], fact_count: int) -> FactPostings:
         """The postings of some rows, which are numbered anew in their order."""
         count = int(max(rows.max(initial=-1), self._rows.view.max(initial=-1))) + 1
         count = max(count, len(self._is_stale))
@@ -137,4 +137,4 @@ class FactStore:
         every = number[every][number[every] != NOWHERE]
         order = np.lexsort((every, codes))
         ends = np.cumsum(np.bincount(codes, minlength=fact_count)).astype(np.int64)
-        return Postings(ends, every[order])
+        return FactPostings(ends, every[order])

@@ -1,10 +1,9 @@
 """A random shop in plain Python, which answers every query by brute force."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,12 +100,26 @@ def passes(one: ProductAttributes, filters: Filters, but: str = "") -> bool:
     return all(met.values()) and not left_out
 
 
+Item = tuple[str, str]
+
+
+@dataclass
+class RightPrices:
+    """The prices of the products, and the different pairs of a product (or group) and a price."""
+
+    prices: list[int]
+    pairs: set[tuple[Item, int]]
+
+
+RightFacet = list[tuple[str, int]] | RightPrices
+
+
 @dataclass
 class Reference:
     """The right answer: ids or, if grouped, the best id of each group, in order."""
 
     ids: list[str]
-    facets: dict[str, Any]
+    facets: dict[str, RightFacet]
     members: dict[str, list[str]]
 
 
@@ -119,7 +132,7 @@ def reference(
 ) -> Reference:
     """Brute force. `blend`: the vector whose inner products order the products."""
 
-    def item_of(product_id: str) -> tuple[str, str]:
+    def item_of(product_id: str) -> Item:
         group = products[product_id][1].group_id
         if not query.is_grouped or group is None:
             return "product", product_id
@@ -144,32 +157,16 @@ def reference(
             and item_of(product_id) not in excluded
         ]
 
-    def facet(name: str) -> object:
-        pairs: set[tuple[object, object]] = set()
-        prices = []
-        for product_id in chosen(name):
-            one = products[product_id][1]
-            prices.append(one.price_e4)
-            values: Iterable[object]
-            match name:
-                case "category":
-                    values = [one.category.casefold()]
-                case "brand":
-                    values = [] if one.brand is None else [one.brand.casefold()]
-                case "inStock":
-                    values = [str(one.in_stock).lower()]
-                case "price":
-                    values = []
-                    if query.is_grouped:
-                        pairs.add((item_of(product_id), one.price_e4))
-                case _:
-                    own = name.removeprefix("attributes.").casefold()
-                    values = [v.casefold() for n, v in one.facts if n.casefold() == own]
-            pairs |= {(item_of(product_id), value) for value in values}
+    def facet(name: str) -> RightFacet:
+        ids = chosen(name)
         if name == "price":
-            return (min(prices), max(prices), sorted(prices), pairs) if prices else None
+            prices = [products[one][1].price_e4 for one in ids]
+            return RightPrices(prices, set(zip(map(item_of, ids), prices, strict=True)))
+        pairs = {
+            (item_of(one), value) for one in ids for value in values_of(products[one][1], name)
+        }
         counts = Counter(value for _, value in pairs)
-        return sorted(counts.items(), key=lambda count: (-count[1], str(count[0])))
+        return sorted(counts.items(), key=lambda count: (-count[1], count[0]))
 
     members: dict[str, list[str]] = {}
     by_item = sorted(chosen(), key=lambda one: (item_of(one), key(one)))
@@ -181,25 +178,36 @@ def reference(
     )
 
 
-def check_facets(facets: Mapping[str, Facet], right: Reference, *, is_grouped: bool) -> None:
+def values_of(one: ProductAttributes, facet: str) -> list[str]:
+    """The values of a product that a facet counts."""
+    match facet:
+        case "category":
+            return [one.category.casefold()]
+        case "brand":
+            return [] if one.brand is None else [one.brand.casefold()]
+        case "inStock":
+            return [str(one.in_stock).lower()]
+    own = facet.removeprefix("attributes.").casefold()
+    return [value.casefold() for name, value in one.facts if name.casefold() == own]
+
+
+def check_facets(facets: dict[str, Facet], right: Reference, *, is_grouped: bool) -> None:
     """Compares counted facets with the right ones."""
     assert facets.keys() == right.facets.keys()
     for name, facet in facets.items():
         expected = right.facets[name]
         if isinstance(facet, ValueFacet):
-            assert [(value.casefold(), count) for value, count in facet.values] == (expected or [])
+            assert [(value.casefold(), count) for value, count in facet.values] == expected
             continue
-        if expected is None:
+        assert isinstance(expected, RightPrices)
+        prices = expected.prices
+        if not prices:
             assert facet == PriceFacet(None, None, ())
             continue
-        low, high, prices, pairs = expected
-        assert (facet.min_e4, facet.max_e4) == (low, high)
+        assert (facet.min_e4, facet.max_e4) == (min(prices), max(prices))
         for start, end, count in facet.ranges:
-            if is_grouped:
-                assert count == len({item for item, price in pairs if start <= price < end})
-            else:
-                assert count == sum(start <= price < end for price in prices)
-        covered = sum(
-            any(start <= price < end for start, end, _ in facet.ranges) for price in prices
-        )
-        assert covered == len(prices) and len(facet.ranges) <= 10
+            inside = {item for item, price in expected.pairs if start <= price < end}
+            number = sum(start <= price < end for price in prices)
+            assert count == (len(inside) if is_grouped else number)
+        covered = [any(low <= price < high for low, high, _ in facet.ranges) for price in prices]
+        assert all(covered) and len(facet.ranges) <= 10

@@ -100,7 +100,7 @@ def check(index: ProductIndex, products: Products, query: SearchQuery) -> IndexA
     if is_exact:
         assert ids == right.ids[: query.top_k]
     assert (answer.end is None) == (answer.total <= len(answer.hits))
-    check_facets(dict(answer.facets), right, is_grouped=query.is_grouped)
+    check_facets(answer.facets, right, is_grouped=query.is_grouped)
     for product_id, hits in answer.variants.items():
         assert [one for one, _ in hits] == right.members[product_id][:20]
     if query.is_grouped:
