@@ -192,6 +192,9 @@ PLACES: dict[tuple[str, str], Owned | Open] = {
     ),
     ("GET /api/catalog/products/{product_id}", "product_id"): PUBLIC,
     ("GET /api/search/similar/{product_id}", "product_id"): PUBLIC,
+    ("POST /api/search/text", "groupId"): PUBLIC,
+    ("POST /api/search/image", "groupId"): PUBLIC,
+    ("POST /api/search/hybrid", "groupId"): PUBLIC,
     ("POST /api/search/image", "fileId"): Owned(make_file, lambda id: {"fileId": id}),
     ("POST /api/search/image", "imageUrl"): Owned(make_file_url, lambda url: {"imageUrl": url}),
     ("POST /api/search/hybrid", "fileId"): Owned(
