@@ -156,9 +156,7 @@ class Settings(SecretSettings):
             )
         plain = [origin for origin in self.cors_origins if not is_protected(origin)]
         if plain:
-            raise ValueError(
-                f"STUDIO_ENV=production needs https:// origins in STUDIO_CORS_ORIGINS: {plain[0]}"
-            )
+            raise ValueError(f"production needs https:// in STUDIO_CORS_ORIGINS: {plain[0]}")
         if not self.private_network:
             self._refuse_plain_servers()
         return self

@@ -26,7 +26,6 @@ from studio.accounts.sessions import hash_token
 from studio.batching import MicroBatcher
 from studio.context import current_request_id
 from studio.forms import Form
-from studio.idempotency import Answer
 from studio.ports import Studio
 
 PREFIX = "sk_"
@@ -176,11 +175,11 @@ class ReceiptSeal:
         """Of the secrets, the first encrypts and all decrypt."""
         self._fernet = MultiFernet([Fernet(derive_seal(secret)) for secret in jwt_secrets])
 
-    def close(self, answer: Answer) -> Answer:
+    def close(self, answer: dict[str, Any]) -> dict[str, Any]:
         """The answer as it may be stored."""
         return {"sealed": self._fernet.encrypt(json.dumps(answer).encode()).decode()}
 
-    def open(self, receipt: Answer) -> Answer:
+    def open(self, receipt: dict[str, Any]) -> dict[str, Any]:
         """The answer of `close`.
 
         Raises:

@@ -211,25 +211,25 @@ def numbers(names: Iterable[str]) -> list[int]:
 def check(shop: ArrayShop, index: ProductIndex, query: SearchQuery, answer: IndexAnswer) -> None:
     """Compares total, facets, order and groups of an answer with brute force."""
     mask, items = shop.answer_set(index, query), shop.items(query)
-    chosen = np.flatnonzero(mask)
-    assert answer.total == len(np.unique(items[chosen]))
+    rows = np.flatnonzero(mask)
+    assert answer.total == len(np.unique(items[rows]))
     assert len(answer.hits) == min(query.top_k, answer.total)
-    shown = numbers(product_id for product_id, _ in answer.hits)
-    assert mask[shown].all() and len(set(items[shown].tolist())) == len(shown)
+    hits = numbers(product_id for product_id, _ in answer.hits)
+    assert mask[hits].all() and len(set(items[hits].tolist())) == len(hits)
     if query.sort == "relevance":
         assert answer.hits == sorted(answer.hits, key=lambda hit: (-hit[1], hit[0]))
     else:
         key = {"priceAsc": shop.price, "priceDesc": -shop.price, "newest": -shop.created}[
             query.sort
         ]
-        ordered = chosen[np.lexsort((chosen, key[chosen]))]
+        ordered = rows[np.lexsort((rows, key[rows]))]
         _, first = np.unique(items[ordered], return_index=True)
-        assert shown == ordered[np.sort(first)][: query.top_k].tolist()
+        assert hits == ordered[np.sort(first)][: query.top_k].tolist()
     for name in query.facets:
         check_facet(shop, index, replace(query, facets=()), name, answer)
     for product_id, others in answer.variants.items():
         (number,) = numbers([product_id])
-        members = set(chosen[items[chosen] == items[number]].tolist()) - {number}
+        members = set(rows[items[rows] == items[number]].tolist()) - {number}
         listed = set(numbers(one for one, _ in others))
         assert listed == members if len(members) <= 20 else listed < members
 
@@ -238,11 +238,11 @@ def check_facet(
     shop: ArrayShop, index: ProductIndex, query: SearchQuery, name: str, answer: IndexAnswer
 ) -> None:
     """Compares one facet."""
-    chosen = np.flatnonzero(shop.answer_set(index, query, name))
-    items, facet = shop.items(query)[chosen], answer.facets[name]
+    rows = np.flatnonzero(shop.answer_set(index, query, name))
+    items, facet = shop.items(query)[rows], answer.facets[name]
     if isinstance(facet, PriceFacet):
-        prices = shop.price[chosen]
-        if not len(chosen):
+        prices = shop.price[rows]
+        if not len(rows):
             assert facet == PriceFacet(None, None, ())
             return
         assert (facet.min_e4, facet.max_e4) == (prices.min(), prices.max())
@@ -254,11 +254,11 @@ def check_facet(
         return
     assert isinstance(facet, ValueFacet)
     if name == "attributes.Size":
-        values, owners = np.nonzero(shop.sizes[chosen].T)
+        values, owners = np.nonzero(shop.sizes[rows].T)
         pairs = zip(items[owners].tolist(), values.tolist(), strict=True)
     else:
         column = {"category": shop.category, "brand": shop.brand, "inStock": shop.stock}
-        values = column.get(name, shop.colour)[chosen]
+        values = column.get(name, shop.colour)[rows]
         pairs = zip(items.tolist(), values.tolist(), strict=True)
     counts = Counter(value for _, value in set(pairs) if value >= 0)
     listed = {

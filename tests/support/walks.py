@@ -218,13 +218,13 @@ async def walk(
             if (await session.get_one(Product, form.similar_to)).deleted_at is not None:
                 return 0
     expected = await shop.expected(form)
-    shown: list[str] = []
+    listed: list[str] = []
     pages = 0
     swap_at = int(shop.random.integers(1, 4)) if with_swap else 0
     while pages == 0 or form.cursor is not None:
         page = await search(shop.studio, knowledge, log, None, form)
         assert len(page.matches) <= form.top_k
-        shown += [match.product.id for match in page.matches]
+        listed += [match.product.id for match in page.matches]
         if pages == 0:
             assert page.total == len(set(expected.values()) if form.group_by else expected)
         form = form.model_copy(update={"cursor": page.next_cursor})
@@ -233,24 +233,24 @@ async def walk(
             await shop.write()
         if pages == swap_at:
             await shop.swap()
-    check_walk(shop, form, shown, expected)
+    check_walk(shop, form, listed, expected)
     return pages
 
 
 def check_walk(
-    shop: WalkedShop, form: SearchForm, shown: list[str], expected: dict[str, str]
+    shop: WalkedShop, form: SearchForm, listed: list[str], expected: dict[str, str]
 ) -> None:
-    """Compares what the pages have shown with what they must show."""
+    """Compares what the pages have listed with what they must show."""
     written = shop.written
     if form.group_by is None:
-        unwritten = [product_id for product_id in shown if product_id not in written]
+        unwritten = [product_id for product_id in listed if product_id not in written]
         assert len(set(unwritten)) == len(unwritten)
         assert set(unwritten) == expected.keys() - written
         return
     changed = shop.groups | {expected[one] for one in written & expected.keys()}
     groups = [
         group
-        for product_id in shown
+        for product_id in listed
         if product_id not in written and (group := expected[product_id]) not in changed
     ]
     assert len(set(groups)) == len(groups)

@@ -17,7 +17,7 @@ from models.index.answers.pages import (
     score_keys,
 )
 from models.index.answers.scores import RowScores
-from models.index.answers.selection import Mask, Selection
+from models.index.answers.selection import AnswerSet, Mask
 from models.index.product_index import ProductIndex
 from models.index.search_plan import SearchPlan
 from models.index.shapes import Facet, Hit, Position, SearchQuery
@@ -70,7 +70,7 @@ def _first_page(index: ProductIndex, query: SearchQuery, hits: list[Hit]) -> Ind
     """
     facets: dict[str, Facet] = {}
     if query.facets:
-        selection = Selection(index.rows, query, None)
+        selection = AnswerSet(index.rows, query, None)
         total = selection.count(selection.mask())
         facets = _facets(index, query, selection)
     else:
@@ -91,7 +91,7 @@ def _page(index: ProductIndex, query: SearchQuery, plan: SearchPlan) -> IndexAns
     """Answers by comparing every row."""
     is_ranked = query.sort == "relevance"
     scores = RowScores(index, query, plan)
-    selection = Selection(index.rows, query, scores.relevant, scores.named)
+    selection = AnswerSet(index.rows, query, scores.relevant, scores.named)
     mask = selection.mask()
     rows = np.flatnonzero(mask)
     candidates = Candidates(index.rows, rows, selection.items_of(rows), query.is_grouped)
@@ -112,11 +112,11 @@ def _page(index: ProductIndex, query: SearchQuery, plan: SearchPlan) -> IndexAns
     )
 
 
-def _facets(index: ProductIndex, query: SearchQuery, selection: Selection) -> dict[str, Facet]:
+def _facets(index: ProductIndex, query: SearchQuery, selection: AnswerSet) -> dict[str, Facet]:
     return {name: count_facet(name, selection, index.rows.dictionaries) for name in query.facets}
 
 
-def _sort_keys(selection: Selection, mask: Mask, sort: str) -> NDArray[np.float64]:
+def _sort_keys(selection: AnswerSet, mask: Mask, sort: str) -> NDArray[np.float64]:
     """What the order compares, ascending, of the rows of the mask."""
     column, sign = {
         "priceAsc": ("price", 1), "priceDesc": ("price", -1), "newest": ("created", -1),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.index.answers.selection import Mask, Selection
+from models.index.answers.selection import AnswerSet, Mask
 from models.index.columns.dictionaries import Dictionaries
 from models.index.shapes import PRICE_SCALE, Facet, PriceFacet, ValueFacet
 
@@ -17,7 +17,7 @@ MOST_CELLS = 30_000_000
 ATTRIBUTES = "attributes."
 
 
-def count_facet(name: str, selection: Selection, dictionaries: Dictionaries) -> Facet:
+def count_facet(name: str, selection: AnswerSet, dictionaries: Dictionaries) -> Facet:
     """One facet over the answer set; its own filter does not narrow it."""
     if name == "price":
         return _count_prices(selection, selection.mask("price"))
@@ -31,25 +31,25 @@ def count_facet(name: str, selection: Selection, dictionaries: Dictionaries) -> 
     return _count_codes(selection, mask, name, texts.spellings)
 
 
-def _count_codes(selection: Selection, mask: Mask, column: str, texts: Sequence[str]) -> ValueFacet:
+def _count_codes(selection: AnswerSet, mask: Mask, column: str, texts: Sequence[str]) -> ValueFacet:
     """Counts a column of codes; those below 0 are no value."""
     counts = np.zeros(len(texts), dtype=np.int64)
     items, codes = [], []
     for part in selection.parts:
         own = getattr(part.columns, column)[part.own]
-        chosen = mask[part.span] & (own >= 0)
+        is_member = mask[part.span] & (own >= 0)
         if selection.is_grouped:
-            items.append(selection.items[part.span][chosen])
-            codes.append(own[chosen].astype(np.int64))
+            items.append(selection.items[part.span][is_member])
+            codes.append(own[is_member].astype(np.int64))
         else:
-            counts += np.bincount(own[chosen], minlength=len(texts))
+            counts += np.bincount(own[is_member], minlength=len(texts))
     if selection.is_grouped:
         counts = _count_pairs(np.concatenate(items), np.concatenate(codes), len(texts))
     return _largest(texts, counts)
 
 
 def _count_facts(
-    name: str, selection: Selection, mask: Mask, dictionaries: Dictionaries
+    name: str, selection: AnswerSet, mask: Mask, dictionaries: Dictionaries
 ) -> ValueFacet:
     """Counts the values of an attribute."""
     codes = dictionaries.facts.codes_of(name.removeprefix(ATTRIBUTES))
@@ -60,9 +60,9 @@ def _count_facts(
             counts += part.columns.facts.counts(codes, mask[part.span])
             continue
         rows, places = part.columns.facts.entries(codes)
-        chosen = mask[part.span][rows]
-        items.append(selection.items[part.span][rows[chosen]])
-        values.append(places[chosen])
+        is_member = mask[part.span][rows]
+        items.append(selection.items[part.span][rows[is_member]])
+        values.append(places[is_member])
     if selection.is_grouped:
         counts = _count_pairs(np.concatenate(items), np.concatenate(values), len(codes))
     return _largest([dictionaries.facts.values[code] for code in codes], counts)
@@ -99,7 +99,7 @@ def _largest(texts: Sequence[str], counts: NDArray[np.int64]) -> ValueFacet:
     return ValueFacet(tuple(values[:MOST_VALUES]))
 
 
-def _count_prices(selection: Selection, mask: Mask) -> PriceFacet:
+def _count_prices(selection: AnswerSet, mask: Mask) -> PriceFacet:
     """The range of the prices, and counts by at most `MOST_RANGES` ranges of round bounds."""
     prices = np.concatenate(
         [part.columns.price[part.own][mask[part.span]] for part in selection.parts]

@@ -48,9 +48,11 @@ class Candidates:
         best = best[np.lexsort((ranks[best], keys[best]))]
         return self.rows[best], keys[best]
 
-    def take(self, chosen: NDArray[np.bool_]) -> "Candidates":
+    def take(self, is_taken: NDArray[np.bool_]) -> "Candidates":
         """Some of the rows."""
-        return Candidates(self.index_rows, self.rows[chosen], self.items[chosen], self.is_grouped)
+        return Candidates(
+            self.index_rows, self.rows[is_taken], self.items[is_taken], self.is_grouped
+        )
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,8 @@ def page_by_relevance(
         inside = nearest >= floor
         if position.ceiling is not None:
             inside &= nearest < position.ceiling
-        chosen = candidates.take(inside)
-        rows, keys = chosen.ordered(score_keys(exact(chosen.rows)))
+        nearby = candidates.take(inside)
+        rows, keys = nearby.ordered(score_keys(exact(nearby.rows)))
         rows, keys = _after(index_rows, rows, keys, position)
         if after.listed:
             is_new = [id_hash(index_rows.id(row)) not in after.listed for row in rows.tolist()]

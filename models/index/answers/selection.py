@@ -11,7 +11,7 @@ NO_ROWS = np.zeros(0, dtype=np.int64)
 NO_ITEMS = np.zeros(0, dtype=np.int64)
 
 
-class Selection:
+class AnswerSet:
     """Masks over all rows of an index, by condition, so that a facet can leave its own out.
 
     Attributes:

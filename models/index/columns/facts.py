@@ -83,8 +83,8 @@ class FactStore:
         place_of = np.full(highest + 1, NOWHERE)
         place_of[numbers] = np.arange(len(numbers))
         places = place_of[self._codes.view]
-        chosen = (places != NOWHERE) & (self._rows.view != NOWHERE)
-        return self._rows.view[chosen], places[chosen]
+        is_live = (places != NOWHERE) & (self._rows.view != NOWHERE)
+        return self._rows.view[is_live], places[is_live]
 
     def counts(self, codes: Sequence[int], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """How many rows of the mask have each fact: int64, one a code. `codes`: ascending."""

@@ -57,7 +57,7 @@ USED = {
     "id", "availability", "color", "sale price effective date", *TEXT_FIELDS, *PRICE_FIELDS,
     *CATEGORY_COLUMNS,
 }  # fmt: skip
-KNOWN = {column_key(name): name for name in (*USED, *PICTURE_COLUMNS, *ATTRIBUTES, *IGNORED)}
+NAMES = {column_key(name): name for name in (*USED, *PICTURE_COLUMNS, *ATTRIBUTES, *IGNORED)}
 
 
 def is_google_header(names: Iterable[str]) -> bool:
@@ -116,7 +116,7 @@ def _by_name(values: Values) -> tuple[Values, Values]:
     named: Values = {}
     others: Values = {}
     for column, texts in values.items():
-        name = KNOWN.get(column_key(column.removeprefix("g:")))
+        name = NAMES.get(column_key(column.removeprefix("g:")))
         target, key = (others, column) if name is None else (named, name)
         target.setdefault(key, []).extend(text.strip() for text in texts)
     return named, others

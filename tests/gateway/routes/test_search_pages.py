@@ -142,10 +142,10 @@ async def test_every_kind_of_search_has_pages(client: httpx.AsyncClient) -> None
     ]
     for path, body, total in kinds:
         pages = await walk(client, path, body)
-        shown = [one for page in pages for one in ids(page)]
-        assert len(shown) == len(set(shown)) == total == pages[0]["total"], path
+        listed = [one for page in pages for one in ids(page)]
+        assert len(listed) == len(set(listed)) == total == pages[0]["total"], path
         whole = await walk(client, path, body | {"topK": 200})
-        assert len(whole) == 1 and ids(whole[0]) == shown
+        assert len(whole) == 1 and ids(whole[0]) == listed
 
 
 async def test_the_next_page_needs_neither_picture_nor_model(

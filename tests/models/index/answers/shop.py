@@ -148,7 +148,7 @@ def reference(
 
     excluded = {item_of(one) for one in query.exclude if one in products}
 
-    def chosen(but: str = "") -> list[str]:
+    def members_of(but: str = "") -> list[str]:
         return [
             product_id
             for product_id, (_, one) in products.items()
@@ -158,7 +158,7 @@ def reference(
         ]
 
     def facet(name: str) -> RightFacet:
-        ids = chosen(name)
+        ids = members_of(name)
         if name == "price":
             prices = [products[one][1].price_e4 for one in ids]
             return RightPrices(prices, set(zip(map(item_of, ids), prices, strict=True)))
@@ -169,7 +169,7 @@ def reference(
         return sorted(counts.items(), key=lambda count: (-count[1], count[0]))
 
     members: dict[str, list[str]] = {}
-    by_item = sorted(chosen(), key=lambda one: (item_of(one), key(one)))
+    by_item = sorted(members_of(), key=lambda one: (item_of(one), key(one)))
     for _, group in groupby(by_item, key=item_of):
         first, *others = group
         members[first] = others

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.index.answers.facets import MOST_RANGES, MOST_VALUES, count_facet, range_step
-from models.index.answers.selection import Selection
+from models.index.answers.selection import AnswerSet
 from models.index.files import empty_files
 from models.index.product_index import ProductIndex
 from models.index.shapes import ProductAttributes, SearchQuery, ValueFacet
@@ -31,7 +31,7 @@ def test_the_largest_values_are_listed() -> None:
         index.put(f"p{place:03}", unit(random), one)
     query = SearchQuery(1, image=np.ones(DIM, np.float32))
     facet = count_facet(
-        "attributes.Size", Selection(index.rows, query, None), index.rows.dictionaries
+        "attributes.Size", AnswerSet(index.rows, query, None), index.rows.dictionaries
     )
     expected = [(f"S{number + 500}", 3) for number in range(MOST_VALUES)]
     assert facet == ValueFacet(tuple(expected))

@@ -54,11 +54,11 @@ def expected(index: ProductIndex, products: Products, query: SearchQuery) -> lis
 
 def walk(index: ProductIndex, query: SearchQuery) -> list[str]:
     """The ids of all pages."""
-    shown: list[str] = []
+    listed: list[str] = []
     while True:
         (answer,) = answer_many(index, [query])
-        shown += [product_id for product_id, _ in answer.hits]
+        listed += [product_id for product_id, _ in answer.hits]
         if answer.end is None:
-            return shown
+            return listed
         assert len(answer.hits) == query.top_k
         query = replace(query, after=answer.end)

@@ -74,6 +74,6 @@ def test_an_older_version_answers_until_it_is_rebuilt(tmp_path: Path) -> None:
     assert answer.facets["category"] == ValueFacet((("dress", 6),))
     assert answer.facets["attributes.size"] == ValueFacet(())
     index.put("p0", index.rows.vector(0), ProductAttributes("Dress", None, 1, True, facts=FACTS))
-    wanted = Filters(attributes=(("SIZE", frozenset({"m"})),))
-    (answer,) = answer_many(index, [SearchQuery(3, image=query.image, filters=wanted)])
+    filters = Filters(attributes=(("SIZE", frozenset({"m"})),))
+    (answer,) = answer_many(index, [SearchQuery(3, image=query.image, filters=filters)])
     assert [product_id for product_id, _ in answer.hits] == ["p0"]
