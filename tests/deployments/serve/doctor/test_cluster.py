@@ -14,11 +14,7 @@ from tests.support.servers import empty_cache
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from ray.serve._private.common import (
-        DeploymentStatus,
-        DeploymentStatusTrigger,
-        ReplicaState,
-    )
+    from ray.serve._private.common import DeploymentStatus, DeploymentStatusTrigger
     from ray.serve.schema import (
         ApplicationStatus,
         ApplicationStatusOverview,
@@ -129,13 +125,13 @@ def test_the_reason_of_a_replica_that_could_not_start() -> None:
     status = DeploymentStatusOverview(
         status=DeploymentStatus.DEPLOY_FAILED, message=TRACEBACK.format(error),
         status_trigger=DeploymentStatusTrigger.UNSPECIFIED,
-        replica_states={ReplicaState.RUNNING: 1},
+        replica_states={},
     )  # fmt: skip
     (finding,) = application_findings(
         ApplicationStatusOverview(ApplicationStatus.RUNNING, "", 0, {"Embedder": status})
     )
     assert finding.status == "fail" and finding.detail == (
-        "Embedder: DEPLOY_FAILED, 1 RUNNING: SafetensorError: header too large "
+        "Embedder: DEPLOY_FAILED, no replica: SafetensorError: header too large "
         "while loading the checkpoint local-dir:/x"
     )
     assert [reason_of("one\ntwo\n"), reason_of("")] == ["one two", ""]
