@@ -110,7 +110,7 @@ async def test_each_deployment_sees_its_decoder_hang(
         raise RuntimeError("the decoder was let go")
 
     monkeypatch.setattr(embedder, "decode_image", hang)
-    monkeypatch.setattr(segmenter, "decode_measured", hang)
+    monkeypatch.setattr(segmenter, "decode_cutout", hang)
     monkeypatch.setattr(pictures, "decode_image", hang)
     served, request = serve()
     await served.check_health()
