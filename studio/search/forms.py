@@ -50,7 +50,7 @@ class SearchForm(Form):
     filters: FiltersForm | None = None
     sort: SortName = "relevance"
     cursor: Annotated[str, Field(min_length=1, max_length=30_000)] | None = None
-    facets: Annotated[list[FacetName], Field(max_length=MOST_FACETS)] = []
+    facets: Annotated[list[FacetName], Field(max_length=MOST_FACETS, fail_fast=True)] = []
     group_by: Literal["groupId"] | None = None
 
     def fingerprint(self) -> str:

@@ -91,7 +91,10 @@ async def test_a_long_reindex_gives_the_vectors_of_single_pictures_and_goes_on_w
     embedded = await embed_missing(studio, source=source)
     assert (embedded.count, embedded.failed) == (COUNT, 1)
     assert embedded.errors == [
-        {"id": "g007", "detail": "the data is not a JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF image"}
+        {
+            "id": "g007",
+            "detail": "the data is not a JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF image",
+        }
     ]
     async with studio.database.read() as session:
         rows = (await session.exec(select(ProductEmbedding))).all()

@@ -85,7 +85,7 @@ class Shop:
         await log.aclose()
         return result
 
-    async def answer(self, query: str = "red dress", studio: Studio | None = None) -> Any:
+    async def answer(self, query: str = "dress", studio: Studio | None = None) -> Any:
         """Searches by words; returns the embedder that answered and the products."""
         result = await self.find(TextSearchForm(query=query), studio)
         async with self.studio.database.read() as session:

@@ -245,7 +245,9 @@ async def test_the_log_names_what_was_asked(settings: Settings) -> None:
         async with studio.database.transaction() as session:
             rows = list((await session.exec(select(SearchLog))).all())
     params = sorted((row.params for row in rows), key=len)
-    assert params[0] == {"query": "thing", "top_k": 4, "alpha": 0.5, "filters": {}}
+    assert params[0] | {"client": ""} == {
+        "query": "thing", "top_k": 4, "alpha": 0.5, "filters": {}, "client": "",
+    }  # fmt: skip
     assert params[1].items() >= {"sort": "newest", "group_by": "groupId"}.items()
 
 

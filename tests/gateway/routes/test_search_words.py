@@ -78,7 +78,10 @@ async def test_names_find_their_products(
 
 
 async def test_typing_errors_are_named(client: httpx.AsyncClient) -> None:
-    assert (await search(client, "orenge bag"))["didYouMean"] == "orange bag"
+    """Understood words are corrected without it: `understood.text` shows them."""
+    answer = await search(client, "orenge bag", understand=False)
+    assert answer["didYouMean"] == "orange bag"
+    assert (await search(client, "orenge bag"))["understood"]["text"] == "orange bag"
     assert (await search(client, "orange bag"))["didYouMean"] is None
 
 

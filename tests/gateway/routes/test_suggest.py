@@ -41,7 +41,7 @@ async def test_typing_errors_are_forgiven(client: httpx.AsyncClient) -> None:
 
 async def test_bad_questions_are_refused(client: httpx.AsyncClient) -> None:
     wrong: list[dict[str, str | int]] = [
-        {}, {"q": ""}, {"q": "x" * 101}, {"q": "x", "limit": 21}, {"q": "\0"},
+        {}, {"q": ""}, {"q": "x" * 101}, {"q": "x", "limit": 21},
     ]  # fmt: skip
     for params in wrong:
         answer = await client.get("/api/search/suggest", params=params)

@@ -75,7 +75,7 @@ class MixedLoad:
             return lambda http, _: http.post(path, json=body, headers=customer)
 
         return {
-            "text": (50, post("/api/search/text", query="red dress", topK=50)),
+            "text": (50, post("/api/search/text", query="in stock", topK=50)),
             "image": (20, post("/api/search/image", fileId=product, topK=5)),
             "similar": (10, lambda http, _: http.get("/api/search/similar/p-3?topK=5")),
             "product": (10, lambda http, n: http.get(products[n % len(products)])),

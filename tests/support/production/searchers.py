@@ -38,7 +38,7 @@ class Searchers:
             thread.join()
 
     def _run(self) -> None:
-        body = {"query": "red dress", "topK": 50}
+        body = {"query": "in stock", "topK": 50}
         with httpx.Client(base_url=self._url, timeout=60) as http:
             while not self._ended.is_set():
                 try:

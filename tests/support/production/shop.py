@@ -70,7 +70,8 @@ class Shop:
         return self.http.post(path, json=body, headers=self.people[role])
 
     def find_by_text(self) -> dict[str, Any]:
-        answer = self.post("/api/search/text", query="red dress", topK=50)
+        """Searches for words that every product answers."""
+        answer = self.post("/api/search/text", query="in stock", topK=50)
         return dict(require_success(answer).json())
 
     def tryon(self, mode: str, **body: Any) -> httpx.Response:
