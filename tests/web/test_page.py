@@ -90,7 +90,7 @@ def test_filters(page: Page) -> None:
     page.get_by_label("Category").first.select_option("bag")
     page.get_by_label("In stock only").check()
     page.get_by_label("Price from").fill("80")
-    cards = search(page, "green bag")
+    cards = search(page, "bag")
     expect(cards.first.locator(".title")).to_contain_text("bag")
     titles = cards.locator(".title").all_text_contents()
     assert titles and all("bag" in title for title in titles)
@@ -98,8 +98,7 @@ def test_filters(page: Page) -> None:
     assert min(prices) >= 80
     expect(page.locator(".flag:visible")).to_have_count(0)
     page.get_by_role("button", name="Clear filters").click()
-    expect(cards).not_to_have_count(len(titles))
-    assert len(titles) < cards.count()
+    expect(cards).to_have_count(24)
 
 
 def test_more_like_this_and_both(page: Page) -> None:
@@ -198,7 +197,7 @@ def test_a_merchant_adds_imports_and_deletes(page: Page, photo: Path, tmp_path: 
     lines.write_text(json.dumps({"title": "no picture", "category": "dress"}) + "\nnot JSON\n")
     panel.get_by_label("File").set_input_files(lines)
     panel.get_by_role("button", name="Import", exact=True).click()
-    expect(panel).to_contain_text("0 imported, 2 refused")
+    expect(panel).to_contain_text("No product was imported of 2")
     expect(panel).to_contain_text("Line 2: not JSON")
 
     page.once("dialog", lambda question: question.accept())
