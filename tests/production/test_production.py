@@ -48,7 +48,10 @@ def test_searches_by_text_photo_and_both(shop: Shop, reindex: str) -> None:
     assert ask(shop, "/api/health").json()["status"] == "ok"
     assert shop.find_by_text()["results"]
     file_id = shop.pictures["product"][0]
-    words: dict[str, dict[str, Any]] = {"image": {}, "hybrid": {"query": "dress", "alpha": 0.9}}
+    words: dict[str, dict[str, Any]] = {
+        "image": {},
+        "hybrid": {"query": "dress", "alpha": 0.9, "understand": False},
+    }
     for path, body in words.items():
         answer = shop.post(f"/api/search/{path}", fileId=file_id, topK=5, **body)
         assert answer.status_code == 200, answer.text
