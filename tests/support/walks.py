@@ -174,7 +174,8 @@ class WalkedShop:
         if self.random.random() < 0.3:
             fields["groupBy"] = "groupId"
         if self.random.random() < 0.5:
-            return TextSearchForm.model_validate(fields | {"query": f"thing {len(self.written)}"})
+            query = "thing" + "!" * len(self.written)  # every title has the word
+            return TextSearchForm.model_validate(fields | {"query": query})
         product_id = f"p{self.random.integers(self.count):06}"
         return SimilarSearchForm.model_validate(fields | {"similarTo": product_id})
 
