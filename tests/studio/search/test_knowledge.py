@@ -47,5 +47,5 @@ async def test_without_an_index_prices_are_understood_all_the_same(studio: Studi
 async def test_settings_are_read_from_the_database(studio: Studio) -> None:
     knowledge = SearchKnowledge(studio)
     settings = await knowledge.settings()
-    assert settings.rules == [] and settings.synonyms_for("dress") == ()
+    assert settings.rules == () and settings.synonyms_for("dress") == ()
     await knowledge.aclose()
