@@ -50,7 +50,7 @@ def test_searches_by_text_photo_and_both(shop: Shop, reindex: str) -> None:
     file_id = shop.pictures["product"][0]
     words: dict[str, dict[str, Any]] = {
         "image": {},
-        "hybrid": {"query": "dress", "alpha": 0.9, "understand": False},
+        "hybrid": {"query": "dress", "alpha": 0.9, "words": 0, "understand": False},
     }
     for path, body in words.items():
         answer = shop.post(f"/api/search/{path}", fileId=file_id, topK=5, **body)
