@@ -45,7 +45,8 @@ def test_every_deployment_runs_on_one_gpu(production: ProductionCluster) -> None
 
 # Slow: the first products are written, and a re-index has begun before it.
 def test_searches_by_text_photo_and_both(shop: Shop, reindex: str) -> None:
-    assert ask(shop, "/api/health").json()["status"] == "ok"
+    # The re-index loads its model beside the others: a look at a service may be late meanwhile.
+    shop.wait_until(lambda: ask(shop, "/api/health").json()["status"] == "ok", 120)
     assert shop.find_by_text()["results"]
     file_id = shop.pictures["product"][0]
     words: dict[str, dict[str, Any]] = {
